@@ -1,0 +1,3 @@
+//! tenure-core
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]

@@ -1,0 +1,3 @@
+//! tenure-redis
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]

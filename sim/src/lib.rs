@@ -1,0 +1,3 @@
+//! tenure-sim
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]

@@ -1,0 +1,3 @@
+//! tenure-tests
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]

@@ -1,0 +1,89 @@
+//! The core's own instant: nanoseconds on the driver's clock, from an origin that the driver chooses.
+//!
+//! It is not `std::time::Instant`, because that has no zero, cannot be made up in a test, and stops
+//! on some platforms while the machine sleeps.
+
+use core::fmt;
+use core::time::Duration;
+
+/// A point on the holder's own clock, in nanoseconds from an origin that the driver chooses.
+///
+/// Arithmetic saturates. The clock that feeds it never goes back and goes on while the machine
+/// sleeps (on Linux, `CLOCK_BOOTTIME`).
+///
+/// ```
+/// use core::time::Duration;
+/// use tenure_core::Instant;
+///
+/// let start = Instant::ORIGIN + Duration::from_secs(2);
+/// assert_eq!(start.saturating_since(Instant::ORIGIN), Duration::from_secs(2));
+/// assert_eq!(Instant::ORIGIN.saturating_since(start), Duration::ZERO);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(i64);
+
+impl Instant {
+    /// The origin of the driver's clock.
+    pub const ORIGIN: Self = Self(0);
+    /// Earlier than every other instant.
+    pub const MIN: Self = Self(i64::MIN);
+    /// Later than every other instant: "never".
+    pub const MAX: Self = Self(i64::MAX);
+
+    /// The instant `nanos` nanoseconds after the origin.
+    #[must_use]
+    pub const fn from_nanos(nanos: i64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since the origin.
+    #[must_use]
+    pub const fn as_nanos(self) -> i64 {
+        self.0
+    }
+
+    /// What has passed since `earlier`; zero if `earlier` is later.
+    #[must_use]
+    pub fn saturating_since(self, earlier: Self) -> Duration {
+        // Widened, since the distance between two i64 does not fit one.
+        let nanos = i128::from(self.0) - i128::from(earlier.0);
+        Duration::from_nanos(u64::try_from(nanos.max(0)).unwrap_or(u64::MAX))
+    }
+}
+
+impl core::ops::Add<Duration> for Instant {
+    type Output = Self;
+
+    fn add(self, span: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_add(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)),
+        )
+    }
+}
+
+impl core::ops::Sub<Duration> for Instant {
+    type Output = Self;
+
+    fn sub(self, span: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_sub(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)),
+        )
+    }
+}
+
+impl fmt::Debug for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::MIN => f.write_str("Instant(MIN)"),
+            Self::MAX => f.write_str("Instant(MAX)"),
+            Self(nanos) => write!(
+                f,
+                "Instant({}.{:09}s)",
+                nanos / 1_000_000_000,
+                (nanos % 1_000_000_000).abs()
+            ),
+        }
+    }
+}

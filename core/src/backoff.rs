@@ -1,0 +1,65 @@
+//! How long to wait between attempts: exponential, with jitter.
+
+use core::time::Duration;
+
+use crate::config::ConfigError;
+use crate::rng::Rng;
+
+/// Pauses between attempts: the bound doubles from `first` to `longest`; each pause is drawn from
+/// the upper half of its bound, so that rivals drift apart and none retries at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Backoff {
+    first: Duration,
+    longest: Duration,
+}
+
+impl Backoff {
+    /// From 25 ms to 1 s.
+    pub const DEFAULT: Self = Self {
+        first: Duration::from_millis(25),
+        longest: Duration::from_secs(1),
+    };
+
+    /// Pauses of up to `first`, doubling to `longest`. Checked where it is used.
+    #[must_use]
+    pub const fn new(first: Duration, longest: Duration) -> Self {
+        Self { first, longest }
+    }
+
+    /// The bound of the first pause.
+    #[must_use]
+    pub const fn first(self) -> Duration {
+        self.first
+    }
+
+    /// The bound of the longest pause.
+    #[must_use]
+    pub const fn longest(self) -> Duration {
+        self.longest
+    }
+
+    pub(crate) fn check(self) -> Result<(), ConfigError> {
+        if self.first.is_zero() || self.first > self.longest {
+            return Err(ConfigError::Backoff {
+                first: self.first,
+                longest: self.longest,
+            });
+        }
+        Ok(())
+    }
+
+    /// The pause after the `failures`-th failure in a row, counted from one.
+    #[must_use]
+    pub fn pause(self, failures: u32, rng: &mut Rng) -> Duration {
+        let doublings = failures.saturating_sub(1).min(31);
+        let bound = self.first.saturating_mul(1 << doublings).min(self.longest);
+        let half = bound / 2;
+        half + rng.below(bound - half)
+    }
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}

@@ -1,0 +1,523 @@
+//! Configuration of a client and of a lease, checked once and as a whole.
+//!
+//! Every relation between two values is checked in one place, so the order in which they were set
+//! does not matter, and each error carries the values and says what to do.
+
+use core::fmt;
+use core::time::Duration;
+
+use crate::backoff::Backoff;
+use crate::id::MAX_NODES;
+use crate::quorum::quorum;
+use crate::token::Label;
+use crate::validity::Drift;
+
+/// The TTL of a lease where nothing else is said.
+pub const DEFAULT_TTL: Duration = Duration::from_secs(10);
+
+/// The longest TTL: thirty days. A crashed holder blocks its key for one TTL; a lock that must be
+/// held longer is renewed.
+pub const LONGEST_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// What is the same for all leases of one client.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Config {
+    nodes: usize,
+    max_ttl: Duration,
+    drift: Drift,
+    request_timeout: Duration,
+    max_leases: usize,
+}
+
+impl Config {
+    /// A client of `nodes` nodes, with the defaults: max TTL [`DEFAULT_TTL`], drift bound
+    /// [`Drift::default`], request timeout an eighth of max TTL between 20 ms and 1 s, at most
+    /// 1,000,000 leases.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tenure_core::Config;
+    ///
+    /// let config = Config::builder(3).max_ttl(Duration::from_secs(30)).build()?;
+    /// assert_eq!(config.quorum(), 2);
+    /// # Ok::<(), tenure_core::ConfigError>(())
+    /// ```
+    pub const fn builder(nodes: usize) -> ConfigBuilder {
+        ConfigBuilder {
+            nodes,
+            max_ttl: DEFAULT_TTL,
+            drift: Drift::DEFAULT,
+            request_timeout: None,
+            max_leases: 1_000_000,
+        }
+    }
+
+    /// The number of nodes.
+    #[must_use]
+    pub const fn nodes(&self) -> usize {
+        self.nodes
+    }
+
+    /// How many nodes are a majority.
+    #[must_use]
+    pub const fn quorum(&self) -> usize {
+        quorum(self.nodes)
+    }
+
+    /// The largest TTL that any client of these nodes uses.
+    #[must_use]
+    pub const fn max_ttl(&self) -> Duration {
+        self.max_ttl
+    }
+
+    /// By how much clocks may be wrong.
+    #[must_use]
+    pub const fn drift(&self) -> Drift {
+        self.drift
+    }
+
+    /// How long a round of requests is waited for.
+    #[must_use]
+    pub const fn request_timeout(&self) -> Duration {
+        self.request_timeout
+    }
+
+    /// How many leases may live at a time, those included that are still being cleaned up.
+    #[must_use]
+    pub const fn max_leases(&self) -> usize {
+        self.max_leases
+    }
+}
+
+/// Collects what is the same for all leases of one client; see [`Config::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct ConfigBuilder {
+    nodes: usize,
+    max_ttl: Duration,
+    drift: Drift,
+    request_timeout: Option<Duration>,
+    max_leases: usize,
+}
+
+impl ConfigBuilder {
+    /// The largest TTL that any client of these nodes uses. Over several nodes it is a constant of the
+    /// fleet: it is also how long a node that may have forgotten a lease is kept in quarantine.
+    pub const fn max_ttl(mut self, max_ttl: Duration) -> Self {
+        self.max_ttl = max_ttl;
+        self
+    }
+
+    /// By how much clocks may be wrong.
+    pub const fn drift(mut self, drift: Drift) -> Self {
+        self.drift = drift;
+        self
+    }
+
+    /// How long a round of requests is waited for. Default: an eighth of max TTL, between 20 ms and 1 s.
+    pub const fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = Some(timeout);
+        self
+    }
+
+    /// How many leases may live at a time. It bounds every queue of the client.
+    pub const fn max_leases(mut self, max_leases: usize) -> Self {
+        self.max_leases = max_leases;
+        self
+    }
+
+    /// Checks all of it.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] that carries the values.
+    pub fn build(self) -> Result<Config, ConfigError> {
+        let Self {
+            nodes,
+            max_ttl,
+            drift,
+            request_timeout,
+            max_leases,
+        } = self;
+        if nodes == 0 || nodes > MAX_NODES {
+            return Err(ConfigError::Nodes { nodes });
+        }
+        check_ttl(max_ttl)?;
+        if drift.ppm() > Drift::MAX_PPM {
+            return Err(ConfigError::Drift { ppm: drift.ppm() });
+        }
+        let request_timeout = request_timeout.unwrap_or_else(|| {
+            (max_ttl / 8).clamp(Duration::from_millis(20), Duration::from_secs(1))
+        });
+        if request_timeout < Duration::from_millis(1) || request_timeout > LONGEST_TTL {
+            return Err(ConfigError::RequestTimeout {
+                timeout: request_timeout,
+            });
+        }
+        if max_leases == 0 || max_leases > u32::MAX as usize / 2 {
+            return Err(ConfigError::MaxLeases { max_leases });
+        }
+        Ok(Config {
+            nodes,
+            max_ttl,
+            drift,
+            request_timeout,
+            max_leases,
+        })
+    }
+}
+
+/// What one lease is asked for with.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LeaseOptions {
+    ttl: Duration,
+    valid_for: Duration,
+    renew_after: Option<Duration>,
+    round_timeout: Duration,
+    give_up_after: Option<Duration>,
+    attempts: Option<u32>,
+    max_hold: Option<Duration>,
+    backoff: Backoff,
+    label: Option<Label>,
+}
+
+impl LeaseOptions {
+    /// The defaults: TTL [`DEFAULT_TTL`], renewed each time two thirds of it have passed, never
+    /// giving up, held without a cap.
+    pub const fn builder() -> LeaseOptionsBuilder {
+        LeaseOptionsBuilder {
+            ttl: DEFAULT_TTL,
+            renewal: RenewalPolicy::TwoThirds,
+            give_up_after: None,
+            attempts: None,
+            max_hold: None,
+            backoff: Backoff::DEFAULT,
+            label: None,
+        }
+    }
+
+    /// How long a node keeps the key; whole milliseconds.
+    #[must_use]
+    pub const fn ttl(&self) -> Duration {
+        self.ttl
+    }
+
+    /// How long a copy counts, from the moment before its request was queued: TTL less the drift margin.
+    #[must_use]
+    pub const fn valid_for(&self) -> Duration {
+        self.valid_for
+    }
+
+    /// When a renewal begins, counted from the queueing of the last one; none if it is off.
+    #[must_use]
+    pub const fn renew_after(&self) -> Option<Duration> {
+        self.renew_after
+    }
+
+    /// How long one round of requests is waited for: the client's request timeout, or less where the
+    /// TTL leaves no room for two of them.
+    #[must_use]
+    pub const fn round_timeout(&self) -> Duration {
+        self.round_timeout
+    }
+
+    /// After how long an acquire gives up; none if never.
+    #[must_use]
+    pub const fn give_up_after(&self) -> Option<Duration> {
+        self.give_up_after
+    }
+
+    /// After how many attempts an acquire gives up; none if never.
+    #[must_use]
+    pub const fn attempts(&self) -> Option<u32> {
+        self.attempts
+    }
+
+    /// The longest that the lease may be held in total, renewals included; none if there is no cap.
+    #[must_use]
+    pub const fn max_hold(&self) -> Option<Duration> {
+        self.max_hold
+    }
+
+    /// How long to wait between attempts.
+    #[must_use]
+    pub const fn backoff(&self) -> Backoff {
+        self.backoff
+    }
+
+    /// What operators see in front of the token.
+    #[must_use]
+    pub const fn label(&self) -> Option<&Label> {
+        self.label.as_ref()
+    }
+}
+
+/// When a lease is renewed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum RenewalPolicy {
+    /// Each time two thirds of the TTL have passed; the last third is for retries.
+    #[default]
+    TwoThirds,
+    /// Each time this has passed.
+    After(Duration),
+    /// Never by itself: the lease ends with its first validity unless it is renewed by hand.
+    Off,
+}
+
+/// Collects what one lease is asked for with; see [`LeaseOptions::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct LeaseOptionsBuilder {
+    ttl: Duration,
+    renewal: RenewalPolicy,
+    give_up_after: Option<Duration>,
+    attempts: Option<u32>,
+    max_hold: Option<Duration>,
+    backoff: Backoff,
+    label: Option<Label>,
+}
+
+impl LeaseOptionsBuilder {
+    /// How long a node keeps the key, 1 ms or more; what is below a millisecond is cut off.
+    pub const fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// When the lease is renewed.
+    pub const fn renewal(mut self, renewal: RenewalPolicy) -> Self {
+        self.renewal = renewal;
+        self
+    }
+
+    /// After how long an acquire gives up; never if none.
+    pub const fn give_up_after(mut self, span: Option<Duration>) -> Self {
+        self.give_up_after = span;
+        self
+    }
+
+    /// After how many attempts an acquire gives up; never if none.
+    pub const fn attempts(mut self, attempts: Option<u32>) -> Self {
+        self.attempts = attempts;
+        self
+    }
+
+    /// The longest that the lease may be held in total; no cap if none.
+    pub const fn max_hold(mut self, max_hold: Option<Duration>) -> Self {
+        self.max_hold = max_hold;
+        self
+    }
+
+    /// How long to wait between attempts.
+    pub const fn backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
+    /// What operators see in front of the token.
+    pub fn label(mut self, label: Option<Label>) -> Self {
+        self.label = label;
+        self
+    }
+
+    /// Checks all of it against the client's configuration.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] that carries the values.
+    pub fn build(self, config: &Config) -> Result<LeaseOptions, ConfigError> {
+        let Self {
+            ttl,
+            renewal,
+            give_up_after,
+            attempts,
+            max_hold,
+            backoff,
+            label,
+        } = self;
+        check_ttl(ttl)?;
+        if ttl > config.max_ttl {
+            return Err(ConfigError::TtlAboveMax {
+                ttl,
+                max_ttl: config.max_ttl,
+            });
+        }
+        // Cut to what goes over the wire before anything is computed from it.
+        let ttl = Duration::from_millis(ttl.as_millis() as u64);
+        let margin = config.drift.margin(ttl);
+        let Some(valid_for) = ttl.checked_sub(margin).filter(|left| !left.is_zero()) else {
+            return Err(ConfigError::NoValidity { ttl, margin });
+        };
+        let renew_after = match renewal {
+            RenewalPolicy::Off => None,
+            RenewalPolicy::After(span) => Some(span),
+            // A TTL so short that the margin eats the last third is renewed halfway.
+            RenewalPolicy::TwoThirds if ttl * 2 / 3 >= valid_for => Some(valid_for / 2),
+            RenewalPolicy::TwoThirds => Some(ttl * 2 / 3),
+        };
+        if let Some(renew_after) = renew_after
+            && (renew_after.is_zero() || renew_after >= valid_for)
+        {
+            return Err(ConfigError::Renewal {
+                renew_after,
+                valid_for,
+            });
+        }
+        if max_hold.is_some_and(|cap| cap.is_zero()) {
+            return Err(ConfigError::MaxHold);
+        }
+        if attempts == Some(0) {
+            return Err(ConfigError::Attempts);
+        }
+        backoff.check()?;
+        // Two rounds must fit between the begin of a renewal and the end of validity, or one lost
+        // reply would cost the lease.
+        let window = valid_for - renew_after.unwrap_or(valid_for / 2);
+        let round_timeout = config
+            .request_timeout
+            .min(window / 2)
+            .max(Duration::from_nanos(1));
+        Ok(LeaseOptions {
+            ttl,
+            valid_for,
+            renew_after,
+            round_timeout,
+            give_up_after,
+            attempts,
+            max_hold,
+            backoff,
+            label,
+        })
+    }
+}
+
+fn check_ttl(ttl: Duration) -> Result<(), ConfigError> {
+    if ttl < Duration::from_millis(1) {
+        return Err(ConfigError::TtlTooShort { ttl });
+    }
+    if ttl > LONGEST_TTL {
+        return Err(ConfigError::TtlTooLong { ttl });
+    }
+    Ok(())
+}
+
+/// A configuration that cannot work, with the values and what to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// There is no such number of nodes.
+    Nodes {
+        /// The number given.
+        nodes: usize,
+    },
+    /// A TTL under one millisecond, which a server would take for "delete now".
+    TtlTooShort {
+        /// The TTL given.
+        ttl: Duration,
+    },
+    /// A TTL over [`LONGEST_TTL`].
+    TtlTooLong {
+        /// The TTL given.
+        ttl: Duration,
+    },
+    /// A TTL over the largest one that the clients of these nodes agreed on.
+    TtlAboveMax {
+        /// The TTL given.
+        ttl: Duration,
+        /// The client's max TTL.
+        max_ttl: Duration,
+    },
+    /// The drift margin eats the whole TTL.
+    NoValidity {
+        /// The TTL given.
+        ttl: Duration,
+        /// What is subtracted from it.
+        margin: Duration,
+    },
+    /// A renewal that would begin at once, or after validity has ended.
+    Renewal {
+        /// The span given.
+        renew_after: Duration,
+        /// How long a lease with this TTL is valid.
+        valid_for: Duration,
+    },
+    /// A drift bound over [`Drift::MAX_PPM`].
+    Drift {
+        /// The bound given, in millionths.
+        ppm: u32,
+    },
+    /// A request timeout under one millisecond or over [`LONGEST_TTL`].
+    RequestTimeout {
+        /// The timeout given.
+        timeout: Duration,
+    },
+    /// No room for leases, or for more than can be numbered.
+    MaxLeases {
+        /// The number given.
+        max_leases: usize,
+    },
+    /// A cap of zero on the total hold.
+    MaxHold,
+    /// An acquire that may make no attempt.
+    Attempts,
+    /// A backoff that begins at zero, or above its own maximum.
+    Backoff {
+        /// The first pause.
+        first: Duration,
+        /// The longest pause.
+        longest: Duration,
+    },
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nodes { nodes } => write!(f, "{nodes} nodes: give 1 to {MAX_NODES}"),
+            Self::TtlTooShort { ttl } => {
+                write!(
+                    f,
+                    "a TTL of {ttl:?} is under 1 ms: a server would delete the key at once"
+                )
+            }
+            Self::TtlTooLong { ttl } => write!(
+                f,
+                "a TTL of {ttl:?} is over {LONGEST_TTL:?}: a crashed holder would block the key for so long; \
+                 take a short TTL, it is renewed while the lease is held"
+            ),
+            Self::TtlAboveMax { ttl, max_ttl } => write!(
+                f,
+                "a TTL of {ttl:?} is over the max TTL of {max_ttl:?}: raise max_ttl, on every client of these nodes"
+            ),
+            Self::NoValidity { ttl, margin } => write!(
+                f,
+                "a TTL of {ttl:?} leaves no validity after the drift margin of {margin:?}: raise the TTL"
+            ),
+            Self::Renewal {
+                renew_after,
+                valid_for,
+            } => write!(
+                f,
+                "renewal after {renew_after:?}: it must be over zero and below the validity of {valid_for:?}"
+            ),
+            Self::Drift { ppm } => {
+                write!(
+                    f,
+                    "a drift bound of {ppm} ppm is over {} ppm",
+                    Drift::MAX_PPM
+                )
+            }
+            Self::RequestTimeout { timeout } => {
+                write!(f, "a request timeout of {timeout:?}: give 1 ms or more")
+            }
+            Self::MaxLeases { max_leases } => {
+                write!(f, "at most {max_leases} leases: give 1 to {}", u32::MAX / 2)
+            }
+            Self::MaxHold => f.write_str("a cap of zero on the total hold: give more, or no cap"),
+            Self::Attempts => f.write_str("no attempts: give 1 or more, or no bound"),
+            Self::Backoff { first, longest } => write!(
+                f,
+                "a backoff from {first:?} to {longest:?}: it must begin above zero and not above its longest pause"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for ConfigError {}

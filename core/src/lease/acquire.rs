@@ -1,0 +1,317 @@
+//! Acquiring: attempts, votes, the agreement on a fence, and what happens between two attempts.
+
+use core::time::Duration;
+
+use super::{Ask, Context, Flight, Lease, Phase, Renewal, Vote};
+use crate::event::{AcquireFailure, EventKind};
+use crate::id::{NodeId, NodeSet};
+use crate::quorum::{Verdict, verdict};
+use crate::request::{Answer, Refusal, Reply};
+use crate::time::Instant;
+use crate::token::Fence;
+use crate::validity::held_until;
+
+impl Lease {
+    pub(super) fn begin_attempt(&mut self, now: Instant, ctx: &mut Context<'_>) {
+        self.attempt += 1;
+        self.phase = Phase::Acquiring;
+        self.round.started = now;
+        self.round.deadline = now + self.options.round_timeout();
+        // One node draws its own fence; only several have to agree on one.
+        self.round.proposal = if self.seats.len() > 1 {
+            ctx.server_clock.propose(now)
+        } else {
+            None
+        };
+        for node in self.nodes() {
+            let seat = &mut self.seats[node.index()];
+            seat.until = None;
+            seat.lacks = None;
+            seat.release_unknown = false;
+            // A node that has not answered the last attempt is not asked twice at a time.
+            if !seat.is_idle() || ctx.down.contains(node) {
+                seat.vote = Vote::Silent;
+            } else {
+                seat.vote = Vote::Asked;
+                self.ask(now, node, Ask::Acquire, ctx);
+            }
+        }
+        self.decide(now, ctx);
+    }
+
+    pub(super) fn acquire_timeout(&mut self, now: Instant, ctx: &mut Context<'_>) {
+        if now < self.round.deadline.min(self.give_up) {
+            return;
+        }
+        for seat in &mut self.seats {
+            if seat.vote == Vote::Asked {
+                seat.vote = Vote::Silent;
+            }
+        }
+        self.fail_round(now, ctx);
+    }
+
+    /// A vote of the present attempt.
+    pub(super) fn voted(
+        &mut self,
+        now: Instant,
+        node: NodeId,
+        flight: &Flight,
+        reply: Reply,
+        ctx: &mut Context<'_>,
+    ) {
+        let valid_for = self.options.valid_for();
+        let seat = &mut self.seats[node.index()];
+        match (flight.ask, reply) {
+            (Ask::Acquire, Reply::Applied(Answer::Granted { fence, .. })) => {
+                seat.until = Some(flight.queued + valid_for);
+                seat.vote = Vote::Granted(fence);
+                if let Phase::Confirming(agreed) = self.phase
+                    && fence < agreed
+                {
+                    self.ask(now, node, Ask::Confirm, ctx);
+                }
+            }
+            (Ask::Confirm, Reply::Applied(Answer::Done)) => {
+                if let Phase::Confirming(fence) = self.phase {
+                    seat.vote = Vote::Granted(fence);
+                }
+            }
+            (_, reply) => {
+                seat.until = None;
+                seat.vote = match reply {
+                    Reply::Applied(Answer::Held { left, .. }) => Vote::Held { left },
+                    Reply::Applied(Answer::Foreign) => Vote::Foreign,
+                    Reply::Applied(Answer::Quarantined { left }) => Vote::Quarantined { left },
+                    Reply::NotApplied(Refusal::Rejected(words)) => Vote::Rejected(words),
+                    Reply::NotApplied(Refusal::Misuse(words)) => Vote::Misuse(words),
+                    Reply::Applied(_) | Reply::NotApplied(_) | Reply::Unknown => Vote::Silent,
+                };
+            }
+        }
+        self.decide(now, ctx);
+    }
+
+    fn decide(&mut self, now: Instant, ctx: &mut Context<'_>) {
+        let nodes = self.seats.len();
+        let asked = self.count(|seat| seat.vote == Vote::Asked);
+        match self.phase {
+            Phase::Acquiring => {
+                let granted = self.count(|seat| matches!(seat.vote, Vote::Granted(_)));
+                match verdict(nodes, granted, asked) {
+                    Verdict::Won => self.agree(now, ctx),
+                    Verdict::Lost => self.fail_round(now, ctx),
+                    Verdict::Open => {}
+                }
+            }
+            Phase::Confirming(fence) => {
+                let stored = self.count(|seat| matches!(seat.vote, Vote::Granted(f) if f >= fence));
+                let open = self.count(|seat| matches!(seat.vote, Vote::Granted(f) if f < fence));
+                match verdict(nodes, stored, open + asked) {
+                    Verdict::Won => self.hold(now, fence, ctx),
+                    Verdict::Lost => self.fail_round(now, ctx),
+                    Verdict::Open => {}
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A quorum granted. The fence is the largest that was drawn, and is reported only once a quorum
+    /// has it stored: the largest of a quorum's counters alone is not monotone from one quorum to the next.
+    fn agree(&mut self, now: Instant, ctx: &mut Context<'_>) {
+        let drawn = self.seats.iter().filter_map(|seat| match seat.vote {
+            Vote::Granted(fence) => Some(fence),
+            _ => None,
+        });
+        let Some(fence) = drawn.max() else { return };
+        self.phase = Phase::Confirming(fence);
+        for node in self.nodes() {
+            if matches!(self.seats[node.index()].vote, Vote::Granted(drawn) if drawn < fence) {
+                self.ask(now, node, Ask::Confirm, ctx);
+            }
+        }
+        self.decide(now, ctx);
+    }
+
+    fn hold(&mut self, now: Instant, fence: Fence, ctx: &mut Context<'_>) {
+        let copies = self.seats.iter().map(|seat| seat.until);
+        self.cap = self
+            .options
+            .max_hold()
+            .map_or(Instant::MAX, |span| self.round.started + span);
+        let held = held_until(copies, ctx.config.quorum());
+        let Some(held) = held.filter(|until| (*until).min(self.cap) > now) else {
+            // Granted, but so late that nothing is left of it: as good as no answer.
+            for seat in &mut self.seats {
+                if matches!(seat.vote, Vote::Granted(_)) {
+                    seat.vote = Vote::Silent;
+                }
+            }
+            return self.fail_round(now, ctx);
+        };
+        self.fence = Some(fence);
+        self.failures = 0;
+        self.valid_until = held.min(self.cap);
+        self.phase = Phase::Held(Renewal::Off);
+        self.schedule_renewal(held);
+        ctx.out.events.push(EventKind::Acquired {
+            fence,
+            valid_until: self.valid_until,
+        });
+    }
+
+    /// The round failed: whatever it touched is released before anything else, so that a retry never
+    /// sits on a minority.
+    fn fail_round(&mut self, now: Instant, ctx: &mut Context<'_>) {
+        let mut failure = self.classify(ctx.config.quorum());
+        // A round that was cut short by the end of waiting says less than the one before it.
+        if now < self.round.deadline
+            && now >= self.give_up
+            && matches!(failure, AcquireFailure::Outage { .. })
+        {
+            failure = self.failure.take().unwrap_or(failure);
+        }
+        for node in self.nodes() {
+            self.let_go(now, node, ctx);
+        }
+        self.failures += 1;
+        let fatal = matches!(
+            failure,
+            AcquireFailure::Rejected { .. } | AcquireFailure::Misuse { .. }
+        );
+        let out_of_attempts = self
+            .options
+            .attempts()
+            .is_some_and(|most| self.attempt >= most);
+        self.failure = Some(failure);
+        if fatal || out_of_attempts || now >= self.give_up {
+            return self.fail(now, !fatal, ctx);
+        }
+        self.phase = Phase::Clearing {
+            until: now + self.options.round_timeout(),
+        };
+        self.cleared(now, ctx);
+    }
+
+    /// The acquire is over.
+    fn fail(&mut self, now: Instant, gave_up: bool, ctx: &mut Context<'_>) {
+        let cause = self.failure.take().unwrap_or(AcquireFailure::Outage {
+            silent: NodeSet::EMPTY,
+        });
+        ctx.out.events.push(EventKind::Failed { cause, gave_up });
+        self.settle_from(now, ctx);
+    }
+
+    /// The backoff begins once the failed round is released.
+    pub(super) fn cleared(&mut self, now: Instant, ctx: &mut Context<'_>) {
+        if self.seats.iter().all(super::Seat::is_idle) {
+            self.back_off(now, ctx);
+        }
+    }
+
+    fn back_off(&mut self, now: Instant, ctx: &mut Context<'_>) {
+        let Some(cause) = self.failure.clone() else {
+            return;
+        };
+        let backoff = self.options.backoff();
+        let pause = backoff.pause(self.failures, ctx.rng);
+        // When the holder's time ends the key is free: no need to wait longer, but not all at once.
+        let pause = match cause {
+            AcquireFailure::Contended {
+                left: Some(left), ..
+            }
+            | AcquireFailure::Quarantined { left, .. } => {
+                pause.min(left + ctx.rng.below(backoff.first()))
+            }
+            _ => pause,
+        };
+        let until = now + pause;
+        self.phase = Phase::Backoff { until };
+        ctx.out.events.push(EventKind::Waiting { cause, until });
+    }
+
+    pub(super) fn backoff_timeout(&mut self, now: Instant, ctx: &mut Context<'_>) {
+        if now >= self.give_up {
+            return self.fail(now, true, ctx);
+        }
+        match self.phase {
+            Phase::Clearing { until } if now >= until => self.back_off(now, ctx),
+            Phase::Backoff { until } if now >= until => self.begin_attempt(now, ctx),
+            _ => {}
+        }
+    }
+
+    /// Why the round failed: what the caller can act on comes first.
+    fn classify(&self, quorum: usize) -> AcquireFailure {
+        let mut rejected = None;
+        let mut rejections = 0;
+        for (node, seat) in self.nodes().zip(&self.seats) {
+            match &seat.vote {
+                Vote::Misuse(words) => {
+                    return AcquireFailure::Misuse {
+                        node,
+                        words: words.clone(),
+                    };
+                }
+                Vote::Rejected(words) => {
+                    rejections += 1;
+                    rejected = rejected.or_else(|| Some((node, words.clone())));
+                }
+                _ => {}
+            }
+        }
+        if let Some((node, words)) = rejected
+            && verdict(self.seats.len(), 0, self.seats.len() - rejections) == Verdict::Lost
+        {
+            return AcquireFailure::Rejected { node, words };
+        }
+        let counts =
+            |vote: &Vote| matches!(vote, Vote::Granted(_) | Vote::Held { .. } | Vote::Foreign);
+        if self.count(|seat| counts(&seat.vote)) >= quorum {
+            return self.contention(quorum);
+        }
+        let quarantined = |vote: &Vote| matches!(vote, Vote::Quarantined { .. });
+        if self.count(|seat| counts(&seat.vote) || quarantined(&seat.vote)) >= quorum {
+            let mut waits: alloc::vec::Vec<_> = self
+                .nodes()
+                .zip(&self.seats)
+                .filter_map(|(node, seat)| match seat.vote {
+                    Vote::Quarantined { left } => Some((left, node)),
+                    _ => None,
+                })
+                .collect();
+            waits.sort_unstable();
+            let missing = quorum - self.count(|seat| counts(&seat.vote));
+            let (left, node) = waits[missing - 1];
+            return AcquireFailure::Quarantined { node, left };
+        }
+        let answered = |vote: &Vote| counts(vote) || quarantined(vote);
+        let silent = self
+            .nodes()
+            .zip(&self.seats)
+            .filter(|(_, seat)| !answered(&seat.vote))
+            .map(|(n, _)| n);
+        AcquireFailure::Outage {
+            silent: silent.collect(),
+        }
+    }
+
+    /// The key is held by others: after how long a quorum will be free if nobody renews.
+    fn contention(&self, quorum: usize) -> AcquireFailure {
+        let mut lefts: alloc::vec::Vec<Duration> = self
+            .seats
+            .iter()
+            .filter_map(|seat| match seat.vote {
+                Vote::Granted(_) => Some(Duration::ZERO),
+                Vote::Held { left } => Some(left),
+                _ => None,
+            })
+            .collect();
+        lefts.sort_unstable();
+        AcquireFailure::Contended {
+            left: lefts.get(quorum - 1).copied(),
+            foreign: self.seats.iter().any(|seat| seat.vote == Vote::Foreign),
+        }
+    }
+}

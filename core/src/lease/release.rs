@@ -1,0 +1,162 @@
+//! Releasing: on the owner's wish, after a loss, after a cancel; and the debts that remain.
+
+use core::time::Duration;
+
+use super::{Context, Lack, Lease, Phase, Vote};
+use crate::backoff::Backoff;
+use crate::event::{EventKind, Loss, Release};
+use crate::id::NodeId;
+use crate::quorum::{Verdict, verdict};
+use crate::request::{Answer, Refusal, Reply};
+use crate::time::Instant;
+
+/// Pauses between tries of a release that failed.
+const SETTLE: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+
+impl Lease {
+    /// The owner gives the lease back and wants to know what came of it: the answer is an event.
+    ///
+    /// Validity ends here, before anything is queued. If it had ended already the event says
+    /// [`EventKind::Lost`]; if the lease was not held yet there is no event, as for a cancel.
+    pub fn release(&mut self, now: Instant, ctx: &mut Context<'_>) {
+        self.handle_timeout(now, Duration::ZERO, ctx);
+        if !matches!(self.phase, Phase::Held(_)) {
+            return self.cancel(now, ctx);
+        }
+        self.failures = 0;
+        self.phase = Phase::Releasing {
+            until: now + self.options.round_timeout() * 2,
+        };
+        for node in self.nodes() {
+            self.let_go(now, node, ctx);
+            let seat = &mut self.seats[node.index()];
+            let nothing = seat.is_idle() && seat.owed.is_none();
+            seat.vote = if nothing {
+                Vote::Lacking
+            } else {
+                Vote::Unasked
+            };
+        }
+        self.settle(now, ctx);
+    }
+
+    /// Ends the lease in whatever state it is. What is or may be at a node is released; the
+    /// application hears no more of it.
+    pub fn cancel(&mut self, now: Instant, ctx: &mut Context<'_>) {
+        if !matches!(self.phase, Phase::Settling | Phase::Ended) {
+            self.settle_from(now, ctx);
+        }
+    }
+
+    /// The application needs no further word: what is owed is paid in the background.
+    pub(super) fn settle_from(&mut self, now: Instant, ctx: &mut Context<'_>) {
+        self.phase = Phase::Settling;
+        self.suspect = false;
+        self.failures = 0;
+        for node in self.nodes() {
+            self.let_go(now, node, ctx);
+        }
+        self.settle(now, ctx);
+    }
+
+    /// The outcome of a release.
+    pub(super) fn released(
+        &mut self,
+        now: Instant,
+        node: NodeId,
+        reply: &Reply,
+        ctx: &mut Context<'_>,
+    ) {
+        let seat = &mut self.seats[node.index()];
+        match reply {
+            Reply::Applied(Answer::Gone) if seat.release_unknown => seat.vote = Vote::Done,
+            Reply::Applied(Answer::Gone) => {
+                seat.vote = Vote::Lacking;
+                seat.lacks = Some(Lack::Gone);
+            }
+            Reply::Applied(Answer::Taken | Answer::Foreign | Answer::Held { .. }) => {
+                seat.vote = Vote::Lacking;
+                seat.lacks = Some(Lack::Taken);
+            }
+            Reply::Applied(_) => seat.vote = Vote::Done,
+            Reply::NotApplied(Refusal::Rejected(_) | Refusal::Misuse(_)) => {
+                seat.vote = Vote::Silent;
+            }
+            Reply::NotApplied(_) | Reply::Unknown => {}
+        }
+        match self.phase {
+            Phase::Clearing { .. } => self.cleared(now, ctx),
+            Phase::Releasing { .. } | Phase::Settling => self.settle(now, ctx),
+            Phase::Acquiring
+            | Phase::Confirming(_)
+            | Phase::Backoff { .. }
+            | Phase::Held(_)
+            | Phase::Ended => {}
+        }
+    }
+
+    /// Looks whether the release asked for is decided, what is still owed, and when to try again.
+    pub(super) fn settle(&mut self, now: Instant, ctx: &mut Context<'_>) {
+        if matches!(self.phase, Phase::Releasing { .. }) {
+            self.decide_release(ctx);
+        }
+        for seat in &mut self.seats {
+            // Expired by itself by now: nothing is owed any more.
+            if seat.owed.is_some_and(|expires| now >= expires) {
+                seat.owed = None;
+            }
+        }
+        let waiting = self.seats.iter().any(|seat| !seat.is_idle());
+        let unpaid = self
+            .seats
+            .iter()
+            .any(|seat| seat.is_idle() && seat.owed.is_some());
+        if !unpaid {
+            self.settle_at = Instant::MAX;
+            if !waiting && self.phase == Phase::Settling {
+                self.phase = Phase::Ended;
+            }
+        } else if self.settle_at <= now || self.settle_at == Instant::MAX {
+            self.failures += 1;
+            self.settle_at = now + SETTLE.pause(self.failures, ctx.rng);
+        }
+    }
+
+    pub(super) fn settle_timeout(&mut self, now: Instant, ctx: &mut Context<'_>) {
+        if let Phase::Releasing { until } = self.phase
+            && now >= until
+        {
+            ctx.out.events.push(EventKind::Released {
+                outcome: Release::Unknown,
+            });
+            self.phase = Phase::Settling;
+        }
+        if now >= self.settle_at {
+            for node in self.nodes() {
+                self.let_go(now, node, ctx);
+            }
+        }
+        self.settle(now, ctx);
+    }
+
+    fn decide_release(&mut self, ctx: &mut Context<'_>) {
+        let freed = self.count(|seat| seat.vote == Vote::Done);
+        let open = self.count(|seat| seat.vote == Vote::Unasked);
+        let outcome = match verdict(self.seats.len(), freed, open) {
+            Verdict::Open => return,
+            Verdict::Won => Release::Released,
+            Verdict::Lost if self.count(|seat| seat.vote == Vote::Silent) > 0 => Release::Unknown,
+            Verdict::Lost
+                if self
+                    .seats
+                    .iter()
+                    .any(|seat| seat.lacks == Some(Lack::Taken)) =>
+            {
+                Release::Lost(Loss::Taken)
+            }
+            Verdict::Lost => Release::Lost(Loss::Gone),
+        };
+        ctx.out.events.push(EventKind::Released { outcome });
+        self.phase = Phase::Settling;
+    }
+}

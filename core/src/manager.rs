@@ -1,0 +1,411 @@
+//! The machine of many leases: what a driver talks to.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::config::{Config, LeaseOptions};
+use crate::event::Event;
+#[cfg(doc)]
+use crate::event::EventKind;
+use crate::id::{LeaseId, NodeId, NodeSet, RequestId};
+use crate::lease::{Context, Due, Lease, Outputs};
+use crate::proposal::ServerClock;
+use crate::request::{Answer, Reply, Request, ServerTime};
+use crate::rng::Rng;
+use crate::time::Instant;
+use crate::timers::Timers;
+use crate::token::{Fence, Key, Secret};
+
+/// How many leases one call of [`Manager::handle_timeout`] handles at most. After a long pause of the
+/// process, 100,000 due leases are many steps, not one.
+const WORK_MAX: usize = 1_024;
+
+/// All leases of one client.
+///
+/// It does no I/O, reads no clock and never sleeps. A driver calls three kinds of method, each with
+/// the present instant of a clock that never goes back:
+///
+/// - **Commands** of the application: [`acquire`](Self::acquire), [`renew`](Self::renew),
+///   [`release`](Self::release), [`cancel`](Self::cancel).
+/// - **Events** of the world: [`handle_reply`](Self::handle_reply),
+///   [`handle_timeout`](Self::handle_timeout), [`handle_node_up`](Self::handle_node_up),
+///   [`handle_node_down`](Self::handle_node_down).
+/// - **Outputs**, to be polled until they are empty after each of the above, in any order:
+///   [`poll_event`](Self::poll_event), [`poll_ready`](Self::poll_ready) and then, when the link of
+///   that node can write, [`poll_requests`](Self::poll_requests);
+///   [`poll_timeout`](Self::poll_timeout) says when `handle_timeout` is due.
+///
+/// Spurious calls do nothing, and a late `handle_timeout` costs liveness, never safety: whoever asks
+/// [`valid_until`](Self::valid_until) compares it with a clock of its own.
+///
+/// ```
+/// use std::sync::Arc;
+/// use tenure_core::{Answer, Config, EventKind, Fence, Instant, Key, LeaseOptions, Manager, NodeId, Reply, Secret, ServerTime};
+///
+/// let config = Config::builder(1).build()?;
+/// let options = Arc::new(LeaseOptions::builder().build(&config)?);
+/// let mut manager = Manager::new(config, 7);
+/// let now = Instant::ORIGIN;
+///
+/// let key = Key::new(*b"orders/42");
+/// let lease = manager.acquire(now, key, Secret::new([1; 16]), options)?;
+/// let mut requests = Vec::new();
+/// manager.poll_requests(NodeId::new(0), 16, &mut requests);
+/// let granted = Answer::Granted {
+///     fence: Fence::new(1).unwrap(),
+///     server_time: ServerTime::from_micros(1),
+/// };
+/// manager.handle_reply(now, requests[0].id, Reply::Applied(granted));
+///
+/// assert!(matches!(manager.poll_event().unwrap().kind, EventKind::Acquired { .. }));
+/// assert!(manager.valid_until(lease) > Some(now));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Manager {
+    config: Config,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    timers: Timers,
+    /// Per node, the leases that have something to send to it: one entry per lease at most.
+    outboxes: Vec<VecDeque<LeaseId>>,
+    ready: NodeSet,
+    down: NodeSet,
+    events: VecDeque<Event>,
+    server_clock: ServerClock,
+    rng: Rng,
+    outputs: Outputs,
+}
+
+#[derive(Debug)]
+struct Slot {
+    generation: u32,
+    lease: Option<Lease>,
+    due: Option<(Instant, Due)>,
+}
+
+/// The client holds or cleans up as many leases as its configuration allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AtCapacity {
+    /// The bound, from [`Config::max_leases`].
+    pub max_leases: usize,
+}
+
+impl fmt::Display for AtCapacity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "this client has {} leases, as many as it may: release some, or raise max_leases",
+            self.max_leases
+        )
+    }
+}
+
+impl core::error::Error for AtCapacity {}
+
+impl Manager {
+    /// A client without leases. `seed` feeds the jitter and nothing else.
+    #[must_use]
+    pub fn new(config: Config, seed: u64) -> Self {
+        Self {
+            outboxes: (0..config.nodes()).map(|_| VecDeque::new()).collect(),
+            config,
+            slots: Vec::new(),
+            free: Vec::new(),
+            timers: Timers::default(),
+            ready: NodeSet::EMPTY,
+            down: NodeSet::EMPTY,
+            events: VecDeque::new(),
+            server_clock: ServerClock::default(),
+            rng: Rng::new(seed),
+            outputs: Outputs::default(),
+        }
+    }
+
+    /// What is the same for all leases.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Begins a lease on `key`. It ends in an event that [is final](EventKind::is_final), or silently
+    /// by [`cancel`](Self::cancel).
+    ///
+    /// `secret` must be unguessable and used once. `options` must have been built against this
+    /// client's configuration.
+    ///
+    /// # Errors
+    /// [`AtCapacity`] if the client has as many leases as it may.
+    pub fn acquire(
+        &mut self,
+        now: Instant,
+        key: Key,
+        secret: Secret,
+        options: Arc<LeaseOptions>,
+    ) -> Result<LeaseId, AtCapacity> {
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None if self.slots.len() < self.config.max_leases() => {
+                self.slots.push(Slot {
+                    generation: 0,
+                    lease: None,
+                    due: None,
+                });
+                (self.slots.len() - 1) as u32
+            }
+            None => {
+                return Err(AtCapacity {
+                    max_leases: self.config.max_leases(),
+                });
+            }
+        };
+        let id = LeaseId {
+            slot,
+            generation: self.slots[slot as usize].generation,
+        };
+        let lease = Lease::acquire(
+            now,
+            key,
+            secret,
+            options,
+            &mut Context {
+                config: &self.config,
+                down: self.down,
+                rng: &mut self.rng,
+                server_clock: &self.server_clock,
+                out: &mut self.outputs,
+            },
+        );
+        self.slots[slot as usize].lease = Some(lease);
+        self.collect(id);
+        Ok(id)
+    }
+
+    /// Renews a held lease now. The answer is [`EventKind::Renewed`], [`EventKind::Suspect`] or
+    /// [`EventKind::Lost`]; a renewal that is already running answers for this one. Says whether the
+    /// lease is held.
+    pub fn renew(&mut self, now: Instant, lease: LeaseId) -> bool {
+        self.step(lease, |lease, ctx| lease.renew(now, ctx));
+        self.valid_until(lease).is_some()
+    }
+
+    /// Gives a held lease back; validity ends here. The answer is [`EventKind::Released`], or
+    /// [`EventKind::Lost`] if it was lost before. A lease that is not held yet is cancelled.
+    pub fn release(&mut self, now: Instant, lease: LeaseId) {
+        self.step(lease, |lease, ctx| lease.release(now, ctx));
+    }
+
+    /// Ends a lease in whatever state it is. Legal always, never fails, tells nothing: what is or may
+    /// be at a node is released in the background.
+    pub fn cancel(&mut self, now: Instant, lease: LeaseId) {
+        self.step(lease, |lease, ctx| lease.cancel(now, ctx));
+    }
+
+    /// Handles the outcome of a request. Late and repeated replies change nothing.
+    pub fn handle_reply(&mut self, now: Instant, request: RequestId, reply: Reply) {
+        if let Reply::Applied(
+            Answer::Granted { server_time, .. } | Answer::Held { server_time, .. },
+        ) = reply
+        {
+            self.server_clock.observe(now, server_time);
+        }
+        self.step(request.lease, |lease, ctx| {
+            lease.handle_reply(now, request.node, request.serial, reply, ctx);
+        });
+    }
+
+    /// The link to a node is up: it was connected and is ready to serve. `server_time` is what the
+    /// server said its time was.
+    pub fn handle_node_up(&mut self, now: Instant, node: NodeId, server_time: Option<ServerTime>) {
+        self.down = self.down.iter().filter(|other| *other != node).collect();
+        if let Some(time) = server_time {
+            self.server_clock.observe(now, time);
+        }
+    }
+
+    /// A node cannot be reached: what is queued for it was never sent, and it is not asked until it
+    /// is up.
+    pub fn handle_node_down(&mut self, now: Instant, node: NodeId) {
+        self.down.insert(node);
+        let queued = core::mem::take(&mut self.outboxes[node.index()]);
+        for lease in queued {
+            self.step(lease, |lease, ctx| lease.handle_down(now, node, ctx));
+        }
+    }
+
+    /// Handles what is due: expiry first, then renewals nearest to expiry, retries last. Handles a
+    /// bounded number of leases; if more are due, [`poll_timeout`](Self::poll_timeout) stays in the past.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        // Renewals that are due within this are begun together with the first, as one batch.
+        let early = self.config.max_ttl() / 1_000;
+        let mut work = 0;
+        for due in [Due::Expiry, Due::Renewal, Due::Retry] {
+            let mut horizon = now;
+            while work < WORK_MAX
+                && let Some(slot) = self.timers.due(due, horizon)
+            {
+                if due == Due::Renewal {
+                    horizon = now + early;
+                }
+                work += 1;
+                let id = LeaseId {
+                    slot,
+                    generation: self.slots[slot as usize].generation,
+                };
+                let span = horizon.saturating_since(now);
+                self.step(id, |lease, ctx| lease.handle_timeout(now, span, ctx));
+            }
+        }
+    }
+
+    /// Takes at most `max` requests for a node, in the order in which they must be written, and
+    /// appends them. From here on they count as sent. Says how many it took.
+    ///
+    /// What no longer matters is not handed out: a renewal of a lease that was released meanwhile, an
+    /// acquire that was cancelled.
+    pub fn poll_requests(&mut self, node: NodeId, max: usize, out: &mut Vec<Request>) -> usize {
+        let before = out.len();
+        // A lease hands out two requests at most: a release behind what is in flight.
+        while out.len() - before < max
+            && let Some(id) = self.outboxes[node.index()].pop_front()
+        {
+            let Some(lease) = Self::lease_mut(&mut self.slots, id) else {
+                continue;
+            };
+            let key = lease.key().clone();
+            lease.take(node, |serial, op, token, deadline| {
+                let id = RequestId {
+                    lease: id,
+                    node,
+                    serial,
+                };
+                out.push(Request {
+                    id,
+                    key: key.clone(),
+                    token,
+                    op,
+                    deadline,
+                });
+            });
+        }
+        out.len() - before
+    }
+
+    /// Takes the next event.
+    #[must_use]
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// The nodes for which something was queued since the last call: their links are to be woken.
+    #[must_use]
+    pub fn poll_ready(&mut self) -> NodeSet {
+        core::mem::take(&mut self.ready)
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due next; never if none.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.first()
+    }
+
+    /// Why [`poll_timeout`](Self::poll_timeout) says what it says, for a log or a test.
+    #[must_use]
+    pub fn timeout_reason(&self) -> Option<Due> {
+        let first = self.poll_timeout()?;
+        self.slots
+            .iter()
+            .filter_map(|slot| slot.due)
+            .find(|(at, _)| *at == first)
+            .map(|(_, d)| d)
+    }
+
+    /// Until when the holder of a lease may act; none unless it is held.
+    #[must_use]
+    pub fn valid_until(&self, lease: LeaseId) -> Option<Instant> {
+        self.lease(lease)?.valid_until()
+    }
+
+    /// The fence of a held lease.
+    #[must_use]
+    pub fn fence(&self, lease: LeaseId) -> Option<Fence> {
+        self.lease(lease)?.fence()
+    }
+
+    /// A lease, until all that it owed is paid.
+    #[must_use]
+    pub fn lease(&self, lease: LeaseId) -> Option<&Lease> {
+        let slot = self.slots.get(lease.index())?;
+        slot.lease
+            .as_ref()
+            .filter(|_| slot.generation == lease.generation)
+    }
+
+    /// How many leases there are, those included that are still being cleaned up.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// Whether nothing is held, wanted or owed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The leases that are not over, in no particular but a fixed order.
+    pub fn leases(&self) -> impl Iterator<Item = LeaseId> {
+        self.slots
+            .iter()
+            .enumerate()
+            .filter(|(_, slot)| slot.lease.is_some())
+            .map(|(index, slot)| LeaseId {
+                slot: index as u32,
+                generation: slot.generation,
+            })
+    }
+
+    fn lease_mut(slots: &mut [Slot], id: LeaseId) -> Option<&mut Lease> {
+        let slot = slots.get_mut(id.index())?;
+        slot.lease
+            .as_mut()
+            .filter(|_| slot.generation == id.generation)
+    }
+
+    /// Runs one transition of one lease and takes in what it put out.
+    fn step(&mut self, id: LeaseId, transition: impl FnOnce(&mut Lease, &mut Context<'_>)) {
+        let Some(lease) = Self::lease_mut(&mut self.slots, id) else {
+            return;
+        };
+        let mut ctx = Context {
+            config: &self.config,
+            down: self.down,
+            rng: &mut self.rng,
+            server_clock: &self.server_clock,
+            out: &mut self.outputs,
+        };
+        transition(lease, &mut ctx);
+        self.collect(id);
+    }
+
+    fn collect(&mut self, id: LeaseId) {
+        for node in self.outputs.nodes.drain(..) {
+            self.outboxes[node.index()].push_back(id);
+            self.ready.insert(node);
+        }
+        for kind in self.outputs.events.drain(..) {
+            self.events.push_back(Event { lease: id, kind });
+        }
+        let slot = &mut self.slots[id.index()];
+        let due = slot.lease.as_ref().and_then(Lease::deadline);
+        self.timers.rearm(id.slot, slot.due, due);
+        slot.due = due;
+        if slot.lease.as_ref().is_some_and(Lease::is_ended) {
+            slot.lease = None;
+            slot.generation = slot.generation.wrapping_add(1);
+            self.free.push(id.slot);
+        }
+    }
+}

@@ -39,6 +39,11 @@ impl RedisServer {
     /// When there is no server program (see [`gate`]), or it does not come up; the message carries
     /// the server's own log.
     pub async fn start(options: Options) -> Self {
+        Self::start_near(options, unused_addr()).await
+    }
+
+    /// Starts a server at this address, or at another one if somebody was faster.
+    async fn start_near(options: Options, addr: SocketAddr) -> Self {
         let home = tempfile::Builder::new()
             .prefix("tenure-live-")
             .tempdir()
@@ -46,7 +51,7 @@ impl RedisServer {
         fs::create_dir(home.path().join("data")).expect("a folder for the server's data");
         let mut server = Self {
             options,
-            addr: unused_addr(),
+            addr,
             child: None,
             home,
         };
@@ -312,4 +317,23 @@ async fn dial(target: impl IntoConnectionInfo) -> RedisResult<MultiplexedConnect
     Client::open(target)?
         .get_multiplexed_async_connection_with_config(&patient)
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::servers_available;
+    use super::{Options, RedisServer, unused_addr};
+
+    #[tokio::test]
+    async fn a_server_whose_port_is_taken_meanwhile_finds_another() {
+        if !servers_available() {
+            return;
+        }
+        let taken = unused_addr();
+        let _stranger = std::net::TcpListener::bind(taken).expect("it was free");
+        let server = RedisServer::start_near(Options::new(), taken).await;
+        assert_ne!(server.addr(), taken);
+        assert!(server.log().contains("already in use"), "{}", server.log());
+        assert_eq!(server.cmd::<String>(&["PING"]).await, "PONG");
+    }
 }

@@ -82,3 +82,27 @@ pub fn within<Fut: Future>(
 pub(super) async fn pause(length: Duration) {
     tokio::time::sleep(length).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::eventually;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_condition_is_asked_until_it_is_met() {
+        let asked = Cell::new(0);
+        eventually("the fifth time", || async {
+            asked.set(asked.get() + 1);
+            asked.get() == 5
+        })
+        .await;
+        assert_eq!(asked.get(), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    #[should_panic(expected = "wait.rs")]
+    async fn a_condition_that_is_never_met_ends_the_test_and_names_its_line() {
+        eventually("never", || async { false }).await;
+    }
+}

@@ -231,7 +231,9 @@ async fn the_right_reply_is_struck_among_pipelined_commands_and_pushes() {
     }
     let (server, proxy) = server_and_proxy().await;
     let (pushes, mut pushed) = tokio::sync::mpsc::unbounded_channel();
-    let config = AsyncConnectionConfig::new().set_push_sender(pushes);
+    let config = AsyncConnectionConfig::new()
+        .set_push_sender(pushes)
+        .set_response_timeout(None);
     let client = Client::open(format!("{}?protocol=resp3", proxy.url())).expect("a URL");
     let mut link = client
         .get_multiplexed_async_connection_with_config(&config)
@@ -244,6 +246,7 @@ async fn the_right_reply_is_struck_among_pipelined_commands_and_pushes() {
         Match::command("ECHO").arg("2"),
         Fault::AnswerWith("+struck"),
     );
+    let other = proxy.on(Match::command("ECHO").arg("9"), Fault::LoseReplyAndClose);
     let (one, two, three, ()) = tokio::join!(
         echo(&link, "1"),
         echo(&link, "2"),
@@ -257,9 +260,27 @@ async fn the_right_reply_is_struck_among_pipelined_commands_and_pushes() {
         [one, two, three].map(|reply| reply.expect("a reply")),
         ["1", "struck", "3"]
     );
+    assert!(!other.has_hit(), "its command was never sent");
+
+    // A push comes while a reply is owed, for certain: the command waits for the list.
+    let blocked = proxy.on(Match::command("BLPOP"), Fault::AnswerWith("+struck"));
+    let mut waiting = link.clone();
+    let mut pop = Cmd::new();
+    pop.arg("BLPOP").arg("list").arg(0);
+    let (popped, ()) = tokio::join!(pop.query_async::<String>(&mut waiting), async {
+        eventually("the client waits for the list", || async {
+            server.info("blocked_clients").await.as_deref() == Some("1")
+        })
+        .await;
+        server.cmd::<u64>(&["PUBLISH", "a", "between"]).await;
+        server.cmd::<u64>(&["RPUSH", "list", "x"]).await;
+    });
+    blocked.hit().await;
+    assert_eq!(popped.expect("a reply"), "struck");
+
     let mut messages = 0;
-    while messages < 2 {
-        let push = within("both messages arrive", pushed.recv())
+    while messages < 3 {
+        let push = within("every message arrives", pushed.recv())
             .await
             .expect("a push");
         messages += usize::from(push.kind == redis::PushKind::Message);

@@ -266,12 +266,15 @@ async fn a_server_does_not_outlive_a_test_process_that_was_killed() {
     if !servers_available() || !tied {
         return;
     }
+    // Killed, it cannot remove the server's folder; so that lies in ours.
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let mut owner = Command::new(std::env::current_exe().expect("this test's own program"))
         .args([
             "server::holds_a_server_until_it_is_killed",
             "--exact",
             "--ignored",
         ])
+        .env("TMPDIR", folder.path())
         .stdout(Stdio::piped())
         .spawn()
         .expect("this test's own program runs");

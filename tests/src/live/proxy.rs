@@ -15,14 +15,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use faults::{Command, Fault, Match, Rule};
 
 use super::process::unused_addr;
-use super::wait::eventually_some;
+use super::wait::{eventually, eventually_some};
 use faults::{Armed, Struck};
 
 /// Which way something travels.
@@ -151,13 +151,19 @@ impl Proxy {
         });
     }
 
-    /// Refuses new connections from now on. Those that exist stay.
+    /// Refuses new connections, for certain when this returns. Those that exist stay.
     pub async fn refuse(&self) {
         let accepting = lock(&self.accepting).take();
         if let Some(accepting) = accepting {
             accepting.abort();
-            // The port is closed when the task is gone, not before.
             let _ = accepting.await;
+            // The listener went with its task, but a child that another test starts at this moment
+            // has a copy of it until its program runs.
+            eventually("the port is closed", || async {
+                let dialled = TcpStream::connect(self.addr).await;
+                dialled.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+            })
+            .await;
         }
     }
 

@@ -4,6 +4,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 
 use crate::config::{Config, LeaseOptions};
 use crate::event::Event;
@@ -21,6 +22,9 @@ use crate::token::{Fence, Key, Secret};
 /// How many leases one call of [`Manager::handle_timeout`] handles at most. After a long pause of the
 /// process, 100,000 due leases are many steps, not one.
 const WORK_MAX: usize = 1_024;
+
+/// By how much a renewal may be begun before its time, so that it goes with others that are due.
+const EARLY_MAX: Duration = Duration::from_millis(10);
 
 /// All leases of one client.
 ///
@@ -239,13 +243,17 @@ impl Manager {
     /// bounded number of leases; if more are due, [`poll_timeout`](Self::poll_timeout) stays in the past.
     pub fn handle_timeout(&mut self, now: Instant) {
         // Renewals that are due within this are begun together with the first, as one batch.
-        let early = self.config.max_ttl() / 1_000;
+        let early = (self.config.max_ttl() / 1_000).min(EARLY_MAX);
         let mut work = 0;
         for due in [Due::Expiry, Due::Renewal, Due::Retry] {
             let mut horizon = now;
+            // A lease is looked at once: what it is due for next waits for its own time.
+            let mut done = None;
             while work < WORK_MAX
-                && let Some(slot) = self.timers.due(due, horizon)
+                && let Some(entry) = self.timers.due(due, horizon, done)
             {
+                done = Some(entry);
+                let slot = entry.1;
                 if due == Due::Renewal {
                     horizon = now + early;
                 }

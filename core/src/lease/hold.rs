@@ -34,7 +34,10 @@ impl Lease {
             return self.lose(now, loss, ctx);
         }
         match self.phase {
-            Phase::Held(Renewal::At(at) | Renewal::RetryAt(at)) if now + early >= at => {
+            // Early by less than the shortest pause between two tries, or a retry would have none.
+            Phase::Held(Renewal::At(at) | Renewal::RetryAt(at))
+                if now + early.min(self.options.round_timeout() / 16) >= at =>
+            {
                 self.begin_renewal(now, ctx);
             }
             Phase::Held(Renewal::Running) if now >= self.round.deadline => {
@@ -213,7 +216,8 @@ impl Lease {
             Renewal::Off
         } else {
             let timeout = self.options.round_timeout();
-            let pause = Backoff::new(timeout / 4, timeout).pause(self.failures, ctx.rng);
+            let first = (timeout / 4).max(Duration::from_nanos(1));
+            let pause = Backoff::new(first, timeout).pause(self.failures, ctx.rng);
             Renewal::RetryAt(now + pause)
         });
         let rejected = self.rejection(ctx);

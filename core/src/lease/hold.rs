@@ -26,7 +26,7 @@ impl Lease {
     pub(super) fn held_timeout(&mut self, now: Instant, early: Duration, ctx: &mut Context<'_>) {
         // Expiry before renewal: what has expired is never renewed.
         if now >= self.valid_until {
-            let loss = if now >= self.cap {
+            let loss = if self.valid_until >= self.cap {
                 Loss::Capped
             } else {
                 self.rejection(ctx).map_or(Loss::Expired, Loss::Rejected)

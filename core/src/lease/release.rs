@@ -20,9 +20,13 @@ impl Lease {
     /// [`EventKind::Lost`]; if the lease was not held yet there is no event, as for a cancel.
     pub fn release(&mut self, now: Instant, ctx: &mut Context<'_>) {
         self.handle_timeout(now, Duration::ZERO, ctx);
-        if !matches!(self.phase, Phase::Held(_)) {
-            return self.cancel(now, ctx);
+        match self.phase {
+            Phase::Held(_) => {}
+            // The outcome of the release that runs answers for this one.
+            Phase::Releasing { .. } => return,
+            _ => return self.cancel(now, ctx),
         }
+        self.suspect = false;
         self.failures = 0;
         self.phase = Phase::Releasing {
             until: now + self.options.round_timeout() * 2,

@@ -224,6 +224,9 @@ impl Manager {
     /// server said its time was.
     pub fn handle_node_up(&mut self, now: Instant, node: NodeId, server_time: Option<ServerTime>) {
         self.down = self.down.iter().filter(|other| *other != node).collect();
+        if !self.outboxes[node.index()].is_empty() {
+            self.ready.insert(node);
+        }
         if let Some(time) = server_time {
             self.server_clock.observe(now, time);
         }

@@ -152,7 +152,11 @@ impl Lease {
         if seat.vote == Vote::Asked {
             seat.vote = vote;
         }
-        if gone && self.seats[node.index()].is_idle() && self.held_without(now, node, ctx) {
+        if gone
+            && self.seats[node.index()].is_idle()
+            && !ctx.down.contains(node)
+            && self.held_without(now, node, ctx)
+        {
             self.ask(now, node, Ask::Repair, ctx);
         }
         if self.phase == Phase::Held(Renewal::Running)

@@ -459,8 +459,10 @@ impl Lease {
         let behind = match &seat.flight {
             Some(flight) if flight.ask == Ask::Release => return,
             Some(_) if seat.behind.is_some() => return,
+            // Nothing is queued for a node that cannot be reached: the debt is paid when it can.
+            _ if ctx.down.contains(node) => return,
             Some(_) => true,
-            None if seat.owed.is_none() || ctx.down.contains(node) => return,
+            None if seat.owed.is_none() => return,
             None => false,
         };
         self.serial += 1;
@@ -505,7 +507,11 @@ impl Lease {
     fn ask_again(&mut self, node: NodeId, flight: &Flight, ctx: &mut Context<'_>) -> bool {
         let seat = &mut self.seats[node.index()];
         // With a release behind it, the request is no longer wanted.
-        if flight.again >= AGAIN_MAX || seat.flight.is_some() || !self.wants(flight) {
+        if flight.again >= AGAIN_MAX
+            || seat.flight.is_some()
+            || ctx.down.contains(node)
+            || !self.wants(flight)
+        {
             return false;
         }
         self.serial += 1;

@@ -574,6 +574,16 @@ impl Lease {
     }
 }
 
+impl Vote {
+    /// Whether a node that was asked to acquire answered, in a way that says who may have the key.
+    const fn is_answer(&self) -> bool {
+        matches!(
+            self,
+            Self::Granted(_) | Self::Held { .. } | Self::Foreign | Self::Quarantined { .. }
+        )
+    }
+}
+
 impl Seat {
     fn is_idle(&self) -> bool {
         self.flight.is_none() && self.behind.is_none()

@@ -159,6 +159,11 @@ impl Lease {
         {
             self.ask(now, node, Ask::Repair, ctx);
         }
+        self.catch_up(now, node, ctx);
+    }
+
+    /// Asks a node that the running renewal could not ask before, since its seat was busy.
+    pub(super) fn catch_up(&mut self, now: Instant, node: NodeId, ctx: &mut Context<'_>) {
         if self.phase == Phase::Held(Renewal::Running)
             && self.seats[node.index()].vote == Vote::Unasked
         {

@@ -357,11 +357,8 @@ impl Lease {
             }
             Phase::Clearing { .. } => self.cleared(now, ctx),
             Phase::Releasing { .. } | Phase::Settling => self.settle(now, ctx),
-            Phase::Acquiring
-            | Phase::Confirming(_)
-            | Phase::Backoff { .. }
-            | Phase::Held(_)
-            | Phase::Ended => {}
+            Phase::Held(_) => self.catch_up(now, node, ctx),
+            Phase::Acquiring | Phase::Confirming(_) | Phase::Backoff { .. } | Phase::Ended => {}
         }
     }
 
@@ -549,7 +546,10 @@ impl Lease {
                 seat.owed = None;
             }
             (_, Reply::NotApplied(_)) => {}
-            (Ask::Release, Reply::Unknown) => seat.release_unknown = true,
+            // Only the release of what was held: one of an older attempt says nothing about it.
+            (Ask::Release, Reply::Unknown) => {
+                seat.release_unknown = matches!(self.phase, Phase::Releasing { .. });
+            }
             (Ask::Release, Reply::Applied(_)) => seat.owed = None,
             (_, Reply::Unknown | Reply::Applied(Answer::Granted { .. } | Answer::Done)) => {
                 seat.owed = Some(expires);

@@ -554,6 +554,8 @@ impl Lease {
             (_, Reply::Unknown | Reply::Applied(Answer::Granted { .. } | Answer::Done)) => {
                 seat.owed = Some(expires);
             }
+            // To renew and confirm an older attempt of our own is *gone* as well, and it is still there.
+            (Ask::Renew | Ask::Confirm, Reply::Applied(Answer::Gone)) if flight.attempt > 1 => {}
             (Ask::Acquire, Reply::Applied(Answer::Held { .. }))
             | (_, Reply::Applied(Answer::Gone | Answer::Taken)) => seat.owed = None,
             // Foreign may be said of the fence counter alone, and a quarantined node may still hold

@@ -97,7 +97,7 @@ pub struct Lease {
     seats: Vec<Seat>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Phase {
     /// Acquire requests are out.
     Acquiring,

@@ -53,7 +53,8 @@ impl Backoff {
     pub fn pause(self, failures: u32, rng: &mut Rng) -> Duration {
         let doublings = failures.saturating_sub(1).min(31);
         let bound = self.first.saturating_mul(1 << doublings).min(self.longest);
-        let half = bound / 2;
+        // Rounded up: a pause is never zero, however short its bound.
+        let half = bound - bound / 2;
         half + rng.below(bound - half)
     }
 }

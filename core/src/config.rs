@@ -505,7 +505,10 @@ impl fmt::Display for ConfigError {
                 )
             }
             Self::RequestTimeout { timeout } => {
-                write!(f, "a request timeout of {timeout:?}: give 1 ms or more")
+                write!(
+                    f,
+                    "a request timeout of {timeout:?}: give 1 ms to {LONGEST_TTL:?}"
+                )
             }
             Self::MaxLeases { max_leases } => {
                 write!(f, "at most {max_leases} leases: give 1 to {}", u32::MAX / 2)

@@ -70,6 +70,11 @@ impl NodeSet {
         self.0 |= 1 << node.0;
     }
 
+    /// Takes a node out.
+    pub fn remove(&mut self, node: NodeId) {
+        self.0 &= !(1 << node.0);
+    }
+
     /// Whether the node is in the set.
     #[must_use]
     pub const fn contains(self, node: NodeId) -> bool {

@@ -4,6 +4,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 
 use crate::config::{Config, LeaseOptions};
 use crate::event::Event;
@@ -21,6 +22,9 @@ use crate::token::{Fence, Key, Secret};
 /// How many leases one call of [`Manager::handle_timeout`] handles at most. After a long pause of the
 /// process, 100,000 due leases are many steps, not one.
 const WORK_MAX: usize = 1_024;
+
+/// By how much a renewal may be begun before its time, so that it goes with others that are due.
+const EARLY_MAX: Duration = Duration::from_millis(10);
 
 /// All leases of one client.
 ///
@@ -69,8 +73,9 @@ pub struct Manager {
     slots: Vec<Slot>,
     free: Vec<u32>,
     timers: Timers,
-    /// Per node, the leases that have something to send to it: one entry per lease at most.
-    outboxes: Vec<VecDeque<LeaseId>>,
+    /// Per node, the slots of the leases that have something to send to it: one entry per slot at most,
+    /// whatever comes and goes in it.
+    outboxes: Vec<VecDeque<u32>>,
     ready: NodeSet,
     down: NodeSet,
     events: VecDeque<Event>,
@@ -84,6 +89,8 @@ struct Slot {
     generation: u32,
     lease: Option<Lease>,
     due: Option<(Instant, Due)>,
+    /// The nodes in whose outbox the slot is.
+    queued: NodeSet,
 }
 
 /// The client holds or cleans up as many leases as its configuration allows.
@@ -152,6 +159,7 @@ impl Manager {
                     generation: 0,
                     lease: None,
                     due: None,
+                    queued: NodeSet::EMPTY,
                 });
                 (self.slots.len() - 1) as u32
             }
@@ -161,10 +169,7 @@ impl Manager {
                 });
             }
         };
-        let id = LeaseId {
-            slot,
-            generation: self.slots[slot as usize].generation,
-        };
+        let id = self.id(slot);
         let lease = Lease::acquire(
             now,
             key,
@@ -219,7 +224,10 @@ impl Manager {
     /// The link to a node is up: it was connected and is ready to serve. `server_time` is what the
     /// server said its time was.
     pub fn handle_node_up(&mut self, now: Instant, node: NodeId, server_time: Option<ServerTime>) {
-        self.down = self.down.iter().filter(|other| *other != node).collect();
+        self.down.remove(node);
+        if !self.outboxes[node.index()].is_empty() {
+            self.ready.insert(node);
+        }
         if let Some(time) = server_time {
             self.server_clock.observe(now, time);
         }
@@ -230,8 +238,10 @@ impl Manager {
     pub fn handle_node_down(&mut self, now: Instant, node: NodeId) {
         self.down.insert(node);
         let queued = core::mem::take(&mut self.outboxes[node.index()]);
-        for lease in queued {
-            self.step(lease, |lease, ctx| lease.handle_down(now, node, ctx));
+        for slot in queued {
+            self.slots[slot as usize].queued.remove(node);
+            let id = self.id(slot);
+            self.step(id, |lease, ctx| lease.handle_down(now, node, ctx));
         }
     }
 
@@ -239,21 +249,22 @@ impl Manager {
     /// bounded number of leases; if more are due, [`poll_timeout`](Self::poll_timeout) stays in the past.
     pub fn handle_timeout(&mut self, now: Instant) {
         // Renewals that are due within this are begun together with the first, as one batch.
-        let early = self.config.max_ttl() / 1_000;
+        let early = (self.config.max_ttl() / 1_000).min(EARLY_MAX);
         let mut work = 0;
         for due in [Due::Expiry, Due::Renewal, Due::Retry] {
             let mut horizon = now;
+            // A lease is looked at once: what it is due for next waits for its own time.
+            let mut done = None;
             while work < WORK_MAX
-                && let Some(slot) = self.timers.due(due, horizon)
+                && let Some(entry) = self.timers.due(due, horizon, done)
             {
+                done = Some(entry);
+                let slot = entry.1;
                 if due == Due::Renewal {
                     horizon = now + early;
                 }
                 work += 1;
-                let id = LeaseId {
-                    slot,
-                    generation: self.slots[slot as usize].generation,
-                };
+                let id = self.id(slot);
                 let span = horizon.saturating_since(now);
                 self.step(id, |lease, ctx| lease.handle_timeout(now, span, ctx));
             }
@@ -269,8 +280,10 @@ impl Manager {
         let before = out.len();
         // A lease hands out two requests at most: a release behind what is in flight.
         while out.len() - before < max
-            && let Some(id) = self.outboxes[node.index()].pop_front()
+            && let Some(slot) = self.outboxes[node.index()].pop_front()
         {
+            let id = self.id(slot);
+            self.slots[slot as usize].queued.remove(node);
             let Some(lease) = Self::lease_mut(&mut self.slots, id) else {
                 continue;
             };
@@ -367,6 +380,14 @@ impl Manager {
             })
     }
 
+    /// The lease that is in a slot now, if any is.
+    fn id(&self, slot: u32) -> LeaseId {
+        LeaseId {
+            slot,
+            generation: self.slots[slot as usize].generation,
+        }
+    }
+
     fn lease_mut(slots: &mut [Slot], id: LeaseId) -> Option<&mut Lease> {
         let slot = slots.get_mut(id.index())?;
         slot.lease
@@ -392,7 +413,11 @@ impl Manager {
 
     fn collect(&mut self, id: LeaseId) {
         for node in self.outputs.nodes.drain(..) {
-            self.outboxes[node.index()].push_back(id);
+            let queued = &mut self.slots[id.index()].queued;
+            if !queued.contains(node) {
+                queued.insert(node);
+                self.outboxes[node.index()].push_back(id.slot);
+            }
             self.ready.insert(node);
         }
         for kind in self.outputs.events.drain(..) {

@@ -99,7 +99,7 @@ pub enum Answer {
     },
     /// To confirm, renew, repair, release: done.
     Done,
-    /// The key is absent.
+    /// The key is absent; or, to confirm and renew, holds an older attempt of the same lease.
     Gone,
     /// The key holds another token (to release: one of another lease, or of a newer attempt).
     Taken,

@@ -1,6 +1,7 @@
 //! The timer queue of all leases: one entry per lease, ordered, exact and deterministic.
 
 use alloc::collections::BTreeSet;
+use core::ops::Bound;
 
 use crate::lease::Due;
 use crate::time::Instant;
@@ -48,9 +49,17 @@ impl Timers {
             .min()
     }
 
-    /// A slot of this class whose deadline is not after `now`, earliest first. It stays in the queue.
-    pub(crate) fn due(&self, class_of: Due, now: Instant) -> Option<u32> {
-        let (at, slot) = self.queues[class(class_of)].first()?;
-        (*at <= now).then_some(*slot)
+    /// The first entry of this class behind `done` whose deadline is not after `now`. It stays in the queue.
+    pub(crate) fn due(
+        &self,
+        class_of: Due,
+        now: Instant,
+        done: Option<(Instant, u32)>,
+    ) -> Option<(Instant, u32)> {
+        let behind = done.map_or(Bound::Unbounded, Bound::Excluded);
+        let (at, slot) = self.queues[class(class_of)]
+            .range((behind, Bound::Unbounded))
+            .next()?;
+        (*at <= now).then_some((*at, *slot))
     }
 }

@@ -75,6 +75,9 @@ impl Default for Drift {
 ///
 /// None if fewer than `quorum` copies are known.
 ///
+/// # Panics
+/// If there are more than [`MAX_NODES`](crate::MAX_NODES) copies.
+///
 /// ```
 /// use tenure_core::{Instant, held_until};
 ///

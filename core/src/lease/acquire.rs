@@ -44,7 +44,13 @@ impl Lease {
             return;
         }
         for seat in &mut self.seats {
-            if seat.vote == Vote::Asked {
+            // A grant whose fence was not confirmed in time did not answer either.
+            let silent = match (&seat.vote, self.phase) {
+                (Vote::Asked, _) => true,
+                (Vote::Granted(drawn), Phase::Confirming(fence)) => *drawn < fence,
+                _ => false,
+            };
+            if silent {
                 seat.vote = Vote::Silent;
             }
         }
@@ -100,6 +106,7 @@ impl Lease {
                 let granted = self.count(|seat| matches!(seat.vote, Vote::Granted(_)));
                 match verdict(nodes, granted, asked) {
                     Verdict::Won => self.agree(now, ctx),
+                    Verdict::Lost if self.cause_is_open(ctx.config.quorum()) => {}
                     Verdict::Lost => self.fail_round(now, ctx),
                     Verdict::Open => {}
                 }
@@ -115,6 +122,14 @@ impl Lease {
             }
             _ => {}
         }
+    }
+
+    /// Whether the nodes that have not answered yet decide why the round failed: with a node down, one
+    /// *held* is an outage or contention, depending on who else answers.
+    fn cause_is_open(&self, quorum: usize) -> bool {
+        let answered = self.count(|seat| seat.vote.is_answer());
+        let asked = self.count(|seat| seat.vote == Vote::Asked);
+        answered < quorum && answered + asked >= quorum
     }
 
     /// A quorum granted. The fence is the largest that was drawn, and is reported only once a quorum
@@ -222,7 +237,7 @@ impl Lease {
                 left: Some(left), ..
             }
             | AcquireFailure::Quarantined { left, .. } => {
-                pause.min(left + ctx.rng.below(backoff.first()))
+                pause.min(left.saturating_add(ctx.rng.below(backoff.first())))
             }
             _ => pause,
         };
@@ -271,8 +286,7 @@ impl Lease {
         if self.count(|seat| counts(&seat.vote)) >= quorum {
             return self.contention(quorum);
         }
-        let quarantined = |vote: &Vote| matches!(vote, Vote::Quarantined { .. });
-        if self.count(|seat| counts(&seat.vote) || quarantined(&seat.vote)) >= quorum {
+        if self.count(|seat| seat.vote.is_answer()) >= quorum {
             let mut waits: alloc::vec::Vec<_> = self
                 .nodes()
                 .zip(&self.seats)
@@ -286,11 +300,11 @@ impl Lease {
             let (left, node) = waits[missing - 1];
             return AcquireFailure::Quarantined { node, left };
         }
-        let answered = |vote: &Vote| counts(vote) || quarantined(vote);
+        // A node that is still asked when the others decided the round may well answer.
         let silent = self
             .nodes()
             .zip(&self.seats)
-            .filter(|(_, seat)| !answered(&seat.vote))
+            .filter(|(_, seat)| !seat.vote.is_answer() && seat.vote != Vote::Asked)
             .map(|(n, _)| n);
         AcquireFailure::Outage {
             silent: silent.collect(),

@@ -26,7 +26,7 @@ impl Lease {
     pub(super) fn held_timeout(&mut self, now: Instant, early: Duration, ctx: &mut Context<'_>) {
         // Expiry before renewal: what has expired is never renewed.
         if now >= self.valid_until {
-            let loss = if now >= self.cap {
+            let loss = if self.valid_until >= self.cap {
                 Loss::Capped
             } else {
                 self.rejection(ctx).map_or(Loss::Expired, Loss::Rejected)
@@ -34,7 +34,10 @@ impl Lease {
             return self.lose(now, loss, ctx);
         }
         match self.phase {
-            Phase::Held(Renewal::At(at) | Renewal::RetryAt(at)) if now + early >= at => {
+            // Early by less than the shortest pause between two tries, or a retry would have none.
+            Phase::Held(Renewal::At(at) | Renewal::RetryAt(at))
+                if now + early.min(self.options.round_timeout() / 16) >= at =>
+            {
                 self.begin_renewal(now, ctx);
             }
             Phase::Held(Renewal::Running) if now >= self.round.deadline => {
@@ -149,9 +152,18 @@ impl Lease {
         if seat.vote == Vote::Asked {
             seat.vote = vote;
         }
-        if gone && self.seats[node.index()].is_idle() && self.held_without(now, node, ctx) {
+        if gone
+            && self.seats[node.index()].is_idle()
+            && !ctx.down.contains(node)
+            && self.held_without(now, node, ctx)
+        {
             self.ask(now, node, Ask::Repair, ctx);
         }
+        self.catch_up(now, node, ctx);
+    }
+
+    /// Asks a node that the running renewal could not ask before, since its seat was busy.
+    pub(super) fn catch_up(&mut self, now: Instant, node: NodeId, ctx: &mut Context<'_>) {
         if self.phase == Phase::Held(Renewal::Running)
             && self.seats[node.index()].vote == Vote::Unasked
         {
@@ -213,7 +225,8 @@ impl Lease {
             Renewal::Off
         } else {
             let timeout = self.options.round_timeout();
-            let pause = Backoff::new(timeout / 4, timeout).pause(self.failures, ctx.rng);
+            let first = (timeout / 4).max(Duration::from_nanos(1));
+            let pause = Backoff::new(first, timeout).pause(self.failures, ctx.rng);
             Renewal::RetryAt(now + pause)
         });
         let rejected = self.rejection(ctx);

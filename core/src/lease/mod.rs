@@ -97,7 +97,7 @@ pub struct Lease {
     seats: Vec<Seat>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Phase {
     /// Acquire requests are out.
     Acquiring,
@@ -357,11 +357,8 @@ impl Lease {
             }
             Phase::Clearing { .. } => self.cleared(now, ctx),
             Phase::Releasing { .. } | Phase::Settling => self.settle(now, ctx),
-            Phase::Acquiring
-            | Phase::Confirming(_)
-            | Phase::Backoff { .. }
-            | Phase::Held(_)
-            | Phase::Ended => {}
+            Phase::Held(_) => self.catch_up(now, node, ctx),
+            Phase::Acquiring | Phase::Confirming(_) | Phase::Backoff { .. } | Phase::Ended => {}
         }
     }
 
@@ -459,8 +456,10 @@ impl Lease {
         let behind = match &seat.flight {
             Some(flight) if flight.ask == Ask::Release => return,
             Some(_) if seat.behind.is_some() => return,
+            // Nothing is queued for a node that cannot be reached: the debt is paid when it can.
+            _ if ctx.down.contains(node) => return,
             Some(_) => true,
-            None if seat.owed.is_none() || ctx.down.contains(node) => return,
+            None if seat.owed.is_none() => return,
             None => false,
         };
         self.serial += 1;
@@ -505,7 +504,11 @@ impl Lease {
     fn ask_again(&mut self, node: NodeId, flight: &Flight, ctx: &mut Context<'_>) -> bool {
         let seat = &mut self.seats[node.index()];
         // With a release behind it, the request is no longer wanted.
-        if flight.again >= AGAIN_MAX || seat.flight.is_some() || !self.wants(flight) {
+        if flight.again >= AGAIN_MAX
+            || seat.flight.is_some()
+            || ctx.down.contains(node)
+            || !self.wants(flight)
+        {
             return false;
         }
         self.serial += 1;
@@ -543,11 +546,16 @@ impl Lease {
                 seat.owed = None;
             }
             (_, Reply::NotApplied(_)) => {}
-            (Ask::Release, Reply::Unknown) => seat.release_unknown = true,
+            // Only the release of what was held: one of an older attempt says nothing about it.
+            (Ask::Release, Reply::Unknown) => {
+                seat.release_unknown = matches!(self.phase, Phase::Releasing { .. });
+            }
             (Ask::Release, Reply::Applied(_)) => seat.owed = None,
             (_, Reply::Unknown | Reply::Applied(Answer::Granted { .. } | Answer::Done)) => {
                 seat.owed = Some(expires);
             }
+            // To renew and confirm an older attempt of our own is *gone* as well, and it is still there.
+            (Ask::Renew | Ask::Confirm, Reply::Applied(Answer::Gone)) if flight.attempt > 1 => {}
             (Ask::Acquire, Reply::Applied(Answer::Held { .. }))
             | (_, Reply::Applied(Answer::Gone | Answer::Taken)) => seat.owed = None,
             // Foreign may be said of the fence counter alone, and a quarantined node may still hold
@@ -565,6 +573,16 @@ impl Lease {
 
     fn count(&self, matches: impl Fn(&Seat) -> bool) -> usize {
         self.seats.iter().filter(|seat| matches(seat)).count()
+    }
+}
+
+impl Vote {
+    /// Whether a node that was asked to acquire answered, in a way that says who may have the key.
+    const fn is_answer(&self) -> bool {
+        matches!(
+            self,
+            Self::Granted(_) | Self::Held { .. } | Self::Foreign | Self::Quarantined { .. }
+        )
     }
 }
 

@@ -20,9 +20,13 @@ impl Lease {
     /// [`EventKind::Lost`]; if the lease was not held yet there is no event, as for a cancel.
     pub fn release(&mut self, now: Instant, ctx: &mut Context<'_>) {
         self.handle_timeout(now, Duration::ZERO, ctx);
-        if !matches!(self.phase, Phase::Held(_)) {
-            return self.cancel(now, ctx);
+        match self.phase {
+            Phase::Held(_) => {}
+            // The outcome of the release that runs answers for this one.
+            Phase::Releasing { .. } => return,
+            _ => return self.cancel(now, ctx),
         }
+        self.suspect = false;
         self.failures = 0;
         self.phase = Phase::Releasing {
             until: now + self.options.round_timeout() * 2,
@@ -67,9 +71,22 @@ impl Lease {
         reply: &Reply,
         ctx: &mut Context<'_>,
     ) {
+        match self.phase {
+            Phase::Releasing { .. } => {}
+            Phase::Clearing { .. } => return self.cleared(now, ctx),
+            Phase::Settling => return self.settle(now, ctx),
+            // Of an older attempt, from the round before this one: the node can be asked now.
+            Phase::Held(_) => return self.catch_up(now, node, ctx),
+            Phase::Acquiring | Phase::Confirming(_) | Phase::Backoff { .. } | Phase::Ended => {
+                return;
+            }
+        }
         let seat = &mut self.seats[node.index()];
         match reply {
-            Reply::Applied(Answer::Gone) if seat.release_unknown => seat.vote = Vote::Done,
+            // The release that went unanswered did it, and the next may have come since.
+            Reply::Applied(Answer::Gone | Answer::Taken) if seat.release_unknown => {
+                seat.vote = Vote::Done;
+            }
             Reply::Applied(Answer::Gone) => {
                 seat.vote = Vote::Lacking;
                 seat.lacks = Some(Lack::Gone);
@@ -84,15 +101,7 @@ impl Lease {
             }
             Reply::NotApplied(_) | Reply::Unknown => {}
         }
-        match self.phase {
-            Phase::Clearing { .. } => self.cleared(now, ctx),
-            Phase::Releasing { .. } | Phase::Settling => self.settle(now, ctx),
-            Phase::Acquiring
-            | Phase::Confirming(_)
-            | Phase::Backoff { .. }
-            | Phase::Held(_)
-            | Phase::Ended => {}
-        }
+        self.settle(now, ctx);
     }
 
     /// Looks whether the release asked for is decided, what is still owed, and when to try again.

@@ -3,3 +3,8 @@
 #![warn(missing_docs)]
 
 pub mod live;
+
+/// The code in the repository's README, which must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

@@ -1,3 +1,5 @@
 //! tenure-tests
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
+
+pub mod conformance;

@@ -15,7 +15,7 @@ use tenure_tests::conformance::wire::{self, Wire};
 
 /// Midnight, 1 January 2026 (UTC), and a bit, so that rounding shows.
 const BEGIN_US: u64 = 1_767_225_600_123_456;
-const HISTORIES: u32 = 400;
+const HISTORIES: u32 = 2000;
 
 struct Pair {
     real: RealServer,

@@ -121,6 +121,7 @@ pub const SCRIPTS: &[&str] = &[
     "return redis.call({})", "return redis.pcall({})", "syntax error", "string.x = 1", "return redis.call('wait', 0, 0)",
     "assert(false, 'hm')", "return redis.call('client', 'id')", "return redis.call('config', 'get', 'save')",
     // Declared.
+    "#!lua\nreturn 1",
     "#!lua\nreturn redis.call('set', KEYS[1], 'v')", "#!lua flags=no-writes\nreturn redis.call('set', KEYS[1], 'v')",
     "#!lua flags=no-writes\nreturn redis.call('get', KEYS[1])", "#!lua flags=allow-oom\nreturn redis.call('set', KEYS[1], 'v')",
     "#!lua flags=nonsense\nreturn 1", "#!python\nreturn 1", "#!lua",

@@ -85,7 +85,9 @@ impl Dialer {
             ProtocolVersion::RESP3
         };
         let settings = self.address.info().redis_settings().clone();
-        let settings = settings.set_protocol(protocol);
+        let settings = settings
+            .set_protocol(protocol)
+            .set_lib_name("tenure-redis", env!("CARGO_PKG_VERSION"));
         // Silence is judged by the link, for all requests at once and on its own clock.
         let config = AsyncConnectionConfig::new()
             .set_response_timeout(None)

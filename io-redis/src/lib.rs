@@ -6,12 +6,22 @@ mod address;
 mod batch;
 mod clock;
 mod dial;
+mod flight;
+mod inspection;
 mod key;
 mod link;
+mod mending;
+mod redial;
+#[cfg(test)]
+mod redial_tests;
 mod reply;
+#[cfg(test)]
+mod reply_tests;
 mod script;
 pub mod seams;
 mod session;
+#[cfg(test)]
+mod session_tests;
 #[cfg(test)]
 mod testing;
 mod wire;

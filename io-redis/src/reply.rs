@@ -6,7 +6,8 @@ use std::time::Duration;
 use redis::{RedisError, Value};
 use tenure_core::{Answer, Fence, Refusal, Reply, ServerTime, Words};
 
-use crate::link::{Holder, Inspection, Quarantine};
+use crate::inspection::{Holder, Inspection};
+use crate::link::Quarantine;
 
 /// What came back for one command.
 pub(crate) type CommandResult = Result<Value, RedisError>;

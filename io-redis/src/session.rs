@@ -4,24 +4,25 @@
 //! It is one task: the connection is driven, requests are taken and replies handed on in turn. So a
 //! request changes tasks twice on its whole way, as it would with redis-rs alone.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::future::{Either, FutureExt, select};
-use futures_util::stream::{FuturesUnordered, StreamExt};
-use redis::{Cmd, Pipeline, RedisError, Value};
+use futures_util::future::{Either, select};
+use redis::{Pipeline, RedisError};
 use tenure_core::{Instant, Op, Refusal, Reply, Request, RequestId, Words};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc};
 
 use crate::batch::Batch;
-use crate::dial::{self, Connected, Node};
-use crate::link::{InspectError, Inspection, LinkConfig, LinkStatus, Look, Work};
+use crate::dial::{Connected, Node};
+use crate::flight::{Cargo, Flights, Replies};
+use crate::inspection::{InspectError, Look};
+use crate::link::{LinkConfig, LinkStatus, Work};
+use crate::mending::{self, Chore, Done, Mending};
 use crate::reply::{self, Meaning, Signal};
-use crate::script::{Encoder, Script, mark};
+use crate::script::Encoder;
 use crate::seams::{BoxFuture, Clock};
 use crate::wire::Wire;
 
@@ -32,10 +33,6 @@ const IN_FLIGHT: usize = 64;
 const IN_FLIGHT_SINGLE: usize = 4096;
 /// How often a node over which a quorum is taken is asked again who it is.
 const IDENTITY_EVERY: Duration = Duration::from_secs(30);
-/// If the same repair (scripts, marker) is needed again within this, something undoes it: then
-/// requests wait for a backoff instead of being asked again at once.
-const AGAIN_AFTER: Duration = Duration::from_secs(1);
-
 /// What a session is given by its link.
 pub(crate) struct Shared {
     pub(crate) node: tenure_core::NodeId,
@@ -61,75 +58,8 @@ pub(crate) enum End {
     },
 }
 
-type Replies = Result<Vec<Value>, RedisError>;
-
-/// One write and its replies to come.
-struct Flight {
-    serial: u64,
-    replies: BoxFuture<'static, Replies>,
-}
-
-impl Future for Flight {
-    type Output = (u64, Replies);
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let replies = ready!(self.replies.as_mut().poll(cx));
-        Poll::Ready((self.serial, replies))
-    }
-}
-
-/// What a write was for.
-enum Cargo {
-    Requests {
-        batch: Batch,
-        /// How often the scripts had been loaded when it was written.
-        loads: u32,
-        /// How often the node had been marked.
-        marks: u32,
-    },
-    Look(oneshot::Sender<Result<Inspection, InspectError>>),
-}
-
-/// Something that must be mended before more requests are taken.
-#[derive(Default)]
-struct Mending {
-    /// How often it was done on this connection.
-    count: u32,
-    needed: bool,
-    last: Option<Instant>,
-}
-
-impl Mending {
-    /// A reply says that it is needed; the request was written when it had been done `count` times.
-    /// Says what becomes of that request.
-    fn ask(&mut self, count: u32, now: Instant) -> Refusal {
-        if self.count != count {
-            return Refusal::Again;
-        }
-        self.needed = true;
-        match self.last {
-            Some(last) if now.saturating_since(last) < AGAIN_AFTER => Refusal::Unavailable,
-            _ => Refusal::Again,
-        }
-    }
-
-    fn done(&mut self, now: Instant) {
-        self.count += 1;
-        self.needed = false;
-        self.last = Some(now);
-    }
-}
-
-type Chore = BoxFuture<'static, Result<Done, Words>>;
-
-/// What the session did for itself.
-enum Done {
-    Loaded,
-    Identified(Box<Node>),
-}
-
 enum Step {
-    Replies((u64, Replies)),
+    Replies(Cargo, Replies),
     Closed,
     Mended(Result<Done, Words>),
     Woken,
@@ -146,10 +76,7 @@ pub(crate) struct Session<'a> {
     driver: Option<BoxFuture<'static, ()>>,
     node: Node,
 
-    flights: FuturesUnordered<Flight>,
-    /// What is in flight, oldest first; the first has the serial `oldest`.
-    cargo: VecDeque<Option<Cargo>>,
-    oldest: u64,
+    flights: Flights,
     /// When the last reply came, or the first write after there was nothing in flight.
     heard: Instant,
     silence: Option<(Instant, BoxFuture<'static, ()>)>,
@@ -187,9 +114,7 @@ impl<'a> Session<'a> {
             wire: connected.wire,
             driver: connected.driver,
             node,
-            flights: FuturesUnordered::new(),
-            cargo: VecDeque::new(),
-            oldest: 0,
+            flights: Flights::default(),
             heard: now,
             silence: None,
             identity,
@@ -231,8 +156,8 @@ impl<'a> Session<'a> {
                 }
             }
             match self.step().await {
-                Step::Replies((serial, replies)) => {
-                    self.land(serial, replies);
+                Step::Replies(cargo, replies) => {
+                    self.land(cargo, replies);
                     self.land_ready();
                 }
                 Step::Closed => {
@@ -247,7 +172,8 @@ impl<'a> Session<'a> {
                     let next = self.shared.clock.now() + IDENTITY_EVERY;
                     self.identity = Some(self.shared.clock.sleep_until(next));
                     if self.chore.is_none() {
-                        self.chore = Some(self.identify());
+                        let Shared { clock, config, .. } = &*self.shared;
+                        self.chore = Some(mending::identify(&self.wire, &**clock, config));
                     }
                 }
             }
@@ -263,14 +189,14 @@ impl<'a> Session<'a> {
         let (chore, silence, identity) = (&mut self.chore, &mut self.silence, &mut self.identity);
         poll_fn(|cx| {
             // Before the driver, for what is to be written; after it, for what it has read.
-            if let Poll::Ready(Some(landed)) = flights.poll_next_unpin(cx) {
-                return Poll::Ready(Step::Replies(landed));
+            if let Poll::Ready((cargo, replies)) = flights.poll_landed(cx) {
+                return Poll::Ready(Step::Replies(cargo, replies));
             }
             if poll_some(driver.as_mut(), cx).is_ready() {
                 return Poll::Ready(Step::Closed);
             }
-            if let Poll::Ready(Some(landed)) = flights.poll_next_unpin(cx) {
-                return Poll::Ready(Step::Replies(landed));
+            if let Poll::Ready((cargo, replies)) = flights.poll_landed(cx) {
+                return Poll::Ready(Step::Replies(cargo, replies));
             }
             if let Poll::Ready(result) = poll_some(chore.as_mut(), cx) {
                 return Poll::Ready(Step::Mended(result));
@@ -298,7 +224,7 @@ impl<'a> Session<'a> {
         } else {
             IN_FLIGHT_SINGLE
         };
-        self.cargo.len() < room
+        self.flights.len() < room
             && self.closing.is_none()
             && !self.scripts.needed
             && !self.marker.needed
@@ -384,41 +310,28 @@ impl<'a> Session<'a> {
     }
 
     fn launch(&mut self, cargo: Cargo, replies: BoxFuture<'static, Replies>, now: Instant) {
-        if self.cargo.is_empty() {
+        if self.flights.is_empty() {
             self.heard = now;
         }
-        let serial = self.oldest + self.cargo.len() as u64;
-        self.cargo.push_back(Some(cargo));
-        self.flights.push(Flight { serial, replies });
+        self.flights.launch(cargo, replies);
         if self.silence.is_none() && self.wire.is_own() {
             self.arm(self.heard + self.shared.config.silence);
         }
     }
 
-    /// Takes what a write was for, once.
-    fn unload(&mut self, serial: u64) -> Option<Cargo> {
-        let at = usize::try_from(serial.checked_sub(self.oldest)?).ok()?;
-        let cargo = self.cargo.get_mut(at)?.take();
-        while let Some(None) = self.cargo.front() {
-            self.cargo.pop_front();
-            self.oldest += 1;
-        }
-        cargo
-    }
-
     /// Hands on the replies to one write.
-    fn land(&mut self, serial: u64, replies: Replies) {
+    fn land(&mut self, cargo: Cargo, replies: Replies) {
         let now = self.shared.clock.now();
         if replies.is_ok() {
             self.heard = now;
             self.served = true;
         }
-        match self.unload(serial) {
-            Some(Cargo::Requests {
+        match cargo {
+            Cargo::Requests {
                 mut batch,
                 loads,
                 marks,
-            }) => {
+            } => {
                 let config = Arc::clone(&self.shared.config);
                 batch.read(replies, config.quarantine.as_ref(), |id, meaning| {
                     let reply = self.heed(meaning, loads, marks, now);
@@ -426,19 +339,18 @@ impl<'a> Session<'a> {
                 });
                 self.spare.push(batch);
             }
-            Some(Cargo::Look(answer)) => {
+            Cargo::Look(answer) => {
                 let result = replies.map(|mut values| values.pop().unwrap_or_default());
                 // Nobody may be waiting any more.
                 let _ = answer.send(reply::inspection(result).map_err(InspectError));
             }
-            None => {}
         }
     }
 
     /// Hands on whatever else has arrived, so that the hub is told once.
     fn land_ready(&mut self) {
-        while let Some(Some((serial, replies))) = self.flights.next().now_or_never() {
-            self.land(serial, replies);
+        while let Some((cargo, replies)) = self.flights.landed() {
+            self.land(cargo, replies);
         }
     }
 
@@ -466,52 +378,12 @@ impl<'a> Session<'a> {
         if self.chore.is_some() || self.closing.is_some() {
             return;
         }
+        let Shared { clock, config, .. } = &*self.shared;
         if self.scripts.needed {
-            let wire = Arc::clone(&self.wire);
-            self.chore = Some(self.bounded(async move {
-                let commands = Script::ALL.map(Script::load).into();
-                for result in crate::wire::exchange(&*wire, commands).await {
-                    dial::loaded(Some(result)).map_err(dial::DialError::into_words)?;
-                }
-                Ok(Done::Loaded)
-            }));
+            self.chore = Some(mending::load(&self.wire, &**clock, config));
         } else if self.marker.needed {
-            self.chore = Some(self.identify());
+            self.chore = Some(mending::identify(&self.wire, &**clock, config));
         }
-    }
-
-    /// A chore takes no longer than a dial.
-    fn bounded(&self, chore: impl Future<Output = Result<Done, Words>> + Send + 'static) -> Chore {
-        let until = self.shared.clock.now() + self.shared.config.dial_timeout;
-        let timer = self.shared.clock.sleep_until(until);
-        Box::pin(async move {
-            match select(Box::pin(chore), timer).await {
-                Either::Left((result, _)) => result,
-                Either::Right(_) => Err(Words::new("the node does not answer")),
-            }
-        })
-    }
-
-    /// Asks again who the node is, and marks it.
-    fn identify(&self) -> Chore {
-        let wire = Arc::clone(&self.wire);
-        let config = Arc::clone(&self.shared.config);
-        self.bounded(async move {
-            let quarantine = config.quarantine.as_ref();
-            let commands = dial::identity_commands(quarantine.is_some());
-            let node = dial::identity(&crate::wire::exchange(&*wire, commands).await);
-            node.usable().map_err(dial::DialError::into_words)?;
-            if let Some(quarantine) = quarantine {
-                let marker = node
-                    .marker(quarantine)
-                    .map_err(dial::DialError::into_words)?;
-                let commands: Vec<Cmd> = vec![mark(&marker)];
-                for result in crate::wire::exchange(&*wire, commands).await {
-                    result.map_err(|error| reply::words(&error.to_string()))?;
-                }
-            }
-            Ok(Done::Identified(Box::new(node)))
-        })
     }
 
     fn mended(&mut self, result: Result<Done, Words>) {
@@ -556,7 +428,7 @@ impl<'a> Session<'a> {
         let Some((due, _)) = self.silence.take() else {
             return;
         };
-        if self.cargo.is_empty() {
+        if self.flights.is_empty() {
             return;
         }
         let span = self.shared.config.silence;
@@ -579,8 +451,7 @@ impl<'a> Session<'a> {
         self.land_ready();
         // Closes the connection: nothing more of it is written.
         self.driver = None;
-        self.flights.clear();
-        for cargo in std::mem::take(&mut self.cargo).into_iter().flatten() {
+        for cargo in std::mem::take(&mut self.flights).abandon() {
             match cargo {
                 Cargo::Requests { mut batch, .. } => {
                     batch.abandon(|id| self.replies.push((id, Reply::Unknown)));

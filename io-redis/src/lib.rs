@@ -6,11 +6,14 @@ mod address;
 mod batch;
 mod clock;
 mod dial;
+#[cfg(test)]
+mod dial_tests;
 mod flight;
 mod inspection;
 mod key;
 mod link;
 mod mending;
+mod quiet;
 mod redial;
 #[cfg(test)]
 mod redial_tests;

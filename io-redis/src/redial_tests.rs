@@ -143,12 +143,8 @@ impl Rig {
     /// The commands of the `index`-th connection.
     fn connection(&self, index: usize) -> Vec<String> {
         let heard = self.heard.lock().expect("no panic");
-        let connections = heard.split(|said| said == "---");
-        connections
-            .skip(1 + index)
-            .next()
-            .unwrap_or_default()
-            .to_vec()
+        let mut connections = heard.split(|said| said == "---");
+        connections.nth(1 + index).unwrap_or_default().to_vec()
     }
 
     fn statuses(&self) -> Vec<&'static str> {
@@ -316,7 +312,7 @@ async fn a_connection_that_is_lost_again_and_again_is_not_replaced_in_a_storm() 
     }
     // Forty requests in a second: without a backoff, forty connections.
     let heard = rig.heard.lock().expect("no panic");
-    let connections = heard.iter().filter(|said| *said == "---").count();
+    let mut connections = heard.iter().filter(|said| *said == "---").count();
     assert!((2..=12).contains(&connections), "{connections}");
 }
 

@@ -22,7 +22,8 @@ use crate::observe;
 /// in the middle of a write.
 ///
 /// Dropping it releases the lock in the background; if the network works, within one round trip.
-/// [`release`](Self::release) waits and says what became of it. A guard that is leaked renews itself
+/// [`release`](Self::release) waits and says what became of it: use it, or
+/// [`Locks::close`](crate::Locks::close), where the program or its runtime ends right after. A guard that is leaked renews itself
 /// until its client is closed.
 #[must_use = "dropping the guard releases the lock at once"]
 #[derive(Debug)]

@@ -131,10 +131,11 @@ impl Engine {
             return Err(Reject(text));
         }
         let faults = &self.state.faults;
-        if faults.oom && command.has(DENYOOM) {
+        let flags = command.flags | self.scripts.declared_flags(command, argv);
+        if faults.oom && flags & DENYOOM != 0 {
             return Err(Reject::new(OOM));
         }
-        if command.has(WRITE) {
+        if flags & WRITE != 0 {
             if let Some(error) = &faults.write_error {
                 return Err(Reject::new(error));
             }

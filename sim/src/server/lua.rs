@@ -57,14 +57,17 @@ impl Host {
         // Lua's own pcall stays: nothing here panics, and scripts must see plain errors.
         let lua = Lua::new_with(libraries, LuaOptions::new().catch_rust_panics(false))?;
         let host = host_functions(&lua)?;
+        let ticks = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&ticks);
+        let spent = move || counted.load(Ordering::Relaxed) >= MAX_STEPS / STEPS_PER_TICK;
+        host.set("exhausted", lua.create_function(move |_, ()| Ok(spent()))?)?;
         let prelude = lua.load(include_str!("prelude.lua")).set_name("=prelude");
         let (globals, run): (Table, Function) = prelude.call(host)?;
-        let ticks = Arc::new(AtomicU32::new(0));
         let counted = Arc::clone(&ticks);
         lua.set_global_hook(
             HookTriggers::new().every_nth_instruction(STEPS_PER_TICK),
             move |_, _| {
-                if counted.fetch_add(1, Ordering::Relaxed) < MAX_STEPS / STEPS_PER_TICK {
+                if counted.fetch_add(1, Ordering::Relaxed) + 1 < MAX_STEPS / STEPS_PER_TICK {
                     return Ok(VmState::Continue);
                 }
                 Err(raise(
@@ -151,7 +154,8 @@ fn command_of(args: MultiValue) -> Result<Vec<Vec<u8>>, &'static str> {
     let bytes = |value: Value| match value {
         Value::String(text) => Ok(text.as_bytes().to_vec()),
         Value::Number(n) => Ok(format_g17(n).into_bytes()),
-        Value::Integer(n) => Ok(n.to_string().into_bytes()),
+        // mlua tells whole numbers apart; to Lua 5.1 they are doubles like any other.
+        Value::Integer(n) => Ok(format_g17(n as f64).into_bytes()),
         _ => Err("ERR Lua redis lib command arguments must be strings or integers"),
     };
     args.into_iter().map(bytes).collect()
@@ -337,8 +341,10 @@ fn table_to_reply(table: &Table, depth: usize) -> Reply {
     if let Some(text) = text_field(table, "ok") {
         return Reply::Status(text);
     }
-    if let Ok(Value::Number(n)) = table.raw_get("double") {
-        return Reply::Double(n);
+    match table.raw_get("double") {
+        Ok(Value::Number(n)) => return Reply::Double(n),
+        Ok(Value::Integer(n)) => return Reply::Double(n as f64),
+        _ => {}
     }
     let mut items = Vec::new();
     // An array ends at its first nil. Metamethods have no say.

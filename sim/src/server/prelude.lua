@@ -43,9 +43,11 @@ env._G = globals
 
 -- An error of redis.call arrives as a host value; scripts know it as a table {err = ...}.
 -- Redis' own pcall gives them the text alone.
+-- A script that took too many steps is not to be saved by catching that error.
 local function caught(ok, ...)
   if ok then return true, ... end
   local problem = host.unwrap((...))
+  if host.exhausted() then error(problem, 0) end
   if type(problem) == "table" and type(rawget(problem, "err")) == "string" then
     problem = problem.err
   end
@@ -57,7 +59,11 @@ function env.pcall(...)
 end
 
 function env.xpcall(f, handler)
-  return xpcall(f, function(problem) return handler(host.unwrap(problem)) end)
+  local function handle(ok, ...)
+    if not ok and host.exhausted() then error((...), 0) end
+    return ok, ...
+  end
+  return handle(xpcall(f, function(problem) return handler(host.unwrap(problem)) end))
 end
 
 function env.rawset(t, key, value)
@@ -82,6 +88,7 @@ env.string, env.table, env.math = freeze(string), freeze(table), freeze(math)
 
 local resume = coroutine.resume
 local function resumed(ok, ...)
+  if not ok and host.exhausted() then error((...), 0) end
   if ok then return true, ... end
   return false, host.unwrap((...))
 end

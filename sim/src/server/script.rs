@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::commands::{self, DENYOOM, NOSCRIPT, Run, WRITE};
+use super::commands::{self, Command, DENYOOM, NOSCRIPT, Run, WRITE};
 use super::engine::{OOM, READONLY_REPLICA};
 use super::lua::{Compiled, Host};
 use super::reply::Reply;
-use super::state::{ConnId, Ctx, Outcome, Reject, State, sha1_hex};
+use super::state::{ConnId, Ctx, Outcome, Reject, State, lower, sha1_hex};
 
 /// The scripts of one server, and the Lua state that runs them.
 pub(crate) struct Scripts {
@@ -40,6 +40,32 @@ impl Scripts {
     /// Forgets all scripts, and whatever they may have left in the Lua state.
     pub(crate) fn flush(&mut self) {
         *self = Self::new();
+    }
+
+    /// What the script that a request names has declared, as flags of the command: so that it is
+    /// refused before it runs, and before `EVAL` would cache it.
+    pub(crate) fn declared_flags(&self, command: &Command, argv: &[Vec<u8>]) -> u16 {
+        let Some(text) = argv.get(1) else { return 0 };
+        let flags = match command.name {
+            "eval" | "eval_ro" => split_shebang(text).map_or(Flags::default(), |(flags, _)| flags),
+            "evalsha" | "evalsha_ro" => self
+                .cache
+                .get(&lower(text))
+                .map_or(Flags::default(), |script| script.flags),
+            _ => return 0,
+        };
+        match flags {
+            Flags {
+                declared: false, ..
+            }
+            | Flags {
+                no_writes: true, ..
+            } => 0,
+            Flags {
+                allow_oom: true, ..
+            } => WRITE,
+            _ => WRITE | DENYOOM,
+        }
     }
 
     fn load(&mut self, body: &[u8]) -> Result<String, Reject> {
@@ -173,16 +199,9 @@ fn run(
         return Err(no_script());
     };
     let no_writes = flags.no_writes || read_only;
-    if flags.declared && !no_writes {
-        if state.faults.readonly {
-            return Err(Reject::new(READONLY_REPLICA));
-        }
-        if let Some(error) = &state.faults.write_error {
-            return Err(Reject::new(error));
-        }
-        if state.faults.oom && !flags.allow_oom {
-            return Err(Reject::new(OOM));
-        }
+    if flags.declared && !flags.no_writes && read_only {
+        let text = "ERR Can not execute a script with write flag using *_ro command.";
+        return Err(Reject::new(text));
     }
     let check_oom = state.faults.oom && !flags.allow_oom;
     let (keys, args) = ctx.argv[3..].split_at(keys);
@@ -250,7 +269,7 @@ impl RunState<'_> {
         outcome
     }
 
-    fn admit(&self, command: &commands::Command) -> Result<(), Reject> {
+    fn admit(&self, command: &Command) -> Result<(), Reject> {
         if !self.state.permits(self.conn, command.name) {
             return Err(Reject::new(
                 "ERR The user executing the script can't run this command or subcommand",

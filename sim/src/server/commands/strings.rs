@@ -105,11 +105,14 @@ fn options<'a>(args: &'a [Vec<u8>], set: bool) -> Result<Options<'a>, Reject> {
             "get" if set => found.get = true,
             "keepttl" if set && (no_expiry || found.keep_ttl) => found.keep_ttl = true,
             "persist" if !set && (no_expiry || found.persist) => found.persist = true,
-            word if no_expiry => {
+            word => {
+                // The same kind of expiry may be given twice; the last one counts.
                 let kind = Deadline::named(word).ok_or_else(Reject::syntax)?;
+                if !no_expiry && found.deadline.is_none_or(|(given, _)| given != kind) {
+                    return Err(Reject::syntax());
+                }
                 found.deadline = Some((kind, args.next().ok_or_else(Reject::syntax)?));
             }
-            _ => return Err(Reject::syntax()),
         }
     }
     Ok(found)

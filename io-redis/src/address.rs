@@ -146,3 +146,69 @@ impl fmt::Display for AddressError {
 }
 
 impl std::error::Error for AddressError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_without_its_password() {
+        for (url, shown) in [
+            ("redis://localhost", "redis://localhost:6379/0"),
+            (
+                "redis://:hunter2@localhost",
+                "redis://:***@localhost:6379/0",
+            ),
+            ("redis://app:hunter2@h:1/3", "redis://app:***@h:1/3"),
+            ("redis://app:hunter2@[::1]:1", "redis://app:***@[::1]:1/0"),
+            #[cfg(unix)]
+            (
+                "redis+unix:///run/r.sock?db=2&pass=hunter2",
+                "redis+unix://:***@/run/r.sock?db=2",
+            ),
+        ] {
+            let address = Address::parse(url).expect(url);
+            assert_eq!(address.to_string(), shown);
+            assert_eq!(format!("{address:?}"), format!("Address({shown})"));
+        }
+    }
+
+    #[test]
+    fn what_the_seam_dials_has_an_ipv6_address_without_brackets() {
+        let address = Address::parse("redis://[::1]:7").expect("an address");
+        let host = "::1".to_owned();
+        assert_eq!(address.endpoint(), Some(Endpoint::Tcp { host, port: 7 }));
+    }
+
+    #[test]
+    fn a_bad_address_is_refused_without_repeating_it() {
+        for url in [
+            "",
+            "hunter2",
+            "http://u:hunter2@h",
+            "redis://u:hunter2@h:port",
+            "redis://h/x",
+        ] {
+            let error = Address::parse(url).expect_err(url);
+            assert_eq!(error, AddressError::NotAnAddress, "{url}");
+            assert!(!format!("{error} {error:?}").contains("hunter2"));
+        }
+    }
+
+    #[cfg(not(feature = "tls-rustls"))]
+    #[test]
+    fn tls_that_was_not_compiled_in_is_named_as_the_reason() {
+        for url in ["rediss://h", "REDISS://h", "valkeys://h"] {
+            let error = Address::parse(url).expect_err(url);
+            assert!(error.to_string().contains("tls-rustls"), "{error}");
+        }
+    }
+
+    #[cfg(feature = "tls-rustls")]
+    #[test]
+    fn a_tls_address_is_dialled_by_redis_rs() {
+        let address = Address::parse("rediss://h:7/1").expect("an address");
+        assert_eq!(address.endpoint(), None);
+        assert_eq!(address.to_string(), "rediss://h:7/1");
+    }
+}

@@ -74,3 +74,29 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 async fn pause(span: Duration) {
     tokio::time::sleep(span).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_starts_at_its_origin_and_never_goes_back() {
+        let clock = BootClock::new();
+        let mut last = Instant::ORIGIN;
+        for _ in 0..1_000 {
+            let now = clock.now();
+            assert!(now >= last);
+            last = now;
+        }
+        assert!(last < Instant::ORIGIN + Duration::from_secs(60));
+    }
+
+    /// Tokio's time is paused and runs ahead of the clock, as an early timer would.
+    #[tokio::test(start_paused = true)]
+    async fn the_clock_decides_when_a_sleep_ends_not_the_timer() {
+        let clock = BootClock::new();
+        let until = clock.now() + Duration::from_millis(20);
+        clock.sleep_until(until).await;
+        assert!(clock.now() >= until);
+    }
+}

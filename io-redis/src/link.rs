@@ -1,14 +1,15 @@
 //! The link to one node: a task that takes the requests that are due from the hub, writes them to
 //! the node, and answers each exactly once.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_core::{Fence, Key, NodeId, Reply, Request, RequestId, ServerTime, Words};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tenure_core::{NodeId, Reply, Request, RequestId, ServerTime, Words};
+use tokio::sync::{Notify, mpsc};
 
 use crate::address::Address;
+pub(crate) use crate::inspection::{Holder, InspectError, Inspection, LinkHandle};
+use crate::redial::Link;
 use crate::seams::Seams;
 use crate::wire::Wire;
 
@@ -111,75 +112,6 @@ pub(crate) struct Quarantine {
     pub(crate) name: Option<String>,
 }
 
-/// What a node says about a key to who only looks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Inspection {
-    /// Who holds it.
-    pub(crate) holder: Holder,
-    /// What is left to the holder. None if the key is free or has no expiry.
-    pub(crate) left: Option<Duration>,
-    /// The last fence that was drawn, if the counter is still kept.
-    pub(crate) fence: Option<Fence>,
-    /// The server's time.
-    pub(crate) server_time: ServerTime,
-}
-
-/// Who holds a key. The secret of the lease is not told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Holder {
-    /// Nobody.
-    Free,
-    /// A lease of Tenure's.
-    Lease {
-        /// Its owner's label.
-        label: Option<String>,
-        /// Its attempt.
-        attempt: u32,
-    },
-    /// A string of another make, perhaps a lock of another library.
-    Other,
-    /// A key of another type, or a fence counter that is not a number.
-    Foreign,
-}
-
-/// Why a look did not succeed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct InspectError(pub(crate) Words);
-
-impl fmt::Display for InspectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the node could not be asked: {}", self.0)
-    }
-}
-
-impl std::error::Error for InspectError {}
-
-/// Reaches a running link.
-#[derive(Clone, Debug)]
-pub(crate) struct LinkHandle {
-    looks: mpsc::Sender<Look>,
-}
-
-/// One question of [`LinkHandle::inspect`].
-#[derive(Debug)]
-pub(crate) struct Look {
-    key: Key,
-    answer: oneshot::Sender<Result<Inspection, InspectError>>,
-}
-
-impl LinkHandle {
-    /// Looks at a key. Changes nothing and decides nothing.
-    pub(crate) async fn inspect(&self, key: Key) -> Result<Inspection, InspectError> {
-        let (answer, answered) = oneshot::channel();
-        let ended = || InspectError(Words::new("the link has ended"));
-        self.looks
-            .send(Look { key, answer })
-            .await
-            .map_err(|_| ended())?;
-        answered.await.map_err(|_| ended())?
-    }
-}
-
 /// Starts the link to one node. Its task ends when the work is finished.
 pub(crate) fn spawn_link(
     node: NodeId,
@@ -188,7 +120,8 @@ pub(crate) fn spawn_link(
     work: Arc<dyn Work>,
     seams: &Seams,
 ) -> LinkHandle {
-    let (looks, _) = mpsc::channel(16);
-    let _ = (node, target, config, work, seams);
-    LinkHandle { looks }
+    let (handle, looks) = mpsc::channel(16);
+    let link = Link::new(node, target, config, work, looks, seams);
+    seams.spawner.spawn(Box::pin(link.run()));
+    LinkHandle { looks: handle }
 }

@@ -62,6 +62,46 @@ fn an_empty_restart_forgets_data_scripts_and_connections_and_has_new_ids() {
 }
 
 #[test]
+fn handles_cross_threads() {
+    fn crosses<T: Send + Sync + 'static>() {}
+    fn copies<T: Clone>() {}
+    crosses::<Server>();
+    crosses::<Session>();
+    crosses::<ManualClock>();
+    copies::<Server>();
+    copies::<Reply>();
+}
+
+#[test]
+fn the_same_requests_at_the_same_times_write_the_same_bytes() {
+    let history = || {
+        let (server, clock) = server();
+        let mut session = server.remote_session();
+        let mut written = Vec::new();
+        for request in [
+            "hello 3",
+            "set k v px 50",
+            "info all",
+            "client list",
+            "config get *",
+            "eval 'return redis.call(\"time\")' 0",
+            "eval 'return tostring(math.random())' 0",
+            "eval 'local t = {} for k in pairs({a = 1, b = 2, c = 3}) do t[#t + 1] = k end return t' 0",
+            "keys *",
+            "get k",
+        ] {
+            clock.advance(Duration::from_millis(7));
+            let bytes = session.exchange(format!("{request}\r\n").as_bytes());
+            written.extend(bytes.expect("well formed"));
+        }
+        written
+    };
+    let first = history();
+    assert!(first.len() > 1000);
+    assert_eq!(first, history());
+}
+
+#[test]
 fn ids_come_from_the_seed_alone() {
     let lives = |seed| {
         let server = Server::with_seed(ManualClock::default(), seed);

@@ -17,6 +17,10 @@ use tenure_tests::conformance::wire::{self, Wire};
 const BEGIN_US: u64 = 1_767_225_600_123_456;
 const HISTORIES: u32 = 2000;
 
+fn argv(words: &[&str]) -> Vec<Vec<u8>> {
+    words.iter().map(|word| word.as_bytes().to_vec()).collect()
+}
+
 struct Pair {
     real: RealServer,
     clock: ManualClock,
@@ -46,8 +50,7 @@ impl Pair {
     }
 
     fn agree(&mut self, words: &[&str]) {
-        let argv: Vec<Vec<u8>> = words.iter().map(|w| w.as_bytes().to_vec()).collect();
-        let (real, embedded) = self.call(&argv);
+        let (real, embedded) = self.call(&argv(words));
         assert_eq!(real, embedded, "{words:?}");
     }
 
@@ -114,28 +117,33 @@ impl Pair {
     }
 }
 
-#[test]
-fn the_embedded_server_answers_as_the_real_one_does() {
+/// Both servers, fresh; `None` if there is no real one, which was then said on standard error.
+fn pair() -> Option<Pair> {
     let real = match RealServer::start(BEGIN_US) {
         Ok(real) => real,
         Err(missing) => {
             let required = std::env::var("TENURE_REQUIRE_LIVE").is_ok_and(|value| value == "1");
             assert!(!required, "TENURE_REQUIRE_LIVE=1, but {missing}");
             eprintln!("conformance: left out, because {missing}");
-            return;
+            return None;
         }
     };
     let clock = ManualClock::new(BEGIN_US);
     let embedded = Server::new(clock.clone());
     let session = embedded.remote_session();
-    let pair = RefCell::new(Pair {
+    Some(Pair {
         real,
         clock,
         embedded,
         session,
         commands: 0,
-    });
+    })
+}
 
+#[test]
+fn the_embedded_server_answers_as_the_real_one_does() {
+    let Some(pair) = pair() else { return };
+    let pair = RefCell::new(pair);
     let mut config = Config {
         failure_persistence: None,
         ..Config::default()
@@ -154,4 +162,78 @@ fn the_embedded_server_answers_as_the_real_one_does() {
     if let Err(difference) = outcome {
         panic!("{difference}");
     }
+}
+
+/// What is tried on a server that refuses.
+const TRIED: &[&[&str]] = &[
+    &["GET", "k"],
+    &["SET", "k", "v"],
+    &["GETEX", "k"],
+    &["PTTL", "k"],
+    &["DEL", "k"],
+    &["PEXPIRE", "k", "1"],
+    &["PING"],
+    &["TIME"],
+    &["NOSUCH"],
+    &["GET"],
+    &["CLIENT", "SETNAME", "x"],
+    &["SCRIPT", "EXISTS", "x"],
+    &["EVAL", "return 1", "0"],
+    &["EVAL", "return redis.call('get', 'k')", "0"],
+    &["EVAL", "return redis.call('set', 'k', 'v')", "0"],
+    &["EVAL", "return redis.pcall('set', 'k', 'v')", "0"],
+    &["EVAL", "return redis.call('getex', 'k')", "0"],
+    &["EVAL", "#!lua\nreturn 1", "0"],
+    &["EVAL_RO", "#!lua\nreturn 1", "0"],
+    &["EVAL", "#!lua flags=no-writes\nreturn 1", "0"],
+    &["EVAL_RO", "return redis.call('get', 'k')", "0"],
+    &["EVALSHA", "x", "0"],
+    &["EVALSHA", "e0e1f9fabfc9d4800c877a703b823ac0578ff8db", "0"],
+    &["FLUSHALL"],
+];
+
+#[test]
+fn a_replica_refuses_what_a_real_one_refuses() {
+    let Some(mut pair) = pair() else { return };
+    pair.agree(&["SET", "k", "v"]);
+    // Of a master that is not there.
+    assert_eq!(
+        pair.real.call(&argv(&["REPLICAOF", "127.0.0.1", "1"])),
+        Wire::Status("OK".to_owned())
+    );
+    pair.embedded.set_readonly(true);
+    TRIED.iter().for_each(|words| pair.agree(words));
+    assert_eq!(
+        pair.real.call(&argv(&["REPLICAOF", "NO", "ONE"])),
+        Wire::Status("OK".to_owned())
+    );
+    pair.embedded.set_readonly(false);
+    TRIED.iter().for_each(|words| pair.agree(words));
+}
+
+#[test]
+fn who_may_not_is_refused_as_by_a_real_server() {
+    let Some(mut pair) = pair() else { return };
+    let bob = [
+        "ACL", "SETUSER", "bob", "on", ">hammer", "~*", "+@all", "-set", "-evalsha", "-getex",
+    ];
+    assert_eq!(pair.real.call(&argv(&bob)), Wire::Status("OK".to_owned()));
+    pair.embedded
+        .set_user("bob", "hammer", &["set", "evalsha", "getex"]);
+    pair.agree(&["AUTH", "bob", "wrong"]);
+    pair.agree(&["AUTH", "nobody", "hammer"]);
+    pair.agree(&["HELLO", "3", "AUTH", "bob", "wrong"]);
+    pair.agree(&["AUTH", "bob", "hammer"]);
+    TRIED.iter().for_each(|words| pair.agree(words));
+    pair.agree(&["AUTH", "default", "any"]);
+    pair.agree(&["CONFIG", "SET", "requirepass", "sesame"]);
+    TRIED.iter().for_each(|words| pair.agree(words));
+    pair.agree(&["RESET"]);
+    TRIED.iter().for_each(|words| pair.agree(words));
+    pair.agree(&["HELLO", "3"]);
+    pair.agree(&["HELLO", "3", "SETNAME", "x"]);
+    pair.agree(&["AUTH", "wrong"]);
+    pair.agree(&["AUTH", "sesame", "and", "more"]);
+    pair.agree(&["AUTH", "sesame"]);
+    TRIED.iter().for_each(|words| pair.agree(words));
 }

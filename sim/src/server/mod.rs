@@ -7,7 +7,8 @@
 //!
 //! Inside, the engine is a pure machine (a request and the time in, effects out); `net` carries bytes
 //! to it. It knows what Tenure needs and answers as Redis 7.0 does; `tests/` compares the two. Not
-//! modelled: `MULTI`, blocking commands, replication as such, eviction, expiry on the server's own
+//! modelled: `MULTI`, blocking commands (`WAIT` answers 0 at once), replication as such, eviction, the
+//! libraries `cjson`, `cmsgpack`, `struct` and `bit`, `redis.setresp(3)`, and expiry on the server's own
 //! initiative (see [`Server::expire_now`]).
 
 mod clock;

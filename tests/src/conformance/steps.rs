@@ -294,7 +294,7 @@ pub fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         30 => commands().prop_map(|argv| Step::Command(argv.into_iter().map(String::into_bytes).collect())),
         4 => (moves, any::<bool>()).prop_map(|(us, back)| Step::Move(if back { -us } else { us })),
-        3 => (select(KEYS), select(&[-1000, -1, 0, 1, 999, 1000, 1001][..])).prop_map(|(k, us)| Step::ToExpiry(k, us)),
+        3 => (select(KEYS), select(&[-1_500_000, -500_000, -1000, -1, 0, 1, 999, 1000, 1001][..])).prop_map(|(k, us)| Step::ToExpiry(k, us)),
         1 => prop::bool::weighted(0.3).prop_map(Step::OutOfMemory),
     ]
 }

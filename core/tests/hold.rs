@@ -1,0 +1,486 @@
+//! Holding: renewal, repair, honest validity, and loss with its reason.
+
+mod support;
+
+use support::{RENEW_AFTER, ROUND, VALID_FOR, World, at, id, ms, secs};
+use tenure_core::{
+    Answer, Due, EventKind, Instant, LeaseId, LeaseOptions, Loss, Refusal, RenewalPolicy, Reply,
+    Words,
+};
+
+fn held(nodes: usize) -> (World, LeaseId) {
+    let mut world = World::new(nodes);
+    let lease = world.acquire("k");
+    assert!(world.may_act(lease));
+    world.events();
+    (world, lease)
+}
+
+fn lost(world: &mut World) -> Loss {
+    match world.events().pop() {
+        Some(EventKind::Lost { loss }) => loss,
+        other => panic!("expected Lost, got {other:?}"),
+    }
+}
+
+fn suspects(events: &[EventKind]) -> usize {
+    let suspects = events
+        .iter()
+        .filter(|e| matches!(e, EventKind::Suspect { .. }));
+    suspects.count()
+}
+
+#[test]
+fn a_ttl_of_two_seconds_held_for_ten_is_renewed_exactly_seven_times() {
+    let mut world = World::new(1);
+    world.acquire_with("k", LeaseOptions::builder().ttl(secs(2)));
+    world.advance(secs(10));
+    let renewals: Vec<Instant> = world.written[1..].iter().map(|(when, _)| *when).collect();
+    let expected: Vec<Instant> = (1..=7)
+        .map(|k| Instant::from_nanos(k * 1_333_333_333))
+        .collect();
+    assert_eq!(renewals, expected);
+    assert_eq!(world.ops(0)[1..], ["renew"; 7]);
+    assert_eq!(world.events().len(), 1 + 7);
+}
+
+#[test]
+fn a_lease_is_renewed_for_as_long_as_it_is_held() {
+    for nodes in [1, 3, 5] {
+        let (mut world, lease) = held(nodes);
+        world.advance(secs(3_600));
+        assert!(world.may_act(lease));
+        let renewed = world.events();
+        assert_eq!(renewed.len(), 540, "one per interval and no other event");
+        assert!(
+            renewed
+                .iter()
+                .all(|e| matches!(e, EventKind::Renewed { .. }))
+        );
+    }
+}
+
+#[test]
+fn a_renewal_counts_from_queueing_and_not_from_the_reply() {
+    let (mut world, lease) = held(1);
+    world.withhold([0]);
+    world.advance(RENEW_AFTER + ms(200));
+    world.apply(0);
+    let (mut world2, _) = held(1);
+    world2.withhold([0]);
+    world2.advance(RENEW_AFTER + ms(200));
+    let (request, answer) = world2.apply(0);
+    world2.advance(ms(300));
+    world2.reply(request, Reply::Applied(answer));
+    assert_eq!(
+        world2.event(),
+        EventKind::Renewed {
+            valid_until: at(RENEW_AFTER + VALID_FOR)
+        }
+    );
+    assert_eq!(world.manager.valid_until(lease), Some(at(VALID_FOR)));
+}
+
+#[test]
+fn a_renewal_whose_reply_is_lost_is_retried_and_the_lease_is_suspect_meanwhile() {
+    let (mut world, lease) = held(1);
+    world.withhold([0]);
+    world.advance(RENEW_AFTER);
+    world.lose_reply(0);
+    assert!(
+        matches!(world.event(), EventKind::Suspect { valid_until, rejected: None } if valid_until == at(VALID_FOR))
+    );
+    assert!(world.manager.lease(lease).unwrap().is_suspect());
+    assert!(world.may_act(lease));
+    world.resume([0]);
+    world.advance(ROUND);
+    assert!(matches!(world.event(), EventKind::Renewed { .. }));
+    assert!(!world.manager.lease(lease).unwrap().is_suspect());
+}
+
+#[test]
+fn two_rounds_fit_between_the_begin_of_a_renewal_and_the_end_of_validity() {
+    let (mut world, lease) = held(3);
+    world.withhold([0, 1, 2]);
+    world.advance(RENEW_AFTER);
+    for node in 0..3 {
+        world.wire[node].clear();
+    }
+    // The first round is silent throughout.
+    world.advance(ROUND);
+    assert_eq!(suspects(&world.events()), 1);
+    for written in world.written.clone() {
+        if written.1.op == (tenure_core::Op::Renew { ttl: secs(10) }) {
+            world.reply(written.1.id, Reply::Unknown);
+        }
+    }
+    world.resume([0, 1, 2]);
+    world.advance(ROUND);
+    assert!(world.may_act(lease));
+    assert_eq!(suspects(&world.events()), 0);
+}
+
+#[test]
+fn a_renewal_without_answer_ends_in_a_loss_by_expiry() {
+    let (mut world, lease) = held(1);
+    world.down(0);
+    world.advance_to(at(VALID_FOR) - ms(1));
+    assert!(world.may_act(lease));
+    world.advance(ms(1));
+    assert!(!world.may_act(lease));
+    assert_eq!(world.told.last().unwrap().0, at(VALID_FOR));
+    assert_eq!(lost(&mut world), Loss::Expired);
+}
+
+#[test]
+fn an_expired_lease_is_not_revived_by_a_late_renewal_even_before_the_timeout_is_handled() {
+    let (mut world, lease) = held(1);
+    world.withhold([0]);
+    world.advance(RENEW_AFTER);
+    let (request, answer) = world.apply(0);
+    assert_eq!(answer, Answer::Done);
+    world.stall(secs(4));
+    world.reply(request, Reply::Applied(answer));
+    assert!(!world.may_act(lease));
+    assert_eq!(lost(&mut world), Loss::Expired);
+    world.resume([0]);
+    assert!(!world.may_act(lease) && !world.is_locked("k"));
+    assert!(world.manager.is_empty());
+}
+
+#[test]
+fn a_lease_lost_stays_lost_whatever_is_answered_later() {
+    let (mut world, lease) = held(3);
+    world.withhold([0, 1, 2]);
+    world.advance(RENEW_AFTER);
+    let late: Vec<_> = (0..3).map(|node| world.apply(node)).collect();
+    world.advance(secs(4));
+    assert_eq!(lost(&mut world), Loss::Expired);
+    for (request, answer) in late {
+        world.reply(request, Reply::Applied(answer));
+        assert!(!world.may_act(lease));
+    }
+    world.renew(lease);
+    assert!(!world.may_act(lease));
+    world.resume([0, 1, 2]);
+    assert!(world.manager.is_empty() && !world.is_locked("k"));
+    assert_eq!(world.events(), []);
+}
+
+#[test]
+fn a_key_that_vanished_is_a_loss_by_gone() {
+    let (mut world, _) = held(1);
+    world.nodes[0].forget();
+    world.advance(RENEW_AFTER);
+    assert_eq!(lost(&mut world), Loss::Gone);
+    assert!(
+        !world.ops(0).contains(&"repair"),
+        "one node repairs nothing"
+    );
+}
+
+#[test]
+fn a_key_that_someone_else_has_is_a_loss_by_taken() {
+    let (mut world, lease) = held(1);
+    world.nodes[0].forget();
+    let thief = world.acquire("k");
+    world.advance(RENEW_AFTER);
+    assert!(
+        world
+            .events()
+            .contains(&EventKind::Lost { loss: Loss::Taken })
+    );
+    assert!(!world.may_act(lease) && world.may_act(thief));
+    world.advance(secs(10));
+    assert!(world.may_act(thief), "what is not ours is not released");
+}
+
+#[test]
+fn a_server_that_refuses_for_good_is_told_at_once_and_is_the_reason_of_the_loss() {
+    let (mut world, lease) = held(1);
+    world.withhold([0]);
+    world.advance(RENEW_AFTER);
+    let words = Words::new("NOAUTH");
+    world.refuse(0, Refusal::Rejected(words.clone()));
+    assert_eq!(
+        world.event(),
+        EventKind::Suspect {
+            valid_until: at(VALID_FOR),
+            rejected: Some(words.clone())
+        }
+    );
+    assert!(world.may_act(lease));
+    while world.may_act(lease) {
+        world.advance(ms(50));
+        if !world.wire[0].is_empty() {
+            world.refuse(0, Refusal::Rejected(words.clone()));
+        }
+    }
+    assert_eq!(lost(&mut world), Loss::Rejected(words));
+}
+
+#[test]
+fn one_node_that_refuses_for_good_is_not_a_reason_while_two_renew() {
+    let (mut world, lease) = held(3);
+    world.withhold([0]);
+    world.advance(RENEW_AFTER);
+    world.refuse(0, Refusal::Rejected(Words::new("NOPERM")));
+    assert!(world.may_act(lease));
+    assert_eq!(suspects(&world.events()), 0);
+}
+
+#[test]
+fn a_cap_on_the_hold_ends_it_and_is_told_as_such() {
+    let mut world = World::new(1);
+    let lease = world.acquire_with("k", LeaseOptions::builder().max_hold(Some(secs(25))));
+    world.advance(secs(25) - ms(1));
+    assert!(world.may_act(lease));
+    world.advance(ms(1));
+    assert!(!world.may_act(lease));
+    assert_eq!(lost(&mut world), Loss::Capped);
+    assert!(!world.is_locked("k"));
+    // Renewed three times; the last made it last until the cap.
+    assert_eq!(
+        world.ops(0),
+        ["acquire", "renew", "renew", "renew", "release"]
+    );
+}
+
+#[test]
+fn a_cap_below_the_ttl_bounds_validity_from_the_start() {
+    let mut world = World::new(1);
+    let lease = world.acquire_with("k", LeaseOptions::builder().max_hold(Some(secs(3))));
+    assert_eq!(world.manager.valid_until(lease), Some(at(secs(3))));
+    world.advance(secs(3));
+    assert_eq!(lost(&mut world), Loss::Capped);
+}
+
+#[test]
+fn a_lease_that_expired_before_its_cap_is_told_expired_however_late_it_is_handled() {
+    let mut world = World::new(1);
+    world.acquire_with("k", LeaseOptions::builder().max_hold(Some(secs(25))));
+    world.down(0);
+    world.stall(secs(60));
+    world.timeout();
+    assert_eq!(lost(&mut world), Loss::Expired);
+}
+
+#[test]
+fn without_renewal_a_lease_ends_with_its_first_validity() {
+    let mut world = World::new(1);
+    let options = LeaseOptions::builder().renewal(RenewalPolicy::Off);
+    let lease = world.acquire_with("k", options);
+    world.advance_to(at(VALID_FOR) - ms(1));
+    assert!(world.may_act(lease));
+    assert_eq!(world.manager.timeout_reason(), Some(Due::Expiry));
+    world.advance(ms(1));
+    assert_eq!(lost(&mut world), Loss::Expired);
+    assert_eq!(world.ops(0), ["acquire", "release"]);
+}
+
+#[test]
+fn a_renewal_by_hand_lengthens_the_lease_with_and_without_a_policy() {
+    for renewal in [RenewalPolicy::Off, RenewalPolicy::TwoThirds] {
+        let mut world = World::new(3);
+        let options = LeaseOptions::builder().renewal(renewal);
+        let lease = world.acquire_with("k", options);
+        world.events();
+        world.advance(secs(4));
+        assert!(world.renew(lease));
+        assert_eq!(
+            world.event(),
+            EventKind::Renewed {
+                valid_until: at(secs(4) + VALID_FOR)
+            }
+        );
+        // The next one counts from here.
+        world.advance(secs(6));
+        let again = renewal != RenewalPolicy::Off;
+        assert_eq!(world.events(), []);
+        world.advance(ms(700));
+        assert_eq!(world.events().len(), usize::from(again));
+    }
+}
+
+#[test]
+fn a_renewal_by_hand_while_one_runs_queues_nothing() {
+    let (mut world, lease) = held(1);
+    world.withhold([0]);
+    world.advance(RENEW_AFTER);
+    let before = world.manager.lease(lease).unwrap().clone();
+    assert!(world.renew(lease));
+    assert_eq!(world.manager.lease(lease), Some(&before));
+    assert_eq!(world.waiting(0), ["renew"]);
+}
+
+#[test]
+fn a_node_that_answers_gone_counts_no_more_and_validity_goes_down() {
+    let (mut world, lease) = held(3);
+    // Node 2 misses the first renewal, so its copy ends at the first validity.
+    world.withhold([2]);
+    world.advance(RENEW_AFTER);
+    let missed = world.wire[2].pop_front().unwrap();
+    world.reply(missed.id, Reply::Unknown);
+    assert!(matches!(world.event(), EventKind::Renewed { .. }));
+    // By hand before that: node 0 has lost its copy, node 1 says nothing yet.
+    world.nodes[0].forget();
+    world.withhold([0, 1]);
+    world.advance(secs(1));
+    world.renew(lease);
+    let (request, answer) = world.apply(0);
+    assert_eq!(answer, Answer::Gone);
+    world.reply(request, Reply::Applied(answer));
+    assert_eq!(
+        world.event(),
+        EventKind::Shortened {
+            valid_until: at(VALID_FOR)
+        }
+    );
+    assert_eq!(world.manager.valid_until(lease), Some(at(VALID_FOR)));
+}
+
+#[test]
+fn a_lost_copy_is_put_back_with_its_fence_while_a_quorum_holds_without_it() {
+    let (mut world, lease) = held(3);
+    let fence = world.manager.fence(lease).unwrap().get();
+    world.nodes[1].forget();
+    world.advance(RENEW_AFTER);
+    assert_eq!(world.ops(1), ["acquire", "renew", "repair"]);
+    assert!(world.holds(1, "k"));
+    assert_eq!(world.nodes[1].fences[&support::key("k")], fence);
+    // Then another node may lose its copy.
+    world.nodes[0].forget();
+    world.advance(RENEW_AFTER);
+    assert!(world.may_act(lease) && world.holds(0, "k"));
+}
+
+#[test]
+fn nothing_is_put_back_where_no_quorum_holds_without_it() {
+    let (mut world, lease) = held(3);
+    // Two lose their copies. Between the two answers only one is known to be gone: its repair is
+    // asked for while the other is believed to hold, and the lease ends with the second answer.
+    world.nodes[1].forget();
+    world.nodes[2].forget();
+    world.down(0);
+    world.withhold([1, 2]);
+    world.advance(RENEW_AFTER);
+    let (first, gone) = world.apply(1);
+    assert_eq!(gone, Answer::Gone);
+    world.reply(first, Reply::Applied(gone));
+    assert_eq!(world.waiting(1), ["repair"], "0 and 2 are believed to hold");
+    let (second, gone) = world.apply(2);
+    world.reply(second, Reply::Applied(gone));
+    assert_eq!(lost(&mut world), Loss::Gone);
+    assert!(!world.ops(2).contains(&"repair"));
+    assert!(!world.may_act(lease));
+}
+
+#[test]
+fn a_node_that_another_has_taken_is_not_repaired_over() {
+    let (mut world, lease) = held(3);
+    world.nodes[1].forget();
+    let mut thief = World::new(1);
+    thief.acquire("k");
+    let stolen = thief.nodes[0].locks[&support::key("k")].clone();
+    let stolen = (
+        tenure_core::Token {
+            secret: tenure_core::Secret::new([0xEE; 16]),
+            ..stolen.0
+        },
+        stolen.1,
+    );
+    world.nodes[1]
+        .locks
+        .insert(support::key("k"), stolen.clone());
+    world.advance(RENEW_AFTER);
+    assert!(world.may_act(lease));
+    assert_eq!(world.nodes[1].locks[&support::key("k")], stolen);
+}
+
+#[test]
+fn a_node_that_never_granted_is_won_over_by_repair() {
+    let mut world = World::new(3);
+    world.down(2);
+    let lease = world.acquire("k");
+    world.up(2);
+    assert!(!world.holds(2, "k"));
+    world.advance(RENEW_AFTER);
+    assert!(world.holds(2, "k"));
+    assert!(world.may_act(lease));
+}
+
+#[test]
+fn a_node_that_is_down_is_not_renewed_at_and_is_again_when_it_is_up() {
+    let (mut world, lease) = held(3);
+    world.down(2);
+    world.advance(secs(60));
+    assert!(world.may_act(lease));
+    assert_eq!(world.ops(2), ["acquire"]);
+    world.up(2);
+    world.advance(secs(7));
+    assert!(world.holds(2, "k"));
+}
+
+#[test]
+fn a_renewal_that_fails_at_once_waits_before_it_is_retried() {
+    let (mut world, _) = held(3);
+    world.down(0);
+    world.down(1);
+    world.advance(RENEW_AFTER);
+    assert_eq!(suspects(&world.events()), 1);
+    assert!(world.manager.poll_timeout().unwrap() > world.now + ms(100));
+    world.advance_to(at(VALID_FOR));
+    let events = world.events();
+    assert!((3..=10).contains(&suspects(&events)), "{events:?}");
+}
+
+#[test]
+fn a_renewal_not_ready_is_asked_again_and_counts_from_its_queueing() {
+    let (mut world, _) = held(1);
+    world.withhold([0]);
+    world.advance(RENEW_AFTER);
+    world.stall(ms(400));
+    world.refuse(0, Refusal::Again);
+    world.resume([0]);
+    assert_eq!(
+        world.event(),
+        EventKind::Renewed {
+            valid_until: at(RENEW_AFTER + VALID_FOR)
+        }
+    );
+}
+
+#[test]
+fn a_link_that_does_not_write_is_no_excuse_to_count_from_the_past_or_the_future() {
+    // Queued, but not written before the round is over: asked anew at the retry, counted from there.
+    let (mut world, lease) = held(1);
+    let due = at(RENEW_AFTER);
+    world.stall(RENEW_AFTER);
+    world.manager.handle_timeout(world.now);
+    world.stall(ROUND);
+    world.manager.handle_timeout(world.now);
+    assert!(world.manager.lease(lease).unwrap().is_suspect());
+    world.stall(ms(300));
+    world.manager.handle_timeout(world.now);
+    let queued = world.now;
+    world.stall(ms(100));
+    world.pump();
+    assert_eq!(world.ops(0), ["acquire", "renew"]);
+    assert!(queued > due);
+    assert_eq!(world.manager.valid_until(lease), Some(queued + VALID_FOR));
+}
+
+#[test]
+fn a_late_grant_of_a_slow_node_counts_while_the_lease_is_held() {
+    let mut world = World::new(3);
+    world.withhold([2]);
+    let lease = world.acquire("k");
+    world.deliver(2);
+    world.pump();
+    // Now any one of the others may lose its copy.
+    world.nodes[0].forget();
+    world.resume([2]);
+    world.advance(RENEW_AFTER);
+    assert!(world.may_act(lease));
+    assert_eq!(id(2).index(), 2);
+}

@@ -1,0 +1,441 @@
+//! Releasing and cancelling: outcomes, requests in flight, debts, and no resurrection.
+
+mod support;
+
+use support::{ROUND, World, at, ms, secs};
+use tenure_core::{
+    Backoff, EventKind, LeaseId, LeaseOptions, Loss, Refusal, Release, Reply, Words,
+};
+
+fn held(nodes: usize) -> (World, LeaseId) {
+    let mut world = World::new(nodes);
+    let lease = world.acquire("k");
+    assert!(world.may_act(lease));
+    world.events();
+    world.advance(ms(10));
+    (world, lease)
+}
+
+fn outcome(event: EventKind) -> Release {
+    match event {
+        EventKind::Released { outcome } => outcome,
+        other => panic!("expected Released, got {other:?}"),
+    }
+}
+
+fn none_left(world: &World) {
+    assert!(world.manager.is_empty(), "{:?}", world.manager);
+    assert_eq!(world.manager.poll_timeout(), None);
+    assert!(!world.is_locked("k"));
+}
+
+#[test]
+fn a_release_frees_the_key_everywhere_and_says_so() {
+    for nodes in [1, 3, 5] {
+        let (mut world, lease) = held(nodes);
+        world.release(lease);
+        assert_eq!(outcome(world.event()), Release::Released);
+        none_left(&world);
+    }
+}
+
+#[test]
+fn validity_ends_before_the_release_is_queued() {
+    let (mut world, lease) = held(1);
+    world.withhold([0]);
+    world.manager.release(world.now, lease);
+    assert!(!world.may_act(lease));
+    assert_eq!(world.manager.fence(lease), None);
+    assert!(world.is_locked("k"));
+    world.resume([0]);
+    assert!(!world.may_act(lease));
+}
+
+#[test]
+fn an_unknown_release_is_told_as_unknown_and_does_not_restore_the_lease() {
+    let (mut world, lease) = held(1);
+    world.withhold([0]);
+    world.release(lease);
+    world.lose_request(0);
+    assert!(!world.may_act(lease));
+    // It is retried meanwhile.
+    world.advance(secs(1));
+    assert_eq!(world.waiting(0), ["release"]);
+    world.lose_request(0);
+    world.advance(secs(1));
+    assert_eq!(outcome(world.event()), Release::Unknown);
+    assert!(!world.may_act(lease));
+    world.resume([0]);
+    world.advance(secs(1));
+    assert_eq!(world.events(), []);
+    none_left(&world);
+}
+
+#[test]
+fn a_release_that_was_done_but_unanswered_is_found_done_by_its_retry() {
+    for taken_since in [false, true] {
+        let (mut world, lease) = held(1);
+        world.withhold([0]);
+        world.release(lease);
+        world.lose_reply(0);
+        if taken_since {
+            // The next holder came at once: the lock was ours until the release all the same.
+            let options = LeaseOptions::builder();
+            world.acquire_with("k", options);
+            world.deliver(0);
+        }
+        world.resume([0]);
+        world.advance(secs(1));
+        let events = world.events();
+        assert!(
+            events.contains(&EventKind::Released {
+                outcome: Release::Released
+            }),
+            "{events:?}"
+        );
+    }
+}
+
+#[test]
+fn a_release_of_what_was_lost_before_says_how() {
+    let (mut world, lease) = held(1);
+    world.nodes[0].forget();
+    world.release(lease);
+    assert_eq!(outcome(world.event()), Release::Lost(Loss::Gone));
+    none_left(&world);
+
+    let (mut world, lease) = held(1);
+    world.nodes[0].forget();
+    let thief = world.acquire("k");
+    world.events();
+    world.release(lease);
+    assert_eq!(outcome(world.event()), Release::Lost(Loss::Taken));
+    assert!(
+        world.may_act(thief) && world.is_locked("k"),
+        "not ours to free"
+    );
+}
+
+#[test]
+fn a_release_counts_by_quorum() {
+    let (mut world, lease) = held(3);
+    world.nodes[0].forget();
+    world.release(lease);
+    assert_eq!(outcome(world.event()), Release::Released);
+    let (mut world, lease) = held(3);
+    world.nodes[0].forget();
+    world.nodes[1].forget();
+    world.release(lease);
+    assert_eq!(outcome(world.event()), Release::Lost(Loss::Gone));
+    none_left(&world);
+}
+
+#[test]
+fn a_release_that_the_server_refuses_is_unknown_and_left_to_the_ttl() {
+    let (mut world, lease) = held(1);
+    world.withhold([0]);
+    world.release(lease);
+    world.refuse(0, Refusal::Rejected(Words::new("NOPERM")));
+    assert_eq!(outcome(world.event()), Release::Unknown);
+    assert!(world.manager.is_empty());
+}
+
+#[test]
+fn a_release_of_a_node_that_is_down_is_unknown_in_bounded_time_and_done_when_it_is_up() {
+    let (mut world, lease) = held(1);
+    world.down(0);
+    world.release(lease);
+    world.advance(ROUND * 2);
+    assert_eq!(outcome(world.event()), Release::Unknown);
+    world.up(0);
+    world.advance(ms(1_100));
+    none_left(&world);
+}
+
+#[test]
+fn a_release_after_the_end_of_validity_says_lost() {
+    let (mut world, lease) = held(1);
+    world.down(0);
+    world.stall(secs(10));
+    world.release(lease);
+    assert_eq!(
+        world.event(),
+        EventKind::Lost {
+            loss: Loss::Expired
+        }
+    );
+}
+
+#[test]
+fn a_release_waits_behind_a_request_in_flight_on_the_same_connection() {
+    let (mut world, lease) = held(1);
+    world.withhold([0]);
+    world.renew(lease);
+    world.release(lease);
+    assert_eq!(world.waiting(0), ["renew", "release"]);
+    world.resume([0]);
+    assert_eq!(
+        world.events(),
+        [EventKind::Released {
+            outcome: Release::Released
+        }],
+        "the renewal that came first revives nothing"
+    );
+    none_left(&world);
+}
+
+#[test]
+fn a_release_overtakes_a_renewal_that_was_not_sent() {
+    let (mut world, lease) = held(1);
+    world.withhold([0]);
+    let wrote = world.written.len();
+    world.manager.renew(world.now, lease);
+    world.manager.release(world.now, lease);
+    world.resume([0]);
+    assert_eq!(
+        world.written.len(),
+        wrote + 1,
+        "the renewal is not handed out"
+    );
+    assert_eq!(outcome(world.event()), Release::Released);
+}
+
+#[test]
+fn a_second_release_does_not_silence_the_first() {
+    let (mut world, lease) = held(1);
+    world.withhold([0]);
+    world.release(lease);
+    world.release(lease);
+    assert_eq!(world.waiting(0), ["release"]);
+    world.resume([0]);
+    assert_eq!(outcome(world.event()), Release::Released);
+}
+
+#[test]
+fn a_release_of_a_node_that_went_down_with_a_request_in_flight_ends_with_the_ttl() {
+    let (mut world, lease) = held(1);
+    world.withhold([0]);
+    world.renew(lease);
+    // The link says "down" before it answers what was in flight.
+    let renewal = world.wire[0].pop_front().unwrap();
+    world
+        .manager
+        .handle_node_down(world.now, tenure_core::NodeId::new(0));
+    world.release(lease);
+    world.reply(renewal.id, Reply::Unknown);
+    world.advance(secs(30));
+    assert_eq!(outcome(world.event()), Release::Unknown);
+    assert!(world.manager.is_empty(), "{:?}", world.manager);
+}
+
+#[test]
+fn a_release_asked_again_by_a_node_that_went_down_ends_with_the_ttl() {
+    let (mut world, lease) = held(1);
+    world.withhold([0]);
+    world.release(lease);
+    let release = world.wire[0].pop_front().unwrap();
+    world
+        .manager
+        .handle_node_down(world.now, tenure_core::NodeId::new(0));
+    world.reply(release.id, Reply::NotApplied(Refusal::Again));
+    world.advance(secs(30));
+    assert_eq!(outcome(world.event()), Release::Unknown);
+    assert!(world.manager.is_empty(), "{:?}", world.manager);
+}
+
+#[test]
+fn the_late_release_of_an_old_attempt_says_nothing_about_the_lease_that_is_held() {
+    // Attempt 1 stays in flight at node 2, its release behind it; attempt 2 is held by 0 and 1.
+    let mut world = World::new(3);
+    world.withhold([0, 1, 2]);
+    let backoff = Backoff::new(ms(25), ms(25));
+    let lease = world.acquire_with("k", LeaseOptions::builder().backoff(backoff));
+    world.refuse(0, Refusal::Unavailable);
+    world.refuse(1, Refusal::Unavailable);
+    world.resume([0, 1]);
+    world.advance(ROUND + ms(50));
+    assert!(world.may_act(lease));
+    assert_eq!(world.waiting(2), ["acquire", "release"]);
+    world.events();
+    // A renewal runs, and cannot ask node 2 yet.
+    world.withhold([0]);
+    world.renew(lease);
+    world.deliver(2);
+    let (release, _) = world.apply(2);
+    // Its outcome stays unknown; then node 2 is asked.
+    world.reply(release, Reply::Unknown);
+    assert_eq!(
+        world.waiting(2),
+        ["renew"],
+        "asked as soon as its seat is free"
+    );
+    world.deliver(2);
+    world.pump();
+    world.resume([0, 1, 2]);
+    assert!(world.may_act(lease));
+    // Two nodes lose their copies: node 2's unknown release of attempt 1 must not count for attempt 2.
+    world.nodes[1].forget();
+    world.nodes[2].forget();
+    world.events();
+    world.release(lease);
+    assert_eq!(outcome(world.event()), Release::Lost(Loss::Gone));
+}
+
+#[test]
+fn a_cancel_is_silent_and_frees_the_key_in_every_phase() {
+    type Prepare = fn(&mut World) -> LeaseId;
+    let phases: [(&str, Prepare); 11] = [
+        ("acquiring, queued", |world| {
+            world.withhold([0, 1, 2]);
+            let options = LeaseOptions::builder().build(world.manager.config());
+            let secret = tenure_core::Secret::new([9; 16]);
+            let options = std::sync::Arc::new(options.unwrap());
+            let lease = world
+                .manager
+                .acquire(world.now, support::key("k"), secret, options);
+            lease.unwrap()
+        }),
+        ("acquiring, sent", |world| {
+            world.withhold([0, 1, 2]);
+            world.acquire("k")
+        }),
+        ("acquiring, one granted", |world| {
+            world.withhold([0, 1, 2]);
+            let lease = world.acquire("k");
+            world.deliver(1);
+            world.pump();
+            lease
+        }),
+        ("confirming", |world| {
+            world.nodes[0].wall_ahead = 1_000;
+            world.withhold([1, 2]);
+            let lease = world.acquire("k");
+            world.deliver(1);
+            world.pump();
+            assert_eq!(world.waiting(1), ["confirm"]);
+            lease
+        }),
+        ("clearing", |world| {
+            world.withhold([0, 1, 2]);
+            let lease = world.acquire("k");
+            world.refuse(0, Refusal::Unavailable);
+            world.refuse(1, Refusal::Unavailable);
+            assert_eq!(world.waiting(2), ["acquire", "release"]);
+            lease
+        }),
+        ("backoff", |world| {
+            for node in 0..3 {
+                world.nodes[node].quarantine = Some(at(secs(9)));
+            }
+            let lease = world.acquire("k");
+            assert!(matches!(world.event(), EventKind::Waiting { .. }));
+            lease
+        }),
+        ("held", |world| {
+            let lease = world.acquire("k");
+            assert!(world.may_act(lease));
+            lease
+        }),
+        ("renewing", |world| {
+            let lease = world.acquire("k");
+            world.withhold([0, 1, 2]);
+            world.renew(lease);
+            world.deliver(0);
+            lease
+        }),
+        ("retrying a renewal", |world| {
+            let lease = world.acquire("k");
+            world.down(0);
+            world.down(1);
+            world.advance(support::RENEW_AFTER);
+            assert!(world.manager.lease(lease).unwrap().is_suspect());
+            world.up(0);
+            world.up(1);
+            lease
+        }),
+        ("releasing", |world| {
+            let lease = world.acquire("k");
+            world.withhold([0, 1, 2]);
+            world.release(lease);
+            lease
+        }),
+        ("settling", |world| {
+            let lease = world.acquire("k");
+            world.withhold([0, 1, 2]);
+            world.cancel(lease);
+            lease
+        }),
+    ];
+    for (phase, prepare) in phases {
+        let mut world = World::new(3);
+        let lease = prepare(&mut world);
+        world.events();
+        world.cancel(lease);
+        assert!(!world.may_act(lease), "{phase}");
+        world.resume([0, 1, 2]);
+        world.advance(secs(2));
+        assert_eq!(world.events(), [], "{phase}");
+        none_left(&world);
+    }
+}
+
+#[test]
+fn a_cancel_frees_the_key_in_one_round_trip() {
+    for nodes in [1, 3] {
+        let (mut world, lease) = held(nodes);
+        world.withhold(0..nodes);
+        world.cancel(lease);
+        for node in 0..nodes {
+            assert_eq!(world.waiting(node), ["release"]);
+            world.deliver(node);
+        }
+        none_left(&world);
+    }
+}
+
+#[test]
+fn what_was_never_sent_is_not_sent_after_a_cancel() {
+    let mut world = World::new(1);
+    let options = LeaseOptions::builder().build(world.manager.config());
+    let secret = tenure_core::Secret::new([9; 16]);
+    let key = support::key("k");
+    let lease = world
+        .manager
+        .acquire(world.now, key, secret, options.unwrap().into());
+    world.manager.cancel(world.now, lease.unwrap());
+    world.pump();
+    assert_eq!(world.written, []);
+    assert!(world.manager.is_empty());
+}
+
+#[test]
+fn a_release_before_the_grant_is_a_cancel() {
+    let mut world = World::new(1);
+    world.withhold([0]);
+    let lease = world.acquire("k");
+    world.release(lease);
+    world.resume([0]);
+    assert_eq!(world.events(), []);
+    none_left(&world);
+}
+
+#[test]
+fn the_release_of_a_failed_attempt_does_not_touch_a_later_one() {
+    // The release of attempt 1 is unknown and arrives after attempt 2 was granted.
+    let mut world = World::new(1);
+    world.withhold([0]);
+    let backoff = Backoff::new(ms(25), ms(25));
+    let lease = world.acquire_with("k", LeaseOptions::builder().backoff(backoff));
+    world.lose_reply(0);
+    let late = world.wire[0].pop_front().unwrap();
+    world.reply(late.id, Reply::Unknown);
+    world.advance(ms(25));
+    world.deliver(0);
+    world.pump();
+    assert!(world.may_act(lease));
+    assert_eq!(
+        world.nodes[0].apply(world.now, &late),
+        tenure_core::Answer::Taken
+    );
+    assert!(world.is_locked("k"));
+}

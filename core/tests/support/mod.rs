@@ -1,0 +1,332 @@
+//! A small world for the manager: nodes that do what the protocol says, a clock that the test moves,
+//! and links whose requests and replies the test can withhold, lose and repeat.
+//!
+//! Whatever a test does, the harness itself checks that a lease has at most one request in flight per
+//! node and one release behind it, and that nothing follows the last event of a lease.
+#![allow(dead_code, reason = "each test file uses its part of the harness")]
+
+pub(crate) mod node;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use node::Node;
+use tenure_core::{
+    Answer, Config, Event, EventKind, Instant, Key, LeaseId, LeaseOptions, LeaseOptionsBuilder,
+    Manager, NodeId, Op, Refusal, Reply, Request, RequestId, Secret,
+};
+
+/// How long a lease with the default TTL of 10 s lasts: less 1 % and 2 ms.
+pub(crate) const VALID_FOR: Duration = Duration::from_millis(9_898);
+/// When it is renewed.
+pub(crate) const RENEW_AFTER: Duration = Duration::from_nanos(6_666_666_666);
+/// How long its rounds are waited for.
+pub(crate) const ROUND: Duration = Duration::from_secs(1);
+
+pub(crate) const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+pub(crate) const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+pub(crate) fn at(span: Duration) -> Instant {
+    Instant::ORIGIN + span
+}
+
+pub(crate) fn id(node: usize) -> NodeId {
+    NodeId::new(node)
+}
+
+pub(crate) fn key(name: &str) -> Key {
+    Key::new(name.as_bytes())
+}
+
+/// One manager and its nodes.
+pub(crate) struct World {
+    pub(crate) now: Instant,
+    pub(crate) manager: Manager,
+    pub(crate) nodes: Vec<Node>,
+    /// Per node: whether requests are polled, applied and answered as soon as they are queued.
+    pub(crate) prompt: Vec<bool>,
+    /// Per node: what was written and did not arrive yet.
+    pub(crate) wire: Vec<VecDeque<Request>>,
+    /// Every request that was ever written.
+    pub(crate) written: Vec<(Instant, Request)>,
+    /// Every event that was ever told.
+    pub(crate) told: Vec<(Instant, Event)>,
+    in_flight: BTreeMap<(LeaseId, NodeId), Vec<(u32, bool)>>,
+    over: BTreeSet<LeaseId>,
+    read: usize,
+    secrets: u64,
+}
+
+impl World {
+    /// A client of `nodes` nodes with the defaults, all of which answer at once.
+    pub(crate) fn new(nodes: usize) -> Self {
+        Self::with(Config::builder(nodes).build().unwrap(), 7)
+    }
+
+    pub(crate) fn with(config: Config, seed: u64) -> Self {
+        let nodes = config.nodes();
+        Self {
+            now: Instant::ORIGIN,
+            manager: Manager::new(config, seed),
+            nodes: vec![Node::default(); nodes],
+            prompt: vec![true; nodes],
+            wire: vec![VecDeque::new(); nodes],
+            written: Vec::new(),
+            told: Vec::new(),
+            in_flight: BTreeMap::new(),
+            over: BTreeSet::new(),
+            read: 0,
+            secrets: 0,
+        }
+    }
+
+    /// The links carry nothing by themselves from here on.
+    pub(crate) fn withhold(&mut self, nodes: impl IntoIterator<Item = usize>) {
+        for node in nodes {
+            self.prompt[node] = false;
+        }
+    }
+
+    /// A link works again, and first carries what waits on it.
+    pub(crate) fn resume(&mut self, nodes: impl IntoIterator<Item = usize>) {
+        for node in nodes {
+            self.prompt[node] = true;
+        }
+        self.pump();
+    }
+
+    pub(crate) fn acquire(&mut self, name: &str) -> LeaseId {
+        self.acquire_with(name, LeaseOptions::builder())
+    }
+
+    pub(crate) fn acquire_with(&mut self, name: &str, options: LeaseOptionsBuilder) -> LeaseId {
+        let options = Arc::new(options.build(self.manager.config()).unwrap());
+        self.try_acquire(name, options).unwrap()
+    }
+
+    pub(crate) fn try_acquire(
+        &mut self,
+        name: &str,
+        options: Arc<LeaseOptions>,
+    ) -> Result<LeaseId, tenure_core::AtCapacity> {
+        self.secrets += 1;
+        let mut secret = [0; 16];
+        secret[..8].copy_from_slice(&self.secrets.to_be_bytes());
+        let lease = self
+            .manager
+            .acquire(self.now, key(name), Secret::new(secret), options);
+        self.pump();
+        lease
+    }
+
+    pub(crate) fn release(&mut self, lease: LeaseId) {
+        self.manager.release(self.now, lease);
+        self.pump();
+    }
+
+    pub(crate) fn cancel(&mut self, lease: LeaseId) {
+        self.manager.cancel(self.now, lease);
+        self.pump();
+    }
+
+    pub(crate) fn renew(&mut self, lease: LeaseId) -> bool {
+        let held = self.manager.renew(self.now, lease);
+        self.pump();
+        held
+    }
+
+    /// What is in flight at the node is lost with the connection, and the node is not reachable.
+    pub(crate) fn down(&mut self, node: usize) {
+        self.prompt[node] = false;
+        while let Some(request) = self.wire[node].pop_front() {
+            self.reply(request.id, Reply::Unknown);
+        }
+        self.manager.handle_node_down(self.now, id(node));
+        self.pump();
+    }
+
+    pub(crate) fn up(&mut self, node: usize) {
+        self.prompt[node] = true;
+        self.manager.handle_node_up(self.now, id(node), None);
+        self.pump();
+    }
+
+    /// Polls everything until nothing is left to do at this instant.
+    pub(crate) fn pump(&mut self) {
+        loop {
+            let mut busy = false;
+            for node in 0..self.nodes.len() {
+                self.write(node);
+                while self.prompt[node] && !self.wire[node].is_empty() {
+                    busy = true;
+                    self.deliver(node);
+                }
+            }
+            let _ = self.manager.poll_ready();
+            while let Some(event) = self.manager.poll_event() {
+                assert!(
+                    !self.over.contains(&event.lease),
+                    "{event:?} follows the last event"
+                );
+                if event.kind.is_final() {
+                    self.over.insert(event.lease);
+                }
+                self.told.push((self.now, event));
+            }
+            if !busy {
+                return;
+            }
+        }
+    }
+
+    /// Polls what is queued for a node onto the wire.
+    pub(crate) fn write(&mut self, node: usize) {
+        let mut batch = Vec::new();
+        while self.manager.poll_requests(id(node), 64, &mut batch) > 0 {}
+        for request in batch {
+            let release = request.op == Op::Release;
+            let seat = self
+                .in_flight
+                .entry((request.id.lease, id(node)))
+                .or_default();
+            assert!(
+                seat.is_empty() || (seat.len() == 1 && !seat[0].1 && release),
+                "{request:?} behind {seat:?}: at most one in flight, and one release behind it"
+            );
+            seat.push((request.id.serial, release));
+            self.written.push((self.now, request.clone()));
+            self.wire[node].push_back(request);
+        }
+    }
+
+    /// The oldest request on the wire arrives and is applied; the reply does not come back yet.
+    pub(crate) fn apply(&mut self, node: usize) -> (RequestId, Answer) {
+        let request = self.wire[node]
+            .pop_front()
+            .expect("nothing is on the wire to this node");
+        let answer = self.nodes[node].apply(self.now, &request);
+        (request.id, answer)
+    }
+
+    /// The oldest request on the wire arrives, and its answer comes back.
+    pub(crate) fn deliver(&mut self, node: usize) {
+        let (request, answer) = self.apply(node);
+        self.answer(request, Reply::Applied(answer));
+    }
+
+    /// The oldest request on the wire arrives; nobody will ever know.
+    pub(crate) fn lose_reply(&mut self, node: usize) {
+        let (request, _) = self.apply(node);
+        self.reply(request, Reply::Unknown);
+    }
+
+    /// The oldest request on the wire never arrives; nobody will ever know.
+    pub(crate) fn lose_request(&mut self, node: usize) {
+        let request = self.wire[node].pop_front().unwrap();
+        self.reply(request.id, Reply::Unknown);
+    }
+
+    /// The node refuses the oldest request on the wire.
+    pub(crate) fn refuse(&mut self, node: usize, refusal: Refusal) {
+        let request = self.wire[node].pop_front().unwrap();
+        self.reply(request.id, Reply::NotApplied(refusal));
+    }
+
+    /// A reply comes back.
+    pub(crate) fn reply(&mut self, request: RequestId, reply: Reply) {
+        self.answer(request, reply);
+        self.pump();
+    }
+
+    fn answer(&mut self, request: RequestId, reply: Reply) {
+        if let Some(seat) = self.in_flight.get_mut(&(request.lease, request.node)) {
+            seat.retain(|(serial, _)| *serial != request.serial);
+        }
+        self.manager.handle_reply(self.now, request, reply);
+    }
+
+    /// Time passes, and what is due is handled when it is due.
+    pub(crate) fn advance(&mut self, span: Duration) {
+        self.advance_to(self.now + span);
+    }
+
+    pub(crate) fn advance_to(&mut self, until: Instant) {
+        let mut idle = 0;
+        while let Some(due) = self.manager.poll_timeout().filter(|due| *due <= until) {
+            idle = if due > self.now { 0 } else { idle + 1 };
+            assert!(idle < 1_000, "busy loop at {:?}", self.now);
+            self.now = self.now.max(due);
+            self.manager.handle_timeout(self.now);
+            self.pump();
+        }
+        self.now = self.now.max(until);
+    }
+
+    /// Time passes and nothing is handled, as if the process was stopped.
+    pub(crate) fn stall(&mut self, span: Duration) {
+        self.now = self.now + span;
+    }
+
+    pub(crate) fn timeout(&mut self) {
+        self.manager.handle_timeout(self.now);
+        self.pump();
+    }
+
+    /// Whether the holder may act now.
+    pub(crate) fn may_act(&self, lease: LeaseId) -> bool {
+        self.manager
+            .valid_until(lease)
+            .is_some_and(|until| self.now < until)
+    }
+
+    /// What was told since the last call.
+    pub(crate) fn events(&mut self) -> Vec<EventKind> {
+        let news = self.told[self.read..].iter();
+        let news = news.map(|(_, event)| event.kind.clone()).collect();
+        self.read = self.told.len();
+        news
+    }
+
+    /// What was told since the last call, which must be one thing.
+    pub(crate) fn event(&mut self) -> EventKind {
+        let mut events = self.events();
+        assert_eq!(events.len(), 1, "{events:?}");
+        events.remove(0)
+    }
+
+    /// The kinds of the requests that wait on the wire to a node, oldest first.
+    pub(crate) fn waiting(&self, node: usize) -> Vec<&'static str> {
+        self.wire[node].iter().map(|r| op_name(&r.op)).collect()
+    }
+
+    /// The kinds of all requests that were written to a node.
+    pub(crate) fn ops(&self, node: usize) -> Vec<&'static str> {
+        let to_it = self.written.iter().filter(|(_, r)| r.id.node == id(node));
+        to_it.map(|(_, request)| op_name(&request.op)).collect()
+    }
+
+    /// Whether any node holds the key.
+    pub(crate) fn is_locked(&self, name: &str) -> bool {
+        (0..self.nodes.len()).any(|node| self.holds(node, name))
+    }
+
+    pub(crate) fn holds(&self, node: usize, name: &str) -> bool {
+        self.nodes[node].holder(self.now, &key(name)).is_some()
+    }
+}
+
+pub(crate) fn op_name(op: &Op) -> &'static str {
+    match op {
+        Op::Acquire { .. } => "acquire",
+        Op::Confirm { .. } => "confirm",
+        Op::Renew { .. } => "renew",
+        Op::Repair { .. } => "repair",
+        Op::Release => "release",
+    }
+}

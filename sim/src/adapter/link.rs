@@ -35,6 +35,9 @@ struct State {
     back: Way,
     connecting: Connecting,
     dials: u64,
+    connections: u64,
+    /// Connections up to this one are stuck.
+    stuck: u64,
     carriers: Vec<AbortHandle>,
 }
 
@@ -59,6 +62,8 @@ impl Link {
                     back: way,
                     connecting: Connecting::Open,
                     dials: 0,
+                    connections: 0,
+                    stuck: 0,
                     carriers: Vec::new(),
                 }),
                 changed: Notify::new(),
@@ -97,6 +102,12 @@ impl Link {
         self.change(|state| state.way(direction).stalled = true);
     }
 
+    /// The connections that are open stall, both ways, until [`heal`](Self::heal); new ones work. So the
+    /// old bytes arrive late.
+    pub fn stick(&self) {
+        self.change(|state| state.stuck = state.connections);
+    }
+
     /// What is sent one way is lost. A connection that lost something never carries anything that
     /// way again, also after [`heal`](Self::heal), and nobody is told; connecting hangs.
     pub fn black_hole(&self, direction: Direction) {
@@ -111,6 +122,7 @@ impl Link {
                 (way.stalled, way.hole) = (false, false);
             }
             state.connecting = Connecting::Open;
+            state.stuck = 0;
         });
     }
 
@@ -124,6 +136,13 @@ impl Link {
         self.lock().dials += 1;
     }
 
+    /// Numbers a new connection.
+    pub(super) fn opened(&self) -> u64 {
+        let mut state = self.lock();
+        state.connections += 1;
+        state.connections
+    }
+
     pub(super) fn carried_by(&self, carriers: impl IntoIterator<Item = AbortHandle>) {
         let mut state = self.lock();
         state.carriers.retain(|carrier| !carrier.is_finished());
@@ -134,11 +153,12 @@ impl Link {
         self.lock().way(direction).latency
     }
 
-    /// Waits until what travels this way may arrive; says whether it does.
-    pub(super) async fn passes(&self, direction: Direction) -> bool {
+    /// Waits until what travels this way on a connection may arrive; says whether it does.
+    pub(super) async fn passes(&self, connection: u64, direction: Direction) -> bool {
         self.wait_for(|state| {
+            let stuck = connection <= state.stuck;
             let way = state.way(direction);
-            (!way.stalled).then_some(!way.hole)
+            (!stuck && !way.stalled).then_some(!way.hole)
         })
         .await
     }

@@ -112,11 +112,22 @@ impl Net {
         tokio::spawn(server.serve_as(far, format!("{client}:{connection}")));
         let (near_reader, near_writer) = tokio::io::split(near_end);
         let (far_reader, far_writer) = tokio::io::split(far_end);
+        let serial = link.opened();
         let wire = |direction| Wire::new(connection, client.clone(), host.clone(), direction);
-        let out =
-            Arc::clone(&self).carry(wire(Direction::Out), link.clone(), near_reader, far_writer);
-        let back =
-            Arc::clone(&self).carry(wire(Direction::Back), link.clone(), far_reader, near_writer);
+        let out = Arc::clone(&self).carry(
+            wire(Direction::Out),
+            link.clone(),
+            serial,
+            near_reader,
+            far_writer,
+        );
+        let back = Arc::clone(&self).carry(
+            wire(Direction::Back),
+            link.clone(),
+            serial,
+            far_reader,
+            near_writer,
+        );
         link.carried_by([out, back].map(|carrier| tokio::spawn(carrier).abort_handle()));
         Ok(Box::new(near))
     }
@@ -126,6 +137,7 @@ impl Net {
         self: Arc<Self>,
         mut wire: Wire,
         link: Link,
+        serial: u64,
         mut from: impl AsyncRead + Unpin,
         mut to: impl AsyncWrite + Unpin,
     ) {
@@ -149,7 +161,7 @@ impl Net {
             let mut whole = true;
             while let Some((at, bytes)) = leave.recv().await {
                 self.time.sleep_until(at).await;
-                whole &= link.passes(direction).await;
+                whole &= link.passes(serial, direction).await;
                 if !whole {
                     continue;
                 }

@@ -63,10 +63,18 @@ impl Wire {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Tap {
     digest: sha1_smol::Sha1,
     requests: Vec<Request>,
+}
+
+impl std::fmt::Debug for Tap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut tap = f.debug_struct("Tap");
+        tap.field("requests", &self.requests.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Tap {

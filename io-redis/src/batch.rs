@@ -131,7 +131,7 @@ mod tests {
         }
         let mut commands = Pipeline::new();
         let mut batch = Batch::default();
-        batch.encode(&requests, true, &mut Encoder::new(1, 1), &mut commands);
+        batch.encode(&requests, true, &mut Encoder::new(), &mut commands);
         assert_eq!(commands.len(), 3);
         assert_eq!(
             batch

@@ -79,10 +79,6 @@ pub(crate) struct LinkConfig {
     pub(crate) silence: Duration,
     /// How long connecting and the handshake may take together.
     pub(crate) dial_timeout: Duration,
-    /// How much longer than its value's time a fence counter is kept.
-    pub(crate) fence_grace: Duration,
-    /// A fence proposal further ahead of the server's time than this is ignored.
-    pub(crate) fence_ahead: Duration,
     /// Over several nodes: what their markers say. None for one node.
     pub(crate) quarantine: Option<Quarantine>,
 }
@@ -93,8 +89,6 @@ impl LinkConfig {
         Self {
             silence: request_timeout * 2,
             dial_timeout: Duration::from_secs(2),
-            fence_grace: Duration::from_secs(86_400),
-            fence_ahead: Duration::from_secs(60),
             quarantine: None,
         }
     }

@@ -51,8 +51,6 @@ impl Link {
         looks: mpsc::Receiver<Look>,
         seams: &Seams,
     ) -> Self {
-        let grace = u64::try_from(config.fence_grace.as_millis()).unwrap_or(u64::MAX);
-        let ahead = u64::try_from(config.fence_ahead.as_micros()).unwrap_or(u64::MAX);
         let mut seed = [0; 8];
         seams.entropy.fill(&mut seed);
         Self {
@@ -62,7 +60,7 @@ impl Link {
                 }
                 Target::Connection(wire) => Source::Given(wire),
             },
-            encoder: Encoder::new(grace, ahead),
+            encoder: Encoder::new(),
             rng: Rng::new(u64::from_ne_bytes(seed)),
             previous: None,
             failures: 0,

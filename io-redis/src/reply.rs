@@ -42,14 +42,10 @@ pub(crate) fn acquire(result: CommandResult, ours: Option<&Quarantine>) -> Meani
         Err(meaning) => return meaning,
     };
     let applied = |answer| (Reply::Applied(answer), None);
+    if let Some(granted) = granted(&value) {
+        return applied(granted);
+    }
     match (word(&value), numbers(&value)) {
-        (Some(b"granted"), [Some(fence), Some(now)]) if fence > 0 => {
-            let fence = Fence::new(fence).unwrap_or(FIRST);
-            applied(Answer::Granted {
-                fence,
-                server_time: ServerTime::from_micros(now),
-            })
-        }
         (Some(b"held"), [Some(left), Some(now)]) => applied(Answer::Held {
             left: Duration::from_millis(left),
             server_time: ServerTime::from_micros(now),
@@ -68,8 +64,15 @@ pub(crate) fn acquire(result: CommandResult, ours: Option<&Quarantine>) -> Meani
     }
 }
 
-/// Never used: a fence of zero does not pass the guard.
-const FIRST: Fence = Fence::new(1).expect("one is not zero");
+/// `granted FENCE NOW`.
+fn granted(value: &Value) -> Option<Answer> {
+    let text = std::str::from_utf8(bytes(value)?).ok()?;
+    let (fence, now) = text.strip_prefix("granted ")?.split_once(' ')?;
+    Some(Answer::Granted {
+        fence: Fence::new(fence.parse().ok()?)?,
+        server_time: ServerTime::from_micros(now.parse().ok()?),
+    })
+}
 
 /// The reply to a confirm, a repair or a release, or one failure of a renewal.
 pub(crate) fn plain(result: CommandResult) -> Meaning {

@@ -7,20 +7,23 @@
 //!
 //! | script | keys | arguments | answers |
 //! |---|---|---|---|
-//! | acquire | lock, counter [, marker] | prefix, attempt, TTL, proposal or 0, grace, ahead bound µs [, run id, replication id, max TTL, nodes, name] | `[granted, fence, now]`, `[held, left, now]`, `taken` (a newer attempt of the same lease is there), `foreign`, `unmarked`, `[quarantine, left]`, `[misuse, max TTL, nodes, name]` or `[misuse]` (the marker is unreadable) |
-//! | confirm | lock, counter | token, fence, grace | `done`, `gone`, `taken`, `foreign` |
+//! | acquire | lock, counter [, marker] | token, TTL, proposal or 0 [, run id, replication id, max TTL, nodes, name] | `granted FENCE NOW`, `[held, left, now]`, `taken` (a newer attempt of the same lease is there), `foreign`, `unmarked`, `[quarantine, left]`, `[misuse, max TTL, nodes, name]` or `[misuse]` (the marker is unreadable) |
+//! | confirm | lock, counter | token, fence | `done`, `gone`, `taken`, `foreign` |
 //! | renew | locks | token, TTL for each | the failures only: `[index, why, …]`, why being `gone`, `taken`, `foreign` or the text of an error |
-//! | repair | lock, counter | prefix, attempt, TTL, fence, grace | `done`, `taken`, `foreign` |
-//! | release | lock | prefix, attempt | `done`, `gone`, `taken`, `foreign` |
+//! | repair | lock, counter | token, TTL, fence | `done`, `taken`, `foreign` |
+//! | release | lock | token | `done`, `gone`, `taken`, `foreign` |
 //! | inspect | lock, counter | | `[seen, value or nil, PTTL, counter or nil, now]`, `foreign` |
 //! | mark | marker | run id, replication id, durable, max TTL, nodes, name | `[marked, left]`, `[misuse, …]` as above |
 //!
-//! A *prefix* is a token without its attempt: `label:hex32:` or `hex32:`.
+//! A token is `label:hex32:attempt` or `hex32:attempt`. Two are of one lease if all but the attempt is
+//! equal. A fence counter is kept for a day after the time that its value stands for, and a proposal
+//! more than a minute ahead of the server's time is ignored.
 //!
 //! The lock key is read with `GETEX` without options. That is `GET`, but it counts as a write: a
 //! replica refuses it with `READONLY` instead of answering a "no" that is not its to give, and what
 //! else forbids writes (`MISCONF`, `NOREPLICAS`) does so before anything is written. It is allowed
-//! when the server is out of memory, and after it so is the rest of the script.
+//! when the server is out of memory, and after it so is the rest of the script: renewal and release
+//! work then. Acquire begins with a `SET NX`, which is a write likewise, and is refused out of memory.
 
 use std::sync::LazyLock;
 
@@ -105,18 +108,14 @@ pub(crate) struct Marker {
 /// Writes requests as commands. Keeps what they have in common, and buffers.
 #[derive(Debug)]
 pub(crate) struct Encoder {
-    fence_grace_ms: u64,
-    fence_ahead_us: u64,
     marker: Option<Marker>,
     counter: Vec<u8>,
     token: Vec<u8>,
 }
 
 impl Encoder {
-    pub(crate) fn new(fence_grace_ms: u64, fence_ahead_us: u64) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            fence_grace_ms,
-            fence_ahead_us,
             marker: None,
             counter: Vec::new(),
             token: Vec::new(),
@@ -131,15 +130,14 @@ impl Encoder {
     /// The call for one request.
     pub(crate) fn request(&mut self, request: &Request) -> Cmd {
         let key = request.key.as_bytes();
-        let attempt = request.token.attempt;
         match request.op {
             Op::Acquire { ttl, proposal } => {
                 self.prepare(key, &request.token);
                 let proposal = proposal.map_or(0, tenure_core::Fence::get);
                 let size = key.len() + self.counter.len() + self.token.len() + 80;
                 let mut cmd = match &self.marker {
-                    None => Script::Acquire.call(2, 6, size),
-                    Some(marker) => Script::Acquire.call(3, 11, size + marker.key.len() + 160),
+                    None => Script::Acquire.call(2, 3, size),
+                    Some(marker) => Script::Acquire.call(3, 8, size + marker.key.len() + 160),
                 };
                 cmd.write_arg(key);
                 cmd.write_arg(&self.counter);
@@ -147,8 +145,7 @@ impl Encoder {
                     cmd.write_arg(&marker.key);
                 }
                 cmd.write_arg(&self.token);
-                cmd.arg(attempt).arg(millis(ttl)).arg(proposal);
-                cmd.arg(self.fence_grace_ms).arg(self.fence_ahead_us);
+                cmd.arg(millis(ttl)).arg(proposal);
                 if let Some(marker) = &self.marker {
                     cmd.write_arg(marker.run_id.as_bytes());
                     cmd.write_arg(marker.replication_id.as_bytes());
@@ -159,33 +156,30 @@ impl Encoder {
             }
             Op::Confirm { fence } => {
                 self.prepare(key, &request.token);
-                write_attempt(attempt, &mut self.token);
                 let size = key.len() + self.counter.len() + self.token.len() + 32;
-                let mut cmd = Script::Confirm.call(2, 3, size);
+                let mut cmd = Script::Confirm.call(2, 2, size);
                 cmd.write_arg(key);
                 cmd.write_arg(&self.counter);
                 cmd.write_arg(&self.token);
-                cmd.arg(fence.get()).arg(self.fence_grace_ms);
+                cmd.arg(fence.get());
                 cmd
             }
             Op::Renew { .. } => self.renew(std::slice::from_ref(request)),
             Op::Repair { ttl, fence } => {
                 self.prepare(key, &request.token);
                 let size = key.len() + self.counter.len() + self.token.len() + 48;
-                let mut cmd = Script::Repair.call(2, 5, size);
+                let mut cmd = Script::Repair.call(2, 3, size);
                 cmd.write_arg(key);
                 cmd.write_arg(&self.counter);
                 cmd.write_arg(&self.token);
-                cmd.arg(attempt).arg(millis(ttl)).arg(fence.get());
-                cmd.arg(self.fence_grace_ms);
+                cmd.arg(millis(ttl)).arg(fence.get());
                 cmd
             }
             Op::Release => {
-                write_prefix(&request.token, &mut self.token);
-                let mut cmd = Script::Release.call(1, 2, key.len() + self.token.len() + 12);
+                write_token(&request.token, &mut self.token);
+                let mut cmd = Script::Release.call(1, 1, key.len() + self.token.len());
                 cmd.write_arg(key);
                 cmd.write_arg(&self.token);
-                cmd.arg(attempt);
                 cmd
             }
         }
@@ -203,8 +197,7 @@ impl Encoder {
             cmd.write_arg(request.key.as_bytes());
         }
         for request in requests {
-            write_prefix(&request.token, &mut self.token);
-            write_attempt(request.token.attempt, &mut self.token);
+            write_token(&request.token, &mut self.token);
             cmd.write_arg(&self.token);
             match request.op {
                 Op::Renew { ttl } => cmd.arg(millis(ttl)),
@@ -227,7 +220,7 @@ impl Encoder {
 
     fn prepare(&mut self, key: &[u8], token: &Token) {
         key::counter(key, &mut self.counter);
-        write_prefix(token, &mut self.token);
+        write_token(token, &mut self.token);
     }
 }
 
@@ -247,8 +240,8 @@ fn millis(span: std::time::Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The token without its attempt.
-fn write_prefix(token: &Token, out: &mut Vec<u8>) {
+fn write_token(token: &Token, out: &mut Vec<u8>) {
+    use std::io::Write as _;
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.clear();
     if let Some(label) = &token.label {
@@ -259,13 +252,8 @@ fn write_prefix(token: &Token, out: &mut Vec<u8>) {
         out.push(HEX[usize::from(byte >> 4)]);
         out.push(HEX[usize::from(byte & 15)]);
     }
-    out.push(b':');
-}
-
-fn write_attempt(attempt: u32, out: &mut Vec<u8>) {
-    use std::io::Write as _;
     // Writing to a vector does not fail.
-    let _ = write!(out, "{attempt}");
+    let _ = write!(out, ":{}", token.attempt);
 }
 
 #[cfg(test)]
@@ -295,8 +283,8 @@ mod tests {
     }
 
     #[test]
-    fn an_acquire_carries_the_lease_the_attempt_and_the_bounds_of_the_fence() {
-        let mut encoder = Encoder::new(86_400_000, 60_000_000);
+    fn an_acquire_carries_the_token_the_ttl_and_the_proposal() {
+        let mut encoder = Encoder::new();
         let mut request = request(
             0,
             Op::Acquire {
@@ -306,7 +294,7 @@ mod tests {
         );
         request.token.label = Some(Label::new("billing").expect("a label"));
         request.token.secret = Secret::new([0xa0; 16]);
-        let prefix = format!("billing:{}:", "a0".repeat(16));
+        let token = format!("billing:{}:1", "a0".repeat(16));
         let words_of = words(&encoder.request(&request));
         assert_eq!(words_of[0], "EVALSHA");
         assert_eq!(
@@ -315,12 +303,9 @@ mod tests {
                 "2",
                 "lock-0",
                 "lock-0:tenure:fence:{lock-0}",
-                &prefix,
-                "1",
+                &token,
                 "5000",
-                "77",
-                "86400000",
-                "60000000"
+                "77"
             ]
         );
         encoder.set_marker(Marker {
@@ -335,7 +320,7 @@ mod tests {
         let words_of = words(&encoder.request(&request));
         assert_eq!(words_of[2], "3");
         assert_eq!(words_of[5], "app:tenure:node");
-        assert_eq!(words_of[12..], ["run", "replication", "9", "3", "a set"]);
+        assert_eq!(words_of[9..], ["run", "replication", "9", "3", "a set"]);
     }
 
     #[test]
@@ -344,7 +329,7 @@ mod tests {
             ttl: Duration::from_millis(1500),
         };
         let requests = [request(0, renew), request(1, renew)];
-        let words = words(&Encoder::new(1, 1).renew(&requests));
+        let words = words(&Encoder::new().renew(&requests));
         assert_eq!(words[2..5], ["2", "lock-0", "lock-1"]);
         assert_eq!(words[5], format!("{}:1", "00".repeat(16)));
         assert_eq!(words[6], "1500");

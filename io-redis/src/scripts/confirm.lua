@@ -1,6 +1,6 @@
 -- Stores the fence that is about to be reported, while the lock holds exactly this token.
 -- KEYS: lock, fence counter
--- ARGV: token, fence, fence grace ms
+-- ARGV: token, fence
 local held = redis.pcall('GETEX', KEYS[1])
 if type(held) == 'table' then
   if string.find(held.err, 'WRONGTYPE', 1, true) then return 'foreign' end
@@ -31,7 +31,7 @@ local fence = tonumber(ARGV[2])
 if last < fence then
   local time = redis.call('TIME')
   local ahead = fence - (time[1] * 1000000 + time[2])
-  local keep = ARGV[3] + math.ceil(math.max(ahead, 0) / 1000)
+  local keep = 86400000 + math.ceil(math.max(ahead, 0) / 1000)
   redis.call('SET', KEYS[2], string.format('%.0f', fence), 'PX', string.format('%.0f', keep))
 end
 return 'done'

@@ -1,0 +1,227 @@
+//! The check of the checks: each protection is taken away once, and a named test must notice.
+//!
+//! A planted bug is a patch in `tests/planted`. Its first lines say which law it breaks, by which attack,
+//! and which test must fail (the arguments of `cargo test`, the last of them the test's full name). The
+//! code that people read has no switches for it: the patch is applied to a copy of the sources, which
+//! shares this target directory, so that only what it changes is built again.
+//!
+//! `TENURE_PLANTED=name` runs the patches whose name contains that.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Folders that are no sources, by their name at the root.
+const NO_SOURCES: [&str; 3] = ["target", ".git", "fuzz"];
+
+struct Planted {
+    name: String,
+    patch: PathBuf,
+    law: String,
+    attack: String,
+    test: Vec<String>,
+}
+
+impl Planted {
+    fn read(patch: &Path) -> Self {
+        let text = fs::read_to_string(patch).unwrap();
+        let name = patch.file_stem().unwrap().to_string_lossy().into_owned();
+        let field = |field: &str| {
+            let prefix = format!("# {field}: ");
+            let line = text.lines().find_map(|line| line.strip_prefix(&prefix));
+            line.unwrap_or_else(|| panic!("{name}: no line \"# {field}: …\""))
+                .to_owned()
+        };
+        Self {
+            law: field("law"),
+            attack: field("attack"),
+            test: field("test")
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect(),
+            patch: patch.to_owned(),
+            name,
+        }
+    }
+
+    /// The test's own name, without the target that it is in.
+    fn test_name(&self) -> &str {
+        self.test.last().unwrap()
+    }
+}
+
+/// A copy of the sources that is patched, tested and mended.
+struct Copy {
+    root: PathBuf,
+    tree: PathBuf,
+    target: PathBuf,
+}
+
+impl Copy {
+    fn new() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        Self {
+            root: root.to_owned(),
+            tree: scratch.join("planted"),
+            target: scratch.parent().unwrap().to_owned(),
+        }
+    }
+
+    /// Makes the copy equal to the sources. What is equal already is not touched, so that cargo
+    /// builds only what changed.
+    fn mend(&self) {
+        let mut sources = BTreeSet::new();
+        for entry in fs::read_dir(&self.root).unwrap() {
+            let entry = entry.unwrap();
+            if !NO_SOURCES.contains(&&*entry.file_name().to_string_lossy()) {
+                files(&entry.path(), &mut sources);
+            }
+        }
+        let mut copied = BTreeSet::new();
+        if self.tree.exists() {
+            files(&self.tree, &mut copied);
+        }
+        let inside = |file: &Path, root: &Path| file.strip_prefix(root).unwrap().to_owned();
+        let sources: BTreeSet<PathBuf> = sources.iter().map(|f| inside(f, &self.root)).collect();
+        for file in copied.iter().map(|file| inside(file, &self.tree)) {
+            if !sources.contains(&file) {
+                fs::remove_file(self.tree.join(file)).unwrap();
+            }
+        }
+        for file in sources {
+            let wanted = fs::read(self.root.join(&file)).unwrap();
+            let to = self.tree.join(&file);
+            if fs::read(&to).ok().as_ref() != Some(&wanted) {
+                fs::create_dir_all(to.parent().unwrap()).unwrap();
+                fs::write(to, wanted).unwrap();
+            }
+        }
+    }
+
+    /// Applies a patch with whichever tool there is; none if there is none.
+    fn patch(&self, patch: &Path) -> Option<Output> {
+        let mut git = Command::new("git");
+        // The copy lies inside a work tree that it is no part of.
+        git.env("GIT_CEILING_DIRECTORIES", self.tree.parent().unwrap())
+            .args(["apply", "--whitespace=nowarn"])
+            .arg(patch);
+        let mut tool = Command::new("patch");
+        tool.args(["--strip=1", "--no-backup-if-mismatch", "--input"])
+            .arg(patch);
+        let mut last = None;
+        for command in [&mut git, &mut tool] {
+            if let Ok(output) = command.current_dir(&self.tree).output() {
+                if output.status.success() {
+                    return Some(output);
+                }
+                last = Some(output);
+            }
+        }
+        last
+    }
+
+    fn cargo(&self, test: &[String], last: &[&str]) -> Output {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        Command::new(cargo)
+            .current_dir(&self.tree)
+            .env("CARGO_TARGET_DIR", &self.target)
+            .env("RUST_BACKTRACE", "0")
+            .args(["test", "--offline", "--locked"])
+            .args(test)
+            .args(last)
+            .output()
+            .expect("cargo runs")
+    }
+
+    /// Builds the test and runs it. `Ok` says whether it passed; `Err` that it does not build or run.
+    fn run(&self, planted: &Planted) -> Result<bool, String> {
+        let said = |output: &Output| {
+            let out = String::from_utf8_lossy(&output.stdout);
+            format!("{out}\n{}", String::from_utf8_lossy(&output.stderr))
+        };
+        let built = self.cargo(&planted.test, &["--no-run"]);
+        if !built.status.success() {
+            return Err(format!("it does not build:\n{}", said(&built)));
+        }
+        let run = self.cargo(&planted.test, &["--", "--exact"]);
+        let said = said(&run);
+        let name = planted.test_name();
+        let was = |verdict: &str| said.contains(&format!("test {name} ... {verdict}"));
+        if run.status.success() && was("ok") {
+            Ok(true)
+        } else if !run.status.success() && was("FAILED") {
+            Ok(false)
+        } else {
+            Err(format!("test {name} did not run:\n{said}"))
+        }
+    }
+}
+
+fn files(path: &Path, into: &mut BTreeSet<PathBuf>) {
+    if path.is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            files(&entry.unwrap().path(), into);
+        }
+    } else {
+        into.insert(path.to_owned());
+    }
+}
+
+#[test]
+fn every_planted_bug_is_caught_by_the_test_that_it_names() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("planted");
+    let wanted = std::env::var("TENURE_PLANTED").unwrap_or_default();
+    let mut patches = BTreeSet::new();
+    files(&folder, &mut patches);
+    let planted: Vec<Planted> = patches
+        .iter()
+        .filter(|file| file.extension().is_some_and(|ext| ext == "patch"))
+        .map(|file| Planted::read(file))
+        .filter(|planted| planted.name.contains(&wanted))
+        .collect();
+    assert!(!planted.is_empty(), "no patch is called {wanted:?}");
+
+    let copy = Copy::new();
+    copy.mend();
+    let mut wrong = Vec::new();
+    // The control: without a patch, every test that is named passes.
+    let mut seen = BTreeSet::new();
+    for planted in planted.iter().filter(|planted| seen.insert(&planted.test)) {
+        match copy.run(planted) {
+            Ok(true) => {}
+            Ok(false) => wrong.push(format!("{}: fails without a bug", planted.test.join(" "))),
+            Err(why) => wrong.push(format!("{}: {why}", planted.test.join(" "))),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+
+    for planted in &planted {
+        let Some(patched) = copy.patch(&planted.patch) else {
+            let why = "neither git nor patch is here: no planted bug was tried";
+            assert!(std::env::var_os("TENURE_REQUIRE_LIVE").is_none(), "{why}");
+            println!("SKIPPED: {why}");
+            return;
+        };
+        let name = &planted.name;
+        if !patched.status.success() {
+            let said = String::from_utf8_lossy(&patched.stderr).into_owned();
+            wrong.push(format!(
+                "{name}: the patch does not apply, renew it:\n{said}"
+            ));
+        } else {
+            match copy.run(planted) {
+                Ok(false) => println!("caught: {name} ({}; {})", planted.law, planted.attack),
+                Ok(true) => wrong.push(format!(
+                    "{name}: {} is broken and {} does not notice",
+                    planted.law,
+                    planted.test.join(" ")
+                )),
+                Err(why) => wrong.push(format!("{name}: {why}")),
+            }
+        }
+        copy.mend();
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

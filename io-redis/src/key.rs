@@ -218,6 +218,15 @@ mod tests {
     }
 
     #[test]
+    fn a_counter_that_happens_to_be_in_the_keys_slot_needs_no_tag() {
+        let key = (0..1_000_000)
+            .map(|n| format!("k{n}").into_bytes())
+            .find(|key| slot(&[key, COUNTER].concat()) == slot(key))
+            .expect("one in 16384 does");
+        assert_eq!(counter_of(&key), [&key, COUNTER].concat());
+    }
+
+    #[test]
     fn a_reserved_name_cannot_be_locked() {
         for key in [
             &b"a:tenure:fence"[..],

@@ -312,7 +312,7 @@ async fn a_connection_that_is_lost_again_and_again_is_not_replaced_in_a_storm() 
     }
     // Forty requests in a second: without a backoff, forty connections.
     let heard = rig.heard.lock().expect("no panic");
-    let mut connections = heard.iter().filter(|said| *said == "---").count();
+    let connections = heard.iter().filter(|said| *said == "---").count();
     assert!((2..=12).contains(&connections), "{connections}");
 }
 

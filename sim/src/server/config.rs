@@ -37,6 +37,7 @@ const PARAMETERS: &[(&str, &str, Kind)] = &[
     ("maxmemory", "0", Kind::Memory),
     ("maxmemory-policy", "noeviction", Kind::OneOf(POLICIES)),
     ("min-replicas-to-write", "0", Kind::Number),
+    ("no-appendfsync-on-rewrite", "no", Kind::YesNo),
     ("notify-keyspace-events", "", Kind::Text),
     ("requirepass", "", Kind::Text),
     ("save", "", Kind::Text),

@@ -75,6 +75,9 @@ fn section(state: &State, ctx: &Ctx<'_>, name: &str) -> String {
                 "aof_enabled",
                 &u8::from(state.config.get("appendonly") == "yes"),
             );
+            line("aof_rewrite_in_progress", &0);
+            line("aof_rewrite_scheduled", &0);
+            line("aof_last_bgrewrite_status", &"ok");
             line("aof_last_write_status", &"ok");
         }
         "stats" => {

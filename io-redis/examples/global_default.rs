@@ -36,6 +36,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         task.await??;
     }
     assert_eq!(balance.load(Ordering::Relaxed), TASKS, "an update was lost");
+
+    // A program that ends does not wait for its background: what was just dropped may still be on its way.
+    if let Some(locks) = tenure_redis::default_locks() {
+        locks.close().await;
+    }
     Ok(())
 }
 

@@ -30,16 +30,16 @@ impl Redis {
             .take(count)
             .collect();
         if urls.len() == count {
-            println!("using REDIS_URL");
+            println!("servers of REDIS_URL: {count}");
             return Ok(Self {
                 urls,
                 embedded: Vec::new(),
             });
         }
-        match urls.len() {
-            0 => println!("using {count} embedded; set REDIS_URL for your own"),
-            some => println!("REDIS_URL names {some} of {count}: using {count} embedded"),
+        if !urls.is_empty() {
+            println!("REDIS_URL names {} of {count} servers", urls.len());
         }
+        println!("embedded servers: {count}; set REDIS_URL to use your own");
         let embedded = (0..count)
             .map(|seed| {
                 // Each with a seed, and so with a run id, of its own: they are different servers.

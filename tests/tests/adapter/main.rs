@@ -13,5 +13,6 @@ mod loss;
 mod options;
 mod quarantine;
 mod refusal;
+mod renewed;
 mod silence;
 mod work;

@@ -114,3 +114,32 @@ impl Batch {
         self.ids.drain(..).for_each(each);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::testing::acquires;
+
+    #[test]
+    fn a_call_renews_128_locks_at_most_however_many_are_given() {
+        let mut requests = acquires(300);
+        for request in &mut requests {
+            let ttl = Duration::from_secs(1);
+            request.op = Op::Renew { ttl };
+        }
+        let mut commands = Pipeline::new();
+        let mut batch = Batch::default();
+        batch.encode(&requests, true, &mut Encoder::new(1, 1), &mut commands);
+        assert_eq!(commands.len(), 3);
+        assert_eq!(
+            batch
+                .calls
+                .iter()
+                .map(|(_, count)| *count)
+                .collect::<Vec<_>>(),
+            [128, 128, 44]
+        );
+    }
+}

@@ -211,6 +211,9 @@ impl Builder {
         let lock = self.options.build(&config, None)?;
         let try_lock = self.options.build(&config, Some(1))?;
         let mut link_config = LinkConfig::new(config.request_timeout());
+        // A dial that hangs must leave time for another before a renewal is overdue.
+        link_config.dial_timeout = (config.request_timeout() * 2)
+            .clamp(Duration::from_millis(250), Duration::from_secs(2));
         link_config.quarantine = quarantine(self.quarantine, &nodes)?.then(|| link::Quarantine {
             prefix: self.prefix.clone(),
             max_ttl: config.max_ttl(),

@@ -184,3 +184,82 @@ impl Cell {
         self.valid_until.store(at.as_nanos(), Ordering::Release);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(nanos: i64) -> Instant {
+        Instant::from_nanos(nanos)
+    }
+
+    fn held() -> Cell {
+        let cell = Cell::new(Key::new(*b"k"));
+        let fence = Fence::new(1).expect("not zero");
+        cell.apply(&EventKind::Acquired {
+            fence,
+            valid_until: at(10),
+        });
+        assert_eq!(cell.valid_until(), at(10));
+        cell
+    }
+
+    #[test]
+    fn validity_ends_before_a_release_is_queued() {
+        let cell = held();
+        assert!(cell.let_go());
+        assert_eq!(cell.valid_until(), Instant::MIN);
+    }
+
+    #[test]
+    fn a_renewal_that_crosses_a_release_revives_nothing() {
+        let cell = held();
+        cell.let_go();
+        cell.apply(&EventKind::Renewed {
+            valid_until: at(20),
+        });
+        assert_eq!(cell.valid_until(), Instant::MIN);
+        assert_eq!(cell.state().stage, Stage::Releasing);
+    }
+
+    #[test]
+    fn a_renewal_after_a_loss_revives_nothing() {
+        let cell = held();
+        cell.apply(&EventKind::Lost {
+            loss: tenure_core::Loss::Gone,
+        });
+        cell.apply(&EventKind::Renewed {
+            valid_until: at(20),
+        });
+        assert_eq!(cell.valid_until(), Instant::MIN);
+        assert_eq!(cell.state().stage, Stage::Lost(Loss::Gone));
+    }
+
+    #[test]
+    fn validity_may_go_down_as_well_as_up() {
+        let cell = held();
+        cell.apply(&EventKind::Renewed {
+            valid_until: at(20),
+        });
+        assert_eq!(cell.valid_until(), at(20));
+        cell.apply(&EventKind::Shortened {
+            valid_until: at(15),
+        });
+        assert_eq!(cell.valid_until(), at(15));
+    }
+
+    #[test]
+    fn when_the_tasks_have_ended_what_is_held_stays_valid_and_what_is_asked_is_answered() {
+        let cell = held();
+        cell.abandon();
+        assert_eq!(cell.valid_until(), at(10));
+        assert_eq!(cell.state().failed, 1);
+        let cell = Cell::new(Key::new(*b"k"));
+        cell.abandon();
+        assert_eq!(cell.state().stage, Stage::Abandoned);
+        let cell = held();
+        cell.let_go();
+        cell.abandon();
+        assert_eq!(cell.state().stage, Stage::Released(Release::Unknown));
+    }
+}

@@ -22,7 +22,8 @@ use crate::observe;
 /// in the middle of a write.
 ///
 /// Dropping it releases the lock in the background; if the network works, within one round trip.
-/// [`release`](Self::release) waits and says what became of it. A guard that is leaked renews itself
+/// [`release`](Self::release) waits and says what became of it: use it, or
+/// [`Locks::close`](crate::Locks::close), where the program or its runtime ends right after. A guard that is leaked renews itself
 /// until its client is closed.
 #[must_use = "dropping the guard releases the lock at once"]
 #[derive(Debug)]
@@ -150,6 +151,33 @@ impl Guard {
             Ok(false) => Err(outage()),
             Err(loss) => Err(RenewError::Lost(self.lost_as(loss))),
         }
+    }
+
+    /// Ends when the next renewal is confirmed, by the client itself or by [`renew`](Self::renew). Returns
+    /// how long the lock is held from then: for whoever has to pass it on, to a lease that depends on
+    /// this one or to a page that shows it.
+    ///
+    /// # Errors
+    /// [`Lost`], if the lock is lost first.
+    ///
+    /// # Cancel safety
+    /// Dropping the future has no effect. Renewals that are confirmed while nobody waits are not told
+    /// afterwards: [`remaining`](Self::remaining) includes them.
+    ///
+    /// ```no_run
+    /// # async fn example(guard: tenure_redis::Guard) -> Result<(), tenure_redis::Lost> {
+    /// loop {
+    ///     println!("held for {:?} more", guard.renewed().await?);
+    /// }
+    /// # }
+    /// ```
+    pub async fn renewed(&self) -> Result<Duration, Lost> {
+        let before = self.cell.state().renewed;
+        let next = self
+            .cell
+            .wait_for(|state| (state.renewed > before).then_some(()));
+        self.run(next).await?;
+        Ok(self.remaining())
     }
 
     /// Ends when the lock is lost, and says how: at the end of its validity at the latest.

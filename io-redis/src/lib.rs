@@ -92,6 +92,7 @@ mod locks;
 mod mending;
 mod observe;
 mod options;
+mod quiet;
 mod redial;
 #[cfg(test)]
 mod redial_tests;

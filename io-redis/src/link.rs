@@ -9,6 +9,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::address::Address;
 pub(crate) use crate::inspection::{Holder, InspectError, Inspection, LinkHandle};
+use crate::quiet::Quiet;
 use crate::redial::Link;
 use crate::seams::Seams;
 use crate::wire::Wire;
@@ -122,6 +123,6 @@ pub(crate) fn spawn_link(
 ) -> LinkHandle {
     let (handle, looks) = mpsc::channel(16);
     let link = Link::new(node, target, config, work, looks, seams);
-    seams.spawner.spawn(Box::pin(link.run()));
+    seams.spawner.spawn(Box::pin(Quiet::new(link.run())));
     LinkHandle { looks: handle }
 }

@@ -143,12 +143,8 @@ impl Rig {
     /// The commands of the `index`-th connection.
     fn connection(&self, index: usize) -> Vec<String> {
         let heard = self.heard.lock().expect("no panic");
-        let connections = heard.split(|said| said == "---");
-        connections
-            .skip(1 + index)
-            .next()
-            .unwrap_or_default()
-            .to_vec()
+        let mut connections = heard.split(|said| said == "---");
+        connections.nth(1 + index).unwrap_or_default().to_vec()
     }
 
     fn statuses(&self) -> Vec<&'static str> {

@@ -349,7 +349,9 @@ impl<'a> Session<'a> {
 
     /// Hands on whatever else has arrived, so that the hub is told once.
     fn land_ready(&mut self) {
-        while let Some((cargo, replies)) = self.flights.landed() {
+        while !self.flights.is_empty()
+            && let Some((cargo, replies)) = self.flights.landed()
+        {
             self.land(cargo, replies);
         }
     }

@@ -90,14 +90,15 @@ struct Rig {
     desk: Arc<Desk>,
     written: mpsc::UnboundedReceiver<Write>,
     session: tokio::task::JoinHandle<End>,
-    hang_up: Option<oneshot::Sender<()>>,
+    /// Ends the connection, with a last reply on it.
+    hang_up: Option<oneshot::Sender<Write>>,
 }
 
 impl Rig {
     fn new(own: bool) -> Self {
         let (wire, written) = wire(own);
         let desk = Arc::new(Desk::default());
-        let (hang_up, hung_up) = oneshot::channel::<()>();
+        let (hang_up, hung_up) = oneshot::channel::<Write>();
         let work: Arc<dyn Work> = Arc::clone(&desk) as Arc<dyn Work>;
         let mut shared = Shared {
             node: NodeId::new(0),
@@ -114,7 +115,9 @@ impl Rig {
                 wire: Arc::new(wire),
                 driver: own.then(|| {
                     Box::pin(async move {
-                        let _ = hung_up.await;
+                        if let Ok(last) = hung_up.await {
+                            last.answer([granted()]);
+                        }
                     }) as BoxFuture<'static, ()>
                 }),
             };
@@ -368,8 +371,9 @@ async fn a_reply_that_arrived_before_the_connection_ended_counts() {
     let first = rig.next().await;
     rig.desk.ask([requests[1].clone()]);
     let _second = rig.next().await;
-    first.answer([granted()]);
-    drop(rig.hang_up.take());
+    // One read brings both the reply and the end.
+    let hang_up = rig.hang_up.take().expect("it is up");
+    assert!(hang_up.send(first).is_ok());
     let desk = rig.lost().await;
     assert!(is_granted(&desk.reply(&requests[0])));
     assert_eq!(desk.reply(&requests[1]), Reply::Unknown);
@@ -514,4 +518,23 @@ async fn over_a_users_connection_each_command_goes_alone_and_is_unknown_some_tim
         !rig.session.is_finished(),
         "the connection is the user's and stays"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_stood_still_reads_what_came_meanwhile_before_it_calls_a_node_silent() {
+    let mut rig = Rig::new(true);
+    let requests = acquires(2);
+    rig.desk.ask([requests[0].clone()]);
+    let write = rig.next().await;
+    tokio::time::advance(Duration::from_secs(10)).await;
+    rig.settle().await;
+    assert!(!rig.session.is_finished());
+    write.answer([granted()]);
+    rig.settle().await;
+    assert!(is_granted(&rig.desk.reply(&requests[0])));
+    // And if nothing came, it does not wait for ever.
+    rig.desk.ask([requests[1].clone()]);
+    let _write = rig.next().await;
+    tokio::time::advance(Duration::from_secs(10)).await;
+    assert_eq!(rig.lost().await.reply(&requests[1]), Reply::Unknown);
 }

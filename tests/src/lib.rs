@@ -4,3 +4,8 @@
 
 pub mod conformance;
 pub mod live;
+
+/// The code in the repository's README, which must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

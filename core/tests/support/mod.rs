@@ -57,6 +57,13 @@ pub(crate) struct World {
     pub(crate) written: Vec<(Instant, Request)>,
     /// Every event that was ever told.
     pub(crate) told: Vec<(Instant, Event)>,
+    /// Whether what each lease believes is compared with what the nodes hold. Not where a test lets a
+    /// node forget: a lease learns of that only when it asks.
+    pub(crate) judged: bool,
+    owners: BTreeMap<LeaseId, (Key, Secret)>,
+    /// Per lease: the attempt that was written last, and the largest fence of its key told before.
+    floors: BTreeMap<LeaseId, (u32, u64)>,
+    fences: BTreeMap<Key, BTreeSet<u64>>,
     in_flight: BTreeMap<(LeaseId, NodeId), Vec<(u32, bool)>>,
     over: BTreeSet<LeaseId>,
     read: usize,
@@ -79,6 +86,10 @@ impl World {
             wire: vec![VecDeque::new(); nodes],
             written: Vec::new(),
             told: Vec::new(),
+            judged: false,
+            owners: BTreeMap::new(),
+            floors: BTreeMap::new(),
+            fences: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             over: BTreeSet::new(),
             read: 0,
@@ -121,6 +132,9 @@ impl World {
         let lease = self
             .manager
             .acquire(self.now, key(name), Secret::new(secret), options);
+        if let Ok(lease) = lease {
+            self.owners.insert(lease, (key(name), Secret::new(secret)));
+        }
         self.pump();
         lease
     }
@@ -177,11 +191,57 @@ impl World {
                 if event.kind.is_final() {
                     self.over.insert(event.lease);
                 }
+                self.judge_fence(&event);
                 self.told.push((self.now, event));
             }
             if !busy {
+                if self.judged {
+                    self.judge();
+                }
                 return;
             }
+        }
+    }
+
+    /// Fencing: larger than what was told before the acquire was sent, and told once.
+    fn judge_fence(&mut self, event: &Event) {
+        let EventKind::Acquired { fence, .. } = event.kind else {
+            return;
+        };
+        let Some((key, _)) = self.owners.get(&event.lease) else {
+            return;
+        };
+        let floor = self.floors[&event.lease].1;
+        assert!(fence.get() > floor, "Fencing: {fence} is not above {floor}");
+        let told = self.fences.entry(key.clone()).or_default();
+        assert!(told.insert(fence.get()), "Fencing: {fence} was told twice");
+    }
+
+    /// Exclusion, honest validity and no resurrection, against what the nodes hold now.
+    fn judge(&self) {
+        let mut acting: BTreeMap<&Key, LeaseId> = BTreeMap::new();
+        for lease in self.manager.leases() {
+            let Some((key, secret)) = self.owners.get(&lease) else {
+                continue;
+            };
+            let Some(until) = self.manager.valid_until(lease) else {
+                continue;
+            };
+            assert!(!self.over.contains(&lease), "No resurrection: {lease:?}");
+            if self.now >= until {
+                continue;
+            }
+            if let Some(other) = acting.insert(key, lease) {
+                panic!("Exclusion: {lease:?} and {other:?} both act on {key}");
+            }
+            let lasting = self.nodes.iter().filter(|node| {
+                let lock = node.locks.get(key);
+                lock.is_some_and(|(token, expiry)| token.secret == *secret && *expiry >= until)
+            });
+            assert!(
+                lasting.count() >= self.manager.config().quorum(),
+                "Honest validity: no quorum holds {lease:?} until {until:?}"
+            );
         }
     }
 
@@ -200,6 +260,14 @@ impl World {
                 "{request:?} behind {seat:?}: at most one in flight, and one release behind it"
             );
             seat.push((request.id.serial, release));
+            if matches!(request.op, Op::Acquire { .. }) {
+                let told = self.fences.get(&request.key);
+                let floor = told.and_then(|told| told.last().copied()).unwrap_or(0);
+                let entry = self.floors.entry(request.id.lease).or_default();
+                if entry.0 < request.token.attempt {
+                    *entry = (request.token.attempt, floor);
+                }
+            }
             self.written.push((self.now, request.clone()));
             self.wire[node].push_back(request);
         }
@@ -210,7 +278,12 @@ impl World {
         let request = self.wire[node]
             .pop_front()
             .expect("nothing is on the wire to this node");
+        let before = self.nodes[node].holder(self.now, &request.key).cloned();
         let answer = self.nodes[node].apply(self.now, &request);
+        if let Some(held) = before.filter(|held| !node::same_lease(held, &request.token)) {
+            let after = self.nodes[node].holder(self.now, &request.key);
+            assert_eq!(after, Some(&held), "Ownership");
+        }
         (request.id, answer)
     }
 

@@ -19,6 +19,8 @@ pub(crate) struct Node {
     pub(crate) quarantine: Option<Instant>,
     /// How far its wall clock is ahead, in microseconds.
     pub(crate) wall_ahead: u64,
+    /// Whether its wall clock stands still, so that its fences are plain counters.
+    pub(crate) wall_still: bool,
 }
 
 pub(crate) fn same_lease(a: &Token, b: &Token) -> bool {
@@ -40,11 +42,17 @@ impl Node {
     }
 
     pub(crate) fn wall(&self, now: Instant) -> u64 {
+        if self.wall_still {
+            return self.wall_ahead;
+        }
         self.wall_ahead + u64::try_from(now.as_nanos() / 1_000).unwrap_or(0)
     }
 
     pub(crate) fn apply(&mut self, now: Instant, request: &Request) -> Answer {
-        let Request { key, token, op, .. } = request;
+        self.perform(now, &request.key, &request.token, &request.op)
+    }
+
+    pub(crate) fn perform(&mut self, now: Instant, key: &Key, token: &Token, op: &Op) -> Answer {
         if self.locks.get(key).is_some_and(|(_, until)| now >= *until) {
             self.locks.remove(key);
         }

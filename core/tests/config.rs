@@ -1,0 +1,225 @@
+//! Configuration: whatever is built keeps its promises, and every error says what is wrong.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tenure_core::{
+    Backoff, Config, ConfigBuilder, ConfigError, Drift, LONGEST_TTL, LeaseOptions,
+    LeaseOptionsBuilder, RenewalPolicy,
+};
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn span() -> impl Strategy<Value = Duration> {
+    prop_oneof![
+        any::<Duration>(),
+        (0..5_000_000_u64).prop_map(Duration::from_nanos),
+        (0..60_000_u64).prop_map(Duration::from_millis),
+        Just(Duration::ZERO),
+        Just(LONGEST_TTL),
+        Just(LONGEST_TTL + Duration::from_nanos(1)),
+    ]
+}
+
+fn drift() -> impl Strategy<Value = Drift> {
+    let ppm = prop_oneof![any::<u32>(), 0..=Drift::MAX_PPM];
+    (ppm, prop::option::of(span())).prop_map(|(ppm, granularity)| {
+        let drift = Drift::from_ppm(ppm);
+        granularity.map_or(drift, |span| drift.with_granularity(span))
+    })
+}
+
+prop_compose! {
+    fn config_builder()(
+        nodes in 0..12_usize,
+        max_ttl in prop::option::of(span()),
+        drift in prop::option::of(drift()),
+        request_timeout in prop::option::of(span()),
+        max_leases in prop::option::of(any::<usize>()),
+    ) -> ConfigBuilder {
+        let mut builder = Config::builder(nodes);
+        if let Some(span) = max_ttl { builder = builder.max_ttl(span); }
+        if let Some(drift) = drift { builder = builder.drift(drift); }
+        if let Some(span) = request_timeout { builder = builder.request_timeout(span); }
+        if let Some(most) = max_leases { builder = builder.max_leases(most); }
+        builder
+    }
+}
+
+prop_compose! {
+    fn options_builder()(
+        ttl in prop::option::of(span()),
+        renewal in prop_oneof![
+            Just(RenewalPolicy::TwoThirds),
+            Just(RenewalPolicy::Off),
+            span().prop_map(RenewalPolicy::After),
+        ],
+        give_up in prop::option::of(span()),
+        attempts in prop::option::of(0..5_u32),
+        max_hold in prop::option::of(span()),
+        backoff in prop::option::of((span(), span())),
+    ) -> LeaseOptionsBuilder {
+        let mut builder = LeaseOptions::builder()
+            .renewal(renewal)
+            .give_up_after(give_up)
+            .attempts(attempts)
+            .max_hold(max_hold);
+        if let Some(ttl) = ttl { builder = builder.ttl(ttl); }
+        if let Some((first, longest)) = backoff {
+            builder = builder.backoff(Backoff::new(first, longest));
+        }
+        builder
+    }
+}
+
+/// The values that an error carries, as they must appear in its words.
+fn values(error: &ConfigError) -> Vec<String> {
+    match *error {
+        ConfigError::Nodes { nodes } => vec![nodes.to_string()],
+        ConfigError::TtlTooShort { ttl } | ConfigError::TtlTooLong { ttl } => {
+            vec![format!("{ttl:?}")]
+        }
+        ConfigError::TtlAboveMax { ttl, max_ttl } => {
+            vec![format!("{ttl:?}"), format!("{max_ttl:?}")]
+        }
+        ConfigError::NoValidity { ttl, margin } => {
+            vec![format!("{ttl:?}"), format!("{margin:?}")]
+        }
+        ConfigError::Renewal {
+            renew_after,
+            valid_for,
+        } => vec![format!("{renew_after:?}"), format!("{valid_for:?}")],
+        ConfigError::Drift { ppm } => vec![ppm.to_string(), Drift::MAX_PPM.to_string()],
+        ConfigError::RequestTimeout { timeout } => vec![format!("{timeout:?}")],
+        ConfigError::MaxLeases { max_leases } => vec![max_leases.to_string()],
+        ConfigError::Backoff { first, longest } => {
+            vec![format!("{first:?}"), format!("{longest:?}")]
+        }
+        _ => vec![],
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn whatever_is_built_keeps_its_promises(
+        config in config_builder(),
+        options in options_builder(),
+    ) {
+        let config = match config.build() {
+            Ok(config) => config,
+            Err(error) => {
+                let words = error.to_string();
+                prop_assert!(values(&error).iter().all(|value| words.contains(value)), "{words}");
+                return Ok(());
+            }
+        };
+        prop_assert!((1..=9).contains(&config.nodes()));
+        prop_assert!(2 * config.quorum() > config.nodes());
+        prop_assert!((ms(1)..=LONGEST_TTL).contains(&config.max_ttl()));
+        prop_assert!((ms(1)..=LONGEST_TTL).contains(&config.request_timeout()));
+        prop_assert!(config.drift().ppm() <= Drift::MAX_PPM);
+        prop_assert!(config.max_leases() > 0);
+        let options = match options.build(&config) {
+            Ok(options) => options,
+            Err(error) => {
+                let words = error.to_string();
+                prop_assert!(values(&error).iter().all(|value| words.contains(value)), "{words}");
+                return Ok(());
+            }
+        };
+        let ttl = options.ttl();
+        prop_assert!((ms(1)..=config.max_ttl()).contains(&ttl));
+        prop_assert_eq!(ttl, ms(ttl.as_millis() as u64), "what goes over the wire is what is counted");
+        prop_assert_eq!(options.valid_for(), ttl - config.drift().margin(ttl));
+        prop_assert!(!options.valid_for().is_zero());
+        prop_assert!(!options.round_timeout().is_zero());
+        prop_assert!(options.round_timeout() <= config.request_timeout());
+        if let Some(renew_after) = options.renew_after() {
+            prop_assert!(!renew_after.is_zero() && renew_after < options.valid_for());
+            let window = options.valid_for() - renew_after;
+            prop_assert!(
+                options.round_timeout() * 2 <= window || options.round_timeout() == Duration::from_nanos(1),
+                "two rounds fit between the begin of a renewal and the end of validity"
+            );
+        }
+        prop_assert!(options.attempts() != Some(0) && options.max_hold() != Some(Duration::ZERO));
+        let backoff = options.backoff();
+        prop_assert!(!backoff.first().is_zero() && backoff.first() <= backoff.longest());
+    }
+}
+
+#[test]
+fn the_defaults_are_what_the_documents_say() {
+    let config = Config::builder(3).build().unwrap();
+    assert_eq!(config.max_ttl(), Duration::from_secs(10));
+    assert_eq!(config.request_timeout(), Duration::from_secs(1));
+    let options = LeaseOptions::builder().build(&config).unwrap();
+    assert_eq!(options.renew_after(), Some(Duration::from_secs(20) / 3));
+    assert_eq!(options.valid_for(), ms(9_898));
+    let short = Config::builder(1).max_ttl(ms(800)).build().unwrap();
+    assert_eq!(short.request_timeout(), ms(100));
+    let options = LeaseOptions::builder().ttl(Duration::from_secs(2));
+    let renew_after = options.build(&config).unwrap().renew_after();
+    assert_eq!(renew_after, Some(Duration::from_nanos(1_333_333_333)));
+}
+
+#[test]
+fn what_is_below_a_millisecond_is_cut_off_before_anything_is_computed_from_it() {
+    let config = Config::builder(1).build().unwrap();
+    let ttl = ms(500) + Duration::from_nanos(999_999);
+    let cut = LeaseOptions::builder().ttl(ttl).build(&config).unwrap();
+    let even = LeaseOptions::builder().ttl(ms(500)).build(&config).unwrap();
+    assert_eq!(cut, even);
+}
+
+#[test]
+fn every_error_can_be_had_and_carries_the_values() {
+    let config = Config::builder(3).build().unwrap();
+    let client = |builder: ConfigBuilder| builder.build().unwrap_err();
+    let lease = |builder: LeaseOptionsBuilder| builder.build(&config).unwrap_err();
+    let options = LeaseOptions::builder;
+    let long = LONGEST_TTL + ms(1);
+    let all = [
+        client(Config::builder(0)),
+        client(Config::builder(10)),
+        client(Config::builder(1).max_ttl(ms(0))),
+        client(Config::builder(1).max_ttl(long)),
+        client(Config::builder(1).drift(Drift::from_ppm(Drift::MAX_PPM + 1))),
+        client(Config::builder(1).request_timeout(Duration::from_micros(999))),
+        client(Config::builder(1).request_timeout(long)),
+        client(Config::builder(1).max_leases(0)),
+        lease(options().ttl(Duration::from_micros(999))),
+        lease(options().ttl(long)),
+        lease(options().ttl(ms(10_001))),
+        lease(options().ttl(ms(2))),
+        lease(options().renewal(RenewalPolicy::After(Duration::ZERO))),
+        lease(options().renewal(RenewalPolicy::After(ms(9_898)))),
+        lease(options().max_hold(Some(Duration::ZERO))),
+        lease(options().attempts(Some(0))),
+        lease(options().backoff(Backoff::new(Duration::ZERO, ms(1)))),
+        lease(options().backoff(Backoff::new(ms(2), ms(1)))),
+    ];
+    let kinds: HashSet<_> = all.iter().map(std::mem::discriminant).collect();
+    assert_eq!(kinds.len(), 12, "{all:?}");
+    for error in all {
+        let words = error.to_string();
+        for value in values(&error) {
+            assert!(words.contains(&value), "{value} in {words}");
+        }
+        assert!(words.len() > 15, "says what to do: {words}");
+    }
+}
+
+#[test]
+fn the_order_in_which_values_are_set_does_not_matter() {
+    let config = Config::builder(1).build().unwrap();
+    let renewal = RenewalPolicy::After(Duration::from_secs(3));
+    let one = LeaseOptions::builder().ttl(ms(5_000)).renewal(renewal);
+    let other = LeaseOptions::builder().renewal(renewal).ttl(ms(5_000));
+    assert_eq!(one.build(&config), other.build(&config));
+}

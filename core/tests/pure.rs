@@ -1,0 +1,235 @@
+//! The arithmetic: validity, quorum, backoff, fence proposals, time, names.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tenure_core::{
+    Backoff, Drift, Fence, Instant, Label, LabelError, NodeId, NodeSet, Rng, ServerClock,
+    ServerTime, Verdict, held_until, quorum, verdict,
+};
+
+fn instant() -> impl Strategy<Value = Instant> {
+    prop_oneof![
+        any::<i64>(),
+        -5..5_i64,
+        Just(i64::MIN),
+        Just(i64::MAX),
+        (i64::MAX - 5)..=i64::MAX
+    ]
+    .prop_map(Instant::from_nanos)
+}
+
+fn span() -> impl Strategy<Value = Duration> {
+    prop_oneof![
+        any::<Duration>(),
+        (0..100_u64).prop_map(Duration::from_nanos),
+        (0..100_000_u64).prop_map(Duration::from_millis),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn held_until_is_the_quorum_th_largest_of_a_sort(
+        copies in prop::collection::vec(prop::option::of(instant()), 0..=9),
+        quorum in 0..=10_usize,
+    ) {
+        let mut sorted: Vec<Instant> = copies.iter().copied().flatten().collect();
+        sorted.sort_by(|a, b| b.cmp(a));
+        let expected = quorum.checked_sub(1).and_then(|at| sorted.get(at).copied());
+        prop_assert_eq!(held_until(copies.iter().copied(), quorum), expected);
+    }
+
+    #[test]
+    fn a_quorum_of_copies_lasts_until_held_until_and_no_longer(
+        copies in prop::collection::vec(prop::option::of(instant()), 1..=9),
+    ) {
+        let quorum = quorum(copies.len());
+        match held_until(copies.iter().copied(), quorum) {
+            Some(until) => {
+                prop_assert!(copies.iter().filter(|copy| **copy >= Some(until)).count() >= quorum);
+                prop_assert!(copies.iter().filter(|copy| **copy > Some(until)).count() < quorum);
+            }
+            None => prop_assert!(copies.iter().flatten().count() < quorum),
+        }
+    }
+
+    #[test]
+    fn the_margin_is_twice_the_rate_and_the_granularity_rounded_up(
+        ppm in 0..=Drift::MAX_PPM,
+        granularity in 0..1_000_000_000_u64,
+        ttl in 1..2_592_000_000_u64,
+    ) {
+        let drift = Drift::from_ppm(ppm).with_granularity(Duration::from_nanos(granularity));
+        let ttl = Duration::from_millis(ttl);
+        let exact = ttl.as_nanos() * 2 * u128::from(ppm);
+        let rate = drift.margin(ttl).as_nanos() - u128::from(granularity);
+        prop_assert!(rate * 1_000_000 >= exact, "never too small");
+        prop_assert!(rate * 1_000_000 < exact + 1_000_000, "and by less than a nanosecond too large");
+    }
+
+    #[test]
+    fn the_margin_covers_two_clocks_that_are_wrong_in_opposite_directions(
+        ppm in 0..=Drift::MAX_PPM,
+        ttl in 1..1_000_000_u64,
+    ) {
+        // The holder's clock measures ρ·TTL too little while the server's measures as much too much.
+        let ttl = Duration::from_millis(ttl);
+        let drift = Drift::from_ppm(ppm).with_granularity(Duration::ZERO);
+        let valid_for = ttl - drift.margin(ttl);
+        let error = ttl.mul_f64(f64::from(ppm) / 1e6);
+        let true_end_of_validity = valid_for + error;
+        let true_expiry = ttl - error;
+        prop_assert!(true_end_of_validity <= true_expiry + Duration::from_nanos(2));
+    }
+
+    #[test]
+    fn a_margin_saturates(ttl in span(), granularity in span()) {
+        let drift = Drift::from_ppm(Drift::MAX_PPM).with_granularity(granularity);
+        prop_assert!(drift.margin(ttl.min(Duration::from_secs(u64::MAX / 4))) >= granularity);
+    }
+
+    #[test]
+    fn instants_saturate_and_never_wrap(start in instant(), span in span()) {
+        let exact = i128::from(start.as_nanos());
+        let nanos = i128::try_from(span.as_nanos()).unwrap_or(i128::MAX / 2);
+        let clamp = |value: i128| value.clamp(i64::MIN.into(), i64::MAX.into());
+        // A span longer than i64 counts as the longest: earlier than it should be, which is safe.
+        let later = i128::from((start + span).as_nanos());
+        prop_assert!(later == clamp(exact + nanos) || (nanos > i128::from(i64::MAX) && later >= exact));
+        prop_assert!(later <= clamp(exact + nanos));
+        prop_assert!(start + span >= start && start - span <= start);
+    }
+
+    #[test]
+    fn what_has_passed_is_exact_or_zero(a in instant(), b in instant()) {
+        let exact = i128::from(a.as_nanos()) - i128::from(b.as_nanos());
+        let passed = a.saturating_since(b).as_nanos();
+        prop_assert_eq!(passed, u128::try_from(exact).unwrap_or(0));
+    }
+
+    #[test]
+    fn a_pause_lies_in_the_upper_half_of_its_doubling_bound(
+        first in 1..10_000_000_000_u64,
+        factor in 1..1_000_u64,
+        failures in 0..100_u32,
+        seed in any::<u64>(),
+    ) {
+        let longest = Duration::from_nanos(first.saturating_mul(factor));
+        let first = Duration::from_nanos(first);
+        let backoff = Backoff::new(first, longest);
+        let pause = backoff.pause(failures, &mut Rng::new(seed));
+        let bound = (1..failures).fold(first, |bound, _| (bound * 2).min(longest));
+        prop_assert!(pause <= bound && pause >= bound / 2, "{pause:?} of {bound:?}");
+        prop_assert!(!pause.is_zero());
+        prop_assert_eq!(pause, backoff.pause(failures, &mut Rng::new(seed)), "the seed decides");
+    }
+
+    #[test]
+    fn jitter_is_below_its_bound_and_spread(bound in 1_000..1_000_000_u64, seed in any::<u64>()) {
+        let mut rng = Rng::new(seed);
+        let drawn: Vec<Duration> = (0..64).map(|_| rng.below(Duration::from_nanos(bound))).collect();
+        let bound = Duration::from_nanos(bound);
+        prop_assert!(drawn.iter().all(|span| *span < bound));
+        prop_assert!(drawn.iter().any(|span| *span < bound / 2));
+        prop_assert!(drawn.iter().any(|span| *span >= bound / 2));
+        prop_assert_eq!(rng.below(Duration::ZERO), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_server_clock_carries_the_largest_time_seen_forward(
+        seen in prop::collection::vec((0..10_000_u64, 0..20_000_000_u64), 1..10),
+        later in 0..10_000_u64,
+    ) {
+        let mut clock = ServerClock::default();
+        let mut now = Instant::ORIGIN;
+        prop_assert_eq!(clock.propose(now), None);
+        let mut notes = Vec::new();
+        for (wait, time) in seen {
+            now = now + Duration::from_millis(wait);
+            clock.observe(now, ServerTime::from_micros(time));
+            notes.push((now, time));
+        }
+        now = now + Duration::from_millis(later);
+        let carried = |(at, time): &(Instant, u64)| {
+            time + now.saturating_since(*at).as_micros() as u64
+        };
+        let expected = notes.iter().map(carried).max().unwrap();
+        prop_assert_eq!(clock.estimate(now), Some(ServerTime::from_micros(expected)));
+        // A little ahead, so that it is not behind the nodes' own times when it arrives.
+        let proposal = clock.propose(now).map(Fence::get);
+        prop_assert_eq!(proposal, Some(expected + 10_000));
+    }
+
+    #[test]
+    fn a_set_of_nodes_is_a_set(picks in prop::collection::vec((any::<bool>(), 0..9_usize), 0..40)) {
+        let mut set = NodeSet::EMPTY;
+        let mut reference = BTreeSet::new();
+        for (insert, index) in picks {
+            let node = NodeId::new(index);
+            if insert {
+                set.insert(node);
+                reference.insert(index);
+            } else {
+                set.remove(node);
+                reference.remove(&index);
+            }
+            prop_assert_eq!(set.contains(node), insert);
+            prop_assert_eq!(set.len(), reference.len());
+            prop_assert_eq!(set.is_empty(), reference.is_empty());
+            let nodes: Vec<usize> = set.iter().map(NodeId::index).collect();
+            prop_assert_eq!(nodes, reference.iter().copied().collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_label_is_taken_if_a_token_can_carry_it(text in "\\PC{0,70}|[ -~]{0,70}") {
+        let printable = text.chars().all(|c| (' '..='~').contains(&c) && c != ':');
+        match Label::new(&text) {
+            Ok(label) => {
+                prop_assert!(printable && (1..=64).contains(&text.len()));
+                prop_assert_eq!(label.as_str(), text);
+            }
+            Err(LabelError::Length(len)) => prop_assert!(len == 0 || len > 64),
+            Err(error @ LabelError::Character(_)) => {
+                prop_assert!(!printable);
+                prop_assert!(error.to_string().contains("printable ASCII"));
+            }
+            Err(other) => prop_assert!(false, "{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn two_majorities_share_a_node_and_a_majority_is_the_fewest_that_do() {
+    for nodes in 1..=9 {
+        assert!(2 * quorum(nodes) > nodes);
+        assert!(2 * (quorum(nodes) - 1) <= nodes);
+    }
+}
+
+#[test]
+fn a_verdict_is_final_when_no_open_vote_can_change_it_and_not_before() {
+    for nodes in 1..=9_usize {
+        for yes in 0..=nodes {
+            for open in 0..=nodes - yes {
+                // By enumeration of what the open votes can still say.
+                let outcomes: BTreeSet<bool> =
+                    (0..=open).map(|more| yes + more >= quorum(nodes)).collect();
+                let expected = match (outcomes.contains(&true), outcomes.contains(&false)) {
+                    (true, false) => Verdict::Won,
+                    (false, _) => Verdict::Lost,
+                    _ => Verdict::Open,
+                };
+                assert_eq!(verdict(nodes, yes, open), expected, "{nodes} {yes} {open}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_fence_is_never_zero() {
+    assert_eq!(Fence::new(0), None);
+    assert_eq!(Fence::new(7).map(Fence::get), Some(7));
+    assert!(Fence::new(7) < Fence::new(8));
+}

@@ -167,7 +167,7 @@ fn a_replica_that_lacks_the_key_does_not_pay_a_debt() -> Outcome {
         // The primary is back in its place, with the key.
         node.server().set_readonly(false);
         node.server().restart_from(&primary);
-        assert!(stands(&[node.clone()], "k"));
+        assert!(stands(std::slice::from_ref(&node), "k"));
         world.sleep(secs(3)).await;
         assert!(!stands(&[node], "k"), "released where it counts");
         Ok(())

@@ -87,7 +87,7 @@ async fn late_acquire(may_kill: bool) -> Result<bool, Box<dyn std::error::Error>
         answered.iter().any(|r| r.names("k")),
         "released on the new connection"
     );
-    assert!(!stands(&[node.clone()], "k"));
+    assert!(!stands(std::slice::from_ref(&node), "k"));
     one.link("a").heal();
     world.sleep(secs(1)).await;
     assert!(renewal.await?.is_valid());

@@ -22,7 +22,7 @@ use crate::seams::Endpoint;
 /// ```
 #[derive(Clone)]
 pub struct Address {
-    info: ConnectionInfo,
+    info: Box<ConnectionInfo>,
 }
 
 impl Address {
@@ -43,7 +43,9 @@ impl Address {
         if matches!(info.addr(), ConnectionAddr::Unix(_)) && !cfg!(unix) {
             return Err(AddressError::NoUnixSockets);
         }
-        Ok(Self { info })
+        Ok(Self {
+            info: Box::new(info),
+        })
     }
 
     /// Where the seam connects to; none where TLS is spoken, which redis-rs dials itself.

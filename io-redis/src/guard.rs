@@ -69,6 +69,13 @@ impl Guard {
     /// nothing of the client got to run since.
     #[must_use]
     pub fn is_valid(&self) -> bool {
+        // Over by this clock: looked at again in order with the renewals, so that what was found over
+        // once stays over.
+        self.is_within() || self.lost_now().is_none()
+    }
+
+    /// Whether validity, as it was last told, has not ended.
+    fn is_within(&self) -> bool {
         self.client.hub().clock().now() < self.cell.valid_until()
     }
 
@@ -273,16 +280,22 @@ impl Guard {
 
     /// The loss, if the lock is lost now: told by the nodes, or by this process's own clock.
     fn lost_now(&self) -> Option<Lost> {
-        match self.cell.state().stage {
-            Stage::Held(_) if self.is_valid() => return None,
-            // Nobody said so yet, but the clock does. From here on it stays lost.
-            Stage::Held(_) => {
+        if let Stage::Held(_) = self.cell.state().stage {
+            if self.is_within() {
+                return None;
+            }
+            // Nobody said so yet, but the clock does. The core knows why: its time, or its cap.
+            self.client.hub().catch_up();
+            if let Stage::Held(_) = self.cell.state().stage {
+                // Renewed in time by another thread, which was about to say so.
+                if self.is_within() {
+                    return None;
+                }
                 if self.cell.finish(Stage::Lost(Loss::Expired)) {
                     self.client.hub().cancel(self.lease);
                     observe::expired(self.cell.key());
                 }
             }
-            _ => {}
         }
         Some(self.lost_as(loss(&self.cell.state().stage)))
     }

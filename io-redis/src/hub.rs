@@ -53,7 +53,9 @@ struct State {
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
     pub(crate) status: LinkStatus,
-    /// Set while it turned out to be the same server as another node.
+    /// Who answered there last. It may be down by now, and what it granted still counts.
+    run_id: Option<Words>,
+    /// Set while it turned out to be the same server as a node that was named before it.
     pub(crate) twin: Option<NodeId>,
 }
 
@@ -88,6 +90,7 @@ impl Hub {
     pub(crate) fn new(manager: Manager, names: Vec<String>, clock: Arc<dyn Clock>) -> Self {
         let node = Node {
             status: LinkStatus::Connecting,
+            run_id: None,
             twin: None,
         };
         Self {
@@ -173,6 +176,13 @@ impl Hub {
         self.carry_out(state);
     }
 
+    /// Runs what is due, for a caller whose clock says that a lease is over: the core knows how.
+    pub(crate) fn catch_up(&self) {
+        let mut state = self.lock();
+        state.manager.handle_timeout(self.clock.now());
+        self.carry_out(state);
+    }
+
     /// Runs what is due, and says when to come again. None if the client is finished.
     pub(crate) fn drive(&self) -> Option<Instant> {
         let mut state = self.lock();
@@ -181,9 +191,7 @@ impl Hub {
         self.carry_out(state);
         let mut state = self.lock();
         if state.life == Life::Closing && now >= state.close_by {
-            state.life = Life::Finished;
-            drop(state);
-            self.wake_all();
+            self.end(state, Life::Finished);
             return None;
         }
         if state.life == Life::Finished {
@@ -216,10 +224,16 @@ impl Hub {
         }
         state.life = Life::Closing;
         let leases: Vec<LeaseId> = state.manager.leases().collect();
-        for (_, cell) in state.cells.drain(..).flatten() {
-            cell.finish(Stage::Lost(Loss::Closed));
-        }
         for lease in leases {
+            let cell = state.cell(lease).map(|(_, cell)| Arc::clone(cell));
+            if let Some(cell) = cell {
+                // A release whose owner waits for its outcome goes on, and answers.
+                if cell.state().stage == Stage::Releasing {
+                    continue;
+                }
+                cell.finish(Stage::Lost(Loss::Closed));
+                state.forget(lease);
+            }
             state.manager.cancel(now, lease);
         }
         self.carry_out(state);
@@ -227,11 +241,16 @@ impl Hub {
 
     /// The runtime dropped a task of ours that had not ended.
     pub(crate) fn die(&self) {
-        let mut state = self.lock();
+        let state = self.lock();
         if matches!(state.life, Life::Finished | Life::Dead) {
             return;
         }
-        state.life = Life::Dead;
+        self.end(state, Life::Dead);
+    }
+
+    /// Nothing will be answered any more: whoever waits is told.
+    fn end(&self, mut state: MutexGuard<'_, State>, life: Life) {
+        state.life = life;
         let cells: Vec<_> = state
             .cells
             .iter()
@@ -370,6 +389,18 @@ impl State {
             .filter(|(id, _)| *id == lease)
     }
 
+    /// Finds the nodes that are the same server as one before them.
+    fn find_twins(&mut self) {
+        for index in 0..self.nodes.len() {
+            let (before, rest) = self.nodes.split_at_mut(index);
+            let node = &mut rest[0];
+            let twin = before
+                .iter()
+                .position(|other| node.run_id.is_some() && other.run_id == node.run_id);
+            node.twin = twin.map(NodeId::new);
+        }
+    }
+
     fn forget(&mut self, lease: LeaseId) {
         if self.cell(lease).is_some() {
             self.cells[lease.index()] = None;
@@ -424,13 +455,10 @@ impl Work for Hub {
         let now = self.clock.now();
         match &status {
             LinkStatus::Up(identity) => {
-                let twin = identity.run_id.as_ref().and_then(|run_id| {
-                    state.nodes.iter().position(|other| match &other.status {
-                        LinkStatus::Up(other) => other.run_id.as_ref() == Some(run_id),
-                        _ => false,
-                    })
-                });
-                state.nodes[node.index()].twin = twin.map(NodeId::new).filter(|twin| *twin != node);
+                state.nodes[node.index()]
+                    .run_id
+                    .clone_from(&identity.run_id);
+                state.find_twins();
                 state
                     .manager
                     .handle_node_up(now, node, identity.server_time);

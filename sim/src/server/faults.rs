@@ -32,6 +32,11 @@ impl Faults {
         self.answers.push((command.to_ascii_lowercase(), reply));
     }
 
+    pub(crate) fn clear_planted(&mut self) {
+        self.lost.clear();
+        self.answers.clear();
+    }
+
     pub(crate) fn take_lost(&mut self, command: &str) -> Option<Lost> {
         let at = self
             .lost

@@ -352,6 +352,11 @@ impl Server {
         self.lock().engine.state.faults.answer(command, reply);
     }
 
+    /// Takes back what was planted and has not happened yet: replies to be lost, answers.
+    pub fn clear_planted(&self) {
+        self.lock().engine.state.faults.clear_planted();
+    }
+
     /// Stops serving, as a stopped process does: connections open and take bytes, nothing is executed.
     /// What was taken is executed after [`Server::resume`], also if its sender is gone by then.
     pub fn pause(&self) {

@@ -21,12 +21,14 @@ fn scripts_that_were_flushed_are_loaded_again_and_no_caller_notices() -> Outcome
             for _ in 0..5 {
                 flush();
                 let guard = locks.try_lock("k").await?;
+                world.sleep(secs(2)).await;
                 flush();
                 guard.renew().await?;
+                world.sleep(secs(2)).await;
                 flush();
                 guard.release().await?;
                 assert!(!stands(&nodes, "k"));
-                world.sleep(secs(5)).await;
+                world.sleep(secs(2)).await;
             }
             Ok::<(), Box<dyn std::error::Error>>(())
         })?;
@@ -84,9 +86,25 @@ fn a_replica_is_an_outage_and_grants_once_it_is_a_primary() -> Outcome {
 }
 
 #[test]
-fn a_server_that_is_out_of_memory_is_an_outage_and_then_grants() -> Outcome {
-    outage_then_mended(1, Server::set_oom)?;
-    outage_then_mended(3, Server::set_oom)
+fn a_server_that_is_out_of_memory_is_never_taken_for_contention() -> Outcome {
+    for count in [1, 3] {
+        World::run(1, async |world| {
+            let nodes = nodes(&world, count);
+            let one = world.client("one");
+            let locks = builder(&one).connect().await?;
+            nodes.iter().for_each(|node| node.server().set_oom(true));
+            // Two small keys are let through behind the script's first command, or it is an outage.
+            match locks.try_lock("k").await {
+                Ok(guard) => guard.release().await?,
+                Err(error) => assert!(error.is_outage(), "{error}"),
+            }
+            nodes.iter().for_each(|node| node.server().set_oom(false));
+            locks.lock("k").await?.release().await?;
+            assert!(!stands(&nodes, "k"));
+            Ok::<(), Box<dyn std::error::Error>>(())
+        })?;
+    }
+    Ok(())
 }
 
 #[test]
@@ -149,7 +167,7 @@ fn a_replica_that_lacks_the_key_does_not_pay_a_debt() -> Outcome {
         // The primary is back in its place, with the key.
         node.server().set_readonly(false);
         node.server().restart_from(&primary);
-        assert!(stands(&[node.clone()], "k"));
+        assert!(stands(std::slice::from_ref(&node), "k"));
         world.sleep(secs(3)).await;
         assert!(!stands(&[node], "k"), "released where it counts");
         Ok(())

@@ -113,11 +113,13 @@ pub(crate) async fn cut<T>(world: &World, cut: Cut, future: impl Future<Output =
     .await
 }
 
-/// Every cut of a future that takes at most this long: after every poll, and at every millisecond on
-/// the first turns of the scheduler.
+/// Every cut of a future that takes at most this long: after every poll, and at every millisecond of
+/// its beginning, before and after others had a turn of the scheduler; later less densely.
 pub(crate) fn cuts(longest: Duration) -> impl Iterator<Item = Cut> {
     let polls = (0..8).map(Cut::Polls);
-    let times = (0..=longest.as_millis() as u64)
-        .flat_map(|at| (0..3).map(move |turns| Cut::At(ms(at), turns)));
-    polls.chain(times)
+    let longest = longest.as_millis() as u64;
+    let dense =
+        (0..=longest.min(16)).flat_map(|at| (0..2).map(move |turns| Cut::At(ms(at), 2 * turns)));
+    let sparse = (17..=longest).step_by(3).map(|at| Cut::At(ms(at), 0));
+    polls.chain(dense).chain(sparse)
 }

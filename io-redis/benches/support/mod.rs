@@ -11,7 +11,7 @@ use tenure_tests::live::{Options, RedisServer, server};
 const TTL: Duration = Duration::from_secs(300);
 
 /// One server, and a client of each kind.
-pub struct Bench {
+pub(crate) struct Bench {
     raw: Raw,
     locks: Locks,
     rslock: rslock::LockManager,
@@ -20,7 +20,7 @@ pub struct Bench {
 
 /// Who sends the commands.
 #[derive(Clone, Copy, Debug)]
-pub enum Who {
+pub(crate) enum Who {
     /// redis-rs, sending this crate's two scripts and looking at nothing but that they succeed.
     Raw,
     /// This crate: the same two scripts, a fence with every grant.
@@ -31,13 +31,13 @@ pub enum Who {
 
 impl Who {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Raw, Self::Tenure, Self::Rslock];
+    pub(crate) const ALL: [Self; 3] = [Self::Raw, Self::Tenure, Self::Rslock];
 }
 
 impl Bench {
     /// Starts a server and connects all three. None, with a word on standard error, if there is no
     /// server to start.
-    pub async fn start() -> Option<Self> {
+    pub(crate) async fn start() -> Option<Self> {
         if !tenure_tests::live::servers_available() {
             return None;
         }
@@ -61,7 +61,7 @@ impl Bench {
 
     /// How long it takes `tasks` tasks to do `pairs` acquires and releases in all, each on keys of
     /// its own.
-    pub async fn time(&self, who: Who, tasks: u64, pairs: u64) -> Duration {
+    pub(crate) async fn time(&self, who: Who, tasks: u64, pairs: u64) -> Duration {
         static RUN: AtomicU64 = AtomicU64::new(0);
         let run = RUN.fetch_add(1, Ordering::Relaxed);
         let each = pairs.div_ceil(tasks);
@@ -88,7 +88,7 @@ impl Bench {
 
     /// How often a command was called, by the server's own count.
     #[allow(dead_code, reason = "of the two benches one counts")]
-    pub async fn calls(&self, command: &str) -> u64 {
+    pub(crate) async fn calls(&self, command: &str) -> u64 {
         let info: String = self.server.cmd(&["INFO", "commandstats"]).await;
         let line = format!("cmdstat_{command}:calls=");
         let rest = info.split_once(&line).map_or("0", |(_, rest)| rest);

@@ -1,6 +1,9 @@
 //! The task that calls the core when something is due, and the thread that a client may have of its own.
 
+use std::pin::pin;
 use std::sync::Arc;
+
+use futures_util::future::select;
 
 use crate::error::ConnectError;
 use crate::hub::Hub;
@@ -12,18 +15,9 @@ pub(crate) async fn drive(hub: Arc<Hub>) {
     let _told = TellDeath(Arc::clone(&hub));
     while let Some(at) = hub.drive() {
         let due = hub.clock().sleep_until(at);
-        // Either order would do: what has become due is looked up, not told by what woke us.
-        #[allow(
-            clippy::disallowed_macros,
-            reason = "biased, so the order is the same in every run"
-        )]
-        {
-            tokio::select! {
-                biased;
-                () = hub.driver_woken() => {}
-                () = due => {}
-            }
-        }
+        // Polled in this order in every run; either would do, since what has become due is looked up,
+        // not told by what woke us.
+        select(pin!(hub.driver_woken()), due).await;
     }
 }
 

@@ -118,6 +118,11 @@ impl Hub {
         &self.config
     }
 
+    /// What all nodes are called.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
     /// What the nodes are called in errors and logs: their addresses without secrets.
     pub(crate) fn name(&self, node: NodeId) -> &str {
         &self.names[node.index()]
@@ -170,6 +175,13 @@ impl Hub {
         let mut state = self.lock();
         state.manager.cancel(self.clock.now(), lease);
         state.forget(lease);
+        self.carry_out(state);
+    }
+
+    /// Runs what is due, out of turn: a guard has seen that its time has ended before the driver did.
+    pub(crate) fn look_at_the_clock(&self) {
+        let mut state = self.lock();
+        state.manager.handle_timeout(self.clock.now());
         self.carry_out(state);
     }
 

@@ -1,5 +1,6 @@
 //! The guard: a held lock, the truth about it, and its end.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -26,7 +27,6 @@ use crate::observe;
 /// [`Locks::close`](crate::Locks::close), where the program or its runtime ends right after. A guard that is leaked renews itself
 /// until its client is closed.
 #[must_use = "dropping the guard releases the lock at once"]
-#[derive(Debug)]
 pub struct Guard {
     client: Arc<Client>,
     lease: LeaseId,
@@ -305,6 +305,17 @@ impl Guard {
             key: self.cell.key().clone(),
             loss,
         }
+    }
+}
+
+impl fmt::Debug for Guard {
+    /// What the guard can say of itself, not the whole client behind it with all of its leases.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard")
+            .field("key", self.cell.key())
+            .field("fence", &self.fence())
+            .field("remaining", &self.remaining())
+            .finish_non_exhaustive()
     }
 }
 

@@ -121,6 +121,11 @@ impl Hub {
         &self.config
     }
 
+    /// What all nodes are called.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
     /// What the nodes are called in errors and logs: their addresses without secrets.
     pub(crate) fn name(&self, node: NodeId) -> &str {
         &self.names[node.index()]

@@ -1,5 +1,6 @@
 //! The handle: takes locks, and keeps the client alive.
 
+use std::fmt;
 use std::sync::Arc;
 
 use tenure_core::{AcquireFailure, Fence, Key, LeaseId, LeaseOptions, NodeId, Secret};
@@ -31,7 +32,7 @@ use crate::seams::Seams;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Locks {
     client: Arc<Client>,
     options: LockOptions,
@@ -193,6 +194,16 @@ impl Locks {
         let patience = self.client.hub.config().request_timeout() * 2;
         self.client.hub.close(Some(patience));
         self.client.hub.finished().await;
+    }
+}
+
+impl fmt::Debug for Locks {
+    /// The nodes and the options, not every lease of the client.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Locks")
+            .field("nodes", &self.client.hub.names())
+            .field("options", &self.options)
+            .finish_non_exhaustive()
     }
 }
 

@@ -4,6 +4,7 @@
 //! Everything here is for tests, so it panics with a sentence where a library would return an
 //! error, and it talks to loopback only.
 
+pub mod clients;
 pub mod cluster;
 pub mod gate;
 pub mod options;

@@ -1,0 +1,150 @@
+//! Clients under test, and what a test asks a server about them.
+//!
+//! The figures are such that no test depends on the machine being fast: a lease that must survive
+//! has ten minutes, so that an orphan cannot be mistaken for one that expired either, and is renewed
+//! several times a second, so that nobody waits for a renewal. A lease that must expire has little.
+
+use std::time::Duration;
+
+use tenure_redis::seams::{BootClock, Clock as _};
+use tenure_redis::{Builder, Guard, LockError, Locks};
+
+use super::proxy::{Command, Match, Proxy};
+use super::server::RedisServer;
+use super::wait::{eventually, eventually_some, within};
+
+/// The TTL of a lease that must not expire while the test runs.
+pub const LONG: Duration = Duration::from_secs(600);
+
+/// The TTL of a lease that must expire while the test waits.
+pub const SHORT: Duration = Duration::from_millis(1_500);
+
+/// A client whose leases outlive the test and are renewed three times a second. It waits long
+/// enough for a reply that a busy machine is not taken for a lost one.
+pub fn patient() -> Builder {
+    Locks::builder()
+        .ttl(LONG)
+        .options(|options| options.renew_after(Duration::from_millis(300)))
+        .request_timeout(Duration::from_secs(5))
+}
+
+/// Like [`patient`], but it soon takes a reply for lost. An attempt of its may fail on a busy
+/// machine, a lease of its may not.
+pub fn hasty() -> Builder {
+    patient().request_timeout(Duration::from_millis(500))
+}
+
+/// A client whose leases end soon without renewal.
+pub fn brief() -> Builder {
+    Locks::builder().ttl(SHORT)
+}
+
+/// A client of one node, connected.
+///
+/// # Panics
+/// When it cannot connect.
+pub async fn connect(builder: Builder, url: impl AsRef<str>) -> Locks {
+    connected(builder.node(url)).await
+}
+
+/// A client, connected.
+///
+/// # Panics
+/// When it cannot connect.
+pub async fn connected(builder: Builder) -> Locks {
+    match within("the client connects", builder.connect()).await {
+        Ok(locks) => locks,
+        Err(error) => panic!("the client does not connect: {error}"),
+    }
+}
+
+/// Takes a lock that nobody holds for long.
+///
+/// # Panics
+/// When it is not granted in time.
+pub async fn locked(locks: &Locks, key: impl AsRef<[u8]>) -> Guard {
+    match within("the lock is granted", locks.lock(key)).await {
+        Ok(guard) => guard,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Demands that someone else holds the key; gives what is left to them.
+///
+/// # Panics
+/// When it is granted, or refused for another reason.
+pub async fn refused(locks: &Locks, key: impl AsRef<[u8]>) -> Option<Duration> {
+    match within("an answer", locks.try_lock(key)).await {
+        Err(LockError::Contended { left, .. }) => left,
+        Err(error) => panic!("not contention but: {error}"),
+        Ok(guard) => panic!("granted to two: {guard:?}"),
+    }
+}
+
+/// Waits until so many renewals of this guard were confirmed: each moves the end of its validity.
+///
+/// # Panics
+/// When the lock is lost meanwhile.
+pub async fn renewed(guard: &Guard, times: u32) {
+    let clock = BootClock::new();
+    let until = || clock.now() + guard.remaining();
+    let mut seen = until();
+    for _ in 0..times {
+        // Far more than two readings of one instant differ by, far less than a renewal moves it.
+        let noise = Duration::from_millis(50);
+        seen = eventually_some("a renewal is confirmed", || async {
+            assert!(guard.is_valid(), "lost instead of renewed");
+            let now = until();
+            (now > seen + noise).then_some(now)
+        })
+        .await;
+    }
+}
+
+/// Waits until nothing is left of the key.
+pub async fn freed(server: &RedisServer, key: &str) {
+    eventually("the key is freed", || async {
+        !server.cmd::<bool>(&["EXISTS", key]).await
+    })
+    .await;
+}
+
+/// What the key holds, if it is a string or absent.
+pub async fn value(server: &RedisServer, key: &str) -> Option<String> {
+    server.cmd(&["GET", key]).await
+}
+
+/// How long the key still lives, in milliseconds; −1 without an expiry, −2 if it is absent.
+pub async fn pttl(server: &RedisServer, key: &str) -> i64 {
+    server.cmd(&["PTTL", key]).await
+}
+
+/// How often a server has been called by this name, as `INFO commandstats` counts.
+pub async fn calls(server: &RedisServer, command: &str) -> u64 {
+    let stats = server.info(&format!("cmdstat_{command}")).await;
+    let calls = stats.as_deref().and_then(|stats| {
+        let (calls, _) = stats.strip_prefix("calls=")?.split_once(',')?;
+        calls.parse().ok()
+    });
+    calls.unwrap_or(0)
+}
+
+/// How many connections a server has, without the harness' own.
+pub async fn connections(server: &RedisServer) -> usize {
+    let list: String = server.cmd(&["CLIENT", "LIST"]).await;
+    // The harness is a user of its own.
+    list.lines()
+        .filter(|line| !line.contains("user=harness"))
+        .count()
+}
+
+/// A call of a script about this key.
+pub fn script_on(key: &str) -> Match {
+    Match::command("EVALSHA").arg(key)
+}
+
+/// The calls of scripts about this key that have come to the proxy.
+pub fn scripts_on(proxy: &Proxy, key: &str) -> Vec<Command> {
+    let about = |command: &Command| command.is("EVALSHA") && command.has_arg(key);
+    proxy.commands().into_iter().filter(about).collect()
+}

@@ -1,0 +1,69 @@
+//! The default client of a program. It is set once for the whole process, so this is one test in a
+//! binary of its own.
+
+use tenure_redis::{Guard, LockError, default_locks, set_default};
+use tenure_tests::live::clients::{connected, patient, renewed, value};
+use tenure_tests::live::{Options, RedisServer, servers_available, within};
+
+/// As in a test suite: every runtime lives for one piece of work.
+fn on_a_runtime_of_its_own<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+        .block_on(future)
+}
+
+#[test]
+fn a_default_with_a_thread_of_its_own_serves_several_runtimes_and_an_unset_one_says_what_to_do() {
+    if !servers_available() {
+        return;
+    }
+    let harness = tokio::runtime::Runtime::new().expect("a runtime for the harness");
+    let server = harness.block_on(RedisServer::start(Options::new()));
+
+    on_a_runtime_of_its_own(async {
+        assert!(default_locks().is_none());
+        for error in [
+            tenure_redis::lock("k").await,
+            tenure_redis::try_lock("k").await,
+        ] {
+            let error = error.expect_err("there is no default");
+            assert!(matches!(error, LockError::NoDefault { .. }), "{error}");
+            assert!(error.is_misuse(), "{error}");
+            assert!(error.to_string().contains("set_default"), "{error}");
+        }
+    });
+    on_a_runtime_of_its_own(async {
+        let locks = connected(patient().own_thread().node(server.url())).await;
+        set_default(locks.clone()).expect("the first");
+        let again = set_default(locks).expect_err("the second");
+        assert!(again.to_string().contains("once"), "{again}");
+    });
+
+    let mut fence = 0;
+    let mut kept: Option<Guard> = None;
+    for round in 0..3 {
+        kept = on_a_runtime_of_its_own(async {
+            if let Some(kept) = kept.take() {
+                renewed(&kept, 1).await;
+                kept.release().await.expect("held across runtimes");
+            }
+            let guard = within("granted", tenure_redis::lock("k"))
+                .await
+                .expect("free");
+            assert!(guard.fence() > fence, "round {round}");
+            fence = guard.fence();
+            let refused = within("an answer", tenure_redis::try_lock("k")).await;
+            assert!(refused.expect_err("held").is_contention());
+            Some(guard)
+        });
+    }
+    drop(kept);
+    on_a_runtime_of_its_own(async {
+        default_locks().expect("it was set").close().await;
+        let closed = tenure_redis::try_lock("k").await.expect_err("closed");
+        assert!(matches!(closed, LockError::Closed { .. }), "{closed}");
+    });
+    assert_eq!(harness.block_on(value(&server, "k")), None);
+}

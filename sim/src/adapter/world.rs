@@ -16,7 +16,7 @@ use super::tap::Request;
 use crate::server::Server;
 
 /// What runs longer than this in simulated time hangs.
-const LONGEST: Duration = Duration::from_secs(4 * 24 * 60 * 60);
+const LONGEST: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// A simulated world; see the [module](super). Clones are the same world.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ impl World {
     /// Runs `body` in a world of its own, on a runtime of its own whose time is paused.
     ///
     /// # Panics
-    /// If `body` does not end within four days of simulated time.
+    /// If `body` does not end within six hours of simulated time.
     pub fn run<T>(seed: u64, body: impl AsyncFnOnce(Self) -> T) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -66,7 +66,7 @@ impl World {
         runtime.block_on(async {
             tokio::time::timeout(LONGEST, body(Self::new(seed)))
                 .await
-                .expect("what runs for four days hangs")
+                .expect("what runs for six hours hangs")
         })
     }
 

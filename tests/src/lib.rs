@@ -1,3 +1,11 @@
 //! tenure-tests
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
+
+pub mod conformance;
+pub mod live;
+
+/// The code in the repository's README, which must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

@@ -125,11 +125,13 @@ impl Lease {
     }
 
     /// Whether the nodes that have not answered yet decide why the round failed: with a node down, one
-    /// *held* is an outage or contention, depending on who else answers.
+    /// *held* is an outage or contention, depending on who else answers; beside a node in quarantine it
+    /// is quarantine or contention.
     fn cause_is_open(&self, quorum: usize) -> bool {
-        let answered = self.count(|seat| seat.vote.is_answer());
         let asked = self.count(|seat| seat.vote == Vote::Asked);
-        answered < quorum && answered + asked >= quorum
+        let open = |known| known < quorum && known + asked >= quorum;
+        open(self.count(|seat| seat.vote.is_answer()))
+            || open(self.count(|seat| seat.vote.counts()))
     }
 
     /// A quorum granted. The fence is the largest that was drawn, and is reported only once a quorum
@@ -281,9 +283,7 @@ impl Lease {
         {
             return AcquireFailure::Rejected { node, words };
         }
-        let counts =
-            |vote: &Vote| matches!(vote, Vote::Granted(_) | Vote::Held { .. } | Vote::Foreign);
-        if self.count(|seat| counts(&seat.vote)) >= quorum {
+        if self.count(|seat| seat.vote.counts()) >= quorum {
             return self.contention(quorum);
         }
         if self.count(|seat| seat.vote.is_answer()) >= quorum {
@@ -296,7 +296,7 @@ impl Lease {
                 })
                 .collect();
             waits.sort_unstable();
-            let missing = quorum - self.count(|seat| counts(&seat.vote));
+            let missing = quorum - self.count(|seat| seat.vote.counts());
             let (left, node) = waits[missing - 1];
             return AcquireFailure::Quarantined { node, left };
         }

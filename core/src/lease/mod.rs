@@ -579,10 +579,12 @@ impl Lease {
 impl Vote {
     /// Whether a node that was asked to acquire answered, in a way that says who may have the key.
     const fn is_answer(&self) -> bool {
-        matches!(
-            self,
-            Self::Granted(_) | Self::Held { .. } | Self::Foreign | Self::Quarantined { .. }
-        )
+        self.counts() || matches!(self, Self::Quarantined { .. })
+    }
+
+    /// Whether it did, and is a node that counts.
+    const fn counts(&self) -> bool {
+        matches!(self, Self::Granted(_) | Self::Held { .. } | Self::Foreign)
     }
 }
 

@@ -1,0 +1,6 @@
+//! See `tenure_fuzz::resp`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: tenure_fuzz::resp::Input| {
+    tenure_fuzz::resp::check(&input);
+});

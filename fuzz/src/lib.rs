@@ -1,0 +1,49 @@
+//! What the fuzz targets do with their input.
+//!
+//! The targets themselves are a line each. What they check is here, so that it compiles on a stable
+//! compiler and runs, on bytes from a small generator, in an ordinary `cargo test` as well.
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod manager_ops;
+pub mod resp;
+
+#[cfg(test)]
+mod tests {
+    use arbitrary::{Arbitrary, Unstructured};
+
+    /// Runs a target's body on `rounds` inputs of pseudo-random bytes.
+    fn on_random_bytes<T: for<'a> Arbitrary<'a>>(rounds: u64, check: impl Fn(&T)) {
+        for seed in 1..=rounds {
+            let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            let len = 64 + seed as usize % 4096;
+            let bytes: Vec<u8> = std::iter::repeat_with(|| {
+                // xorshift64
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                (state >> 32) as u8
+            })
+            .take(len)
+            .collect();
+            if let Ok(input) = T::arbitrary_take_rest(Unstructured::new(&bytes)) {
+                check(&input);
+            }
+        }
+    }
+
+    #[test]
+    fn the_manager_keeps_its_promises_whatever_happens_to_it() {
+        on_random_bytes(3_000, |steps: &Vec<_>| crate::manager_ops::check(steps));
+    }
+
+    #[test]
+    fn a_configuration_that_is_accepted_can_work() {
+        on_random_bytes(20_000, crate::config::check);
+    }
+
+    #[test]
+    fn no_bytes_bring_the_embedded_server_down() {
+        on_random_bytes(2_000, crate::resp::check);
+    }
+}

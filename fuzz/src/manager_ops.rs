@@ -1,0 +1,439 @@
+//! Any history of the core's manager: commands, outcomes of requests true and false, nodes that go and
+//! come, and a clock that moves on. It never panics, and keeps what it can be seen to promise:
+//!
+//! - **Bounded work.** At most one request per lease and node is out, and one release behind it; no more
+//!   leases than allowed.
+//! - **No resurrection.** One final event per lease and nothing after it, nothing after a cancel, and
+//!   validity only between the grant and the end.
+//! - **Honest validity.** Never further from now than a fresh request would give.
+//! - **Progress.** `handle_timeout` deals with all that is due in a bounded number of calls, and a client
+//!   whose leases are cancelled and whose requests are answered becomes empty.
+//! - **Replay.** The same history gives the same outputs.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arbitrary::Arbitrary;
+use tenure_core::{
+    Answer, Config, EventKind, Fence, Instant, Key, Label, LeaseId, LeaseOptions, Manager, NodeId,
+    Op, Refusal, RenewalPolicy, Reply, Request, RequestId, Secret, ServerTime, Words,
+};
+
+const MAX_LEASES: usize = 6;
+const TTL: Duration = Duration::from_secs(1);
+
+/// Something that happens. Small numbers name leases, nodes and requests, around the end and on from the
+/// beginning.
+#[derive(Arbitrary, Debug)]
+pub enum Step {
+    /// The number of nodes, if it comes first.
+    Nodes(u8),
+    /// A new lease.
+    Acquire {
+        /// Which key.
+        key: u8,
+        /// Which options.
+        options: u8,
+    },
+    /// A renewal by hand.
+    Renew(u8),
+    /// A release.
+    Release(u8),
+    /// A cancel.
+    Cancel(u8),
+    /// A link takes requests.
+    Take {
+        /// Of which node.
+        node: u8,
+        /// How many at most.
+        max: u8,
+    },
+    /// A request that is out is answered.
+    Answer {
+        /// Which of those that are out.
+        request: u8,
+        /// With what.
+        reply: Outcome,
+    },
+    /// A request that was answered is answered again.
+    AnswerAgain {
+        /// Which of those that were answered.
+        request: u8,
+        /// With what.
+        reply: Outcome,
+    },
+    /// A node is up.
+    Up(u8, Option<u32>),
+    /// A node is down.
+    Down(u8),
+    /// Time passes, and nobody looks.
+    Pass {
+        /// Microseconds.
+        micros: u32,
+    },
+    /// Time passes until the next deadline, which is handled.
+    Due,
+}
+
+/// How a request ends.
+#[derive(Arbitrary, Clone, Debug)]
+pub enum Outcome {
+    /// As a well node would answer that request.
+    Well,
+    /// Held by another lease.
+    Held(u16),
+    /// Granted with any fence.
+    Granted(u64, u64),
+    /// Something foreign is there.
+    Foreign,
+    /// The node is in quarantine.
+    Quarantined(u16),
+    /// Done.
+    Done,
+    /// The key is gone.
+    Gone,
+    /// The key is another's.
+    Taken,
+    /// Not applied: ask again.
+    Again,
+    /// Not applied.
+    Unavailable,
+    /// Not applied, for good.
+    Rejected,
+    /// Not applied, contradicted.
+    Misuse,
+    /// Unknown.
+    Unknown,
+}
+
+/// Plays the history twice, checks each, and compares what they put out.
+///
+/// # Panics
+/// If a promise is broken.
+pub fn check(steps: &[Step]) {
+    assert_eq!(play(steps), play(steps), "the same history, other outputs");
+}
+
+fn play(steps: &[Step]) -> Vec<String> {
+    let nodes = match steps.first() {
+        Some(Step::Nodes(nodes)) => usize::from(nodes % 5) + 1,
+        _ => 3,
+    };
+    let mut world = World::new(nodes);
+    for step in steps {
+        world.step(step);
+        world.look();
+    }
+    world.end();
+    world.log
+}
+
+/// What is known of a lease from outside.
+#[derive(Debug, Default)]
+struct Seen {
+    held: bool,
+    over: bool,
+}
+
+struct World {
+    manager: Manager,
+    options: Vec<Arc<LeaseOptions>>,
+    longest: Duration,
+    now: Instant,
+    leases: Vec<LeaseId>,
+    seen: BTreeMap<LeaseId, Seen>,
+    /// The requests that are out, each node's in the order in which they were taken.
+    out: VecDeque<Request>,
+    answered: Vec<RequestId>,
+    ids: BTreeSet<RequestId>,
+    log: Vec<String>,
+}
+
+impl World {
+    fn new(nodes: usize) -> Self {
+        let config = Config::builder(nodes)
+            .max_ttl(TTL)
+            .max_leases(MAX_LEASES)
+            .build()
+            .expect("it is a good configuration");
+        let plain = LeaseOptions::builder;
+        let short = Duration::from_millis(50);
+        let options = [
+            plain().ttl(TTL),
+            plain().ttl(TTL).attempts(Some(1)),
+            plain().ttl(TTL).renewal(RenewalPolicy::Off),
+            plain().ttl(short).give_up_after(Some(TTL)),
+            plain().ttl(TTL).max_hold(Some(TTL * 3)),
+            plain()
+                .ttl(short)
+                .max_hold(Some(short))
+                .label(Label::new("fuzz").ok()),
+        ];
+        let options: Vec<_> = options
+            .into_iter()
+            .map(|options| Arc::new(options.build(&config).expect("they are good options")))
+            .collect();
+        Self {
+            longest: options.iter().map(|o| o.valid_for()).max().unwrap_or(TTL),
+            manager: Manager::new(config, 7),
+            options,
+            now: Instant::ORIGIN,
+            leases: Vec::new(),
+            seen: BTreeMap::new(),
+            out: VecDeque::new(),
+            answered: Vec::new(),
+            ids: BTreeSet::new(),
+            log: Vec::new(),
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Nodes(_) => {}
+            Step::Acquire { key, options } => self.acquire(*key, *options),
+            Step::Renew(lease) => {
+                if let Some(lease) = pick(&self.leases, *lease) {
+                    self.manager.renew(self.now, lease);
+                }
+            }
+            Step::Release(lease) => {
+                if let Some(lease) = pick(&self.leases, *lease) {
+                    self.manager.release(self.now, lease);
+                    assert_eq!(self.manager.valid_until(lease), None, "validity ends first");
+                }
+            }
+            Step::Cancel(lease) => {
+                if let Some(lease) = pick(&self.leases, *lease) {
+                    // What was told before it is not yet heard; nothing may be told after.
+                    self.look();
+                    self.cancel(lease);
+                }
+            }
+            Step::Take { node, max } => self.take(self.node(*node), usize::from(*max)),
+            Step::Answer { request, reply } => {
+                if !self.out.is_empty() {
+                    let index = usize::from(*request) % self.out.len();
+                    self.answer(index, reply);
+                }
+            }
+            Step::AnswerAgain { request, reply } => {
+                if let Some(id) = pick(&self.answered, *request) {
+                    let reply = outcome(reply, &Op::Release, self.now);
+                    self.manager.handle_reply(self.now, id, reply);
+                }
+            }
+            Step::Up(node, time) => {
+                let time = time.map(|micros| ServerTime::from_micros(micros.into()));
+                self.manager
+                    .handle_node_up(self.now, self.node(*node), time);
+            }
+            Step::Down(node) => self.manager.handle_node_down(self.now, self.node(*node)),
+            Step::Pass { micros } => {
+                self.now = self.now + Duration::from_micros((*micros).into());
+            }
+            Step::Due => self.due(),
+        }
+    }
+
+    fn acquire(&mut self, key: u8, options: u8) {
+        let key = Key::new([b'k', b'0' + key % 3]);
+        let mut secret = [0; 16];
+        secret[..8].copy_from_slice(&(self.seen.len() as u64).to_le_bytes());
+        let options = Arc::clone(&self.options[usize::from(options) % self.options.len()]);
+        let full = self.manager.len() == MAX_LEASES;
+        let lease = self
+            .manager
+            .acquire(self.now, key, Secret::new(secret), options);
+        assert_eq!(lease.is_err(), full, "the bound is the bound");
+        if let Ok(lease) = lease {
+            let before = self.seen.insert(lease, Seen::default());
+            assert!(before.is_none(), "{lease:?} was used before");
+            self.leases.push(lease);
+        }
+    }
+
+    fn cancel(&mut self, lease: LeaseId) {
+        self.manager.cancel(self.now, lease);
+        if let Some(seen) = self.seen.get_mut(&lease) {
+            *seen = Seen {
+                held: false,
+                over: true,
+            };
+        }
+    }
+
+    fn take(&mut self, node: NodeId, max: usize) {
+        let mut taken = Vec::new();
+        let count = self.manager.poll_requests(node, max, &mut taken);
+        assert_eq!(count, taken.len());
+        // A lease hands out two at most, so one more than asked for may come.
+        assert!(count <= max + 1);
+        for request in taken {
+            assert_eq!(request.id.node, node);
+            assert!(
+                self.ids.insert(request.id),
+                "{:?} was used before",
+                request.id
+            );
+            self.log.push(format!("{request:?}"));
+            self.out.push_back(request);
+        }
+        let mut per_seat: BTreeMap<_, Vec<&Op>> = BTreeMap::new();
+        for request in &self.out {
+            let seat = (request.id.lease, request.id.node);
+            per_seat.entry(seat).or_default().push(&request.op);
+        }
+        for (seat, ops) in per_seat {
+            let fine = match ops.as_slice() {
+                [_] | [_, Op::Release] => true,
+                _ => false,
+            };
+            assert!(fine, "{seat:?} has {ops:?} in flight");
+        }
+    }
+
+    fn answer(&mut self, index: usize, reply: &Outcome) {
+        let Some(request) = self.out.remove(index) else {
+            return;
+        };
+        let reply = outcome(reply, &request.op, self.now);
+        self.manager.handle_reply(self.now, request.id, reply);
+        self.answered.push(request.id);
+    }
+
+    fn due(&mut self) {
+        if let Some(at) = self.manager.poll_timeout() {
+            self.now = self.now.max(at);
+        }
+        for _ in 0..16 {
+            self.manager.handle_timeout(self.now);
+            self.look();
+            if self.manager.poll_timeout().is_none_or(|at| at > self.now) {
+                return;
+            }
+        }
+        panic!(
+            "handled 16 times, still due: {:?} for {:?}",
+            self.manager.poll_timeout(),
+            self.manager.timeout_reason()
+        );
+    }
+
+    /// Hears what is told, and looks at what can be seen.
+    fn look(&mut self) {
+        while let Some(event) = self.manager.poll_event() {
+            self.log.push(format!("{event:?}"));
+            let seen = self.seen.get_mut(&event.lease).expect("it was acquired");
+            assert!(!seen.over, "told after its end: {event:?}");
+            match event.kind {
+                EventKind::Acquired { .. } => {
+                    assert!(!seen.held, "granted twice");
+                    seen.held = true;
+                }
+                EventKind::Renewed { .. }
+                | EventKind::Shortened { .. }
+                | EventKind::Suspect { .. }
+                | EventKind::Lost { .. } => assert!(seen.held, "told of what is not held"),
+                EventKind::Waiting { .. } | EventKind::Failed { .. } => {
+                    assert!(!seen.held, "told of what is held");
+                }
+                EventKind::Released { .. } => {}
+            }
+            if event.kind.is_final() {
+                *seen = Seen {
+                    held: false,
+                    over: true,
+                };
+            }
+        }
+        for (lease, seen) in &self.seen {
+            let until = self.manager.valid_until(*lease);
+            assert!(
+                until.is_none() || seen.held,
+                "{lease:?} is valid and not held"
+            );
+            assert!(until.is_none_or(|until| until <= self.now + self.longest));
+            assert_eq!(self.manager.fence(*lease).is_some(), until.is_some());
+        }
+        let _ = self.manager.poll_ready();
+        assert!(self.manager.len() <= MAX_LEASES);
+        assert_eq!(self.manager.leases().count(), self.manager.len());
+    }
+
+    /// Everything is cancelled and answered: nothing may stay.
+    fn end(&mut self) {
+        for lease in self.leases.clone() {
+            self.look();
+            self.cancel(lease);
+        }
+        for node in 0..self.manager.config().nodes() {
+            self.manager
+                .handle_node_up(self.now, NodeId::new(node), None);
+        }
+        for _ in 0..200 {
+            for node in 0..self.manager.config().nodes() {
+                self.take(NodeId::new(node), MAX_LEASES * 2);
+            }
+            while !self.out.is_empty() {
+                self.answer(0, &Outcome::Well);
+            }
+            self.due();
+            if self.manager.is_empty() {
+                assert_eq!(
+                    self.manager.poll_timeout(),
+                    None,
+                    "empty, yet something is due"
+                );
+                return;
+            }
+        }
+        panic!("cancelled and answered, still there: {:?}", self.manager);
+    }
+
+    fn node(&self, node: u8) -> NodeId {
+        NodeId::new(usize::from(node) % self.manager.config().nodes())
+    }
+}
+
+fn pick<T: Copy>(of: &[T], index: u8) -> Option<T> {
+    // The latest first, since what is old is mostly over.
+    (!of.is_empty()).then(|| of[of.len() - 1 - usize::from(index) % of.len()])
+}
+
+fn outcome(outcome: &Outcome, op: &Op, now: Instant) -> Reply {
+    let server_time = ServerTime::from_micros(1 + now.as_nanos().unsigned_abs() / 1_000);
+    let any =
+        Fence::new(server_time.as_micros()).unwrap_or_else(|| unreachable!("it is over zero"));
+    let millis = |n: u16| Duration::from_millis(n.into());
+    let words = || Words::new("no");
+    Reply::Applied(match outcome {
+        Outcome::Well => match op {
+            Op::Acquire { proposal, .. } => Answer::Granted {
+                fence: proposal.map_or(any, |proposal| proposal.max(any)),
+                server_time,
+            },
+            _ => Answer::Done,
+        },
+        Outcome::Held(left) => Answer::Held {
+            left: millis(*left),
+            server_time,
+        },
+        Outcome::Granted(fence, time) => Answer::Granted {
+            fence: Fence::new(*fence).unwrap_or(any),
+            server_time: ServerTime::from_micros(*time),
+        },
+        Outcome::Foreign => Answer::Foreign,
+        Outcome::Quarantined(left) => Answer::Quarantined {
+            left: millis(*left),
+        },
+        Outcome::Done => Answer::Done,
+        Outcome::Gone => Answer::Gone,
+        Outcome::Taken => Answer::Taken,
+        Outcome::Again => return Reply::NotApplied(Refusal::Again),
+        Outcome::Unavailable => return Reply::NotApplied(Refusal::Unavailable),
+        Outcome::Rejected => return Reply::NotApplied(Refusal::Rejected(words())),
+        Outcome::Misuse => return Reply::NotApplied(Refusal::Misuse(words())),
+        Outcome::Unknown => return Reply::Unknown,
+    })
+}

@@ -1,0 +1,49 @@
+//! Locks over a connection that the program already has.
+//!
+//! It is shared, not taken over: the program goes on using it.
+
+mod support;
+
+use std::error::Error;
+
+use support::Redis;
+use tenure_redis::Locks;
+
+const KEY: &str = "examples/own_client";
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let redis = Redis::one()?;
+    let client = redis::Client::open(redis.url())?;
+    let mut connection = client.get_multiplexed_async_connection().await?;
+
+    let locks = Locks::builder()
+        .connection(connection.clone())
+        .connect()
+        .await?;
+    let guard = locks.lock(KEY).await?;
+
+    // The key is a plain string with an expiry: any tool can look at it.
+    let kind: String = redis::cmd("TYPE")
+        .arg(KEY)
+        .query_async(&mut connection)
+        .await?;
+    let left: i64 = redis::cmd("PTTL")
+        .arg(KEY)
+        .query_async(&mut connection)
+        .await?;
+    println!("held: a {kind} that the server keeps for {left} ms more");
+    assert!(kind == "string" && left > 0);
+
+    guard.release().await?;
+    let left: bool = redis::cmd("EXISTS")
+        .arg(KEY)
+        .query_async(&mut connection)
+        .await?;
+    println!(
+        "released: the key is {}",
+        if left { "still there" } else { "gone" }
+    );
+    assert!(!left);
+    Ok(())
+}

@@ -1,0 +1,265 @@
+//! What a guard and the hub share of one lease: the end of its validity, and the stage it is in.
+//!
+//! The hub writes it under its own lock, in the order of the core's events; guards read it without
+//! asking anybody. A stage that ends the lease stays: nothing that comes later revives it.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tenure_core::{AcquireFailure, EventKind, Fence, Instant, Key, Release};
+use tokio::sync::Notify;
+
+use crate::error::Loss;
+
+/// The shared state of one lease.
+#[derive(Debug)]
+pub(crate) struct Cell {
+    key: Key,
+    /// The end of validity, so that a guard can ask without a lock. `Instant::MIN` unless held.
+    valid_until: AtomicI64,
+    state: Mutex<State>,
+    /// Woken at every change of the state.
+    changed: Notify,
+}
+
+/// Where a lease stands and how its renewals went.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    pub(crate) stage: Stage,
+    /// How many renewals were confirmed.
+    pub(crate) renewed: u64,
+    /// How many renewals failed.
+    pub(crate) failed: u64,
+}
+
+/// Where a lease stands, as its owner sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// No answer yet.
+    Acquiring,
+    /// Held, as long as the validity lasts.
+    Held(Fence),
+    /// Over without having been held.
+    Failed(AcquireFailure),
+    /// Over before it was held: the tasks of the client have ended.
+    Abandoned,
+    /// The owner asked for the release and waits.
+    Releasing,
+    /// The owner asked for the release and has its answer.
+    Released(Release),
+    /// It ended otherwise.
+    Lost(Loss),
+}
+
+impl Cell {
+    pub(crate) fn new(key: Key) -> Self {
+        Self {
+            key,
+            valid_until: AtomicI64::new(Instant::MIN.as_nanos()),
+            state: Mutex::new(State {
+                stage: Stage::Acquiring,
+                renewed: 0,
+                failed: 0,
+            }),
+            changed: Notify::new(),
+        }
+    }
+
+    /// What is locked, as it stands on the nodes.
+    pub(crate) fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// Until when the lease is valid; `Instant::MIN` unless it is held.
+    pub(crate) fn valid_until(&self) -> Instant {
+        Instant::from_nanos(self.valid_until.load(Ordering::Acquire))
+    }
+
+    /// What is shared, as it is now.
+    pub(crate) fn state(&self) -> State {
+        self.lock().clone()
+    }
+
+    /// Takes in an event of the core.
+    pub(crate) fn apply(&self, event: &EventKind) {
+        let mut state = self.lock();
+        match (event, &state.stage) {
+            (EventKind::Acquired { fence, valid_until }, Stage::Acquiring) => {
+                state.stage = Stage::Held(*fence);
+                self.set_valid_until(*valid_until);
+            }
+            (EventKind::Failed { cause, .. }, Stage::Acquiring) => {
+                state.stage = Stage::Failed(cause.clone());
+            }
+            (EventKind::Renewed { valid_until }, Stage::Held(_)) => {
+                state.renewed += 1;
+                self.set_valid_until(*valid_until);
+            }
+            (EventKind::Shortened { valid_until }, Stage::Held(_)) => {
+                self.set_valid_until(*valid_until);
+            }
+            (EventKind::Suspect { .. }, Stage::Held(_)) => state.failed += 1,
+            (EventKind::Lost { loss }, Stage::Held(_)) => {
+                self.end(&mut state, Stage::Lost(loss.clone().into()));
+            }
+            // The owner let go a moment before the loss was known.
+            (EventKind::Lost { loss }, Stage::Releasing) => {
+                self.end(&mut state, Stage::Released(Release::Lost(loss.clone())));
+            }
+            (EventKind::Released { outcome }, Stage::Releasing) => {
+                self.end(&mut state, Stage::Released(outcome.clone()));
+            }
+            // For the log alone, or of a lease that is over for its owner.
+            _ => return,
+        }
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// Ends the validity and the stage, if the lease is not over yet. Says whether it did.
+    pub(crate) fn finish(&self, stage: Stage) -> bool {
+        let mut state = self.lock();
+        let open = matches!(
+            state.stage,
+            Stage::Acquiring | Stage::Held(_) | Stage::Releasing
+        );
+        if open {
+            self.end(&mut state, stage);
+            drop(state);
+            self.changed.notify_waiters();
+        }
+        open
+    }
+
+    /// The owner lets go: validity ends here, before anything is queued. Says whether it was held.
+    pub(crate) fn let_go(&self) -> bool {
+        let mut state = self.lock();
+        let held = matches!(state.stage, Stage::Held(_));
+        if held {
+            self.end(&mut state, Stage::Releasing);
+        }
+        held
+    }
+
+    /// The tasks of the client have ended: nothing that is asked will be answered any more. What is
+    /// held stays valid until its time ends.
+    pub(crate) fn abandon(&self) {
+        let mut state = self.lock();
+        match state.stage {
+            Stage::Acquiring => state.stage = Stage::Abandoned,
+            Stage::Releasing => state.stage = Stage::Released(Release::Unknown),
+            // A renewal that is waited for will not come.
+            Stage::Held(_) => state.failed += 1,
+            _ => return,
+        }
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until `look` has an answer. It is asked at once and after every change.
+    pub(crate) async fn wait_for<T>(&self, mut look: impl FnMut(&State) -> Option<T>) -> T {
+        loop {
+            let changed = self.changed.notified();
+            let mut changed = std::pin::pin!(changed);
+            // Registered before looking, so that a change in between is not missed.
+            changed.as_mut().enable();
+            if let Some(answer) = look(&self.lock()) {
+                return answer;
+            }
+            changed.await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self, state: &mut State, stage: Stage) {
+        state.stage = stage;
+        self.set_valid_until(Instant::MIN);
+    }
+
+    /// Only with the state locked, so that a release and a renewal that cross cannot revive a lease.
+    fn set_valid_until(&self, at: Instant) {
+        self.valid_until.store(at.as_nanos(), Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(nanos: i64) -> Instant {
+        Instant::from_nanos(nanos)
+    }
+
+    fn held() -> Cell {
+        let cell = Cell::new(Key::new(*b"k"));
+        let fence = Fence::new(1).expect("not zero");
+        cell.apply(&EventKind::Acquired {
+            fence,
+            valid_until: at(10),
+        });
+        assert_eq!(cell.valid_until(), at(10));
+        cell
+    }
+
+    #[test]
+    fn validity_ends_before_a_release_is_queued() {
+        let cell = held();
+        assert!(cell.let_go());
+        assert_eq!(cell.valid_until(), Instant::MIN);
+    }
+
+    #[test]
+    fn a_renewal_that_crosses_a_release_revives_nothing() {
+        let cell = held();
+        cell.let_go();
+        cell.apply(&EventKind::Renewed {
+            valid_until: at(20),
+        });
+        assert_eq!(cell.valid_until(), Instant::MIN);
+        assert_eq!(cell.state().stage, Stage::Releasing);
+    }
+
+    #[test]
+    fn a_renewal_after_a_loss_revives_nothing() {
+        let cell = held();
+        cell.apply(&EventKind::Lost {
+            loss: tenure_core::Loss::Gone,
+        });
+        cell.apply(&EventKind::Renewed {
+            valid_until: at(20),
+        });
+        assert_eq!(cell.valid_until(), Instant::MIN);
+        assert_eq!(cell.state().stage, Stage::Lost(Loss::Gone));
+    }
+
+    #[test]
+    fn validity_may_go_down_as_well_as_up() {
+        let cell = held();
+        cell.apply(&EventKind::Renewed {
+            valid_until: at(20),
+        });
+        assert_eq!(cell.valid_until(), at(20));
+        cell.apply(&EventKind::Shortened {
+            valid_until: at(15),
+        });
+        assert_eq!(cell.valid_until(), at(15));
+    }
+
+    #[test]
+    fn when_the_tasks_have_ended_what_is_held_stays_valid_and_what_is_asked_is_answered() {
+        let cell = held();
+        cell.abandon();
+        assert_eq!(cell.valid_until(), at(10));
+        assert_eq!(cell.state().failed, 1);
+        let cell = Cell::new(Key::new(*b"k"));
+        cell.abandon();
+        assert_eq!(cell.state().stage, Stage::Abandoned);
+        let cell = held();
+        cell.let_go();
+        cell.abandon();
+        assert_eq!(cell.state().stage, Stage::Released(Release::Unknown));
+    }
+}

@@ -1,0 +1,137 @@
+//! What a node says of itself, and what a connection to it that fails is called.
+
+use redis::Value;
+use tenure_core::Words;
+
+use crate::dial::{self, DialError};
+use crate::link::Quarantine;
+use crate::reply::CommandResult;
+
+fn text(text: &str) -> CommandResult {
+    Ok(Value::BulkString(text.as_bytes().to_vec()))
+}
+
+/// As Redis 7.0 answers over RESP2, with a setting changed.
+fn answers(from: &str, to: &str) -> Vec<CommandResult> {
+    let change = |answer: &str| text(&answer.replace(from, to));
+    let setting = |name: &str, value: &str| {
+        let parts =
+            [name, value].map(|part| Value::BulkString(part.replace(from, to).into_bytes()));
+        Ok(Value::Array(parts.into()))
+    };
+    vec![
+        change("# Server\r\nredis_version:7.0.15\r\nrun_id:11aa\r\ntcp_port:6379\r\n"),
+        change(
+            "# Replication\r\nrole:master\r\nconnected_slaves:0\r\nmaster_replid:22bb\r\n\
+             master_replid2:0000000000000000000000000000000000000000\r\n",
+        ),
+        change(
+            "# Persistence\r\naof_enabled:1\r\naof_rewrite_in_progress:0\r\n\
+             aof_rewrite_scheduled:0\r\naof_last_bgrewrite_status:ok\r\naof_last_write_status:ok\r\n",
+        ),
+        setting("appendfsync", "always"),
+        setting("no-appendfsync-on-rewrite", "no"),
+    ]
+}
+
+fn quarantine() -> Quarantine {
+    Quarantine {
+        prefix: b"app:".to_vec(),
+        max_ttl: std::time::Duration::from_secs(30),
+        nodes: 3,
+        name: None,
+    }
+}
+
+fn is_durable(answers: &[CommandResult]) -> bool {
+    let node = dial::identity(answers);
+    node.marker(&quarantine())
+        .expect("it says who it is")
+        .durable
+}
+
+#[test]
+fn a_node_is_durable_only_if_all_that_makes_it_so_is_known() {
+    assert!(is_durable(&answers("", "")));
+    for (from, to) in [
+        ("always", "everysec"),
+        ("aof_enabled:1", "aof_enabled:0"),
+        ("aof_rewrite_in_progress:0", "aof_rewrite_in_progress:1"),
+        ("aof_rewrite_scheduled:0", "aof_rewrite_scheduled:1"),
+        ("aof_last_write_status:ok", "aof_last_write_status:err"),
+        (
+            "aof_last_bgrewrite_status:ok",
+            "aof_last_bgrewrite_status:err",
+        ),
+        ("connected_slaves:0", "connected_slaves:1"),
+        ("role:master", "role:slave"),
+        ("replid2:0000", "replid2:0c00"),
+        ("master_replid2", "unheard_of"),
+    ] {
+        assert!(!is_durable(&answers(from, to)), "{from} is {to}");
+    }
+    // It may not be asked: that is not known.
+    for hidden in 2..5 {
+        let mut answers = answers("", "");
+        let denied = redis::parse_redis_value(b"-NOPERM no rights\r\n").expect("an error");
+        answers[hidden] = Ok(denied);
+        assert!(!is_durable(&answers), "answer {hidden}");
+    }
+    let mut answers = answers("", "");
+    answers[4] = Ok(Value::Array(vec![
+        Value::Nil,
+        Value::BulkString(b"yes".to_vec()),
+    ]));
+    assert!(
+        !is_durable(&answers),
+        "the disk is not waited for during a rewrite"
+    );
+}
+
+#[test]
+fn settings_are_read_from_a_map_too() {
+    let mut answers = answers("", "");
+    for (at, value) in [(3, "always"), (4, "no")] {
+        let pair = (Value::Nil, Value::BulkString(value.into()));
+        answers[at] = Ok(Value::Map(vec![pair]));
+    }
+    assert!(is_durable(&answers));
+}
+
+#[test]
+fn over_several_nodes_one_that_does_not_say_who_it_is_will_not_do() {
+    let node = dial::identity(&answers("run_id", "hidden"));
+    match node.marker(&quarantine()) {
+        Err(DialError::Rejected(words)) => assert!(words.as_str().contains("INFO"), "{words}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_replica_cannot_be_used_now() {
+    let node = dial::identity(&answers("role:master", "role:slave"));
+    assert!(matches!(node.usable(), Err(DialError::Unavailable(_))));
+    assert_eq!(node.identity().run_id, Some(Words::new("11aa")));
+}
+
+#[cfg(feature = "tls-rustls")]
+#[tokio::test]
+async fn tls_needs_no_provider_of_the_users_and_fails_as_an_error() {
+    use std::sync::Arc;
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("loopback");
+    let port = listener.local_addr().expect("bound").port();
+    // A server that does not speak TLS: it hangs up on whoever greets it.
+    tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+    let address = format!("rediss://127.0.0.1:{port}")
+        .parse()
+        .expect("an address");
+    let connector = Arc::new(crate::seams::TokioConnector);
+    let mut dialer = dial::Dialer::new(address, connector);
+    assert!(matches!(
+        dialer.dial().await,
+        Err(DialError::Unavailable(_))
+    ));
+}

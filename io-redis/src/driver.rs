@@ -1,0 +1,73 @@
+//! The task that calls the core when something is due, and the thread that a client may have of its own.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures_util::future::select;
+
+use crate::error::ConnectError;
+use crate::hub::Hub;
+use crate::seams::{BoxFuture, Spawner};
+
+/// Runs the core's timers until the client is finished.
+pub(crate) async fn drive(hub: Arc<Hub>) {
+    // If the runtime drops this task before its end, whoever waits is told.
+    let _told = TellDeath(Arc::clone(&hub));
+    while let Some(at) = hub.drive() {
+        let due = hub.clock().sleep_until(at);
+        // Either order would do: what has become due is looked up, not told by what woke us.
+        select(pin!(hub.driver_woken()), due).await;
+    }
+}
+
+struct TellDeath(Arc<Hub>);
+
+impl Drop for TellDeath {
+    fn drop(&mut self) {
+        self.0.die();
+    }
+}
+
+/// A thread with a runtime of its own, so that renewals do not depend on the program's.
+#[derive(Debug)]
+pub(crate) struct OwnThread {
+    runtime: tokio::runtime::Runtime,
+}
+
+impl OwnThread {
+    /// Makes the runtime; its tasks run once the thread is [started](Self::start).
+    pub(crate) fn new() -> Result<Self, ConnectError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| ConnectError::Thread(error.to_string()))?;
+        Ok(Self { runtime })
+    }
+
+    /// What spawns onto the thread.
+    pub(crate) fn spawner(&self) -> Arc<dyn Spawner> {
+        Arc::new(OnRuntime(self.runtime.handle().clone()))
+    }
+
+    /// Starts the thread. It ends when the client is finished.
+    pub(crate) fn start(self, hub: Arc<Hub>) -> Result<(), ConnectError> {
+        std::thread::Builder::new()
+            .name("tenure".to_owned())
+            .spawn(move || {
+                self.runtime.block_on(hub.finished());
+                // The links close their connections on their own turn, which they still have here.
+                self.runtime.block_on(tokio::task::yield_now());
+            })
+            .map(drop)
+            .map_err(|error| ConnectError::Thread(error.to_string()))
+    }
+}
+
+#[derive(Debug)]
+struct OnRuntime(tokio::runtime::Handle);
+
+impl Spawner for OnRuntime {
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        self.0.spawn(task);
+    }
+}

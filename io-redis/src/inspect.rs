@@ -1,0 +1,111 @@
+//! Who holds a key, as far as an onlooker may know.
+
+use std::time::Duration;
+
+use tenure_core::Key;
+
+use crate::error::InspectError;
+use crate::link;
+
+/// What the nodes say about a key. The secret part of the holder's token is not told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Inspection {
+    /// The key, as it stands on the nodes.
+    pub key: Key,
+    /// What each node that answered said.
+    pub nodes: Vec<NodeInspection>,
+    /// The nodes that did not answer, each with what is known of it.
+    pub silent: Vec<(String, String)>,
+}
+
+/// What one node says about a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NodeInspection {
+    /// The node.
+    pub node: String,
+    /// Who holds the key there.
+    pub holder: Holder,
+    /// What is left to the holder; none if the key is free or has no expiry.
+    pub left: Option<Duration>,
+    /// The last fence that was drawn for the key; none if the node keeps none.
+    pub fence: Option<u64>,
+}
+
+/// Who holds a key at a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Holder {
+    /// Nobody.
+    Free,
+    /// A lease of Tenure's.
+    Lease {
+        /// The label of its owner, if it has one.
+        label: Option<String>,
+    },
+    /// A string that Tenure did not write: most likely the lock of another library.
+    Other,
+    /// A key of another type, which no lock library of this kind writes.
+    Foreign,
+}
+
+impl Inspection {
+    /// Who holds the key: what most of the answering nodes say.
+    #[must_use]
+    pub fn holder(&self) -> &Holder {
+        let votes = |holder: &Holder| self.nodes.iter().filter(|n| n.holder == *holder).count();
+        self.nodes
+            .iter()
+            .map(|node| &node.holder)
+            .max_by_key(|holder| votes(holder))
+            .unwrap_or(&Holder::Free)
+    }
+
+    /// The longest time that a node still gives to the holder; none if the key is free there or has
+    /// no expiry.
+    #[must_use]
+    pub fn left(&self) -> Option<Duration> {
+        self.nodes.iter().filter_map(|node| node.left).max()
+    }
+
+    /// The largest fence that a node keeps for the key.
+    #[must_use]
+    pub fn fence(&self) -> Option<u64> {
+        self.nodes.iter().filter_map(|node| node.fence).max()
+    }
+
+    pub(crate) fn collect(
+        key: Key,
+        answers: Vec<(String, Result<link::Inspection, link::InspectError>)>,
+    ) -> Result<Self, InspectError> {
+        let mut inspection = Self {
+            key,
+            nodes: Vec::new(),
+            silent: Vec::new(),
+        };
+        for (node, answer) in answers {
+            match answer {
+                Ok(seen) => inspection.nodes.push(NodeInspection {
+                    node,
+                    holder: match seen.holder {
+                        link::Holder::Free => Holder::Free,
+                        link::Holder::Lease { label, .. } => Holder::Lease { label },
+                        link::Holder::Other => Holder::Other,
+                        link::Holder::Foreign => Holder::Foreign,
+                    },
+                    left: seen.left,
+                    fence: seen.fence.map(tenure_core::Fence::get),
+                }),
+                Err(error) => inspection.silent.push((node, error.to_string())),
+            }
+        }
+        if inspection.nodes.is_empty() {
+            return Err(InspectError::Outage {
+                key: inspection.key,
+                nodes: inspection.silent,
+            });
+        }
+        Ok(inspection)
+    }
+}

@@ -1,0 +1,297 @@
+//! The names of what is written to a node: which keys may be locked, and where the fence counter of
+//! a key and the marker of a node are kept.
+
+use std::fmt;
+
+/// The longest key, in bytes.
+pub(crate) const MAX_KEY_LEN: usize = 64 * 1024;
+
+/// What the name of a fence counter has after the key.
+const COUNTER: &[u8] = b":tenure:fence";
+/// What the name of a marker has after the client's prefix.
+const MARKER: &[u8] = b"tenure:node";
+
+/// Why a key cannot be locked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// It has no bytes.
+    Empty,
+    /// It has this many bytes, more than 64 KiB.
+    TooLong(usize),
+    /// It is a name that fence counters or markers are kept under.
+    Reserved,
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("the key is empty; name what is locked"),
+            Self::TooLong(len) => write!(
+                f,
+                "the key has {len} bytes; at most {MAX_KEY_LEN} are allowed, so use a digest of it"
+            ),
+            Self::Reserved => f.write_str(
+                "the key is a name that Tenure keeps its own data under (it ends like \
+                 `:tenure:fence` or is the marker `tenure:node`); use another",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for KeyError {}
+
+/// Checks that a key (with its prefix, as it stands on the node) can be locked. `prefix` is that of
+/// the client: the marker of its nodes is reserved.
+pub(crate) fn check(key: &[u8], prefix: &[u8]) -> Result<(), KeyError> {
+    if key.is_empty() {
+        Err(KeyError::Empty)
+    } else if key.len() > MAX_KEY_LEN {
+        Err(KeyError::TooLong(key.len()))
+    } else if is_counter(key) || key.strip_prefix(prefix) == Some(MARKER) {
+        Err(KeyError::Reserved)
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether the name could be that of some key's fence counter.
+fn is_counter(name: &[u8]) -> bool {
+    if name.ends_with(COUNTER) {
+        return true;
+    }
+    if name.ends_with(b"}") {
+        return name
+            .windows(COUNTER.len() + 2)
+            .any(|part| part.starts_with(COUNTER) && part.ends_with(b":{"));
+    }
+    let digits = name.iter().rev().take_while(|b| b.is_ascii_digit()).count();
+    digits > 0
+        && name[..name.len() - digits]
+            .strip_suffix(b":")
+            .is_some_and(|rest| rest.ends_with(COUNTER))
+}
+
+/// The name of the marker of a node.
+pub(crate) fn marker(prefix: &[u8]) -> Vec<u8> {
+    [prefix, MARKER].concat()
+}
+
+/// Writes the name of the key's fence counter: the first of `K:tenure:fence`, `K:tenure:fence:{K}`,
+/// `K:tenure:fence:0`, `K:tenure:fence:1`, … that hashes to the slot of `K`. So one script may touch
+/// both on a cluster, and a pattern of an ACL that covers the key covers its counter.
+pub(crate) fn counter(key: &[u8], out: &mut Vec<u8>) {
+    out.clear();
+    out.extend_from_slice(key);
+    out.extend_from_slice(COUNTER);
+    // A tag inside the key is found first in every name that begins with the key.
+    if tag(key).is_some() {
+        return;
+    }
+    // Without one the whole key is hashed, and (unless a tag is completed) the whole name.
+    let whole = crc16(0, key);
+    let wanted = slot_of(whole);
+    if slot(out) == wanted {
+        return;
+    }
+    out.push(b':');
+    let stem = out.len();
+    out.push(b'{');
+    out.extend_from_slice(key);
+    out.push(b'}');
+    if slot(out) == wanted {
+        return;
+    }
+    out.truncate(stem);
+    // The key opened no tag that digits could close, so all of the name counts. What the names have
+    // in common is hashed once, and what ten of them have in common once for the ten.
+    let stem_crc = crc16(0, out);
+    for tens in 0_u64.. {
+        let tens_crc = match tens {
+            0 => stem_crc,
+            _ => crc16(stem_crc, itoa(tens, &mut [0; 20])),
+        };
+        for unit in b'0'..=b'9' {
+            if slot_of(crc16(tens_crc, &[unit])) == wanted {
+                if tens > 0 {
+                    out.extend_from_slice(itoa(tens, &mut [0; 20]));
+                }
+                out.push(unit);
+                return;
+            }
+        }
+    }
+}
+
+/// The decimal digits of a number.
+fn itoa(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return &digits[at..];
+        }
+    }
+}
+
+/// The part of a name that a cluster hashes instead of the whole: what stands between the first `{`
+/// and the next `}`, if that is not empty.
+fn tag(name: &[u8]) -> Option<&[u8]> {
+    let open = name.iter().position(|b| *b == b'{')?;
+    let rest = &name[open + 1..];
+    match rest.iter().position(|b| *b == b'}')? {
+        0 => None,
+        close => Some(&rest[..close]),
+    }
+}
+
+/// The cluster slot of a name.
+pub(crate) fn slot(name: &[u8]) -> u16 {
+    slot_of(crc16(0, tag(name).unwrap_or(name)))
+}
+
+const fn slot_of(crc: u16) -> u16 {
+    crc % 16384
+}
+
+/// CRC16 as a cluster computes it (XMODEM), continued from `crc`.
+fn crc16(crc: u16, bytes: &[u8]) -> u16 {
+    bytes.iter().fold(crc, |crc, byte| {
+        (crc << 8) ^ TABLE[usize::from((crc >> 8) as u8 ^ byte)]
+    })
+}
+
+const TABLE: [u16; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut crc = (byte as u16) << 8;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = if crc & 0x8000 == 0 {
+                crc << 1
+            } else {
+                (crc << 1) ^ 0x1021
+            };
+            bit += 1;
+        }
+        table[byte] = crc;
+        byte += 1;
+    }
+    table
+};
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn counter_of(key: &[u8]) -> Vec<u8> {
+        let mut out = b"left over".to_vec();
+        counter(key, &mut out);
+        out
+    }
+
+    #[test]
+    fn slots_are_those_of_a_real_cluster() {
+        // Asked of `CLUSTER KEYSLOT`.
+        for (name, expected) in [
+            (&b"123456789"[..], 0x31c3),
+            (b"a}b", 7866),
+            (b"{a}b}", 15495),
+            (b"a", 15495),
+            (b"foo", 12182),
+            (b"{foo}.bar", 12182),
+        ] {
+            assert_eq!(slot(name), expected, "{}", name.escape_ascii());
+        }
+        assert_ne!(slot(b"{}foo"), slot(b"foo"), "an empty tag is no tag");
+    }
+
+    #[test]
+    fn an_ordinary_key_has_its_counter_under_its_own_name_as_a_tag() {
+        assert_eq!(counter_of(b"orders:7"), b"orders:7:tenure:fence:{orders:7}");
+        assert_eq!(counter_of(b"{shop}:7"), b"{shop}:7:tenure:fence");
+    }
+
+    #[test]
+    fn a_counter_that_happens_to_be_in_the_keys_slot_needs_no_tag() {
+        let key = (0..1_000_000)
+            .map(|n| format!("k{n}").into_bytes())
+            .find(|key| slot(&[key, COUNTER].concat()) == slot(key))
+            .expect("one in 16384 does");
+        assert_eq!(counter_of(&key), [&key, COUNTER].concat());
+    }
+
+    #[test]
+    fn a_reserved_name_cannot_be_locked() {
+        for key in [
+            &b"a:tenure:fence"[..],
+            b":tenure:fence",
+            b"a:tenure:fence:0",
+            b"a:tenure:fence:18446744073709551616",
+            b"a:tenure:fence:{a}",
+            b"a:tenure:fence:{a}b}",
+            b"app:tenure:node",
+        ] {
+            assert_eq!(
+                check(key, b"app:"),
+                Err(KeyError::Reserved),
+                "{}",
+                key.escape_ascii()
+            );
+        }
+        for key in [
+            &b"a:tenure:fence:"[..],
+            b"a:tenure:fence:0x",
+            b"a:tenure:fences",
+            b"tenure:fence",
+            b"x:tenure:node",
+            b"{a}",
+            b"7",
+        ] {
+            assert_eq!(check(key, b"app:"), Ok(()), "{}", key.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_key_has_between_one_byte_and_64_kib() {
+        assert_eq!(check(b"", b""), Err(KeyError::Empty));
+        assert_eq!(check(&vec![b'k'; 65536], b""), Ok(()));
+        assert_eq!(
+            check(&vec![b'k'; 65537], b""),
+            Err(KeyError::TooLong(65537))
+        );
+    }
+
+    /// The names in the order of the design, by brute force.
+    fn naive(key: &[u8]) -> Vec<u8> {
+        let base = [key, b":tenure:fence"].concat();
+        let tagged = [&base[..], b":{", key, b"}"].concat();
+        let numbered = (0_u64..).map(|n| [&base[..], format!(":{n}").as_bytes()].concat());
+        [base.clone(), tagged]
+            .into_iter()
+            .chain(numbered)
+            .find(|name| slot(name) == slot(key))
+            .expect("some number fits")
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn the_counter_is_the_first_name_in_the_keys_slot_and_reserved(
+            key in proptest::collection::vec(
+                prop_oneof![2 => Just(b'{'), 2 => Just(b'}'), 3 => any::<u8>()], 1..12)
+        ) {
+            let counter = counter_of(&key);
+            prop_assert_eq!(&counter, &naive(&key));
+            prop_assert_eq!(slot(&counter), slot(&key));
+            prop_assert!(counter.starts_with(&key));
+            prop_assert_eq!(check(&counter, b""), Err(KeyError::Reserved));
+        }
+    }
+}

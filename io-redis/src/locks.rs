@@ -1,0 +1,347 @@
+//! The handle: takes locks, and keeps the client alive.
+
+use std::sync::Arc;
+
+use tenure_core::{AcquireFailure, Fence, Key, LeaseId, LeaseOptions, NodeId, Secret};
+
+use crate::builder::Builder;
+use crate::cell::{Cell, Stage};
+use crate::error::{ConnectError, InspectError, LockError, Loss};
+use crate::guard::Guard;
+use crate::hub::{Hub, Refused};
+use crate::inspect::Inspection;
+use crate::key;
+use crate::link::LinkHandle;
+use crate::options::{LockOptions, OptionsError};
+use crate::seams::Seams;
+
+/// Takes locks.
+///
+/// A handle is cheap to clone, and `Send + Sync`. Handles and [guards](Guard) keep the client alive:
+/// its connections and tasks end, in the background, when the last of them is dropped.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use tenure_redis::Locks;
+///
+/// let locks = Locks::connect("redis://127.0.0.1").await?;
+/// let guard = locks.lock("orders/42").await?;
+/// // … only one of us is here …
+/// guard.release().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Locks {
+    client: Arc<Client>,
+    options: LockOptions,
+    lock: Arc<LeaseOptions>,
+    try_lock: Arc<LeaseOptions>,
+}
+
+impl Locks {
+    /// Connects to one node with the default options, and verifies that it serves.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves nothing behind.
+    pub async fn connect(url: impl AsRef<str>) -> Result<Self, ConnectError> {
+        Self::builder().node(url).connect().await
+    }
+
+    /// Builds a client of one node, of several, or of connections that the program already has.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tenure_redis::Locks;
+    ///
+    /// let locks = Locks::builder()
+    ///     .nodes(["redis://10.0.0.1", "redis://10.0.0.2", "redis://10.0.0.3"])
+    ///     .ttl(Duration::from_secs(5))
+    ///     .prefix("locks:")
+    ///     .connect()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn new(
+        client: Arc<Client>,
+        options: LockOptions,
+        lock: LeaseOptions,
+        try_lock: LeaseOptions,
+    ) -> Self {
+        Self {
+            client,
+            options,
+            lock: Arc::new(lock),
+            try_lock: Arc::new(try_lock),
+        }
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// A handle of the same client with other options, for one call or for many.
+    ///
+    /// # Errors
+    /// [`OptionsError`] if the options cannot work.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # async fn example(locks: tenure_redis::Locks) -> Result<(), Box<dyn std::error::Error>> {
+    /// let hasty = locks.with(|options| options.give_up_after(Duration::from_secs(1)))?;
+    /// let guard = hasty.lock("orders/42").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with(
+        &self,
+        change: impl FnOnce(LockOptions) -> LockOptions,
+    ) -> Result<Self, OptionsError> {
+        let options = change(self.options.clone());
+        let lock = options.build(self.client.hub.config(), None)?;
+        let try_lock = options.build(self.client.hub.config(), Some(1))?;
+        Ok(Self::new(Arc::clone(&self.client), options, lock, try_lock))
+    }
+
+    /// Takes the lock on `key`, waiting until it is granted or, if the options say so, given up.
+    ///
+    /// While another owner holds it, it is tried again when that owner's time ends or by backoff with
+    /// jitter, whichever is earlier. The same while not enough nodes answer. What waiting cannot mend
+    /// is told at once.
+    ///
+    /// # Errors
+    /// [`LockError`]: contention and outage only after
+    /// [giving up](LockOptions::give_up_after), misuse at once.
+    ///
+    /// # Cancel safety
+    /// Dropping the future at any point leaves nothing held: what was, or may have been, granted is
+    /// released in the background.
+    pub async fn lock(&self, key: impl AsRef<[u8]>) -> Result<Guard, LockError> {
+        let key = self.client.key(key.as_ref())?;
+        loop {
+            match self.client.acquire(&key, &self.lock).await? {
+                Some(guard) => return Ok(guard),
+                // Granted, and over before this task ran.
+                None => tokio::task::yield_now().await,
+            }
+        }
+    }
+
+    /// Tries once to take the lock on `key`: one attempt at the nodes, no waiting for another owner.
+    ///
+    /// # Errors
+    /// [`LockError`]: contention says how long the present owner still has.
+    ///
+    /// # Cancel safety
+    /// Dropping the future at any point leaves nothing held: what was, or may have been, granted is
+    /// released in the background.
+    pub async fn try_lock(&self, key: impl AsRef<[u8]>) -> Result<Guard, LockError> {
+        let key = self.client.key(key.as_ref())?;
+        let guard = self.client.acquire(&key, &self.try_lock).await?;
+        guard.ok_or_else(|| LockError::Outage {
+            key,
+            nodes: vec![(
+                "this process".to_owned(),
+                "the lock was granted, but its time ended before this task ran".to_owned(),
+            )],
+        })
+    }
+
+    /// Looks who holds `key`: the owner's label, how long it still has, the last fence. Changes nothing.
+    ///
+    /// # Errors
+    /// [`InspectError`] if no node answers.
+    ///
+    /// # Cancel safety
+    /// Dropping the future has no effect.
+    pub async fn inspect(&self, key: impl AsRef<[u8]>) -> Result<Inspection, InspectError> {
+        let key = self.client.key(key.as_ref()).map_err(|error| match error {
+            LockError::Key { key, error } => InspectError::Key { key, error },
+            error => InspectError::Outage {
+                key: error.key().clone(),
+                nodes: Vec::new(),
+            },
+        })?;
+        let looks = self
+            .client
+            .links
+            .iter()
+            .map(|link| link.inspect(key.clone()));
+        let answers = futures_util::future::join_all(looks).await;
+        let nodes =
+            (0..answers.len()).map(|node| self.client.hub.name(NodeId::new(node)).to_owned());
+        Inspection::collect(key, nodes.zip(answers).collect())
+    }
+
+    /// Releases all that this client holds, for all of its handles and guards, and ends its tasks.
+    ///
+    /// Ends when the nodes have answered, or after two request timeouts; what is not released by then
+    /// ends with its TTL. Guards of the client are lost with [`Loss::Closed`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not stop the closing.
+    pub async fn close(&self) {
+        let patience = self.client.hub.config().request_timeout() * 2;
+        self.client.hub.close(Some(patience));
+        self.client.hub.finished().await;
+    }
+}
+
+/// What handles and guards share. Dropping it closes the client in the background.
+#[derive(Debug)]
+pub(crate) struct Client {
+    hub: Arc<Hub>,
+    seams: Seams,
+    links: Vec<LinkHandle>,
+    prefix: Vec<u8>,
+}
+
+impl Client {
+    pub(crate) const fn new(
+        hub: Arc<Hub>,
+        seams: Seams,
+        links: Vec<LinkHandle>,
+        prefix: Vec<u8>,
+    ) -> Self {
+        Self {
+            hub,
+            seams,
+            links,
+            prefix,
+        }
+    }
+
+    pub(crate) const fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    /// How much stands in front of the caller's key on the nodes.
+    pub(crate) const fn prefix_len(&self) -> usize {
+        self.prefix.len()
+    }
+
+    /// The key as it stands on the nodes, if it can be locked.
+    fn key(&self, key: &[u8]) -> Result<Key, LockError> {
+        let named = [&self.prefix, key].concat();
+        let checked = if key.is_empty() {
+            Err(key::KeyError::Empty)
+        } else {
+            key::check(&named, &self.prefix)
+        };
+        let named = Key::new(named);
+        match checked {
+            Ok(()) => Ok(named),
+            Err(error) => Err(LockError::Key { key: named, error }),
+        }
+    }
+
+    /// Takes a lock. None if it was granted but had ended before the caller ran.
+    async fn acquire(
+        self: &Arc<Self>,
+        key: &Key,
+        options: &Arc<LeaseOptions>,
+    ) -> Result<Option<Guard>, LockError> {
+        let mut secret = [0; 16];
+        self.seams.entropy.fill(&mut secret);
+        let secret = Secret::new(secret);
+        let (lease, cell) = self
+            .hub
+            .acquire(key.clone(), secret, Arc::clone(options))
+            .map_err(|refused| match refused {
+                Refused::Ended(ended) => LockError::ended(key.clone(), ended),
+                Refused::AtCapacity(error) => LockError::AtCapacity {
+                    key: key.clone(),
+                    error,
+                },
+            })?;
+        let pending = Pending {
+            hub: &self.hub,
+            lease,
+            cell: &cell,
+        };
+        let outcome = cell.wait_for(|state| answer(&state.stage)).await;
+        let fence = match outcome {
+            Ok(Some(fence)) if self.hub.clock().now() < cell.valid_until() => fence,
+            Ok(_) => return Ok(None),
+            Err(stage) => return Err(self.error(key.clone(), stage)),
+        };
+        std::mem::forget(pending);
+        Ok(Some(Guard::new(
+            Arc::clone(self),
+            lease,
+            Arc::clone(&cell),
+            fence,
+            Arc::clone(options),
+        )))
+    }
+
+    fn error(&self, key: Key, stage: Stage) -> LockError {
+        let name = |node| self.hub.name(node).to_owned();
+        match stage {
+            Stage::Failed(AcquireFailure::Contended { left, foreign }) => {
+                LockError::Contended { key, left, foreign }
+            }
+            Stage::Failed(AcquireFailure::Quarantined { node, left }) => LockError::Quarantined {
+                key,
+                node: name(node),
+                left,
+            },
+            Stage::Failed(AcquireFailure::Outage { silent }) => LockError::Outage {
+                key,
+                nodes: self.hub.silence(silent.iter()),
+            },
+            Stage::Failed(AcquireFailure::Rejected { node, words }) => LockError::Rejected {
+                key,
+                node: name(node),
+                words: words.as_str().to_owned(),
+            },
+            Stage::Failed(AcquireFailure::Misuse { node, words }) => LockError::Misconfigured {
+                key,
+                node: name(node),
+                words: words.as_str().to_owned(),
+            },
+            Stage::Lost(Loss::Closed) => LockError::Closed { key },
+            _ => LockError::RuntimeEnded { key },
+        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.hub.close(None);
+    }
+}
+
+/// What an acquire was answered: the fence; none if it was granted and lost since; or why not.
+fn answer(stage: &Stage) -> Option<Result<Option<Fence>, Stage>> {
+    match stage {
+        Stage::Acquiring => None,
+        Stage::Held(fence) => Some(Ok(Some(*fence))),
+        Stage::Failed(_) | Stage::Abandoned | Stage::Lost(Loss::Closed) => Some(Err(stage.clone())),
+        Stage::Releasing | Stage::Released(_) | Stage::Lost(_) => Some(Ok(None)),
+    }
+}
+
+/// A lease that nobody has yet: dropped with the future that asks for it, it is released.
+struct Pending<'a> {
+    hub: &'a Hub,
+    lease: LeaseId,
+    cell: &'a Cell,
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.cell
+            .finish(Stage::Released(tenure_core::Release::Unknown));
+        self.hub.cancel(self.lease);
+    }
+}

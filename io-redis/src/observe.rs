@@ -1,0 +1,82 @@
+//! What is logged, in one place. No token and no password ever gets here.
+
+use tenure_core::{AcquireFailure, EventKind, Key, NodeId, Release};
+use tracing::{Level, debug, event_enabled, info, warn};
+
+use crate::link::LinkStatus;
+
+/// Whether anybody listens to an event of this kind.
+pub(crate) fn wants(kind: &EventKind) -> bool {
+    match kind {
+        EventKind::Acquired { .. }
+        | EventKind::Renewed { .. }
+        | EventKind::Released { .. }
+        | EventKind::Failed { .. } => event_enabled!(Level::DEBUG),
+        EventKind::Waiting { .. }
+        | EventKind::Shortened { .. }
+        | EventKind::Suspect { .. }
+        | EventKind::Lost { .. } => event_enabled!(Level::WARN),
+    }
+}
+
+/// Logs what happened to a lease.
+pub(crate) fn event<'a>(key: &Key, kind: &EventKind, name: impl Fn(NodeId) -> &'a str) {
+    match kind {
+        EventKind::Acquired { fence, .. } => {
+            debug!(key = %key, fence = fence.get(), "acquired");
+        }
+        EventKind::Waiting {
+            cause: AcquireFailure::Quarantined { node, left },
+            ..
+        } => warn!(
+            key = %key,
+            node = name(*node),
+            ?left,
+            "waiting: the node may have forgotten a lease and is not counted yet; for development, \
+             `Builder::quarantine(Quarantine::Off)`"
+        ),
+        EventKind::Waiting {
+            cause: AcquireFailure::Outage { silent },
+            ..
+        } => {
+            warn!(key = %key, silent = ?silent, "waiting: not enough nodes answer");
+        }
+        EventKind::Waiting { cause, .. } => debug!(key = %key, ?cause, "waiting"),
+        EventKind::Failed { cause, gave_up } => {
+            debug!(key = %key, ?cause, gave_up, outcome = "failed", "not acquired");
+        }
+        EventKind::Renewed { .. } => debug!(key = %key, outcome = "renewed", "renewal"),
+        EventKind::Shortened { .. } => {
+            warn!(key = %key, "a node lost its copy: validity ends earlier than was told");
+        }
+        EventKind::Suspect {
+            rejected: Some(words),
+            ..
+        } => {
+            warn!(key = %key, outcome = "rejected", %words, "suspect: the server refuses the renewal");
+        }
+        EventKind::Suspect { .. } => {
+            warn!(key = %key, outcome = "unconfirmed", "suspect: the renewal was not confirmed, retrying");
+        }
+        EventKind::Lost { loss } => warn!(key = %key, ?loss, "lost"),
+        EventKind::Released {
+            outcome: Release::Released,
+        } => debug!(key = %key, "released"),
+        EventKind::Released { outcome } => warn!(key = %key, ?outcome, "not released"),
+    }
+}
+
+/// Logs a loss that the holder's own clock told before the core did.
+pub(crate) fn expired(key: &Key) {
+    warn!(key = %key, loss = ?tenure_core::Loss::Expired, "lost");
+}
+
+/// Logs a change of a link's state.
+pub(crate) fn link(node: &str, status: &LinkStatus) {
+    match status {
+        LinkStatus::Connecting => debug!(node, "connecting"),
+        LinkStatus::Up(_) => info!(node, "connected"),
+        LinkStatus::Down { why } => warn!(node, %why, "not connected"),
+        LinkStatus::Rejected { words } => warn!(node, %words, "the server refuses to serve"),
+    }
+}

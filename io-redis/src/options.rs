@@ -1,0 +1,163 @@
+//! What a lock is asked for with: the options of a handle and of a call.
+
+use std::time::Duration;
+
+use tenure_core::{Backoff, Config, ConfigError, DEFAULT_TTL, Label, LabelError, RenewalPolicy};
+
+use crate::error::ConnectError;
+
+/// What a lock is asked for with.
+///
+/// A client has its defaults from [`Builder::options`](crate::Builder::options);
+/// [`Locks::with`](crate::Locks::with) gives a handle with others, for one call or for many.
+/// Everything is checked together, when the client or the handle is made, so the order of the setters
+/// does not matter.
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # async fn example(locks: tenure_redis::Locks) -> Result<(), Box<dyn std::error::Error>> {
+/// let patient = locks.with(|options| options.ttl(Duration::from_secs(5)).label("billing-7"))?;
+/// let guard = patient.lock("orders/42").await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "the options do nothing until they are given to a client"]
+pub struct LockOptions {
+    ttl: Duration,
+    renewal: RenewalPolicy,
+    give_up_after: Option<Duration>,
+    max_hold: Option<Duration>,
+    backoff: Backoff,
+    label: Option<String>,
+}
+
+impl Default for LockOptions {
+    fn default() -> Self {
+        Self {
+            ttl: DEFAULT_TTL,
+            renewal: RenewalPolicy::TwoThirds,
+            give_up_after: None,
+            max_hold: None,
+            backoff: Backoff::DEFAULT,
+            label: None,
+        }
+    }
+}
+
+impl LockOptions {
+    /// How long a node keeps the key: the time for which a crashed holder blocks it. Default 10 s; from
+    /// 1 ms to the client's max TTL, in whole milliseconds.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// When a held lease is renewed, counted from the last renewal. Default: when two thirds of the TTL
+    /// have passed. It must leave room for a retry before validity ends.
+    pub fn renew_after(mut self, span: Duration) -> Self {
+        self.renewal = RenewalPolicy::After(span);
+        self
+    }
+
+    /// Turns renewal off: the lease ends with its TTL, unless [`Guard::renew`](crate::Guard::renew) is
+    /// called.
+    pub fn without_renewal(mut self) -> Self {
+        self.renewal = RenewalPolicy::Off;
+        self
+    }
+
+    /// After how long `lock` gives up. Default: never. What it then says is why the last attempt failed.
+    pub fn give_up_after(mut self, span: Duration) -> Self {
+        self.give_up_after = Some(span);
+        self
+    }
+
+    /// How long `lock` waits between two attempts: a random span from the upper half of a bound that
+    /// doubles from `first` to `longest`, or until the holder's time ends, whichever is earlier.
+    /// Default: 25 ms to 1 s.
+    pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
+        self.backoff = Backoff::new(first, longest);
+        self
+    }
+
+    /// The longest that a lease may be held in total, renewals included. Then it is released and lost
+    /// with [`Loss::Capped`](crate::Loss::Capped). Default: no cap.
+    pub fn max_hold(mut self, span: Duration) -> Self {
+        self.max_hold = Some(span);
+        self
+    }
+
+    /// A name for operators: who looks at the key in Redis, or [inspects](crate::Locks::inspect) it,
+    /// sees it in front of the token. 1 to 64 printable ASCII characters without `:`. Default: none.
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+
+    pub(crate) const fn ttl_or_default(&self) -> Duration {
+        self.ttl
+    }
+
+    /// Checks the options against a client's configuration: those of `lock`, or of `try_lock`, which
+    /// makes one attempt.
+    pub(crate) fn build(
+        &self,
+        config: &Config,
+        attempts: Option<u32>,
+    ) -> Result<tenure_core::LeaseOptions, OptionsError> {
+        let label = self.label.as_deref().map(Label::new).transpose()?;
+        let options = tenure_core::LeaseOptions::builder()
+            .ttl(self.ttl)
+            .renewal(self.renewal)
+            .give_up_after(self.give_up_after)
+            .attempts(attempts)
+            .max_hold(self.max_hold)
+            .backoff(self.backoff)
+            .label(label)
+            .build(config)?;
+        Ok(options)
+    }
+}
+
+/// Options that cannot work, with the values and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OptionsError {
+    /// Two values do not go together, or one is out of its bounds.
+    Config(ConfigError),
+    /// The owner label cannot be written in front of a token.
+    Label(LabelError),
+}
+
+impl std::fmt::Display for OptionsError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Label(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for OptionsError {}
+
+impl From<ConfigError> for OptionsError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+impl From<LabelError> for OptionsError {
+    fn from(error: LabelError) -> Self {
+        Self::Label(error)
+    }
+}
+
+impl From<OptionsError> for ConnectError {
+    fn from(error: OptionsError) -> Self {
+        match error {
+            OptionsError::Config(error) => Self::Config(error),
+            OptionsError::Label(error) => Self::Label(error),
+        }
+    }
+}

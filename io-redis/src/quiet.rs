@@ -1,0 +1,146 @@
+//! A task whose parts wake one another without waking the task.
+//!
+//! A link drives its connection itself: what it writes wakes the driver, and what the driver reads
+//! wakes the link. Both are the same task, which is running already; woken by a runtime, it would run
+//! once more for nothing after each request, perhaps on another core.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use futures_util::task::AtomicWaker;
+
+/// How often the parts may wake one another before others get their turn. A request or a reply needs
+/// two; more is a sign that the runtime wants the task to give way.
+const ROUNDS: usize = 4;
+
+/// Runs the future with wakers that remember a wake from inside instead of passing it on.
+pub(crate) struct Quiet<F> {
+    future: Pin<Box<F>>,
+    state: Arc<State>,
+    waker: Waker,
+}
+
+#[derive(Default)]
+struct State {
+    /// The future is being polled: whoever wakes it need not tell the runtime.
+    inside: AtomicBool,
+    woken: AtomicBool,
+    outside: AtomicWaker,
+}
+
+impl Wake for State {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // The order of the two, and of their counterparts in `poll`, is what loses no wake: either
+        // this sees that the poll is over, or the poll sees that it was woken.
+        self.woken.store(true, Ordering::SeqCst);
+        if !self.inside.load(Ordering::SeqCst) {
+            self.outside.wake();
+        }
+    }
+}
+
+impl<F: Future> Quiet<F> {
+    pub(crate) fn new(future: F) -> Self {
+        let state = Arc::<State>::default();
+        Self {
+            future: Box::pin(future),
+            waker: Waker::from(Arc::clone(&state)),
+            state,
+        }
+    }
+}
+
+impl<F: Future> Future for Quiet<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = &mut *self;
+        this.state.outside.register(cx.waker());
+        let mut inner = Context::from_waker(&this.waker);
+        for _ in 0..ROUNDS {
+            this.state.inside.store(true, Ordering::SeqCst);
+            this.state.woken.swap(false, Ordering::SeqCst);
+            if let Poll::Ready(output) = this.future.as_mut().poll(&mut inner) {
+                return Poll::Ready(output);
+            }
+            this.state.inside.store(false, Ordering::SeqCst);
+            if !this.state.woken.load(Ordering::SeqCst) {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn poll<F: Future>(quiet: &mut Quiet<F>, outside: &Arc<Count>) -> Poll<F::Output> {
+        let waker = Waker::from(Arc::clone(outside));
+        Pin::new(quiet).poll(&mut Context::from_waker(&waker))
+    }
+
+    #[test]
+    fn a_wake_from_inside_is_heard_without_telling_the_runtime() {
+        let outside = Arc::<Count>::default();
+        let mut turns = 0;
+        let mut quiet = Quiet::new(poll_fn(|cx| {
+            turns += 1;
+            if turns == 1 {
+                cx.waker().wake_by_ref();
+            }
+            if turns == 2 {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        }));
+        assert_eq!(poll(&mut quiet, &outside), Poll::Ready(()));
+        assert_eq!(outside.0.load(Ordering::SeqCst), 0);
+    }
+
+    #[test]
+    fn a_wake_from_outside_reaches_the_runtime() {
+        let outside = Arc::<Count>::default();
+        let mut inside = None;
+        let mut quiet = Quiet::new(poll_fn(|cx| {
+            inside = Some(cx.waker().clone());
+            Poll::<()>::Pending
+        }));
+        assert_eq!(poll(&mut quiet, &outside), Poll::Pending);
+        drop(quiet);
+        inside.expect("it was polled").wake();
+        assert_eq!(outside.0.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn one_that_wakes_itself_for_ever_gives_way_to_others() {
+        let outside = Arc::<Count>::default();
+        let mut quiet = Quiet::new(poll_fn(|cx| {
+            cx.waker().wake_by_ref();
+            Poll::<()>::Pending
+        }));
+        assert_eq!(poll(&mut quiet, &outside), Poll::Pending);
+        assert_eq!(outside.0.load(Ordering::SeqCst), 1);
+    }
+}

@@ -1,0 +1,349 @@
+//! The life of a link against nodes that are a few lines each, over streams in memory: what is asked
+//! of a new connection, and what becomes of requests while there is none.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tenure_core::{Answer, NodeId, Refusal, Reply};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+use crate::link::{LinkConfig, LinkStatus, Target, spawn_link};
+use crate::seams::{BoxFuture, ByteStream, Connector, Endpoint, OsEntropy, Seams, TokioSpawner};
+use crate::testing::{Desk, PausedClock, acquires};
+
+/// What a node answers to a command, as the bytes of a reply; none to say nothing any more.
+type Answers = Arc<dyn Fn(&[String]) -> Option<String> + Send + Sync>;
+
+/// Connects to the nodes one after another; when they are used up, there is none.
+struct Nodes {
+    left: Mutex<VecDeque<io::Result<Answers>>>,
+    /// Every command of every connection, in order; connections are separated by `---`.
+    heard: Arc<Mutex<Vec<String>>>,
+}
+
+impl std::fmt::Debug for Nodes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Nodes")
+    }
+}
+
+impl Connector for Nodes {
+    fn connect<'a>(&'a self, _: &'a Endpoint) -> BoxFuture<'a, io::Result<Box<dyn ByteStream>>> {
+        let next = self.left.lock().expect("no panic").pop_front();
+        let next = next.unwrap_or_else(|| Err(io::ErrorKind::ConnectionRefused.into()));
+        Box::pin(async move {
+            let answers = next?;
+            let (ours, theirs) = tokio::io::duplex(1 << 20);
+            let heard = Arc::clone(&self.heard);
+            heard.lock().expect("no panic").push("---".to_owned());
+            tokio::spawn(node(theirs, answers, heard));
+            Ok(Box::new(ours) as Box<dyn ByteStream>)
+        })
+    }
+}
+
+/// Reads commands and answers them until it has nothing more to say.
+async fn node(mut stream: DuplexStream, answers: Answers, heard: Arc<Mutex<Vec<String>>>) {
+    let mut bytes = Vec::new();
+    loop {
+        while let Some((words, used)) = command(&bytes) {
+            bytes.drain(..used);
+            let said = words.iter().take(4).cloned().collect::<Vec<_>>().join(" ");
+            heard.lock().expect("no panic").push(said);
+            let Some(answer) = answers(&words) else {
+                return;
+            };
+            if stream.write_all(answer.as_bytes()).await.is_err() {
+                return;
+            }
+        }
+        if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
+            return;
+        }
+    }
+}
+
+/// The first complete command in the bytes, and its length.
+fn command(bytes: &[u8]) -> Option<(Vec<String>, usize)> {
+    let line = |from: usize| {
+        let end = bytes[from..].windows(2).position(|two| two == b"\r\n")?;
+        let number = std::str::from_utf8(&bytes[from + 1..from + end]).ok()?;
+        Some((number.parse::<usize>().ok()?, from + end + 2))
+    };
+    let (count, mut at) = line(0)?;
+    let mut words = Vec::new();
+    for _ in 0..count {
+        let (len, start) = line(at)?;
+        let word = bytes.get(start..start + len)?;
+        bytes.get(start + len..start + len + 2)?;
+        words.push(String::from_utf8_lossy(word).into_owned());
+        at = start + len + 2;
+    }
+    Some((words, at))
+}
+
+/// A primary with this run id and client id that grants everything.
+fn primary(run: &'static str, client: u32) -> Answers {
+    Arc::new(move |words| {
+        let bulk = |text: &str| format!("${}\r\n{text}\r\n", text.len());
+        Some(
+            match (words[0].as_str(), words.get(1).map(String::as_str)) {
+                ("HELLO", _) => "%1\r\n+proto\r\n:3\r\n".to_owned(),
+                ("INFO", Some("server")) => bulk(&format!("# Server\r\nrun_id:{run}\r\n")),
+                ("INFO", _) => bulk("# Replication\r\nrole:master\r\nmaster_replid:abc\r\n"),
+                ("TIME", _) => "*2\r\n$1\r\n5\r\n$1\r\n6\r\n".to_owned(),
+                ("CLIENT", Some("ID")) => format!(":{client}\r\n"),
+                ("SCRIPT", _) => bulk("sha"),
+                ("EVALSHA", _) => "$11\r\ngranted 7 7\r\n".to_owned(),
+                _ => "+OK\r\n".to_owned(),
+            },
+        )
+    })
+}
+
+/// As `otherwise`, but for what `first` answers.
+fn but(
+    first: impl Fn(&[String]) -> Option<Option<&'static str>> + Send + Sync + 'static,
+    otherwise: Answers,
+) -> Answers {
+    Arc::new(move |words| match first(words) {
+        Some(answer) => answer.map(str::to_owned),
+        None => otherwise(words),
+    })
+}
+
+struct Rig {
+    desk: Arc<Desk>,
+    heard: Arc<Mutex<Vec<String>>>,
+}
+
+impl Rig {
+    fn new(nodes: impl IntoIterator<Item = io::Result<Answers>>) -> Self {
+        let heard = Arc::default();
+        let connector = Nodes {
+            left: Mutex::new(nodes.into_iter().collect()),
+            heard: Arc::clone(&heard),
+        };
+        let seams = Seams {
+            connector: Arc::new(connector),
+            clock: Arc::new(PausedClock::new()),
+            spawner: Arc::new(TokioSpawner::current().expect("a runtime")),
+            entropy: Arc::new(OsEntropy),
+        };
+        let desk = Arc::new(Desk::default());
+        let target = Target::Address("redis://node".parse().expect("an address"));
+        let config = LinkConfig::new(Duration::from_millis(500));
+        let work = Arc::clone(&desk) as Arc<dyn crate::link::Work>;
+        spawn_link(NodeId::new(0), target, config, work, &seams);
+        Self { desk, heard }
+    }
+
+    /// The commands of the `index`-th connection.
+    fn connection(&self, index: usize) -> Vec<String> {
+        let heard = self.heard.lock().expect("no panic");
+        let mut connections = heard.split(|said| said == "---");
+        connections.nth(1 + index).unwrap_or_default().to_vec()
+    }
+
+    fn statuses(&self) -> Vec<&'static str> {
+        let statuses = self.desk.statuses.lock().expect("no panic");
+        let name = |status: &LinkStatus| match status {
+            LinkStatus::Connecting => "connecting",
+            LinkStatus::Up(_) => "up",
+            LinkStatus::Down { .. } => "down",
+            LinkStatus::Rejected { .. } => "rejected",
+        };
+        statuses.iter().map(name).collect()
+    }
+}
+
+fn refused() -> io::Result<Answers> {
+    Err(io::ErrorKind::ConnectionRefused.into())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_waits_for_the_first_connection_and_is_then_served() {
+    let rig = Rig::new([Ok(primary("a", 1))]);
+    let request = acquires(1).remove(0);
+    rig.desk.ask([request.clone()]);
+    let reply = rig.desk.answered(&request).await;
+    assert!(
+        matches!(reply, Reply::Applied(Answer::Granted { .. })),
+        "{reply:?}"
+    );
+    assert_eq!(rig.statuses(), ["connecting", "up"]);
+    let asked = rig.connection(0);
+    assert!(asked[0].starts_with("HELLO 3"), "{asked:?}");
+    assert_eq!(
+        asked
+            .iter()
+            .filter(|said| said.starts_with("SCRIPT LOAD"))
+            .count(),
+        7
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_connection_requests_are_not_applied_at_once_until_there_is_one() {
+    let rig = Rig::new([refused(), refused(), Ok(primary("a", 1))]);
+    let requests = acquires(2);
+    rig.desk.ask([requests[0].clone()]);
+    let reply = rig.desk.answered(&requests[0]).await;
+    assert_eq!(reply, Reply::NotApplied(Refusal::Unavailable));
+    rig.desk
+        .until(|| rig.statuses().last() == Some(&"up"))
+        .await;
+    rig.desk.ask([requests[1].clone()]);
+    let reply = rig.desk.answered(&requests[1]).await;
+    assert!(
+        matches!(reply, Reply::Applied(Answer::Granted { .. })),
+        "{reply:?}"
+    );
+    assert_eq!(rig.statuses(), ["connecting", "down", "down", "up"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_hangs_as_it_is_connected_to_is_down_after_the_dial_timeout() {
+    let silent: Answers = but(
+        |words| (words[0] == "SCRIPT").then_some(Some("")),
+        primary("a", 1),
+    );
+    let rig = Rig::new([Ok(silent)]);
+    let request = acquires(1).remove(0);
+    rig.desk.ask([request.clone()]);
+    let reply = rig.desk.answered(&request).await;
+    assert_eq!(reply, Reply::NotApplied(Refusal::Unavailable));
+    assert_eq!(rig.statuses()[..2], ["connecting", "down"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_password_is_told_to_the_caller_in_the_servers_words() {
+    let wrong = || {
+        but(
+            |words| (words[0] == "HELLO").then_some(Some("-WRONGPASS invalid pair\r\n")),
+            primary("a", 1),
+        )
+    };
+    let rig = Rig::new([Ok(wrong())]);
+    let request = acquires(1).remove(0);
+    rig.desk.ask([request.clone()]);
+    match rig.desk.answered(&request).await {
+        Reply::NotApplied(Refusal::Rejected(words)) => {
+            assert_eq!(words.as_str(), "WRONGPASS invalid pair");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(rig.statuses()[..2], ["connecting", "rejected"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_resp3_is_refused_resp2_is_spoken() {
+    let old = || {
+        but(
+            |words| (words[0] == "HELLO").then_some(Some("-ERR unknown command 'HELLO'\r\n")),
+            primary("a", 1),
+        )
+    };
+    let rig = Rig::new([Ok(old()), Ok(old())]);
+    let request = acquires(1).remove(0);
+    rig.desk.ask([request.clone()]);
+    let reply = rig.desk.answered(&request).await;
+    assert!(
+        matches!(reply, Reply::Applied(Answer::Granted { .. })),
+        "{reply:?}"
+    );
+    assert_eq!(rig.statuses(), ["connecting", "up"]);
+    assert!(
+        !rig.connection(1)
+            .iter()
+            .any(|said| said.starts_with("HELLO"))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_connection_before_is_killed_before_the_first_request_but_only_in_the_same_run() {
+    let dies = |run, client| {
+        but(
+            |words| (words[0] == "EVALSHA").then_some(None),
+            primary(run, client),
+        )
+    };
+    let rig = Rig::new([Ok(dies("a", 7)), Ok(primary("a", 8))]);
+    let requests = acquires(2);
+    rig.desk.ask([requests[0].clone()]);
+    assert_eq!(rig.desk.answered(&requests[0]).await, Reply::Unknown);
+    rig.desk.ask([requests[1].clone()]);
+    rig.desk.answered(&requests[1]).await;
+    let second = rig.connection(1);
+    let killed = second.iter().position(|said| said == "CLIENT KILL ID 7");
+    let served = second.iter().position(|said| said.starts_with("EVALSHA"));
+    assert!(killed.is_some() && killed < served, "{second:?}");
+    assert_eq!(rig.statuses(), ["connecting", "up", "connecting", "up"]);
+
+    let rig = Rig::new([Ok(dies("a", 7)), Ok(primary("b", 3))]);
+    rig.desk.ask([requests[0].clone()]);
+    assert_eq!(rig.desk.answered(&requests[0]).await, Reply::Unknown);
+    rig.desk.ask([requests[1].clone()]);
+    rig.desk.answered(&requests[1]).await;
+    let second = rig.connection(1);
+    // In another run of the server, the id may be somebody else's.
+    assert!(
+        !second.iter().any(|said| said.starts_with("CLIENT KILL")),
+        "{second:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_lost_again_and_again_is_not_replaced_in_a_storm() {
+    let dies = || {
+        but(
+            |words| (words[0] == "EVALSHA").then_some(None),
+            primary("a", 7),
+        )
+    };
+    let rig = Rig::new((0..100).map(|_| Ok(dies())));
+    let requests = acquires(40);
+    for request in &requests {
+        rig.desk.ask([request.clone()]);
+        rig.desk.answered(request).await;
+        tokio::time::advance(Duration::from_millis(25)).await;
+    }
+    // Forty requests in a second: without a backoff, forty connections.
+    let heard = rig.heard.lock().expect("no panic");
+    let connections = heard.iter().filter(|said| *said == "---").count();
+    assert!((2..=12).contains(&connections), "{connections}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_is_down_until_it_is_a_primary() {
+    let replica = but(
+        |words| {
+            let asked = words[0] == "INFO" && words[1] == "replication";
+            asked.then_some(Some("$10\r\nrole:slave\r\n"))
+        },
+        primary("a", 1),
+    );
+    let rig = Rig::new([Ok(replica), Ok(primary("a", 2))]);
+    let request = acquires(1).remove(0);
+    rig.desk.ask([request.clone()]);
+    assert_eq!(
+        rig.desk.answered(&request).await,
+        Reply::NotApplied(Refusal::Unavailable)
+    );
+    rig.desk
+        .until(|| rig.statuses() == ["connecting", "down", "up"])
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_task_ends_when_the_work_is_finished_also_without_a_connection() {
+    for nodes in [vec![], vec![Ok(primary("a", 1))]] {
+        let rig = Rig::new(nodes);
+        rig.desk.until(|| rig.statuses().len() >= 2).await;
+        rig.desk.finish();
+        // The link lets go of the hub.
+        rig.desk.until(|| Arc::strong_count(&rig.desk) == 1).await;
+    }
+}

@@ -1,0 +1,391 @@
+//! What a node answered, as the core understands it: a reply or an error becomes *applied*, *not
+//! applied* or *unknown*, and sometimes a signal for the link itself.
+
+use std::time::Duration;
+
+use redis::{RedisError, Value};
+use tenure_core::{Answer, Fence, Refusal, Reply, ServerTime, Words};
+
+use crate::inspection::{Holder, Inspection};
+use crate::link::Quarantine;
+
+/// What came back for one command.
+pub(crate) type CommandResult = Result<Value, RedisError>;
+
+/// What a reply tells the link, beside what it tells the core.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// The scripts must be loaded again.
+    NoScript,
+    /// The node's identity must be read again and its marker written.
+    Unmarked,
+    /// The node does not take writes, or does not know us any more: another connection may reach
+    /// one that does.
+    Elsewhere(Words),
+    /// Keys of several slots do not go into one call.
+    CrossSlot,
+    /// The connection is lost, or what it says makes no sense.
+    Broken(Words),
+}
+
+/// What a reply means.
+pub(crate) type Meaning = (Reply, Option<Signal>);
+
+fn broken(why: &str) -> Meaning {
+    (Reply::Unknown, Some(Signal::Broken(Words::new(why))))
+}
+
+/// The reply to an acquire.
+pub(crate) fn acquire(result: CommandResult, ours: Option<&Quarantine>) -> Meaning {
+    let value = match value(result) {
+        Ok(value) => value,
+        Err(meaning) => return meaning,
+    };
+    let applied = |answer| (Reply::Applied(answer), None);
+    if let Some(granted) = granted(&value) {
+        return applied(granted);
+    }
+    match (word(&value), numbers(&value)) {
+        (Some(b"held"), [Some(left), Some(now)]) => applied(Answer::Held {
+            left: Duration::from_millis(left),
+            server_time: ServerTime::from_micros(now),
+        }),
+        (Some(b"quarantine"), [Some(left), _]) => applied(Answer::Quarantined {
+            left: Duration::from_millis(left),
+        }),
+        (Some(b"unmarked"), _) => (Reply::NotApplied(Refusal::Again), Some(Signal::Unmarked)),
+        (Some(b"misuse"), _) => (
+            Reply::NotApplied(Refusal::Misuse(contradiction(&value, ours))),
+            None,
+        ),
+        (Some(b"taken"), _) => applied(Answer::Taken),
+        (Some(b"foreign"), _) => applied(Answer::Foreign),
+        _ => broken("an acquire was answered in a shape that is not its own"),
+    }
+}
+
+/// `granted FENCE NOW`.
+fn granted(value: &Value) -> Option<Answer> {
+    let text = std::str::from_utf8(bytes(value)?).ok()?;
+    let (fence, now) = text.strip_prefix("granted ")?.split_once(' ')?;
+    Some(Answer::Granted {
+        fence: Fence::new(fence.parse().ok()?)?,
+        server_time: ServerTime::from_micros(now.parse().ok()?),
+    })
+}
+
+/// The reply to a confirm, a repair or a release, or one failure of a renewal.
+pub(crate) fn plain(result: CommandResult) -> Meaning {
+    match value(result) {
+        Ok(value) => match word(&value) {
+            Some(word) => plain_word(word).map_or_else(
+                || broken("a request was answered with a word that is not its own"),
+                |answer| (Reply::Applied(answer), None),
+            ),
+            None => broken("a request was answered in a shape that is not its own"),
+        },
+        Err(meaning) => meaning,
+    }
+}
+
+fn plain_word(word: &[u8]) -> Option<Answer> {
+    match word {
+        b"done" => Some(Answer::Done),
+        b"gone" => Some(Answer::Gone),
+        b"taken" => Some(Answer::Taken),
+        b"foreign" => Some(Answer::Foreign),
+        _ => None,
+    }
+}
+
+/// The reply to a call that renews `count` locks: `each` is called with every index, in order.
+pub(crate) fn renew(result: CommandResult, count: usize, mut each: impl FnMut(usize, Meaning)) {
+    let all = |meaning: Meaning, each: &mut dyn FnMut(usize, Meaning)| {
+        (0..count).for_each(|index| each(index, meaning.clone()));
+    };
+    let failures = match value(result) {
+        Ok(Value::Array(failures)) => failures,
+        Ok(_) => {
+            return all(
+                broken("a renewal was answered in a shape that is not its own"),
+                &mut each,
+            );
+        }
+        Err(meaning) => return all(meaning, &mut each),
+    };
+    // Checked as a whole first: if one part makes no sense, none of it is believed.
+    let mut last = 0;
+    for failure in failures.chunks(2) {
+        match failure {
+            [Value::Int(index), why]
+                if bytes(why).is_some()
+                    && *index > last
+                    && usize::try_from(*index).is_ok_and(|index| index <= count) =>
+            {
+                last = *index;
+            }
+            _ => {
+                return all(
+                    broken("a renewal was answered in a shape that is not its own"),
+                    &mut each,
+                );
+            }
+        }
+    }
+    let mut failures = failures.chunks_exact(2).peekable();
+    for index in 0..count {
+        let failed = failures
+            .next_if(|failure| matches!(failure[0], Value::Int(at) if at == index as i64 + 1))
+            .and_then(|failure| bytes(&failure[1]));
+        let meaning = match failed {
+            None => (Reply::Applied(Answer::Done), None),
+            Some(why) => match plain_word(why) {
+                Some(answer) => (Reply::Applied(answer), None),
+                None => refusal(&String::from_utf8_lossy(why)),
+            },
+        };
+        each(index, meaning);
+    }
+}
+
+/// The reply to a look.
+pub(crate) fn inspection(result: CommandResult) -> Result<Inspection, Words> {
+    let value = result.map_err(|error| words(&error_text(&error)))?;
+    let nonsense = || Words::new("a look was answered in a shape that is not its own");
+    if word(&value) == Some(b"foreign") {
+        return Ok(Inspection {
+            holder: Holder::Foreign,
+            left: None,
+            fence: None,
+            server_time: None,
+        });
+    }
+    let parts = match value {
+        Value::Array(parts) if word_of(parts.first()) == Some(b"seen") => parts,
+        Value::ServerError(error) => return Err(words(&server_text(&error))),
+        _ => return Err(nonsense()),
+    };
+    let [_, held, Value::Int(left), fence, Value::Int(now)] = &parts[..] else {
+        return Err(nonsense());
+    };
+    let holder = match held {
+        Value::Nil => Holder::Free,
+        held => holder(bytes(held).ok_or_else(nonsense)?),
+    };
+    let counter = match fence {
+        Value::Nil => None,
+        fence => Some(bytes(fence).ok_or_else(nonsense)?),
+    };
+    let number = counter.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+    Ok(Inspection {
+        holder: if counter.is_some() && number.is_none() {
+            Holder::Foreign
+        } else {
+            holder
+        },
+        left: u64::try_from(*left).ok().map(Duration::from_millis),
+        fence: number.and_then(Fence::new),
+        server_time: u64::try_from(*now).ok().map(ServerTime::from_micros),
+    })
+}
+
+/// Who holds a key with this value. The secret stays here.
+fn holder(value: &[u8]) -> Holder {
+    let parse = || {
+        let text = std::str::from_utf8(value).ok()?;
+        let (rest, attempt) = text.rsplit_once(':')?;
+        let (label, secret) = match rest.split_once(':') {
+            Some((label, secret)) => (Some(label), secret),
+            None => (None, rest),
+        };
+        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        (secret.len() == 32 && secret.bytes().all(hex)).then_some(())?;
+        Some(Holder::Lease {
+            label: label.map(str::to_owned),
+            attempt: attempt.parse().ok()?,
+        })
+    };
+    parse().unwrap_or(Holder::Other)
+}
+
+/// The reply itself, or what the error in its place means.
+fn value(result: CommandResult) -> Result<Value, Meaning> {
+    match result {
+        Ok(Value::ServerError(error)) => Err(refusal(&server_text(&error))),
+        Ok(value) => Ok(value),
+        Err(error) if error.code().is_some() => Err(refusal(&error_text(&error))),
+        // Not the server's words: the connection is lost, or does not speak the protocol.
+        Err(error) => Err(broken(words(&error.to_string()).as_str())),
+    }
+}
+
+/// What an error reply means. Its code may stand inside: a 6.2 server wraps what a script met, as in
+/// `ERR Error running script (call to f_…): @user_script:3: @user_script: 3: -READONLY You can't …`.
+pub(crate) fn refusal(text: &str) -> Meaning {
+    let unavailable = |signal| (Reply::NotApplied(Refusal::Unavailable), signal);
+    let rejected = |signal| (Reply::NotApplied(Refusal::Rejected(words(text))), signal);
+    match code(text) {
+        "NOSCRIPT" => (Reply::NotApplied(Refusal::Again), Some(Signal::NoScript)),
+        "READONLY" => unavailable(Some(Signal::Elsewhere(words(text)))),
+        "LOADING" | "BUSY" | "MASTERDOWN" | "CLUSTERDOWN" | "MOVED" | "ASK" | "TRYAGAIN"
+        | "OOM" | "MISCONF" | "NOREPLICAS" => unavailable(None),
+        "NOAUTH" | "WRONGPASS" => rejected(Some(Signal::Elsewhere(words(text)))),
+        "NOPERM" => rejected(None),
+        "CROSSSLOT" => rejected(Some(Signal::CrossSlot)),
+        "WRONGTYPE" => (Reply::Applied(Answer::Foreign), None),
+        _ if is_rejection(text) => rejected(None),
+        _ => (Reply::Unknown, None),
+    }
+}
+
+/// Codes that a script's error may carry inside its text.
+const CODES: [&str; 16] = [
+    "NOSCRIPT",
+    "LOADING",
+    "BUSY",
+    "READONLY",
+    "MASTERDOWN",
+    "CLUSTERDOWN",
+    "MOVED",
+    "ASK",
+    "TRYAGAIN",
+    "OOM",
+    "MISCONF",
+    "NOREPLICAS",
+    "NOPERM",
+    "CROSSSLOT",
+    "WRONGTYPE",
+    "NOAUTH",
+];
+
+fn code(text: &str) -> &str {
+    let first = text.split_whitespace().next().unwrap_or("");
+    let by_a_script = text.contains("@user_script") || text.contains("running script");
+    if CODES.contains(&first) || !by_a_script {
+        return first;
+    }
+    text.split_whitespace()
+        .map(|word| word.trim_start_matches('-'))
+        .find(|word| CODES.contains(word))
+        .unwrap_or(first)
+}
+
+/// Refusals that come without a code of their own.
+fn is_rejection(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    [
+        "unknown command",
+        "unknown redis command",
+        "unknown subcommand",
+        "can't run this command",
+        // A script that names a command which this server does not have or not allow.
+        "command is not allowed from script",
+    ]
+    .iter()
+    .any(|sign| lower.contains(sign))
+}
+
+/// An error's own words, code first.
+pub(crate) fn error_text(error: &RedisError) -> String {
+    match (error.code(), error.detail()) {
+        (Some(code), Some(detail)) => format!("{code} {detail}"),
+        (Some(code), None) => code.to_owned(),
+        (None, _) => error.to_string(),
+    }
+}
+
+pub(crate) fn server_text(error: &redis::ServerError) -> String {
+    match error.details() {
+        Some(detail) => format!("{} {detail}", error.code()),
+        None => error.code().to_owned(),
+    }
+}
+
+/// The server's words, without what it may have quoted of our arguments: an unknown command is
+/// repeated with its arguments, and there a token could stand. Digests go too; nobody misses them.
+pub(crate) fn words(text: &str) -> Words {
+    const LONGEST: usize = 400;
+    let text = text
+        .split(", with args beginning with")
+        .next()
+        .unwrap_or("");
+    let mut out = String::with_capacity(text.len());
+    let mut run = String::new();
+    for c in text.chars().take(LONGEST).chain(['\0']) {
+        if c.is_ascii_hexdigit() {
+            run.push(c);
+            continue;
+        }
+        out.push_str(if run.len() >= 32 { "…" } else { &run });
+        run.clear();
+        out.push(c);
+    }
+    out.pop();
+    Words::new(out.trim_end())
+}
+
+/// How the node's marker differs from what this client says.
+fn contradiction(value: &Value, ours: Option<&Quarantine>) -> Words {
+    let Some(ours) = ours else {
+        return Words::new("the node answered about a marker that was not asked for");
+    };
+    let marker = crate::key::marker(&ours.prefix);
+    let marker = marker.escape_ascii();
+    let parts = match value {
+        Value::Array(parts) => &parts[1..],
+        _ => &[],
+    };
+    let mut texts = parts
+        .iter()
+        .map(|part| bytes(part).map(String::from_utf8_lossy));
+    let (Some(Some(ttl)), Some(Some(nodes)), Some(Some(name))) =
+        (texts.next(), texts.next(), texts.next())
+    else {
+        return Words::new(&format!(
+            "the key {marker}, where the node is marked, holds something else: delete it, or give \
+             the clients another prefix"
+        ));
+    };
+    let our_name = ours.name.as_deref().unwrap_or("");
+    Words::new(&format!(
+        "the node is marked (at the key {marker}) for a max TTL of {ttl} ms, {nodes} nodes, name \
+         {name:?}; this client says {} ms, {} nodes, name {our_name:?}. All clients of these nodes \
+         must say the same. To change it, stop them all, delete the marker on every node, and \
+         start them with the new values",
+        ours.max_ttl.as_millis(),
+        ours.nodes,
+    ))
+}
+
+/// The word that a reply is or begins with.
+fn word(value: &Value) -> Option<&[u8]> {
+    match value {
+        Value::Array(parts) => word_of(parts.first()),
+        value => bytes(value),
+    }
+}
+
+fn word_of(value: Option<&Value>) -> Option<&[u8]> {
+    value.and_then(bytes)
+}
+
+/// The two numbers behind the word.
+fn numbers(value: &Value) -> [Option<u64>; 2] {
+    let number = |at| match value {
+        Value::Array(parts) => match parts.get(at) {
+            Some(Value::Int(number)) => u64::try_from(*number).ok(),
+            _ => None,
+        },
+        _ => None,
+    };
+    [number(1), number(2)]
+}
+
+pub(crate) fn bytes(value: &Value) -> Option<&[u8]> {
+    match value {
+        Value::BulkString(bytes) => Some(bytes),
+        Value::SimpleString(text) => Some(text.as_bytes()),
+        Value::VerbatimString { text, .. } => Some(text.as_bytes()),
+        _ => None,
+    }
+}

@@ -1,0 +1,185 @@
+//! The table of the design: what the adapter sees, and the outcome that it is.
+
+use redis::Value;
+use tenure_core::{Answer, Refusal, Reply};
+
+use crate::inspection::Holder;
+use crate::link::Quarantine;
+use crate::reply::{self, Signal};
+
+fn error(text: &str) -> Value {
+    redis::parse_redis_value(format!("-{text}\r\n").as_bytes()).expect("an error reply is a value")
+}
+
+fn word(word: &str) -> Value {
+    Value::BulkString(word.as_bytes().to_vec())
+}
+
+fn of(text: &str) -> Reply {
+    let (reply, _) = reply::plain(Ok(error(text)));
+    // Some connections give a server's error as an error, not as a value.
+    let (same, _) = reply::plain(error(text).extract_error());
+    assert_eq!(reply, same, "{text}");
+    reply
+}
+
+fn rejected(text: &str) -> String {
+    match of(text) {
+        Reply::NotApplied(Refusal::Rejected(words)) => words.to_string(),
+        other => panic!("{text} is {other:?}"),
+    }
+}
+
+#[test]
+fn what_may_get_better_is_not_applied_and_worth_retrying() {
+    for text in [
+        "LOADING Redis is loading the dataset in memory",
+        "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+        "READONLY You can't write against a read only replica.",
+        "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+        "CLUSTERDOWN The cluster is down",
+        "MOVED 7866 127.0.0.1:7001",
+        "ASK 7866 127.0.0.1:7001",
+        "TRYAGAIN Multiple keys request during rehashing of slot",
+        "OOM command not allowed when used memory > 'maxmemory'.",
+        "MISCONF Redis is configured to save RDB snapshots",
+        "NOREPLICAS Not enough good replicas to write.",
+        // As 6.2 wraps what a script met.
+        "@user_script: 1: -READONLY You can't write against a read only replica.",
+        "ERR Error running script (call to f_0123456789abcdef0123456789abcdef01234567): \
+         @user_script:3: @user_script: 3: -OOM command not allowed when used memory > 'maxmemory'.",
+        "ERR Error running script (call to f_0): @user_script:3: -NOREPLICAS Not enough good \
+         replicas to write.",
+    ] {
+        assert_eq!(of(text), Reply::NotApplied(Refusal::Unavailable), "{text}");
+    }
+}
+
+#[test]
+fn a_script_that_is_not_there_is_asked_again() {
+    let (reply, signal) = reply::plain(Ok(error("NOSCRIPT No matching script. Please use EVAL.")));
+    assert_eq!(reply, Reply::NotApplied(Refusal::Again));
+    assert_eq!(signal, Some(Signal::NoScript));
+}
+
+#[test]
+fn what_will_not_get_better_is_told_in_the_servers_words() {
+    for text in [
+        "NOAUTH Authentication required.",
+        "WRONGPASS invalid username-password pair or user is disabled.",
+        "NOPERM this user has no permissions to run the 'evalsha' command",
+        "CROSSSLOT Keys in request don't hash to the same slot",
+        "ERR The user executing the script can't run this command or subcommand",
+    ] {
+        assert_eq!(rejected(text), text);
+    }
+    rejected(
+        "ERR Error running script (call to f_0): @user_script:3: @user_script: 3: Unknown Redis \
+              command called from Lua script",
+    );
+}
+
+#[test]
+fn words_hold_neither_arguments_nor_tokens() {
+    let token = "0123456789abcdef0123456789abcdef:1";
+    let text = format!("ERR unknown command 'EVALSHA', with args beginning with: 'f00' '{token}' ");
+    assert_eq!(rejected(&text), "ERR unknown command 'EVALSHA'");
+    let words = rejected(&format!("NOPERM no permission to access 'x:{token}'"));
+    assert_eq!(words, "NOPERM no permission to access 'x:…:1'");
+}
+
+#[test]
+fn another_error_reply_is_unknown() {
+    for text in [
+        "ERR something else",
+        "ERR OOM is not a code here",
+        "UNBLOCKED",
+        "EXECABORT x",
+    ] {
+        assert_eq!(of(text), Reply::Unknown, "{text}");
+    }
+}
+
+#[test]
+fn a_wrong_type_is_held_by_something_foreign() {
+    let text = "WRONGTYPE Operation against a key holding the wrong kind of value";
+    assert_eq!(of(text), Reply::Applied(Answer::Foreign));
+}
+
+#[test]
+fn a_lost_connection_is_unknown_and_said_to_be_broken() {
+    let lost = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+    let (reply, signal) = reply::plain(Err(lost.into()));
+    assert_eq!(reply, Reply::Unknown);
+    assert!(matches!(signal, Some(Signal::Broken(_))), "{signal:?}");
+}
+
+#[test]
+fn a_renewals_failures_must_make_sense_as_a_whole() {
+    let nonsense = [
+        vec![Value::Int(0), word("gone")],
+        vec![Value::Int(3), word("gone")],
+        vec![Value::Int(2), word("gone"), Value::Int(1), word("gone")],
+        vec![Value::Int(1)],
+        vec![word("gone"), Value::Int(1)],
+    ];
+    for failures in nonsense {
+        let mut replies = Vec::new();
+        reply::renew(Ok(Value::Array(failures)), 2, |index, (reply, signal)| {
+            assert!(matches!(signal, Some(Signal::Broken(_))));
+            replies.push((index, reply));
+        });
+        assert_eq!(replies, [(0, Reply::Unknown), (1, Reply::Unknown)]);
+    }
+}
+
+#[test]
+fn a_contradicting_marker_says_both_sides_and_what_to_do() {
+    let ours = Quarantine {
+        prefix: b"app:".to_vec(),
+        max_ttl: std::time::Duration::from_secs(30),
+        nodes: 3,
+        name: None,
+    };
+    let told = |parts: Vec<Value>| match reply::acquire(Ok(Value::Array(parts)), Some(&ours)).0 {
+        Reply::NotApplied(Refusal::Misuse(words)) => words.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let words = told(vec![word("misuse"), word("10000"), word("5"), word("blue")]);
+    for part in [
+        "app:tenure:node",
+        "10000 ms, 5 nodes, name \"blue\"",
+        "30000 ms, 3 nodes",
+    ] {
+        assert!(words.contains(part), "{part} in {words}");
+    }
+    assert!(told(vec![word("misuse")]).contains("holds something else"));
+}
+
+#[test]
+fn a_look_tells_the_owner_but_not_the_secret() {
+    let look = |value: Value, fence: Value| {
+        let parts = vec![word("seen"), value, Value::Int(1500), fence, Value::Int(9)];
+        reply::inspection(Ok(Value::Array(parts))).expect("a look")
+    };
+    let token = format!("billing:{}:12", "0a".repeat(16));
+    let seen = look(word(&token), word("77"));
+    let label = Some("billing".to_owned());
+    assert_eq!(seen.holder, Holder::Lease { label, attempt: 12 });
+    assert_eq!(seen.fence.map(tenure_core::Fence::get), Some(77));
+    assert!(!format!("{seen:?}").contains("0a0a"));
+    assert_eq!(
+        look(word(&token[8..]), Value::Nil).holder,
+        Holder::Lease {
+            label: None,
+            attempt: 12
+        }
+    );
+    assert_eq!(
+        look(word("redsync's base64=="), Value::Nil).holder,
+        Holder::Other
+    );
+    assert_eq!(look(Value::Nil, Value::Nil).holder, Holder::Free);
+    assert_eq!(look(Value::Nil, word("x")).holder, Holder::Foreign);
+    assert!(reply::inspection(Ok(Value::Okay)).is_err());
+}

@@ -1,0 +1,338 @@
+//! The Lua texts, and how requests are written as calls of them.
+//!
+//! # The wire
+//!
+//! A request is one `EVALSHA`. A script answers a word, or an array that begins with one; numbers
+//! are integers, `now` is the server's time in microseconds, spans are milliseconds.
+//!
+//! | script | keys | arguments | answers |
+//! |---|---|---|---|
+//! | acquire | lock, counter [, marker] | token, TTL, proposal or 0 [, run id, replication id, max TTL, nodes, name] | `granted FENCE NOW`, `[held, left, now]`, `taken` (a newer attempt of the same lease is there), `foreign`, `unmarked`, `[quarantine, left]`, `[misuse, max TTL, nodes, name]` or `[misuse]` (the marker is unreadable) |
+//! | confirm | lock, counter | token, fence | `done`, `gone`, `taken`, `foreign` |
+//! | renew | locks | token, TTL for each | the failures only: `[index, why, …]`, why being `gone`, `taken`, `foreign` or the text of an error |
+//! | repair | lock, counter | token, TTL, fence | `done`, `taken`, `foreign` |
+//! | release | lock | token | `done`, `gone`, `taken`, `foreign` |
+//! | inspect | lock, counter | | `[seen, value or nil, PTTL, counter or nil, now]`, `foreign` |
+//! | mark | marker | run id, replication id, durable, max TTL, nodes, name | `[marked, left]`, `[misuse, …]` as above |
+//!
+//! A token is `label:hex32:attempt` or `hex32:attempt`. Two are of one lease if all but the attempt is
+//! equal. A fence counter is kept for a day after the time that its value stands for, and a proposal
+//! more than a minute ahead of the server's time is ignored.
+//!
+//! The lock key is read with `GETEX` without options. That is `GET`, but it counts as a write: a
+//! replica refuses it with `READONLY` instead of answering a "no" that is not its to give, and what
+//! else forbids writes (`MISCONF`, `NOREPLICAS`) does so before anything is written. It is allowed
+//! when the server is out of memory, and after it so is the rest of the script: renewal and release
+//! work then. Acquire begins with a `SET NX`, which is a write likewise, and is refused out of memory.
+
+use std::sync::LazyLock;
+
+use redis::{Cmd, RedisWrite};
+use tenure_core::{Key, Op, Request, Token};
+
+use crate::key;
+
+/// One of the texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Script {
+    Acquire,
+    Confirm,
+    Renew,
+    Repair,
+    Release,
+    Inspect,
+    Mark,
+}
+
+impl Script {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Acquire,
+        Self::Confirm,
+        Self::Renew,
+        Self::Repair,
+        Self::Release,
+        Self::Inspect,
+        Self::Mark,
+    ];
+
+    /// The Lua text.
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::Acquire => include_str!("scripts/acquire.lua"),
+            Self::Confirm => include_str!("scripts/confirm.lua"),
+            Self::Renew => include_str!("scripts/renew.lua"),
+            Self::Repair => include_str!("scripts/repair.lua"),
+            Self::Release => include_str!("scripts/release.lua"),
+            Self::Inspect => include_str!("scripts/inspect.lua"),
+            Self::Mark => include_str!("scripts/mark.lua"),
+        }
+    }
+
+    /// The name that `EVALSHA` knows it by.
+    fn sha(self) -> &'static str {
+        static SHAS: LazyLock<[String; Script::ALL.len()]> = LazyLock::new(|| {
+            Script::ALL.map(|script| redis::Script::new(script.text()).get_hash().to_owned())
+        });
+        &SHAS[self as usize]
+    }
+
+    /// The command that teaches it to the server.
+    pub(crate) fn load(self) -> Cmd {
+        let mut cmd = redis::cmd("SCRIPT");
+        cmd.arg("LOAD").arg(self.text());
+        cmd
+    }
+
+    /// The beginning of a call with this many keys and arguments, of about `size` bytes together.
+    fn call(self, keys: usize, args: usize, size: usize) -> Cmd {
+        let mut cmd = Cmd::with_capacity(3 + keys + args, size + 56);
+        cmd.write_arg(b"EVALSHA");
+        cmd.write_arg(self.sha().as_bytes());
+        cmd.arg(keys);
+        cmd
+    }
+}
+
+/// What the marker of a node says, as far as this client knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Marker {
+    pub(crate) key: Vec<u8>,
+    pub(crate) run_id: String,
+    pub(crate) replication_id: String,
+    pub(crate) durable: bool,
+    pub(crate) max_ttl_ms: u64,
+    pub(crate) nodes: usize,
+    pub(crate) name: String,
+}
+
+/// Writes requests as commands. Keeps what they have in common, and buffers.
+#[derive(Debug)]
+pub(crate) struct Encoder {
+    marker: Option<Marker>,
+    counter: Vec<u8>,
+    token: Vec<u8>,
+}
+
+impl Encoder {
+    pub(crate) fn new() -> Self {
+        Self {
+            marker: None,
+            counter: Vec::new(),
+            token: Vec::new(),
+        }
+    }
+
+    /// From now on acquires are compared with this marker.
+    pub(crate) fn set_marker(&mut self, marker: Marker) {
+        self.marker = Some(marker);
+    }
+
+    /// The call for one request.
+    pub(crate) fn request(&mut self, request: &Request) -> Cmd {
+        let key = request.key.as_bytes();
+        match request.op {
+            Op::Acquire { ttl, proposal } => {
+                self.prepare(key, &request.token);
+                let proposal = proposal.map_or(0, tenure_core::Fence::get);
+                let size = key.len() + self.counter.len() + self.token.len() + 80;
+                let mut cmd = match &self.marker {
+                    None => Script::Acquire.call(2, 3, size),
+                    Some(marker) => Script::Acquire.call(3, 8, size + marker.key.len() + 160),
+                };
+                cmd.write_arg(key);
+                cmd.write_arg(&self.counter);
+                if let Some(marker) = &self.marker {
+                    cmd.write_arg(&marker.key);
+                }
+                cmd.write_arg(&self.token);
+                cmd.arg(millis(ttl)).arg(proposal);
+                if let Some(marker) = &self.marker {
+                    cmd.write_arg(marker.run_id.as_bytes());
+                    cmd.write_arg(marker.replication_id.as_bytes());
+                    cmd.arg(marker.max_ttl_ms).arg(marker.nodes);
+                    cmd.write_arg(marker.name.as_bytes());
+                }
+                cmd
+            }
+            Op::Confirm { fence } => {
+                self.prepare(key, &request.token);
+                let size = key.len() + self.counter.len() + self.token.len() + 32;
+                let mut cmd = Script::Confirm.call(2, 2, size);
+                cmd.write_arg(key);
+                cmd.write_arg(&self.counter);
+                cmd.write_arg(&self.token);
+                cmd.arg(fence.get());
+                cmd
+            }
+            Op::Renew { .. } => self.renew(std::slice::from_ref(request)),
+            Op::Repair { ttl, fence } => {
+                self.prepare(key, &request.token);
+                let size = key.len() + self.counter.len() + self.token.len() + 48;
+                let mut cmd = Script::Repair.call(2, 3, size);
+                cmd.write_arg(key);
+                cmd.write_arg(&self.counter);
+                cmd.write_arg(&self.token);
+                cmd.arg(millis(ttl)).arg(fence.get());
+                cmd
+            }
+            Op::Release => {
+                write_token(&request.token, &mut self.token);
+                let mut cmd = Script::Release.call(1, 1, key.len() + self.token.len());
+                cmd.write_arg(key);
+                cmd.write_arg(&self.token);
+                cmd
+            }
+        }
+    }
+
+    /// One call for many renewals. Requests of another kind do not belong here.
+    pub(crate) fn renew<'a>(
+        &mut self,
+        requests: impl IntoIterator<Item = &'a Request, IntoIter: Clone + ExactSizeIterator>,
+    ) -> Cmd {
+        let requests = requests.into_iter();
+        let size = requests.clone().map(|r| r.key.as_bytes().len() + 120).sum();
+        let mut cmd = Script::Renew.call(requests.len(), 2 * requests.len(), size);
+        for request in requests.clone() {
+            cmd.write_arg(request.key.as_bytes());
+        }
+        for request in requests {
+            write_token(&request.token, &mut self.token);
+            cmd.write_arg(&self.token);
+            match request.op {
+                Op::Renew { ttl } => cmd.arg(millis(ttl)),
+                // Never given; the smallest TTL shortens nothing.
+                _ => cmd.arg(1),
+            };
+        }
+        cmd
+    }
+
+    /// The look at a key.
+    pub(crate) fn inspect(&mut self, key: &Key) -> Cmd {
+        key::counter(key.as_bytes(), &mut self.counter);
+        let size = key.as_bytes().len() + self.counter.len();
+        let mut cmd = Script::Inspect.call(2, 0, size);
+        cmd.write_arg(key.as_bytes());
+        cmd.write_arg(&self.counter);
+        cmd
+    }
+
+    fn prepare(&mut self, key: &[u8], token: &Token) {
+        key::counter(key, &mut self.counter);
+        write_token(token, &mut self.token);
+    }
+}
+
+/// The call that writes or refreshes the marker of a node.
+pub(crate) fn mark(marker: &Marker) -> Cmd {
+    let mut cmd = Script::Mark.call(1, 6, marker.key.len() + 160);
+    cmd.write_arg(&marker.key);
+    cmd.write_arg(marker.run_id.as_bytes());
+    cmd.write_arg(marker.replication_id.as_bytes());
+    cmd.arg(u8::from(marker.durable));
+    cmd.arg(marker.max_ttl_ms).arg(marker.nodes);
+    cmd.write_arg(marker.name.as_bytes());
+    cmd
+}
+
+fn millis(span: std::time::Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn write_token(token: &Token, out: &mut Vec<u8>) {
+    use std::io::Write as _;
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    out.clear();
+    if let Some(label) = &token.label {
+        out.extend_from_slice(label.as_str().as_bytes());
+        out.push(b':');
+    }
+    for byte in token.secret.expose() {
+        out.push(HEX[usize::from(byte >> 4)]);
+        out.push(HEX[usize::from(byte & 15)]);
+    }
+    // Writing to a vector does not fail.
+    let _ = write!(out, ":{}", token.attempt);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tenure_core::{Fence, Label, Secret};
+
+    use super::*;
+    use crate::testing::request;
+
+    fn words(cmd: &Cmd) -> Vec<String> {
+        cmd.args_iter()
+            .map(|arg| match arg {
+                redis::Arg::Simple(bytes) => bytes.escape_ascii().to_string(),
+                _ => "?".to_owned(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_text_says_nothing_of_flags_so_that_6_2_runs_it() {
+        for script in Script::ALL {
+            assert!(!script.text().starts_with("#!"), "{script:?}");
+            assert_eq!(script.sha().len(), 40);
+        }
+    }
+
+    #[test]
+    fn an_acquire_carries_the_token_the_ttl_and_the_proposal() {
+        let mut encoder = Encoder::new();
+        let mut request = request(
+            0,
+            Op::Acquire {
+                ttl: Duration::from_secs(5),
+                proposal: Fence::new(77),
+            },
+        );
+        request.token.label = Some(Label::new("billing").expect("a label"));
+        request.token.secret = Secret::new([0xa0; 16]);
+        let token = format!("billing:{}:1", "a0".repeat(16));
+        let words_of = words(&encoder.request(&request));
+        assert_eq!(words_of[0], "EVALSHA");
+        assert_eq!(
+            words_of[2..],
+            [
+                "2",
+                "lock-0",
+                "lock-0:tenure:fence:{lock-0}",
+                &token,
+                "5000",
+                "77"
+            ]
+        );
+        encoder.set_marker(Marker {
+            key: key::marker(b"app:"),
+            run_id: "run".into(),
+            replication_id: "replication".into(),
+            durable: false,
+            max_ttl_ms: 9,
+            nodes: 3,
+            name: "a set".into(),
+        });
+        let words_of = words(&encoder.request(&request));
+        assert_eq!(words_of[2], "3");
+        assert_eq!(words_of[5], "app:tenure:node");
+        assert_eq!(words_of[9..], ["run", "replication", "9", "3", "a set"]);
+    }
+
+    #[test]
+    fn renewals_share_a_call_with_all_keys_before_all_tokens() {
+        let renew = Op::Renew {
+            ttl: Duration::from_millis(1500),
+        };
+        let requests = [request(0, renew), request(1, renew)];
+        let words = words(&Encoder::new().renew(&requests));
+        assert_eq!(words[2..5], ["2", "lock-0", "lock-1"]);
+        assert_eq!(words[5], format!("{}:1", "00".repeat(16)));
+        assert_eq!(words[6], "1500");
+        assert_eq!(words.len(), 9);
+    }
+}

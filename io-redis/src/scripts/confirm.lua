@@ -1,0 +1,37 @@
+-- Stores the fence that is about to be reported, while the lock holds exactly this token.
+-- KEYS: lock, fence counter
+-- ARGV: token, fence
+local held = redis.pcall('GETEX', KEYS[1])
+if type(held) == 'table' then
+  if string.find(held.err, 'WRONGTYPE', 1, true) then return 'foreign' end
+  return held
+end
+local stored = redis.pcall('GET', KEYS[2])
+if type(stored) == 'table' then
+  if string.find(stored.err, 'WRONGTYPE', 1, true) then return 'foreign' end
+  return stored
+end
+local last = 0
+if stored then
+  last = string.match(stored, '^%d+$') and tonumber(stored)
+  if not last then return 'foreign' end
+end
+if held ~= ARGV[1] then
+  if not held then return 'gone' end
+  -- Of our own lease but of another attempt: an older one is never "taken".
+  local prefix, attempt = string.match(ARGV[1], '^(.*:)(%d+)$')
+  if string.sub(held, 1, #prefix) == prefix then
+    local other = string.match(held, '^%d+$', #prefix + 1)
+    if other and tonumber(other) < tonumber(attempt) then return 'gone' end
+  end
+  if redis.call('PTTL', KEYS[1]) == -1 then return 'foreign' end
+  return 'taken'
+end
+local fence = tonumber(ARGV[2])
+if last < fence then
+  local time = redis.call('TIME')
+  local ahead = fence - (time[1] * 1000000 + time[2])
+  local keep = 86400000 + math.ceil(math.max(ahead, 0) / 1000)
+  redis.call('SET', KEYS[2], string.format('%.0f', fence), 'PX', string.format('%.0f', keep))
+end
+return 'done'

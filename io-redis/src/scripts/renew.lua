@@ -1,0 +1,38 @@
+-- Sets what is left of each lock to its TTL, if the lock holds exactly the token and less is left
+-- (or it lost its expiry). Answers the failures only: index, why, index, why, …
+-- KEYS: locks
+-- ARGV: token, TTL ms for each
+local failures = {}
+for i = 1, #KEYS do
+  local key, token, ttl = KEYS[i], ARGV[2 * i - 1], ARGV[2 * i]
+  local held = redis.pcall('GETEX', key)
+  local why
+  if held == token then
+    local left = redis.pcall('PTTL', key)
+    if type(left) == 'table' then
+      why = left.err
+    elseif left < tonumber(ttl) then
+      local done = redis.pcall('PEXPIRE', key, ttl)
+      if type(done) == 'table' then why = done.err end
+    end
+  elseif not held then
+    why = 'gone'
+  elseif type(held) == 'table' then
+    why = string.find(held.err, 'WRONGTYPE', 1, true) and 'foreign' or held.err
+  else
+    -- Of our own lease but of another attempt: an older one is never "taken".
+    local prefix, attempt = string.match(token, '^(.*:)(%d+)$')
+    local other = string.sub(held, 1, #prefix) == prefix
+      and string.match(held, '^%d+$', #prefix + 1)
+    if other and tonumber(other) < tonumber(attempt) then
+      why = 'gone'
+    else
+      why = redis.pcall('PTTL', key) == -1 and 'foreign' or 'taken'
+    end
+  end
+  if why then
+    failures[#failures + 1] = i
+    failures[#failures + 1] = why
+  end
+end
+return failures

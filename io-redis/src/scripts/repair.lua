@@ -1,0 +1,38 @@
+-- Puts back a lock that this node lost, with its fence: only if the key is absent, or holds this
+-- lease already (then nothing is shortened).
+-- KEYS: lock, fence counter
+-- ARGV: token, TTL ms, fence
+local held = redis.pcall('GETEX', KEYS[1])
+if type(held) == 'table' then
+  if string.find(held.err, 'WRONGTYPE', 1, true) then return 'foreign' end
+  return held
+end
+local stored = redis.pcall('GET', KEYS[2])
+if type(stored) == 'table' then
+  if string.find(stored.err, 'WRONGTYPE', 1, true) then return 'foreign' end
+  return stored
+end
+local last = 0
+if stored then
+  last = string.match(stored, '^%d+$') and tonumber(stored)
+  if not last then return 'foreign' end
+end
+local ttl = tonumber(ARGV[2])
+if held then
+  local prefix, attempt = string.match(ARGV[1], '^(.*:)(%d+)$')
+  local other = string.sub(held, 1, #prefix) == prefix
+    and string.match(held, '^%d+$', #prefix + 1)
+  local left = redis.call('PTTL', KEYS[1])
+  if not other then return left == -1 and 'foreign' or 'taken' end
+  if tonumber(other) > tonumber(attempt) then return 'taken' end
+  ttl = math.max(ttl, left)
+end
+local fence = tonumber(ARGV[3])
+if last < fence then
+  local time = redis.call('TIME')
+  local ahead = fence - (time[1] * 1000000 + time[2])
+  local keep = 86400000 + math.ceil(math.max(ahead, 0) / 1000)
+  redis.call('SET', KEYS[2], string.format('%.0f', fence), 'PX', string.format('%.0f', keep))
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', string.format('%.0f', ttl))
+return 'done'

@@ -1,0 +1,540 @@
+//! The link over a connection that is made up: what it writes, in which order, and that every
+//! request is answered exactly once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{Pipeline, RedisError, Value};
+use tenure_core::{Answer, NodeId, Op, Refusal, Reply};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::dial::{Connected, Node};
+use crate::link::{LinkConfig, Work};
+use crate::script::{Encoder, Script};
+use crate::seams::BoxFuture;
+use crate::session::{End, Session, Shared};
+use crate::testing::{Desk, PausedClock, acquires, request};
+use crate::wire::MockWire;
+
+/// One write that the session made: its commands, and where their replies go.
+struct Write {
+    commands: Vec<Vec<String>>,
+    reply: oneshot::Sender<Result<Vec<Value>, RedisError>>,
+}
+
+impl Write {
+    /// Which script each command calls, or the command's own name.
+    fn names(&self) -> Vec<String> {
+        self.commands
+            .iter()
+            .map(|words| {
+                let called = Script::ALL.into_iter().find(|script| {
+                    words[0] == "EVALSHA"
+                        && words[1] == redis::Script::new(script.text()).get_hash()
+                });
+                called.map_or_else(|| words[0].clone(), |script| format!("{script:?}"))
+            })
+            .collect()
+    }
+
+    /// The first key of each command.
+    fn keys(&self) -> Vec<&str> {
+        self.commands
+            .iter()
+            .map(|words| words[3].as_str())
+            .collect()
+    }
+
+    fn answer(self, values: impl IntoIterator<Item = Value>) {
+        let _ = self.reply.send(Ok(values.into_iter().collect()));
+    }
+
+    fn fail(self) {
+        let lost = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        let _ = self.reply.send(Err(RedisError::from(lost)));
+    }
+}
+
+/// A connection whose writes come out of the receiver.
+fn wire(own: bool) -> (MockWire, mpsc::UnboundedReceiver<Write>) {
+    let (writes, written) = mpsc::unbounded_channel();
+    let mut wire = MockWire::new();
+    wire.expect_is_own().return_const(own);
+    wire.expect_send().returning(move |pipeline: Pipeline| {
+        let commands = pipeline.cmd_iter().map(|command| {
+            let word = |arg| match arg {
+                redis::Arg::Simple(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+                _ => String::new(),
+            };
+            command.args_iter().map(word).collect()
+        });
+        let (reply, replied) = oneshot::channel();
+        let write = Write {
+            commands: commands.collect(),
+            reply,
+        };
+        let writes = writes.clone();
+        Box::pin(async move {
+            // As a true connection: written when first polled, and in the order of polling.
+            writes.send(write).ok();
+            match replied.await {
+                Ok(result) => result,
+                Err(_) => std::future::pending().await,
+            }
+        })
+    });
+    (wire, written)
+}
+
+struct Rig {
+    desk: Arc<Desk>,
+    written: mpsc::UnboundedReceiver<Write>,
+    session: tokio::task::JoinHandle<End>,
+    /// Ends the connection, with a last reply on it.
+    hang_up: Option<oneshot::Sender<Write>>,
+}
+
+impl Rig {
+    fn new(own: bool) -> Self {
+        let (wire, written) = wire(own);
+        let desk = Arc::new(Desk::default());
+        let (hang_up, hung_up) = oneshot::channel::<Write>();
+        let work: Arc<dyn Work> = Arc::clone(&desk) as Arc<dyn Work>;
+        let mut shared = Shared {
+            node: NodeId::new(0),
+            wake: work.wake(NodeId::new(0)),
+            work,
+            clock: Arc::new(PausedClock::new()),
+            config: Arc::new(LinkConfig::new(Duration::from_millis(500))),
+            looks: mpsc::channel(1).1,
+            singly: false,
+        };
+        let session = tokio::spawn(async move {
+            let mut encoder = Encoder::new();
+            let connected = Connected {
+                wire: Arc::new(wire),
+                driver: own.then(|| {
+                    Box::pin(async move {
+                        if let Ok(last) = hung_up.await {
+                            last.answer([granted()]);
+                        }
+                    }) as BoxFuture<'static, ()>
+                }),
+            };
+            Session::new(&mut shared, &mut encoder, connected, Node::default())
+                .serve()
+                .await
+        });
+        Self {
+            desk,
+            written,
+            session,
+            hang_up: Some(hang_up),
+        }
+    }
+
+    async fn next(&mut self) -> Write {
+        self.written.recv().await.expect("the session lives")
+    }
+
+    async fn lost(self) -> Arc<Desk> {
+        let end = self.session.await.expect("no panic");
+        assert!(matches!(end, End::Lost { .. }), "{end:?}");
+        self.desk
+    }
+
+    /// Lets the session do all that it can do now.
+    async fn settle(&self) {
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn error(text: &str) -> Value {
+    let line = format!("-{text}\r\n");
+    redis::parse_redis_value(line.as_bytes()).expect("an error reply is a value")
+}
+
+fn word(word: &str) -> Value {
+    Value::BulkString(word.as_bytes().to_vec())
+}
+
+fn granted() -> Value {
+    word("granted 7 7")
+}
+
+fn is_granted(reply: &Reply) -> bool {
+    matches!(reply, Reply::Applied(Answer::Granted { .. }))
+}
+
+const RENEW: Op = Op::Renew {
+    ttl: Duration::from_secs(5),
+};
+
+#[tokio::test(start_paused = true)]
+async fn requests_are_written_in_the_order_in_which_they_were_polled() {
+    let mut rig = Rig::new(true);
+    let acquires = acquires(3);
+    let mut release = acquires[0].clone();
+    release.op = Op::Release;
+    release.id.serial += 1;
+    rig.desk
+        .ask([acquires[0].clone(), acquires[1].clone(), release.clone()]);
+    let first = rig.next().await;
+    assert_eq!(first.names(), ["Acquire", "Acquire", "Release"]);
+    assert_eq!(first.keys(), ["lock-0", "lock-1", "lock-0"]);
+    rig.desk.ask([acquires[2].clone()]);
+    let second = rig.next().await;
+    assert_eq!(
+        second.keys(),
+        ["lock-2"],
+        "a second batch does not wait for the first's replies"
+    );
+    first.answer([granted(), granted(), word("done")]);
+    second.answer([granted()]);
+    rig.settle().await;
+    assert!(
+        acquires
+            .iter()
+            .all(|request| is_granted(&rig.desk.reply(request)))
+    );
+    assert_eq!(rig.desk.reply(&release), Reply::Applied(Answer::Done));
+    rig.desk.finish();
+    assert!(matches!(rig.session.await, Ok(End::Finished)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn renewals_share_a_call_without_overtaking_what_stands_between_them() {
+    let mut rig = Rig::new(true);
+    let op = |index, op| request(index, op);
+    let requests = [
+        op(0, RENEW),
+        op(1, RENEW),
+        op(2, Op::Release),
+        op(3, RENEW),
+        op(4, RENEW),
+        op(5, RENEW),
+    ];
+    rig.desk.ask(requests.clone());
+    let write = rig.next().await;
+    assert_eq!(write.names(), ["Renew", "Release", "Renew"]);
+    write.answer([
+        Value::Array(vec![Value::Int(2), word("gone")]),
+        word("taken"),
+        Value::Array(vec![
+            Value::Int(1),
+            word("READONLY You can't write against a read only replica."),
+            Value::Int(3),
+            word("foreign"),
+        ]),
+    ]);
+    rig.settle().await;
+    let applied = Reply::Applied;
+    let expected = [
+        applied(Answer::Done),
+        applied(Answer::Gone),
+        applied(Answer::Taken),
+        Reply::NotApplied(Refusal::Unavailable),
+        applied(Answer::Done),
+        applied(Answer::Foreign),
+    ];
+    for (request, expected) in requests.iter().zip(expected) {
+        assert_eq!(rig.desk.reply(request), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_renews_128_locks_at_most() {
+    let mut rig = Rig::new(true);
+    let mut requests = acquires(300);
+    requests.iter_mut().for_each(|request| request.op = RENEW);
+    rig.desk.ask(requests.clone());
+    let mut sizes = Vec::new();
+    while sizes.iter().sum::<usize>() < 300 {
+        let write = rig.next().await;
+        sizes.extend(
+            write
+                .commands
+                .iter()
+                .map(|words| words[2].parse::<usize>().expect("a number")),
+        );
+        let nothing_failed = vec![Value::Array(vec![]); write.commands.len()];
+        write.answer(nothing_failed);
+    }
+    assert_eq!(sizes, [128, 128, 44]);
+    rig.settle().await;
+    assert!(
+        requests
+            .iter()
+            .all(|r| rig.desk.reply(r) == Reply::Applied(Answer::Done))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_keys_of_several_slots_are_refused_they_go_one_by_one() {
+    let mut rig = Rig::new(true);
+    let requests = [request(0, RENEW), request(1, RENEW)];
+    rig.desk.ask(requests.clone());
+    let crossslot = || error("CROSSSLOT Keys in request don't hash to the same slot");
+    rig.next().await.answer([crossslot()]);
+    rig.settle().await;
+    for request in &requests {
+        assert_eq!(rig.desk.reply(request), Reply::NotApplied(Refusal::Again));
+    }
+    let mut again = requests.clone();
+    again.iter_mut().for_each(|request| request.id.serial += 1);
+    rig.desk.ask(again.clone());
+    let write = rig.next().await;
+    assert_eq!(write.names(), ["Renew", "Renew"]);
+    write.answer([Value::Array(vec![]), crossslot()]);
+    rig.settle().await;
+    assert_eq!(rig.desk.reply(&again[0]), Reply::Applied(Answer::Done));
+    let refused = rig.desk.reply(&again[1]);
+    assert!(
+        matches!(refused, Reply::NotApplied(Refusal::Rejected(_))),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn scripts_that_were_forgotten_are_loaded_before_the_next_request_is_taken() {
+    let mut rig = Rig::new(true);
+    let mut requests = acquires(3);
+    rig.desk.ask(requests.drain(..2).collect::<Vec<_>>());
+    let write = rig.next().await;
+    let noscript = || error("NOSCRIPT No matching script. Please use EVAL.");
+    let ids = acquires(2);
+    write.answer([noscript(), noscript()]);
+    rig.desk.ask(requests.clone());
+    let load = rig.next().await;
+    assert_eq!(load.names(), ["SCRIPT"; 7]);
+    assert!(
+        ids.iter()
+            .all(|r| rig.desk.reply(r) == Reply::NotApplied(Refusal::Again))
+    );
+    rig.settle().await;
+    assert!(
+        rig.written.try_recv().is_err(),
+        "no request is taken while scripts are loaded"
+    );
+    load.answer(vec![word("sha"); 7]);
+    let write = rig.next().await;
+    assert_eq!(write.keys(), ["lock-2"]);
+    write.answer([noscript()]);
+    rig.settle().await;
+    // They were loaded a moment ago: something undoes it, and asking at once would be a storm.
+    assert_eq!(
+        rig.desk.reply(&requests[0]),
+        Reply::NotApplied(Refusal::Unavailable)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_connection_is_given_up_and_what_was_in_flight_is_unknown_once() {
+    let mut rig = Rig::new(true);
+    let requests = acquires(2);
+    rig.desk.ask([requests[0].clone()]);
+    let held = rig.next().await;
+    rig.desk.ask([requests[1].clone()]);
+    let _later = rig.next().await;
+    let began = rig.desk.count();
+    assert_eq!(began, 0);
+    let desk = rig.lost().await;
+    assert!(requests.iter().all(|r| desk.reply(r) == Reply::Unknown));
+    held.answer([granted()]);
+    assert_eq!(desk.count(), 2, "a reply that comes later is nobody's");
+}
+
+#[tokio::test(start_paused = true)]
+async fn replies_to_others_keep_a_connection_alive() {
+    let mut rig = Rig::new(true);
+    for request in acquires(20) {
+        rig.desk.ask([request.clone()]);
+        let write = rig.next().await;
+        tokio::time::advance(Duration::from_millis(900)).await;
+        write.answer([granted()]);
+        rig.settle().await;
+        assert!(is_granted(&rig.desk.reply(&request)));
+    }
+    // An idle connection is not silent.
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    rig.settle().await;
+    assert!(!rig.session.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_that_arrived_before_the_connection_ended_counts() {
+    let mut rig = Rig::new(true);
+    let requests = acquires(2);
+    rig.desk.ask([requests[0].clone()]);
+    let first = rig.next().await;
+    rig.desk.ask([requests[1].clone()]);
+    let _second = rig.next().await;
+    // One read brings both the reply and the end.
+    let hang_up = rig.hang_up.take().expect("it is up");
+    assert!(hang_up.send(first).is_ok());
+    let desk = rig.lost().await;
+    assert!(is_granted(&desk.reply(&requests[0])));
+    assert_eq!(desk.reply(&requests[1]), Reply::Unknown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_answers_everything_in_flight_once() {
+    let mut rig = Rig::new(true);
+    let requests = acquires(5);
+    rig.desk.ask(requests.clone());
+    rig.next().await.fail();
+    let desk = rig.lost().await;
+    assert!(requests.iter().all(|r| desk.reply(r) == Reply::Unknown));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_of_the_wrong_shape_is_unknown_and_ends_the_connection() {
+    for nonsense in [
+        Value::Okay,
+        Value::Nil,
+        word("granted seven 7"),
+        word("granted 0 7"),
+        Value::Array(vec![word("held"), Value::Int(-1), Value::Int(7)]),
+        word("done"),
+    ] {
+        let mut rig = Rig::new(true);
+        let requests = acquires(1);
+        rig.desk.ask(requests.clone());
+        rig.next().await.answer([nonsense]);
+        assert_eq!(rig.lost().await.reply(&requests[0]), Reply::Unknown);
+    }
+    let mut rig = Rig::new(true);
+    let requests = acquires(2);
+    rig.desk.ask(requests.clone());
+    rig.next().await.answer([granted()]);
+    let desk = rig.lost().await;
+    assert!(
+        requests.iter().all(|r| desk.reply(r) == Reply::Unknown),
+        "one reply for two"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_became_a_replica_is_left_when_all_is_answered() {
+    let mut rig = Rig::new(true);
+    let requests = acquires(3);
+    rig.desk.ask([requests[0].clone()]);
+    let first = rig.next().await;
+    rig.desk.ask([requests[1].clone()]);
+    let second = rig.next().await;
+    first.answer([error(
+        "READONLY You can't write against a read only replica.",
+    )]);
+    rig.settle().await;
+    rig.desk.ask([requests[2].clone()]);
+    rig.settle().await;
+    assert!(
+        rig.written.try_recv().is_err(),
+        "nothing more is written to it"
+    );
+    second.answer([granted()]);
+    let desk = rig.lost().await;
+    assert_eq!(
+        desk.reply(&requests[0]),
+        Reply::NotApplied(Refusal::Unavailable)
+    );
+    assert!(is_granted(&desk.reply(&requests[1])));
+    assert_eq!(
+        desk.count(),
+        2,
+        "the third was never taken and waits for the next connection"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_server_refuses_for_now_is_not_applied_and_the_connection_stays() {
+    let mut rig = Rig::new(true);
+    let texts = [
+        "LOADING Redis is loading the dataset in memory",
+        "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+        "OOM command not allowed when used memory > 'maxmemory'.",
+    ];
+    let requests = acquires(texts.len());
+    rig.desk.ask(requests.clone());
+    rig.next().await.answer(texts.map(error));
+    rig.settle().await;
+    for request in &requests {
+        assert_eq!(
+            rig.desk.reply(request),
+            Reply::NotApplied(Refusal::Unavailable)
+        );
+    }
+    assert!(!rig.session.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_acquire_that_nobody_waits_for_is_not_sent_but_a_release_is() {
+    let mut rig = Rig::new(true);
+    let mut late = acquires(2);
+    late[1].op = Op::Release;
+    late.iter_mut()
+        .for_each(|request| request.deadline = tenure_core::Instant::ORIGIN);
+    rig.desk.ask(late.clone());
+    let write = rig.next().await;
+    assert_eq!(write.names(), ["Release"]);
+    write.answer([word("gone")]);
+    rig.settle().await;
+    assert_eq!(
+        rig.desk.reply(&late[0]),
+        Reply::NotApplied(Refusal::Unavailable)
+    );
+    assert_eq!(rig.desk.reply(&late[1]), Reply::Applied(Answer::Gone));
+}
+
+#[tokio::test(start_paused = true)]
+async fn over_a_users_connection_each_command_goes_alone_and_is_unknown_some_time_after_its_deadline()
+ {
+    let mut rig = Rig::new(false);
+    let mut requests = acquires(2);
+    requests.iter_mut().for_each(|request| {
+        request.deadline = tenure_core::Instant::ORIGIN + Duration::from_millis(500);
+    });
+    rig.desk.ask(requests.clone());
+    let held = rig.next().await;
+    let answered = rig.next().await;
+    assert_eq!(held.keys(), ["lock-0"]);
+    answered.answer([granted()]);
+    tokio::time::advance(Duration::from_millis(1400)).await;
+    rig.settle().await;
+    assert!(
+        is_granted(&rig.desk.reply(&requests[1])),
+        "it does not wait for the first"
+    );
+    assert_eq!(rig.desk.count(), 1);
+    tokio::time::advance(Duration::from_millis(200)).await;
+    rig.settle().await;
+    assert_eq!(rig.desk.reply(&requests[0]), Reply::Unknown);
+    held.answer([granted()]);
+    rig.settle().await;
+    assert_eq!(rig.desk.count(), 2);
+    assert!(
+        !rig.session.is_finished(),
+        "the connection is the user's and stays"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_stood_still_reads_what_came_meanwhile_before_it_calls_a_node_silent() {
+    let mut rig = Rig::new(true);
+    let requests = acquires(2);
+    rig.desk.ask([requests[0].clone()]);
+    let write = rig.next().await;
+    tokio::time::advance(Duration::from_secs(10)).await;
+    rig.settle().await;
+    assert!(!rig.session.is_finished());
+    write.answer([granted()]);
+    rig.settle().await;
+    assert!(is_granted(&rig.desk.reply(&requests[0])));
+    // And if nothing came, it does not wait for ever.
+    rig.desk.ask([requests[1].clone()]);
+    let _write = rig.next().await;
+    tokio::time::advance(Duration::from_secs(10)).await;
+    assert_eq!(rig.lost().await.reply(&requests[1]), Reply::Unknown);
+}

@@ -1,0 +1,156 @@
+//! What unit tests share: requests with true ids, and a hub that hands them out and notes replies.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tenure_core::{
+    Config, Instant, Key, LeaseOptions, Manager, NodeId, Op, Reply, Request, RequestId, Secret,
+};
+use tokio::sync::Notify;
+
+use crate::link::{LinkStatus, Work};
+use crate::seams::{BoxFuture, Clock};
+
+/// One acquire of each of `count` leases, on keys `lock-0`, `lock-1`, …; the token's secret is zero.
+pub(crate) fn acquires(count: usize) -> Vec<Request> {
+    let config = Config::builder(1).build().expect("the defaults");
+    let options = LeaseOptions::builder()
+        .build(&config)
+        .expect("the defaults");
+    let options = Arc::new(options);
+    let mut manager = Manager::new(config, 0);
+    let mut requests = Vec::new();
+    for index in 0..count {
+        let key = Key::new(format!("lock-{index}").into_bytes());
+        let options = Arc::clone(&options);
+        manager
+            .acquire(Instant::ORIGIN, key, Secret::new([0; 16]), options)
+            .expect("there is room");
+        manager.poll_requests(NodeId::new(0), 1, &mut requests);
+    }
+    for request in &mut requests {
+        request.deadline = Instant::ORIGIN + Duration::from_secs(3600);
+    }
+    requests
+}
+
+/// The request `op` of the lease on `lock-{index}`.
+pub(crate) fn request(index: usize, op: Op) -> Request {
+    let mut request = acquires(index + 1).swap_remove(index);
+    request.op = op;
+    request
+}
+
+/// A hub that hands out what it is given and notes what comes back.
+#[derive(Default)]
+pub(crate) struct Desk {
+    due: Mutex<VecDeque<Request>>,
+    replies: Mutex<BTreeMap<RequestId, Vec<Reply>>>,
+    pub(crate) statuses: Mutex<Vec<LinkStatus>>,
+    finished: Mutex<bool>,
+    wake: Arc<Notify>,
+}
+
+impl Desk {
+    pub(crate) fn ask(&self, requests: impl IntoIterator<Item = Request>) {
+        self.due.lock().expect("no panic").extend(requests);
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn finish(&self) {
+        *self.finished.lock().expect("no panic") = true;
+        self.wake.notify_one();
+    }
+
+    /// The only reply to the request.
+    pub(crate) fn reply(&self, request: &Request) -> Reply {
+        let replies = self.replies.lock().expect("no panic");
+        let of = replies.get(&request.id).map_or(&[][..], Vec::as_slice);
+        assert_eq!(
+            of.len(),
+            1,
+            "{:?} is answered exactly once: {of:?}",
+            request.id
+        );
+        of[0].clone()
+    }
+
+    /// Waits until it is true. The time is paused, so this takes none.
+    pub(crate) async fn until(&self, is: impl Fn() -> bool) {
+        for _ in 0..100_000 {
+            if is() {
+                return;
+            }
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+        panic!("it did not come about in 100 s of paused time");
+    }
+
+    /// Waits for the only reply to the request.
+    pub(crate) async fn answered(&self, request: &Request) -> Reply {
+        let replied = || {
+            let replies = self.replies.lock().expect("no panic");
+            replies.contains_key(&request.id)
+        };
+        self.until(replied).await;
+        self.reply(request)
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        let replies = self.replies.lock().expect("no panic");
+        replies.values().map(Vec::len).sum()
+    }
+}
+
+impl Work for Desk {
+    fn poll(&self, _: NodeId, max: usize, out: &mut Vec<Request>) {
+        let mut due = self.due.lock().expect("no panic");
+        let count = max.min(due.len());
+        out.extend(due.drain(..count));
+    }
+
+    fn reply(&self, replies: &mut Vec<(RequestId, Reply)>) {
+        let mut noted = self.replies.lock().expect("no panic");
+        for (id, reply) in replies.drain(..) {
+            noted.entry(id).or_default().push(reply);
+        }
+    }
+
+    fn status(&self, _: NodeId, status: LinkStatus) {
+        self.statuses.lock().expect("no panic").push(status);
+    }
+
+    fn wake(&self, _: NodeId) -> Arc<Notify> {
+        Arc::clone(&self.wake)
+    }
+
+    fn finished(&self) -> bool {
+        *self.finished.lock().expect("no panic")
+    }
+}
+
+/// The clock of tokio's paused time.
+#[derive(Debug)]
+pub(crate) struct PausedClock(tokio::time::Instant);
+
+impl PausedClock {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the origin of tokio's paused time"
+    )]
+    pub(crate) fn new() -> Self {
+        Self(tokio::time::Instant::now())
+    }
+}
+
+impl Clock for PausedClock {
+    fn now(&self) -> Instant {
+        Instant::ORIGIN + self.0.elapsed()
+    }
+
+    fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()> {
+        let until = self.0 + at.saturating_since(Instant::ORIGIN);
+        Box::pin(tokio::time::sleep_until(until))
+    }
+}

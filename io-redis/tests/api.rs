@@ -1,0 +1,126 @@
+//! What the types promise to the compiler: handles and guards move between threads, and so do the
+//! futures of every operation.
+#![allow(missing_docs, reason = "tests")]
+
+use tenure_redis::seams::Seams;
+use tenure_redis::{
+    Builder, ConnectError, Guard, InspectError, Inspection, LockError, LockOptions, Locks, Lost,
+    ReleaseError, RenewError,
+};
+
+fn send<T: Send>(_: &T) {}
+fn send_sync<T: Send + Sync + 'static>() {}
+fn error<T: std::error::Error + Clone + PartialEq + Send + Sync + 'static>() {}
+
+#[test]
+fn handles_and_guards_are_send_and_sync() {
+    send_sync::<Locks>();
+    send_sync::<Guard>();
+    send_sync::<LockOptions>();
+    send_sync::<Inspection>();
+    send_sync::<Seams>();
+}
+
+#[test]
+fn errors_are_errors_that_can_be_kept_compared_and_sent() {
+    error::<ConnectError>();
+    error::<LockError>();
+    error::<Lost>();
+    error::<RenewError>();
+    error::<ReleaseError>();
+    error::<InspectError>();
+}
+
+#[test]
+fn the_futures_of_every_operation_are_send() {
+    fn of_a_handle(locks: &Locks) {
+        send(&locks.lock("k"));
+        send(&locks.try_lock(b"k"));
+        send(&locks.inspect("k".to_owned()));
+        send(&locks.close());
+        send(&tenure_redis::lock("k"));
+        send(&tenure_redis::try_lock("k"));
+    }
+    fn of_a_guard(guard: Guard) {
+        send(&guard.lost());
+        send(&guard.renew());
+        send(&guard.ensure(std::time::Duration::ZERO));
+        send(&guard.run(async {}));
+        send(&guard.release());
+    }
+    fn of_a_builder(builder: Builder) {
+        send(&builder.connect());
+    }
+    // Compiling them is the test.
+    let _ = (
+        of_a_handle as fn(&Locks),
+        of_a_guard as fn(Guard),
+        of_a_builder as fn(Builder),
+    );
+}
+
+#[tokio::test]
+async fn bad_input_is_told_before_anything_is_sent() {
+    // Nothing listens there, and nothing is asked to.
+    let locks = Locks::builder()
+        .node("redis://127.0.0.1:1")
+        .connect_lazy()
+        .expect("builds");
+    for key in [
+        b"".to_vec(),
+        vec![b'k'; 512 * 1024],
+        b"orders:tenure:fence".to_vec(),
+    ] {
+        let error = locks.try_lock(&key).await.expect_err("refused");
+        assert!(error.is_misuse(), "{error}");
+        assert!(matches!(error, LockError::Key { .. }), "{error}");
+    }
+    for (ttl, says) in [
+        (std::time::Duration::ZERO, "under 1 ms"),
+        (std::time::Duration::from_micros(999), "under 1 ms"),
+        (std::time::Duration::from_secs(10 * 365 * 24 * 3600), "over"),
+    ] {
+        let error = locks.with(|options| options.ttl(ttl)).expect_err("refused");
+        assert!(error.to_string().contains(says), "{error}");
+        let error = Locks::builder()
+            .node("redis://127.0.0.1:1")
+            .ttl(ttl)
+            .connect_lazy();
+        assert!(error.expect_err("refused").is_misuse());
+    }
+    let error = locks
+        .with(|options| options.label("a:b"))
+        .expect_err("refused");
+    assert!(error.to_string().contains("':'"), "{error}");
+}
+
+#[test]
+fn without_a_runtime_the_error_says_what_to_do() {
+    let error = Locks::builder()
+        .node("redis://127.0.0.1:1")
+        .connect_lazy()
+        .expect_err("no runtime");
+    assert_eq!(error, ConnectError::NoRuntime);
+    assert!(error.to_string().contains("own_thread"), "{error}");
+}
+
+#[test]
+fn several_connections_of_ones_own_demand_a_decision_about_quarantine() {
+    // No node at all is told first.
+    let error = Locks::builder().connect_lazy().expect_err("no node");
+    assert_eq!(error, ConnectError::NoNodes);
+}
+
+#[test]
+fn a_password_shows_in_no_error_and_no_debug() {
+    let url = "redis://user:hunter2@127.0.0.1:1/0";
+    let builder = Locks::builder().node(url).own_thread();
+    assert!(!format!("{builder:?}").contains("hunter2"));
+    let locks = builder.connect_lazy().expect("builds");
+    assert!(!format!("{locks:?}").contains("hunter2"));
+    let error = Locks::builder()
+        .node("nonsense://hunter2@")
+        .connect_lazy()
+        .expect_err("refused");
+    assert!(!format!("{error:?} {error}").contains("hunter2"));
+}

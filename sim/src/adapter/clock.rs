@@ -1,0 +1,184 @@
+//! Clocks on simulated time: that of a client, which drifts, and that of a server, which also steps.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tenure_core::Instant;
+use tenure_redis::seams::{BoxFuture, Clock};
+
+use crate::server::ServerClock;
+
+const MILLION: i128 = 1_000_000;
+
+/// True time: what has passed since the world began, on tokio's paused time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TrueTime {
+    origin: tokio::time::Instant,
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "this is the Clock seam of the simulated world: tokio's paused time is its true time"
+)]
+impl TrueTime {
+    pub(super) fn begin() -> Self {
+        Self {
+            origin: tokio::time::Instant::now(),
+        }
+    }
+
+    pub(super) fn now(self) -> Duration {
+        tokio::time::Instant::now() - self.origin
+    }
+
+    pub(super) async fn sleep_until(self, at: Duration) {
+        // Not `sleep_until`, which would wait for a deadline that has passed until the next tick.
+        if self.now() < at {
+            tokio::time::sleep_until(self.origin + at).await;
+        }
+    }
+}
+
+/// What a clock shows, as a line through true time.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    /// True time from which the rate holds.
+    since: Duration,
+    /// What the clock showed then, in nanoseconds.
+    shows: i128,
+    /// How much faster than true time it goes, in millionths.
+    ppm: i128,
+}
+
+impl Line {
+    fn at(&self, now: Duration) -> i128 {
+        self.shows + (now - self.since).as_nanos() as i128 * (MILLION + self.ppm) / MILLION
+    }
+
+    /// When it will show `nanos`, not earlier; none if that is further than anybody waits.
+    fn when(&self, nanos: i128) -> Option<Duration> {
+        let left = (nanos - self.shows).max(0);
+        let span = (left * MILLION + MILLION + self.ppm - 1) / (MILLION + self.ppm);
+        let span = u64::try_from(span).ok().map(Duration::from_nanos)?;
+        // Two hundred years: nobody waits so long, and tokio could not.
+        (span < Duration::from_secs(6_000_000_000)).then(|| self.since + span)
+    }
+
+    fn turn(&mut self, now: Duration, ppm: i32) {
+        *self = Self {
+            since: now,
+            shows: self.at(now),
+            ppm: i128::from(ppm),
+        };
+    }
+}
+
+#[derive(Debug)]
+struct Dial {
+    time: TrueTime,
+    line: Mutex<Line>,
+}
+
+impl Dial {
+    fn new(time: TrueTime, shows: i128) -> Arc<Self> {
+        Arc::new(Self {
+            time,
+            line: Mutex::new(Line {
+                since: time.now(),
+                shows,
+                ppm: 0,
+            }),
+        })
+    }
+
+    fn shows(&self) -> i128 {
+        let now = self.time.now();
+        self.line(|line| line.at(now))
+    }
+
+    fn line<T>(&self, look: impl FnOnce(&mut Line) -> T) -> T {
+        look(&mut self.line.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The clock of one client: it goes at a rate of its own and never back. Clones are the same clock.
+#[derive(Clone, Debug)]
+pub struct SimClock {
+    dial: Arc<Dial>,
+}
+
+impl SimClock {
+    pub(super) fn new(time: TrueTime, shows: Duration) -> Self {
+        Self {
+            dial: Dial::new(time, shows.as_nanos() as i128),
+        }
+    }
+
+    /// From now on it goes faster than true time by so many millionths; slower, if negative. What is
+    /// asleep on it may wake late by what the change makes.
+    ///
+    /// # Panics
+    /// If it would stand still or go back.
+    pub fn set_drift_ppm(&self, ppm: i32) {
+        assert!(ppm > -1_000_000, "a client's clock never goes back");
+        let now = self.dial.time.now();
+        self.dial.line(|line| line.turn(now, ppm));
+    }
+}
+
+impl Clock for SimClock {
+    fn now(&self) -> Instant {
+        Instant::from_nanos(i64::try_from(self.dial.shows()).unwrap_or(i64::MAX))
+    }
+
+    fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()> {
+        let clock = self.clone();
+        Box::pin(async move {
+            while clock.now() < at {
+                let when = clock.dial.line(|line| line.when(at.as_nanos().into()));
+                match when {
+                    Some(when) => clock.dial.time.sleep_until(when).await,
+                    None => std::future::pending().await,
+                }
+            }
+        })
+    }
+}
+
+/// The wall clock of one server. It may drift and step, both ways. Clones are the same clock.
+#[derive(Clone, Debug)]
+pub struct WallClock {
+    dial: Arc<Dial>,
+}
+
+impl WallClock {
+    /// Begins at midnight, 1 January 2026 (UTC): any instant would do, as long as it is the same in
+    /// every run.
+    pub(super) fn new(time: TrueTime) -> Self {
+        Self {
+            dial: Dial::new(time, 1_767_225_600_000_000_000),
+        }
+    }
+
+    /// From now on it goes faster than true time by so many millionths; slower, if negative.
+    pub fn set_drift_ppm(&self, ppm: i32) {
+        let now = self.dial.time.now();
+        self.dial.line(|line| line.turn(now, ppm));
+    }
+
+    /// Steps forward.
+    pub fn step(&self, by: Duration) {
+        self.dial.line(|line| line.shows += by.as_nanos() as i128);
+    }
+
+    /// Steps back.
+    pub fn step_back(&self, by: Duration) {
+        self.dial.line(|line| line.shows -= by.as_nanos() as i128);
+    }
+}
+
+impl ServerClock for WallClock {
+    fn now_us(&self) -> u64 {
+        u64::try_from(self.dial.shows() / 1_000).unwrap_or(0)
+    }
+}

@@ -1,0 +1,183 @@
+//! The table of commands: name, arity, flags and keys, as `COMMAND INFO` of Redis 7.0 lists them.
+
+mod admin;
+mod client;
+mod connection;
+mod expiry;
+mod hashes;
+mod info;
+mod keys;
+mod strings;
+
+use super::reply::Reply;
+use super::script::{self, Scripts};
+use super::state::{Ctx, Outcome, Reject, State};
+
+/// May change data: refused by a replica.
+pub(crate) const WRITE: u16 = 1;
+/// May need memory: refused when the server is out of it.
+pub(crate) const DENYOOM: u16 = 1 << 1;
+/// Reads only.
+pub(crate) const READONLY: u16 = 1 << 2;
+/// Not to be called from a script.
+pub(crate) const NOSCRIPT: u16 = 1 << 3;
+/// Also served while the data set is loaded.
+pub(crate) const LOADING: u16 = 1 << 4;
+/// Served before authentication.
+pub(crate) const NO_AUTH: u16 = 1 << 5;
+/// Has subcommands, each counted on its own.
+pub(crate) const CONTAINER: u16 = 1 << 6;
+
+#[derive(Clone, Copy)]
+pub(crate) enum Run {
+    State(fn(&mut State, &mut Ctx<'_>) -> Outcome),
+    Scripts(fn(&mut State, &mut Scripts, &mut Ctx<'_>) -> Outcome),
+}
+
+pub(crate) struct Command {
+    pub(crate) name: &'static str,
+    /// Counts the name; negative means *at least*.
+    pub(crate) arity: i32,
+    pub(crate) flags: u16,
+    /// First key, last key (negative from the end), step.
+    keys: (i64, i64, i64),
+    pub(crate) run: Run,
+}
+
+impl Command {
+    pub(crate) fn has(&self, flag: u16) -> bool {
+        self.flags & flag != 0
+    }
+
+    pub(crate) fn accepts(&self, args: usize) -> bool {
+        let args = i32::try_from(args).unwrap_or(i32::MAX);
+        if self.arity < 0 {
+            args >= -self.arity
+        } else {
+            args == self.arity
+        }
+    }
+}
+
+/// The command of this name, in any case of letters.
+pub(crate) fn find(name: &[u8]) -> Option<&'static Command> {
+    COMMANDS
+        .iter()
+        .find(|command| command.name.as_bytes().eq_ignore_ascii_case(name))
+}
+
+const NO_KEYS: (i64, i64, i64) = (0, 0, 0);
+const ONE: (i64, i64, i64) = (1, 1, 1);
+const ALL: (i64, i64, i64) = (1, -1, 1);
+const WD: u16 = WRITE | DENYOOM;
+const ANYTIME: u16 = NOSCRIPT | LOADING | NO_AUTH;
+
+macro_rules! commands {
+    ($($name:literal $arity:literal $flags:expr, $keys:expr, $kind:ident $handler:path;)*) => {
+        &[$(Command { name: $name, arity: $arity, flags: $flags, keys: $keys, run: Run::$kind($handler) }),*]
+    };
+}
+
+pub(crate) static COMMANDS: &[Command] = commands! {
+    "append" 3 WD, ONE, State strings::append;
+    "auth" -2 ANYTIME, NO_KEYS, State connection::auth;
+    "client" -2 NOSCRIPT | LOADING | CONTAINER, NO_KEYS, State client::client;
+    "command" -1 LOADING | CONTAINER, NO_KEYS, State command;
+    "config" -2 NOSCRIPT | LOADING | CONTAINER, NO_KEYS, State super::config::config;
+    "dbsize" 1 READONLY, NO_KEYS, State admin::dbsize;
+    "decr" 2 WD, ONE, State strings::decr;
+    "decrby" 3 WD, ONE, State strings::decrby;
+    "del" -2 WRITE, ALL, State keys::del;
+    "echo" 2 LOADING, NO_KEYS, State connection::echo;
+    "eval" -3 NOSCRIPT, NO_KEYS, Scripts script::eval;
+    "eval_ro" -3 NOSCRIPT | READONLY, NO_KEYS, Scripts script::eval_ro;
+    "evalsha" -3 NOSCRIPT, NO_KEYS, Scripts script::evalsha;
+    "evalsha_ro" -3 NOSCRIPT | READONLY, NO_KEYS, Scripts script::evalsha_ro;
+    "exists" -2 READONLY, ALL, State keys::exists;
+    "expire" -3 WRITE, ONE, State expiry::expire;
+    "expireat" -3 WRITE, ONE, State expiry::expireat;
+    "expiretime" 2 READONLY, ONE, State expiry::expiretime;
+    "flushall" -1 WRITE, NO_KEYS, State admin::flushall;
+    "flushdb" -1 WRITE, NO_KEYS, State admin::flushdb;
+    "get" 2 READONLY, ONE, State strings::get;
+    "getdel" 2 WRITE, ONE, State strings::getdel;
+    "getex" -2 WRITE, ONE, State strings::getex;
+    "getset" 3 WD, ONE, State strings::getset;
+    "hdel" -3 WRITE, ONE, State hashes::hdel;
+    "hello" -1 ANYTIME, NO_KEYS, State connection::hello;
+    "hexists" 3 READONLY, ONE, State hashes::hexists;
+    "hget" 3 READONLY, ONE, State hashes::hget;
+    "hgetall" 2 READONLY, ONE, State hashes::hgetall;
+    "hlen" 2 READONLY, ONE, State hashes::hlen;
+    "hset" -4 WD, ONE, State hashes::hset;
+    "incr" 2 WD, ONE, State strings::incr;
+    "incrby" 3 WD, ONE, State strings::incrby;
+    "info" -1 LOADING, NO_KEYS, State info::info;
+    "keys" 2 READONLY, NO_KEYS, State keys::keys;
+    "mget" -2 READONLY, ALL, State strings::mget;
+    "mset" -3 WD, (1, -1, 2), State strings::mset;
+    "persist" 2 WRITE, ONE, State expiry::persist;
+    "pexpire" -3 WRITE, ONE, State expiry::pexpire;
+    "pexpireat" -3 WRITE, ONE, State expiry::pexpireat;
+    "pexpiretime" 2 READONLY, ONE, State expiry::pexpiretime;
+    "ping" -1 0, NO_KEYS, State connection::ping;
+    "psetex" 4 WD, ONE, State strings::psetex;
+    "pttl" 2 READONLY, ONE, State expiry::pttl;
+    "quit" -1 ANYTIME, NO_KEYS, State connection::quit;
+    "reset" 1 ANYTIME, NO_KEYS, State connection::reset;
+    "role" 1 NOSCRIPT | LOADING, NO_KEYS, State admin::role;
+    "script" -2 NOSCRIPT | CONTAINER, NO_KEYS, Scripts script::script;
+    "select" 2 LOADING, NO_KEYS, State connection::select;
+    "set" -3 WD, ONE, State strings::set;
+    "setex" 4 WD, ONE, State strings::setex;
+    "setnx" 3 WD, ONE, State strings::setnx;
+    "strlen" 2 READONLY, ONE, State strings::strlen;
+    "time" 1 LOADING, NO_KEYS, State admin::time;
+    "touch" -2 READONLY, ALL, State keys::exists;
+    "ttl" 2 READONLY, ONE, State expiry::ttl;
+    "type" 2 READONLY, ONE, State keys::type_;
+    "unlink" -2 WRITE, ALL, State keys::del;
+    "wait" 3 NOSCRIPT, NO_KEYS, State admin::wait;
+};
+
+/// `COMMAND`, `COMMAND COUNT` and `COMMAND INFO`; `COMMAND DOCS` is empty.
+fn command(_: &mut State, ctx: &mut Ctx<'_>) -> Outcome {
+    let describe = |command: &Command| {
+        let names = [
+            (WRITE, "write"),
+            (DENYOOM, "denyoom"),
+            (READONLY, "readonly"),
+            (NOSCRIPT, "noscript"),
+        ];
+        let more = [(LOADING, "loading"), (NO_AUTH, "no_auth")];
+        let flags = names
+            .iter()
+            .chain(&more)
+            .filter(|(flag, _)| command.has(*flag));
+        let (first, last, step) = command.keys;
+        Reply::Array(vec![
+            Reply::bulk(command.name),
+            Reply::Int(i64::from(command.arity)),
+            Reply::Array(
+                flags
+                    .map(|(_, name)| Reply::Status((*name).to_owned()))
+                    .collect(),
+            ),
+            Reply::Int(first),
+            Reply::Int(last),
+            Reply::Int(step),
+        ])
+    };
+    match ctx.word(1).as_str() {
+        "" => Ok(Reply::Array(COMMANDS.iter().map(describe).collect())),
+        "count" => Ok(Reply::Int(COMMANDS.len() as i64)),
+        "docs" => Ok(Reply::Map(Vec::new())),
+        "info" => {
+            let found = ctx.argv[2..]
+                .iter()
+                .map(|name| find(name).map_or(Reply::Null, describe));
+            Ok(Reply::Array(found.collect()))
+        }
+        _ => Err(Reject::unknown_subcommand("COMMAND", &ctx.argv[1])),
+    }
+}

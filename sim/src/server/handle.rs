@@ -1,0 +1,417 @@
+//! The handle of a server: what tests hold, and how they do harm.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use super::clock::ServerClock;
+use super::engine::Engine;
+use super::faults::Lost;
+use super::keyspace::{Keyspace, Value};
+use super::reply::{Protocol, Reply};
+use super::session::Session;
+use super::state::{ConnId, Effect, User};
+
+/// A server. Clones are handles of the same one; it lives as long as any of them, or a connection.
+#[derive(Clone)]
+pub struct Server {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    clock: Box<dyn ServerClock>,
+    inner: Mutex<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) engine: Engine,
+    pub(super) links: BTreeMap<ConnId, Link>,
+    pub(super) paused: bool,
+    pub(super) down: bool,
+}
+
+/// The near end of a connection: what waits to be written to it.
+#[derive(Default)]
+pub(super) struct Link {
+    pub(super) out: Vec<u8>,
+    /// Close once all is written.
+    pub(super) finishing: bool,
+    pub(super) muted: bool,
+    pub(super) waker: Option<Waker>,
+}
+
+impl Inner {
+    pub(super) fn exec(&mut self, conn: ConnId, argv: &[Vec<u8>], now_us: u64) {
+        for effect in self.engine.exec(conn, argv, now_us) {
+            self.apply(effect);
+        }
+    }
+
+    pub(super) fn apply(&mut self, effect: Effect) {
+        match effect {
+            Effect::Send(to, reply) => self.write(to, &reply),
+            Effect::Finish(conn) => self.touch(conn, |link| link.finishing = true),
+            Effect::Mute(conn) => self.touch(conn, |link| link.muted = true),
+            Effect::Kill(conn) => self.close(conn),
+        }
+    }
+
+    /// Adds a reply to what a connection has to send, in the protocol it speaks now.
+    pub(super) fn write(&mut self, to: ConnId, reply: &Reply) {
+        let protocol = self
+            .engine
+            .state
+            .conns
+            .get(&to)
+            .map_or(Protocol::Resp2, |c| c.protocol);
+        self.touch(to, |link| {
+            if !link.muted {
+                reply.encode(protocol, &mut link.out);
+            }
+        });
+    }
+
+    pub(super) fn touch(&mut self, conn: ConnId, change: impl FnOnce(&mut Link)) {
+        if let Some(link) = self.links.get_mut(&conn) {
+            change(link);
+            if let Some(waker) = link.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Ends a connection at once; whoever serves it finds its link gone.
+    pub(super) fn close(&mut self, conn: ConnId) {
+        self.engine.disconnect(conn);
+        if let Some(link) = self.links.remove(&conn)
+            && let Some(waker) = link.waker
+        {
+            waker.wake();
+        }
+    }
+
+    fn close_all(&mut self) {
+        let all: Vec<ConnId> = self.links.keys().copied().collect();
+        for conn in all {
+            self.close(conn);
+        }
+    }
+
+    fn wake_all(&mut self) {
+        let all: Vec<ConnId> = self.links.keys().copied().collect();
+        for conn in all {
+            self.touch(conn, |_| {});
+        }
+    }
+}
+
+/// The data of a server at one instant, as a replica that fell behind would have it.
+#[derive(Clone)]
+pub struct Snapshot {
+    keys: Keyspace,
+    replid: String,
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("replid", &self.replid)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("run_id", &self.run_id())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// An empty server on this clock, with ids from seed 0.
+    pub fn new(clock: impl ServerClock + 'static) -> Self {
+        Self::with_seed(clock, 0)
+    }
+
+    /// An empty server on this clock. Its run id and replication id, in each of its lives, come from
+    /// the seed: give each server of a test its own.
+    pub fn with_seed(clock: impl ServerClock + 'static, seed: u64) -> Self {
+        let engine = Engine::new(seed, clock.now_us());
+        let inner = Inner {
+            engine,
+            links: BTreeMap::new(),
+            paused: false,
+            down: false,
+        };
+        Self {
+            shared: Arc::new(Shared {
+                clock: Box::new(clock),
+                inner: Mutex::new(inner),
+            }),
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing leaves the state half changed, so a panic elsewhere is no reason to stop here.
+        self.shared
+            .inner
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn now_us(&self) -> u64 {
+        self.shared.clock.now_us()
+    }
+
+    /// A connection from inside this process: no network, no authentication needed, and never the
+    /// victim of [`Server::pause`], of lost replies or of planted answers.
+    pub fn session(&self) -> Session {
+        Session::open(self.clone(), true)
+    }
+
+    /// A connection without a network that is in all else like any other.
+    pub fn remote_session(&self) -> Session {
+        Session::open(self.clone(), false)
+    }
+
+    /// Executes one command on a connection of its own.
+    pub fn call<A: AsRef<[u8]>>(&self, argv: &[A]) -> Reply {
+        self.session().call(argv)
+    }
+
+    /// The string at a key of database 0, whatever fault is on. Changes nothing.
+    pub fn peek(&self, key: impl AsRef<[u8]>) -> Option<Vec<u8>> {
+        let now_ms = self.now_ms();
+        match &self
+            .lock()
+            .engine
+            .state
+            .keys
+            .peek(0, key.as_ref(), now_ms)?
+            .value
+        {
+            Value::Str(bytes) => Some(bytes.clone()),
+            Value::Hash(_) => None,
+        }
+    }
+
+    /// When a key of database 0 ends, in milliseconds since the Unix epoch; `None` if it is absent
+    /// or has no expiry. Changes nothing.
+    pub fn peek_expiry_ms(&self, key: impl AsRef<[u8]>) -> Option<i64> {
+        let now_ms = self.now_ms();
+        self.lock()
+            .engine
+            .state
+            .keys
+            .peek(0, key.as_ref(), now_ms)?
+            .expires_at
+    }
+
+    /// The keys of database 0 that are alive, in byte order.
+    pub fn keys(&self) -> Vec<Vec<u8>> {
+        let now_ms = self.now_ms();
+        self.lock()
+            .engine
+            .state
+            .keys
+            .keys(0, now_ms)
+            .cloned()
+            .collect()
+    }
+
+    fn now_ms(&self) -> i64 {
+        i64::try_from(self.now_us() / 1000).unwrap_or(i64::MAX)
+    }
+
+    /// How often a command ran in this life of the server (`evalsha`, `client|kill`), from scripts
+    /// too, since `CONFIG RESETSTAT`.
+    pub fn calls(&self, command: &str) -> u64 {
+        self.lock()
+            .engine
+            .state
+            .stats
+            .get(&command.to_ascii_lowercase())
+            .map_or(0, |s| s.calls)
+    }
+
+    /// How many connections are open.
+    pub fn connections(&self) -> usize {
+        self.lock().links.len()
+    }
+
+    /// What `INFO` tells as `run_id`.
+    pub fn run_id(&self) -> String {
+        self.lock().engine.state.identity.run_id.clone()
+    }
+
+    /// What `INFO` tells as `master_replid`.
+    pub fn replication_id(&self) -> String {
+        self.lock().engine.state.identity.replid.clone()
+    }
+
+    // ---- what may happen to a server ----
+
+    /// A crash and a start without persistence: no data, no scripts, new ids, all connections closed.
+    pub fn restart_empty(&self) {
+        self.restart(|inner| inner.engine.state.keys.clear_all());
+    }
+
+    /// A crash and a start that found every write: the data is there, all else is as in
+    /// [`Server::restart_empty`].
+    pub fn restart_with_data(&self) {
+        self.restart(|_| {});
+    }
+
+    /// A crash and a start that found only what a snapshot held.
+    pub fn restart_from(&self, snapshot: &Snapshot) {
+        self.restart(|inner| inner.engine.state.keys = snapshot.keys.clone());
+    }
+
+    fn restart(&self, data: impl FnOnce(&mut Inner)) {
+        let now_us = self.now_us();
+        let mut inner = self.lock();
+        inner.close_all();
+        inner.engine.state.restart(now_us);
+        inner.engine.scripts.flush();
+        data(&mut inner);
+    }
+
+    /// The data as it is now.
+    pub fn snapshot(&self) -> Snapshot {
+        let inner = self.lock();
+        let state = &inner.engine.state;
+        Snapshot {
+            keys: state.keys.clone(),
+            replid: state.identity.replid.clone(),
+        }
+    }
+
+    /// A failover to a replica that had only what the snapshot holds: another process answers from now
+    /// on at the same address. Its run id and replication id are new, its second replication id is
+    /// that of the snapshot's server; all connections are closed.
+    pub fn promote_stale(&self, snapshot: &Snapshot) {
+        self.restart(|inner| {
+            inner.engine.state.keys = snapshot.keys.clone();
+            inner.engine.state.identity.promote(snapshot.replid.clone());
+        });
+    }
+
+    /// A demotion and promotion on the living process, which connections survive: the run id stays,
+    /// the replication id changes, the data is what the snapshot held.
+    pub fn replace_in_place(&self, snapshot: &Snapshot) {
+        let mut inner = self.lock();
+        inner.engine.state.keys = snapshot.keys.clone();
+        let before = inner.engine.state.identity.replid.clone();
+        inner.engine.state.identity.promote(before);
+    }
+
+    /// Down: connections are closed, new ones are closed at once. The data stays.
+    pub fn set_down(&self, down: bool) {
+        let mut inner = self.lock();
+        inner.down = down;
+        if down {
+            inner.close_all();
+        }
+    }
+
+    /// A replica: writes are refused with READONLY, and `ROLE` and `INFO` say so.
+    pub fn set_readonly(&self, readonly: bool) {
+        self.lock().engine.state.faults.readonly = readonly;
+    }
+
+    /// Loading its data: nearly everything is refused with LOADING.
+    pub fn set_loading(&self, loading: bool) {
+        self.lock().engine.state.faults.loading = loading;
+    }
+
+    /// Out of memory: what might need some is refused with OOM. A script is stopped at the first such
+    /// command, unless it wrote before.
+    pub fn set_oom(&self, oom: bool) {
+        self.lock().engine.state.faults.oom = oom;
+    }
+
+    /// Refuses all writes with this line (`MISCONF …`, `NOREPLICAS …`), until `None`.
+    pub fn set_write_error(&self, error: Option<&str>) {
+        self.lock().engine.state.faults.write_error = error.map(str::to_owned);
+    }
+
+    /// Executes the next request, and loses the reply by closing the connection.
+    pub fn lose_next_reply(&self) {
+        self.lock().engine.state.faults.lose(None, Lost::Cut);
+    }
+
+    /// Executes the next request of this command (`None`: of any), and loses the reply.
+    pub fn lose_reply(&self, command: Option<&str>, how: Lost) {
+        self.lock().engine.state.faults.lose(command, how);
+    }
+
+    /// Answers the next request of this command with `reply`, without executing it: `MOVED …`,
+    /// `CLUSTERDOWN …`, or nonsense.
+    pub fn answer_next(&self, command: &str, reply: Reply) {
+        self.lock().engine.state.faults.answer(command, reply);
+    }
+
+    /// Takes back what was planted and has not happened yet: replies to be lost, answers.
+    pub fn clear_planted(&self) {
+        self.lock().engine.state.faults.clear_planted();
+    }
+
+    /// Stops serving, as a stopped process does: connections open and take bytes, nothing is executed.
+    /// What was taken is executed after [`Server::resume`], also if its sender is gone by then.
+    pub fn pause(&self) {
+        self.lock().paused = true;
+    }
+
+    /// Serves again.
+    pub fn resume(&self) {
+        let mut inner = self.lock();
+        inner.paused = false;
+        inner.wake_all();
+    }
+
+    /// Closes all connections at once; data and ids stay.
+    pub fn kill_connections(&self) {
+        self.lock().close_all();
+    }
+
+    /// Removes all keys whose time is over now. Without this a key that nobody looks at stays, and is
+    /// alive again should the clock go back; a real server does this at moments of its own choice.
+    pub fn expire_now(&self) {
+        let now_ms = self.now_ms();
+        self.lock().engine.state.keys.expire(now_ms);
+    }
+
+    /// Asks for this password from now on; empty asks for none.
+    pub fn set_password(&self, password: &str) {
+        self.lock().engine.state.set_password(password);
+    }
+
+    /// Adds or replaces a user who may do all but the denied commands (`evalsha`, `client`).
+    pub fn set_user(&self, name: &str, password: &str, denied: &[&str]) {
+        let denied = denied
+            .iter()
+            .map(|name| name.to_ascii_lowercase())
+            .collect();
+        let user = User {
+            password: Some(password.to_owned()),
+            denied,
+        };
+        self.lock().engine.state.users.insert(name.to_owned(), user);
+    }
+
+    /// Denies commands to the default user, instead of those denied before.
+    pub fn deny_default_user(&self, denied: &[&str]) {
+        let denied = denied
+            .iter()
+            .map(|name| name.to_ascii_lowercase())
+            .collect();
+        self.lock()
+            .engine
+            .state
+            .users
+            .entry("default".to_owned())
+            .or_default()
+            .denied = denied;
+    }
+}

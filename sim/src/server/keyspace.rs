@@ -1,0 +1,160 @@
+//! The keys, their values and their expiry.
+//!
+//! A key expires lazily: it is gone once somebody looks after its instant, and is still there *at* the
+//! instant. What nobody looked at survives a clock that went past its expiry and back again. (Redis
+//! also expires some keys by itself now and then; [`Keyspace::expire`] does so on demand.)
+
+use std::collections::BTreeMap;
+
+/// How many databases a server has.
+pub(crate) const DATABASES: usize = 16;
+
+/// What a key holds.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Value {
+    Str(Vec<u8>),
+    /// In order of insertion, as a small Redis hash is.
+    Hash(Vec<(Vec<u8>, Vec<u8>)>),
+}
+
+impl Value {
+    pub(crate) fn type_name(&self) -> &'static str {
+        match self {
+            Self::Str(_) => "string",
+            Self::Hash(_) => "hash",
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) value: Value,
+    /// Milliseconds since the Unix epoch.
+    pub(crate) expires_at: Option<i64>,
+}
+
+impl Entry {
+    fn is_expired(&self, now_ms: i64) -> bool {
+        self.expires_at.is_some_and(|at| now_ms > at)
+    }
+}
+
+/// All databases of one server.
+#[derive(Clone, Debug)]
+pub(crate) struct Keyspace {
+    databases: Vec<BTreeMap<Vec<u8>, Entry>>,
+}
+
+impl Default for Keyspace {
+    fn default() -> Self {
+        Self {
+            databases: vec![BTreeMap::new(); DATABASES],
+        }
+    }
+}
+
+impl Keyspace {
+    /// The key's entry; one that has expired is removed first.
+    pub(crate) fn lookup(&mut self, db: usize, key: &[u8], now_ms: i64) -> Option<&mut Entry> {
+        let database = self.databases.get_mut(db)?;
+        if database.get(key)?.is_expired(now_ms) {
+            database.remove(key);
+            return None;
+        }
+        database.get_mut(key)
+    }
+
+    /// The key's entry without touching anything.
+    pub(crate) fn peek(&self, db: usize, key: &[u8], now_ms: i64) -> Option<&Entry> {
+        self.databases
+            .get(db)?
+            .get(key)
+            .filter(|entry| !entry.is_expired(now_ms))
+    }
+
+    pub(crate) fn insert(&mut self, db: usize, key: &[u8], entry: Entry) {
+        if let Some(database) = self.databases.get_mut(db) {
+            database.insert(key.to_vec(), entry);
+        }
+    }
+
+    /// Whether the key was there.
+    pub(crate) fn remove(&mut self, db: usize, key: &[u8], now_ms: i64) -> bool {
+        let there = self.lookup(db, key, now_ms).is_some();
+        if let Some(database) = self.databases.get_mut(db) {
+            database.remove(key);
+        }
+        there
+    }
+
+    /// All keys, also those that have expired but were not looked at yet.
+    pub(crate) fn len(&self, db: usize) -> usize {
+        self.databases.get(db).map_or(0, BTreeMap::len)
+    }
+
+    /// How many keys of a database have an expiry.
+    pub(crate) fn len_expiring(&self, db: usize) -> usize {
+        let database = self.databases.get(db);
+        database.map_or(0, |d| d.values().filter(|e| e.expires_at.is_some()).count())
+    }
+
+    /// The keys that are alive, in byte order.
+    pub(crate) fn keys(&self, db: usize, now_ms: i64) -> impl Iterator<Item = &Vec<u8>> {
+        let database = self.databases.get(db).into_iter().flatten();
+        database
+            .filter(move |(_, entry)| !entry.is_expired(now_ms))
+            .map(|(key, _)| key)
+    }
+
+    pub(crate) fn clear(&mut self, db: usize) {
+        if let Some(database) = self.databases.get_mut(db) {
+            database.clear();
+        }
+    }
+
+    pub(crate) fn clear_all(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Removes every expired key now, as the active expiry of a real server may at any time.
+    pub(crate) fn expire(&mut self, now_ms: i64) {
+        for database in &mut self.databases {
+            database.retain(|_, entry| !entry.is_expired(now_ms));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(expires_at: i64) -> Entry {
+        Entry {
+            value: Value::Str(b"v".to_vec()),
+            expires_at: Some(expires_at),
+        }
+    }
+
+    #[test]
+    fn a_key_is_alive_at_its_instant_and_gone_after_it() {
+        let mut keys = Keyspace::default();
+        keys.insert(0, b"k", entry(100));
+        assert!(keys.lookup(0, b"k", 100).is_some());
+        assert!(keys.lookup(0, b"k", 101).is_none());
+        assert!(
+            keys.lookup(0, b"k", 100).is_none(),
+            "the look removed it: a clock that goes back brings nothing back"
+        );
+    }
+
+    #[test]
+    fn a_key_that_nobody_looked_at_survives_a_clock_that_went_there_and_back() {
+        let mut keys = Keyspace::default();
+        keys.insert(0, b"k", entry(100));
+        assert!(keys.peek(0, b"k", 500).is_none());
+        assert_eq!(keys.len(0), 1);
+        assert!(keys.lookup(0, b"k", 50).is_some());
+        keys.expire(500);
+        assert!(keys.lookup(0, b"k", 50).is_none());
+    }
+}

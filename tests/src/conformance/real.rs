@@ -1,0 +1,239 @@
+//! A real Redis or Valkey server of our own, with a wall clock that the test sets.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use super::wire::{self, Wire};
+
+/// How long a server may take to start, or to answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running server. It is killed, and its folder removed, when dropped.
+#[derive(Debug)]
+pub struct RealServer {
+    child: Child,
+    folder: PathBuf,
+    clock: File,
+    stream: TcpStream,
+}
+
+impl RealServer {
+    /// Starts a server whose clock shows `now_us`; the error says what is missing.
+    pub fn start(now_us: u64) -> Result<Self, String> {
+        let program = ["redis-server", "valkey-server"]
+            .into_iter()
+            .find(|name| runs(name, "--version"))
+            .ok_or("neither redis-server nor valkey-server is on the PATH")?;
+        if !runs("cc", "--version") {
+            return Err("no C compiler (cc) is on the PATH".to_owned());
+        }
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let unique = format!(
+            "{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
+        let folder = std::env::temp_dir().join(format!("tenure-conformance-{unique}"));
+        let started = Self::start_in(&folder, program, now_us);
+        if started.is_err() {
+            // What is left of a failed start is of no use, and an error here changes nothing.
+            let _ = fs::remove_dir_all(&folder);
+        }
+        started
+    }
+
+    fn start_in(folder: &Path, program: &str, now_us: u64) -> Result<Self, String> {
+        fs::create_dir_all(folder).map_err(|e| format!("no temporary folder: {e}"))?;
+        let shim = build_shim(folder)?;
+        let clock_path = folder.join("clock");
+        let clock = File::create(&clock_path).map_err(|e| format!("no clock file: {e}"))?;
+        set(&clock, now_us);
+        let mut last = String::new();
+        // The port is free when it is looked for; somebody may take it before the server does.
+        for _ in 0..5 {
+            let port = TcpListener::bind(("127.0.0.1", 0))
+                .and_then(|listener| listener.local_addr())
+                .map_err(|e| format!("no free port: {e}"))?
+                .port();
+            let child = Command::new(program)
+                .args([
+                    "--port",
+                    &port.to_string(),
+                    "--bind",
+                    "127.0.0.1",
+                    "--save",
+                    "",
+                    "--appendonly",
+                    "no",
+                ])
+                .args(["--daemonize", "no", "--enable-debug-command", "yes"])
+                .current_dir(folder)
+                .env("LD_PRELOAD", &shim)
+                .env("TENURE_CLOCK_FILE", &clock_path)
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::inherit())
+                .spawn()
+                .map_err(|e| format!("{program} does not start: {e}"))?;
+            match Self::greet(child, folder, &clock, port) {
+                Ok(server) => return Ok(server),
+                Err(problem) => last = problem,
+            }
+        }
+        Err(last)
+    }
+
+    fn greet(mut child: Child, folder: &Path, clock: &File, port: u16) -> Result<Self, String> {
+        let ready = wait_until_ready(&mut child);
+        let connected = ready.and_then(|()| {
+            let stream = TcpStream::connect(("127.0.0.1", port))
+                .map_err(|e| format!("no connection: {e}"))?;
+            let set_up = stream
+                .set_nodelay(true)
+                .and_then(|()| stream.set_read_timeout(Some(PATIENCE)));
+            set_up
+                .and_then(|()| clock.try_clone())
+                .map(|clock| (stream, clock))
+                .map_err(|e| e.to_string())
+        });
+        match connected {
+            Ok((stream, clock)) => {
+                let mut server = Self {
+                    child,
+                    folder: folder.to_owned(),
+                    clock,
+                    stream,
+                };
+                // Its own expiry would remove keys at moments that no test can know.
+                let words =
+                    ["DEBUG", "SET-ACTIVE-EXPIRE", "0"].map(|word| word.as_bytes().to_vec());
+                let reply = server.call(&words);
+                if reply == Wire::Status("OK".to_owned()) {
+                    Ok(server)
+                } else {
+                    Err(format!(
+                        "the server does not turn off active expiry: {reply:?}"
+                    ))
+                }
+            }
+            Err(problem) => {
+                // It is our child, and of no use; if it is dead already, so much the better.
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(problem)
+            }
+        }
+    }
+
+    /// Sets the server's wall clock.
+    pub fn set_clock(&self, now_us: u64) {
+        set(&self.clock, now_us);
+    }
+
+    /// Executes one command.
+    ///
+    /// # Panics
+    /// If the server does not answer: it crashed, or its time is up.
+    pub fn call(&mut self, argv: &[Vec<u8>]) -> Wire {
+        let text = || {
+            argv.iter()
+                .map(|a| String::from_utf8_lossy(a).into_owned())
+                .collect::<Vec<_>>()
+        };
+        self.stream
+            .write_all(&wire::request(argv))
+            .unwrap_or_else(|e| panic!("{:?}: {e}", text()));
+        let mut bytes = Vec::new();
+        let mut piece = [0; 64 * 1024];
+        loop {
+            let n = self
+                .stream
+                .read(&mut piece)
+                .unwrap_or_else(|e| panic!("{:?}: {e}", text()));
+            assert!(n > 0, "the server closed the connection after {:?}", text());
+            bytes.extend_from_slice(&piece[..n]);
+            if let Some((reply, length)) = wire::reply(&bytes) {
+                assert_eq!(
+                    length,
+                    bytes.len(),
+                    "one reply to one request: {:?}",
+                    text()
+                );
+                return reply;
+            }
+        }
+    }
+}
+
+impl Drop for RealServer {
+    fn drop(&mut self) {
+        // It may have died by itself, and the folder may be gone; there is nothing left to do then.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn set(clock: &File, now_us: u64) {
+    clock
+        .write_all_at(&now_us.to_ne_bytes(), 0)
+        .expect("the clock file is ours");
+}
+
+fn runs(program: &str, arg: &str) -> bool {
+    let command = Command::new(program)
+        .arg(arg)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    command.is_ok_and(|status| status.success())
+}
+
+fn build_shim(folder: &Path) -> Result<PathBuf, String> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("clockshim/clockshim.c");
+    let library = folder.join("clockshim.so");
+    let built = Command::new("cc")
+        .args(["-O2", "-shared", "-fPIC", "-o"])
+        .arg(&library)
+        .arg(&source)
+        .output();
+    let output = built.map_err(|e| format!("cc does not start: {e}"))?;
+    if output.status.success() {
+        Ok(library)
+    } else {
+        Err(format!(
+            "the clock shim does not compile: {}",
+            String::from_utf8_lossy(&output.stderr)
+        ))
+    }
+}
+
+/// Reads what the server says until it is ready, and lets a thread read the rest.
+fn wait_until_ready(child: &mut Child) -> Result<(), String> {
+    let output = child.stdout.take().ok_or("the server has no output")?;
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut said = String::new();
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if line.contains("Ready to accept connections") {
+                // Whoever waited may have lost patience.
+                let _ = tell.send(Ok(()));
+            }
+            said.push_str(&line);
+            said.push('\n');
+        }
+        let _ = tell.send(Err(said));
+    });
+    match told.recv_timeout(PATIENCE) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(said)) => Err(format!("the server ended:\n{said}")),
+        Err(_) => Err(format!("the server was not ready within {PATIENCE:?}")),
+    }
+}

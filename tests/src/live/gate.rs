@@ -1,0 +1,65 @@
+//! The gate before every live test: is there a server program on this machine at all?
+//!
+//! Without one a live test has nothing to say. It is then left out, visibly; where the live suite
+//! is demanded (`TENURE_REQUIRE_LIVE=1`, as in continuous integration) it fails instead, so that a
+//! missing package cannot pass for a green suite.
+
+use std::env;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+/// Set to `1`, a live test that finds no server fails instead of being left out.
+pub const REQUIRE: &str = "TENURE_REQUIRE_LIVE";
+
+/// Set to the path of a server program, that one is used and `PATH` is not searched.
+pub const PROGRAM: &str = "TENURE_LIVE_SERVER";
+
+const NAMES: [&str; 2] = ["redis-server", "valkey-server"];
+
+/// The server program that the live suite runs, if this machine has one.
+pub fn server_program() -> Option<&'static PathBuf> {
+    static FOUND: LazyLock<Option<PathBuf>> = LazyLock::new(|| match env::var_os(PROGRAM) {
+        Some(path) => Some(PathBuf::from(path)),
+        None => NAMES.iter().find_map(|name| on_path(name)),
+    });
+    FOUND.as_ref()
+}
+
+/// The first line of every live test: `if !servers_available() { return; }`.
+///
+/// Answers `false` after saying on standard error that the test was left out and why.
+///
+/// # Panics
+/// When there is no server and [`REQUIRE`] is `1`.
+#[track_caller]
+pub fn servers_available() -> bool {
+    if server_program().is_some() {
+        return true;
+    }
+    let place = std::panic::Location::caller();
+    let thread = std::thread::current();
+    // libtest names a test's thread after the test, unless it was told to use a single thread.
+    let test = thread
+        .name()
+        .filter(|name| *name != "main")
+        .unwrap_or("a live test");
+    let why = format!("neither {} nor {} is on PATH", NAMES[0], NAMES[1]);
+    assert!(
+        env::var_os(REQUIRE).is_none_or(|value| value != "1"),
+        "{test} needs a real server and {REQUIRE}=1 demands it, but {why}: \
+         install one, or name one in {PROGRAM}",
+    );
+    // Not `eprintln!`: libtest captures that and shows it for failed tests only, and the point of
+    // this line is to be seen when everything passes.
+    let _ = writeln!(io::stderr().lock(), "LEFT OUT: {test} ({place}): {why}");
+    false
+}
+
+/// Where a program of that name is found on `PATH`.
+pub(super) fn on_path(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
+}

@@ -1,0 +1,267 @@
+//! A proxy between a client and a real server, and the handle by which a test makes it fail.
+//!
+//! It understands where commands and replies begin and end, so it can lose exactly the reply of
+//! one command after the server has applied it. A reply belongs to the oldest command of its
+//! connection that has none, pipelined or not; pushes belong to none. Two habits of a connection
+//! break that order and are not supported: `CLIENT REPLY` and `MONITOR`. A connection of protocol
+//! version 2 that subscribes is passed through unmatched from then on.
+
+mod connection;
+mod faults;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+pub use faults::{Command, Fault, Match, Rule};
+
+use super::process::unused_addr;
+use super::wait::{eventually, eventually_some};
+use faults::{Armed, Struck};
+
+/// Which way something travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the client to the server: requests.
+    Up,
+    /// From the server to the client: replies and pushes.
+    Down,
+}
+
+/// A running proxy. Dropped, it refuses connections and closes those it has.
+pub struct Proxy {
+    addr: SocketAddr,
+    shared: Arc<Shared>,
+    accepting: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Proxy {
+    /// Starts a proxy for the server at `upstream`, which may come and go.
+    pub async fn start(upstream: SocketAddr) -> Self {
+        let (addr, listener) = eventually_some("a port for the proxy", || async {
+            let addr = unused_addr();
+            listen(addr).ok().map(|listener| (addr, listener))
+        })
+        .await;
+        let shared = Arc::new(Shared {
+            upstream,
+            state: Mutex::default(),
+            flow: watch::Sender::new(Flow {
+                up: true,
+                down: true,
+            }),
+        });
+        let proxy = Self {
+            addr,
+            shared,
+            accepting: Mutex::default(),
+        };
+        proxy.spawn_accepting(listener);
+        proxy
+    }
+
+    /// Where the proxy listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The proxy's URL for a server without a password.
+    pub fn url(&self) -> String {
+        format!("redis://{}/", self.addr)
+    }
+
+    /// The proxy's URL for a user, a password (both letters and digits) and a database.
+    pub fn url_with(&self, user: &str, password: &str, db: i64) -> String {
+        format!("redis://{user}:{password}@{}/{db}", self.addr)
+    }
+
+    /// Arms a fault for one command that is still to come, on whichever connection.
+    pub fn on(&self, command: Match, fault: Fault) -> Rule {
+        let (armed, rule) = faults::arm(command, fault);
+        self.shared.state().rules.push(armed);
+        rule
+    }
+
+    /// Every command that clients have sent so far, in order of arrival at the proxy, whether or
+    /// not it got any further.
+    pub fn commands(&self) -> Vec<Command> {
+        self.shared.state().commands.clone()
+    }
+
+    /// How many commands of that name clients have sent so far.
+    pub fn count(&self, name: &str) -> usize {
+        self.shared
+            .state()
+            .commands
+            .iter()
+            .filter(|command| command.is(name))
+            .count()
+    }
+
+    /// How many connections were accepted so far.
+    pub fn accepted(&self) -> u64 {
+        self.shared.state().accepted
+    }
+
+    /// How many connections the proxy holds open now.
+    pub fn open(&self) -> usize {
+        self.shared.state().links.len()
+    }
+
+    /// Closes every connection with whatever still travels on it, as a crash would. New ones are
+    /// welcome.
+    pub async fn cut(&self) {
+        let links = std::mem::take(&mut self.shared.state().links);
+        for link in links.into_values() {
+            link.abort();
+            // Ended by now or aborted; either way its sockets are closed when this returns.
+            let _ = link.await;
+        }
+    }
+
+    /// Nothing passes in either direction any more and nothing is closed. Connecting still works,
+    /// because the kernel accepts before the proxy does, but nothing answers.
+    pub fn partition(&self) {
+        self.shared.flow.send_replace(Flow {
+            up: false,
+            down: false,
+        });
+    }
+
+    /// Nothing passes in this direction any more; the other one stays as it is.
+    pub fn partition_one_way(&self, direction: Direction) {
+        self.shared.flow.send_modify(|flow| match direction {
+            Direction::Up => flow.up = false,
+            Direction::Down => flow.down = false,
+        });
+    }
+
+    /// Ends every partition. As on a real network, what was sent meanwhile is delivered late, even
+    /// if its sender has given up; [`cut`](Self::cut) first to have it lost instead.
+    pub fn heal(&self) {
+        self.shared.flow.send_replace(Flow {
+            up: true,
+            down: true,
+        });
+    }
+
+    /// Refuses new connections, for certain when this returns. Those that exist stay.
+    pub async fn refuse(&self) {
+        let accepting = lock(&self.accepting).take();
+        if let Some(accepting) = accepting {
+            accepting.abort();
+            let _ = accepting.await;
+            // The listener went with its task, but a child that another test starts at this moment
+            // has a copy of it until its program runs.
+            eventually("the port is closed", || async {
+                let dialled = TcpStream::connect(self.addr).await;
+                dialled.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+            })
+            .await;
+        }
+    }
+
+    /// Accepts new connections again, at the same address.
+    pub async fn accept(&self) {
+        if lock(&self.accepting).is_none() {
+            let what = "the proxy gets its port back";
+            let listener = eventually_some(what, || async { listen(self.addr).ok() }).await;
+            self.spawn_accepting(listener);
+        }
+    }
+
+    fn spawn_accepting(&self, listener: TcpListener) {
+        let shared = Arc::clone(&self.shared);
+        let task = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                // Held until the link is in the table, so that it cannot end unseen before.
+                let mut state = shared.state();
+                let id = state.accepted;
+                state.accepted += 1;
+                let link = tokio::spawn(connection::serve(Arc::clone(&shared), id, client));
+                state.links.insert(id, link);
+            }
+        });
+        *lock(&self.accepting) = Some(task);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        if let Some(accepting) = lock(&self.accepting).take() {
+            accepting.abort();
+        }
+        for link in std::mem::take(&mut self.shared.state().links).into_values() {
+            link.abort();
+        }
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy")
+            .field("addr", &self.addr)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the handle and all connections see.
+struct Shared {
+    upstream: SocketAddr,
+    state: Mutex<State>,
+    flow: watch::Sender<Flow>,
+}
+
+#[derive(Default)]
+struct State {
+    rules: Vec<Armed>,
+    commands: Vec<Command>,
+    links: BTreeMap<u64, JoinHandle<()>>,
+    accepted: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Flow {
+    up: bool,
+    down: bool,
+}
+
+impl Flow {
+    fn passes(self, direction: Direction) -> bool {
+        match direction {
+            Direction::Up => self.up,
+            Direction::Down => self.down,
+        }
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// Notes a command and says which fault, if any, it meets.
+    fn note(&self, command: Command) -> Option<Struck> {
+        let mut state = self.state();
+        let struck = state.rules.iter_mut().position(|rule| rule.meets(&command));
+        state.commands.push(command);
+        struck.map(|index| state.rules.remove(index).strike())
+    }
+}
+
+fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let listener = std::net::TcpListener::bind(addr)?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+/// A poisoned lock means that another thread of the test panicked; its message is what matters.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,175 @@
+//! Loss is told: at the end of validity, on the client's own clock, and for ever.
+
+use tenure_core::Instant;
+use tenure_redis::Loss;
+use tenure_redis::seams::Clock;
+use tenure_sim::adapter::World;
+
+use crate::support::{MARGIN, Outcome, TTL, builder, ms, nodes, secs, stands, until};
+
+#[test]
+fn a_lease_that_cannot_be_renewed_ends_exactly_with_its_validity_and_stays_over() -> Outcome {
+    for (count, ppm) in [(1, 0), (1, 4_000), (3, -4_000)] {
+        World::run(1, async |world| {
+            let nodes = nodes(&world, count);
+            let (one, two) = (world.client("one"), world.client("two"));
+            one.clock().set_drift_ppm(ppm);
+            let locks = builder(&one).connect().await?;
+            let rivals = builder(&two).connect().await?;
+            let asked = one.clock().now();
+            let guard = std::sync::Arc::new(locks.lock("k").await?);
+            let until_then = one.clock().now() + guard.remaining();
+            assert_eq!(
+                until_then,
+                asked + (TTL - MARGIN),
+                "counted from before it was queued"
+            );
+            for node in &nodes {
+                one.link(node.name()).stall();
+            }
+            let clock = one.clock().clone();
+            let told = tokio::spawn({
+                let (guard, clock) = (guard.clone(), clock.clone());
+                async move { (guard.lost().await, clock.now()) }
+            });
+            let ran = tokio::spawn({
+                let (guard, clock) = (guard.clone(), clock.clone());
+                async move { (guard.run(std::future::pending::<()>()).await, clock.now()) }
+            });
+            while clock.now() < until_then + ms(3) {
+                assert_eq!(guard.is_valid(), clock.now() < until_then);
+                assert_eq!(guard.remaining().is_zero(), clock.now() >= until_then);
+                let near = until_then.saturating_since(clock.now()) < ms(3);
+                // Finer than the timers' granularity where it matters.
+                let step = if near {
+                    std::time::Duration::from_micros(97)
+                } else {
+                    ms(1)
+                };
+                tokio::time::advance(step).await;
+            }
+            let on_time = |at: Instant| at >= until_then && at <= until_then + ms(3);
+            let (lost, at) = told.await?;
+            assert_eq!(lost.loss, Loss::Expired);
+            assert!(on_time(at), "{at:?} {until_then:?}");
+            let (ran, at) = ran.await?;
+            assert_eq!(ran.expect_err("the work was cut").loss, Loss::Expired);
+            assert!(on_time(at), "{at:?} {until_then:?}");
+
+            world.sleep(secs(3)).await;
+            for node in &nodes {
+                one.link(node.name()).heal();
+            }
+            // The renewals that were stuck arrive now; they do not bring the lease back.
+            for _ in 0..20 {
+                assert!(!guard.is_valid());
+                assert_eq!(guard.lost().await.loss, Loss::Expired);
+                assert!(guard.renew().await.is_err_and(|error| error.is_loss()));
+                world.sleep(ms(500)).await;
+            }
+            assert!(!stands(&nodes, "k"), "and leave no orphan");
+            let rival = rivals.try_lock("k").await?;
+            assert!(rival.fence() > guard.fence());
+            Ok::<(), Box<dyn std::error::Error>>(())
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_process_that_stood_still_past_its_validity_knows_it_before_any_of_its_tasks_ran() -> Outcome {
+    World::run(1, async |world| {
+        let nodes = nodes(&world, 3);
+        let (one, two) = (world.client("one"), world.client("two"));
+        let (locks, rivals) = (
+            builder(&one).connect().await?,
+            builder(&two).connect().await?,
+        );
+        let guard = locks.lock("k").await?;
+        world.sleep(secs(3)).await;
+        one.pause();
+        let rival = rivals.lock("k").await?;
+        assert!(world.now() <= secs(3) + TTL + ms(1_100));
+        world.sleep(secs(1)).await;
+        one.resume();
+        assert!(!guard.is_valid(), "asked before a task of ours ran");
+        assert!(guard.remaining().is_zero());
+        assert!(rival.is_valid() && rival.fence() > guard.fence());
+        assert_eq!(guard.lost().await.loss, Loss::Expired);
+        world.sleep(secs(30)).await;
+        assert!(rival.is_valid(), "its late requests did no harm");
+        assert!(!guard.is_valid());
+        rival.release().await?;
+        assert!(!stands(&nodes, "k"));
+        Ok(())
+    })
+}
+
+#[test]
+fn a_process_that_stood_still_for_less_than_its_validity_keeps_the_lock() -> Outcome {
+    World::run(1, async |world| {
+        nodes(&world, 3);
+        let one = world.client("one");
+        let locks = builder(&one).connect().await?;
+        let guard = locks.lock("k").await?;
+        for _ in 0..20 {
+            one.pause();
+            world.sleep(secs(9)).await;
+            one.resume();
+            world.sleep(ms(500)).await;
+            assert!(guard.is_valid());
+        }
+        guard.release().await?;
+        Ok(())
+    })
+}
+
+#[test]
+fn a_key_that_was_deleted_or_overwritten_is_told_at_the_next_renewal() -> Outcome {
+    World::run(1, async |world| {
+        let node = world.node("a");
+        let one = world.client("one");
+        let locks = one.builder().connect().await?;
+        let guard = locks.lock("k").await?;
+        node.server().call(&["DEL", "k"]);
+        assert_eq!(guard.lost().await.loss, Loss::Gone);
+        assert!(!guard.is_valid());
+
+        let guard = locks.lock("k").await?;
+        node.server().call(&["SET", "k", "somebody", "PX", "60000"]);
+        assert_eq!(guard.lost().await.loss, Loss::Taken);
+        drop(guard);
+        world.sleep(secs(1)).await;
+        assert_eq!(node.server().peek("k").as_deref(), Some(&b"somebody"[..]));
+        Ok(())
+    })
+}
+
+#[test]
+fn a_cap_on_the_total_hold_ends_the_lease_and_frees_the_key() -> Outcome {
+    for count in [1, 3] {
+        World::run(1, async |world| {
+            let nodes = nodes(&world, count);
+            let one = world.client("one");
+            let locks = builder(&one)
+                .options(|options| options.max_hold(secs(25)))
+                .connect()
+                .await?;
+            let begun = one.clock().now();
+            let guard = locks.lock("k").await?;
+            let lost = guard.lost().await;
+            let held = one.clock().now().saturating_since(begun);
+            assert_eq!(lost.loss, Loss::Capped);
+            assert!(held >= secs(25) && held <= secs(25) + ms(2), "{held:?}");
+            assert!(!guard.is_valid());
+            until(&world, ms(5), || !stands(&nodes, "k")).await;
+
+            // And work that runs under it is told the same.
+            let guard = locks.lock("k").await?;
+            let cut = guard.run(world.sleep(secs(40))).await;
+            assert_eq!(cut.expect_err("is over before").loss, Loss::Capped);
+            Ok::<(), Box<dyn std::error::Error>>(())
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,18 @@
+//! The real adapter with the real redis-rs, on simulated time against embedded servers: every test is
+//! a sentence about a law, and the same in every run.
+#![forbid(unsafe_code)]
+
+mod support;
+
+mod cancel;
+mod demo;
+mod determinism;
+mod fence;
+mod guard;
+mod loss;
+mod options;
+mod quarantine;
+mod refusal;
+mod renewed;
+mod silence;
+mod work;

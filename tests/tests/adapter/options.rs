@@ -1,0 +1,256 @@
+//! What a lock can be asked for with, and what can be seen of it.
+
+use tenure_redis::{Holder, LockError, Loss, RenewError};
+use tenure_sim::adapter::World;
+
+use crate::support::{MARGIN, Outcome, TTL, builder, calls, ms, nodes, secs};
+
+#[test]
+fn giving_up_says_contention_and_what_is_left_where_the_key_is_held() -> Outcome {
+    for count in [1, 3] {
+        World::run(1, async |world| {
+            nodes(&world, count);
+            let (one, two) = (world.client("one"), world.client("two"));
+            let (locks, rivals) = (
+                builder(&one).connect().await?,
+                builder(&two).connect().await?,
+            );
+            let guard = locks.lock("k").await?;
+            let hasty = rivals.with(|options| options.give_up_after(secs(3)))?;
+            let begun = world.now();
+            match hasty.lock("k").await {
+                Err(LockError::Contended {
+                    left: Some(left), ..
+                }) => assert!(left <= TTL),
+                other => panic!("held by another: {other:?}"),
+            }
+            assert!(world.now() - begun >= secs(3) && world.now() - begun <= ms(3_010));
+            drop(guard);
+            Ok::<(), Box<dyn std::error::Error>>(())
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn giving_up_says_outage_and_who_is_silent_where_nobody_answers() -> Outcome {
+    World::run(1, async |world| {
+        nodes(&world, 3);
+        let one = world.client("one");
+        let locks = builder(&one)
+            .options(|options| options.give_up_after(secs(3)))
+            .connect()
+            .await?;
+        one.link("b").stall();
+        one.link("c").stall();
+        let begun = world.now();
+        match locks.lock("k").await {
+            Err(LockError::Outage { nodes, .. }) => {
+                assert_eq!(nodes.len(), 2, "{nodes:?}");
+                assert!(
+                    nodes
+                        .iter()
+                        .all(|(name, why)| !name.contains("//a") && !why.is_empty())
+                );
+            }
+            other => panic!("two of three are silent: {other:?}"),
+        }
+        assert!(world.now() - begun >= secs(3) && world.now() - begun <= ms(3_010));
+        Ok(())
+    })
+}
+
+#[test]
+fn a_waiting_lock_is_granted_when_the_holder_lets_go_or_its_time_ends() -> Outcome {
+    World::run(1, async |world| {
+        nodes(&world, 3);
+        let (one, two) = (world.client("one"), world.client("two"));
+        let (locks, rivals) = (
+            builder(&one).connect().await?,
+            builder(&two).connect().await?,
+        );
+        let guard = locks.lock("k").await?;
+        let waiting =
+            tokio::spawn(async move { rivals.lock("k").await.map(|guard| (rivals, guard)) });
+        world.sleep(secs(30)).await;
+        assert!(!waiting.is_finished());
+        guard.release().await?;
+        let freed = world.now();
+        let (rivals, guard) = waiting.await??;
+        assert!(
+            world.now() - freed <= ms(1_010),
+            "{:?}",
+            world.now() - freed
+        );
+
+        let waiting = tokio::spawn(async move { locks.lock("k").await });
+        world.sleep(secs(8)).await;
+        two.crash();
+        let crashed = world.now();
+        drop((rivals, guard));
+        drop(waiting.await??);
+        assert!(world.now() - crashed <= TTL + ms(1_010));
+        Ok(())
+    })
+}
+
+#[test]
+fn without_renewal_a_lease_ends_with_its_ttl_unless_it_is_renewed_by_hand() -> Outcome {
+    World::run(1, async |world| {
+        nodes(&world, 1);
+        let one = world.client("one");
+        let locks = one
+            .builder()
+            .options(|options| options.without_renewal())
+            .connect()
+            .await?;
+        let guard = locks.lock("k").await?;
+        for _ in 0..5 {
+            world.sleep(secs(9)).await;
+            let left = guard.renew().await?;
+            assert!(
+                left <= TTL - MARGIN && left >= TTL - MARGIN - ms(3),
+                "{left:?}"
+            );
+        }
+        assert_eq!(calls(&world, "renew").len(), 5);
+        let lost = guard.lost().await;
+        assert_eq!(lost.loss, Loss::Expired);
+        assert!(guard.renew().await.is_err_and(|error| error.is_loss()));
+        assert_eq!(calls(&world, "renew").len(), 5);
+        Ok(())
+    })
+}
+
+#[test]
+fn ensure_renews_only_if_less_is_left_and_says_what_is() -> Outcome {
+    World::run(1, async |world| {
+        nodes(&world, 1);
+        let one = world.client("one");
+        let locks = one.builder().connect().await?;
+        let guard = locks.lock("k").await?;
+        world.sleep(secs(3)).await;
+        let left = guard.ensure(secs(5)).await?;
+        assert!(left >= secs(6));
+        assert_eq!(calls(&world, "renew").len(), 0, "enough was left");
+        let left = guard.ensure(secs(9)).await?;
+        assert!(left >= secs(9));
+        assert_eq!(calls(&world, "renew").len(), 1);
+        let much = guard.ensure(TTL).await;
+        assert!(matches!(much, Err(RenewError::TooMuch { .. })), "{much:?}");
+
+        one.link("a").stall();
+        world.sleep(secs(3)).await;
+        let begun = world.now();
+        let outage = guard.ensure(secs(9)).await;
+        assert!(
+            matches!(outage, Err(RenewError::Outage { .. })),
+            "{outage:?}"
+        );
+        assert!(world.now() - begun <= secs(2));
+        assert!(guard.is_valid(), "an outage is not a loss yet");
+        Ok(())
+    })
+}
+
+#[test]
+fn ensure_near_a_cap_says_that_it_cannot_be_had() -> Outcome {
+    World::run(1, async |world| {
+        nodes(&world, 1);
+        let one = world.client("one");
+        let locks = one
+            .builder()
+            .options(|options| options.max_hold(secs(20)))
+            .connect()
+            .await?;
+        let guard = locks.lock("k").await?;
+        world.sleep(secs(15)).await;
+        let asked = guard.ensure(secs(8)).await;
+        assert!(
+            matches!(asked, Err(RenewError::TooMuch { most, .. }) if most <= secs(5)),
+            "{asked:?}"
+        );
+        Ok(())
+    })
+}
+
+#[test]
+fn an_operator_sees_whose_lock_it_is_and_a_prefix_stands_in_front_of_the_key() -> Outcome {
+    World::run(1, async |world| {
+        let nodes = nodes(&world, 3);
+        let one = world.client("one");
+        let locks = builder(&one)
+            .prefix("locks:")
+            .options(|options| options.label("billing-7"))
+            .connect()
+            .await?;
+        let guard = locks.lock("k").await?;
+        assert_eq!(guard.key(), b"k");
+        world.sleep(ms(5)).await;
+        for node in &nodes {
+            let token = node
+                .server()
+                .peek("locks:k")
+                .expect("is held under the prefix");
+            assert!(token.starts_with(b"billing-7:"));
+        }
+        let seen = locks.inspect("k").await?;
+        assert_eq!(
+            seen.holder(),
+            &Holder::Lease {
+                label: Some("billing-7".to_owned())
+            }
+        );
+        assert_eq!(seen.fence(), Some(guard.fence()));
+        assert!(
+            seen.left()
+                .is_some_and(|left| left > secs(9) && left <= TTL)
+        );
+        assert_eq!((seen.nodes.len(), seen.silent.len()), (3, 0));
+
+        nodes[1].server().set_down(true);
+        world.sleep(ms(100)).await;
+        let seen = locks.inspect("k").await?;
+        assert_eq!((seen.nodes.len(), seen.silent.len()), (2, 1));
+        guard.release().await?;
+        assert_eq!(locks.inspect("k").await?.holder(), &Holder::Free);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_server_that_speaks_only_the_old_protocol_will_do() -> Outcome {
+    World::run(1, async |world| {
+        let nodes = nodes(&world, 3);
+        for node in &nodes {
+            node.server().deny_default_user(&["hello"]);
+        }
+        let one = world.client("one");
+        let locks = builder(&one).connect().await?;
+        let guard = locks.lock("k").await?;
+        world.sleep(secs(30)).await;
+        assert!(guard.is_valid());
+        one.link("a").cut();
+        world.sleep(secs(30)).await;
+        assert!(guard.is_valid());
+        guard.release().await?;
+        Ok(())
+    })
+}
+
+#[test]
+fn a_key_that_cannot_be_locked_is_refused_before_anything_is_sent() -> Outcome {
+    World::run(1, async |world| {
+        nodes(&world, 1);
+        let one = world.client("one");
+        let locks = one.builder().connect().await?;
+        let before = world.requests().len();
+        for key in ["", "k:tenure:fence"] {
+            let asked = locks.lock(key).await;
+            assert!(matches!(asked, Err(LockError::Key { .. })), "{asked:?}");
+        }
+        world.sleep(secs(1)).await;
+        assert_eq!(world.requests().len(), before);
+        Ok(())
+    })
+}

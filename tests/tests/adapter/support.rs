@@ -1,0 +1,125 @@
+//! What the tests share: spans, the scripts by name, and looking until something is so.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tenure_redis::{Builder, Quarantine};
+use tenure_sim::adapter::{Client, Node, Request, World};
+
+pub(crate) type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+pub(crate) const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+pub(crate) const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+/// The TTL where nothing else is said.
+pub(crate) const TTL: Duration = secs(10);
+/// What is subtracted from it: twice half a percent, and two milliseconds.
+pub(crate) const MARGIN: Duration = ms(102);
+
+/// So many nodes: `a`, `b`, `c`, …
+pub(crate) fn nodes(world: &World, count: usize) -> Vec<Node> {
+    ["a", "b", "c", "d", "e"][..count]
+        .iter()
+        .map(|name| world.node(name))
+        .collect()
+}
+
+/// A builder that does not wait for quarantine to end: its tests are elsewhere.
+pub(crate) fn builder(client: &Client) -> Builder {
+    client.builder().quarantine(Quarantine::Off)
+}
+
+/// Whether the lock key stands on any of the nodes.
+pub(crate) fn stands(nodes: &[Node], key: &str) -> bool {
+    nodes.iter().any(|node| node.server().peek(key).is_some())
+}
+
+/// The requests of one script: `acquire`, `renew`, `release`, …
+pub(crate) fn calls(world: &World, script: &str) -> Vec<Request> {
+    let text = match script {
+        "acquire" => include_str!("../../../io-redis/src/scripts/acquire.lua"),
+        "confirm" => include_str!("../../../io-redis/src/scripts/confirm.lua"),
+        "renew" => include_str!("../../../io-redis/src/scripts/renew.lua"),
+        "repair" => include_str!("../../../io-redis/src/scripts/repair.lua"),
+        "release" => include_str!("../../../io-redis/src/scripts/release.lua"),
+        other => panic!("no script {other}"),
+    };
+    let sha = redis::Script::new(text);
+    let mut requests = world.requests();
+    requests
+        .retain(|request| request.is("EVALSHA") && request.argv[1] == sha.get_hash().as_bytes());
+    requests
+}
+
+/// Looks every millisecond until it is so; says how long that took.
+pub(crate) async fn until(
+    world: &World,
+    within: Duration,
+    mut so: impl FnMut() -> bool,
+) -> Duration {
+    let begun = world.now();
+    while !so() {
+        assert!(world.now() - begun <= within, "not so within {within:?}");
+        world.sleep(ms(1)).await;
+    }
+    world.now() - begun
+}
+
+/// Where a future is dropped.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Cut {
+    /// After so many polls.
+    Polls(usize),
+    /// So long after its first poll, and so many turns of the scheduler later.
+    At(Duration, usize),
+}
+
+/// Runs the future up to the cut. None if it was dropped there.
+pub(crate) async fn cut<T>(world: &World, cut: Cut, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    let timer = async {
+        match cut {
+            Cut::Polls(_) => std::future::pending().await,
+            Cut::At(span, turns) => {
+                world.sleep(span).await;
+                for _ in 0..turns {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    };
+    let mut timer = pin!(timer);
+    let mut polls = 0;
+    poll_fn(|cx| {
+        if matches!(cut, Cut::Polls(most) if polls >= most) {
+            return Poll::Ready(None);
+        }
+        polls += 1;
+        if let Poll::Ready(done) = future.as_mut().poll(cx) {
+            return Poll::Ready(Some(done));
+        }
+        if matches!(cut, Cut::Polls(most) if polls >= most) {
+            return Poll::Ready(None);
+        }
+        timer.as_mut().poll(cx).map(|()| None)
+    })
+    .await
+}
+
+/// Every cut of a future that takes at most this long: after every poll, and at every millisecond of
+/// its beginning, before and after others had a turn of the scheduler; later less densely.
+pub(crate) fn cuts(longest: Duration) -> impl Iterator<Item = Cut> {
+    let polls = (0..8).map(Cut::Polls);
+    let longest = longest.as_millis() as u64;
+    let dense =
+        (0..=longest.min(16)).flat_map(|at| (0..2).map(move |turns| Cut::At(ms(at), 2 * turns)));
+    let sparse = (17..=longest).step_by(3).map(|at| Cut::At(ms(at), 0));
+    polls.chain(dense).chain(sparse)
+}

@@ -77,7 +77,7 @@ impl Client {
                 self.manager
                     .acquire(now, self.keys[number].clone(), secret, self.options.clone());
             self.leases.push(lease.unwrap());
-            if self.leases.len() % BATCH == 0 {
+            if self.leases.len().is_multiple_of(BATCH) {
                 self.answer(now);
             }
         }
@@ -96,7 +96,7 @@ impl Client {
     fn release(&mut self, now: Instant) {
         for (number, lease) in std::mem::take(&mut self.leases).into_iter().enumerate() {
             self.manager.release(now, lease);
-            if number % BATCH == 0 {
+            if number.is_multiple_of(BATCH) {
                 self.answer(now);
             }
         }

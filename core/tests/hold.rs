@@ -182,6 +182,7 @@ fn a_key_that_vanished_is_a_loss_by_gone() {
 #[test]
 fn a_key_that_someone_else_has_is_a_loss_by_taken() {
     let (mut world, lease) = held(1);
+    world.advance(ms(1));
     world.nodes[0].forget();
     let thief = world.acquire("k");
     world.advance(RENEW_AFTER);

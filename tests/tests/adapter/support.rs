@@ -44,11 +44,11 @@ pub(crate) fn stands(nodes: &[Node], key: &str) -> bool {
 /// The requests of one script: `acquire`, `renew`, `release`, …
 pub(crate) fn calls(world: &World, script: &str) -> Vec<Request> {
     let text = match script {
-        "acquire" => include_str!("../../../io-redis/src/scripts/acquire.lua"),
-        "confirm" => include_str!("../../../io-redis/src/scripts/confirm.lua"),
-        "renew" => include_str!("../../../io-redis/src/scripts/renew.lua"),
-        "repair" => include_str!("../../../io-redis/src/scripts/repair.lua"),
-        "release" => include_str!("../../../io-redis/src/scripts/release.lua"),
+        "acquire" => include_str!("../../../io-redis/src/link/scripts/acquire.lua"),
+        "confirm" => include_str!("../../../io-redis/src/link/scripts/confirm.lua"),
+        "renew" => include_str!("../../../io-redis/src/link/scripts/renew.lua"),
+        "repair" => include_str!("../../../io-redis/src/link/scripts/repair.lua"),
+        "release" => include_str!("../../../io-redis/src/link/scripts/release.lua"),
         other => panic!("no script {other}"),
     };
     let sha = redis::Script::new(text);

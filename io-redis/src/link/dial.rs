@@ -4,16 +4,17 @@
 use std::sync::Arc;
 
 use redis::aio::MultiplexedConnection;
+use redis::io::tcp::TcpSettings;
 use redis::{AsyncConnectionConfig, Cmd, ErrorKind, ProtocolVersion, RedisError, Value};
 use tenure_core::{Refusal, Reply, ServerTime, Words};
 
 use crate::address::Address;
 use crate::key;
+use crate::link::reply::{self, CommandResult};
+use crate::link::script::{Marker, Script, mark};
+use crate::link::wire::{OwnWire, Wire, exchange};
 use crate::link::{Identity, Quarantine};
-use crate::reply::{self, CommandResult};
-use crate::script::{Marker, Script, mark};
 use crate::seams::{BoxFuture, Connector};
-use crate::wire::{OwnWire, Wire, exchange};
 
 /// Commands that redis-rs may hold before they are written. More than the batches that a session
 /// has in flight, so that no batch ever waits for room.
@@ -96,6 +97,7 @@ impl Dialer {
         let Some(endpoint) = self.address.endpoint() else {
             install_crypto();
             let info = self.address.info().clone().set_redis_settings(settings);
+            let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
             let connection = redis::Client::open(info)?
                 .get_multiplexed_async_connection_with_config(&config)
                 .await?;

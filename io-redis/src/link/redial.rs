@@ -10,13 +10,13 @@ use futures_util::future::{Either, select};
 use tenure_core::{Backoff, NodeId, Refusal, Reply, Request, RequestId, Rng, Words};
 use tokio::sync::mpsc;
 
-use crate::dial::{self, Connected, DialError, Dialer, Node};
-use crate::inspection::{InspectError, Look};
+use crate::link::dial::{self, Connected, DialError, Dialer, Node};
+use crate::link::look::{InspectError, Look};
+use crate::link::script::Encoder;
+use crate::link::session::{BATCH, End, Session, Shared};
+use crate::link::wire::Wire;
 use crate::link::{LinkConfig, LinkStatus, Target, Work};
-use crate::script::Encoder;
 use crate::seams::Seams;
-use crate::session::{BATCH, End, Session, Shared};
-use crate::wire::Wire;
 
 /// Between two tries to connect.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use tenure_core::{Fence, LeaseId, LeaseOptions, Release};
 
+use tracing::Instrument;
+
 use crate::cell::{Cell, Stage};
 use crate::error::{Loss, Lost, ReleaseError, RenewError};
 use crate::hub::Ended;
@@ -133,6 +135,11 @@ impl Guard {
     /// # Cancel safety
     /// Dropping the future leaves the lock as it is; the renewal may still succeed.
     pub async fn renew(&self) -> Result<Duration, RenewError> {
+        let span = tracing::debug_span!("renew", key = %self.cell.key());
+        self.renew_now().instrument(span).await
+    }
+
+    async fn renew_now(&self) -> Result<Duration, RenewError> {
         let before = self.cell.state();
         let outage = || RenewError::Outage {
             key: self.cell.key().clone(),
@@ -272,6 +279,11 @@ impl Guard {
     /// # Cancel safety
     /// Dropping the future does not stop the release.
     pub async fn release(self) -> Result<(), ReleaseError> {
+        let span = tracing::debug_span!("release", key = %self.cell.key());
+        self.release_now().instrument(span).await
+    }
+
+    async fn release_now(self) -> Result<(), ReleaseError> {
         let key = self.cell.key().clone();
         if let Some(lost) = self.lost_now() {
             return Err(ReleaseError::Lost(lost));

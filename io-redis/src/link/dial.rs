@@ -166,6 +166,7 @@ pub(crate) async fn set_up(wire: &dyn Wire, quarantine: bool) -> Result<Node, Di
     let mut commands = Vec::new();
     commands.extend(Script::ALL.map(Script::load));
     commands.push(command(&["TIME"]));
+    commands.push(command(&["GETEX", "tenure:node"]));
     if wire.is_own() {
         commands.push(command(&["CLIENT", "ID"]));
     }
@@ -175,6 +176,7 @@ pub(crate) async fn set_up(wire: &dyn Wire, quarantine: bool) -> Result<Node, Di
         loaded(results.next())?;
     }
     let server_time = results.next().and_then(|result| time(&result.ok()?));
+    may_renew(results.next())?;
     let client_id = match wire.is_own().then(|| results.next()).flatten() {
         Some(Ok(Value::Int(id))) => Some(id),
         _ => None,
@@ -184,6 +186,23 @@ pub(crate) async fn set_up(wire: &dyn Wire, quarantine: bool) -> Result<Node, Di
     node.client_id = client_id;
     node.usable()?;
     Ok(node)
+}
+
+/// Whether the scripts may call what all but the usual acquire begin with. An old server, or a user
+/// without the right, would grant locks that can be neither renewed nor released.
+fn may_renew(result: Option<CommandResult>) -> Result<(), DialError> {
+    let text = match result {
+        Some(Ok(Value::ServerError(error))) => reply::server_text(&error),
+        Some(Err(error)) => reply::error_text(&error),
+        Some(Ok(_)) | None => return Ok(()),
+    };
+    match reply::refusal(&text).0 {
+        // Not this key but others may well be the user's.
+        Reply::NotApplied(Refusal::Rejected(words)) if !text.contains("access") => {
+            Err(DialError::Rejected(words))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether a script was loaded.

@@ -98,8 +98,6 @@ impl Link {
                     let End::Lost { why, served } = session.serve().await else {
                         return Finished;
                     };
-                    let node = self.shared.node;
-                    tracing::info!(?node, %why, "the connection to a Redis node is replaced");
                     // One that was of use is replaced at once; one that is lost again and again
                     // is not.
                     let lived = self.shared.clock.now().saturating_since(since);
@@ -143,7 +141,6 @@ impl Link {
     }
 
     fn tell(&self, status: LinkStatus) {
-        tracing::debug!(node = ?self.shared.node, ?status, "link");
         self.shared.work.status(self.shared.node, status);
     }
 

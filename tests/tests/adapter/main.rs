@@ -10,6 +10,7 @@ mod determinism;
 mod fence;
 mod guard;
 mod loss;
+mod observe;
 mod options;
 mod quarantine;
 mod refusal;

@@ -12,6 +12,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use tenure_tests::live::gate;
+
 /// Folders that are no sources, by their name at the root.
 const NO_SOURCES: [&str; 3] = ["target", ".git", "fuzz"];
 
@@ -199,9 +201,7 @@ fn every_planted_bug_is_caught_by_the_test_that_it_names() {
 
     for planted in &planted {
         let Some(patched) = copy.patch(&planted.patch) else {
-            let why = "neither git nor patch is here: no planted bug was tried";
-            assert!(std::env::var_os("TENURE_REQUIRE_LIVE").is_none(), "{why}");
-            println!("SKIPPED: {why}");
+            gate::leave_out("neither git nor patch is here: no planted bug was tried");
             return;
         };
         let name = &planted.name;

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod attempts;
 mod cancel;
 mod demo;
 mod determinism;

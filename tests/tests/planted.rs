@@ -154,6 +154,12 @@ impl Copy {
         if run.status.success() && was("ok") {
             Ok(true)
         } else if !run.status.success() && was("FAILED") {
+            // For whoever reads along: whether it failed for the right reason.
+            let mut lines = said
+                .lines()
+                .skip_while(|line| !line.contains("panicked at "));
+            let why: Vec<_> = lines.by_ref().take(4).collect();
+            println!("{}: {}", planted.name, why.join(" "));
             Ok(false)
         } else {
             Err(format!("test {name} did not run:\n{said}"))

@@ -289,7 +289,7 @@ async fn a_client_whose_runtime_ended_says_so_at_once_and_its_keys_end_with_thei
     let error = within("at once", locks.lock("other")).await;
     assert!(matches!(error, Err(LockError::RuntimeEnded { .. })));
     match within("at once", guard.renew()).await {
-        Err(RenewError::Outage { .. } | RenewError::Lost(_)) => {}
+        Err(RenewError::RuntimeEnded { .. } | RenewError::Lost(_)) => {}
         other => panic!("{other:?}"),
     }
     let lost = within("the loss is told", guard.lost()).await;

@@ -38,6 +38,8 @@ struct World {
     losses: u8,
     /// Whether that happens to confirmations only.
     spares: bool,
+    /// Whether the reply to a request that was given up may still be read.
+    late_replies: bool,
     /// How many ticks the clock of a client may lose, and that of a node gain.
     skew: [u8; 2],
     /// Whether the holder may release.
@@ -131,6 +133,7 @@ impl World {
             end: 3,
             losses: 0,
             spares: false,
+            late_replies: false,
             skew: [0, 0],
             releases: true,
             key: Key::new(*b"k"),
@@ -388,22 +391,27 @@ impl Model for World {
                 }) {
                     state.broken = Some("Ownership");
                 }
-                // Nobody waits for it: it would change nothing.
+                // What nobody waits for changes nothing: one world checks that, the others are smaller.
                 let link = &mut state.clients[client].links[node];
-                if link.open.contains(&serial) {
+                if self.late_replies || link.open.contains(&serial) {
                     link.back.push_back((serial, answer));
                 }
             }
             Action::Answer(client, node) => {
                 let link = &mut state.clients[client].links[node];
                 let (serial, answer) = link.back.pop_front().unwrap();
+                if !link.open.contains(&serial) {
+                    self.mark("a late reply");
+                }
                 self.reply(&mut state, client, node, serial, Reply::Applied(answer));
             }
             Action::Unknown(client, node) => {
                 state.losses += 1;
                 let serial = state.clients[client].links[node].open[0];
                 let link = &mut state.clients[client].links[node];
-                link.back.retain(|(answered, _)| *answered != serial);
+                if !self.late_replies {
+                    link.back.retain(|(answered, _)| *answered != serial);
+                }
                 self.reply(&mut state, client, node, serial, Reply::Unknown);
             }
             Action::Lose(client, node) => {
@@ -494,6 +502,17 @@ fn one_node_with_loss_and_a_second_attempt() {
     world.end = 2;
     world.losses = 2;
     let seen = ["a second attempt", "expired", "released", "failed"];
+    check(world, &[&BOTH[..], &seen].concat());
+}
+
+#[test]
+fn one_node_where_replies_to_requests_that_were_given_up_are_read_all_the_same() {
+    let mut world = World::new(1, 2, 0, tries_twice);
+    world.end = 1;
+    // Replies come in order: the release of the first attempt is given up as well.
+    world.losses = 2;
+    world.late_replies = true;
+    let seen = ["a second attempt", "a late reply", "released", "failed"];
     check(world, &[&BOTH[..], &seen].concat());
 }
 

@@ -3,6 +3,7 @@
 //! The targets themselves are a line each. What they check is here, so that it compiles on a stable
 //! compiler and runs, on bytes from a small generator, in an ordinary `cargo test` as well.
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 pub mod config;
 pub mod manager_ops;

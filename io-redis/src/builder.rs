@@ -9,11 +9,11 @@ use crate::address::Address;
 use crate::driver::{OwnThread, drive};
 use crate::error::ConnectError;
 use crate::hub::Hub;
+use crate::link::wire::{UserWire, Wire};
 use crate::link::{self, LinkConfig, LinkStatus, Target, spawn_link};
 use crate::locks::{Client, Locks};
 use crate::options::LockOptions;
 use crate::seams::{BootClock, OsEntropy, Seams, TokioConnector};
-use crate::wire::{UserWire, Wire};
 
 /// Whether a node that may have forgotten a lease is kept from granting until every lease that it
 /// may have forgotten has ended: one max TTL.
@@ -109,8 +109,8 @@ impl Builder {
     }
 
     /// The largest TTL that any client of these nodes uses. Default: the TTL of the options. Over
-    /// several nodes all clients must say the same, and the nodes refuse one that does not: it is also
-    /// the length of quarantine.
+    /// several nodes all clients must say the same, and with quarantine on the nodes refuse one that does
+    /// not: it is also the length of quarantine.
     pub fn max_ttl(mut self, max_ttl: Duration) -> Self {
         self.max_ttl = Some(max_ttl);
         self
@@ -150,8 +150,9 @@ impl Builder {
         self
     }
 
-    /// A name for the set of nodes. Clients that use another name, or another number of nodes, are
-    /// refused by the nodes: it shows a set that was changed on some clients only.
+    /// A name for the set of nodes. With quarantine on, clients of the same prefix that use another name,
+    /// number of nodes or max TTL are refused by the nodes: it shows a set that was changed on some
+    /// clients only.
     pub fn node_set(mut self, name: impl Into<String>) -> Self {
         self.node_set = Some(name.into());
         self
@@ -214,7 +215,11 @@ impl Builder {
         // A dial that hangs must leave time for another before a renewal is overdue.
         link_config.dial_timeout = (config.request_timeout() * 2)
             .clamp(Duration::from_millis(250), Duration::from_secs(2));
-        link_config.quarantine = quarantine(self.quarantine, &nodes)?.then(|| link::Quarantine {
+        let quarantined = quarantine(self.quarantine, &nodes)?;
+        if self.node_set.is_some() && !quarantined {
+            return Err(ConnectError::NodeSetUnchecked);
+        }
+        link_config.quarantine = quarantined.then(|| link::Quarantine {
             prefix: self.prefix.clone(),
             max_ttl: config.max_ttl(),
             nodes: nodes.len(),

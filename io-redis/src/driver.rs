@@ -1,22 +1,26 @@
 //! The task that calls the core when something is due, and the thread that a client may have of its own.
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::select;
+use tokio::runtime::Runtime;
 
 use crate::error::ConnectError;
 use crate::hub::Hub;
 use crate::seams::{BoxFuture, Spawner};
 
 /// Runs the core's timers until the client is finished.
-pub(crate) async fn drive(hub: Arc<Hub>) {
-    // If the runtime drops this task before its end, whoever waits is told.
-    let _told = TellDeath(Arc::clone(&hub));
-    while let Some(at) = hub.drive() {
-        let due = hub.clock().sleep_until(at);
-        // Either order would do: what has become due is looked up, not told by what woke us.
-        select(pin!(hub.driver_woken()), due).await;
+pub(crate) fn drive(hub: Arc<Hub>) -> impl Future<Output = ()> + Send {
+    // If the runtime drops this task before its end, even before its begin, whoever waits is told.
+    let told = TellDeath(Arc::clone(&hub));
+    async move {
+        let _told = told;
+        while let Some(at) = hub.drive() {
+            let due = hub.clock().sleep_until(at);
+            // Either order would do: what has become due is looked up, not told by what woke us.
+            select(pin!(hub.driver_woken()), due).await;
+        }
     }
 }
 
@@ -31,7 +35,7 @@ impl Drop for TellDeath {
 /// A thread with a runtime of its own, so that renewals do not depend on the program's.
 #[derive(Debug)]
 pub(crate) struct OwnThread {
-    runtime: tokio::runtime::Runtime,
+    runtime: Runtime,
 }
 
 impl OwnThread {
@@ -51,15 +55,30 @@ impl OwnThread {
 
     /// Starts the thread. It ends when the client is finished.
     pub(crate) fn start(self, hub: Arc<Hub>) -> Result<(), ConnectError> {
-        std::thread::Builder::new()
+        let runtime = Arc::new(Mutex::new(Some(self.runtime)));
+        let theirs = Arc::clone(&runtime);
+        let take = |runtime: &Mutex<Option<Runtime>>| {
+            runtime
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take()
+        };
+        let thread = std::thread::Builder::new()
             .name("tenure".to_owned())
             .spawn(move || {
-                self.runtime.block_on(hub.finished());
-                // The links close their connections on their own turn, which they still have here.
-                self.runtime.block_on(tokio::task::yield_now());
-            })
-            .map(drop)
-            .map_err(|error| ConnectError::Thread(error.to_string()))
+                if let Some(runtime) = take(&theirs) {
+                    runtime.block_on(hub.finished());
+                    // The links close their connections on their own turn, which they still have here.
+                    runtime.block_on(tokio::task::yield_now());
+                }
+            });
+        thread.map(drop).map_err(|error| {
+            // Dropped in the ordinary way it would wait, which is not allowed inside a runtime.
+            if let Some(runtime) = take(&runtime) {
+                runtime.shutdown_background();
+            }
+            ConnectError::Thread(error.to_string())
+        })
     }
 }
 

@@ -9,6 +9,17 @@ use crate::address::AddressError;
 use crate::hub::Ended;
 use crate::key::KeyError;
 
+const RUNTIME_ENDED: &str = "the tokio runtime that the client was built on has ended: build it where it is \
+    used, or with `Builder::own_thread`";
+
+/// Writes the nodes that did not answer, each with what is known of it.
+fn write_nodes(f: &mut fmt::Formatter<'_>, nodes: &[(String, String)]) -> fmt::Result {
+    for (index, (node, why)) in nodes.iter().enumerate() {
+        write!(f, "{} {node}: {why}", if index == 0 { ":" } else { ";" })?;
+    }
+    Ok(())
+}
+
 /// Why a lock was not taken.
 ///
 /// ```no_run
@@ -132,7 +143,7 @@ impl LockError {
     }
 
     /// Whether the caller has to change something: the key, the configuration, the rights, the order
-    /// of its calls.
+    /// of its calls. [`AtCapacity`](Self::AtCapacity) is neither this nor the other two.
     #[must_use]
     pub const fn is_misuse(&self) -> bool {
         matches!(
@@ -144,6 +155,10 @@ impl LockError {
                 | Self::RuntimeEnded { .. }
                 | Self::NoDefault { .. }
         )
+    }
+
+    pub(crate) fn key_refused((key, error): (Key, KeyError)) -> Self {
+        Self::Key { key, error }
     }
 
     pub(crate) fn ended(key: Key, ended: Ended) -> Self {
@@ -173,10 +188,7 @@ impl fmt::Display for LockError {
             ),
             Self::Outage { nodes, .. } => {
                 f.write_str("not enough nodes answer")?;
-                for (index, (node, why)) in nodes.iter().enumerate() {
-                    write!(f, "{} {node}: {why}", if index == 0 { ":" } else { ";" })?;
-                }
-                Ok(())
+                write_nodes(f, nodes)
             }
             Self::Rejected { node, words, .. } => {
                 write!(f, "{node} refuses to serve: {words}. Check the password and the rights of the user")
@@ -272,6 +284,12 @@ pub enum RenewError {
         /// The key.
         key: Key,
     },
+    /// The runtime that ran the client's tasks has ended: nothing is renewed any more. The lease is held
+    /// until its validity ends.
+    RuntimeEnded {
+        /// The key.
+        key: Key,
+    },
     /// More was demanded than a renewal can give.
     TooMuch {
         /// The key.
@@ -305,7 +323,7 @@ impl RenewError {
     /// Whether the caller has to change something.
     #[must_use]
     pub const fn is_misuse(&self) -> bool {
-        matches!(self, Self::TooMuch { .. })
+        matches!(self, Self::TooMuch { .. } | Self::RuntimeEnded { .. })
     }
 }
 
@@ -317,6 +335,9 @@ impl fmt::Display for RenewError {
                 f,
                 "renewal of lock {key:?} was not confirmed in time; it is still held until its validity ends"
             ),
+            Self::RuntimeEnded { key } => {
+                write!(f, "lock {key:?} cannot be renewed: {RUNTIME_ENDED}")
+            }
             Self::TooMuch { key, wanted, most } => write!(
                 f,
                 "lock {key:?}: a renewal gives {most:?} at most, not {wanted:?}: take it with a longer TTL"
@@ -336,6 +357,11 @@ pub enum ReleaseError {
     /// Not enough nodes answered in time. The release is retried in the background, and the TTL ends
     /// the lease at last.
     Unknown {
+        /// The key.
+        key: Key,
+    },
+    /// The runtime that ran the client's tasks has ended, so nothing was sent. The TTL ends the lease.
+    RuntimeEnded {
         /// The key.
         key: Key,
     },
@@ -360,10 +386,10 @@ impl ReleaseError {
         matches!(self, Self::Unknown { .. })
     }
 
-    /// Never: a release is always legal.
+    /// Whether the caller has to change something: here, where the client's tasks run.
     #[must_use]
     pub const fn is_misuse(&self) -> bool {
-        false
+        matches!(self, Self::RuntimeEnded { .. })
     }
 }
 
@@ -371,6 +397,9 @@ impl fmt::Display for ReleaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Lost(lost) => write!(f, "{lost}, before it was released"),
+            Self::RuntimeEnded { key } => {
+                write!(f, "lock {key:?} was not released: {RUNTIME_ENDED}")
+            }
             Self::Unknown { key } => write!(
                 f,
                 "whether lock {key:?} was released is not known: not enough nodes answered in time. It ends \
@@ -419,6 +448,9 @@ pub enum ConnectError {
         /// The other.
         twin: String,
     },
+    /// A name was given to the set of nodes, but quarantine is off: without the marker that it needs,
+    /// the nodes cannot compare the name.
+    NodeSetUnchecked,
     /// The runtime that ran the client's tasks has ended.
     RuntimeEnded,
 }
@@ -461,10 +493,7 @@ impl fmt::Display for ConnectError {
             Self::Thread(why) => write!(f, "the client's own thread could not be started: {why}"),
             Self::Outage { nodes } => {
                 f.write_str("not enough nodes answer")?;
-                for (index, (node, why)) in nodes.iter().enumerate() {
-                    write!(f, "{} {node}: {why}", if index == 0 { ":" } else { ";" })?;
-                }
-                Ok(())
+                write_nodes(f, nodes)
             }
             Self::Rejected { node, words } => {
                 write!(f, "{node} refuses to serve: {words}. Check the password and the rights of the user")
@@ -472,6 +501,10 @@ impl fmt::Display for ConnectError {
             Self::SameServer { node, twin } => {
                 write!(f, "{node} and {twin} are one server: name each server once")
             }
+            Self::NodeSetUnchecked => f.write_str(
+                "a node set's name is compared by the nodes' markers, which are kept for quarantine: turn it on with \
+                 `Builder::quarantine(Quarantine::On)`, or give no name",
+            ),
             Self::RuntimeEnded => {
                 f.write_str("the tokio runtime that the client was built on has ended")
             }
@@ -510,6 +543,11 @@ pub enum InspectError {
         /// The nodes, each with what is known of it.
         nodes: Vec<(String, String)>,
     },
+    /// The client is closed, or the runtime that ran its tasks has ended.
+    Ended {
+        /// The key.
+        key: Key,
+    },
     /// The key cannot be locked. Nothing was sent.
     Key {
         /// The key.
@@ -535,7 +573,7 @@ impl InspectError {
     /// Whether the caller has to change something.
     #[must_use]
     pub const fn is_misuse(&self) -> bool {
-        matches!(self, Self::Key { .. })
+        matches!(self, Self::Key { .. } | Self::Ended { .. })
     }
 }
 
@@ -544,11 +582,12 @@ impl fmt::Display for InspectError {
         match self {
             Self::Outage { key, nodes } => {
                 write!(f, "lock {key:?}: no node answered")?;
-                for (index, (node, why)) in nodes.iter().enumerate() {
-                    write!(f, "{} {node}: {why}", if index == 0 { ":" } else { ";" })?;
-                }
-                Ok(())
+                write_nodes(f, nodes)
             }
+            Self::Ended { key } => write!(
+                f,
+                "lock {key:?}: the client is closed, or the runtime that it was built on has ended"
+            ),
             Self::Key { key, error } => write!(f, "lock {key:?}: {error}"),
         }
     }

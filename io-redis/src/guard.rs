@@ -9,8 +9,11 @@ use std::time::Duration;
 
 use tenure_core::{Fence, LeaseId, LeaseOptions, Release};
 
+use tracing::Instrument;
+
 use crate::cell::{Cell, Stage};
 use crate::error::{Loss, Lost, ReleaseError, RenewError};
+use crate::hub::Ended;
 use crate::locks::Client;
 use crate::observe;
 
@@ -132,6 +135,11 @@ impl Guard {
     /// # Cancel safety
     /// Dropping the future leaves the lock as it is; the renewal may still succeed.
     pub async fn renew(&self) -> Result<Duration, RenewError> {
+        let span = tracing::debug_span!("renew", key = %self.cell.key());
+        self.renew_now().instrument(span).await
+    }
+
+    async fn renew_now(&self) -> Result<Duration, RenewError> {
         let before = self.cell.state();
         let outage = || RenewError::Outage {
             key: self.cell.key().clone(),
@@ -139,7 +147,10 @@ impl Guard {
         if let Some(lost) = self.lost_now() {
             return Err(RenewError::Lost(lost));
         }
-        self.client.hub().renew(self.lease).map_err(|_| outage())?;
+        self.client
+            .hub()
+            .renew(self.lease)
+            .map_err(|ended| self.ended(ended))?;
         let renewed = self.cell.wait_for(|state| match &state.stage {
             Stage::Held(_) if state.renewed > before.renewed => Some(Ok(true)),
             Stage::Held(_) if state.failed > before.failed => Some(Ok(false)),
@@ -148,7 +159,11 @@ impl Guard {
         });
         match renewed.await {
             Ok(true) => Ok(self.remaining()),
-            Ok(false) => Err(outage()),
+            // Not refused by the nodes but never asked of them, if the tasks have ended meanwhile.
+            Ok(false) => Err(match self.client.hub().check() {
+                Ok(()) => outage(),
+                Err(ended) => self.ended(ended),
+            }),
             Err(loss) => Err(RenewError::Lost(self.lost_as(loss))),
         }
     }
@@ -182,6 +197,9 @@ impl Guard {
 
     /// Ends when the lock is lost, and says how: at the end of its validity at the latest.
     ///
+    /// Inside a tokio runtime (with its timer enabled) that does not depend on the client's tasks; elsewhere
+    /// they have to be running.
+    ///
     /// # Cancel safety
     /// Dropping the future has no effect.
     pub async fn lost(&self) -> Lost {
@@ -191,8 +209,10 @@ impl Guard {
             }
             let until = self.cell.valid_until();
             let told = self.cell.wait_for(|state| match &state.stage {
+                // Shortened: the timer is set for too late.
+                Stage::Held(_) if self.cell.valid_until() < until => Some(None),
                 Stage::Held(_) => None,
-                stage => Some(loss(stage)),
+                stage => Some(Some(loss(stage))),
             });
             let mut told = pin!(told);
             // A timer of the caller's runtime, if there is one: the client's own tasks may not get to run.
@@ -200,7 +220,7 @@ impl Guard {
             let mut timer = in_runtime.then(|| self.client.hub().clock().sleep_until(until));
             let loss = std::future::poll_fn(|cx| {
                 if let Poll::Ready(loss) = told.as_mut().poll(cx) {
-                    return Poll::Ready(Some(loss));
+                    return Poll::Ready(loss);
                 }
                 match &mut timer {
                     Some(timer) => timer.as_mut().poll(cx).map(|()| None),
@@ -259,12 +279,17 @@ impl Guard {
     /// # Cancel safety
     /// Dropping the future does not stop the release.
     pub async fn release(self) -> Result<(), ReleaseError> {
+        let span = tracing::debug_span!("release", key = %self.cell.key());
+        self.release_now().instrument(span).await
+    }
+
+    async fn release_now(self) -> Result<(), ReleaseError> {
         let key = self.cell.key().clone();
         if let Some(lost) = self.lost_now() {
             return Err(ReleaseError::Lost(lost));
         }
         if self.cell.let_go() && self.client.hub().release(self.lease).is_err() {
-            return Err(ReleaseError::Unknown { key });
+            return Err(ReleaseError::RuntimeEnded { key });
         }
         let outcome = self.cell.wait_for(|state| match &state.stage {
             Stage::Held(_) | Stage::Acquiring | Stage::Releasing => None,
@@ -274,7 +299,10 @@ impl Guard {
         match outcome.await {
             Ok(()) => Ok(()),
             Err(Some(loss)) => Err(ReleaseError::Lost(self.lost_as(loss))),
-            Err(None) => Err(ReleaseError::Unknown { key }),
+            Err(None) => Err(match self.client.hub().check() {
+                Err(Ended::RuntimeEnded) => ReleaseError::RuntimeEnded { key },
+                _ => ReleaseError::Unknown { key },
+            }),
         }
     }
 
@@ -298,6 +326,16 @@ impl Guard {
             }
         }
         Some(self.lost_as(loss(&self.cell.state().stage)))
+    }
+
+    /// Why a renewal cannot be asked for any more.
+    fn ended(&self, ended: Ended) -> RenewError {
+        match ended {
+            Ended::Closed => RenewError::Lost(self.lost_as(Loss::Closed)),
+            Ended::RuntimeEnded => RenewError::RuntimeEnded {
+                key: self.cell.key().clone(),
+            },
+        }
     }
 
     fn lost_as(&self, loss: Loss) -> Lost {

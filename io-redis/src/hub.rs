@@ -303,6 +303,21 @@ impl Hub {
         }
     }
 
+    /// Why nothing can be asked of the client any more, if that is so.
+    pub(crate) fn check(&self) -> Result<(), Ended> {
+        self.lock().life.check()
+    }
+
+    /// Ends the tasks of a closing client, whatever is still owed.
+    pub(crate) fn finish(&self) {
+        let mut state = self.lock();
+        if state.life == Life::Closing {
+            state.life = Life::Finished;
+        }
+        drop(state);
+        self.wake_all();
+    }
+
     /// As [`Hub::silence`], of the nodes that are not up.
     pub(crate) fn silence_of_all(&self) -> Vec<(String, String)> {
         let down: Vec<_> = {
@@ -426,6 +441,12 @@ impl Life {
 impl Work for Hub {
     fn poll(&self, node: NodeId, max: usize, out: &mut Vec<Request>) {
         let mut state = self.lock();
+        // All that is queued for a twin is answered here, or nobody would ask for the rest.
+        let max = if state.nodes[node.index()].twin.is_some() {
+            usize::MAX
+        } else {
+            max
+        };
         state.manager.poll_requests(node, max, out);
         let Some(twin) = state.nodes[node.index()].twin else {
             return;

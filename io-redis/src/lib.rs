@@ -73,40 +73,21 @@
 #![warn(missing_docs)]
 
 mod address;
-mod batch;
 mod builder;
 mod cell;
 mod clock;
 mod default;
-mod dial;
 mod driver;
 mod error;
-mod flight;
 mod guard;
 mod hub;
 mod inspect;
-mod inspection;
 mod key;
 mod link;
 mod locks;
-mod mending;
 mod observe;
 mod options;
-mod quiet;
-mod redial;
-#[cfg(test)]
-mod redial_tests;
-mod reply;
-#[cfg(test)]
-mod reply_tests;
-mod script;
 pub mod seams;
-mod session;
-#[cfg(test)]
-mod session_tests;
-#[cfg(test)]
-mod testing;
-mod wire;
 
 pub use address::{Address, AddressError};
 pub use builder::{Builder, Quarantine};

@@ -1,9 +1,13 @@
 //! The handle: takes locks, and keeps the client alive.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 
+use futures_util::future::select;
+
 use tenure_core::{AcquireFailure, Fence, Key, LeaseId, LeaseOptions, NodeId, Secret};
+use tracing::Instrument;
 
 use crate::builder::Builder;
 use crate::cell::{Cell, Stage};
@@ -127,14 +131,26 @@ impl Locks {
     /// Dropping the future at any point leaves nothing held: what was, or may have been, granted is
     /// released in the background.
     pub async fn lock(&self, key: impl AsRef<[u8]>) -> Result<Guard, LockError> {
-        let key = self.client.key(key.as_ref())?;
-        loop {
-            match self.client.acquire(&key, &self.lock).await? {
-                Some(guard) => return Ok(guard),
+        let key = self
+            .client
+            .key(key.as_ref())
+            .map_err(LockError::key_refused)?;
+        let now = self.client.hub.clock().now();
+        let give_up = self.lock.give_up_after().map(|span| now + span);
+        let span = tracing::debug_span!("lock", key = %key);
+        let granted = async {
+            loop {
+                if let Some(guard) = self.client.acquire(&key, &self.lock).await? {
+                    return Ok(guard);
+                }
                 // Granted, and over before this task ran.
-                None => tokio::task::yield_now().await,
+                if give_up.is_some_and(|at| self.client.hub.clock().now() >= at) {
+                    return Err(too_late(key.clone()));
+                }
+                tokio::task::yield_now().await;
             }
-        }
+        };
+        granted.instrument(span).await
     }
 
     /// Tries once to take the lock on `key`: one attempt at the nodes, no waiting for another owner.
@@ -146,15 +162,17 @@ impl Locks {
     /// Dropping the future at any point leaves nothing held: what was, or may have been, granted is
     /// released in the background.
     pub async fn try_lock(&self, key: impl AsRef<[u8]>) -> Result<Guard, LockError> {
-        let key = self.client.key(key.as_ref())?;
-        let guard = self.client.acquire(&key, &self.try_lock).await?;
-        guard.ok_or_else(|| LockError::Outage {
-            key,
-            nodes: vec![(
-                "this process".to_owned(),
-                "the lock was granted, but its time ended before this task ran".to_owned(),
-            )],
-        })
+        let key = self
+            .client
+            .key(key.as_ref())
+            .map_err(LockError::key_refused)?;
+        let span = tracing::debug_span!("try_lock", key = %key);
+        let guard = self
+            .client
+            .acquire(&key, &self.try_lock)
+            .instrument(span)
+            .await?;
+        guard.ok_or_else(|| too_late(key))
     }
 
     /// Looks who holds `key`: the owner's label, how long it still has, the last fence. Changes nothing.
@@ -165,13 +183,13 @@ impl Locks {
     /// # Cancel safety
     /// Dropping the future has no effect.
     pub async fn inspect(&self, key: impl AsRef<[u8]>) -> Result<Inspection, InspectError> {
-        let key = self.client.key(key.as_ref()).map_err(|error| match error {
-            LockError::Key { key, error } => InspectError::Key { key, error },
-            error => InspectError::Outage {
-                key: error.key().clone(),
-                nodes: Vec::new(),
-            },
-        })?;
+        let key = self
+            .client
+            .key(key.as_ref())
+            .map_err(|(key, error)| InspectError::Key { key, error })?;
+        if self.client.hub.check().is_err() {
+            return Err(InspectError::Ended { key });
+        }
         let looks = self
             .client
             .links
@@ -191,9 +209,20 @@ impl Locks {
     /// # Cancel safety
     /// Dropping the future does not stop the closing.
     pub async fn close(&self) {
-        let patience = self.client.hub.config().request_timeout() * 2;
-        self.client.hub.close(Some(patience));
-        self.client.hub.finished().await;
+        let hub = &self.client.hub;
+        let patience = hub.config().request_timeout() * 2;
+        hub.close(Some(patience));
+        let finished = pin!(hub.finished());
+        if tokio::runtime::Handle::try_current().is_err() {
+            return finished.await;
+        }
+        // By a timer of the caller's: the client's own runtime may stand still. A little later than its own
+        // tasks would, which is the usual way.
+        let timer = hub
+            .clock()
+            .sleep_until(hub.clock().now() + patience + patience / 4);
+        select(finished, timer).await;
+        hub.finish();
     }
 }
 
@@ -241,7 +270,7 @@ impl Client {
     }
 
     /// The key as it stands on the nodes, if it can be locked.
-    fn key(&self, key: &[u8]) -> Result<Key, LockError> {
+    fn key(&self, key: &[u8]) -> Result<Key, (Key, key::KeyError)> {
         let named = [&self.prefix, key].concat();
         let checked = if key.is_empty() {
             Err(key::KeyError::Empty)
@@ -251,7 +280,7 @@ impl Client {
         let named = Key::new(named);
         match checked {
             Ok(()) => Ok(named),
-            Err(error) => Err(LockError::Key { key: named, error }),
+            Err(error) => Err((named, error)),
         }
     }
 
@@ -329,6 +358,15 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         self.hub.close(None);
+    }
+}
+
+/// The grant came, but its time had ended before the caller's task ran.
+fn too_late(key: Key) -> LockError {
+    let why = "the lock was granted, but its time ended before this task ran";
+    LockError::Outage {
+        key,
+        nodes: vec![("this process".to_owned(), why.to_owned())],
     }
 }
 

@@ -39,7 +39,8 @@ pub(crate) fn event<'a>(key: &Key, kind: &EventKind, name: impl Fn(NodeId) -> &'
             cause: AcquireFailure::Outage { silent },
             ..
         } => {
-            warn!(key = %key, silent = ?silent, "waiting: not enough nodes answer");
+            let silent: Vec<_> = silent.iter().map(name).collect();
+            warn!(key = %key, ?silent, "waiting: not enough nodes answer");
         }
         EventKind::Waiting { cause, .. } => debug!(key = %key, ?cause, "waiting"),
         EventKind::Failed { cause, gave_up } => {

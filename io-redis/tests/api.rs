@@ -124,3 +124,46 @@ fn a_password_shows_in_no_error_and_no_debug() {
         .expect_err("refused");
     assert!(!format!("{error:?} {error}").contains("hunter2"));
 }
+
+#[test]
+fn a_runtime_that_ends_before_the_clients_tasks_began_is_told_and_nothing_hangs() {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime")
+    };
+    let built_on = runtime();
+    let locks = {
+        let _inside = built_on.enter();
+        Locks::builder()
+            .node("redis://127.0.0.1:1")
+            .connect_lazy()
+            .expect("builds")
+    };
+    drop(built_on);
+    runtime().block_on(async {
+        let error = locks.lock("k").await.expect_err("nobody is there to ask");
+        assert!(matches!(error, LockError::RuntimeEnded { .. }), "{error}");
+        assert!(
+            locks
+                .inspect("k")
+                .await
+                .expect_err("nobody is there to ask")
+                .is_misuse()
+        );
+        locks.close().await;
+    });
+}
+
+#[test]
+fn a_node_set_without_quarantine_is_refused_since_nothing_would_compare_it() {
+    let one = Locks::builder()
+        .node("redis://127.0.0.1:1")
+        .node_set("blue")
+        .own_thread();
+    assert_eq!(
+        one.connect_lazy().expect_err("refused"),
+        ConnectError::NodeSetUnchecked
+    );
+}

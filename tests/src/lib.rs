@@ -4,6 +4,7 @@
 
 pub mod conformance;
 pub mod live;
+pub mod scripts;
 
 /// The code in the repository's README, which must compile.
 #[cfg(doctest)]

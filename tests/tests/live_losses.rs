@@ -210,7 +210,7 @@ async fn a_renewal_that_arrives_after_the_loss_touches_neither_the_next_owner_no
 }
 
 #[tokio::test]
-async fn a_full_server_renews_and_frees_what_is_held_and_grants_what_is_free() {
+async fn a_full_server_renews_and_frees_what_is_held_and_is_an_outage_to_newcomers() {
     if !servers_available() {
         return;
     }
@@ -224,13 +224,16 @@ async fn a_full_server_renews_and_frees_what_is_held_and_grants_what_is_free() {
     assert!(write.is_err(), "the server takes writes still");
 
     renewed(&guard, 2).await;
-    // A lock is small and goes away by itself: it is granted although other writes are refused.
-    assert!(refused(&locks, "full").await.is_some());
-    let newcomer = locked(&locks, "newcomer").await;
-    newcomer.release().await.expect("a release takes no memory");
+    let error = within("an answer", locks.try_lock("newcomer")).await;
+    let error = error.expect_err("nothing can be written");
+    assert!(error.is_outage() && !error.is_contention(), "{error}");
+    assert_eq!(value(&server, "newcomer").await, None, "nor half of it");
     guard.release().await.expect("a release takes no memory");
     freed(&server, "full").await;
-    freed(&server, "newcomer").await;
+
+    server.cmd::<()>(&["CONFIG", "SET", "maxmemory", "0"]).await;
+    let newcomer = locked(&locks, "newcomer").await;
+    newcomer.release().await.expect("it was held");
 }
 
 #[tokio::test]

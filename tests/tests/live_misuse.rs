@@ -73,7 +73,7 @@ async fn a_user_who_may_not_do_what_it_takes_is_told_in_the_servers_words() {
     for (rules, at_connect) in [
         ("~* &* +@all -evalsha", false),
         ("~other:* &* +@all", false),
-        ("~* &* +@all -getex", false),
+        ("~* &* +@all -set", false),
         ("~* &* +@all -script", true),
     ] {
         let user = format!("app on >{PASSWORD} {rules}");

@@ -12,6 +12,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use tenure_tests::live::gate;
+
 /// Folders that are no sources, by their name at the root.
 const NO_SOURCES: [&str; 3] = ["target", ".git", "fuzz"];
 
@@ -152,6 +154,12 @@ impl Copy {
         if run.status.success() && was("ok") {
             Ok(true)
         } else if !run.status.success() && was("FAILED") {
+            // For whoever reads along: whether it failed for the right reason.
+            let mut lines = said
+                .lines()
+                .skip_while(|line| !line.contains("panicked at "));
+            let why: Vec<_> = lines.by_ref().take(4).collect();
+            println!("{}: {}", planted.name, why.join(" "));
             Ok(false)
         } else {
             Err(format!("test {name} did not run:\n{said}"))
@@ -199,9 +207,7 @@ fn every_planted_bug_is_caught_by_the_test_that_it_names() {
 
     for planted in &planted {
         let Some(patched) = copy.patch(&planted.patch) else {
-            let why = "neither git nor patch is here: no planted bug was tried";
-            assert!(std::env::var_os("TENURE_REQUIRE_LIVE").is_none(), "{why}");
-            println!("SKIPPED: {why}");
+            gate::leave_out("neither git nor patch is here: no planted bug was tried");
             return;
         };
         let name = &planted.name;

@@ -2,7 +2,9 @@
 //!
 //! - [`real`]: a real server whose wall clock is steered. - [`wire`]: one reader for the replies of both.
 //! - [`steps`]: random histories: commands, scripts, and a clock that goes both ways.
+//! - [`lock`]: random histories of locks: the adapter's own scripts.
 
+pub mod lock;
 pub mod real;
 pub mod steps;
 pub mod wire;

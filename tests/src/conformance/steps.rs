@@ -73,7 +73,8 @@ const NUMBERS: &[&str] = &[
     "+1",
 ];
 
-/// The scripts: what a lock does, and every way in which values and errors cross.
+/// The scripts: lock shapes, and every way in which values and errors cross. (The adapter's own, with
+/// keys and arguments that make sense to them: [`super::lock`].)
 pub const SCRIPTS: &[&str] = &[
     // Lock shapes.
     "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) end return 0",
@@ -233,6 +234,7 @@ fn commands() -> BoxedStrategy<Vec<String>> {
         4 => getex,
         5 => expire,
         10 => eval,
+        4 => super::lock::script_call(),
         4 => evalsha,
         2 => load,
         8 => line(vec![one_of(&["GET", "TTL", "PTTL", "PEXPIRETIME", "EXPIRETIME", "TYPE", "STRLEN", "GETDEL", "PERSIST",

@@ -1,6 +1,6 @@
-//! The gate before every live test: is there a server program on this machine at all?
+//! The gate before every test that needs a program which not every machine has, first of all a server.
 //!
-//! Without one a live test has nothing to say. It is then left out, visibly; where the live suite
+//! Without it such a test has nothing to say. It is then left out, visibly; where the live suite
 //! is demanded (`TENURE_REQUIRE_LIVE=1`, as in continuous integration) it fails instead, so that a
 //! missing package cannot pass for a green suite.
 
@@ -37,6 +37,19 @@ pub fn servers_available() -> bool {
     if server_program().is_some() {
         return true;
     }
+    leave_out(&format!(
+        "neither {} nor {} is on PATH: install one, or name one in {PROGRAM}",
+        NAMES[0], NAMES[1]
+    ));
+    false
+}
+
+/// Says on standard error that the test which calls this is left out, and what it misses.
+///
+/// # Panics
+/// Where nothing may be left out, because [`REQUIRE`] is `1`.
+#[track_caller]
+pub fn leave_out(why: &str) {
     let place = std::panic::Location::caller();
     let thread = std::thread::current();
     // libtest names a test's thread after the test, unless it was told to use a single thread.
@@ -44,16 +57,13 @@ pub fn servers_available() -> bool {
         .name()
         .filter(|name| *name != "main")
         .unwrap_or("a live test");
-    let why = format!("neither {} nor {} is on PATH", NAMES[0], NAMES[1]);
     assert!(
         env::var_os(REQUIRE).is_none_or(|value| value != "1"),
-        "{test} needs a real server and {REQUIRE}=1 demands it, but {why}: \
-         install one, or name one in {PROGRAM}",
+        "{test} cannot run here, and {REQUIRE}=1 demands it: {why}",
     );
     // Not `eprintln!`: libtest captures that and shows it for failed tests only, and the point of
     // this line is to be seen when everything passes.
     let _ = writeln!(io::stderr().lock(), "LEFT OUT: {test} ({place}): {why}");
-    false
 }
 
 /// Where a program of that name is found on `PATH`.

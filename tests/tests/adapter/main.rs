@@ -4,12 +4,14 @@
 
 mod support;
 
+mod attempts;
 mod cancel;
 mod demo;
 mod determinism;
 mod fence;
 mod guard;
 mod loss;
+mod observe;
 mod options;
 mod quarantine;
 mod refusal;

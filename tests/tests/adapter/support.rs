@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tenure_redis::{Builder, Quarantine};
 use tenure_sim::adapter::{Client, Node, Request, World};
+use tenure_tests::scripts;
 
 pub(crate) type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -44,11 +45,11 @@ pub(crate) fn stands(nodes: &[Node], key: &str) -> bool {
 /// The requests of one script: `acquire`, `renew`, `release`, …
 pub(crate) fn calls(world: &World, script: &str) -> Vec<Request> {
     let text = match script {
-        "acquire" => include_str!("../../../io-redis/src/scripts/acquire.lua"),
-        "confirm" => include_str!("../../../io-redis/src/scripts/confirm.lua"),
-        "renew" => include_str!("../../../io-redis/src/scripts/renew.lua"),
-        "repair" => include_str!("../../../io-redis/src/scripts/repair.lua"),
-        "release" => include_str!("../../../io-redis/src/scripts/release.lua"),
+        "acquire" => scripts::ACQUIRE,
+        "confirm" => scripts::CONFIRM,
+        "renew" => scripts::RENEW,
+        "repair" => scripts::REPAIR,
+        "release" => scripts::RELEASE,
         other => panic!("no script {other}"),
     };
     let sha = redis::Script::new(text);

@@ -4,7 +4,7 @@
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, Value};
 
-use crate::reply::CommandResult;
+use crate::link::reply::CommandResult;
 use crate::seams::BoxFuture;
 
 /// A connection, as the link uses it.

@@ -15,16 +15,16 @@ use redis::{Pipeline, RedisError};
 use tenure_core::{Instant, Op, Refusal, Reply, Request, RequestId, Words};
 use tokio::sync::{Notify, mpsc};
 
-use crate::batch::Batch;
-use crate::dial::{Connected, Node};
-use crate::flight::{Cargo, Flights, Replies};
-use crate::inspection::{InspectError, Look};
+use crate::link::batch::Batch;
+use crate::link::dial::{Connected, Node};
+use crate::link::flight::{Cargo, Flights, Replies};
+use crate::link::look::{InspectError, Look};
+use crate::link::mending::{self, Chore, Done, Mending};
+use crate::link::reply::{self, Meaning, Signal};
+use crate::link::script::Encoder;
+use crate::link::wire::Wire;
 use crate::link::{LinkConfig, LinkStatus, Work};
-use crate::mending::{self, Chore, Done, Mending};
-use crate::reply::{self, Meaning, Signal};
-use crate::script::Encoder;
 use crate::seams::{BoxFuture, Clock};
-use crate::wire::Wire;
 
 /// How many requests are taken at a time.
 pub(crate) const BATCH: usize = 128;
@@ -95,6 +95,8 @@ pub(crate) struct Session<'a> {
     due: Vec<Request>,
     replies: Vec<(RequestId, Reply)>,
     spare: Vec<Batch>,
+    /// Looks that are to be asked again, once the scripts are loaded.
+    looks: Vec<Look>,
 }
 
 impl<'a> Session<'a> {
@@ -128,6 +130,7 @@ impl<'a> Session<'a> {
             due: Vec::new(),
             replies: Vec::new(),
             spare: Vec::new(),
+            looks: Vec::new(),
             shared,
             encoder,
         }
@@ -146,6 +149,14 @@ impl<'a> Session<'a> {
             self.mend();
             while self.more && self.may_take() {
                 self.take();
+            }
+            while self.may_take()
+                && let Some(look) = self.looks.pop()
+            {
+                self.look(look);
+            }
+            if !self.replies.is_empty() {
+                continue;
             }
             if self.flights.is_empty() {
                 if let Some(why) = self.closing.take() {
@@ -282,19 +293,31 @@ impl<'a> Session<'a> {
             let (together, behind) = rest.split_at(count.max(1));
             rest = behind;
             let (cargo, commands) = self.encode(together);
-            let until = first.deadline.max(now) + self.shared.config.silence;
-            let timer = self.shared.clock.sleep_until(until);
             let replies = self.wire.send(commands);
-            let bounded = async move {
-                match select(replies, timer).await {
-                    Either::Left((replies, _)) => replies,
-                    Either::Right(_) => Err(RedisError::from(std::io::Error::from(
-                        std::io::ErrorKind::TimedOut,
-                    ))),
-                }
-            };
-            self.launch(cargo, Box::pin(bounded), now);
+            let replies = self.bounded(replies, first.deadline.max(now));
+            self.launch(cargo, replies, now);
         }
+    }
+
+    /// Replies over a connection of the user's, given up after as long a silence from `from` as would
+    /// replace a connection of our own.
+    fn bounded(
+        &self,
+        replies: BoxFuture<'static, Replies>,
+        from: Instant,
+    ) -> BoxFuture<'static, Replies> {
+        let timer = self
+            .shared
+            .clock
+            .sleep_until(from + self.shared.config.silence);
+        Box::pin(async move {
+            match select(replies, timer).await {
+                Either::Left((replies, _)) => replies,
+                Either::Right(_) => Err(RedisError::from(std::io::Error::from(
+                    std::io::ErrorKind::TimedOut,
+                ))),
+            }
+        })
     }
 
     fn encode(&mut self, requests: &[Request]) -> (Cargo, Pipeline) {
@@ -339,10 +362,22 @@ impl<'a> Session<'a> {
                 });
                 self.spare.push(batch);
             }
-            Cargo::Look(answer) => {
+            Cargo::Look { look, loads } => {
                 let result = replies.map(|mut values| values.pop().unwrap_or_default());
+                // What the answer says of the link holds for all requests.
+                let meaning = reply::look(&result);
+                let reply = self.heed((Reply::Unknown, meaning), loads, self.marker.count, now);
+                if reply == Reply::NotApplied(Refusal::Again) && !look.again {
+                    self.looks.push(Look {
+                        again: true,
+                        ..look
+                    });
+                    return;
+                }
                 // Nobody may be waiting any more.
-                let _ = answer.send(reply::inspection(result).map_err(InspectError));
+                let _ = look
+                    .answer
+                    .send(reply::inspection(result).map_err(InspectError));
             }
         }
     }
@@ -416,9 +451,13 @@ impl<'a> Session<'a> {
     fn look(&mut self, look: Look) {
         let mut commands = Pipeline::with_capacity(1);
         commands.add_command(self.encoder.inspect(&look.key));
-        let replies = self.wire.send(commands);
         let now = self.shared.clock.now();
-        self.launch(Cargo::Look(look.answer), replies, now);
+        let mut replies = self.wire.send(commands);
+        if !self.wire.is_own() {
+            replies = self.bounded(replies, now);
+        }
+        let loads = self.scripts.count;
+        self.launch(Cargo::Look { look, loads }, replies, now);
     }
 
     fn arm(&mut self, at: Instant) {
@@ -458,8 +497,8 @@ impl<'a> Session<'a> {
                 Cargo::Requests { mut batch, .. } => {
                     batch.abandon(|id| self.replies.push((id, Reply::Unknown)));
                 }
-                Cargo::Look(answer) => {
-                    let _ = answer.send(Err(InspectError(why.clone())));
+                Cargo::Look { look, .. } => {
+                    let _ = look.answer.send(Err(InspectError(why.clone())));
                 }
             }
         }

@@ -9,9 +9,9 @@ use std::time::Duration;
 use tenure_core::{Answer, NodeId, Refusal, Reply};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
+use crate::link::testing::{Desk, PausedClock, acquires};
 use crate::link::{LinkConfig, LinkStatus, Target, spawn_link};
 use crate::seams::{BoxFuture, ByteStream, Connector, Endpoint, OsEntropy, Seams, TokioSpawner};
-use crate::testing::{Desk, PausedClock, acquires};
 
 /// What a node answers to a command, as the bytes of a reply; none to say nothing any more.
 type Answers = Arc<dyn Fn(&[String]) -> Option<String> + Send + Sync>;

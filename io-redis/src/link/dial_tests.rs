@@ -3,9 +3,9 @@
 use redis::Value;
 use tenure_core::Words;
 
-use crate::dial::{self, DialError};
 use crate::link::Quarantine;
-use crate::reply::CommandResult;
+use crate::link::dial::{self, DialError};
+use crate::link::reply::CommandResult;
 
 fn text(text: &str) -> CommandResult {
     Ok(Value::BulkString(text.as_bytes().to_vec()))

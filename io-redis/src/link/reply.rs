@@ -6,8 +6,8 @@ use std::time::Duration;
 use redis::{RedisError, Value};
 use tenure_core::{Answer, Fence, Refusal, Reply, ServerTime, Words};
 
-use crate::inspection::{Holder, Inspection};
 use crate::link::Quarantine;
+use crate::link::look::{Holder, Inspection};
 
 /// What came back for one command.
 pub(crate) type CommandResult = Result<Value, RedisError>;
@@ -146,6 +146,11 @@ pub(crate) fn renew(result: CommandResult, count: usize, mut each: impl FnMut(us
         };
         each(index, meaning);
     }
+}
+
+/// What the reply to a look tells the link.
+pub(crate) fn look(result: &CommandResult) -> Option<Signal> {
+    value(result.clone()).err()?.1
 }
 
 /// The reply to a look.

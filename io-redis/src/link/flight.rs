@@ -8,10 +8,9 @@ use std::task::{Context, Poll, ready};
 use futures_util::future::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use redis::{RedisError, Value};
-use tokio::sync::oneshot;
 
-use crate::batch::Batch;
-use crate::inspection::{InspectError, Inspection};
+use crate::link::batch::Batch;
+use crate::link::look::Look;
 use crate::seams::BoxFuture;
 
 /// The replies to one write.
@@ -41,7 +40,11 @@ pub(crate) enum Cargo {
         /// How often the node had been marked.
         marks: u32,
     },
-    Look(oneshot::Sender<Result<Inspection, InspectError>>),
+    Look {
+        look: Look,
+        /// How often the scripts had been loaded when it was written.
+        loads: u32,
+    },
 }
 
 /// See the module.

@@ -10,13 +10,13 @@ use futures_util::future::{Either, select};
 use tenure_core::{Backoff, NodeId, Refusal, Reply, Request, RequestId, Rng, Words};
 use tokio::sync::mpsc;
 
-use crate::dial::{self, Connected, DialError, Dialer, Node};
-use crate::inspection::{InspectError, Look};
+use crate::link::dial::{self, Connected, DialError, Dialer, Node};
+use crate::link::look::{InspectError, Look};
+use crate::link::script::Encoder;
+use crate::link::session::{BATCH, End, Session, Shared};
+use crate::link::wire::Wire;
 use crate::link::{LinkConfig, LinkStatus, Target, Work};
-use crate::script::Encoder;
 use crate::seams::Seams;
-use crate::session::{BATCH, End, Session, Shared};
-use crate::wire::Wire;
 
 /// Between two tries to connect.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
@@ -98,8 +98,6 @@ impl Link {
                     let End::Lost { why, served } = session.serve().await else {
                         return Finished;
                     };
-                    let node = self.shared.node;
-                    tracing::info!(?node, %why, "the connection to a Redis node is replaced");
                     // One that was of use is replaced at once; one that is lost again and again
                     // is not.
                     let lived = self.shared.clock.now().saturating_since(since);
@@ -143,7 +141,6 @@ impl Link {
     }
 
     fn tell(&self, status: LinkStatus) {
-        tracing::debug!(node = ?self.shared.node, ?status, "link");
         self.shared.work.status(self.shared.node, status);
     }
 

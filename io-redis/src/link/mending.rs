@@ -7,12 +7,12 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use tenure_core::{Instant, Refusal, Words};
 
-use crate::dial::{self, DialError, Node};
 use crate::link::LinkConfig;
-use crate::reply;
-use crate::script::{Script, mark};
+use crate::link::dial::{self, DialError, Node};
+use crate::link::reply;
+use crate::link::script::{Script, mark};
+use crate::link::wire::{Wire, exchange};
 use crate::seams::{BoxFuture, Clock};
-use crate::wire::{Wire, exchange};
 
 /// If the same is needed again within this, something undoes it: then requests wait for a backoff
 /// instead of being asked again at once.

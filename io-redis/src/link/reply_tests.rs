@@ -3,9 +3,9 @@
 use redis::Value;
 use tenure_core::{Answer, Refusal, Reply};
 
-use crate::inspection::Holder;
 use crate::link::Quarantine;
-use crate::reply::{self, Signal};
+use crate::link::look::Holder;
+use crate::link::reply::{self, Signal};
 
 fn error(text: &str) -> Value {
     redis::parse_redis_value(format!("-{text}\r\n").as_bytes()).expect("an error reply is a value")

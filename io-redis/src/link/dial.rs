@@ -4,16 +4,17 @@
 use std::sync::Arc;
 
 use redis::aio::MultiplexedConnection;
+use redis::io::tcp::TcpSettings;
 use redis::{AsyncConnectionConfig, Cmd, ErrorKind, ProtocolVersion, RedisError, Value};
 use tenure_core::{Refusal, Reply, ServerTime, Words};
 
 use crate::address::Address;
 use crate::key;
+use crate::link::reply::{self, CommandResult};
+use crate::link::script::{Marker, Script, mark};
+use crate::link::wire::{OwnWire, Wire, exchange};
 use crate::link::{Identity, Quarantine};
-use crate::reply::{self, CommandResult};
-use crate::script::{Marker, Script, mark};
 use crate::seams::{BoxFuture, Connector};
-use crate::wire::{OwnWire, Wire, exchange};
 
 /// Commands that redis-rs may hold before they are written. More than the batches that a session
 /// has in flight, so that no batch ever waits for room.
@@ -96,6 +97,7 @@ impl Dialer {
         let Some(endpoint) = self.address.endpoint() else {
             install_crypto();
             let info = self.address.info().clone().set_redis_settings(settings);
+            let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
             let connection = redis::Client::open(info)?
                 .get_multiplexed_async_connection_with_config(&config)
                 .await?;
@@ -164,6 +166,7 @@ pub(crate) async fn set_up(wire: &dyn Wire, quarantine: bool) -> Result<Node, Di
     let mut commands = Vec::new();
     commands.extend(Script::ALL.map(Script::load));
     commands.push(command(&["TIME"]));
+    commands.push(command(&["GETEX", "tenure:node"]));
     if wire.is_own() {
         commands.push(command(&["CLIENT", "ID"]));
     }
@@ -173,6 +176,7 @@ pub(crate) async fn set_up(wire: &dyn Wire, quarantine: bool) -> Result<Node, Di
         loaded(results.next())?;
     }
     let server_time = results.next().and_then(|result| time(&result.ok()?));
+    may_renew(results.next())?;
     let client_id = match wire.is_own().then(|| results.next()).flatten() {
         Some(Ok(Value::Int(id))) => Some(id),
         _ => None,
@@ -182,6 +186,23 @@ pub(crate) async fn set_up(wire: &dyn Wire, quarantine: bool) -> Result<Node, Di
     node.client_id = client_id;
     node.usable()?;
     Ok(node)
+}
+
+/// Whether the scripts may call what all but the usual acquire begin with. An old server, or a user
+/// without the right, would grant locks that can be neither renewed nor released.
+fn may_renew(result: Option<CommandResult>) -> Result<(), DialError> {
+    let text = match result {
+        Some(Ok(Value::ServerError(error))) => reply::server_text(&error),
+        Some(Err(error)) => reply::error_text(&error),
+        Some(Ok(_)) | None => return Ok(()),
+    };
+    match reply::refusal(&text).0 {
+        // Not this key but others may well be the user's.
+        Reply::NotApplied(Refusal::Rejected(words)) if !text.contains("access") => {
+            Err(DialError::Rejected(words))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether a script was loaded.

@@ -1,5 +1,30 @@
 //! The link to one node: a task that takes the requests that are due from the hub, writes them to
 //! the node, and answers each exactly once.
+//!
+//! `redial` is its life, from one connection to the next; `dial` makes one, `session` serves it. `wire`
+//! is what it needs of a connection, `script` and `reply` are the two directions of the wire.
+
+mod batch;
+mod dial;
+#[cfg(test)]
+mod dial_tests;
+mod flight;
+mod look;
+mod mending;
+mod quiet;
+mod redial;
+#[cfg(test)]
+mod redial_tests;
+mod reply;
+#[cfg(test)]
+mod reply_tests;
+mod script;
+mod session;
+#[cfg(test)]
+mod session_tests;
+#[cfg(test)]
+mod testing;
+pub(crate) mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,11 +33,11 @@ use tenure_core::{NodeId, Reply, Request, RequestId, ServerTime, Words};
 use tokio::sync::{Notify, mpsc};
 
 use crate::address::Address;
-pub(crate) use crate::inspection::{Holder, InspectError, Inspection, LinkHandle};
-use crate::quiet::Quiet;
-use crate::redial::Link;
+pub(crate) use crate::link::look::{Holder, InspectError, Inspection, LinkHandle};
+use crate::link::quiet::Quiet;
+use crate::link::redial::Link;
+use crate::link::wire::Wire;
 use crate::seams::Seams;
-use crate::wire::Wire;
 
 /// What a link works for: the hub, seen from one node's side. The calls come from the link's task
 /// and must not block.
@@ -117,6 +142,8 @@ pub(crate) fn spawn_link(
 ) -> LinkHandle {
     let (handle, looks) = mpsc::channel(16);
     let link = Link::new(node, target, config, work, looks, seams);
-    seams.spawner.spawn(Box::pin(Quiet::new(link.run())));
+    seams
+        .spawner
+        .spawn(Box::pin(Quiet::new(tokio::task::unconstrained(link.run()))));
     LinkHandle { looks: handle }
 }

@@ -263,7 +263,7 @@ mod tests {
     use tenure_core::{Fence, Label, Secret};
 
     use super::*;
-    use crate::testing::request;
+    use crate::link::testing::request;
 
     fn words(cmd: &Cmd) -> Vec<String> {
         cmd.args_iter()

@@ -59,6 +59,8 @@ pub(crate) struct LinkHandle {
 #[derive(Debug)]
 pub(crate) struct Look {
     pub(crate) key: Key,
+    /// It was asked before, and the scripts were not there.
+    pub(crate) again: bool,
     pub(crate) answer: oneshot::Sender<Result<Inspection, InspectError>>,
 }
 
@@ -68,7 +70,11 @@ impl LinkHandle {
     pub(crate) async fn inspect(&self, key: Key) -> Result<Inspection, InspectError> {
         let (answer, answered) = oneshot::channel();
         let ended = || InspectError(Words::new("the link has ended"));
-        let look = Look { key, answer };
+        let look = Look {
+            key,
+            again: false,
+            answer,
+        };
         self.looks.send(look).await.map_err(|_| ended())?;
         answered.await.map_err(|_| ended())?
     }

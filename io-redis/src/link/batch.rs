@@ -4,9 +4,9 @@ use redis::{Pipeline, RedisError, Value};
 use tenure_core::{Op, Refusal, Reply, Request, RequestId};
 
 use crate::link::Quarantine;
-use crate::reply::{self, Meaning, Signal};
-use crate::script::Encoder;
-use crate::wire::miscounted;
+use crate::link::reply::{self, Meaning, Signal};
+use crate::link::script::Encoder;
+use crate::link::wire::miscounted;
 
 /// How many locks one call renews at most: a longer script would hold up the server for others.
 pub(crate) const RENEWALS_PER_CALL: usize = 128;
@@ -120,7 +120,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::testing::acquires;
+    use crate::link::testing::acquires;
 
     #[test]
     fn a_call_renews_128_locks_at_most_however_many_are_given() {

@@ -8,13 +8,13 @@ use redis::{Pipeline, RedisError, Value};
 use tenure_core::{Answer, NodeId, Op, Refusal, Reply};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::dial::{Connected, Node};
+use crate::link::dial::{Connected, Node};
+use crate::link::script::{Encoder, Script};
+use crate::link::session::{End, Session, Shared};
+use crate::link::testing::{Desk, PausedClock, acquires, request};
+use crate::link::wire::MockWire;
 use crate::link::{LinkConfig, Work};
-use crate::script::{Encoder, Script};
 use crate::seams::BoxFuture;
-use crate::session::{End, Session, Shared};
-use crate::testing::{Desk, PausedClock, acquires, request};
-use crate::wire::MockWire;
 
 /// One write that the session made: its commands, and where their replies go.
 struct Write {

@@ -1,0 +1,189 @@
+//! Random histories of locks: the adapter's own scripts, called as the adapter calls them and a little
+//! worse, on few keys, so that leases, attempts and markers meet each other.
+//!
+//! The wall clock is steered and the same for both servers, so even what an answer says of the
+//! server's time is compared exactly.
+
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::steps::Step;
+use crate::scripts;
+
+/// A midnight and a bit, so that rounding shows: where histories begin, and where proposals lie.
+pub const BEGIN_US: u64 = 1_767_225_600_123_456;
+
+/// Locks; the last is a hash as often as not.
+const LOCKS: &[&str] = &["a", "b", "h"];
+/// Counters, one for each lock; and one that several share by mistake.
+const COUNTERS: &[&str] = &["a:tenure:fence", "b:tenure:fence", "h:tenure:fence", "a"];
+const MARKER: &str = "tenure:node";
+
+/// Two leases, of one owner and of none, and something that is a prefix of the first.
+const LEASES: &[&str] = &[
+    "web-1:00112233445566778899aabbccddeeff",
+    "ffeeddccbbaa99887766554433221100",
+    "web-1:0011",
+];
+/// As numbers they are in another order than as text.
+const ATTEMPTS: &[&str] = &["1", "2", "9", "10", "4294967295"];
+/// What else may be in the place of a token or a counter or a marker.
+const FOREIGN: &[&str] = &[
+    "",
+    "somebody",
+    "0",
+    "-1",
+    "1.5",
+    "1767225600123456",
+    "1767225601000000",
+    "9007199254740990",
+    "9007199254740991",
+    "9007199254740993",
+    "web-1:00112233445566778899aabbccddeeff:",
+    "web-1:00112233445566778899aabbccddeeff:x",
+    "run repl 0 1767225600123 10000 3 ",
+    "run repl 1 99999999999999 10000 3 blue",
+];
+const TTLS: &[&str] = &["1", "2", "1000", "10000", "10000", "86400000"];
+
+fn one(of: &'static [&'static str]) -> impl Strategy<Value = String> {
+    select(of).prop_map(str::to_owned)
+}
+
+fn token() -> impl Strategy<Value = String> {
+    (select(LEASES), select(ATTEMPTS)).prop_map(|(lease, attempt)| format!("{lease}:{attempt}"))
+}
+
+/// A lock and its counter, mostly the right one.
+fn lock() -> impl Strategy<Value = Vec<String>> {
+    prop_oneof![
+        12 => select(LOCKS).prop_map(|lock| vec![lock.to_owned(), format!("{lock}:tenure:fence")]),
+        1 => (one(LOCKS), one(COUNTERS)).prop_map(|(lock, counter)| vec![lock, counter]),
+    ]
+}
+
+/// A fence or a proposal: none, past, near, a minute ahead and more.
+fn fence() -> impl Strategy<Value = String> {
+    prop_oneof![
+        2 => Just("0".to_owned()),
+        4 => select(&[-3_600_000_000_i64, -1, 0, 1, 1_000, 59_999_999, 60_000_000, 60_000_001, 90_000_000_000][..])
+            .prop_map(|us| BEGIN_US.saturating_add_signed(us).to_string()),
+        1 => one(&["1", "9007199254740990"]),
+    ]
+}
+
+/// Run id and replication id.
+fn ids() -> impl Strategy<Value = [String; 2]> {
+    prop_oneof![
+        6 => Just(["run", "repl"]),
+        1 => Just(["run", "other"]),
+        1 => Just(["other", "repl"]),
+    ]
+    .prop_map(|ids| ids.map(str::to_owned))
+}
+
+/// Largest TTL, number of nodes, name.
+fn set() -> impl Strategy<Value = [String; 3]> {
+    prop_oneof![
+        10 => Just(["10000", "3", ""]),
+        1 => Just(["30000", "3", ""]),
+        1 => Just(["10000", "5", ""]),
+        1 => Just(["10000", "3", "blue team"]),
+    ]
+    .prop_map(|set| set.map(str::to_owned))
+}
+
+fn call(script: &str, keys: &[String], args: &[String]) -> Vec<String> {
+    let mut argv = vec!["EVAL".to_owned(), script.to_owned(), keys.len().to_string()];
+    argv.extend_from_slice(keys);
+    argv.extend_from_slice(args);
+    argv
+}
+
+/// A call of one of the seven scripts.
+pub fn script_call() -> BoxedStrategy<Vec<String>> {
+    let acquire = (lock(), token(), one(TTLS), fence())
+        .prop_map(|(keys, token, ttl, fence)| call(scripts::ACQUIRE, &keys, &[token, ttl, fence]));
+    let marked = (lock(), token(), one(TTLS), fence(), ids(), set()).prop_map(
+        |(mut keys, token, ttl, fence, ids, set)| {
+            keys.push(MARKER.to_owned());
+            let args = [&[token, ttl, fence][..], &ids, &set].concat();
+            call(scripts::ACQUIRE, &keys, &args)
+        },
+    );
+    let confirm = (lock(), token(), fence())
+        .prop_map(|(keys, token, fence)| call(scripts::CONFIRM, &keys, &[token, fence]));
+    let renew = prop::collection::vec((one(LOCKS), token(), one(TTLS)), 0..5).prop_map(|leases| {
+        let keys: Vec<_> = leases.iter().map(|(key, ..)| key.clone()).collect();
+        let args: Vec<_> = leases
+            .into_iter()
+            .flat_map(|(_, token, ttl)| [token, ttl])
+            .collect();
+        call(scripts::RENEW, &keys, &args)
+    });
+    let repair = (lock(), token(), one(TTLS), fence())
+        .prop_map(|(keys, token, ttl, fence)| call(scripts::REPAIR, &keys, &[token, ttl, fence]));
+    let release =
+        (one(LOCKS), token()).prop_map(|(key, token)| call(scripts::RELEASE, &[key], &[token]));
+    let inspect = lock().prop_map(|keys| call(scripts::INSPECT, &keys, &[]));
+    let mark = (ids(), one(&["0", "0", "1"]), set()).prop_map(|(ids, durable, set)| {
+        let args = [&ids[..], &[durable], &set].concat();
+        call(scripts::MARK, &[MARKER.to_owned()], &args)
+    });
+    prop_oneof![
+        6 => acquire,
+        6 => marked,
+        3 => confirm,
+        5 => renew,
+        3 => repair,
+        4 => release,
+        1 => inspect,
+        3 => mark,
+    ]
+    .boxed()
+}
+
+/// What others do to the same keys.
+fn interference() -> BoxedStrategy<Vec<String>> {
+    let key = || {
+        let keys = [LOCKS, COUNTERS, &[MARKER]].concat();
+        select(keys).prop_map(str::to_owned)
+    };
+    let text = || prop_oneof![one(FOREIGN), token(), fence()];
+    prop_oneof![
+        3 => (key(), text(), one(TTLS)).prop_map(|(k, v, ttl)| ["SET", &k, &v, "PX", &ttl].map(str::to_owned).to_vec()),
+        1 => (key(), text()).prop_map(|(k, v)| ["SET", &k, &v].map(str::to_owned).to_vec()),
+        2 => (select(&["DEL", "PERSIST", "GET", "PTTL", "PEXPIRETIME"][..]), key())
+            .prop_map(|(name, k)| [name, &k].map(str::to_owned).to_vec()),
+        1 => key().prop_map(|k| ["HSET", &k, "f", "v"].map(str::to_owned).to_vec()),
+    ]
+    .boxed()
+}
+
+/// One step in the life of some locks.
+pub fn lock_step() -> impl Strategy<Value = Step> {
+    let command =
+        |argv: Vec<String>| Step::Command(argv.into_iter().map(String::into_bytes).collect());
+    let moves = select(
+        &[
+            1,
+            999,
+            1_000,
+            1_001,
+            500_000,
+            1_000_000,
+            5_000_000,
+            9_999_000,
+            10_000_000,
+            86_400_000_000,
+        ][..],
+    );
+    let near = select(&[-1_000_000, -1_000, -1, 0, 1, 1_000][..]);
+    prop_oneof![
+        30 => script_call().prop_map(command),
+        6 => interference().prop_map(command),
+        4 => (moves, prop::bool::weighted(0.2)).prop_map(|(us, back)| Step::Move(if back { -us } else { us })),
+        3 => (select(LOCKS), near).prop_map(|(key, us)| Step::ToExpiry(key, us)),
+        1 => prop::bool::weighted(0.3).prop_map(Step::OutOfMemory),
+    ]
+}

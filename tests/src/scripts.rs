@@ -1,0 +1,19 @@
+//! The Lua texts of the adapter, for the tests that look at them from outside.
+//!
+//! The adapter does not tell them: they are no part of its API. This is the one place that knows where
+//! they lie.
+
+/// Takes the lock, and draws a fence.
+pub const ACQUIRE: &str = include_str!("../../io-redis/src/link/scripts/acquire.lua");
+/// Stores the fence that is about to be reported.
+pub const CONFIRM: &str = include_str!("../../io-redis/src/link/scripts/confirm.lua");
+/// Gives locks their TTL again.
+pub const RENEW: &str = include_str!("../../io-redis/src/link/scripts/renew.lua");
+/// Puts back a lock that the node lost.
+pub const REPAIR: &str = include_str!("../../io-redis/src/link/scripts/repair.lua");
+/// Deletes the lock.
+pub const RELEASE: &str = include_str!("../../io-redis/src/link/scripts/release.lua");
+/// Looks at a lock.
+pub const INSPECT: &str = include_str!("../../io-redis/src/link/scripts/inspect.lua");
+/// Writes the marker of a node.
+pub const MARK: &str = include_str!("../../io-redis/src/link/scripts/mark.lua");

@@ -1,0 +1,115 @@
+//! Attempts of one lease compare as numbers: the tenth is newer than the ninth.
+
+use tenure_sim::server::{ManualClock, Reply, Server};
+use tenure_tests::scripts;
+
+const SECRET: &str = "00112233445566778899aabbccddeeff";
+/// Whatever the number of digits: text would sort them otherwise.
+const ATTEMPTS: [u32; 6] = [1, 2, 9, 10, 99, 100];
+
+/// A lock that one attempt holds, and what another attempt of the same lease is answered by a script
+/// there: the first word, and who holds the lock then.
+fn ask(holder: u32, script: &str, asker: u32) -> (String, Option<u32>) {
+    let token = |attempt: u32| format!("web-1:{SECRET}:{attempt}");
+    let server = Server::new(ManualClock::new(1_767_225_600_000_000));
+    server.call(&["SET", "k", &token(holder), "PX", "10000"]);
+    let asked = token(asker);
+    let keys: &[&str] = if [scripts::RENEW, scripts::RELEASE].contains(&script) {
+        &["1", "k"]
+    } else {
+        &["2", "k", "k:tenure:fence"]
+    };
+    let args: &[&str] = if script == scripts::CONFIRM {
+        &[&asked, "7"]
+    } else {
+        &[&asked, "10000", "7"]
+    };
+    let argv = [&["EVAL", script], keys, args].concat();
+    let answer = match server.call(&argv) {
+        // Of a renewal: the failures, each after its index.
+        Reply::Array(parts) => parts
+            .get(1)
+            .cloned()
+            .unwrap_or(Reply::Bulk(b"done".to_vec())),
+        single => single,
+    };
+    let Reply::Bulk(answer) = answer else {
+        panic!("no word: {answer:?}");
+    };
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let held = server.peek("k").map(|held| {
+        let held = String::from_utf8_lossy(&held).into_owned();
+        let (_, attempt) = held.rsplit_once(':').expect("a token");
+        attempt.parse().expect("a number")
+    });
+    let word = answer.split(' ').next().unwrap_or_default();
+    (word.to_owned(), held)
+}
+
+fn pairs() -> impl Iterator<Item = (u32, u32)> {
+    let others = |holder| ATTEMPTS.map(|asker| (holder, asker));
+    ATTEMPTS.into_iter().flat_map(others)
+}
+
+#[test]
+fn an_acquire_replaces_an_earlier_attempt_and_never_a_later_one() {
+    for (holder, asker) in pairs() {
+        let expected = if holder <= asker {
+            ("granted".to_owned(), Some(asker))
+        } else {
+            ("taken".to_owned(), Some(holder))
+        };
+        assert_eq!(
+            ask(holder, scripts::ACQUIRE, asker),
+            expected,
+            "{holder} {asker}"
+        );
+    }
+}
+
+#[test]
+fn a_repair_replaces_an_earlier_attempt_and_never_a_later_one() {
+    for (holder, asker) in pairs() {
+        let expected = if holder <= asker {
+            ("done".to_owned(), Some(asker))
+        } else {
+            ("taken".to_owned(), Some(holder))
+        };
+        assert_eq!(
+            ask(holder, scripts::REPAIR, asker),
+            expected,
+            "{holder} {asker}"
+        );
+    }
+}
+
+#[test]
+fn a_release_deletes_an_earlier_attempt_and_never_a_later_one() {
+    for (holder, asker) in pairs() {
+        let expected = if holder <= asker {
+            ("done".to_owned(), None)
+        } else {
+            ("taken".to_owned(), Some(holder))
+        };
+        assert_eq!(
+            ask(holder, scripts::RELEASE, asker),
+            expected,
+            "{holder} {asker}"
+        );
+    }
+}
+
+#[test]
+fn renewals_and_confirmations_are_for_exactly_one_attempt_and_an_earlier_one_is_never_taken() {
+    for (holder, asker) in pairs() {
+        let word = match holder.cmp(&asker) {
+            std::cmp::Ordering::Less => "gone",
+            std::cmp::Ordering::Equal => "done",
+            std::cmp::Ordering::Greater => "taken",
+        };
+        for script in [scripts::RENEW, scripts::CONFIRM] {
+            let expected = (word.to_owned(), Some(holder));
+            assert_eq!(ask(holder, script, asker), expected, "{holder} {asker}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What is logged: every turn of a lease, with its key and outcome, inside the span of the operation
+//! that asked for it, and never a token.
+
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+
+use tenure_sim::adapter::World;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+use crate::support::{Outcome, TTL, builder, nodes, secs};
+
+/// Keeps every span and event as a line.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        let _ = write!(self.0, " {}={value:?}", field.name());
+    }
+}
+
+impl Log {
+    fn keep(&self, line: Line) {
+        self.0.lock().expect("no test panicked").push(line.0);
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.0.lock().expect("no test panicked").clone()
+    }
+
+    /// Whether a line has all of these parts.
+    fn has(&self, parts: &[&str]) -> bool {
+        self.lines()
+            .iter()
+            .any(|line| parts.iter().all(|part| line.contains(part)))
+    }
+}
+
+impl Subscriber for Log {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("tenure_redis")
+    }
+
+    fn new_span(&self, span: &Attributes<'_>) -> Id {
+        let mut line = Line(format!("span {}", span.metadata().name()));
+        span.record(&mut line);
+        self.keep(line);
+        Id::from_u64(1)
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line(event.metadata().level().to_string());
+        event.record(&mut line);
+        self.keep(line);
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+#[test]
+fn every_turn_of_a_lease_is_logged_with_its_key_and_without_its_token() -> Outcome {
+    let log = Log::default();
+    let _here = tracing::subscriber::set_default(log.clone());
+    World::run(1, async |world| {
+        let node = nodes(&world, 1).remove(0);
+        let one = world.client("one");
+        let locks = builder(&one).connect().await?;
+        let guard = locks.lock("orders").await?;
+        let token = node.server().peek("orders").expect("it is held");
+        let token = String::from_utf8(token)?;
+        assert!(log.has(&["span lock", "key=orders"]));
+        assert!(log.has(&["DEBUG", "acquired", "key=orders", "fence="]));
+
+        guard.renewed().await?;
+        assert!(log.has(&["DEBUG", "key=orders", "outcome=\"renewed\""]));
+        guard.renew().await?;
+        assert!(log.has(&["span renew", "key=orders"]));
+
+        one.link("a").stall();
+        world.sleep(TTL).await;
+        assert!(log.has(&["WARN", "suspect", "key=orders"]));
+        assert!(log.has(&["WARN", "lost", "key=orders", "Expired"]));
+        one.link("a").heal();
+
+        world.sleep(secs(20)).await;
+        let guard = locks.try_lock("orders").await?;
+        assert!(log.has(&["span try_lock", "key=orders"]));
+        guard.release().await?;
+        assert!(log.has(&["span release", "key=orders"]));
+        assert!(log.has(&["DEBUG", "released", "key=orders"]));
+
+        let secret = token.split(':').next().expect("a token has parts");
+        assert!(
+            !log.lines().iter().any(|line| line.contains(secret)),
+            "a token was logged"
+        );
+        Ok::<(), Box<dyn std::error::Error>>(())
+    })
+}

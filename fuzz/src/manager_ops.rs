@@ -316,10 +316,7 @@ impl World {
             per_seat.entry(seat).or_default().push(&request.op);
         }
         for (seat, ops) in per_seat {
-            let fine = match ops.as_slice() {
-                [_] | [_, Op::Release] => true,
-                _ => false,
-            };
+            let fine = matches!(ops.as_slice(), [_] | [_, Op::Release]);
             assert!(fine, "{seat:?} has {ops:?} in flight");
         }
     }

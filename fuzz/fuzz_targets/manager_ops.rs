@@ -1,6 +1,6 @@
 //! See `tenure_fuzz::manager_ops`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|steps: Vec<tenure_fuzz::manager_ops::Step>| {
-    tenure_fuzz::manager_ops::check(&steps);
+libfuzzer_sys::fuzz_target!(|history: tenure_fuzz::manager_ops::History| {
+    let _ = tenure_fuzz::manager_ops::check(&history);
 });

@@ -6,6 +6,7 @@
 //! - **No resurrection.** One final event per lease and nothing after it, nothing after a cancel, and
 //!   validity only between the grant and the end.
 //! - **Honest validity.** Never further from now than a fresh request would give.
+//! - **Loss is told.** Once what is due is handled, no lease is held beyond its validity.
 //! - **Progress.** `handle_timeout` deals with all that is due in a bounded number of calls, and a client
 //!   whose leases are cancelled and whose requests are answered becomes empty.
 //! - **Replay.** The same history gives the same outputs.
@@ -14,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arbitrary::Arbitrary;
+use arbitrary::{Arbitrary, Unstructured};
 use tenure_core::{
     Answer, Config, EventKind, Fence, Instant, Key, Label, LeaseId, LeaseOptions, Manager, NodeId,
     Op, Refusal, RenewalPolicy, Reply, Request, RequestId, Secret, ServerTime, Words,
@@ -67,13 +68,36 @@ pub enum Step {
     Up(u8, Option<u32>),
     /// A node is down.
     Down(u8),
+    /// Every node takes what there is and answers as a well node would.
+    Serve,
+    /// Likewise, but for one node that answers something else, or not at all.
+    ServeBut {
+        /// Which node.
+        node: u8,
+        /// With what.
+        reply: Option<Outcome>,
+    },
     /// Time passes, and nobody looks.
     Pass {
-        /// Microseconds.
+        /// Microseconds; what is over half a second is cut off.
         micros: u32,
     },
     /// Time passes until the next deadline, which is handled.
     Due,
+}
+
+/// What happens, one after the other. As long as there are bytes: a `Vec` would toss a coin after each.
+#[derive(Debug)]
+pub struct History(pub Vec<Step>);
+
+impl<'a> Arbitrary<'a> for History {
+    fn arbitrary(bytes: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        let mut steps = Vec::new();
+        while !bytes.is_empty() {
+            steps.push(bytes.arbitrary()?);
+        }
+        Ok(Self(steps))
+    }
 }
 
 /// How a request ends.
@@ -107,15 +131,18 @@ pub enum Outcome {
     Unknown,
 }
 
-/// Plays the history twice, checks each, and compares what they put out.
+/// Plays the history twice, checks each, and compares what they put out. Says what was told in it, so
+/// that a run can show that it came to what is rare.
 ///
 /// # Panics
 /// If a promise is broken.
-pub fn check(steps: &[Step]) {
-    assert_eq!(play(steps), play(steps), "the same history, other outputs");
+pub fn check(History(steps): &History) -> BTreeSet<&'static str> {
+    let (log, told) = play(steps);
+    assert_eq!(log, play(steps).0, "the same history, other outputs");
+    told
 }
 
-fn play(steps: &[Step]) -> Vec<String> {
+fn play(steps: &[Step]) -> (Vec<String>, BTreeSet<&'static str>) {
     let nodes = match steps.first() {
         Some(Step::Nodes(nodes)) => usize::from(nodes % 5) + 1,
         _ => 3,
@@ -126,7 +153,7 @@ fn play(steps: &[Step]) -> Vec<String> {
         world.look();
     }
     world.end();
-    world.log
+    (world.log, world.told)
 }
 
 /// What is known of a lease from outside.
@@ -148,6 +175,7 @@ struct World {
     answered: Vec<RequestId>,
     ids: BTreeSet<RequestId>,
     log: Vec<String>,
+    told: BTreeSet<&'static str>,
 }
 
 impl World {
@@ -185,6 +213,7 @@ impl World {
             answered: Vec::new(),
             ids: BTreeSet::new(),
             log: Vec::new(),
+            told: BTreeSet::new(),
         }
     }
 
@@ -230,8 +259,10 @@ impl World {
             }
             Step::Down(node) => self.manager.handle_node_down(self.now, self.node(*node)),
             Step::Pass { micros } => {
-                self.now = self.now + Duration::from_micros((*micros).into());
+                self.now = self.now + Duration::from_micros((*micros % 500_000).into());
             }
+            Step::Serve => self.serve(None),
+            Step::ServeBut { node, reply } => self.serve(Some((self.node(*node), reply.as_ref()))),
             Step::Due => self.due(),
         }
     }
@@ -285,10 +316,7 @@ impl World {
             per_seat.entry(seat).or_default().push(&request.op);
         }
         for (seat, ops) in per_seat {
-            let fine = match ops.as_slice() {
-                [_] | [_, Op::Release] => true,
-                _ => false,
-            };
+            let fine = matches!(ops.as_slice(), [_] | [_, Op::Release]);
             assert!(fine, "{seat:?} has {ops:?} in flight");
         }
     }
@@ -310,6 +338,11 @@ impl World {
             self.manager.handle_timeout(self.now);
             self.look();
             if self.manager.poll_timeout().is_none_or(|at| at > self.now) {
+                let late = self.leases.iter().find(|lease| {
+                    let until = self.manager.valid_until(**lease);
+                    until.is_some_and(|until| until <= self.now)
+                });
+                assert_eq!(late, None, "its validity has ended and nobody was told");
                 return;
             }
         }
@@ -326,6 +359,7 @@ impl World {
             self.log.push(format!("{event:?}"));
             let seen = self.seen.get_mut(&event.lease).expect("it was acquired");
             assert!(!seen.over, "told after its end: {event:?}");
+            self.told.insert(name(&event.kind));
             match event.kind {
                 EventKind::Acquired { .. } => {
                     assert!(!seen.held, "granted twice");
@@ -361,6 +395,22 @@ impl World {
         assert_eq!(self.manager.leases().count(), self.manager.len());
     }
 
+    fn serve(&mut self, but: Option<(NodeId, Option<&Outcome>)>) {
+        for node in 0..self.manager.config().nodes() {
+            self.take(NodeId::new(node), MAX_LEASES * 2);
+        }
+        for request in self.out.clone() {
+            let reply = match but {
+                Some((node, reply)) if request.id.node == node => reply,
+                _ => Some(&Outcome::Well),
+            };
+            let index = self.out.iter().position(|out| out.id == request.id);
+            if let (Some(index), Some(reply)) = (index, reply) {
+                self.answer(index, reply);
+            }
+        }
+    }
+
     /// Everything is cancelled and answered: nothing may stay.
     fn end(&mut self) {
         for lease in self.leases.clone() {
@@ -372,12 +422,7 @@ impl World {
                 .handle_node_up(self.now, NodeId::new(node), None);
         }
         for _ in 0..200 {
-            for node in 0..self.manager.config().nodes() {
-                self.take(NodeId::new(node), MAX_LEASES * 2);
-            }
-            while !self.out.is_empty() {
-                self.answer(0, &Outcome::Well);
-            }
+            self.serve(None);
             self.due();
             if self.manager.is_empty() {
                 assert_eq!(
@@ -393,6 +438,19 @@ impl World {
 
     fn node(&self, node: u8) -> NodeId {
         NodeId::new(usize::from(node) % self.manager.config().nodes())
+    }
+}
+
+fn name(kind: &EventKind) -> &'static str {
+    match kind {
+        EventKind::Acquired { .. } => "acquired",
+        EventKind::Waiting { .. } => "waiting",
+        EventKind::Failed { .. } => "failed",
+        EventKind::Renewed { .. } => "renewed",
+        EventKind::Shortened { .. } => "shortened",
+        EventKind::Suspect { .. } => "suspect",
+        EventKind::Lost { .. } => "lost",
+        EventKind::Released { .. } => "released",
     }
 }
 

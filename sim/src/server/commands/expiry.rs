@@ -163,7 +163,8 @@ fn told(state: &mut State, ctx: &Ctx<'_>, say: impl Fn(i64) -> i64) -> Outcome {
     ))
 }
 
-/// To the nearest second, with C's wrapping of what does not fit.
+/// To the nearest second.
 fn rounded_seconds(ms: i64) -> i64 {
-    ms.wrapping_add(500) / 1000
+    // Wider than the sum: the largest expiry rounds up, as the server's own arithmetic has it.
+    ((i128::from(ms) + 500) / 1000) as i64
 }

@@ -11,7 +11,6 @@ mod determinism;
 mod fence;
 mod guard;
 mod loss;
-mod observe;
 mod options;
 mod quarantine;
 mod refusal;

@@ -1,5 +1,8 @@
 //! What is logged: every turn of a lease, with its key and outcome, inside the span of the operation
 //! that asked for it, and never a token.
+//!
+//! A binary of its own, with one test: while there is one subscriber, `tracing` asks the thread that
+//! first reaches an event whether anybody listens, and another test's thread would say no for all.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
@@ -10,6 +13,10 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
 use crate::support::{Outcome, TTL, builder, nodes, secs};
+
+#[path = "adapter/support.rs"]
+#[allow(dead_code, reason = "shared with the adapter's suite, which uses the rest")]
+mod support;
 
 /// Keeps every span and event as a line.
 #[derive(Clone, Default)]

@@ -96,7 +96,7 @@ fn primary(run: &'static str, client: u32) -> Answers {
                 ("TIME", _) => "*2\r\n$1\r\n5\r\n$1\r\n6\r\n".to_owned(),
                 ("CLIENT", Some("ID")) => format!(":{client}\r\n"),
                 ("SCRIPT", _) => bulk("sha"),
-                ("EVALSHA", _) => "$11\r\ngranted 7 7\r\n".to_owned(),
+                ("EVALSHA", _) => "*1\r\n$11\r\ngranted 7 7\r\n".to_owned(),
                 _ => "+OK\r\n".to_owned(),
             },
         )

@@ -398,7 +398,7 @@ impl<'a> Session<'a> {
             None => {}
             Some(Signal::NoScript) => return Reply::NotApplied(self.scripts.ask(loads, now)),
             Some(Signal::Unmarked) => return Reply::NotApplied(self.marker.ask(marks, now)),
-            Some(Signal::CrossSlot) => self.shared.singly = true,
+            Some(Signal::Singly) => self.shared.singly = true,
             // The name of the node may lead to another server by now.
             Some(Signal::Elsewhere(why)) if own => self.closing = Some(why),
             Some(Signal::Elsewhere(_)) => {

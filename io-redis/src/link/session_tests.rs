@@ -160,8 +160,18 @@ fn word(word: &str) -> Value {
     Value::BulkString(word.as_bytes().to_vec())
 }
 
+fn list<const N: usize>(parts: [&str; N]) -> Value {
+    Value::Array(parts.map(word).to_vec())
+}
+
+/// The answer to an acquire of one lock.
 fn granted() -> Value {
-    word("granted 7 7")
+    list(["granted 7 7"])
+}
+
+/// The answer to a release of one lock, or of several: none failed.
+fn done() -> Value {
+    Value::Array(Vec::new())
 }
 
 fn is_granted(reply: &Reply) -> bool {
@@ -173,17 +183,26 @@ const RENEW: Op = Op::Renew {
 };
 
 #[tokio::test(start_paused = true)]
-async fn requests_are_written_in_the_order_in_which_they_were_polled() {
+async fn requests_of_a_kind_share_a_call_and_those_of_a_lease_keep_their_order() {
     let mut rig = Rig::new(true);
-    let acquires = acquires(3);
-    let mut release = acquires[0].clone();
-    release.op = Op::Release;
-    release.id.serial += 1;
-    rig.desk
-        .ask([acquires[0].clone(), acquires[1].clone(), release.clone()]);
+    let acquires = acquires(4);
+    let mut behind = acquires[0].clone();
+    behind.op = Op::Release;
+    behind.id.serial += 1;
+    let release = request(3, Op::Release);
+    rig.desk.ask([
+        acquires[0].clone(),
+        behind.clone(),
+        acquires[1].clone(),
+        release.clone(),
+    ]);
     let first = rig.next().await;
-    assert_eq!(first.names(), ["Acquire", "Acquire", "Release"]);
-    assert_eq!(first.keys(), ["lock-0", "lock-1", "lock-0"]);
+    assert_eq!(first.names(), ["Release", "Acquire", "Release"]);
+    assert_eq!(first.keys(), ["lock-3", "lock-0", "lock-0"]);
+    assert_eq!(
+        first.commands[1][3..7].join(" "),
+        "lock-0 lock-0:tenure:fence:{lock-0} lock-1 lock-1:tenure:fence:{lock-1}"
+    );
     rig.desk.ask([acquires[2].clone()]);
     let second = rig.next().await;
     assert_eq!(
@@ -191,21 +210,25 @@ async fn requests_are_written_in_the_order_in_which_they_were_polled() {
         ["lock-2"],
         "a second batch does not wait for the first's replies"
     );
-    first.answer([granted(), granted(), word("done")]);
+    first.answer([done(), list(["granted 7 7", "held 5 7"]), done()]);
     second.answer([granted()]);
     rig.settle().await;
+    assert!(is_granted(&rig.desk.reply(&acquires[0])));
+    let held = rig.desk.reply(&acquires[1]);
     assert!(
-        acquires
-            .iter()
-            .all(|request| is_granted(&rig.desk.reply(request)))
+        matches!(held, Reply::Applied(Answer::Held { .. })),
+        "{held:?}"
     );
-    assert_eq!(rig.desk.reply(&release), Reply::Applied(Answer::Done));
+    assert!(is_granted(&rig.desk.reply(&acquires[2])));
+    for release in [behind, release] {
+        assert_eq!(rig.desk.reply(&release), Reply::Applied(Answer::Done));
+    }
     rig.desk.finish();
     assert!(matches!(rig.session.await, Ok(End::Finished)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn renewals_share_a_call_without_overtaking_what_stands_between_them() {
+async fn a_shared_call_answers_the_failures_and_the_rest_is_done() {
     let mut rig = Rig::new(true);
     let op = |index, op| request(index, op);
     let requests = [
@@ -218,14 +241,15 @@ async fn renewals_share_a_call_without_overtaking_what_stands_between_them() {
     ];
     rig.desk.ask(requests.clone());
     let write = rig.next().await;
-    assert_eq!(write.names(), ["Renew", "Release", "Renew"]);
+    assert_eq!(write.names(), ["Release", "Renew"]);
     write.answer([
-        Value::Array(vec![Value::Int(2), word("gone")]),
-        word("taken"),
+        Value::Array(vec![Value::Int(1), word("taken")]),
         Value::Array(vec![
-            Value::Int(1),
-            word("READONLY You can't write against a read only replica."),
+            Value::Int(2),
+            word("gone"),
             Value::Int(3),
+            word("READONLY You can't write against a read only replica."),
+            Value::Int(5),
             word("foreign"),
         ]),
     ]);
@@ -305,7 +329,7 @@ async fn scripts_that_were_forgotten_are_loaded_before_the_next_request_is_taken
     let write = rig.next().await;
     let noscript = || error("NOSCRIPT No matching script. Please use EVAL.");
     let ids = acquires(2);
-    write.answer([noscript(), noscript()]);
+    write.answer([noscript()]);
     rig.desk.ask(requests.clone());
     let load = rig.next().await;
     assert_eq!(load.names(), ["SCRIPT"; 7]);
@@ -394,10 +418,12 @@ async fn a_reply_of_the_wrong_shape_is_unknown_and_ends_the_connection() {
     for nonsense in [
         Value::Okay,
         Value::Nil,
-        word("granted seven 7"),
-        word("granted 0 7"),
-        Value::Array(vec![word("held"), Value::Int(-1), Value::Int(7)]),
-        word("done"),
+        list(["granted seven 7"]),
+        list(["granted 0 7"]),
+        list(["held -1 7"]),
+        list(["granted 7 7", "granted 8 7"]),
+        word("granted 7 7"),
+        list(["done"]),
     ] {
         let mut rig = Rig::new(true);
         let requests = acquires(1);
@@ -456,15 +482,12 @@ async fn what_the_server_refuses_for_now_is_not_applied_and_the_connection_stays
         "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
         "OOM command not allowed when used memory > 'maxmemory'.",
     ];
-    let requests = acquires(texts.len());
-    rig.desk.ask(requests.clone());
-    rig.next().await.answer(texts.map(error));
-    rig.settle().await;
-    for request in &requests {
-        assert_eq!(
-            rig.desk.reply(request),
-            Reply::NotApplied(Refusal::Unavailable)
-        );
+    for (request, text) in acquires(texts.len()).into_iter().zip(texts) {
+        rig.desk.ask([request.clone()]);
+        rig.next().await.answer([error(text)]);
+        rig.settle().await;
+        let reply = rig.desk.reply(&request);
+        assert_eq!(reply, Reply::NotApplied(Refusal::Unavailable), "{text}");
     }
     assert!(!rig.session.is_finished());
 }
@@ -479,7 +502,7 @@ async fn an_acquire_that_nobody_waits_for_is_not_sent_but_a_release_is() {
     rig.desk.ask(late.clone());
     let write = rig.next().await;
     assert_eq!(write.names(), ["Release"]);
-    write.answer([word("gone")]);
+    write.answer([Value::Array(vec![Value::Int(1), word("gone")])]);
     rig.settle().await;
     assert_eq!(
         rig.desk.reply(&late[0]),

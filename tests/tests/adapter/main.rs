@@ -15,5 +15,6 @@ mod options;
 mod quarantine;
 mod refusal;
 mod renewed;
+mod shared;
 mod silence;
 mod work;

@@ -298,6 +298,7 @@ fn is_rejection(text: &str) -> bool {
         "unknown redis command",
         "unknown subcommand",
         "can't run this command",
+        "acl failure in script",
         // A script that names a command which this server does not have or not allow.
         "command is not allowed from script",
     ]

@@ -70,6 +70,8 @@ fn what_will_not_get_better_is_told_in_the_servers_words() {
         "NOPERM this user has no permissions to run the 'evalsha' command",
         "CROSSSLOT Keys in request don't hash to the same slot",
         "ERR The user executing the script can't run this command or subcommand",
+        // Valkey 9.
+        "ERR ACL failure in script: User app has no permissions to run the 'set' command",
     ] {
         assert_eq!(rejected(text), text);
     }

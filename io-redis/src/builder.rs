@@ -6,14 +6,16 @@ use std::time::Duration;
 use tenure_core::{Config, Drift, Manager, NodeId};
 
 use crate::address::Address;
-use crate::driver::{OwnThread, drive};
+use crate::client::Client;
+use crate::driver::drive;
 use crate::error::ConnectError;
 use crate::hub::Hub;
 use crate::link::wire::{UserWire, Wire};
-use crate::link::{self, LinkConfig, LinkStatus, Target, spawn_link};
-use crate::locks::{Client, Locks};
+use crate::link::{self, LinkConfig, Target, spawn_link};
+use crate::locks::Locks;
 use crate::options::LockOptions;
 use crate::seams::{BootClock, OsEntropy, Seams, TokioConnector};
+use crate::thread::OwnThread;
 
 /// Whether a node that may have forgotten a lease is kept from granting until every lease that it
 /// may have forgotten has ended: one max TTL.
@@ -290,48 +292,5 @@ fn quarantine(choice: Option<Quarantine>, nodes: &[NodeTarget]) -> Result<bool, 
         None if nodes.len() == 1 => Ok(false),
         None if watched => Ok(true),
         Some(Quarantine::On) | None => Err(ConnectError::QuarantineUndecided),
-    }
-}
-
-impl Client {
-    /// Waits until the nodes are known to serve, or known not to.
-    async fn verify(&self) -> Result<(), ConnectError> {
-        let hub = self.hub();
-        let verdict = hub.wait_for_nodes(|nodes| {
-            let mut up = 0;
-            let mut open = 0;
-            for (index, node) in nodes.iter().enumerate() {
-                if let Some(twin) = node.twin {
-                    return Some(Err(ConnectError::SameServer {
-                        node: hub.name(NodeId::new(index)).to_owned(),
-                        twin: hub.name(twin).to_owned(),
-                    }));
-                }
-                match &node.status {
-                    LinkStatus::Up(_) => up += 1,
-                    LinkStatus::Connecting => open += 1,
-                    LinkStatus::Down { .. } => {}
-                    LinkStatus::Rejected { words } => {
-                        return Some(Err(ConnectError::Rejected {
-                            node: hub.name(NodeId::new(index)).to_owned(),
-                            words: words.as_str().to_owned(),
-                        }));
-                    }
-                }
-            }
-            let enough = up >= tenure_core::quorum(nodes.len());
-            (open == 0).then_some(if enough {
-                Ok(())
-            } else {
-                Err(ConnectError::Outage { nodes: Vec::new() })
-            })
-        });
-        match verdict.await {
-            Ok(Err(ConnectError::Outage { .. })) => Err(ConnectError::Outage {
-                nodes: hub.silence_of_all(),
-            }),
-            Ok(verdict) => verdict,
-            Err(_) => Err(ConnectError::RuntimeEnded),
-        }
     }
 }

@@ -75,6 +75,7 @@
 mod address;
 mod builder;
 mod cell;
+mod client;
 mod clock;
 mod default;
 mod driver;
@@ -88,6 +89,7 @@ mod locks;
 mod observe;
 mod options;
 pub mod seams;
+mod thread;
 
 pub use address::{Address, AddressError};
 pub use builder::{Builder, Quarantine};

@@ -1,7 +1,6 @@
 //! The address of a node, parsed from a URL. It may carry a password, which is never shown.
 
 use std::fmt;
-use std::str::FromStr;
 
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 
@@ -12,25 +11,14 @@ use crate::seams::Endpoint;
 /// `redis://[user[:password]@]host[:port][/database]`, `redis+unix:///path[?db=n&user=u&pass=p]`
 /// (also `unix://`), and with the feature `tls-rustls` `rediss://` like `redis://`. An IPv6 address
 /// stands in brackets. What is shown of it has no password.
-///
-/// ```
-/// use tenure_redis::Address;
-///
-/// let address: Address = "redis://app:hunter2@[::1]:6380/3".parse()?;
-/// assert_eq!(address.to_string(), "redis://app:***@[::1]:6380/3");
-/// # Ok::<(), tenure_redis::AddressError>(())
-/// ```
 #[derive(Clone)]
-pub struct Address {
+pub(crate) struct Address {
     info: Box<ConnectionInfo>,
 }
 
 impl Address {
-    /// Parses a URL.
-    ///
-    /// # Errors
-    /// [`AddressError`], which never repeats the URL: there may be a password in it.
-    pub fn parse(url: &str) -> Result<Self, AddressError> {
+    /// Parses a URL. The error never repeats it: there may be a password in it.
+    pub(crate) fn parse(url: &str) -> Result<Self, AddressError> {
         let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
         let tls = ["rediss", "valkeys"];
         if tls.iter().any(|tls| scheme.eq_ignore_ascii_case(tls)) && !cfg!(feature = "tls-rustls") {
@@ -63,14 +51,6 @@ impl Address {
     /// What redis-rs needs for its handshake.
     pub(crate) fn info(&self) -> &ConnectionInfo {
         &self.info
-    }
-}
-
-impl FromStr for Address {
-    type Err = AddressError;
-
-    fn from_str(url: &str) -> Result<Self, Self::Err> {
-        Self::parse(url)
     }
 }
 

@@ -91,7 +91,7 @@ mod options;
 pub mod seams;
 mod thread;
 
-pub use address::{Address, AddressError};
+pub use address::AddressError;
 pub use builder::{Builder, Quarantine};
 pub use default::{DefaultAlreadySet, default_locks, lock, set_default, try_lock};
 pub use error::{ConnectError, InspectError, LockError, Loss, Lost, ReleaseError, RenewError};

@@ -125,9 +125,8 @@ async fn tls_needs_no_provider_of_the_users_and_fails_as_an_error() {
     let port = listener.local_addr().expect("bound").port();
     // A server that does not speak TLS: it hangs up on whoever greets it.
     tokio::spawn(async move { while listener.accept().await.is_ok() {} });
-    let address = format!("rediss://127.0.0.1:{port}")
-        .parse()
-        .expect("an address");
+    let url = format!("rediss://127.0.0.1:{port}");
+    let address = crate::address::Address::parse(&url).expect("an address");
     let connector = Arc::new(crate::seams::TokioConnector);
     let mut dialer = dial::Dialer::new(address, connector);
     assert!(matches!(

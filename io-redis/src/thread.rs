@@ -66,3 +66,47 @@ impl Spawner for OnRuntime {
         self.0.spawn(task);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use crate::{ConnectError, Locks};
+
+    /// Said to the child process of the test below.
+    const CHILD: &str = "TENURE_TEST_NO_THREADS";
+
+    fn is_refused() {
+        let built = Locks::builder()
+            .node("redis://127.0.0.1:1")
+            .own_thread()
+            .connect_lazy();
+        assert!(matches!(built, Err(ConnectError::Thread(_))), "{built:?}");
+    }
+
+    /// In a process of its own whose threads would need more stack than there is memory.
+    #[test]
+    fn a_thread_that_cannot_be_started_is_an_error_inside_and_outside_of_a_runtime() {
+        if std::env::var_os(CHILD).is_some() {
+            is_refused();
+            let runtime = tokio::runtime::Builder::new_current_thread().build();
+            runtime
+                .expect("it has no threads")
+                .block_on(async { is_refused() });
+            return;
+        }
+        let name = "thread::tests::a_thread_that_cannot_be_started_is_an_error_inside_and_outside_of_a_runtime";
+        let child = Command::new(std::env::current_exe().expect("this program"))
+            // The test harness itself needs no thread for a single test.
+            .args(["--exact", name, "--test-threads=1", "--nocapture"])
+            .env(CHILD, "1")
+            .env("RUST_MIN_STACK", (1_u64 << 60).to_string())
+            .output()
+            .expect("it runs");
+        let said = String::from_utf8_lossy(&child.stdout);
+        assert!(
+            child.status.success() && said.contains("1 passed"),
+            "{child:?}"
+        );
+    }
+}

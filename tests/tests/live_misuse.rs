@@ -77,13 +77,18 @@ async fn a_user_who_may_not_do_what_it_takes_is_told_in_the_servers_words() {
         ("~other:* &* +@all", false),
         ("~* &* +@all -set", false),
         ("~* &* +@all -script", true),
+        // What it takes to keep and to free a lock: found out before one is taken.
+        ("~* &* +@all -getex", true),
+        ("~* &* +@all -pttl", true),
+        ("~* &* +@all -pexpire", true),
+        ("~* &* +@all -del", true),
     ] {
         let user = format!("app on >{PASSWORD} {rules}");
         let server = RedisServer::start(Options::new().user(&user)).await;
         let url = server.url_with("app", PASSWORD, 0);
         if at_connect {
             let error = within("an answer", patient().node(&url).connect()).await;
-            let error = error.expect_err("it may not load a script");
+            let error = error.expect_err("it may not do what it takes");
             assert!(error.is_misuse(), "{rules}: {error}");
             assert!(discreet(&error).contains("NOPERM"), "{rules}: {error}");
         }

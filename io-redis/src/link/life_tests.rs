@@ -15,7 +15,7 @@ use crate::driver::drive;
 use crate::hub::Hub;
 use crate::link::mocked::{Write, error, wire, word};
 use crate::link::testing::PausedClock;
-use crate::link::{LinkConfig, LinkStatus, Target, Work, spawn_link};
+use crate::link::{Holder, LinkConfig, LinkHandle, LinkStatus, Target, Work, spawn_link};
 use crate::seams::{Clock, OsEntropy, Seams, TokioConnector, TokioSpawner};
 
 /// The hub, with a note of what it is told.
@@ -76,7 +76,17 @@ impl Work for Witness {
     }
 }
 
+/// After so long without a reply a connection is replaced.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// What a new connection is asked.
+const SET_UP: [&str; 15] = [
+    "SCRIPT", "SCRIPT", "SCRIPT", "SCRIPT", "SCRIPT", "SCRIPT", "SCRIPT", "TIME", "GETEX", "PTTL",
+    "PEXPIRE", "DEL", "CLIENT", "INFO", "INFO",
+];
+
 struct Rig {
+    link: LinkHandle,
     work: Arc<Witness>,
     written: mpsc::UnboundedReceiver<Write>,
 }
@@ -104,14 +114,18 @@ impl Rig {
             told: Mutex::default(),
         });
         let (wire, written) = wire(true);
-        spawn_link(
+        let link = spawn_link(
             NodeId::new(0),
             Target::Connection(Arc::new(wire)),
             LinkConfig::new(Duration::from_millis(500)),
             Arc::clone(&work) as Arc<dyn Work>,
             &seams,
         );
-        Self { work, written }
+        Self {
+            link,
+            work,
+            written,
+        }
     }
 
     /// The next write, which is of these commands.
@@ -123,13 +137,14 @@ impl Rig {
 
     /// The next write asks a new connection who is there; it is this client of always the same server.
     async fn connected(&mut self, client: i64) {
-        let mut names = ["SCRIPT"; 12];
-        names[7..].copy_from_slice(&["TIME", "GETEX", "CLIENT", "INFO", "INFO"]);
-        let asked = self.next(&names).await;
+        let asked = self.next(&SET_UP).await;
         let mut answers = vec![word("sha"); 7];
         answers.extend([
             Value::Array(vec![word("5"), word("6")]),
             Value::Nil,
+            Value::Int(-2),
+            Value::Int(0),
+            Value::Int(0),
             Value::Int(client),
             word("run_id:a\r\n"),
             word("role:master\r\n"),
@@ -222,4 +237,58 @@ async fn a_timeout_then_noscript_then_a_reset_are_told_as_what_they_are_and_the_
         Some("release: Applied(Gone)")
     );
     assert!(rig.written.recv().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_finds_no_scripts_is_asked_again_once_they_are_loaded_and_only_once() {
+    let mut rig = Rig::new();
+    rig.connected(1).await;
+    let forgotten = || error("NOSCRIPT No matching script. Please use EVAL.");
+    let link = rig.link.clone();
+    let look = tokio::spawn(async move { link.inspect(Key::new(*b"lock")).await });
+    rig.next(&["Inspect"]).await.answer([forgotten()]);
+    rig.next(&["SCRIPT"; 7]).await.answer(vec![word("sha"); 7]);
+    let seen = Value::Array(vec![
+        word("seen"),
+        Value::Nil,
+        Value::Int(-2),
+        Value::Nil,
+        Value::Int(7),
+    ]);
+    rig.next(&["Inspect"]).await.answer([seen]);
+    let look = look.await.expect("no panic").expect("it was seen");
+    assert_eq!(look.holder, Holder::Free);
+
+    // Where something undoes it, the caller is told instead of being asked for patience for ever.
+    tokio::time::advance(Duration::from_secs(2)).await;
+    let link = rig.link.clone();
+    let look = tokio::spawn(async move { link.inspect(Key::new(*b"lock")).await });
+    rig.next(&["Inspect"]).await.answer([forgotten()]);
+    rig.next(&["SCRIPT"; 7]).await.answer(vec![word("sha"); 7]);
+    rig.next(&["Inspect"]).await.answer([forgotten()]);
+    let refused = look.await.expect("no panic").expect_err("no scripts");
+    assert!(refused.to_string().contains("NOSCRIPT"), "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_at_a_node_that_says_nothing_ends_in_bounded_time() {
+    let mut rig = Rig::new();
+    rig.connected(1).await;
+    let asked = rig.work.hub.clock().now();
+    let link = rig.link.clone();
+    let look = tokio::spawn(async move { link.inspect(Key::new(*b"lock")).await });
+    let _unanswered = rig.next(&["Inspect"]).await;
+    let ended = look.await.expect("no panic").expect_err("no answer");
+    assert!(ended.to_string().contains("does not answer"), "{ended}");
+    let took = rig.work.hub.clock().now().saturating_since(asked);
+    assert!(took <= SILENCE + Duration::from_millis(10), "{took:?}");
+
+    // The next one waits for the next connection, which is not bounded by silence but by the dial.
+    let asked = rig.work.hub.clock().now();
+    let link = rig.link.clone();
+    let look = tokio::spawn(async move { link.inspect(Key::new(*b"lock")).await });
+    let _unanswered = rig.next(&SET_UP).await;
+    look.await.expect("no panic").expect_err("no connection");
+    let took = rig.work.hub.clock().now().saturating_since(asked);
+    assert!(took <= Duration::from_millis(2_010), "{took:?}");
 }

@@ -3,7 +3,7 @@
 use tenure_redis::{Holder, LockError, Loss, RenewError};
 use tenure_sim::adapter::World;
 
-use crate::support::{MARGIN, Outcome, TTL, builder, calls, ms, nodes, secs};
+use crate::support::{MARGIN, Outcome, TTL, builder, calls, ms, nodes, secs, stands, until};
 
 #[test]
 fn giving_up_says_contention_and_what_is_left_where_the_key_is_held() -> Outcome {
@@ -58,6 +58,44 @@ fn giving_up_says_outage_and_who_is_silent_where_nobody_answers() -> Outcome {
         assert!(world.now() - begun >= secs(3) && world.now() - begun <= ms(3_010));
         Ok(())
     })
+}
+
+#[test]
+fn a_grant_that_comes_after_giving_up_is_released_at_once() -> Outcome {
+    for count in [1, 3] {
+        World::run(1, async |world| {
+            let nodes = nodes(&world, count);
+            let one = world.client("one");
+            let locks = builder(&one)
+                .options(|options| options.give_up_after(ms(50)))
+                .connect()
+                .await?;
+            for each_way in 20..=30 {
+                for node in &nodes {
+                    one.link(node.name())
+                        .set_latency(ms(each_way), ms(each_way));
+                }
+                match locks.lock("k").await {
+                    Ok(guard) => {
+                        assert!(each_way <= 25, "it came in time");
+                        drop(guard);
+                    }
+                    Err(error) => {
+                        assert!(each_way >= 25 && error.is_outage(), "{error}");
+                        assert!(
+                            stands(&nodes, "k"),
+                            "granted, and the word of it is on its way"
+                        );
+                    }
+                }
+                until(&world, ms(100), || !stands(&nodes, "k")).await;
+                world.sleep(ms(100)).await;
+                assert!(!stands(&nodes, "k"));
+            }
+            Ok::<(), Box<dyn std::error::Error>>(())
+        })?;
+    }
+    Ok(())
 }
 
 #[test]

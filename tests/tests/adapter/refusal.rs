@@ -1,10 +1,10 @@
 //! What a server may say instead of an answer: none of it is taken for a "no".
 
-use tenure_redis::{ConnectError, LockError, Loss};
+use tenure_redis::{ConnectError, LockError, Loss, ReleaseError};
 use tenure_sim::adapter::World;
 use tenure_sim::server::Server;
 
-use crate::support::{Outcome, builder, calls, ms, nodes, secs, stands};
+use crate::support::{Outcome, TTL, builder, calls, ms, nodes, secs, stands, until};
 
 #[test]
 fn scripts_that_were_flushed_are_loaded_again_and_no_caller_notices() -> Outcome {
@@ -108,6 +108,31 @@ fn a_server_that_is_out_of_memory_is_never_taken_for_contention() -> Outcome {
 }
 
 #[test]
+fn a_server_that_is_out_of_memory_still_says_that_the_lock_is_held() -> Outcome {
+    for count in [1, 3] {
+        World::run(1, async |world| {
+            let nodes = nodes(&world, count);
+            let (one, two) = (world.client("one"), world.client("two"));
+            let locks = builder(&one).connect().await?;
+            let rivals = builder(&two).connect().await?;
+            let guard = locks.lock("k").await?;
+            nodes.iter().for_each(|node| node.server().set_oom(true));
+            match rivals.try_lock("k").await {
+                Err(LockError::Contended {
+                    left: Some(left),
+                    foreign: false,
+                    ..
+                }) => assert!(left <= TTL, "{left:?}"),
+                other => panic!("it is held: {other:?}"),
+            }
+            assert!(guard.is_valid());
+            Ok::<(), Box<dyn std::error::Error>>(())
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
 fn a_server_that_refuses_writes_is_an_outage_and_then_grants() -> Outcome {
     for line in ["MISCONF no disk", "NOREPLICAS not enough"] {
         outage_then_mended(1, |server, on| server.set_write_error(on.then_some(line)))?;
@@ -199,6 +224,56 @@ fn a_server_that_will_never_serve_us_is_told_at_once() -> Outcome {
             matches!(late, Err(ConnectError::Rejected { .. })),
             "{late:?}"
         );
+        Ok(())
+    })
+}
+
+#[test]
+fn a_server_that_will_not_let_locks_be_kept_or_freed_is_told_before_one_is_taken() -> Outcome {
+    for command in ["getex", "pttl", "pexpire", "del"] {
+        World::run(1, async |world| {
+            let node = world.node("a");
+            let one = world.client("one");
+            node.server().deny_default_user(&[command]);
+            match one.builder().connect().await {
+                Err(ConnectError::Rejected { words, .. }) => {
+                    assert!(words.contains(command), "{words}");
+                }
+                other => panic!("{command}: {other:?}"),
+            }
+            let lazy = one.builder().connect_lazy()?;
+            let asked = lazy.try_lock("k").await;
+            assert!(
+                matches!(&asked, Err(LockError::Rejected { words, .. }) if words.contains(command)),
+                "{asked:?}"
+            );
+            assert!(node.server().keys().is_empty());
+            Ok::<(), Box<dyn std::error::Error>>(())
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_right_that_is_withdrawn_later_ends_the_lease_or_leaves_the_key_to_its_expiry() -> Outcome {
+    World::run(1, async |world| {
+        let nodes = nodes(&world, 1);
+        let one = world.client("one");
+        let locks = one.builder().connect().await?;
+        let guard = locks.lock("k").await?;
+        nodes[0].server().deny_default_user(&["pexpire"]);
+        let lost = guard.lost().await;
+        assert!(matches!(lost.loss, Loss::Rejected(_)), "{lost}");
+        until(&world, ms(10), || !stands(&nodes, "k")).await;
+
+        let guard = locks.lock("k").await?;
+        nodes[0].server().deny_default_user(&["del"]);
+        let freed = guard.release().await;
+        assert!(
+            matches!(freed, Err(ReleaseError::Unknown { .. })),
+            "{freed:?}"
+        );
+        until(&world, TTL, || !stands(&nodes, "k")).await;
         Ok(())
     })
 }

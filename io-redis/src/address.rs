@@ -36,6 +36,23 @@ impl Address {
         })
     }
 
+    /// The same address, dialled with these certificates.
+    #[cfg(feature = "tls-rustls")]
+    pub(crate) fn with_certificates(
+        self,
+        certificates: &redis::TlsCertificates,
+    ) -> Result<Self, AddressError> {
+        if !matches!(self.info.addr(), ConnectionAddr::TcpTls { .. }) {
+            return Err(AddressError::NotTls);
+        }
+        // redis-rs keeps what it parsed in the address, and nowhere else.
+        let client = redis::Client::build_with_tls(*self.info, certificates.clone())
+            .map_err(|_| AddressError::NoCertificate)?;
+        Ok(Self {
+            info: Box::new(client.get_connection_info().clone()),
+        })
+    }
+
     /// Where the seam connects to; none where TLS is spoken, which redis-rs dials itself.
     pub(crate) fn endpoint(&self) -> Option<Endpoint> {
         match self.info.addr() {
@@ -106,6 +123,10 @@ pub enum AddressError {
     NoTls,
     /// It names a unix socket, and there are none on this platform.
     NoUnixSockets,
+    /// Certificates were given, and it does not ask for TLS.
+    NotTls,
+    /// The certificates or the key that were given for it are none.
+    NoCertificate,
 }
 
 impl fmt::Display for AddressError {
@@ -122,6 +143,14 @@ impl fmt::Display for AddressError {
             }
             Self::NoUnixSockets => {
                 "there are no unix sockets on this platform; use a redis:// address"
+            }
+            Self::NotTls => {
+                "certificates were given, but this address would be spoken to in the clear; use \
+                 rediss://"
+            }
+            Self::NoCertificate => {
+                "the certificates or the key that were given cannot be read; give them in PEM, as \
+                 texts that begin with -----BEGIN CERTIFICATE----- and -----BEGIN PRIVATE KEY-----"
             }
         })
     }

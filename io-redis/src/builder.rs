@@ -46,6 +46,8 @@ pub struct Builder {
     node_set: Option<String>,
     own_thread: bool,
     seams: Option<Seams>,
+    #[cfg(feature = "tls-rustls")]
+    certificates: crate::tls::Certificates,
 }
 
 enum NodeTarget {
@@ -96,6 +98,26 @@ impl Builder {
             .push(Ok(NodeTarget::Connection(Arc::new(UserWire::new(
                 connection,
             )))));
+        self
+    }
+
+    /// Trusts the authorities in this text (PEM) instead of those of the operating system. All nodes must
+    /// have `rediss://` addresses then.
+    #[cfg(feature = "tls-rustls")]
+    pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.certificates.trust(pem.into());
+        self
+    }
+
+    /// Shows this certificate to servers that ask for one, as Redis does by default: the certificate with
+    /// its chain, and its private key (both PEM). All nodes must have `rediss://` addresses then.
+    #[cfg(feature = "tls-rustls")]
+    pub fn client_certificate(
+        mut self,
+        certificate: impl Into<Vec<u8>>,
+        key: impl Into<Vec<u8>>,
+    ) -> Self {
+        self.certificates.show(certificate.into(), key.into());
         self
     }
 
@@ -195,6 +217,8 @@ impl Builder {
     /// [`ConnectError`], for what is wrong with the configuration.
     pub fn connect_lazy(self) -> Result<Locks, ConnectError> {
         let nodes = self.nodes.into_iter().collect::<Result<Vec<_>, _>>()?;
+        #[cfg(feature = "tls-rustls")]
+        let nodes = with_certificates(nodes, &self.certificates)?;
         if nodes.is_empty() {
             return Err(ConnectError::NoNodes);
         }
@@ -279,6 +303,22 @@ impl Builder {
         let client = Client::new(hub, seams, links, self.prefix);
         Ok(Locks::new(Arc::new(client), self.options, lock, try_lock))
     }
+}
+
+/// The nodes, with what TLS takes besides their addresses.
+#[cfg(feature = "tls-rustls")]
+fn with_certificates(
+    nodes: Vec<NodeTarget>,
+    certificates: &crate::tls::Certificates,
+) -> Result<Vec<NodeTarget>, ConnectError> {
+    nodes
+        .into_iter()
+        .map(|node| match node {
+            NodeTarget::Address(address) => certificates.apply(address).map(NodeTarget::Address),
+            connection @ NodeTarget::Connection(_) => Ok(connection),
+        })
+        .collect::<Result<_, _>>()
+        .map_err(ConnectError::Address)
 }
 
 /// Decides whether quarantine is on, and demands the decision where there is no safe default.

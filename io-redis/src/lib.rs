@@ -62,10 +62,12 @@
 //! marker, `tenure:node` behind the [prefix](Builder::prefix). All have an expiry. It takes Redis 6.2 or
 //! Valkey, and the right to `EVALSHA`, `SCRIPT LOAD` and what the scripts call (`GET`, `GETEX`, `SET`,
 //! `DEL`, `PEXPIRE`, `PTTL`, `TIME`); `CLIENT`, `INFO` and `CONFIG GET` are used where they are permitted.
+//! Whether a lock could be kept and freed is asked on connecting, of a name under which nothing is kept.
 //!
 //! # Features
 //!
-//! - `tls-rustls`: `rediss://` addresses.
+//! - `tls-rustls`: `rediss://` addresses, with the authorities that the operating system trusts or
+//!   [those of your own](Builder::root_certificates).
 //! - `cluster`: redis-rs' `ClusterConnection`, to be handed in with [`Builder::connection`].
 //!
 //! None is on by default, and none changes behaviour.
@@ -90,6 +92,8 @@ mod observe;
 mod options;
 pub mod seams;
 mod thread;
+#[cfg(feature = "tls-rustls")]
+mod tls;
 
 pub use address::AddressError;
 pub use builder::{Builder, Quarantine};

@@ -4,10 +4,7 @@
 
 use std::net::TcpStream;
 
-use tenure_redis::Locks;
-use tenure_tests::live::clients::{
-    connect, freed, locked, patient, refused, renewed, serves, value,
-};
+use tenure_tests::live::clients::{connect, locked, patient, refused, renewed, serves, value};
 use tenure_tests::live::{
     Fault, Match, Options, Proxy, RedisServer, eventually, servers_available,
 };

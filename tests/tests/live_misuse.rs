@@ -155,6 +155,7 @@ fn what_is_not_an_address_is_refused_without_being_repeated() {
         format!("http://user:{PASSWORD}@localhost"),
         format!("redis://user:{PASSWORD}@localhost:notaport"),
         format!("redis://user:{PASSWORD}@localhost/notadatabase"),
+        #[cfg(not(feature = "tls-rustls"))]
         format!("rediss://user:{PASSWORD}@localhost"),
     ] {
         let error = Locks::builder().node(&url).own_thread().connect_lazy();

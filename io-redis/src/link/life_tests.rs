@@ -129,8 +129,15 @@ impl Rig {
     }
 
     /// The next write, which is of these commands.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "paused time: it says at once that nothing will be written any more"
+    )]
     async fn next(&mut self, names: &[&str]) -> Write {
-        let write = self.written.recv().await.expect("the link lives");
+        let written = tokio::time::timeout(Duration::from_secs(60), self.written.recv()).await;
+        let write = written
+            .unwrap_or_else(|_| panic!("waited for {names:?}"))
+            .expect("the link lives");
         assert_eq!(write.names(), names);
         write
     }

@@ -4,15 +4,14 @@ use tenure_redis::{ConnectError, LockError, Loss, ReleaseError};
 use tenure_sim::adapter::World;
 use tenure_sim::server::Server;
 
-use crate::support::{Outcome, TTL, builder, calls, ms, nodes, secs, stands, until};
+use crate::support::{Outcome, TTL, calls, client, ms, nodes, secs, stands, until};
 
 #[test]
 fn scripts_that_were_flushed_are_loaded_again_and_no_caller_notices() -> Outcome {
     for count in [1, 3] {
         World::run(1, async |world| {
             let nodes = nodes(&world, count);
-            let one = world.client("one");
-            let locks = builder(&one).connect().await?;
+            let (_one, locks) = client(&world, "one").await?;
             let flush = || {
                 for node in &nodes {
                     node.server().call(&["SCRIPT", "FLUSH"]);
@@ -40,8 +39,7 @@ fn scripts_that_were_flushed_are_loaded_again_and_no_caller_notices() -> Outcome
 fn outage_then_mended(count: usize, set: impl Fn(&Server, bool)) -> Outcome {
     World::run(1, async |world| {
         let nodes = nodes(&world, count);
-        let one = world.client("one");
-        let locks = builder(&one).connect().await?;
+        let (_one, locks) = client(&world, "one").await?;
         let held = locks.lock("held").await?;
         let all = |on| nodes.iter().for_each(|node| set(node.server(), on));
         all(true);
@@ -90,8 +88,7 @@ fn a_server_that_is_out_of_memory_is_never_taken_for_contention() -> Outcome {
     for count in [1, 3] {
         World::run(1, async |world| {
             let nodes = nodes(&world, count);
-            let one = world.client("one");
-            let locks = builder(&one).connect().await?;
+            let (_one, locks) = client(&world, "one").await?;
             nodes.iter().for_each(|node| node.server().set_oom(true));
             // Two small keys are let through behind the script's first command, or it is an outage.
             match locks.try_lock("k").await {
@@ -112,9 +109,8 @@ fn a_server_that_is_out_of_memory_still_says_that_the_lock_is_held() -> Outcome 
     for count in [1, 3] {
         World::run(1, async |world| {
             let nodes = nodes(&world, count);
-            let (one, two) = (world.client("one"), world.client("two"));
-            let locks = builder(&one).connect().await?;
-            let rivals = builder(&two).connect().await?;
+            let (_one, locks) = client(&world, "one").await?;
+            let (_two, rivals) = client(&world, "two").await?;
             let guard = locks.lock("k").await?;
             nodes.iter().for_each(|node| node.server().set_oom(true));
             match rivals.try_lock("k").await {
@@ -144,8 +140,7 @@ fn a_server_that_refuses_writes_is_an_outage_and_then_grants() -> Outcome {
 fn what_is_held_can_be_kept_and_freed_while_the_server_is_out_of_memory() -> Outcome {
     World::run(1, async |world| {
         let nodes = nodes(&world, 1);
-        let one = world.client("one");
-        let locks = one.builder().connect().await?;
+        let (_one, locks) = client(&world, "one").await?;
         let guard = locks.lock("k").await?;
         nodes[0].server().set_oom(true);
         for _ in 0..30 {
@@ -162,8 +157,7 @@ fn what_is_held_can_be_kept_and_freed_while_the_server_is_out_of_memory() -> Out
 fn a_replica_that_lacks_the_key_never_says_that_it_is_gone() -> Outcome {
     World::run(1, async |world| {
         let node = world.node("a");
-        let one = world.client("one");
-        let locks = one.builder().connect().await?;
+        let (_one, locks) = client(&world, "one").await?;
         let guard = locks.lock("k").await?;
         node.server().call(&["DEL", "k"]);
         node.server().set_readonly(true);
@@ -181,8 +175,7 @@ fn a_replica_that_lacks_the_key_never_says_that_it_is_gone() -> Outcome {
 fn a_replica_that_lacks_the_key_does_not_pay_a_debt() -> Outcome {
     World::run(1, async |world| {
         let node = world.node("a");
-        let one = world.client("one");
-        let locks = one.builder().connect().await?;
+        let (_one, locks) = client(&world, "one").await?;
         let guard = locks.lock("k").await?;
         let primary = node.server().snapshot();
         node.server().call(&["DEL", "k"]);
@@ -203,8 +196,7 @@ fn a_replica_that_lacks_the_key_does_not_pay_a_debt() -> Outcome {
 fn a_server_that_will_never_serve_us_is_told_at_once() -> Outcome {
     World::run(1, async |world| {
         let node = world.node("a");
-        let one = world.client("one");
-        let locks = one.builder().connect().await?;
+        let (one, locks) = client(&world, "one").await?;
         let guard = locks.lock("held").await?;
         node.server().deny_default_user(&["evalsha"]);
         let begun = world.now();
@@ -258,8 +250,7 @@ fn a_server_that_will_not_let_locks_be_kept_or_freed_is_told_before_one_is_taken
 fn a_right_that_is_withdrawn_later_ends_the_lease_or_leaves_the_key_to_its_expiry() -> Outcome {
     World::run(1, async |world| {
         let nodes = nodes(&world, 1);
-        let one = world.client("one");
-        let locks = one.builder().connect().await?;
+        let (_one, locks) = client(&world, "one").await?;
         let guard = locks.lock("k").await?;
         nodes[0].server().deny_default_user(&["pexpire"]);
         let lost = guard.lost().await;
@@ -282,8 +273,7 @@ fn a_right_that_is_withdrawn_later_ends_the_lease_or_leaves_the_key_to_its_expir
 fn a_key_of_another_make_is_reported_as_foreign_and_never_touched() -> Outcome {
     World::run(1, async |world| {
         let node = world.node("a");
-        let one = world.client("one");
-        let locks = one.builder().connect().await?;
+        let (_one, locks) = client(&world, "one").await?;
         node.server().call(&["SET", "k", "for ever"]);
         node.server().call(&["HSET", "h", "field", "value"]);
         for key in ["k", "h"] {

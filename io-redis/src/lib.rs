@@ -67,7 +67,7 @@
 //! # Features
 //!
 //! - `tls-rustls`: `rediss://` addresses, with the authorities that the operating system trusts or
-//!   [those of your own](Builder::root_certificates).
+//!   those of your own (`Builder::root_certificates`).
 //! - `cluster`: redis-rs' `ClusterConnection`, to be handed in with [`Builder::connection`].
 //!
 //! None is on by default, and none changes behaviour.

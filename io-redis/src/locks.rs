@@ -188,7 +188,7 @@ impl Locks {
     /// Releases all that this client holds, for all of its handles and guards, and ends its tasks.
     ///
     /// Ends when the nodes have answered, or after two request timeouts; what is not released by then
-    /// ends with its TTL. Guards of the client are lost with [`Loss::Closed`].
+    /// ends with its TTL. Guards of the client are lost with [`Loss::Closed`](crate::Loss::Closed).
     ///
     /// # Cancel safety
     /// Dropping the future does not stop the closing.

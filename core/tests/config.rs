@@ -1,4 +1,6 @@
 //! Configuration: whatever is built keeps its promises, and every error says what is wrong.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 use std::collections::HashSet;
 use std::time::Duration;

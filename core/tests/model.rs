@@ -4,6 +4,8 @@
 //! them. Each client has a link in order to each node; requests and replies take any time; where the
 //! world is lossy a client may be told *unknown* at any moment, and the request or its reply may still
 //! arrive later. What a lease believes is compared with what the nodes hold, at every state.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 #[path = "support/node.rs"]
 #[allow(dead_code, reason = "the model uses its part")]

@@ -3,6 +3,8 @@
 //!
 //! A binary of its own, with one test: while there is one subscriber, `tracing` asks the thread that
 //! first reaches an event whether anybody listens, and another test's thread would say no for all.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};

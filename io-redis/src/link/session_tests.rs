@@ -4,87 +4,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Pipeline, RedisError, Value};
+use redis::Value;
 use tenure_core::{Answer, NodeId, Op, Refusal, Reply};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::link::dial::{Connected, Node};
-use crate::link::script::{Encoder, Script};
+use crate::link::mocked::{Write, done, error, granted, list, wire, word};
+use crate::link::script::Encoder;
 use crate::link::session::{End, Session, Shared};
 use crate::link::testing::{Desk, PausedClock, acquires, request};
-use crate::link::wire::MockWire;
 use crate::link::{LinkConfig, Work};
 use crate::seams::BoxFuture;
-
-/// One write that the session made: its commands, and where their replies go.
-struct Write {
-    commands: Vec<Vec<String>>,
-    reply: oneshot::Sender<Result<Vec<Value>, RedisError>>,
-}
-
-impl Write {
-    /// Which script each command calls, or the command's own name.
-    fn names(&self) -> Vec<String> {
-        self.commands
-            .iter()
-            .map(|words| {
-                let called = Script::ALL.into_iter().find(|script| {
-                    words[0] == "EVALSHA"
-                        && words[1] == redis::Script::new(script.text()).get_hash()
-                });
-                called.map_or_else(|| words[0].clone(), |script| format!("{script:?}"))
-            })
-            .collect()
-    }
-
-    /// The first key of each command.
-    fn keys(&self) -> Vec<&str> {
-        self.commands
-            .iter()
-            .map(|words| words[3].as_str())
-            .collect()
-    }
-
-    fn answer(self, values: impl IntoIterator<Item = Value>) {
-        let _ = self.reply.send(Ok(values.into_iter().collect()));
-    }
-
-    fn fail(self) {
-        let lost = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-        let _ = self.reply.send(Err(RedisError::from(lost)));
-    }
-}
-
-/// A connection whose writes come out of the receiver.
-fn wire(own: bool) -> (MockWire, mpsc::UnboundedReceiver<Write>) {
-    let (writes, written) = mpsc::unbounded_channel();
-    let mut wire = MockWire::new();
-    wire.expect_is_own().return_const(own);
-    wire.expect_send().returning(move |pipeline: Pipeline| {
-        let commands = pipeline.cmd_iter().map(|command| {
-            let word = |arg| match arg {
-                redis::Arg::Simple(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-                _ => String::new(),
-            };
-            command.args_iter().map(word).collect()
-        });
-        let (reply, replied) = oneshot::channel();
-        let write = Write {
-            commands: commands.collect(),
-            reply,
-        };
-        let writes = writes.clone();
-        Box::pin(async move {
-            // As a true connection: written when first polled, and in the order of polling.
-            writes.send(write).ok();
-            match replied.await {
-                Ok(result) => result,
-                Err(_) => std::future::pending().await,
-            }
-        })
-    });
-    (wire, written)
-}
 
 struct Rig {
     desk: Arc<Desk>,
@@ -149,29 +79,6 @@ impl Rig {
             tokio::task::yield_now().await;
         }
     }
-}
-
-fn error(text: &str) -> Value {
-    let line = format!("-{text}\r\n");
-    redis::parse_redis_value(line.as_bytes()).expect("an error reply is a value")
-}
-
-fn word(word: &str) -> Value {
-    Value::BulkString(word.as_bytes().to_vec())
-}
-
-fn list<const N: usize>(parts: [&str; N]) -> Value {
-    Value::Array(parts.map(word).to_vec())
-}
-
-/// The answer to an acquire of one lock.
-fn granted() -> Value {
-    list(["granted 7 7"])
-}
-
-/// The answer to a release of one lock, or of several: none failed.
-fn done() -> Value {
-    Value::Array(Vec::new())
 }
 
 fn is_granted(reply: &Reply) -> bool {

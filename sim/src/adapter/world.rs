@@ -57,6 +57,7 @@ impl World {
     ///
     /// # Panics
     /// If `body` does not end within six hours of simulated time.
+    #[allow(clippy::disallowed_methods, reason = "bounds a run in simulated time")]
     pub fn run<T>(seed: u64, body: impl AsyncFnOnce(Self) -> T) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()

@@ -62,6 +62,9 @@ impl Server {
     }
 
     /// Listens on a free port of the loopback, in the tokio runtime that this is called in.
+    ///
+    /// # Errors
+    /// What the operating system says if there is no port to be had.
     pub fn listen_loopback(&self) -> io::Result<Listening> {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
         listener.set_nonblocking(true)?;

@@ -68,6 +68,9 @@ impl Builder {
     /// Adds a node by its URL: `redis://[user:password@]host[:port][/database]`, `redis+unix:///path`,
     /// or with the feature `tls-rustls` `rediss://` like `redis://`. Called for each of several
     /// nodes, it makes a quorum of them.
+    ///
+    /// What answers there must be one server: keys that have nothing to do with each other go into one
+    /// call. A proxy that spreads keys over servers without refusing such a call breaks exclusion.
     pub fn node(mut self, url: impl AsRef<str>) -> Self {
         let address = Address::parse(url.as_ref());
         self.nodes.push(
@@ -102,7 +105,8 @@ impl Builder {
     }
 
     /// Trusts the authorities in this text (PEM) instead of those of the operating system. All nodes must
-    /// have `rediss://` addresses then.
+    /// have `rediss://` addresses then. A server that shows another certificate counts as one that
+    /// does not answer, since the next may be the right one: the error has the reason.
     #[cfg(feature = "tls-rustls")]
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.certificates.trust(pem.into());

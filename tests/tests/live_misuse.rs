@@ -110,6 +110,30 @@ async fn a_user_who_may_not_do_what_it_takes_is_told_in_the_servers_words() {
 }
 
 #[tokio::test]
+async fn a_key_that_may_not_be_used_is_told_to_its_caller_and_to_no_other() {
+    if !servers_available() {
+        return;
+    }
+    let rules = "app on >pw ~app:* &* +@all";
+    let server = RedisServer::start(Options::new().user(rules)).await;
+    let locks = connect(patient(), server.url_with("app", "pw", 0)).await;
+    let asked = async {
+        tokio::join!(
+            locks.try_lock("app:1"),
+            locks.try_lock("other"),
+            locks.try_lock("app:2")
+        )
+    };
+    let (first, refused, second) = within("answers", asked).await;
+    let error = refused.expect_err("it may not");
+    assert!(matches!(error, LockError::Rejected { .. }), "{error}");
+    for guard in [first, second] {
+        let guard = guard.expect("it may");
+        guard.release().await.expect("it was held");
+    }
+}
+
+#[tokio::test]
 async fn the_rights_that_the_documentation_names_are_enough() {
     if !servers_available() {
         return;

@@ -22,7 +22,9 @@ pub(crate) enum Signal {
     /// The node does not take writes, or does not know us any more: another connection may reach
     /// one that does.
     Elsewhere(Words),
-    /// A call for several keys was refused, perhaps for one of them: they go one by one.
+    /// Keys of several slots do not go into one call, here or ever.
+    CrossSlot,
+    /// A call for several keys was refused, perhaps for one of them: for a while they go one by one.
     Singly,
     /// The connection is lost, or what it says makes no sense.
     Broken(Words),
@@ -91,13 +93,17 @@ fn acquire(text: &str, ours: Option<&Quarantine>) -> Option<Meaning> {
     Some((Reply::Applied(answer), None))
 }
 
-/// The same for all locks of a call. A refusal may be meant for one of them, and nothing was touched:
-/// they are asked one by one from now on.
+/// The same for all locks of a call. What the server says of a whole call may be meant for one of its
+/// locks: then they are asked one by one. Only what was said before anything was written is taken for
+/// *not applied*.
 fn all(meaning: Meaning, count: usize, mut each: impl FnMut(Meaning)) {
+    let again = |signal| (Reply::NotApplied(Refusal::Again), Some(signal));
     let meaning = match meaning {
-        (Reply::NotApplied(Refusal::Rejected(_)), None | Some(Signal::Singly)) if count > 1 => {
-            (Reply::NotApplied(Refusal::Again), Some(Signal::Singly))
-        }
+        meaning if count == 1 => meaning,
+        (Reply::NotApplied(_), Some(Signal::CrossSlot)) => again(Signal::CrossSlot),
+        (Reply::NotApplied(_), Some(Signal::Singly))
+        | (Reply::NotApplied(Refusal::Rejected(_)), None) => again(Signal::Singly),
+        (Reply::Unknown, None) => (Reply::Unknown, Some(Signal::Singly)),
         meaning => meaning,
     };
     (0..count).for_each(|_| each(meaning.clone()));
@@ -247,11 +253,15 @@ pub(crate) fn refusal(text: &str) -> Meaning {
     match code(text) {
         "NOSCRIPT" => (Reply::NotApplied(Refusal::Again), Some(Signal::NoScript)),
         "READONLY" => unavailable(Some(Signal::Elsewhere(words(text)))),
-        "LOADING" | "BUSY" | "MASTERDOWN" | "CLUSTERDOWN" | "MOVED" | "ASK" | "TRYAGAIN"
-        | "OOM" | "MISCONF" | "NOREPLICAS" => unavailable(None),
+        "LOADING" | "BUSY" | "MASTERDOWN" | "CLUSTERDOWN" | "MOVED" | "ASK" | "OOM" | "MISCONF"
+        | "NOREPLICAS" => unavailable(None),
+        // A slot moves, and the keys of the call are on both sides of it.
+        "TRYAGAIN" => unavailable(Some(Signal::Singly)),
         "NOAUTH" | "WRONGPASS" => rejected(Some(Signal::Elsewhere(words(text)))),
         "NOPERM" => rejected(None),
-        "CROSSSLOT" => rejected(Some(Signal::Singly)),
+        "CROSSSLOT" => rejected(Some(Signal::CrossSlot)),
+        // In the words of some that stand before a cluster.
+        _ if text.contains("in same slot") => rejected(Some(Signal::CrossSlot)),
         "WRONGTYPE" => (Reply::Applied(Answer::Foreign), None),
         _ if is_rejection(text) => rejected(None),
         _ => (Reply::Unknown, None),
@@ -298,6 +308,7 @@ fn is_rejection(text: &str) -> bool {
         "unknown redis command",
         "unknown subcommand",
         "can't run this command",
+        "can't access at least one of the keys",
         "acl failure in script",
         // A script that names a command which this server does not have or not allow.
         "command is not allowed from script",

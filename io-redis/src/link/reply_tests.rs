@@ -70,6 +70,8 @@ fn what_will_not_get_better_is_told_in_the_servers_words() {
         "NOPERM this user has no permissions to run the 'evalsha' command",
         "CROSSSLOT Keys in request don't hash to the same slot",
         "ERR The user executing the script can't run this command or subcommand",
+        "ERR The user executing the script can't access at least one of the keys mentioned in the \
+         command arguments",
         // Valkey 9.
         "ERR ACL failure in script: User app has no permissions to run the 'set' command",
     ] {
@@ -237,4 +239,36 @@ fn a_look_tells_the_owner_but_not_the_secret() {
     assert_eq!(look(Value::Nil, Value::Nil).holder, Holder::Free);
     assert_eq!(look(Value::Nil, word("x")).holder, Holder::Foreign);
     assert!(reply::inspection(Ok(Value::Okay)).is_err());
+}
+
+#[test]
+fn what_a_server_says_of_a_shared_call_in_words_of_its_own_is_unknown_and_shared_no_more() {
+    let odd = || Ok(error("ERR something else"));
+    let unknown = (Reply::Unknown, Some(Signal::Singly));
+    assert_eq!(acquires(odd(), 2, None), [unknown.clone(), unknown]);
+    assert_eq!(acquires(odd(), 1, None), [(Reply::Unknown, None)]);
+}
+
+#[test]
+fn locks_on_both_sides_of_a_slot_that_moves_are_asked_one_by_one() {
+    let moves = || {
+        Ok(error(
+            "TRYAGAIN Multiple keys request during rehashing of slot",
+        ))
+    };
+    let again = (Reply::NotApplied(Refusal::Again), Some(Signal::Singly));
+    assert_eq!(acquires(moves(), 2, None), [again.clone(), again]);
+    let (alone, _) = &acquires(moves(), 1, None)[0];
+    assert_eq!(alone, &Reply::NotApplied(Refusal::Unavailable));
+}
+
+#[test]
+fn keys_of_several_slots_are_told_by_whoever_stands_before_a_cluster() {
+    for text in [
+        "CROSSSLOT Keys in request don't hash to the same slot",
+        "ERR 'EVALSHA' command keys must in same slot",
+    ] {
+        let again = (Reply::NotApplied(Refusal::Again), Some(Signal::CrossSlot));
+        assert_eq!(acquires(Ok(error(text)), 2, None)[0], again, "{text}");
+    }
 }

@@ -37,7 +37,7 @@ impl Rig {
             clock: Arc::new(PausedClock::new()),
             config: Arc::new(LinkConfig::new(Duration::from_millis(500))),
             looks: mpsc::channel(1).1,
-            singly: false,
+            singly_until: tenure_core::Instant::ORIGIN,
         };
         let session = tokio::spawn(async move {
             let mut encoder = Encoder::new();

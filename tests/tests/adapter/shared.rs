@@ -4,7 +4,7 @@ use tenure_sim::adapter::World;
 use tenure_sim::server::{ManualClock, Reply, Server};
 use tenure_tests::scripts;
 
-use crate::support::{Outcome, builder, calls, nodes};
+use crate::support::{Outcome, builder, calls, nodes, secs};
 
 const NOW: u64 = 1_767_225_600_000_000;
 
@@ -106,11 +106,13 @@ fn one_lock_twice_in_a_call_is_granted_once() {
 fn out_of_memory_no_lock_of_a_call_is_granted_and_a_held_one_is_told_as_held() {
     let server = Server::new(ManualClock::new(NOW));
     server.call(&["SET", "held", "somebody", "PX", "5000"]);
+    server.call(&["SET", "counted:tenure:fence", "not a number"]);
     server.set_oom(true);
-    let answers = acquire(&server, &["a", "held", "b"]);
-    assert!(answers[0].starts_with("-OOM "), "{answers:?}");
-    assert_eq!(answers[1], format!("held 5000 {NOW}"));
-    assert!(answers[2].starts_with("-OOM "), "{answers:?}");
+    let answers = acquire(&server, &["counted", "a", "held", "b"]);
+    assert_eq!(answers[0], "foreign");
+    assert!(answers[1].starts_with("-OOM "), "{answers:?}");
+    assert_eq!(answers[2], format!("held 5000 {NOW}"));
+    assert!(answers[3].starts_with("-OOM "), "{answers:?}");
     assert_eq!(server.peek("a"), None);
     assert_eq!(server.peek("b"), None);
 }
@@ -132,6 +134,13 @@ fn a_refusal_of_a_shared_call_is_asked_again_lock_by_lock() -> Outcome {
             .map(|call| String::from_utf8_lossy(&call.argv[2]).into_owned())
             .collect();
         assert_eq!(counts, ["6", "2", "2", "2"], "two keys for each lock");
+        drop(guards);
+        // One key that may not be used does not make all dear for ever.
+        world.sleep(secs(6)).await;
+        let before = calls(&world, "acquire").len();
+        let keys = ["a", "b", "c"].map(|key| locks.try_lock(key));
+        let guards = futures_util::future::try_join_all(keys).await?;
+        assert_eq!(calls(&world, "acquire").len(), before + 1);
         drop(guards);
         Ok(())
     })

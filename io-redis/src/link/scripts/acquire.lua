@@ -16,7 +16,8 @@ local function failure(reply)
   return find(reply.err, 'WRONGTYPE', 1, true) and 'foreign' or '-' .. reply.err
 end
 
--- A "no" that needs no look at the lock is made by a write all the same, which a replica refuses.
+-- A "no" that needs no look at the lock is made by a write all the same, which a replica refuses. It is
+-- made when all else is done: after a write the server would not refuse the next for want of memory.
 local function no(lock, answer)
   local held = pcall('GETEX', lock)
   if type(held) == 'table' and not find(held.err, 'WRONGTYPE', 1, true) then
@@ -56,22 +57,22 @@ if #KEYS % 2 == 1 then
   end
 end
 
--- Set once a lock is refused for want of memory: after a write of this call the server would not
--- refuse the next.
+-- Set once a lock is refused for want of memory: then all are.
 local full
 
+-- The answer, and whether it is a "no" that is still to be made.
 local function acquire(lock, counter, token, ttl, proposal)
   local fence = pcall('GET', counter)
   local last = 0
   if fence then
     if type(fence) == 'table' then
       local why = failure(fence)
-      return why == 'foreign' and no(lock, why) or why
+      return why, why == 'foreign'
     end
     last = match(fence, '^%d+$') and tonumber(fence)
-    if not last or last >= 9007199254740991 then return no(lock, 'foreign') end
+    if not last or last >= 9007199254740991 then return 'foreign', true end
   end
-  if refusal and not quarantined then return no(lock, refusal) end
+  if refusal and not quarantined then return refusal, true end
 
   -- NX before anything is known of the lock: as a write it is refused by a replica, and a key that
   -- is there is not touched.
@@ -80,7 +81,10 @@ local function acquire(lock, counter, token, ttl, proposal)
   if set and set.err and find(set.err, 'OOM', 1, true) then full = set end
   if not set or set == full then
     local held = pcall('GETEX', lock)
-    if not held then return quarantined and refusal or '-' .. set.err end
+    if not held then
+      if quarantined then return refusal end
+      return set and '-' .. set.err or '-TRYAGAIN the lock vanished'
+    end
     if type(held) == 'table' then return failure(held) end
     local prefix, attempt = match(token, '^(.*:)(%d+)$')
     local other = string.sub(held, 1, #prefix) == prefix and match(held, '^%d+$', #prefix + 1)
@@ -114,8 +118,12 @@ local function acquire(lock, counter, token, ttl, proposal)
   return 'granted ' .. text .. ' ' .. stamp
 end
 
-local answers = {}
+local answers, unseen = {}, {}
 for i = 1, count do
-  answers[i] = acquire(KEYS[2 * i - 1], KEYS[2 * i], ARGV[3 * i - 2], ARGV[3 * i - 1], ARGV[3 * i])
+  answers[i], unseen[i] =
+    acquire(KEYS[2 * i - 1], KEYS[2 * i], ARGV[3 * i - 2], ARGV[3 * i - 1], ARGV[3 * i])
+end
+for i = 1, count do
+  if unseen[i] then answers[i] = no(KEYS[2 * i - 1], answers[i]) end
 end
 return answers

@@ -74,7 +74,7 @@ impl Judge {
             .iter()
             .filter(|seat| seat.promised.is_some_and(|promised| promised >= until))
             .count();
-        if promised < tenure_core::quorum(nodes) {
+        if promised < self.rules.quorum {
             let key = self.leases[lease as usize].key;
             let sentence = format!(
                 "lease {lease} is said to be valid until {until} ns, and only {promised} of {nodes} nodes \

@@ -91,8 +91,12 @@ pub struct Rules {
     pub quorum: usize,
     /// The largest TTL of any client.
     pub max_ttl: Nanos,
-    /// Whether all clocks keep the drift bound, and all clients agree on the nodes and on max TTL.
-    pub clocks_and_clients_agree: bool,
+    /// Whether all clocks keep the drift bound, and all clients agree on the nodes and on max TTL:
+    /// then Exclusion is demanded.
+    pub exclusion: bool,
+    /// Whether the clocks allow to compare validity with what nodes promised: then Honest validity is
+    /// demanded.
+    pub promises: bool,
     /// Whether a node that may have forgotten is kept from granting.
     pub quarantine: bool,
     /// Whether faults excuse what they legitimately break. Without, a judge is shown to see.
@@ -370,8 +374,8 @@ impl Judge {
         if !self.rules.excuses {
             return;
         }
-        // What was granted before ends within one TTL, which a clock may stretch.
-        let end = record.at + self.rules.max_ttl * 3 / 2;
+        // What was granted before ends within one TTL.
+        let end = record.at + self.rules.max_ttl;
         if fault.loses_memory() && (self.rules.nodes == 1 || !self.rules.quarantine) {
             self.excused_until = self.excused_until.max(end);
         }

@@ -380,7 +380,8 @@ impl World<'_> {
                 late,
             },
         );
-        if wrote && (holds || from != to) {
+        // A confirmation writes the counter only.
+        if wrote && ask != Ask::Confirm && (holds || from != to) {
             let until = expiry;
             self.tell_of_lease(arrived.lease, Some(server), Fact::Key { from, to, until });
         }

@@ -182,14 +182,14 @@ fn a_fence_that_does_not_grow_breaks_fencing() {
 #[test]
 fn a_smaller_fence_that_was_asked_for_before_the_larger_was_told_is_lawful() {
     let mut history = History::new();
-    history.asks(10, 0, 90).grant(95, 1, 7, 190);
+    history.asks(10, 0, 900).grant(95, 1, 7, 190);
     history.tell(96, 1, Fact::Release);
     history.tell(
         97,
         0,
         Fact::Granted {
             fence: 6,
-            until: 90,
+            until: 900,
         },
     );
     assert_eq!(history.broken(), None);
@@ -198,14 +198,14 @@ fn a_smaller_fence_that_was_asked_for_before_the_larger_was_told_is_lawful() {
 #[test]
 fn a_fence_told_twice_breaks_fencing() {
     let mut history = History::new();
-    history.asks(10, 0, 90).grant(95, 1, 7, 190);
+    history.asks(10, 0, 900).grant(95, 1, 7, 190);
     history.tell(96, 1, Fact::Release);
     history.tell(
         97,
         0,
         Fact::Granted {
             fence: 7,
-            until: 90,
+            until: 900,
         },
     );
     assert_eq!(history.broken(), Some(Law::Fencing));

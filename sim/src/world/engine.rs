@@ -54,6 +54,8 @@ pub(super) enum Event {
     Turn,
     /// The faults end for good.
     Heal,
+    /// All want something.
+    Rush,
     /// Nothing more is wanted.
     Quiet,
     /// All that was dropped must be gone.
@@ -188,6 +190,8 @@ impl<'a> World<'a> {
         let heal = drawn.faulty;
         let quiet = heal + drawn.healthy;
         self.schedule(heal, Event::Heal);
+        let rush = self.choices.within(MS, 200 * MS);
+        self.schedule(quiet - rush, Event::Rush);
         self.schedule(quiet, Event::Quiet);
         self.schedule(quiet + drawn.sweep, Event::Swept);
         self.schedule(quiet + drawn.max_ttl * 3 / 2 + 2 * SEC, Event::Stop);
@@ -265,6 +269,11 @@ impl<'a> World<'a> {
             Event::End(ongoing) => self.end_fault(ongoing),
             Event::Turn => self.turn_clocks(),
             Event::Heal => self.heal(),
+            Event::Rush => {
+                for client in 0..self.clients.len() as u8 {
+                    self.rush(client);
+                }
+            }
             Event::Quiet => self.quiet(),
             Event::Swept => self.tell_of(None, None, Fact::Swept),
             Event::Stop => self.stop(),

@@ -95,7 +95,7 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) const fn new(server: u8, latency: [Nanos; 2]) -> Self {
+    pub(super) const fn new(server: u8, latency: [Nanos; 2], is_cut: bool) -> Self {
         let nobody = Identity {
             run: u32::MAX,
             replication: u32::MAX,
@@ -106,7 +106,11 @@ impl Link {
             state: State::Connecting,
             latency,
             arrives: [0; 2],
-            cut: [None; 2],
+            cut: if is_cut {
+                [Some(Cut::Drop); 2]
+            } else {
+                [None; 2]
+            },
             stalled: [Vec::new(), Vec::new()],
             doomed: false,
             in_flight: Vec::new(),
@@ -190,13 +194,9 @@ impl World<'_> {
                     State::Up if !stale => self.send(client, node, &request),
                     State::Rejected => {
                         let words = Words::new("NOPERM");
-                        let reply = Reply::NotApplied(Refusal::Rejected(words));
-                        self.reply(client, request.id, reply);
+                        self.refuse(client, &request, Refusal::Rejected(words));
                     }
-                    _ => {
-                        let reply = Reply::NotApplied(Refusal::Unavailable);
-                        self.reply(client, request.id, reply);
-                    }
+                    _ => self.refuse(client, &request, Refusal::Unavailable),
                 }
             }
             self.requests = taken;
@@ -206,9 +206,25 @@ impl World<'_> {
         }
     }
 
+    /// Answers a request that is not sent.
+    fn refuse(&mut self, client: u8, request: &Request, refusal: Refusal) {
+        let node = request.id.node.index() as u8;
+        let outcome = match refusal {
+            Refusal::Rejected(_) => Outcome::Answered(fact::Answer::Rejected),
+            _ => Outcome::NotSent,
+        };
+        let fact = Fact::Heard {
+            ask: ask_of(&request.op),
+            serial: request.id.serial,
+            outcome,
+        };
+        let server = self.link(client, node).server;
+        self.tell_of_lease(lease_of(request), Some(server), fact);
+        self.reply(client, request.id, Reply::NotApplied(refusal));
+    }
+
     fn send(&mut self, client: u8, node: u8, request: &Request) {
-        let secret = request.token.secret.expose();
-        let lease = u32::from_le_bytes([secret[0], secret[1], secret[2], secret[3]]);
+        let lease = lease_of(request);
         let ask = ask_of(&request.op);
         let (attempt, serial) = (request.token.attempt, request.id.serial);
         self.tell_of_lease(
@@ -726,6 +742,12 @@ impl World<'_> {
         self.pump(client, node);
         self.settle(client);
     }
+}
+
+/// The lease that asks: its number is what its secret begins with.
+fn lease_of(request: &Request) -> u32 {
+    let secret = request.token.secret.expose();
+    u32::from_le_bytes([secret[0], secret[1], secret[2], secret[3]])
 }
 
 const fn ask_of(op: &Op) -> Ask {

@@ -1,0 +1,98 @@
+//! Where every decision of a run comes from: a seed, or bytes that something else searches through
+//! and shrinks.
+//!
+//! Zero is always the calm choice (no fault, no new operation, the shortest, the first), and what has
+//! run out of bytes answers zero: so a shorter input is a calmer run.
+
+use std::sync::Arc;
+
+use tenure_core::Rng;
+
+/// A stream of decisions.
+#[derive(Clone, Debug)]
+pub struct Choices {
+    source: Source,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    Seed(Rng),
+    Bytes { bytes: Arc<[u8]>, next: usize },
+}
+
+impl Choices {
+    /// Decisions drawn from a seed; they never end.
+    #[must_use]
+    pub fn from_seed(seed: u64) -> Self {
+        Self {
+            source: Source::Seed(Rng::new(seed)),
+        }
+    }
+
+    /// Decisions read from bytes, and zeros behind their end.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        Self {
+            source: Source::Bytes {
+                bytes: bytes.into(),
+                next: 0,
+            },
+        }
+    }
+
+    /// Whether only zeros will follow.
+    #[must_use]
+    pub fn is_spent(&self) -> bool {
+        match &self.source {
+            Source::Seed(_) => false,
+            Source::Bytes { bytes, next } => *next >= bytes.len(),
+        }
+    }
+
+    /// A number below `bound`; zero if that is zero.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        if bound <= 1 {
+            return 0;
+        }
+        match &mut self.source {
+            // The high half of the product is uniform enough, and needs no division.
+            Source::Seed(rng) => ((u128::from(rng.next_u64()) * u128::from(bound)) >> 64) as u64,
+            Source::Bytes { bytes, next } => {
+                // As few bytes as carry the number, so that each byte matters to who searches.
+                let width = (64 - (bound - 1).leading_zeros()).div_ceil(8) as usize;
+                let mut number = 0;
+                for _ in 0..width {
+                    number = number << 8 | u64::from(bytes.get(*next).copied().unwrap_or(0));
+                    *next += 1;
+                }
+                number % bound
+            }
+        }
+    }
+
+    /// A number from `low` to `high`, both included.
+    pub fn within(&mut self, low: u64, high: u64) -> u64 {
+        low + self.below(high.saturating_sub(low).saturating_add(1))
+    }
+
+    /// A number from `low` to `high` whose magnitude is drawn first, so that small ones are as
+    /// likely as large ones. `low` must not be zero.
+    pub fn spread(&mut self, low: u64, high: u64) -> u64 {
+        let doublings = u64::from((high / low.max(1)).max(1).ilog2());
+        let from = low << self.below(doublings + 1);
+        self.within(from, (from * 2).min(high).max(from))
+    }
+
+    /// True in so many of a thousand cases.
+    pub fn chance(&mut self, per_mille: u32) -> bool {
+        per_mille > 0 && self.below(1_000) >= 1_000 - u64::from(per_mille.min(1_000))
+    }
+
+    /// One of these; the first is the calm one.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.below(of.len() as u64) as usize]
+    }
+}

@@ -1,0 +1,520 @@
+//! What happened, in true time: the one vocabulary of the simulated worlds. The judge is fed with it,
+//! the marks are derived from it, and pictures, transcripts and reports of failures are drawn from it.
+//!
+//! A world that is not the event queue's (the adapter's, over embedded servers) tells the same facts
+//! as far as it knows them.
+
+use std::fmt;
+
+use tenure_core::Instant;
+
+/// True time, in nanoseconds since the world began.
+pub type Nanos = u64;
+
+/// One thing that happened, where and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Record {
+    /// In true time.
+    pub at: Nanos,
+    /// What the clock of the client showed, if it is about one.
+    pub local: Option<Instant>,
+    /// Which client.
+    pub client: Option<u8>,
+    /// Which node.
+    pub node: Option<u8>,
+    /// Which key.
+    pub key: Option<u8>,
+    /// Which lease: a number that no two leases of a world share, counted from zero.
+    pub lease: Option<u32>,
+    /// What happened.
+    pub fact: Fact,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fact {
+    /// The application began a lease.
+    Wanted {
+        /// With this TTL, in nanoseconds.
+        ttl: Nanos,
+    },
+    /// The application wanted a lease, and the client had as many as it may.
+    Full,
+    /// The lease was reported as held.
+    Granted {
+        /// With this fence.
+        fence: u64,
+        /// When the holder's clock will show the end of validity, in true time.
+        until: Nanos,
+    },
+    /// The lease is valid until another time than was told before.
+    Until {
+        /// In true time.
+        until: Nanos,
+        /// Why.
+        why: Why,
+    },
+    /// A renewal is overdue.
+    Suspect,
+    /// A round of acquire requests failed; another will follow.
+    Waiting(Cause),
+    /// The acquire ended without a lease.
+    Failed {
+        /// Why the last round failed.
+        cause: Cause,
+        /// Whether it ended because its time or its attempts were used up.
+        gave_up: bool,
+    },
+    /// The lease was reported as lost.
+    Lost(Loss),
+    /// The application renews by hand.
+    Renew,
+    /// The application releases the lease.
+    Release,
+    /// The application drops the lease, in whatever state it is.
+    Cancel,
+    /// A release was answered.
+    Released(Freed),
+    /// The core has done with the lease: nothing of it is held, wanted or owed.
+    Settled,
+
+    /// A request of the lease was handed to the link of the node.
+    Sent {
+        /// What is asked.
+        ask: Ask,
+        /// Of which attempt.
+        attempt: u32,
+        /// The number of the request within its lease.
+        serial: u32,
+    },
+    /// The node did what the request asked, or looked and said no.
+    Did {
+        /// What was asked.
+        ask: Ask,
+        /// The number of the request within its lease.
+        serial: u32,
+        /// What was answered.
+        answer: Answer,
+        /// Until when the node keeps the key, in true time, if it holds this lease now.
+        until: Option<Nanos>,
+        /// Whether the client had given the connection up before.
+        late: bool,
+    },
+    /// The outcome of the request came to the lease.
+    Heard {
+        /// What was asked.
+        ask: Ask,
+        /// The number of the request within its lease.
+        serial: u32,
+        /// What came of it.
+        outcome: Outcome,
+    },
+    /// The lock key changed at the node; if by a request, then by that of the record's lease.
+    Key {
+        /// What it held before.
+        from: Holder,
+        /// What it holds now.
+        to: Holder,
+        /// When that expires, in true time, if ever.
+        until: Option<Nanos>,
+    },
+
+    /// The holder announced itself with its fence at the resource behind the lock, and read its value.
+    Read {
+        /// With this fence.
+        fence: u64,
+        /// Whether the resource accepted the fence.
+        accepted: bool,
+        /// What it read.
+        value: u64,
+    },
+    /// The holder wrote to the resource behind the lock.
+    Wrote {
+        /// With this fence.
+        fence: u64,
+        /// Whether the resource accepted the fence.
+        accepted: bool,
+        /// What it wrote: one more than it had read.
+        value: u64,
+    },
+
+    /// The link of a client to a node changed.
+    Link(Link),
+    /// A fault began.
+    Fault(Fault),
+    /// A fault of this kind ended.
+    Mended(Fault),
+    /// No fault is left, and none will come.
+    Healed,
+    /// The application wants nothing more and has dropped what it had.
+    Quiet,
+    /// So long after that nothing that was dropped may be left at a node.
+    Swept,
+}
+
+/// Why validity ends at another time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Why {
+    /// A renewal was confirmed.
+    Renewed,
+    /// A node no longer holds its copy.
+    Shortened,
+    /// The holder's clock was stepped or stopped.
+    Clock,
+}
+
+/// Why a round failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// Someone else holds the key.
+    Contended,
+    /// Something foreign holds it.
+    Foreign,
+    /// Too many nodes are in quarantine.
+    Quarantined,
+    /// Too few nodes answer.
+    Outage,
+    /// The server will not serve us.
+    Rejected,
+    /// A node contradicts the configuration.
+    Misuse,
+}
+
+/// How a lease was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Loss {
+    /// Its validity passed.
+    Expired,
+    /// Another token is there.
+    Taken,
+    /// The key vanished.
+    Gone,
+    /// The server would not serve us.
+    Rejected,
+    /// The cap on the hold was reached.
+    Capped,
+}
+
+/// What became of a release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Freed {
+    /// It freed the lock.
+    Released,
+    /// The lock had been lost before.
+    Lost,
+    /// Not known.
+    Unknown,
+}
+
+/// What a request asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "they are the core's operations")]
+pub enum Ask {
+    Acquire,
+    Confirm,
+    Renew,
+    Repair,
+    Release,
+}
+
+/// What a node answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// Yes, with this fence (to acquire).
+    Granted(u64),
+    /// Another lease holds the key.
+    Held,
+    /// Something foreign is there.
+    Foreign,
+    /// The node may have forgotten a lease.
+    Quarantined,
+    /// Done.
+    Done,
+    /// The key is absent.
+    Gone,
+    /// The key holds another token.
+    Taken,
+    /// Nothing was done: ask again.
+    Again,
+    /// Nothing was done: not now.
+    Unavailable,
+    /// Nothing was done: never.
+    Rejected,
+    /// Nothing was done: the node is configured otherwise.
+    Misuse,
+}
+
+/// What came of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The node's answer.
+    Answered(Answer),
+    /// It was never sent.
+    NotSent,
+    /// It was sent, and no reply will come.
+    Unknown,
+}
+
+/// What a lock key holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Holder {
+    /// It is absent.
+    Nobody,
+    /// The token of this lease.
+    Lease(u32),
+    /// Something that is not of a lease of this world.
+    Foreign,
+}
+
+/// The state of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Link {
+    /// It serves.
+    Up,
+    /// The connection was lost with so many requests in flight.
+    Cut(u8),
+    /// It does not serve, and tries again later.
+    Down,
+    /// What still travelled on the connection before was killed.
+    Killed,
+    /// The scripts were loaded again.
+    Loaded,
+    /// The node was marked again.
+    Marked,
+}
+
+/// A fault, each where the record says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fault {
+    /// Requests from the client to the node do not pass.
+    CutOut,
+    /// Replies from the node to the client do not pass.
+    CutIn,
+    /// Neither pass.
+    Cut,
+    /// The node is cut off from all clients, or the client from all nodes.
+    Isolate,
+    /// A request is lost.
+    LostRequest,
+    /// A reply is lost.
+    LostReply,
+    /// A connection is reset.
+    Reset,
+    /// The node is slow.
+    Slow,
+    /// The node is down, and will come back with all its memory.
+    CrashKept,
+    /// The node is down, and will come back empty.
+    CrashEmpty,
+    /// The node is down, and will come back as it was a moment before.
+    CrashStale,
+    /// A replica that missed the last writes takes over.
+    Failover,
+    /// The server evicts or a stranger deletes a lock key.
+    Deleted,
+    /// A stranger writes its own value over a lock key.
+    Overwritten,
+    /// A stranger takes the expiry from a lock key.
+    Persisted,
+    /// The node forgets all keys.
+    Flushed,
+    /// The node forgets the scripts.
+    ScriptsFlushed,
+    /// The node is loading its data and serves nobody.
+    Loading,
+    /// The node takes no writes.
+    ReadOnly,
+    /// The node is out of memory.
+    OutOfMemory,
+    /// The client's process dies, and comes back knowing nothing.
+    ClientCrash,
+    /// The client's process stands still.
+    Pause,
+    /// The client's process stands still, and its clock with it for a while.
+    Freeze,
+    /// The client's clock is stepped forward.
+    ClientStep,
+    /// The node's wall clock is stepped.
+    NodeStep,
+    /// The server will not serve us.
+    Refusal,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: [Self; 26] = [
+        Self::CutOut,
+        Self::CutIn,
+        Self::Cut,
+        Self::Isolate,
+        Self::LostRequest,
+        Self::LostReply,
+        Self::Reset,
+        Self::Slow,
+        Self::CrashKept,
+        Self::CrashEmpty,
+        Self::CrashStale,
+        Self::Failover,
+        Self::Deleted,
+        Self::Overwritten,
+        Self::Persisted,
+        Self::Flushed,
+        Self::ScriptsFlushed,
+        Self::Loading,
+        Self::ReadOnly,
+        Self::OutOfMemory,
+        Self::ClientCrash,
+        Self::Pause,
+        Self::Freeze,
+        Self::ClientStep,
+        Self::NodeStep,
+        Self::Refusal,
+    ];
+
+    /// Whether single lock keys are lost, which no marker shows.
+    #[must_use]
+    pub const fn loses_a_key(self) -> bool {
+        matches!(self, Self::Deleted | Self::Overwritten)
+    }
+
+    /// Whether a node loses or may lose what it had acknowledged, in a way that its marker shows.
+    #[must_use]
+    pub const fn loses_memory(self) -> bool {
+        matches!(
+            self,
+            Self::CrashEmpty | Self::CrashStale | Self::Failover | Self::Flushed
+        )
+    }
+}
+
+impl Record {
+    /// A fact that is about nobody yet.
+    #[must_use]
+    pub const fn new(at: Nanos, fact: Fact) -> Self {
+        Self {
+            at,
+            local: None,
+            client: None,
+            node: None,
+            key: None,
+            lease: None,
+            fact,
+        }
+    }
+}
+
+/// Nanoseconds as seconds.
+struct Secs(Nanos);
+
+impl fmt::Display for Secs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}.{:06}",
+            self.0 / 1_000_000_000,
+            self.0 / 1_000 % 1_000_000
+        )
+    }
+}
+
+impl fmt::Display for Record {
+    /// One line: true time, what the client's clock shows, who, what.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>11}", Secs(self.at).to_string())?;
+        match self.local {
+            Some(local) => {
+                let nanos = local.as_nanos().unsigned_abs();
+                write!(f, " [{:>14}]", Secs(nanos).to_string())?;
+            }
+            None => write!(f, " {:16}", "")?,
+        }
+        let mut name = |letter, number: Option<u32>| match number {
+            Some(number) => write!(f, " {letter}{number:<2}"),
+            None => f.write_str("    "),
+        };
+        name('c', self.client.map(u32::from))?;
+        name('n', self.node.map(u32::from))?;
+        name('k', self.key.map(u32::from))?;
+        match self.lease {
+            Some(lease) => write!(f, " lease {lease:<4}")?,
+            None => write!(f, " {:10}", "")?,
+        }
+        write!(f, " {}", self.fact)
+    }
+}
+
+impl fmt::Display for Fact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Wanted { ttl } => write!(f, "wanted, TTL {} s", Secs(ttl)),
+            Self::Granted { fence, until } => {
+                write!(f, "GRANTED with fence {fence}, valid until {}", Secs(until))
+            }
+            Self::Until { until, why } => write!(f, "valid until {} ({why:?})", Secs(until)),
+            Self::Waiting(cause) => write!(f, "round failed: {cause:?}"),
+            Self::Failed { cause, gave_up } => {
+                let how = if gave_up { "gave up" } else { "failed" };
+                write!(f, "{how}: {cause:?}")
+            }
+            Self::Lost(loss) => write!(f, "LOST: {loss:?}"),
+            Self::Released(freed) => write!(f, "release answered: {freed:?}"),
+            Self::Sent {
+                ask,
+                attempt,
+                serial,
+            } => write!(f, "#{serial} {ask:?} sent, attempt {attempt}"),
+            Self::Did {
+                ask,
+                serial,
+                answer,
+                late,
+                ..
+            } => {
+                let late = if late {
+                    " (on a connection given up)"
+                } else {
+                    ""
+                };
+                write!(f, "#{serial} {ask:?} at the node: {answer:?}{late}")
+            }
+            Self::Heard {
+                ask,
+                serial,
+                outcome,
+            } => write!(f, "#{serial} {ask:?} heard: {outcome:?}"),
+            Self::Key { from, to, until } => {
+                write!(f, "key: {from:?} -> {to:?}")?;
+                match until {
+                    Some(until) => write!(f, " until {}", Secs(until)),
+                    None => Ok(()),
+                }
+            }
+            Self::Read {
+                fence,
+                accepted,
+                value,
+            } => write!(f, "read {value} with fence {fence}: {}", verdict(accepted)),
+            Self::Wrote {
+                fence,
+                accepted,
+                value,
+            } => write!(f, "wrote {value} with fence {fence}: {}", verdict(accepted)),
+            Self::Link(link) => write!(f, "link: {link:?}"),
+            Self::Fault(fault) => write!(f, "FAULT {fault:?}"),
+            Self::Mended(fault) => write!(f, "mended {fault:?}"),
+            Self::Full
+            | Self::Suspect
+            | Self::Renew
+            | Self::Release
+            | Self::Cancel
+            | Self::Settled
+            | Self::Healed
+            | Self::Quiet
+            | Self::Swept => write!(f, "{self:?}"),
+        }
+    }
+}
+
+const fn verdict(accepted: bool) -> &'static str {
+    if accepted { "accepted" } else { "refused" }
+}

@@ -1,0 +1,440 @@
+//! The judge: it hears facts in the order of true time and knows after each whether a law is broken.
+//!
+//! It knows true time, so it needs no history checker: exclusion is that intervals are disjoint. Each
+//! law is demanded only where its assumptions hold; [`Rules`] say which a world keeps, and the faults
+//! that the facts tell of excuse what they legitimately break, for as long as they may.
+//!
+//! - `validity` watches what holders believe: Exclusion, Honest validity, No resurrection, Loss is told.
+//! - `fences` watches the fences and the resource behind the lock: Fencing.
+//! - `nodes` watches the nodes' keys: Ownership, No orphan.
+//! - `work` watches what is asked and what becomes of it: Bounded work, Progress.
+//!
+//! There is no queue yet, so nothing watches Fairness; Replay is checked by running twice and
+//! comparing the hashes of all facts.
+
+mod fences;
+mod nodes;
+mod validity;
+mod work;
+
+use std::fmt;
+
+use crate::fact::{Fact, Fault, Nanos, Record};
+
+/// The laws, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Law {
+    /// No two leases of one key are valid at an instant.
+    Exclusion,
+    /// Fences grow from what was reported before the acquire was sent; none is reported twice.
+    Fencing,
+    /// No request changes a key that holds another lease's token.
+    Ownership,
+    /// Validity is what a quorum is known to keep.
+    HonestValidity,
+    /// What has ended is never held again.
+    NoResurrection,
+    /// A loss is told by the end of validity.
+    LossIsTold,
+    /// After faults heal, a wanted key is granted.
+    Progress,
+    /// What is dropped is freed.
+    NoOrphan,
+    /// Requests are few.
+    BoundedWork,
+    /// The same seed gives the same facts.
+    Replay,
+}
+
+impl fmt::Display for Law {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Exclusion => "Exclusion",
+            Self::Fencing => "Fencing",
+            Self::Ownership => "Ownership",
+            Self::HonestValidity => "Honest validity",
+            Self::NoResurrection => "No resurrection",
+            Self::LossIsTold => "Loss is told",
+            Self::Progress => "Progress",
+            Self::NoOrphan => "No orphan",
+            Self::BoundedWork => "Bounded work",
+            Self::Replay => "Replay",
+        })
+    }
+}
+
+/// A law that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub law: Law,
+    /// How, in a sentence.
+    pub sentence: String,
+    /// When, in true time.
+    pub at: Nanos,
+    /// On which key.
+    pub key: Option<u8>,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.law, self.sentence)
+    }
+}
+
+/// What a world promises, and so what is demanded in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// The number of nodes.
+    pub nodes: usize,
+    /// How many of them a lease needs.
+    pub quorum: usize,
+    /// The largest TTL of any client.
+    pub max_ttl: Nanos,
+    /// Whether all clocks keep the drift bound, and all clients agree on the nodes and on max TTL:
+    /// then Exclusion is demanded.
+    pub exclusion: bool,
+    /// Whether the clocks allow to compare validity with what nodes promised: then Honest validity is
+    /// demanded.
+    pub promises: bool,
+    /// Whether a node that may have forgotten is kept from granting.
+    pub quarantine: bool,
+    /// Whether faults excuse what they legitimately break. Without, a judge is shown to see.
+    pub excuses: bool,
+    /// Whether the servers' wall clocks agree as closely as Fencing assumes.
+    pub fencing: bool,
+    /// How much later than at the end of validity a loss may be told by a client that is not paused.
+    pub told_within: Nanos,
+    /// After the faults have healed, a wanted key is granted within this. Not demanded if none.
+    pub granted_within: Option<Nanos>,
+    /// The shortest pause between two rounds of requests of a lease. Not demanded if zero.
+    pub pace: Nanos,
+}
+
+/// How often each kind of thing was looked at, so that a run can show that it checked something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Checks {
+    /// Beginnings and changes of validity that were compared with those of rivals.
+    pub validities: u64,
+    /// Two leases were valid at an instant, and a fault excused it.
+    pub excused: u64,
+    /// Grants whose fence was compared.
+    pub fences: u64,
+    /// Reads and writes of the resource that were accepted.
+    pub accepted: u64,
+    /// Those that were refused because of their fence.
+    pub refused: u64,
+    /// Changes of keys at nodes.
+    pub keys: u64,
+    /// Requests.
+    pub requests: u64,
+    /// Keys that were granted after the faults had healed.
+    pub healed_grants: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Judge {
+    rules: Rules,
+    leases: Vec<Lease>,
+    /// By lease and node, `nodes` for each lease.
+    seats: Vec<Seat>,
+    keys: Vec<Key>,
+    clients: Vec<Client>,
+    /// By key and node, `nodes` for each key.
+    copies: Vec<nodes::Copy>,
+    /// Until when what was forgotten excuses two holders of any key.
+    excused_until: Nanos,
+    healed_at: Option<Nanos>,
+    violation: Option<Violation>,
+    checks: Checks,
+}
+
+/// What is known of a lease.
+#[derive(Debug, Default)]
+struct Lease {
+    client: u8,
+    key: u8,
+    began: Nanos,
+    stage: Stage,
+    /// The end of validity while it is held.
+    until: Nanos,
+    attempt: u32,
+    /// The largest fence that had been reported as the present attempt was sent.
+    floor: u64,
+    fence: u64,
+    /// How often the application renewed by hand.
+    by_hand: u64,
+    /// How often it was told that a round or a renewal failed.
+    failures: u64,
+    /// Its client died.
+    crashed: bool,
+    /// A node may hold it for up to one TTL after the core has done with it: a request landed on a
+    /// connection that had been given up, a server refuses for good, or a node remembered what it was told
+    /// to forget.
+    may_linger: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Unknown,
+    Wanted,
+    Held,
+    Over,
+}
+
+/// What is known of a lease at a node.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seat {
+    /// What the node did last: the request, and until when it keeps the key.
+    did: Option<(u32, Nanos)>,
+    /// Until when the node keeps the key, as far as the client has heard.
+    promised: Option<Nanos>,
+    /// A request is in flight; a release behind it.
+    out: bool,
+    release_out: bool,
+    sent: u64,
+}
+
+#[derive(Debug, Default)]
+struct Key {
+    /// The leases that are valid, or were when last looked at.
+    held: Vec<u32>,
+    /// Fences that were reported, in order.
+    fences: Vec<u64>,
+    /// The value of the resource behind the lock.
+    value: u64,
+    excused_until: Nanos,
+    /// How many leases want it.
+    wanting: u32,
+    /// Since when it is wanted and was not granted.
+    since: Nanos,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Client {
+    asleep: bool,
+    awake_since: Nanos,
+}
+
+impl Judge {
+    /// A judge who has heard nothing.
+    #[must_use]
+    pub const fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            leases: Vec::new(),
+            seats: Vec::new(),
+            keys: Vec::new(),
+            clients: Vec::new(),
+            copies: Vec::new(),
+            excused_until: 0,
+            healed_at: None,
+            violation: None,
+            checks: Checks {
+                validities: 0,
+                excused: 0,
+                fences: 0,
+                accepted: 0,
+                refused: 0,
+                keys: 0,
+                requests: 0,
+                healed_grants: 0,
+            },
+        }
+    }
+
+    /// The first law that was broken.
+    #[must_use]
+    pub const fn violation(&self) -> Option<&Violation> {
+        self.violation.as_ref()
+    }
+
+    /// What was looked at so far.
+    #[must_use]
+    pub const fn checks(&self) -> Checks {
+        self.checks
+    }
+
+    /// Takes note of a fact and looks whether a law is broken by it. Facts come in the order of true
+    /// time. After the first violation it listens no more.
+    pub fn hear(&mut self, record: &Record) {
+        if self.violation.is_some() {
+            return;
+        }
+        let Record {
+            at, client, lease, ..
+        } = *record;
+        self.grow(record);
+        match record.fact {
+            Fact::Fault(fault) => self.fault(record, fault),
+            Fact::Mended(fault) => self.mended(record, fault),
+            Fact::Healed => self.healed(at),
+            Fact::Swept => self.swept(at),
+            Fact::Key { from, to, until } => self.key_changed(record, from, to, until),
+            _ => {}
+        }
+        if let Some(lease) = lease {
+            match record.fact {
+                Fact::Wanted { .. } => self.wanted(record, lease),
+                Fact::Granted { fence, until } => self.granted(at, lease, fence, until),
+                Fact::Until { until, why } => self.valid_until(at, lease, until, why),
+                Fact::Lost(_) | Fact::Release | Fact::Cancel | Fact::Failed { .. } => {
+                    self.ended(at, lease);
+                }
+                Fact::Renew => self.leases[lease as usize].by_hand += 1,
+                Fact::Sent { ask, attempt, .. } => self.sent(record, lease, ask, attempt),
+                Fact::Did {
+                    serial,
+                    until,
+                    late,
+                    ..
+                } => {
+                    self.leases[lease as usize].may_linger |= late;
+                    self.did(record, lease, serial, until);
+                }
+                Fact::Waiting(_) | Fact::Suspect => self.failed_once(at, lease),
+                Fact::Settled => self.settled(at, lease),
+                Fact::Heard {
+                    ask,
+                    serial,
+                    outcome,
+                } => self.heard(record, lease, ask, serial, outcome),
+                Fact::Read {
+                    accepted, value, ..
+                } => self.read(lease, accepted, value),
+                Fact::Wrote {
+                    accepted, value, ..
+                } => self.wrote(at, lease, accepted, value),
+                _ => {}
+            }
+        }
+        if let Some(client) = client {
+            self.look_for_untold(at, client);
+        }
+    }
+
+    /// The end of the run: what never came.
+    pub fn finish(&mut self, at: Nanos) {
+        if self.violation.is_none() {
+            self.look_for_waiting(at);
+            self.look_for_leftovers(at, true);
+        }
+    }
+
+    /// A law was broken, as somebody else found: nothing if one was broken before.
+    pub fn accuse(&mut self, law: Law, at: Nanos, key: Option<u8>, sentence: String) {
+        self.violation.get_or_insert(Violation {
+            law,
+            sentence,
+            at,
+            key,
+        });
+    }
+
+    fn grow(&mut self, record: &Record) {
+        let nodes = self.rules.nodes;
+        if let Some(lease) = record.lease
+            && self.leases.len() <= lease as usize
+        {
+            let len = lease as usize + 1;
+            self.leases.resize_with(len, Lease::default);
+            self.seats.resize(len * nodes, Seat::default());
+        }
+        if let Some(key) = record.key
+            && self.keys.len() <= usize::from(key)
+        {
+            let len = usize::from(key) + 1;
+            self.keys.resize_with(len, Key::default);
+            self.copies.resize(len * nodes, nodes::Copy::default());
+        }
+        if let Some(client) = record.client
+            && self.clients.len() <= usize::from(client)
+        {
+            self.clients
+                .resize(usize::from(client) + 1, Client::default());
+        }
+    }
+
+    fn seat(&mut self, lease: u32, node: u8) -> &mut Seat {
+        &mut self.seats[lease as usize * self.rules.nodes + usize::from(node)]
+    }
+
+    fn fault(&mut self, record: &Record, fault: Fault) {
+        if let (Some(client), None) = (record.client, record.node) {
+            let seen = &mut self.clients[usize::from(client)];
+            match fault {
+                Fault::Pause | Fault::Freeze => seen.asleep = true,
+                Fault::ClientCrash => self.client_died(record.at, client),
+                _ => {}
+            }
+        }
+        self.may_linger(fault);
+        self.excuse(record, fault);
+    }
+
+    fn mended(&mut self, record: &Record, fault: Fault) {
+        if let (Some(client), Fault::Pause | Fault::Freeze | Fault::ClientCrash) =
+            (record.client, fault)
+        {
+            self.clients[usize::from(client)] = Client {
+                asleep: false,
+                awake_since: record.at,
+            };
+        }
+        self.excuse(record, fault);
+    }
+
+    /// A node that forgot the last writes remembers what was released, and a key without expiry stays.
+    fn may_linger(&mut self, fault: Fault) {
+        if matches!(
+            fault,
+            Fault::CrashStale | Fault::Failover | Fault::Persisted
+        ) {
+            for lease in &mut self.leases {
+                lease.may_linger = true;
+            }
+        }
+    }
+
+    /// Notes how long two holders are excused by what was forgotten.
+    fn excuse(&mut self, record: &Record, fault: Fault) {
+        if !self.rules.excuses {
+            return;
+        }
+        // What was granted before ends within one TTL.
+        let end = record.at + self.rules.max_ttl;
+        if fault.loses_memory() && (self.rules.nodes == 1 || !self.rules.quarantine) {
+            self.excused_until = self.excused_until.max(end);
+        }
+        if fault.loses_a_key()
+            && let Some(key) = record.key
+        {
+            let key = &mut self.keys[usize::from(key)];
+            key.excused_until = key.excused_until.max(end);
+        }
+    }
+
+    fn client_died(&mut self, at: Nanos, client: u8) {
+        for lease in 0..self.leases.len() as u32 {
+            let state = &mut self.leases[lease as usize];
+            if state.client == client && state.stage != Stage::Unknown && !state.crashed {
+                state.crashed = true;
+                self.over(at, lease);
+            }
+        }
+    }
+
+    /// The lease is no longer wanted or held.
+    fn over(&mut self, at: Nanos, lease: u32) {
+        let state = &mut self.leases[lease as usize];
+        let stage = std::mem::replace(&mut state.stage, Stage::Over);
+        let key = usize::from(state.key);
+        match stage {
+            Stage::Wanted => self.no_longer_wanted(at, key),
+            Stage::Held => self.keys[key].held.retain(|held| *held != lease),
+            Stage::Unknown | Stage::Over => {}
+        }
+    }
+}

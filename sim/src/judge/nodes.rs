@@ -1,0 +1,88 @@
+//! The nodes' keys: Ownership and No orphan.
+
+use super::{Judge, Law};
+use crate::fact::{Holder, Nanos, Record};
+
+/// A lock key at a node.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Copy {
+    /// The lease that holds it, and until when.
+    holder: Option<(u32, Option<Nanos>)>,
+}
+
+impl Judge {
+    pub(super) fn key_changed(
+        &mut self,
+        record: &Record,
+        from: Holder,
+        to: Holder,
+        until: Option<Nanos>,
+    ) {
+        self.checks.keys += 1;
+        let (Some(node), Some(key)) = (record.node, record.key) else {
+            return;
+        };
+        let index = usize::from(key) * self.rules.nodes + usize::from(node);
+        self.copies[index].holder = match to {
+            Holder::Lease(lease) => Some((lease, until)),
+            Holder::Nobody | Holder::Foreign => None,
+        };
+        // Without a lease it is the server's or a stranger's doing.
+        let Some(actor) = record.lease else { return };
+        let (own, nobody) = (Holder::Lease(actor), Holder::Nobody);
+        if (from != own && from != nobody) || (to != own && to != nobody) {
+            let sentence =
+                format!("a request of lease {actor} changed a key from {from:?} to {to:?}");
+            self.accuse(Law::Ownership, record.at, Some(key), sentence);
+        } else if to == own && until.is_none() {
+            let sentence = format!("a request of lease {actor} left a key without expiry");
+            self.accuse(Law::NoOrphan, record.at, Some(key), sentence);
+        }
+    }
+
+    /// The core has done with a lease: no node may hold it any more.
+    pub(super) fn settled(&mut self, at: Nanos, lease: u32) {
+        let state = &self.leases[lease as usize];
+        if state.may_linger || !self.rules.promises {
+            return;
+        }
+        // By its own clock the client may take a key for expired a moment too soon.
+        let soon = at + self.rules.max_ttl / 20;
+        let (key, nodes) = (state.key, self.rules.nodes);
+        let first = usize::from(key) * nodes;
+        for node in 0..nodes {
+            if let Some((holder, until)) = self.copies[first + node].holder
+                && holder == lease
+                && until.is_none_or(|until| until > soon)
+            {
+                let sentence = format!(
+                    "client {} has done with lease {lease}, and node {node} still holds it",
+                    state.client
+                );
+                return self.accuse(Law::NoOrphan, at, Some(key), sentence);
+            }
+        }
+    }
+
+    /// All was dropped, and the network worked since: nothing may be left but what belonged to a
+    /// process that died.
+    pub(super) fn swept(&mut self, at: Nanos) {
+        self.look_for_leftovers(at, false);
+    }
+
+    pub(super) fn look_for_leftovers(&mut self, at: Nanos, of_the_dead_too: bool) {
+        for index in 0..self.copies.len() {
+            let Some((lease, until)) = self.copies[index].holder else {
+                continue;
+            };
+            let gone = until.is_some_and(|until| until <= at);
+            let dead = self.leases[lease as usize].crashed;
+            if gone || (dead && !of_the_dead_too) {
+                continue;
+            }
+            let (key, node) = (index / self.rules.nodes, index % self.rules.nodes);
+            let sentence = format!("node {node} still holds lease {lease}, which nobody wants");
+            return self.accuse(Law::NoOrphan, at, Some(key as u8), sentence);
+        }
+    }
+}

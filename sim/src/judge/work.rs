@@ -1,0 +1,131 @@
+//! What is asked and what becomes of it: Bounded work and Progress.
+
+use super::{Judge, Law, Stage};
+use crate::fact::{Ask, Nanos, Record};
+
+/// What a lease may send to a node, or how often it may fail, however short it lives, and in each of
+/// its pauses.
+const AT_ONCE: u64 = 24;
+const PER_PAUSE: u64 = 4;
+
+impl Judge {
+    pub(super) fn wanted(&mut self, record: &Record, lease: u32) {
+        let (Some(client), Some(key)) = (record.client, record.key) else {
+            return;
+        };
+        let state = &mut self.leases[lease as usize];
+        state.client = client;
+        state.key = key;
+        state.began = record.at;
+        state.stage = Stage::Wanted;
+        let key = &mut self.keys[usize::from(key)];
+        if key.wanting == 0 {
+            key.since = record.at;
+        }
+        key.wanting += 1;
+    }
+
+    pub(super) fn sent(&mut self, record: &Record, lease: u32, ask: Ask, attempt: u32) {
+        self.checks.requests += 1;
+        let Some(node) = record.node else { return };
+        if ask == Ask::Acquire && self.leases[lease as usize].attempt < attempt {
+            self.leases[lease as usize].attempt = attempt;
+            self.note_floor(lease);
+            self.forget_promises(lease);
+        }
+        self.check_alive(record, lease, ask);
+        let state = &self.leases[lease as usize];
+        let (key, lived, by_hand) = (state.key, record.at - state.began, state.by_hand);
+        let pace = self.rules.pace;
+        let seat = self.seat(lease, node);
+        seat.sent += 1;
+        let sent = seat.sent;
+        let crowded = match ask {
+            Ask::Release => std::mem::replace(&mut seat.release_out, true),
+            _ => std::mem::replace(&mut seat.out, true) || seat.release_out,
+        };
+        if crowded {
+            let sentence = format!(
+                "lease {lease} sends {ask:?} to node {node} while as much is in flight as may be"
+            );
+            return self.accuse(Law::BoundedWork, record.at, Some(key), sentence);
+        }
+        if is_storm(pace, sent, lived, by_hand) {
+            let sentence = format!(
+                "lease {lease} sent {sent} requests to node {node} within {lived} ns: a storm"
+            );
+            self.accuse(Law::BoundedWork, record.at, Some(key), sentence);
+        }
+    }
+
+    /// A round or a renewal failed: nothing is tried again without a pause.
+    pub(super) fn failed_once(&mut self, at: Nanos, lease: u32) {
+        let pace = self.rules.pace;
+        let state = &mut self.leases[lease as usize];
+        state.failures += 1;
+        let lived = at - state.began;
+        if is_storm(pace, state.failures, lived, state.by_hand) {
+            let (key, failures) = (state.key, state.failures);
+            let sentence =
+                format!("lease {lease} failed {failures} times within {lived} ns: a storm");
+            self.accuse(Law::BoundedWork, at, Some(key), sentence);
+        }
+    }
+
+    pub(super) fn answered(&mut self, lease: u32, node: u8, ask: Ask) {
+        let seat = self.seat(lease, node);
+        match ask {
+            Ask::Release => seat.release_out = false,
+            _ => seat.out = false,
+        }
+    }
+
+    pub(super) fn healed(&mut self, at: Nanos) {
+        self.healed_at = Some(at);
+        for key in &mut self.keys {
+            key.since = key.since.max(at);
+        }
+    }
+
+    pub(super) fn granted_key(&mut self, at: Nanos, key: u8) {
+        self.check_progress(at, usize::from(key));
+        let state = &mut self.keys[usize::from(key)];
+        state.since = at;
+        state.wanting = state.wanting.saturating_sub(1);
+        self.checks.healed_grants += u64::from(self.healed_at.is_some());
+    }
+
+    pub(super) fn no_longer_wanted(&mut self, at: Nanos, key: usize) {
+        self.check_progress(at, key);
+        let state = &mut self.keys[key];
+        state.wanting = state.wanting.saturating_sub(1);
+    }
+
+    /// Looks at the end for keys that are still wanted.
+    pub(super) fn look_for_waiting(&mut self, at: Nanos) {
+        for key in 0..self.keys.len() {
+            self.check_progress(at, key);
+        }
+    }
+
+    fn check_progress(&mut self, at: Nanos, key: usize) {
+        let (Some(within), Some(_)) = (self.rules.granted_within, self.healed_at) else {
+            return;
+        };
+        let state = &self.keys[key];
+        let waited = at.saturating_sub(state.since);
+        if state.wanting > 0 && waited > within {
+            let sentence = format!(
+                "key {key} is wanted by {} leases and was not granted for {waited} ns, though nothing is \
+                 broken",
+                state.wanting
+            );
+            self.accuse(Law::Progress, at, Some(key as u8), sentence);
+        }
+    }
+}
+
+/// Whether a lease did something oftener than its pauses allow.
+const fn is_storm(pace: Nanos, count: u64, lived: Nanos, by_hand: u64) -> bool {
+    pace > 0 && count > AT_ONCE + PER_PAUSE * (lived / pace + by_hand)
+}

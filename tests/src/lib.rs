@@ -4,7 +4,9 @@
 
 pub mod conformance;
 pub mod live;
+pub mod rivals;
 pub mod scripts;
+pub mod witness;
 
 /// The code in the repository's README, which must compile.
 #[cfg(doctest)]

@@ -15,7 +15,10 @@ use tracing::{Event, Metadata, Subscriber};
 use crate::support::{Outcome, TTL, builder, nodes, secs};
 
 #[path = "adapter/support.rs"]
-#[allow(dead_code, reason = "shared with the adapter's suite, which uses the rest")]
+#[allow(
+    dead_code,
+    reason = "shared with the adapter's suite, which uses the rest"
+)]
 mod support;
 
 /// Keeps every span and event as a line.

@@ -157,9 +157,22 @@ impl Witness {
 
     /// Something that is about no lease.
     pub fn tell(&self, fact: Fact, client: Option<usize>, node: Option<usize>) {
+        self.tell_of(fact, client, node, None);
+    }
+
+    /// As [`tell`](Self::tell), of a key.
+    pub fn tell_of(
+        &self,
+        fact: Fact,
+        client: Option<usize>,
+        node: Option<usize>,
+        key: Option<usize>,
+    ) {
+        let number = |of: Option<usize>| of.and_then(|of| u8::try_from(of).ok());
         let record = Record {
-            client: client.and_then(|client| u8::try_from(client).ok()),
-            node: node.and_then(|node| u8::try_from(node).ok()),
+            client: number(client),
+            node: number(node),
+            key: number(key),
             ..Record::new(self.now(), fact)
         };
         self.lock().told.push(record);
@@ -233,11 +246,8 @@ impl Held {
         };
         if left == Duration::ZERO {
             self.over = true;
-            if local < self.until {
-                // The guard itself says why, once its owner gets to run.
-                let why = Why::Shortened;
-                tell(Fact::Until { until: now, why });
-            } else {
+            // Ended before its time, the guard itself says why, to whoever waits for it.
+            if local >= self.until {
                 self.expired = true;
                 tell(Fact::Lost(Loss::Expired));
             }

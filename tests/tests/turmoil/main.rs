@@ -4,4 +4,6 @@
 
 mod support;
 
+mod faults;
+mod random;
 mod replay;

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use tenure_redis::Quarantine;
-use tenure_sim::adapter::Node;
+use tenure_sim::adapter::{Node, SimClock};
 use tenure_sim::choice::Choices;
 use tenure_sim::fact::{Fact, Fault, Nanos, Record};
 use tenure_sim::judge::{Checks, Judge, Rules};
-use tenure_sim::network::{Life, Machine, Network};
+use tenure_sim::network::{Life, Machine, Memory, Network};
+use tenure_tests::chaos::{Ground, Way};
 use tenure_tests::rivals::{self, Habits};
 use tenure_tests::witness::Witness;
 
@@ -20,7 +21,7 @@ pub(crate) const fn secs(secs: u64) -> Duration {
 }
 
 /// The largest TTL of all clients.
-pub(crate) const MAX_TTL: Duration = secs(2);
+pub(crate) const MAX_TTL: Duration = secs(1);
 
 pub(crate) const NODES: [&str; 5] = ["a", "b", "c", "d", "e"];
 pub(crate) const CLIENTS: [&str; 4] = ["one", "two", "three", "four"];
@@ -50,8 +51,8 @@ impl Plan {
             habits: Habits {
                 workers: 2,
                 max_ttl: MAX_TTL,
-                hold: ms(2_500),
-                pause: ms(700),
+                hold: ms(1_500),
+                pause: ms(300),
             },
         }
     }
@@ -64,9 +65,8 @@ pub(crate) struct Stage {
     pub(crate) machines: Vec<Machine>,
     pub(crate) witness: Witness,
     judge: Judge,
-    /// Everything that was told, a line for each.
-    pub(crate) told: Vec<String>,
-    pub(crate) grants: u64,
+    /// Everything that was told.
+    pub(crate) told: Vec<Record>,
 }
 
 impl Stage {
@@ -88,10 +88,10 @@ impl Stage {
                         life.time().clone(),
                     );
                     let seams = witness.listen(&diary, life.seams());
-                    let builder = tenure_redis::Locks::builder()
-                        .seams(seams)
-                        .nodes(&urls)
-                        .quarantine(plan.quarantine);
+                    let mut builder = tenure_redis::Locks::builder().seams(seams).nodes(&urls);
+                    if urls.len() > 1 {
+                        builder = builder.quarantine(plan.quarantine);
+                    }
                     let choices = Choices::from_seed(life.seed());
                     let app = rivals::live(diary, time, builder, plan.habits.clone(), choices);
                     async move {
@@ -110,7 +110,7 @@ impl Stage {
             fencing: true,
             // The observer looks once in a millisecond.
             told_within: nanos(ms(2)),
-            granted_within: Some(nanos(plan.habits.hold + plan.habits.max_ttl * 3)),
+            granted_within: Some(nanos(plan.habits.hold + plan.habits.max_ttl * 4)),
             pace: nanos(ms(12)),
         });
         Self {
@@ -120,8 +120,30 @@ impl Stage {
             witness,
             judge,
             told: Vec::new(),
-            grants: 0,
         }
+    }
+
+    /// Grants since the beginning, of all clients or of one.
+    pub(crate) fn grants(&self, client: Option<usize>) -> usize {
+        self.count(client, |fact| matches!(fact, Fact::Granted { .. }))
+    }
+
+    /// Losses since the beginning, of all clients or of one.
+    pub(crate) fn losses(&self, client: Option<usize>) -> usize {
+        self.count(client, |fact| matches!(fact, Fact::Lost(_)))
+    }
+
+    pub(crate) fn count(&self, client: Option<usize>, is: impl Fn(&Fact) -> bool) -> usize {
+        let of = |record: &&Record| client.is_none() || record.client.map(usize::from) == client;
+        self.told
+            .iter()
+            .filter(of)
+            .filter(|record| is(&record.fact))
+            .count()
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.net.now()
     }
 
     /// Goes on by one millisecond, and hears what was told.
@@ -133,18 +155,23 @@ impl Stage {
 
     fn hear(&mut self) {
         for record in self.witness.take() {
-            self.told.push(record.to_string());
-            self.grants += u64::from(matches!(record.fact, Fact::Granted { .. }));
             self.judge.hear(&record);
+            self.told.push(record);
             self.acquit();
         }
     }
 
     fn acquit(&self) {
         if let Some(violation) = self.judge.violation() {
-            let last = &self.told[self.told.len().saturating_sub(120)..];
-            panic!("{}\n{violation}", last.join("\n"));
+            panic!("{}\n{violation}", self.last());
         }
+    }
+
+    /// What was told last, for who has to find out why.
+    fn last(&self) -> String {
+        let last = &self.told[self.told.len().saturating_sub(300)..];
+        let lines: Vec<String> = last.iter().map(Record::to_string).collect();
+        lines.join("\n")
     }
 
     pub(crate) fn run(&mut self, span: Duration) {
@@ -159,8 +186,7 @@ impl Stage {
         let until = self.net.now() + within;
         while !so(self) {
             if self.net.now() >= until {
-                let last = &self.told[self.told.len().saturating_sub(120)..];
-                panic!("{}\nnot so within {within:?}", last.join("\n"));
+                panic!("{}\nnot so within {within:?}", self.last());
             }
             self.step();
         }
@@ -177,26 +203,83 @@ impl Stage {
     /// All faults are over: wanted keys are granted. Then nobody wants anything more, and nothing is
     /// left. Says what was looked at.
     pub(crate) fn end(&mut self) -> Checks {
-        self.witness.tell(Fact::Healed, None, None);
-        self.run(secs(10));
+        self.run(secs(8));
         self.witness.calm_down();
         self.until(secs(60), |stage| stage.witness.is_idle());
         self.witness.tell(Fact::Quiet, None, None);
         // Who was cancelled while a request was on its way owes a release.
-        self.run(secs(1));
+        self.run(ms(200));
         self.witness.tell(Fact::Swept, None, None);
         self.run(MAX_TTL);
         self.judge.finish(nanos(self.net.now()));
         self.acquit();
         self.judge.checks()
     }
+
+    /// As [`end`](Self::end), where a test ended the faults itself.
+    pub(crate) fn heal_and_end(&mut self) -> Checks {
+        self.witness.tell(Fact::Healed, None, None);
+        self.end()
+    }
+}
+
+impl Ground for Stage {
+    fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    fn clients(&self) -> usize {
+        self.machines.len()
+    }
+
+    fn clock(&self, client: usize) -> SimClock {
+        self.machines[client].clock().clone()
+    }
+
+    fn close(&mut self, client: usize, node: usize, way: Way) {
+        let (client, node) = (CLIENTS[client], NODES[node]);
+        match way {
+            Way::Cut => self.net.partition(client, node),
+            Way::CutOut => self.net.partition_one_way(client, node),
+            Way::CutIn => self.net.partition_one_way(node, client),
+            Way::Held => self.net.hold(client, node),
+        }
+    }
+
+    fn open(&mut self, client: usize, node: usize, way: Way) {
+        let (client, node) = (CLIENTS[client], NODES[node]);
+        match way {
+            Way::Held => self.net.release(client, node),
+            Way::Cut | Way::CutOut | Way::CutIn => self.net.repair(client, node),
+        }
+    }
+
+    fn crash_node(&mut self, node: usize) {
+        self.net.crash(NODES[node]);
+    }
+
+    fn start_node(&mut self, node: usize, memory: &Memory) {
+        self.net.start_node(&self.nodes[node], memory);
+        self.witness.look();
+    }
+
+    fn crash_client(&mut self, client: usize) {
+        self.net.crash(CLIENTS[client]);
+    }
+
+    fn start_client(&mut self, client: usize) {
+        self.net.start(&self.machines[client]);
+    }
+
+    fn pause(&mut self, client: usize) {
+        self.machines[client].pause();
+    }
+
+    fn resume(&mut self, client: usize) {
+        self.machines[client].resume();
+    }
 }
 
 pub(crate) fn nanos(span: Duration) -> Nanos {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// The kind of a record that a test counts.
-pub(crate) fn is_lost(record: &Record) -> bool {
-    matches!(record.fact, Fact::Lost(_))
 }

@@ -1,8 +1,8 @@
 //! What Tenure is tested in.
 //!
-//! - `world`: an event queue in true time around the real core: clocks that drift and step, networks
+//! - [`world`]: an event queue in true time around the real core: clocks that drift and step, networks
 //!   that delay, cut and hide outcomes, nodes that crash and forget, processes that stand still. The
-//!   [`judge`] watches the laws, on the [`fact`]s alone; `marks` show which rare situations a run came
+//!   [`judge`] watches the laws, on the [`fact`]s alone; [`marks`] show which rare situations a run came
 //!   to; every decision is drawn from [`choice`].
 //! - `server`: a Redis-compatible server inside the process, on a clock that the test holds.
 //! - `adapter`: the real adapter against such servers, on simulated time, with a network that fails.
@@ -17,7 +17,9 @@ pub mod adapter;
 pub mod choice;
 pub mod fact;
 pub mod judge;
+pub mod marks;
 #[cfg(feature = "embedded")]
 pub mod network;
 #[cfg(feature = "embedded")]
 pub mod server;
+pub mod world;

@@ -87,12 +87,20 @@ impl fmt::Display for Violation {
 pub struct Rules {
     /// The number of nodes.
     pub nodes: usize,
+    /// How many of them a lease needs.
+    pub quorum: usize,
     /// The largest TTL of any client.
     pub max_ttl: Nanos,
-    /// Whether all clocks keep the drift bound, and all clients agree on the nodes and on max TTL.
-    pub clocks_and_clients_agree: bool,
+    /// Whether all clocks keep the drift bound, and all clients agree on the nodes and on max TTL:
+    /// then Exclusion is demanded.
+    pub exclusion: bool,
+    /// Whether the clocks allow to compare validity with what nodes promised: then Honest validity is
+    /// demanded.
+    pub promises: bool,
     /// Whether a node that may have forgotten is kept from granting.
     pub quarantine: bool,
+    /// Whether faults excuse what they legitimately break. Without, a judge is shown to see.
+    pub excuses: bool,
     /// Whether the servers' wall clocks agree as closely as Fencing assumes.
     pub fencing: bool,
     /// How much later than at the end of validity a loss may be told by a client that is not paused.
@@ -363,8 +371,11 @@ impl Judge {
 
     /// Notes how long two holders are excused by what was forgotten.
     fn excuse(&mut self, record: &Record, fault: Fault) {
-        // What was granted before ends within one TTL, which a clock may stretch.
-        let end = record.at + self.rules.max_ttl * 3 / 2;
+        if !self.rules.excuses {
+            return;
+        }
+        // What was granted before ends within one TTL.
+        let end = record.at + self.rules.max_ttl;
         if fault.loses_memory() && (self.rules.nodes == 1 || !self.rules.quarantine) {
             self.excused_until = self.excused_until.max(end);
         }

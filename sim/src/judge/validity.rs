@@ -54,7 +54,7 @@ impl Judge {
             let excused = self.excused_until.max(self.keys[key].excused_until);
             if both_until <= excused {
                 self.checks.excused += 1;
-            } else if self.rules.clocks_and_clients_agree {
+            } else if self.rules.exclusion {
                 let sentence = format!(
                     "leases {other} and {lease} are both valid from {at} to {both_until} ns"
                 );
@@ -65,7 +65,7 @@ impl Judge {
 
     /// Honest validity: a quorum promised to keep the key at least so long.
     fn compare_with_promises(&mut self, at: Nanos, lease: u32, until: Nanos) {
-        if !self.rules.clocks_and_clients_agree {
+        if !self.rules.promises {
             return;
         }
         let nodes = self.rules.nodes;
@@ -74,7 +74,7 @@ impl Judge {
             .iter()
             .filter(|seat| seat.promised.is_some_and(|promised| promised >= until))
             .count();
-        if promised < tenure_core::quorum(nodes) {
+        if promised < self.rules.quorum {
             let key = self.leases[lease as usize].key;
             let sentence = format!(
                 "lease {lease} is said to be valid until {until} ns, and only {promised} of {nodes} nodes \

@@ -1,0 +1,346 @@
+//! Marks: the rare situations for which the code has a branch, and how often a run came to each. A test
+//! of laws is worth little if it never came there.
+//!
+//! They are derived from facts alone, so nothing in the code under test knows of them.
+
+use std::fmt;
+
+use crate::fact::{Answer, Ask, Cause, Fact, Fault, Freed, Link, Loss, Outcome, Record, Why};
+
+macro_rules! marks {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// A rare situation.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Mark { $($(#[$doc])* $name,)* }
+
+        impl Mark {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+        }
+    };
+}
+
+marks! {
+    /// A grant came after the application had given up or cancelled.
+    LateGrant,
+    /// Dropped while acquire requests were out.
+    CancelAcquiring,
+    /// Dropped while the fence was being stored.
+    CancelConfirming,
+    /// Dropped while a failed round was being released.
+    CancelClearing,
+    /// Dropped between two attempts.
+    CancelWaiting,
+    /// Dropped while it was held.
+    CancelHeld,
+    /// Dropped while a renewal was out.
+    CancelRenewing,
+    /// Dropped while a release was out.
+    CancelReleasing,
+    /// A release was sent behind a renewal that was in flight.
+    ReleaseBehindRenewal,
+    /// A release was sent behind an acquire that was in flight.
+    ReleaseBehindAcquire,
+    /// A lost copy was put back.
+    Repaired,
+    /// A lost copy was to be put back, and another had the key.
+    RepairTooLate,
+    /// A node was not counted, since it may have forgotten.
+    Quarantined,
+    /// A round failed for nodes in quarantine.
+    WaitingForQuarantine,
+    /// A node was marked again.
+    Marked,
+    /// A connection was lost with several requests in flight.
+    BatchCut,
+    /// A lease was granted after its fence took a second round.
+    ConfirmedThenGranted,
+    /// Validity ended earlier than was told.
+    Shortened,
+    /// A round failed although a node had granted.
+    SplitVote,
+    /// A round failed for an acquire whose outcome is unknown.
+    UnknownDecides,
+    /// A renewal whose outcome was unknown was retried, and the lease kept.
+    RenewalRetried,
+    /// Lost by time.
+    LostExpired,
+    /// Lost to another token.
+    LostTaken,
+    /// Lost with the key.
+    LostGone,
+    /// Lost to a server that would not serve.
+    LostRejected,
+    /// Lost to the cap.
+    LostCapped,
+    /// Scripts were loaded again, and the request asked again.
+    AskedAgain,
+    /// The client had as many leases as it may.
+    AtCapacity,
+    /// An acquire gave up.
+    GaveUp,
+    /// Something foreign held the key.
+    Foreign,
+    /// A server would not serve.
+    Rejected,
+    /// A request landed on a connection that had been given up.
+    LateLanding,
+    /// A late acquire landed, and took the key.
+    LateAcquireTook,
+    /// A connection was killed by the one after it.
+    Killed,
+    /// A release whose outcome is not known.
+    ReleaseUnknown,
+    /// A release found the lock lost.
+    ReleaseTooLate,
+    /// A process woke after the validity of its lease had ended.
+    WokeTooLate,
+    /// The resource refused a fence.
+    FenceRefused,
+    /// A renewal by hand.
+    RenewedByHand,
+    /// A clock changed under a lease that was held.
+    ClockChanged,
+    /// A second or later attempt was granted.
+    GrantedAtRetry,
+    /// A node answered a renewal with *gone*, and the lease stayed.
+    GoneAndKept,
+}
+
+/// How often a run came to each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marks {
+    counts: [u64; Mark::ALL.len()],
+    leases: Vec<Seen>,
+}
+
+impl Default for Marks {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What is known of a lease.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Seen {
+    held: bool,
+    over: bool,
+    until: u64,
+    attempt: u32,
+    /// Requests in flight, by kind.
+    out: [u16; 5],
+    granted: bool,
+    unknown: bool,
+    confirmed: bool,
+    renewal_unknown: bool,
+    gone: bool,
+}
+
+impl Marks {
+    pub(crate) const fn new() -> Self {
+        Self {
+            counts: [0; Mark::ALL.len()],
+            leases: Vec::new(),
+        }
+    }
+
+    /// How often a run came there.
+    #[must_use]
+    pub const fn count(&self, mark: Mark) -> u64 {
+        self.counts[mark as usize]
+    }
+
+    /// Those that were never come to.
+    pub fn missing(&self) -> impl Iterator<Item = Mark> {
+        Mark::ALL
+            .iter()
+            .copied()
+            .filter(|mark| self.count(*mark) == 0)
+    }
+
+    /// Adds what another run came to.
+    pub fn add(&mut self, other: &Self) {
+        for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
+            *mine += theirs;
+        }
+    }
+
+    const fn hit(&mut self, mark: Mark) {
+        self.counts[mark as usize] += 1;
+    }
+
+    fn when(&mut self, is_so: bool, mark: Mark) {
+        if is_so {
+            self.hit(mark);
+        }
+    }
+
+    /// Takes note of a fact.
+    pub fn hear(&mut self, record: &Record) {
+        match record.fact {
+            Fact::Full => self.hit(Mark::AtCapacity),
+            Fact::Link(Link::Cut(in_flight)) => self.when(in_flight > 1, Mark::BatchCut),
+            Fact::Link(Link::Killed) => self.hit(Mark::Killed),
+            Fact::Link(Link::Marked) => self.hit(Mark::Marked),
+            Fact::Mended(Fault::Pause) => self.woke(record),
+            _ => {}
+        }
+        if let Some(lease) = record.lease {
+            if self.leases.len() <= lease as usize {
+                self.leases.resize(lease as usize + 1, Seen::default());
+            }
+            let mut seen = self.leases[lease as usize];
+            self.of_lease(record, &mut seen);
+            self.leases[lease as usize] = seen;
+        }
+    }
+
+    fn woke(&mut self, record: &Record) {
+        let late = self
+            .leases
+            .iter()
+            .any(|seen| seen.held && !seen.over && seen.until < record.at);
+        self.when(late, Mark::WokeTooLate);
+    }
+
+    fn of_lease(&mut self, record: &Record, seen: &mut Seen) {
+        match record.fact {
+            Fact::Granted { until, .. } => {
+                seen.held = true;
+                seen.until = until;
+                self.when(seen.confirmed, Mark::ConfirmedThenGranted);
+                self.when(seen.attempt > 1, Mark::GrantedAtRetry);
+            }
+            Fact::Until { until, why } => {
+                seen.until = until;
+                match why {
+                    Why::Shortened => self.hit(Mark::Shortened),
+                    Why::Clock => self.hit(Mark::ClockChanged),
+                    Why::Renewed => {
+                        self.when(seen.renewal_unknown, Mark::RenewalRetried);
+                        self.when(seen.gone, Mark::GoneAndKept);
+                        (seen.renewal_unknown, seen.gone) = (false, false);
+                    }
+                }
+            }
+            Fact::Waiting(cause) => {
+                self.round_failed(cause, seen);
+            }
+            Fact::Failed { cause, gave_up } => {
+                self.when(gave_up, Mark::GaveUp);
+                self.round_failed(cause, seen);
+                seen.over = true;
+            }
+            Fact::Lost(loss) => {
+                self.hit(match loss {
+                    Loss::Expired => Mark::LostExpired,
+                    Loss::Taken => Mark::LostTaken,
+                    Loss::Gone => Mark::LostGone,
+                    Loss::Rejected => Mark::LostRejected,
+                    Loss::Capped => Mark::LostCapped,
+                });
+                seen.over = true;
+            }
+            Fact::Renew => self.hit(Mark::RenewedByHand),
+            Fact::Cancel => {
+                self.hit(dropped(seen));
+                seen.over = true;
+            }
+            Fact::Release => seen.over = true,
+            Fact::Released(Freed::Unknown) => self.hit(Mark::ReleaseUnknown),
+            Fact::Released(Freed::Lost) => self.hit(Mark::ReleaseTooLate),
+            Fact::Sent { ask, attempt, .. } => self.sent(ask, attempt, seen),
+            Fact::Did {
+                ask, answer, late, ..
+            } => {
+                self.when(late, Mark::LateLanding);
+                let took = matches!(answer, Answer::Granted(_));
+                self.when(late && took && ask == Ask::Acquire, Mark::LateAcquireTook);
+            }
+            Fact::Heard { ask, outcome, .. } => self.heard(ask, outcome, seen),
+            Fact::Read { accepted, .. } | Fact::Wrote { accepted, .. } => {
+                self.when(!accepted, Mark::FenceRefused);
+            }
+            _ => {}
+        }
+    }
+
+    fn round_failed(&mut self, cause: Cause, seen: &mut Seen) {
+        match cause {
+            Cause::Foreign => self.hit(Mark::Foreign),
+            Cause::Quarantined => self.hit(Mark::WaitingForQuarantine),
+            Cause::Rejected => self.hit(Mark::Rejected),
+            Cause::Contended | Cause::Outage | Cause::Misuse => {}
+        }
+        self.when(seen.granted, Mark::SplitVote);
+        self.when(seen.unknown, Mark::UnknownDecides);
+    }
+
+    fn sent(&mut self, ask: Ask, attempt: u32, seen: &mut Seen) {
+        if seen.attempt != attempt && ask == Ask::Acquire {
+            (seen.granted, seen.unknown, seen.confirmed) = (false, false, false);
+        }
+        seen.attempt = attempt;
+        if ask == Ask::Release {
+            self.when(
+                seen.out[Ask::Renew as usize] > 0,
+                Mark::ReleaseBehindRenewal,
+            );
+            let acquire = seen.out[Ask::Acquire as usize] > 0;
+            self.when(acquire, Mark::ReleaseBehindAcquire);
+        }
+        seen.out[ask as usize] += 1;
+    }
+
+    fn heard(&mut self, ask: Ask, outcome: Outcome, seen: &mut Seen) {
+        let out = &mut seen.out[ask as usize];
+        *out = out.saturating_sub(1);
+        match (ask, outcome) {
+            (_, Outcome::Answered(Answer::Again)) => self.hit(Mark::AskedAgain),
+            (Ask::Acquire, Outcome::Answered(Answer::Granted(_))) => {
+                seen.granted = true;
+                self.when(seen.over && !seen.held, Mark::LateGrant);
+            }
+            (Ask::Acquire, Outcome::Answered(Answer::Quarantined)) => self.hit(Mark::Quarantined),
+            (Ask::Acquire, Outcome::Unknown) => seen.unknown = true,
+            (Ask::Confirm, Outcome::Answered(Answer::Done)) => seen.confirmed = true,
+            (Ask::Renew, Outcome::Unknown) => seen.renewal_unknown = true,
+            (Ask::Renew, Outcome::Answered(Answer::Gone)) => seen.gone = true,
+            (Ask::Repair, Outcome::Answered(Answer::Done)) => self.hit(Mark::Repaired),
+            (Ask::Repair, Outcome::Answered(Answer::Taken)) => self.hit(Mark::RepairTooLate),
+            _ => {}
+        }
+    }
+}
+
+/// In which state it was dropped.
+fn dropped(seen: &Seen) -> Mark {
+    let out = |ask: Ask| seen.out[ask as usize] > 0;
+    if seen.over {
+        Mark::CancelReleasing
+    } else if seen.held {
+        if out(Ask::Renew) {
+            Mark::CancelRenewing
+        } else {
+            Mark::CancelHeld
+        }
+    } else if out(Ask::Confirm) {
+        Mark::CancelConfirming
+    } else if out(Ask::Acquire) {
+        Mark::CancelAcquiring
+    } else if out(Ask::Release) {
+        Mark::CancelClearing
+    } else {
+        Mark::CancelWaiting
+    }
+}
+
+impl fmt::Display for Marks {
+    /// One line for each mark.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for mark in Mark::ALL {
+            writeln!(f, "{:>10}  {mark:?}", self.count(*mark))?;
+        }
+        Ok(())
+    }
+}

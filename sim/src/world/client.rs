@@ -1,0 +1,556 @@
+//! A client: a process with the real core in it, a clock of its own, and an application that takes locks.
+
+use std::sync::Arc;
+
+use tenure_core::{
+    AcquireFailure, Answer, Config, EventKind, Instant, Key, LeaseId, LeaseOptions, Manager,
+    NodeId, Secret,
+};
+
+use super::clock::Clock;
+use super::drawn::{Drawn, Outside};
+use super::engine::{Event, LeaseInfo, Phase, World};
+use super::link::Link;
+use super::{MS, SEC};
+use crate::choice::Choices;
+use crate::fact::{self, Cause, Fact, Fault, Freed, Loss, Nanos, Why};
+use crate::judge::Law;
+
+/// How often a client may be told at one instant of its clock that something is due.
+const DUE_AT_ONCE: u32 = 200;
+
+pub(super) struct Client {
+    pub(super) clock: Clock,
+    pub(super) manager: Manager,
+    pub(super) paused: bool,
+    pub(super) paused_at: Nanos,
+    /// What came while the process stood still.
+    pub(super) inbox: Vec<Event>,
+    pub(super) links: Vec<Link>,
+    pub(super) slots: Vec<Slot>,
+    /// By [`LeaseId::index`].
+    table: Vec<Option<(LeaseId, u32)>>,
+    /// The leases that the application was told it holds.
+    pub(super) held: Vec<Held>,
+    /// When the timer fires, on the client's clock.
+    armed: Instant,
+    generation: u32,
+    due_at: (Instant, u32),
+    /// When its clock was stepped last.
+    pub(super) stepped: Nanos,
+    pub(super) config: Config,
+    options: Vec<Arc<LeaseOptions>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held {
+    pub(super) id: LeaseId,
+    pub(super) lease: u32,
+    pub(super) until: Instant,
+}
+
+/// A task of the application: it wants a lock, holds it, gives it back, and wants again.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Slot {
+    /// Counts its steps, so that what was scheduled for an older one does nothing.
+    step: u32,
+    lease: Option<(LeaseId, u32)>,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Idle,
+    Wanting,
+    Holding,
+    Releasing,
+}
+
+impl Client {
+    pub(super) fn new(drawn: &Drawn, index: usize, choices: &mut Choices) -> Self {
+        let start = choices.below(1 << 50) as i64 - (1 << 20);
+        let links = (0..drawn.nodes).map(|node| {
+            // Where sets of nodes differ: the odd clients know another third node.
+            let odd = drawn.outside == Some(Outside::NodeSets) && index % 2 == 1 && node == 2;
+            let server = if odd { 3 } else { node };
+            Link::new(server as u8, drawn.latency[index * drawn.servers + server])
+        });
+        let (config, options) = match &drawn.other {
+            Some(other) if index % 2 == 1 => other.clone(),
+            _ => (drawn.config.clone(), drawn.options.clone()),
+        };
+        Self {
+            clock: Clock::new(start, 0),
+            manager: Manager::new(config.clone(), choices.below(u64::MAX)),
+            paused: false,
+            paused_at: 0,
+            inbox: Vec::new(),
+            links: links.collect(),
+            slots: vec![Slot::default(); drawn.slots],
+            table: Vec::new(),
+            held: Vec::new(),
+            armed: Instant::MAX,
+            generation: 0,
+            due_at: (Instant::MIN, 0),
+            stepped: 0,
+            config,
+            options,
+        }
+    }
+}
+
+impl World<'_> {
+    pub(super) fn start_client(&mut self, client: u8) {
+        for node in 0..self.clients[usize::from(client)].links.len() as u8 {
+            self.dial(client, node);
+        }
+        for slot in 0..self.drawn.slots as u8 {
+            self.think(client, slot);
+        }
+    }
+
+    /// The process dies: nothing of it is left but what travels and what nodes keep.
+    pub(super) fn client_dies(&mut self, client: u8) {
+        for node in 0..self.clients[usize::from(client)].links.len() as u8 {
+            self.hang_up(client, node);
+            self.link_mut(client, node).forget();
+        }
+        let seed = self.choices.below(u64::MAX);
+        let state = &mut self.clients[usize::from(client)];
+        state.manager = Manager::new(state.config.clone(), seed);
+        state.table.clear();
+        state.held.clear();
+        state.armed = Instant::MAX;
+        state.generation += 1;
+        for slot in &mut state.slots {
+            *slot = Slot {
+                step: slot.step + 1,
+                ..Slot::default()
+            };
+        }
+    }
+
+    pub(super) fn local(&self, client: u8) -> Instant {
+        self.clients[usize::from(client)].clock.instant(self.now)
+    }
+
+    /// The core's timer fired, perhaps too early.
+    pub(super) fn due(&mut self, client: u8, generation: u32) {
+        let now = self.local(client);
+        let state = &mut self.clients[usize::from(client)];
+        if state.generation != generation {
+            return;
+        }
+        state.armed = Instant::MAX;
+        if state.manager.poll_timeout().is_some_and(|at| at <= now) {
+            let (at, count) = state.due_at;
+            state.due_at = (now, if at == now { count + 1 } else { 1 });
+            if state.due_at.1 > DUE_AT_ONCE {
+                let reason = state.manager.timeout_reason();
+                let sentence =
+                    format!("client {client} is never done with what is due: {reason:?}");
+                self.judge
+                    .accuse(Law::BoundedWork, self.now, None, sentence);
+                return;
+            }
+            self.report.events += 1;
+            state.manager.handle_timeout(now);
+        }
+        self.settle(client);
+    }
+
+    /// Carries out what the core put out, until nothing is left.
+    pub(super) fn settle(&mut self, client: u8) {
+        loop {
+            let state = &mut self.clients[usize::from(client)];
+            if state.paused {
+                return;
+            }
+            if let Some(event) = state.manager.poll_event() {
+                self.told(client, event.lease, &event.kind);
+                continue;
+            }
+            let ready = self.clients[usize::from(client)].manager.poll_ready();
+            if ready.is_empty() {
+                break;
+            }
+            if self.phase == Phase::Faulty && self.choices.chance(self.drawn.pause_before_send) {
+                // What is queued goes out when it wakes.
+                self.pause(client, Fault::Pause);
+                return;
+            }
+            for node in ready.iter() {
+                self.pump(client, node.index() as u8);
+            }
+        }
+        self.audit(client);
+        self.arm(client);
+    }
+
+    /// Sends whatever waits, after a pause.
+    pub(super) fn pump_all(&mut self, client: u8) {
+        for node in 0..self.clients[usize::from(client)].links.len() as u8 {
+            self.pump(client, node);
+        }
+        self.settle(client);
+    }
+
+    fn arm(&mut self, client: u8) {
+        let state = &mut self.clients[usize::from(client)];
+        let Some(due) = state.manager.poll_timeout() else {
+            return;
+        };
+        // A timer that fires too early does no harm, and costs less than being moved.
+        if due < state.armed {
+            state.armed = due;
+            state.generation += 1;
+            let generation = state.generation;
+            let at = state.clock.when(due.as_nanos());
+            self.schedule(at, Event::Due { client, generation });
+        }
+    }
+
+    pub(super) fn rearm(&mut self, client: u8) {
+        self.clients[usize::from(client)].armed = Instant::MAX;
+        self.arm(client);
+    }
+
+    /// What the core says of its leases is what it told.
+    fn audit(&mut self, client: u8) {
+        let state = &self.clients[usize::from(client)];
+        let wrong = state
+            .held
+            .iter()
+            .find(|held| state.manager.valid_until(held.id) != Some(held.until));
+        if let Some(held) = wrong.copied() {
+            let now = state.manager.valid_until(held.id);
+            let key = self.leases[held.lease as usize].key;
+            let sentence = format!(
+                "lease {} was told to be valid until {:?}, and without a word it is until {now:?}",
+                held.lease, held.until
+            );
+            self.judge
+                .accuse(Law::HonestValidity, self.now, Some(key), sentence);
+        }
+    }
+
+    fn number(&self, client: u8, id: LeaseId) -> Option<u32> {
+        let table = &self.clients[usize::from(client)].table;
+        let entry = table.get(id.index()).copied().flatten()?;
+        (entry.0 == id).then_some(entry.1)
+    }
+
+    /// The core told something to the application.
+    fn told(&mut self, client: u8, id: LeaseId, kind: &EventKind) {
+        let Some(lease) = self.number(client, id) else {
+            return;
+        };
+        let fact = match kind {
+            EventKind::Acquired { fence, valid_until } => {
+                let state = &mut self.clients[usize::from(client)];
+                state.held.push(Held {
+                    id,
+                    lease,
+                    until: *valid_until,
+                });
+                self.leases[lease as usize].fence = fence.get();
+                Fact::Granted {
+                    fence: fence.get(),
+                    until: self.in_true_time(client, *valid_until),
+                }
+            }
+            EventKind::Renewed { valid_until } => {
+                self.valid_until(client, lease, *valid_until, Why::Renewed)
+            }
+            EventKind::Shortened { valid_until } => {
+                self.valid_until(client, lease, *valid_until, Why::Shortened)
+            }
+            EventKind::Suspect { .. } => Fact::Suspect,
+            EventKind::Waiting { cause, .. } => Fact::Waiting(cause_of(cause)),
+            EventKind::Failed { cause, gave_up } => Fact::Failed {
+                cause: cause_of(cause),
+                gave_up: *gave_up,
+            },
+            EventKind::Lost { loss } => Fact::Lost(loss_of(loss)),
+            EventKind::Released { outcome } => Fact::Released(match outcome {
+                tenure_core::Release::Released => Freed::Released,
+                tenure_core::Release::Lost(_) => Freed::Lost,
+                tenure_core::Release::Unknown => Freed::Unknown,
+            }),
+        };
+        self.report.grants += u64::from(matches!(fact, Fact::Granted { .. }));
+        self.tell_of_lease(lease, None, fact);
+        let slot = self.leases[lease as usize].slot;
+        let current = self.clients[usize::from(client)].slots[usize::from(slot)].lease;
+        if kind.is_final() {
+            self.clients[usize::from(client)]
+                .held
+                .retain(|held| held.lease != lease);
+            if current == Some((id, lease)) {
+                self.think(client, slot);
+            }
+        } else if matches!(kind, EventKind::Acquired { .. }) && current == Some((id, lease)) {
+            self.holds(client, slot, lease);
+        }
+    }
+
+    fn in_true_time(&self, client: u8, local: Instant) -> Nanos {
+        self.clients[usize::from(client)]
+            .clock
+            .when(local.as_nanos())
+    }
+
+    fn valid_until(&mut self, client: u8, lease: u32, until: Instant, why: Why) -> Fact {
+        let state = &mut self.clients[usize::from(client)];
+        for held in state.held.iter_mut().filter(|held| held.lease == lease) {
+            held.until = until;
+        }
+        let until = self.in_true_time(client, until);
+        Fact::Until { until, why }
+    }
+
+    /// The application's next step, after some time.
+    fn next(&mut self, client: u8, slot: u8, stage: Stage, after: Nanos) {
+        let state = &mut self.clients[usize::from(client)].slots[usize::from(slot)];
+        state.step += 1;
+        state.stage = stage;
+        let step = state.step;
+        self.schedule(self.now + after, Event::App { client, slot, step });
+    }
+
+    fn think(&mut self, client: u8, slot: u8) {
+        self.clients[usize::from(client)].slots[usize::from(slot)].lease = None;
+        let most = match self.phase {
+            Phase::Faulty => self.drawn.think,
+            _ => 4 * SEC,
+        };
+        let after = self.choices.within(MS, most);
+        self.next(client, slot, Stage::Idle, after);
+    }
+
+    /// It was granted: announces itself at the resource, and holds for a while.
+    fn holds(&mut self, client: u8, slot: u8, lease: u32) {
+        let drawn = self.drawn;
+        let delay = self.choices.below(4 * MS);
+        self.schedule(self.now + delay, Event::Store { lease, write: None });
+        let most = match self.phase {
+            Phase::Faulty => drawn.hold,
+            _ => 30 * MS,
+        };
+        let hold = self.choices.below(most);
+        self.next(client, slot, Stage::Holding, hold);
+        if self.choices.chance(drawn.renewed_by_hand) {
+            let step = self.clients[usize::from(client)].slots[usize::from(slot)].step;
+            let after = self.choices.below(hold);
+            self.schedule(self.now + after, Event::Hand { client, slot, step });
+        }
+        if self.phase == Phase::Faulty && self.choices.chance(drawn.pause_after_grant) {
+            self.pause(client, Fault::Pause);
+        }
+    }
+
+    pub(super) fn app(&mut self, client: u8, slot: u8, step: u32) {
+        let state = self.clients[usize::from(client)].slots[usize::from(slot)];
+        if state.step != step {
+            return;
+        }
+        match (state.stage, state.lease) {
+            (Stage::Idle, _) => self.want(client, slot),
+            (_, None) => {}
+            // Impatient, or dropped while it is being released.
+            (Stage::Wanting | Stage::Releasing, Some((id, lease))) => {
+                let release = state.stage == Stage::Wanting && self.choices.chance(300);
+                self.let_go(client, id, lease, release);
+                self.think(client, slot);
+            }
+            (Stage::Holding, Some((id, lease))) => {
+                let release = !self.choices.chance(self.drawn.cancelled);
+                self.let_go(client, id, lease, release);
+                if release {
+                    self.await_release(client, slot);
+                } else {
+                    self.think(client, slot);
+                }
+            }
+        }
+        self.settle(client);
+    }
+
+    /// A release answers by an event; some do not wait for it.
+    fn await_release(&mut self, client: u8, slot: u8) {
+        let impatient = self.choices.chance(self.drawn.cancelled / 2);
+        let after = if impatient {
+            self.choices.below(20 * MS)
+        } else {
+            Nanos::MAX / 4
+        };
+        self.next(client, slot, Stage::Releasing, after);
+    }
+
+    fn want(&mut self, client: u8, slot: u8) {
+        if self.phase == Phase::Quiet {
+            return;
+        }
+        let key = self.choices.below(self.drawn.keys as u64) as u8;
+        let now = self.local(client);
+        let healthy = self.phase == Phase::Healthy;
+        let state = &mut self.clients[usize::from(client)];
+        let last = state.options.len() - 1;
+        let index = if healthy {
+            last
+        } else {
+            self.choices.below(last as u64) as usize
+        };
+        let options = Arc::clone(&state.options[index]);
+        let lease = self.leases.len() as u32;
+        let mut secret = [0; 16];
+        secret[..4].copy_from_slice(&lease.to_le_bytes());
+        let ttl = super::drawn::nanos(options.ttl());
+        self.report.events += 1;
+        let begun = state
+            .manager
+            .acquire(now, Key::new([b'k', key]), Secret::new(secret), options);
+        let Ok(id) = begun else {
+            self.tell_of(Some(client), None, Fact::Full);
+            return self.think(client, slot);
+        };
+        if state.table.len() <= id.index() {
+            state.table.resize(id.index() + 1, None);
+        }
+        state.table[id.index()] = Some((id, lease));
+        state.slots[usize::from(slot)].lease = Some((id, lease));
+        self.leases.push(LeaseInfo {
+            client,
+            slot,
+            key,
+            fence: 0,
+        });
+        self.tell_of_lease(lease, None, Fact::Wanted { ttl });
+        let impatient = !healthy && self.choices.chance(self.drawn.cancelled);
+        let after = if impatient {
+            self.choices.below(self.drawn.max_ttl)
+        } else {
+            Nanos::MAX / 4
+        };
+        self.next(client, slot, Stage::Wanting, after);
+    }
+
+    fn let_go(&mut self, client: u8, id: LeaseId, lease: u32, release: bool) {
+        let now = self.local(client);
+        let state = &mut self.clients[usize::from(client)];
+        state.held.retain(|held| held.lease != lease);
+        self.report.events += 1;
+        if release {
+            self.tell_of_lease(lease, None, Fact::Release);
+            self.clients[usize::from(client)].manager.release(now, id);
+        } else {
+            self.tell_of_lease(lease, None, Fact::Cancel);
+            self.clients[usize::from(client)].manager.cancel(now, id);
+        }
+    }
+
+    pub(super) fn renew_by_hand(&mut self, client: u8, slot: u8, step: u32) {
+        let state = self.clients[usize::from(client)].slots[usize::from(slot)];
+        let (true, Some((id, lease))) = (
+            state.step == step && state.stage == Stage::Holding,
+            state.lease,
+        ) else {
+            return;
+        };
+        let now = self.local(client);
+        self.tell_of_lease(lease, None, Fact::Renew);
+        self.report.events += 1;
+        self.clients[usize::from(client)].manager.renew(now, id);
+        self.settle(client);
+    }
+
+    /// The application drops or releases all that it has.
+    pub(super) fn drop_all(&mut self, client: u8) {
+        for slot in 0..self.drawn.slots as u8 {
+            let state = self.clients[usize::from(client)].slots[usize::from(slot)];
+            if let Some((id, lease)) = state.lease
+                && state.stage != Stage::Releasing
+            {
+                let release = self.choices.chance(500);
+                self.let_go(client, id, lease, release);
+            }
+        }
+        self.settle(client);
+    }
+
+    /// After the faults: whoever holds gives back soon, whoever wants may have been impatient.
+    pub(super) fn hurry(&mut self, client: u8) {
+        for slot in 0..self.drawn.slots as u8 {
+            let state = self.clients[usize::from(client)].slots[usize::from(slot)];
+            if state.stage == Stage::Holding {
+                let after = self.choices.below(100 * MS);
+                self.next(client, slot, Stage::Holding, after);
+            } else if state.stage == Stage::Idle {
+                self.next(client, slot, Stage::Idle, MS);
+            }
+        }
+    }
+
+    /// Hands the outcome of a request to the core.
+    pub(super) fn reply(
+        &mut self,
+        client: u8,
+        id: tenure_core::RequestId,
+        reply: tenure_core::Reply,
+    ) {
+        let now = self.local(client);
+        self.report.events += 1;
+        let state = &mut self.clients[usize::from(client)];
+        state.manager.handle_reply(now, id, reply);
+    }
+
+    pub(super) fn node_up(&mut self, client: u8, node: u8, time: Option<tenure_core::ServerTime>) {
+        let now = self.local(client);
+        self.report.events += 1;
+        let state = &mut self.clients[usize::from(client)];
+        let node = NodeId::new(usize::from(node));
+        state.manager.handle_node_up(now, node, time);
+    }
+
+    pub(super) fn node_down(&mut self, client: u8, node: u8) {
+        let now = self.local(client);
+        self.report.events += 1;
+        let state = &mut self.clients[usize::from(client)];
+        let node = NodeId::new(usize::from(node));
+        state.manager.handle_node_down(now, node);
+    }
+}
+
+const fn cause_of(cause: &AcquireFailure) -> Cause {
+    match cause {
+        AcquireFailure::Contended { foreign: true, .. } => Cause::Foreign,
+        AcquireFailure::Contended { .. } => Cause::Contended,
+        AcquireFailure::Quarantined { .. } => Cause::Quarantined,
+        AcquireFailure::Outage { .. } => Cause::Outage,
+        AcquireFailure::Rejected { .. } => Cause::Rejected,
+        AcquireFailure::Misuse { .. } => Cause::Misuse,
+    }
+}
+
+const fn loss_of(loss: &tenure_core::Loss) -> Loss {
+    match loss {
+        tenure_core::Loss::Expired => Loss::Expired,
+        tenure_core::Loss::Taken => Loss::Taken,
+        tenure_core::Loss::Gone => Loss::Gone,
+        tenure_core::Loss::Rejected(_) => Loss::Rejected,
+        tenure_core::Loss::Capped => Loss::Capped,
+    }
+}
+
+pub(super) const fn answer_of(answer: &Answer) -> fact::Answer {
+    match answer {
+        Answer::Granted { fence, .. } => fact::Answer::Granted(fence.get()),
+        Answer::Held { .. } => fact::Answer::Held,
+        Answer::Foreign => fact::Answer::Foreign,
+        Answer::Quarantined { .. } => fact::Answer::Quarantined,
+        Answer::Done => fact::Answer::Done,
+        Answer::Gone => fact::Answer::Gone,
+        Answer::Taken => fact::Answer::Taken,
+    }
+}

@@ -1,0 +1,70 @@
+//! A clock that goes wrong: what it shows as a line through true time, that turns and steps.
+
+use tenure_core::Instant;
+
+use crate::fact::Nanos;
+
+const MILLION: i64 = 1_000_000;
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    /// True time from which the line holds.
+    since: Nanos,
+    /// What the clock showed then, in nanoseconds.
+    shows: i64,
+    /// How much faster than true time it goes, in millionths; above minus one million.
+    ppm: i64,
+}
+
+impl Clock {
+    pub(super) const fn new(shows: i64, ppm: i64) -> Self {
+        Self {
+            since: 0,
+            shows,
+            ppm,
+        }
+    }
+
+    /// What it shows, in nanoseconds.
+    pub(super) const fn nanos(&self, now: Nanos) -> i64 {
+        let passed = now.saturating_sub(self.since) as i64;
+        self.shows + passed + (passed * self.ppm).div_euclid(MILLION)
+    }
+
+    pub(super) const fn instant(&self, now: Nanos) -> Instant {
+        Instant::from_nanos(self.nanos(now))
+    }
+
+    /// When it first shows `nanos` or more, if nothing happens to it; not before its line begins.
+    pub(super) const fn when(&self, nanos: i64) -> Nanos {
+        let left = nanos.saturating_sub(self.shows);
+        if left <= 0 {
+            return self.since;
+        }
+        if left > i64::MAX / MILLION {
+            return Nanos::MAX;
+        }
+        let mut at = self.since + (left * MILLION / (MILLION + self.ppm)) as u64;
+        // The line is cut to whole nanoseconds: a step or two make it exact.
+        while self.nanos(at) < nanos {
+            at += 1;
+        }
+        while at > self.since && self.nanos(at - 1) >= nanos {
+            at -= 1;
+        }
+        at
+    }
+
+    /// It goes at another rate from now on.
+    pub(super) const fn turn(&mut self, now: Nanos, ppm: i64) {
+        self.shows = self.nanos(now);
+        self.since = now;
+        self.ppm = ppm;
+    }
+
+    /// It shows so much more, or less, from now on.
+    pub(super) const fn step(&mut self, now: Nanos, by: i64) {
+        self.turn(now, self.ppm);
+        self.shows += by;
+    }
+}

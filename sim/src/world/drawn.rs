@@ -1,0 +1,324 @@
+//! The world that the seed draws before anything runs: how many there are of each, which faults exist at
+//! all and how often they strike, how long locks are held against their TTL, how clocks go.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenure_core::{Backoff, Config, Drift, LeaseOptions, RenewalPolicy};
+
+use super::{MS, SEC};
+use crate::choice::Choices;
+use crate::fact::{Fault, Nanos};
+use crate::judge::Rules;
+
+/// How a world leaves the assumptions of a law, while the judge is told that it keeps them: then the
+/// judge must find the law broken. A judge who cannot is blind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outside {
+    /// The clients' clocks run slower than the drift bound allows.
+    ClientClocks,
+    /// The servers' clocks run faster than the drift bound allows.
+    ServerClocks,
+    /// Nodes restart empty, and are counted at once.
+    NoQuarantine,
+    /// Half of the clients use another set of nodes.
+    NodeSets,
+    /// The clients do not agree on the largest TTL.
+    MaxTtl,
+    /// Strangers delete lock keys.
+    Deletion,
+    /// The servers' wall clocks differ by more than Fencing allows, and nodes forget.
+    ServersDisagree,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Drawn {
+    pub(super) nodes: usize,
+    /// Nodes that exist; more than a client uses only where sets of nodes differ.
+    pub(super) servers: usize,
+    pub(super) clients: usize,
+    pub(super) keys: usize,
+    pub(super) slots: usize,
+    pub(super) max_ttl: Nanos,
+    pub(super) config: Config,
+    /// What leases are asked for with; the last is for the time after the faults.
+    pub(super) options: Vec<Arc<LeaseOptions>>,
+    /// What the odd clients use instead, where they do not agree.
+    pub(super) other: Option<(Config, Vec<Arc<LeaseOptions>>)>,
+    pub(super) quarantine: bool,
+    pub(super) durable: Vec<bool>,
+    pub(super) may_kill: bool,
+    /// How far clocks may be wrong, in millionths, steps excluded; and how far steps go.
+    pub(super) client_ppm: u64,
+    pub(super) node_ppm: u64,
+    pub(super) step_max: Nanos,
+    /// How far a server's clock may be from true time, where the servers must agree.
+    pub(super) wall_bound: Option<Nanos>,
+    pub(super) steps_back: bool,
+    /// By client and node, there and back.
+    pub(super) latency: Vec<[Nanos; 2]>,
+    pub(super) faults: Vec<(Fault, u64)>,
+    pub(super) fault_every: Nanos,
+    pub(super) fault_length: Nanos,
+    /// Of a thousand requests or replies.
+    pub(super) lost: [u32; 2],
+    pub(super) spike: u32,
+    pub(super) pause_after_grant: u32,
+    pub(super) pause_before_send: u32,
+    pub(super) hold: Nanos,
+    pub(super) think: Nanos,
+    /// Of a thousand leases.
+    pub(super) cancelled: u32,
+    pub(super) renewed_by_hand: u32,
+    pub(super) faulty: Nanos,
+    pub(super) healthy: Nanos,
+    pub(super) sweep: Nanos,
+    pub(super) outside: Option<Outside>,
+}
+
+impl Drawn {
+    pub(super) fn draw(choices: &mut Choices, outside: Option<Outside>) -> Self {
+        let c = choices;
+        let nodes = match outside {
+            Some(Outside::NodeSets) => 3,
+            Some(Outside::NoQuarantine | Outside::MaxTtl | Outside::ServersDisagree) => 3,
+            _ => c.pick(&[1, 3, 1, 3, 3, 5, 2, 4]),
+        };
+        let servers = nodes + usize::from(outside == Some(Outside::NodeSets));
+        let clients = c.within(if outside.is_some() { 2 } else { 1 }, 4) as usize;
+        let keys = c.pick(&[1, 1, 2, 3]);
+        let slots = c.within(1, 3) as usize;
+
+        let max_ttl = c.spread(150, 2_400) * MS;
+        // A quarter of it is used as well, where clients do not agree.
+        let max_ttl = if outside == Some(Outside::MaxTtl) {
+            4 * max_ttl
+        } else {
+            max_ttl
+        };
+        let ppm = c.pick(&[5_000, 1_000, 20_000, 100_000]);
+        let most = c.pick(&[100, 100, 4, 2]);
+        let config = config(nodes, max_ttl, ppm, most);
+        let options = options(c, &config);
+        let other = (outside == Some(Outside::MaxTtl)).then(|| {
+            let config = self::config(nodes, max_ttl / 4, ppm, most);
+            let options = self::options(c, &config);
+            (config, options)
+        });
+        let shortest = options.iter().map(|options| nanos(options.ttl())).min();
+        let shortest = shortest.unwrap_or(max_ttl);
+
+        // The drift bound is for rates and steps together.
+        let clocks = c.pick(&[[0, 0], [100, 0], [50, 50], [0, 100], [100, 0]]);
+        let mut client_ppm = ppm * clocks[0] / 100;
+        let mut node_ppm = client_ppm;
+        // A little less, since clocks show whole nanoseconds and servers whole milliseconds.
+        let step_max = (shortest * ppm / 1_000_000 * clocks[1] / 100).saturating_sub(MS / 10);
+
+        let mut faults = faults(c, outside);
+        let forgets = faults.iter().any(|(fault, _)| fault.loses_memory());
+        let mut durable = vec![false; servers];
+        for durable in &mut durable {
+            // A node that never forgets, and says so.
+            *durable = !forgets && c.chance(300);
+        }
+        // Over several nodes they agree to within one max TTL, and fences are proposed 10 ms ahead.
+        let mut wall_bound = (nodes > 1).then(|| (max_ttl / 2 * 4 / 5).saturating_sub(20 * MS));
+        let mut quarantine = nodes > 1;
+        match outside {
+            Some(Outside::ClientClocks) => (client_ppm, node_ppm) = (3 * ppm + 20_000, 0),
+            Some(Outside::ServerClocks) => (client_ppm, node_ppm) = (0, 3 * ppm + 20_000),
+            Some(Outside::NoQuarantine) => quarantine = false,
+            Some(Outside::Deletion) => faults.push((Fault::Deleted, 100)),
+            Some(Outside::ServersDisagree) => wall_bound = None,
+            Some(Outside::NodeSets | Outside::MaxTtl) | None => {}
+        }
+
+        let round = options.iter().map(|options| nanos(options.round_timeout()));
+        let round = round.min().unwrap_or(max_ttl);
+        let usual = c.spread(round / 400, round / 12);
+        let latency = (0..clients * servers)
+            .map(|_| {
+                // A quarter of the links is odd.
+                let mut one = || match c.below(8) {
+                    6 => usual / 10,
+                    7 => round / 7,
+                    _ => usual,
+                };
+                [one(), one()]
+            })
+            .collect();
+
+        let hold = c.pick(&[max_ttl / 4, max_ttl, max_ttl / 20, 3 * max_ttl, 8 * max_ttl]);
+        Self {
+            nodes,
+            servers,
+            clients,
+            keys,
+            slots,
+            max_ttl,
+            options,
+            other,
+            quarantine,
+            durable,
+            may_kill: c.chance(800),
+            client_ppm,
+            node_ppm,
+            step_max,
+            wall_bound,
+            // One server that forgets must not show an earlier time than before.
+            steps_back: nodes > 1 || !forgets,
+            latency,
+            fault_every: c.spread(40, 8_000) * MS,
+            fault_length: c.spread(10, 4_000) * MS,
+            lost: [c.pick(&[0, 0, 5, 40]), c.pick(&[0, 0, 5, 40])],
+            spike: c.pick(&[0, 0, 5, 50]),
+            pause_after_grant: c.pick(&[0, 0, 50, 200]),
+            pause_before_send: c.pick(&[0, 0, 5, 30]),
+            hold,
+            think: c.spread(100, 6_000) * MS,
+            cancelled: c.pick(&[0, 100, 400]),
+            renewed_by_hand: c.pick(&[0, 200]),
+            faulty: 36 * SEC,
+            healthy: granted_within(max_ttl) + 6 * SEC,
+            sweep: round + 60 * MS,
+            faults,
+            config,
+            outside,
+        }
+    }
+
+    pub(super) fn rules(&self) -> Rules {
+        let shortest = self.options.iter().map(|options| {
+            let pause = nanos(options.backoff().first()) / 2;
+            pause.min(nanos(options.round_timeout()) / 8)
+        });
+        Rules {
+            nodes: self.servers,
+            quorum: self.config.quorum(),
+            max_ttl: self.max_ttl,
+            exclusion: true,
+            promises: self.outside.is_none(),
+            quarantine: self.quarantine || self.outside == Some(Outside::NoQuarantine),
+            excuses: self.outside != Some(Outside::Deletion),
+            fencing: true,
+            told_within: MS,
+            granted_within: Some(granted_within(self.max_ttl)),
+            pace: shortest.min().unwrap_or(MS),
+        }
+    }
+}
+
+/// After the faults: what is left of quarantine, of a dead holder's TTL, of a link's pause, and of an
+/// acquire's; and some holds. Over several nodes rivals may split the vote a few times.
+const fn granted_within(max_ttl: Nanos) -> Nanos {
+    2 * max_ttl + 9 * SEC
+}
+
+fn config(nodes: usize, max_ttl: Nanos, ppm: u64, max_leases: usize) -> Config {
+    Config::builder(nodes)
+        .max_ttl(Duration::from_nanos(max_ttl))
+        .drift(Drift::from_ppm(ppm as u32))
+        .max_leases(max_leases)
+        .build()
+        .expect("a TTL of 150 ms and more has validity left")
+}
+
+fn options(c: &mut Choices, config: &Config) -> Vec<Arc<LeaseOptions>> {
+    let max_ttl = config.max_ttl();
+    let mut all = Vec::new();
+    for _ in 0..c.within(1, 3) {
+        let ttl = c
+            .pick(&[max_ttl, max_ttl, max_ttl / 2])
+            .max(Duration::from_millis(120));
+        let builder = LeaseOptions::builder()
+            .ttl(ttl.min(max_ttl))
+            .renewal(c.pick(&[
+                RenewalPolicy::TwoThirds,
+                RenewalPolicy::TwoThirds,
+                RenewalPolicy::After(ttl / 4),
+                RenewalPolicy::Off,
+            ]))
+            .give_up_after(c.pick(&[None, Some(max_ttl), Some(max_ttl / 4)]))
+            .attempts(c.pick(&[None, None, Some(1), Some(3)]))
+            .max_hold(c.pick(&[None, None, None, Some(max_ttl * 2), Some(max_ttl / 2)]))
+            .backoff(c.pick(&[
+                Backoff::DEFAULT,
+                Backoff::new(Duration::from_millis(10), Duration::from_millis(200)),
+            ]));
+        all.push(Arc::new(
+            builder.build(config).expect("they are good options"),
+        ));
+    }
+    let patient = LeaseOptions::builder().ttl(max_ttl).build(config);
+    all.push(Arc::new(patient.expect("they are good options")));
+    all
+}
+
+/// Each kind of fault exists in some worlds only.
+fn faults(c: &mut Choices, outside: Option<Outside>) -> Vec<(Fault, u64)> {
+    let share = c.pick(&[0, 100, 250, 500]);
+    let mut faults = Vec::new();
+    for fault in Fault::ALL {
+        let wanted = match outside {
+            Some(Outside::NoQuarantine | Outside::MaxTtl | Outside::ServersDisagree) => {
+                matches!(fault, Fault::CrashEmpty | Fault::Flushed)
+            }
+            _ => false,
+        };
+        // Some twins need that nothing else excuses what they break.
+        let unwanted = outside.is_some() && (fault.loses_a_key() || fault == Fault::Overwritten);
+        if (wanted || c.chance(share)) && !unwanted {
+            faults.push((fault, c.spread(1, 64) * if wanted { 10 } else { 1 }));
+        }
+    }
+    faults
+}
+
+pub(super) const fn nanos(span: Duration) -> Nanos {
+    span.as_nanos() as Nanos
+}
+
+impl fmt::Display for Drawn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = |nanos: Nanos| nanos / MS;
+        writeln!(
+            f,
+            "{} nodes, {} clients with {} tasks each, {} keys; max TTL {} ms, drift bound {} ppm; locks held \
+             for up to {} ms, {} ms between them",
+            self.nodes,
+            self.clients,
+            self.slots,
+            self.keys,
+            ms(self.max_ttl),
+            self.config.drift().ppm(),
+            ms(self.hold),
+            ms(self.think),
+        )?;
+        writeln!(
+            f,
+            "clocks: clients within {} ppm, servers within {} ppm, steps of up to {} us; quarantine {}",
+            self.client_ppm,
+            self.node_ppm,
+            self.step_max / 1_000,
+            if self.quarantine { "on" } else { "off" },
+        )?;
+        writeln!(
+            f,
+            "of 1000: {} requests lost, {} replies lost, {} late; a fault every {} ms for up to {} ms, of {:?}",
+            self.lost[0],
+            self.lost[1],
+            self.spike,
+            ms(self.fault_every),
+            ms(self.fault_length),
+            self.faults,
+        )?;
+        if let Some(outside) = self.outside {
+            writeln!(f, "outside of the assumptions: {outside:?}")?;
+        }
+        Ok(())
+    }
+}

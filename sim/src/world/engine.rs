@@ -1,0 +1,480 @@
+//! The engine: an event queue in true time, and what each event does to clients, links and nodes.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::hash::{Hash, Hasher};
+
+use super::client::Client;
+use super::clock::Clock;
+use super::drawn::{Drawn, Outside, nanos};
+use super::link::Message;
+use super::node::Node;
+use super::{MS, Report, SEC};
+use crate::choice::Choices;
+use crate::fact::{Fact, Fault, Nanos, Record};
+use crate::judge::{Judge, Law};
+use crate::marks::Marks;
+
+/// What the queue holds. A `client`, a `node` of that client and an `epoch` name one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Event {
+    /// A request arrives at its node.
+    Arrive(u32),
+    /// A node that was busy comes to a request.
+    Serve(u32),
+    /// A reply arrives at its client.
+    Back(u32),
+    /// A link gives a request up that nobody will answer.
+    GiveUp(u32),
+    /// A client's timer.
+    Due { client: u8, generation: u32 },
+    /// An application's next step.
+    App { client: u8, slot: u8, step: u32 },
+    /// An application renews by hand.
+    Hand { client: u8, slot: u8, step: u32 },
+    /// A connection is set up, or turns out not to be.
+    Dialled { client: u8, node: u8, epoch: u32 },
+    /// A link tries again.
+    Redial { client: u8, node: u8, epoch: u32 },
+    /// Has a node been silent for too long?
+    Silence { client: u8, node: u8, epoch: u32 },
+    /// A connection was reset.
+    Reset { client: u8, node: u8, epoch: u32 },
+    /// A link has loaded the scripts, or marked the node.
+    Mended { client: u8, node: u8, epoch: u32 },
+    /// A holder's read or write arrives at the resource behind the lock.
+    Store { lease: u32, write: Option<u64> },
+    /// The next fault.
+    Strike,
+    /// A fault strikes that was prepared.
+    Struck(u32),
+    /// A fault ends.
+    End(u32),
+    /// Clocks turn.
+    Turn,
+    /// The faults end for good.
+    Heal,
+    /// Nothing more is wanted.
+    Quiet,
+    /// All that was dropped must be gone.
+    Swept,
+    /// The run ends.
+    Stop,
+}
+
+/// Where the run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Anything may happen.
+    Faulty,
+    /// Nothing is broken any more.
+    Healthy,
+    /// Nothing is wanted any more.
+    Quiet,
+}
+
+/// What the world knows of a lease from outside of the core.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LeaseInfo {
+    pub(super) client: u8,
+    pub(super) slot: u8,
+    pub(super) key: u8,
+    pub(super) fence: u64,
+}
+
+/// The resource behind a lock: it refuses fences that are smaller than one it has seen.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Store {
+    fence: u64,
+    value: u64,
+}
+
+pub(super) struct World<'a> {
+    pub(super) now: Nanos,
+    pub(super) phase: Phase,
+    pub(super) drawn: &'a Drawn,
+    pub(super) choices: Choices,
+    pub(super) clients: Vec<Client>,
+    pub(super) nodes: Vec<Node>,
+    pub(super) messages: Vec<Message>,
+    pub(super) free: Vec<u32>,
+    pub(super) leases: Vec<LeaseInfo>,
+    /// Faults that end, with what they befell.
+    pub(super) ongoing: Vec<super::faults::Ongoing>,
+    /// Counts the lives of nodes, so that no two share a run id.
+    pub(super) lives: u32,
+    pub(super) report: Report,
+    pub(super) requests: Vec<tenure_core::Request>,
+    stores: Vec<Store>,
+    queue: BinaryHeap<Reverse<(Nanos, u64, Event)>>,
+    sequence: u64,
+    pub(super) judge: Judge,
+    marks: Marks,
+    hash: Mix,
+    listen: &'a mut dyn FnMut(&Record),
+    stopped: bool,
+}
+
+impl<'a> World<'a> {
+    pub(super) fn new(
+        drawn: &'a Drawn,
+        mut choices: Choices,
+        listen: &'a mut dyn FnMut(&Record),
+    ) -> Self {
+        let c = &mut choices;
+        let nodes: Vec<_> = (0..drawn.servers)
+            .map(|index| {
+                // Wall clocks start anywhere; over several nodes they agree to within the bound.
+                let ahead = match drawn.wall_bound {
+                    Some(bound) => c.within(0, 2 * bound) as i64 - bound as i64,
+                    None => c.within(0, 20 * drawn.max_ttl) as i64,
+                };
+                let clock = Clock::new(EPOCH + ahead, 0);
+                let mut node = Node::new(clock, drawn.keys, drawn.clients, index as u32);
+                node.durable = drawn.durable[index];
+                node
+            })
+            .collect();
+        let clients = (0..drawn.clients)
+            .map(|index| Client::new(drawn, index, c))
+            .collect();
+        Self {
+            now: 0,
+            phase: Phase::Faulty,
+            drawn,
+            choices,
+            clients,
+            lives: nodes.len() as u32,
+            nodes,
+            messages: Vec::new(),
+            free: Vec::new(),
+            leases: Vec::new(),
+            ongoing: Vec::new(),
+            report: Report::default(),
+            requests: Vec::new(),
+            stores: vec![Store::default(); drawn.keys],
+            queue: BinaryHeap::new(),
+            sequence: 0,
+            judge: Judge::new(drawn.rules()),
+            marks: Marks::new(),
+            hash: Mix(0),
+            listen,
+            stopped: false,
+        }
+    }
+
+    pub(super) fn run(mut self) -> Report {
+        let drawn = self.drawn;
+        let heal = drawn.faulty;
+        let quiet = heal + drawn.healthy;
+        self.schedule(heal, Event::Heal);
+        self.schedule(quiet, Event::Quiet);
+        self.schedule(quiet + drawn.sweep, Event::Swept);
+        self.schedule(quiet + drawn.max_ttl * 3 / 2 + 2 * SEC, Event::Stop);
+        self.schedule(0, Event::Turn);
+        if !drawn.faults.is_empty() {
+            let first = self.choices.below(2 * drawn.fault_every);
+            self.schedule(first, Event::Strike);
+        }
+        for client in 0..self.clients.len() as u8 {
+            self.start_client(client);
+        }
+        while !self.stopped
+            && self.judge.violation().is_none()
+            && let Some(Reverse((at, _, event))) = self.queue.pop()
+        {
+            self.now = at;
+            self.happen(event);
+        }
+        self.report.checks = self.judge.checks();
+        self.report.violation = self.judge.violation().cloned();
+        self.report.marks = self.marks;
+        self.report.hash = self.hash.0;
+        self.report.virtual_time = self.now;
+        self.report
+    }
+
+    pub(super) fn schedule(&mut self, at: Nanos, event: Event) {
+        self.sequence += 1;
+        self.queue
+            .push(Reverse((at.max(self.now), self.sequence, event)));
+    }
+
+    /// Tells a fact to all who listen.
+    pub(super) fn tell(&mut self, record: &Record) {
+        record.hash(&mut self.hash);
+        self.report.facts += 1;
+        self.judge.hear(record);
+        self.marks.hear(record);
+        (self.listen)(record);
+    }
+
+    pub(super) fn tell_of_lease(&mut self, lease: u32, node: Option<u8>, fact: Fact) {
+        let info = self.leases[lease as usize];
+        let clock = &self.clients[usize::from(info.client)].clock;
+        let record = Record {
+            at: self.now,
+            local: Some(clock.instant(self.now)),
+            client: Some(info.client),
+            node,
+            key: Some(info.key),
+            lease: Some(lease),
+            fact,
+        };
+        self.tell(&record);
+    }
+
+    pub(super) fn tell_of(&mut self, client: Option<u8>, node: Option<u8>, fact: Fact) {
+        let clock = client.map(|client| &self.clients[usize::from(client)].clock);
+        let record = Record {
+            local: clock.map(|clock| clock.instant(self.now)),
+            client,
+            node,
+            ..Record::new(self.now, fact)
+        };
+        self.tell(&record);
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Arrive(message) => self.arrive(message),
+            Event::Serve(message) => self.serve(message),
+            Event::Store { lease, write } => self.at_the_store(lease, write),
+            Event::Strike => self.strike(),
+            Event::Struck(ongoing) => self.struck(ongoing),
+            Event::End(ongoing) => self.end_fault(ongoing),
+            Event::Turn => self.turn_clocks(),
+            Event::Heal => self.heal(),
+            Event::Quiet => self.quiet(),
+            Event::Swept => self.tell_of(None, None, Fact::Swept),
+            Event::Stop => self.stop(),
+            Event::Back(message) => {
+                let client = self.messages[message as usize].client;
+                self.at_client(client, event);
+            }
+            Event::GiveUp(message) => {
+                let client = self.messages[message as usize].client;
+                self.at_client(client, event);
+            }
+            Event::Due { client, .. }
+            | Event::App { client, .. }
+            | Event::Hand { client, .. }
+            | Event::Dialled { client, .. }
+            | Event::Redial { client, .. }
+            | Event::Silence { client, .. }
+            | Event::Reset { client, .. }
+            | Event::Mended { client, .. } => self.at_client(client, event),
+        }
+    }
+
+    /// What happens at a client waits while its process stands still.
+    fn at_client(&mut self, client: u8, event: Event) {
+        let state = &mut self.clients[usize::from(client)];
+        if state.paused {
+            state.inbox.push(event);
+            return;
+        }
+        self.handle(client, event);
+    }
+
+    pub(super) fn handle(&mut self, client: u8, event: Event) {
+        match event {
+            Event::Back(message) => self.back(message),
+            Event::GiveUp(message) => self.give_up(message),
+            Event::Due { generation, .. } => self.due(client, generation),
+            Event::App { slot, step, .. } => self.app(client, slot, step),
+            Event::Hand { slot, step, .. } => self.renew_by_hand(client, slot, step),
+            Event::Dialled { node, epoch, .. } => self.dialled(client, node, epoch),
+            Event::Redial { node, epoch, .. } => self.redial(client, node, epoch),
+            Event::Silence { node, epoch, .. } => self.silence(client, node, epoch),
+            Event::Reset { node, epoch, .. } => {
+                if self.link(client, node).epoch == epoch {
+                    self.lose_link(client, node);
+                    self.settle(client);
+                }
+            }
+            Event::Mended { node, epoch, .. } => self.mended(client, node, epoch),
+            _ => unreachable!("it is no event of a client"),
+        }
+    }
+
+    /// Reads or writes at the resource behind the lock, which looks at the fence.
+    fn at_the_store(&mut self, lease: u32, write: Option<u64>) {
+        let info = self.leases[lease as usize];
+        let store = &mut self.stores[usize::from(info.key)];
+        let fence = info.fence;
+        let accepted = fence >= store.fence;
+        if accepted {
+            store.fence = fence;
+        }
+        match write {
+            None => {
+                let value = store.value;
+                self.tell_of_lease(
+                    lease,
+                    None,
+                    Fact::Read {
+                        fence,
+                        accepted,
+                        value,
+                    },
+                );
+                if accepted {
+                    let late = self.choices.pick(&[1, 1, 10, 100]);
+                    let delay = self.choices.below(self.drawn.max_ttl * late / 50);
+                    let write = Some(value + 1);
+                    self.schedule(self.now + delay, Event::Store { lease, write });
+                }
+            }
+            Some(value) => {
+                // Its own second write would look like a lost one: each holder writes once.
+                if accepted {
+                    store.value = value;
+                }
+                self.tell_of_lease(
+                    lease,
+                    None,
+                    Fact::Wrote {
+                        fence,
+                        accepted,
+                        value,
+                    },
+                );
+            }
+        }
+    }
+
+    /// Clocks go at another rate from time to time, within what the world allows.
+    fn turn_clocks(&mut self) {
+        let (now, drawn) = (self.now, self.drawn);
+        for client in 0..self.clients.len() as u8 {
+            let ppm = self.rate(drawn.client_ppm);
+            let ppm = match drawn.outside {
+                Some(Outside::ClientClocks) => -(drawn.client_ppm.min(900_000) as i64),
+                _ => ppm,
+            };
+            let state = &mut self.clients[usize::from(client)];
+            if !state.paused {
+                state.clock.turn(now, ppm);
+                self.clock_changed(client);
+            }
+        }
+        for node in 0..self.nodes.len() {
+            let mut ppm = self.rate(drawn.node_ppm);
+            if drawn.outside == Some(Outside::ServerClocks) {
+                ppm = drawn.node_ppm as i64;
+            }
+            if let Some(bound) = drawn.wall_bound {
+                let ahead = self.wall_ahead(node);
+                // Back to the middle, before the bound is reached.
+                if ahead.unsigned_abs() > bound / 2 {
+                    ppm = -ppm.abs() * ahead.signum();
+                }
+            }
+            self.nodes[node].clock.turn(now, ppm);
+        }
+        let every = self.choices.within(drawn.max_ttl / 4, drawn.max_ttl / 2);
+        self.schedule(now + every, Event::Turn);
+    }
+
+    fn rate(&mut self, most: u64) -> i64 {
+        let most = most.min(900_000);
+        match self.choices.below(4) {
+            0 => 0,
+            1 => most as i64,
+            2 => -(most as i64),
+            _ => self.choices.within(0, 2 * most) as i64 - most as i64,
+        }
+    }
+
+    /// How far a server's clock is ahead of true time.
+    pub(super) fn wall_ahead(&self, node: usize) -> i64 {
+        self.nodes[node].clock.nanos(self.now) - EPOCH - self.now as i64
+    }
+
+    /// A client's clock was turned or stepped: its validities end at other times, its timer as well.
+    pub(super) fn clock_changed(&mut self, client: u8) {
+        let held = std::mem::take(&mut self.clients[usize::from(client)].held);
+        for held in &held {
+            let clock = &self.clients[usize::from(client)].clock;
+            let fact = Fact::Until {
+                until: clock.when(held.until.as_nanos()),
+                why: crate::fact::Why::Clock,
+            };
+            self.tell_of_lease(held.lease, None, fact);
+        }
+        self.clients[usize::from(client)].held = held;
+        self.rearm(client);
+    }
+
+    fn quiet(&mut self) {
+        self.phase = Phase::Quiet;
+        self.tell_of(None, None, Fact::Quiet);
+        for client in 0..self.clients.len() as u8 {
+            self.drop_all(client);
+        }
+    }
+
+    fn stop(&mut self) {
+        self.stopped = true;
+        self.judge.finish(self.now);
+        for client in 0..self.clients.len() {
+            let left = self.clients[client].manager.len();
+            if left > 0 {
+                let sentence = format!("client {client} still cares for {left} leases");
+                self.judge.accuse(Law::NoOrphan, self.now, None, sentence);
+            }
+        }
+    }
+
+    /// How long a link waits for a node that says nothing.
+    pub(super) fn patience(&self) -> Nanos {
+        nanos(self.drawn.config.request_timeout()) * 2
+    }
+
+    pub(super) fn count_fault(&mut self, fault: Fault) {
+        self.report.faults[fault as usize] += 1;
+    }
+}
+
+/// Where wall clocks begin, in nanoseconds: some day in 2025.
+const EPOCH: i64 = 1_750_000_000 * SEC as i64 + 123 * MS as i64;
+
+/// Hashes all facts: the same on every machine, and cheap.
+struct Mix(u64);
+
+impl Mix {
+    const fn mix(&mut self, value: u64) {
+        self.0 = (self.0.rotate_left(5) ^ value).wrapping_mul(0x517C_C1B7_2722_0A95);
+    }
+}
+
+impl Hasher for Mix {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.mix(u64::from(*byte)));
+    }
+
+    fn write_u8(&mut self, value: u8) {
+        self.mix(u64::from(value));
+    }
+
+    fn write_u32(&mut self, value: u32) {
+        self.mix(u64::from(value));
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.mix(value);
+    }
+
+    fn write_i64(&mut self, value: i64) {
+        self.mix(value as u64);
+    }
+
+    fn write_isize(&mut self, value: isize) {
+        self.mix(value as u64);
+    }
+}

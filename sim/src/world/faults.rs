@@ -1,0 +1,501 @@
+//! Faults: what each does to the world, and how it is mended.
+
+use super::client::Client;
+use super::engine::{Event, Phase, World};
+use super::link::Cut;
+use super::node::{Entry, Value};
+use super::{MS, SEC};
+use crate::fact::{Fact, Fault, Holder, Nanos, Record};
+
+/// A fault that ends, or is about to strike.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ongoing {
+    fault: Fault,
+    client: u8,
+    /// A node of the client for a link, else a server.
+    node: u8,
+    over: bool,
+}
+
+impl World<'_> {
+    /// Something goes wrong, and the next thing is planned.
+    pub(super) fn strike(&mut self) {
+        if self.phase != Phase::Faulty {
+            return;
+        }
+        let drawn = self.drawn;
+        let every = self.choices.within(MS, 2 * drawn.fault_every);
+        self.schedule(self.now + every, Event::Strike);
+        let total = drawn.faults.iter().map(|(_, weight)| weight).sum();
+        let mut left = self.choices.below(total);
+        let chosen = drawn.faults.iter().find(|(_, weight)| {
+            let here = left < *weight;
+            left = left.saturating_sub(*weight);
+            here
+        });
+        let Some((fault, _)) = chosen else { return };
+        let client = self.choices.below(drawn.clients as u64) as u8;
+        let server = self.choices.below(drawn.servers as u64) as u8;
+        self.begin(*fault, client, server);
+    }
+
+    fn begin(&mut self, fault: Fault, client: u8, server: u8) {
+        match fault {
+            Fault::CutOut | Fault::CutIn | Fault::Cut => {
+                let node = self.choices.below(self.drawn.nodes as u64) as u8;
+                self.cut(fault, client, node);
+                self.tell_fault(fault, Some(client), Some(node), None);
+                self.ends(fault, client, node);
+            }
+            Fault::Isolate => {
+                let a_node = self.choices.chance(500);
+                for (client, node) in self.isolated(a_node, client, server) {
+                    self.cut(Fault::Cut, client, node);
+                    self.ends(Fault::Cut, client, node);
+                }
+                let (client, node) = if a_node {
+                    (None, Some(server))
+                } else {
+                    (Some(client), None)
+                };
+                self.tell_fault(fault, client, node, None);
+            }
+            // Of each message, drawn as it is sent.
+            Fault::LostRequest | Fault::LostReply => {}
+            Fault::Reset => {
+                let node = self.choices.below(self.drawn.nodes as u64) as u8;
+                self.tell_fault(fault, Some(client), Some(node), None);
+                let epoch = self.link(client, node).epoch;
+                if self.link(client, node).is_up() {
+                    let event = Event::Reset {
+                        client,
+                        node,
+                        epoch,
+                    };
+                    self.schedule(self.now, event);
+                }
+            }
+            Fault::Slow
+            | Fault::Loading
+            | Fault::ReadOnly
+            | Fault::OutOfMemory
+            | Fault::Refusal => {
+                self.impair(fault, server, true);
+                self.tell_fault(fault, None, Some(server), None);
+                self.ends(fault, 0, server);
+            }
+            Fault::CrashStale | Fault::Failover => {
+                // What is written from now until it strikes will be forgotten.
+                let node = &mut self.nodes[usize::from(server)];
+                if node.durable || node.stale.is_some() {
+                    return;
+                }
+                node.stale = Some(node.data.clone());
+                let after = self.choices.below(self.drawn.max_ttl);
+                let index = self.note(fault, 0, server);
+                self.schedule(self.now + after, Event::Struck(index));
+            }
+            Fault::CrashKept | Fault::CrashEmpty => self.crash(fault, server),
+            Fault::Deleted | Fault::Overwritten | Fault::Persisted => self.meddle(fault, server),
+            Fault::Flushed => {
+                self.nodes[usize::from(server)].forget();
+                self.tell_fault(fault, None, Some(server), None);
+                self.forgot(server);
+            }
+            Fault::ScriptsFlushed => {
+                self.nodes[usize::from(server)].scripts = false;
+                self.tell_fault(fault, None, Some(server), None);
+            }
+            Fault::ClientCrash => {
+                if self.clients[usize::from(client)].paused {
+                    return;
+                }
+                self.tell_fault(fault, Some(client), None, None);
+                self.client_dies(client);
+                let state = &mut self.clients[usize::from(client)];
+                state.paused = true;
+                state.paused_at = self.now;
+                self.ends(fault, client, 0);
+            }
+            Fault::Pause => self.pause(client, fault),
+            Fault::Freeze | Fault::ClientStep => {
+                let state = &mut self.clients[usize::from(client)];
+                if !may_step(state.stepped, self.now, self.drawn.max_ttl) || state.paused {
+                    return;
+                }
+                let by = self.choices.below(self.drawn.step_max);
+                if by == 0 {
+                    return;
+                }
+                state.stepped = self.now;
+                if fault == Fault::Freeze {
+                    self.freeze(client, by);
+                } else {
+                    state.clock.step(self.now, by as i64);
+                    self.tell_fault(fault, Some(client), None, None);
+                    self.clock_changed(client);
+                }
+            }
+            Fault::NodeStep => self.step_node(server),
+        }
+    }
+
+    /// What was prepared strikes.
+    pub(super) fn struck(&mut self, index: u32) {
+        let Ongoing { fault, node, .. } = self.ongoing[index as usize];
+        let Some(stale) = self.nodes[usize::from(node)].stale.take() else {
+            return;
+        };
+        if self.phase != Phase::Faulty {
+            return;
+        }
+        self.nodes[usize::from(node)].data = stale;
+        if fault == Fault::CrashStale {
+            return self.crash(fault, node);
+        }
+        // Another server answers under the same name.
+        self.tell_fault(fault, None, Some(node), None);
+        self.new_life(node, true);
+        self.forgot(node);
+        self.reset_links_of(node);
+    }
+
+    fn crash(&mut self, fault: Fault, server: u8) {
+        let node = &mut self.nodes[usize::from(server)];
+        if !node.up {
+            return;
+        }
+        node.up = false;
+        if fault == Fault::CrashEmpty {
+            node.forget();
+        }
+        self.tell_fault(fault, None, Some(server), None);
+        self.forgot(server);
+        self.new_life(server, true);
+        // A process that dies closes its connections; a machine that dies does not.
+        if self.choices.chance(500) {
+            self.reset_links_of(server);
+        }
+        self.ends(fault, 0, server);
+    }
+
+    fn new_life(&mut self, server: u8, other_data: bool) {
+        self.lives += 1;
+        let node = &mut self.nodes[usize::from(server)];
+        node.boot += 1;
+        node.identity.run = self.lives;
+        if other_data {
+            node.identity.replication = self.lives;
+        }
+        node.scripts = false;
+        node.busy_until = 0;
+    }
+
+    fn reset_links_of(&mut self, server: u8) {
+        for (client, node) in self.isolated(true, 0, server) {
+            let link = self.link(client, node);
+            if link.is_up() && link.cut == [None; 2] {
+                let epoch = link.epoch;
+                let after = self.choices.below(5 * MS);
+                let event = Event::Reset {
+                    client,
+                    node,
+                    epoch,
+                };
+                self.schedule(self.now + after, event);
+            }
+        }
+    }
+
+    /// Tells what the keys of a node hold, after it forgot some.
+    fn forgot(&mut self, server: u8) {
+        for key in 0..self.drawn.keys as u8 {
+            let node = &self.nodes[usize::from(server)];
+            let (to, until) = (node.holder(self.now, key), node.expiry(self.now, key));
+            let fact = Fact::Key {
+                from: Holder::Nobody,
+                to,
+                until,
+            };
+            self.tell_of_key(server, key, fact);
+        }
+    }
+
+    fn tell_of_key(&mut self, server: u8, key: u8, fact: Fact) {
+        let record = Record {
+            node: Some(server),
+            key: Some(key),
+            ..Record::new(self.now, fact)
+        };
+        self.tell(&record);
+    }
+
+    /// The server or a stranger changes one key.
+    fn meddle(&mut self, fault: Fault, server: u8) {
+        let key = self.choices.below(self.drawn.keys as u64) as u8;
+        let now = self.now;
+        let stays = self.choices.chance(300);
+        let wrong = self.choices.chance(300);
+        let span = self.choices.within(1, self.drawn.max_ttl / MS) as i64;
+        let node = &mut self.nodes[usize::from(server)];
+        let from = node.holder(now, key);
+        let entry = node.entry(now, key);
+        let entry = match fault {
+            Fault::Deleted => None,
+            Fault::Overwritten => Some(Entry {
+                value: if wrong {
+                    Value::WrongType
+                } else {
+                    Value::Other
+                },
+                until_ms: (!stays).then(|| node.clock.nanos(now) / 1_000_000 + span),
+            }),
+            _ => entry.map(|entry| Entry {
+                until_ms: None,
+                ..entry
+            }),
+        };
+        if node.up {
+            node.set(key, entry);
+            let (to, until) = (node.holder(now, key), node.expiry(now, key));
+            self.tell_fault(fault, None, Some(server), Some(key));
+            self.tell_of_key(server, key, Fact::Key { from, to, until });
+        }
+    }
+
+    fn step_node(&mut self, server: u8) {
+        let (now, drawn) = (self.now, self.drawn);
+        let last = self.nodes[usize::from(server)].stepped;
+        let size = self.choices.below(drawn.step_max) as i64;
+        let back = self.choices.chance(500) && drawn.steps_back;
+        let by = if back { -size } else { size };
+        let far = (self.wall_ahead(usize::from(server)) + by).unsigned_abs();
+        if !may_step(last, now, drawn.max_ttl)
+            || drawn.wall_bound.is_some_and(|bound| far > bound * 3 / 4)
+        {
+            return;
+        }
+        let node = &mut self.nodes[usize::from(server)];
+        node.stepped = now;
+        node.clock.step(now, by);
+        self.tell_fault(Fault::NodeStep, None, Some(server), None);
+        self.forgot(server);
+    }
+
+    /// The client's process stands still for a while.
+    pub(super) fn pause(&mut self, client: u8, fault: Fault) {
+        let state = &mut self.clients[usize::from(client)];
+        if state.paused {
+            return;
+        }
+        state.paused = true;
+        state.paused_at = self.now;
+        self.tell_fault(fault, Some(client), None, None);
+        let span = self.choices.spread(MS, 2 * self.drawn.max_ttl);
+        let index = self.note(fault, client, 0);
+        self.schedule(self.now + span, Event::End(index));
+    }
+
+    /// It stands still, and its clock with it.
+    fn freeze(&mut self, client: u8, span: Nanos) {
+        let state = &mut self.clients[usize::from(client)];
+        state.paused = true;
+        state.paused_at = self.now;
+        self.tell_fault(Fault::Freeze, Some(client), None, None);
+        let index = self.note(Fault::Freeze, client, 0);
+        self.schedule(self.now + span, Event::End(index));
+    }
+
+    /// The process goes on, with what came meanwhile.
+    fn wake(&mut self, fault: Fault, client: u8) {
+        let (now, state) = (self.now, &mut self.clients[usize::from(client)]);
+        state.paused = false;
+        let slept = now - state.paused_at;
+        if fault == Fault::Freeze {
+            state.clock.step(now, -(slept as i64));
+        }
+        self.tell_of(Some(client), None, Fact::Mended(fault));
+        self.clock_changed(client);
+        if fault == Fault::ClientCrash {
+            self.clients[usize::from(client)].inbox.clear();
+            return self.start_client(client);
+        }
+        // Timers first, or what has arrived: a driver may do either.
+        let timers_first = self.choices.chance(500);
+        let inbox = std::mem::take(&mut self.clients[usize::from(client)].inbox);
+        if timers_first {
+            self.look_at_the_clock(client);
+        }
+        for event in inbox {
+            // It may have been stopped again meanwhile.
+            if self.clients[usize::from(client)].paused {
+                self.clients[usize::from(client)].inbox.push(event);
+            } else {
+                self.handle(client, event);
+            }
+        }
+        self.look_at_the_clock(client);
+        if !self.clients[usize::from(client)].paused {
+            self.pump_all(client);
+        }
+    }
+
+    fn look_at_the_clock(&mut self, client: u8) {
+        let now = self.local(client);
+        let state: &mut Client = &mut self.clients[usize::from(client)];
+        if !state.paused {
+            self.report.events += 1;
+            state.manager.handle_timeout(now);
+            self.settle(client);
+        }
+    }
+
+    fn cut(&mut self, fault: Fault, client: u8, node: u8) {
+        let cut = if self.choices.chance(500) {
+            Cut::Drop
+        } else {
+            Cut::Stall
+        };
+        let link = self.link_mut(client, node);
+        if fault != Fault::CutIn {
+            link.cut[0] = Some(cut);
+        }
+        if fault != Fault::CutOut {
+            link.cut[1] = Some(cut);
+        }
+    }
+
+    /// The links of a server, or of a client.
+    fn isolated(&self, a_node: bool, client: u8, server: u8) -> Vec<(u8, u8)> {
+        let all = self.clients.iter().enumerate().flat_map(|(client, state)| {
+            let links = state.links.iter().enumerate();
+            links.map(move |(node, link)| (client as u8, node as u8, link.server))
+        });
+        all.filter(|(its, _, at)| {
+            if a_node {
+                *at == server
+            } else {
+                *its == client
+            }
+        })
+        .map(|(client, node, _)| (client, node))
+        .collect()
+    }
+
+    fn impair(&mut self, fault: Fault, server: u8, begins: bool) {
+        let most = self.patience();
+        let slow = self.choices.spread(MS / 10, most.max(MS / 5));
+        let node = &mut self.nodes[usize::from(server)];
+        match fault {
+            Fault::Slow => node.slow = if begins { slow } else { 0 },
+            Fault::Loading => node.loading = begins,
+            Fault::ReadOnly => node.read_only = begins,
+            Fault::OutOfMemory => node.full = begins,
+            _ => node.refusing = begins,
+        }
+    }
+
+    fn note(&mut self, fault: Fault, client: u8, node: u8) -> u32 {
+        self.ongoing.push(Ongoing {
+            fault,
+            client,
+            node,
+            over: false,
+        });
+        (self.ongoing.len() - 1) as u32
+    }
+
+    fn ends(&mut self, fault: Fault, client: u8, node: u8) {
+        let index = self.note(fault, client, node);
+        let span = self.choices.within(MS, self.drawn.fault_length);
+        self.schedule(self.now + span, Event::End(index));
+    }
+
+    pub(super) fn end_fault(&mut self, index: u32) {
+        let Ongoing {
+            fault,
+            client,
+            node,
+            over,
+        } = self.ongoing[index as usize];
+        self.ongoing[index as usize].over = true;
+        if over {
+            return;
+        }
+        match fault {
+            Fault::CutOut | Fault::CutIn | Fault::Cut => {
+                for way in 0..2 {
+                    self.mend_cut(client, node, way);
+                }
+                self.tell_of(Some(client), Some(node), Fact::Mended(fault));
+            }
+            Fault::Slow
+            | Fault::Loading
+            | Fault::ReadOnly
+            | Fault::OutOfMemory
+            | Fault::Refusal => {
+                self.impair(fault, node, false);
+                self.tell_of(None, Some(node), Fact::Mended(fault));
+            }
+            Fault::CrashKept | Fault::CrashEmpty | Fault::CrashStale => {
+                self.nodes[usize::from(node)].up = true;
+                self.tell_of(None, Some(node), Fact::Mended(fault));
+            }
+            Fault::Pause | Fault::Freeze | Fault::ClientCrash => self.wake(fault, client),
+            _ => {}
+        }
+    }
+
+    /// No fault is left, and none will come.
+    pub(super) fn heal(&mut self) {
+        self.phase = Phase::Healthy;
+        for index in 0..self.ongoing.len() as u32 {
+            self.end_fault(index);
+        }
+        for server in 0..self.nodes.len() as u8 {
+            self.nodes[usize::from(server)].stale = None;
+            self.strangers_leave(server);
+        }
+        self.tell_of(None, None, Fact::Healed);
+        for client in 0..self.clients.len() as u8 {
+            self.hurry(client);
+        }
+    }
+
+    /// What strangers wrote they take away, and an expiry that they took they give back.
+    fn strangers_leave(&mut self, server: u8) {
+        let (now, ttl) = (self.now, (self.drawn.max_ttl / MS) as i64);
+        for key in 0..self.drawn.keys as u8 {
+            let node = &mut self.nodes[usize::from(server)];
+            let entry = match node.entry(now, key) {
+                Some(entry) if !matches!(entry.value, Value::Ours { .. }) => None,
+                Some(Entry {
+                    value,
+                    until_ms: None,
+                }) => Some(Entry {
+                    value,
+                    until_ms: Some(node.clock.nanos(now) / 1_000_000 + ttl),
+                }),
+                entry => entry,
+            };
+            node.set(key, entry);
+        }
+        self.forgot(server);
+    }
+
+    fn tell_fault(&mut self, fault: Fault, client: Option<u8>, node: Option<u8>, key: Option<u8>) {
+        self.count_fault(fault);
+        let record = Record {
+            client,
+            node,
+            key,
+            ..Record::new(self.now, Fact::Fault(fault))
+        };
+        self.tell(&record);
+    }
+}
+
+/// The drift bound leaves room for one step in a TTL.
+const fn may_step(last: Nanos, now: Nanos, max_ttl: Nanos) -> bool {
+    now >= last + 2 * max_ttl && now > SEC / 10
+}

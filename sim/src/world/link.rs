@@ -1,0 +1,722 @@
+//! A link of a client to a node: what the adapter does with a connection, and what a network does to it.
+//!
+//! As in the adapter, a connection is given up after too long a silence, the first command on the next
+//! one kills it, requests wait while a link connects and are refused while it is down, and scripts and
+//! marker are mended before more is asked.
+
+use tenure_core::{Backoff, NodeId, Op, Refusal, Reply, Request, RequestId, Rng, Words};
+
+use super::client::answer_of;
+use super::drawn::nanos;
+use super::engine::{Event, Phase, World};
+use super::node::{Arrived, Identity, SetOfNodes, Signal};
+use super::{MS, SEC};
+use crate::fact::{self, Ask, Fact, Nanos, Outcome};
+
+const BACKOFF: Backoff = Backoff::new(
+    std::time::Duration::from_millis(50),
+    std::time::Duration::from_secs(2),
+);
+const DIAL_TIMEOUT: Nanos = 2 * SEC;
+const BATCH: usize = 16;
+/// If the same must be mended again within this, requests wait for a backoff.
+const AGAIN_AFTER: Nanos = SEC;
+
+/// How a direction of a network fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// What is sent arrives when the cut is mended.
+    Stall,
+    /// What is sent is lost, and the connection with it.
+    Drop,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Connecting,
+    Up,
+    Down,
+    /// The server will not serve us.
+    Rejected,
+}
+
+/// Something that is mended before more requests are taken.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mending {
+    count: u32,
+    needed: bool,
+    last: Option<Nanos>,
+}
+
+impl Mending {
+    fn ask(&mut self, count: u32, now: Nanos) -> Refusal {
+        if self.count != count {
+            return Refusal::Again;
+        }
+        self.needed = true;
+        match self.last {
+            Some(last) if now - last < AGAIN_AFTER => Refusal::Unavailable,
+            _ => Refusal::Again,
+        }
+    }
+
+    const fn done(&mut self, now: Nanos) {
+        self.count += 1;
+        self.needed = false;
+        self.last = Some(now);
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Link {
+    /// The node at its other end.
+    pub(super) server: u8,
+    /// Counts connections.
+    pub(super) epoch: u32,
+    state: State,
+    latency: [Nanos; 2],
+    /// When the last message of this connection arrives, there and back: they do not overtake.
+    arrives: [Nanos; 2],
+    pub(super) cut: [Option<Cut>; 2],
+    /// Messages that wait for a cut to be mended, there and back.
+    stalled: [Vec<u32>; 2],
+    /// Nothing will ever arrive on this connection.
+    doomed: bool,
+    pub(super) in_flight: Vec<u32>,
+    heard: Nanos,
+    watched: bool,
+    boot: u32,
+    identity: Identity,
+    previous: Option<(u32, u32)>,
+    scripts: Mending,
+    marker: Mending,
+    failures: u32,
+    up_since: Nanos,
+}
+
+impl Link {
+    pub(super) const fn new(server: u8, latency: [Nanos; 2]) -> Self {
+        let nobody = Identity {
+            run: u32::MAX,
+            replication: u32::MAX,
+        };
+        Self {
+            server,
+            epoch: 0,
+            state: State::Connecting,
+            latency,
+            arrives: [0; 2],
+            cut: [None; 2],
+            stalled: [Vec::new(), Vec::new()],
+            doomed: false,
+            in_flight: Vec::new(),
+            heard: 0,
+            watched: false,
+            boot: 0,
+            identity: nobody,
+            previous: None,
+            scripts: Mending {
+                count: 0,
+                needed: false,
+                last: None,
+            },
+            marker: Mending {
+                count: 0,
+                needed: false,
+                last: None,
+            },
+            failures: 0,
+            up_since: 0,
+        }
+    }
+
+    /// A new process knows nothing of the connections of the one before.
+    pub(super) const fn forget(&mut self) {
+        self.previous = None;
+        self.failures = 0;
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.state == State::Up
+    }
+}
+
+/// A request on its way there, or its reply on its way back.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) client: u8,
+    pub(super) node: u8,
+    server: u8,
+    epoch: u32,
+    boot: u32,
+    id: RequestId,
+    ask: Ask,
+    arrived: Arrived,
+    sent: Nanos,
+    counts: [u32; 2],
+    reply: Option<(Reply, Option<Signal>)>,
+    /// The core was told its outcome.
+    answered: bool,
+    /// Nothing is scheduled for it.
+    parked: bool,
+}
+
+impl World<'_> {
+    pub(super) fn link(&self, client: u8, node: u8) -> &Link {
+        &self.clients[usize::from(client)].links[usize::from(node)]
+    }
+
+    pub(super) fn link_mut(&mut self, client: u8, node: u8) -> &mut Link {
+        &mut self.clients[usize::from(client)].links[usize::from(node)]
+    }
+
+    /// Takes what the core has for a node, and sends or refuses it.
+    pub(super) fn pump(&mut self, client: u8, node: u8) {
+        loop {
+            let link = self.link(client, node);
+            let (state, busy) = (link.state, link.scripts.needed || link.marker.needed);
+            if state == State::Connecting || (state == State::Up && busy) {
+                return;
+            }
+            let now = self.local(client);
+            let mut taken = std::mem::take(&mut self.requests);
+            let manager = &mut self.clients[usize::from(client)].manager;
+            let count = manager.poll_requests(NodeId::new(usize::from(node)), BATCH, &mut taken);
+            for request in taken.drain(..) {
+                // Nobody waits for it any more: it would only have to be released.
+                let stale = matches!(request.op, Op::Acquire { .. }) && request.deadline <= now;
+                match state {
+                    State::Up if !stale => self.send(client, node, &request),
+                    State::Rejected => {
+                        let words = Words::new("NOPERM");
+                        let reply = Reply::NotApplied(Refusal::Rejected(words));
+                        self.reply(client, request.id, reply);
+                    }
+                    _ => {
+                        let reply = Reply::NotApplied(Refusal::Unavailable);
+                        self.reply(client, request.id, reply);
+                    }
+                }
+            }
+            self.requests = taken;
+            if count == 0 {
+                return;
+            }
+        }
+    }
+
+    fn send(&mut self, client: u8, node: u8, request: &Request) {
+        let secret = request.token.secret.expose();
+        let lease = u32::from_le_bytes([secret[0], secret[1], secret[2], secret[3]]);
+        let ask = ask_of(&request.op);
+        let (attempt, serial) = (request.token.attempt, request.id.serial);
+        self.tell_of_lease(
+            lease,
+            Some(self.link(client, node).server),
+            Fact::Sent {
+                ask,
+                attempt,
+                serial,
+            },
+        );
+        let set = self.set_of_nodes(client);
+        let (now, quarantine) = (self.now, self.drawn.quarantine);
+        let key = self.leases[lease as usize].key;
+        let link = self.link_mut(client, node);
+        let message = Message {
+            client,
+            node,
+            server: link.server,
+            epoch: link.epoch,
+            boot: link.boot,
+            id: request.id,
+            ask,
+            arrived: Arrived {
+                key,
+                lease,
+                attempt,
+                op: request.op,
+                marker: quarantine.then_some((link.identity, set)),
+            },
+            sent: now,
+            counts: [link.scripts.count, link.marker.count],
+            reply: None,
+            answered: false,
+            parked: false,
+        };
+        if link.in_flight.is_empty() {
+            link.heard = now;
+        }
+        let index = self.keep(message);
+        self.link_mut(client, node).in_flight.push(index);
+        self.watch(client, node);
+        if self.is_lost(0) {
+            let at = now + self.patience();
+            return self.schedule(at, Event::GiveUp(index));
+        }
+        self.transmit(index, 0);
+    }
+
+    fn keep(&mut self, message: Message) -> u32 {
+        match self.free.pop() {
+            Some(index) => {
+                self.messages[index as usize] = message;
+                index
+            }
+            None => {
+                self.messages.push(message);
+                (self.messages.len() - 1) as u32
+            }
+        }
+    }
+
+    fn is_lost(&mut self, way: usize) -> bool {
+        let lost = self.phase == Phase::Faulty && self.choices.chance(self.drawn.lost[way]);
+        if lost {
+            self.count_fault([fact::Fault::LostRequest, fact::Fault::LostReply][way]);
+        }
+        lost
+    }
+
+    /// Puts a message on its way: 0 is there, 1 is back.
+    fn transmit(&mut self, index: u32, way: usize) {
+        let message = &self.messages[index as usize];
+        let (client, node, old) = (message.client, message.node, message.epoch);
+        let spiked = self.phase == Phase::Faulty && self.choices.chance(self.drawn.spike);
+        let link = &mut self.clients[usize::from(client)].links[usize::from(node)];
+        let present = old == link.epoch;
+        match link.cut[way] {
+            _ if link.doomed && present => self.messages[index as usize].parked = true,
+            Some(Cut::Stall) => link.stalled[way].push(index),
+            Some(Cut::Drop) if present => {
+                link.doomed = true;
+                self.messages[index as usize].parked = true;
+            }
+            Some(Cut::Drop) => self.park(index),
+            None => {
+                let usual = link.latency[way];
+                let extra = self
+                    .choices
+                    .below(if spiked { self.patience() } else { usual });
+                let mut at = self.now + usual + extra;
+                let link = self.link_mut(client, node);
+                if present {
+                    at = at.max(link.arrives[way]);
+                    link.arrives[way] = at;
+                }
+                let event = [Event::Arrive(index), Event::Back(index)][way];
+                self.schedule(at, event);
+            }
+        }
+    }
+
+    /// Nothing more will happen to a message; forgotten once its outcome was told.
+    fn park(&mut self, index: u32) {
+        let message = &mut self.messages[index as usize];
+        message.parked = true;
+        if message.answered {
+            self.free.push(index);
+        }
+    }
+
+    /// A cut is mended: what was held up goes on.
+    pub(super) fn mend_cut(&mut self, client: u8, node: u8, way: usize) {
+        let link = self.link_mut(client, node);
+        link.cut[way] = None;
+        for index in std::mem::take(&mut link.stalled[way]) {
+            self.transmit(index, way);
+        }
+    }
+
+    pub(super) fn arrive(&mut self, index: u32) {
+        let message = &self.messages[index as usize];
+        let node = &mut self.nodes[usize::from(message.server)];
+        if !node.up || node.boot != message.boot {
+            return self.park(index);
+        }
+        if node.killed[usize::from(message.client)] > message.epoch {
+            return self.park(index);
+        }
+        if node.slow > 0 || node.busy_until > self.now {
+            let at = node.busy_until.max(self.now) + node.slow;
+            node.busy_until = at;
+            return self.schedule(at, Event::Serve(index));
+        }
+        self.serve(index);
+    }
+
+    /// The node does what is asked, and answers.
+    pub(super) fn serve(&mut self, index: u32) {
+        let message = &self.messages[index as usize];
+        let (client, link_node, server) = (message.client, message.node, message.server);
+        let (ask, serial, arrived) = (message.ask, message.id.serial, message.arrived);
+        let late = message.epoch != self.link(client, link_node).epoch;
+        let now = self.now;
+        let node = &mut self.nodes[usize::from(server)];
+        if !node.up || node.boot != self.messages[index as usize].boot {
+            return self.park(index);
+        }
+        let from = node.holder(now, arrived.key);
+        let done = node.apply(now, &arrived);
+        let to = node.holder(now, arrived.key);
+        let expiry = node.expiry(now, arrived.key);
+        let wrote = matches!(
+            done.reply,
+            Reply::Applied(tenure_core::Answer::Granted { .. } | tenure_core::Answer::Done)
+        );
+        let holds = to == fact::Holder::Lease(arrived.lease);
+        let answer = match outcome_of(&done.reply) {
+            Outcome::Answered(answer) => answer,
+            Outcome::NotSent | Outcome::Unknown => fact::Answer::Unavailable,
+        };
+        self.tell_of_lease(
+            arrived.lease,
+            Some(server),
+            Fact::Did {
+                ask,
+                serial,
+                answer,
+                until: if wrote && holds { expiry } else { None },
+                late,
+            },
+        );
+        // A confirmation writes the counter only.
+        if wrote && ask != Ask::Confirm && (holds || from != to) {
+            let until = expiry;
+            self.tell_of_lease(arrived.lease, Some(server), Fact::Key { from, to, until });
+        }
+        let message = &mut self.messages[index as usize];
+        message.reply = Some((done.reply, done.signal));
+        if message.answered {
+            return self.free.push(index);
+        }
+        let sent = message.sent;
+        if self.is_lost(1) {
+            let at = sent + self.patience();
+            return self.schedule(at, Event::GiveUp(index));
+        }
+        self.transmit(index, 1);
+    }
+
+    pub(super) fn back(&mut self, index: u32) {
+        let message = &mut self.messages[index as usize];
+        if message.answered {
+            return self.free.push(index);
+        }
+        let (client, node, counts) = (message.client, message.node, message.counts);
+        let Some((mut reply, signal)) = message.reply.take() else {
+            return self.park(index);
+        };
+        let now = self.now;
+        let link = &mut self.clients[usize::from(client)].links[usize::from(node)];
+        link.heard = now;
+        let mut elsewhere = false;
+        match signal {
+            None => {}
+            Some(Signal::NoScript) => {
+                reply = Reply::NotApplied(link.scripts.ask(counts[0], now));
+            }
+            Some(Signal::Unmarked) => {
+                reply = Reply::NotApplied(link.marker.ask(counts[1], now));
+            }
+            Some(Signal::Elsewhere) => elsewhere = true,
+        }
+        self.outcome(index, reply);
+        if signal.is_some() && !elsewhere {
+            let after = self.round_trip(client, node);
+            let epoch = self.link(client, node).epoch;
+            let event = Event::Mended {
+                client,
+                node,
+                epoch,
+            };
+            self.schedule(now + after, event);
+        }
+        if elsewhere {
+            self.lose_link(client, node);
+        }
+        self.free.push(index);
+        self.settle(client);
+    }
+
+    /// A request that nobody will answer is given up.
+    pub(super) fn give_up(&mut self, index: u32) {
+        let message = &self.messages[index as usize];
+        let client = message.client;
+        if !message.answered {
+            self.outcome(index, Reply::Unknown);
+            self.settle(client);
+        }
+        self.free.push(index);
+    }
+
+    /// Tells the core what came of a request.
+    fn outcome(&mut self, index: u32, reply: Reply) {
+        let message = &mut self.messages[index as usize];
+        message.answered = true;
+        let (client, node, id) = (message.client, message.node, message.id);
+        let (ask, lease, server) = (message.ask, message.arrived.lease, message.server);
+        let link = self.link_mut(client, node);
+        link.in_flight.retain(|flying| *flying != index);
+        let outcome = outcome_of(&reply);
+        self.tell_of_lease(
+            lease,
+            Some(server),
+            Fact::Heard {
+                ask,
+                serial: id.serial,
+                outcome,
+            },
+        );
+        self.reply(client, id, reply);
+    }
+
+    fn round_trip(&self, client: u8, node: u8) -> Nanos {
+        let latency = self.link(client, node).latency;
+        latency[0] + latency[1]
+    }
+
+    /// The scripts were loaded, the node was marked.
+    pub(super) fn mended(&mut self, client: u8, node: u8, epoch: u32) {
+        let now = self.now;
+        let set = self.set_of_nodes(client);
+        let quarantine = self.drawn.quarantine;
+        let link = &mut self.clients[usize::from(client)].links[usize::from(node)];
+        let reachable = link.cut == [None; 2] && !link.doomed;
+        let server = &mut self.nodes[usize::from(link.server)];
+        if link.epoch != epoch || link.state != State::Up {
+            return;
+        }
+        // Without an answer the connection is given up for its silence, or its end is noticed.
+        if !reachable || !server.up || server.boot != link.boot || server.loading {
+            self.lose_link(client, node);
+            return self.settle(client);
+        }
+        let mut told = None;
+        if link.scripts.needed {
+            server.scripts = true;
+            link.scripts.done(now);
+            told = Some(fact::Link::Loaded);
+        }
+        if link.marker.needed && quarantine {
+            server.mark(now, set);
+            link.identity = server.identity;
+            link.marker.done(now);
+            told = Some(fact::Link::Marked);
+        }
+        if let Some(link) = told {
+            self.tell_of(Some(client), Some(node), Fact::Link(link));
+        }
+        self.pump(client, node);
+        self.settle(client);
+    }
+
+    fn set_of_nodes(&self, client: u8) -> SetOfNodes {
+        let config = &self.clients[usize::from(client)].config;
+        SetOfNodes {
+            max_ttl_ms: config.max_ttl().as_millis() as i64,
+            nodes: config.nodes(),
+        }
+    }
+
+    /// Looks in time whether a node that was asked has become silent.
+    fn watch(&mut self, client: u8, node: u8) {
+        let patience = self.patience();
+        let link = self.link_mut(client, node);
+        if link.watched {
+            return;
+        }
+        link.watched = true;
+        let (at, epoch) = (link.heard + patience, link.epoch);
+        self.schedule(
+            at,
+            Event::Silence {
+                client,
+                node,
+                epoch,
+            },
+        );
+    }
+
+    pub(super) fn silence(&mut self, client: u8, node: u8, epoch: u32) {
+        let (now, patience) = (self.now, self.patience());
+        let link = self.link_mut(client, node);
+        if link.epoch != epoch {
+            return;
+        }
+        link.watched = false;
+        if link.in_flight.is_empty() {
+            return;
+        }
+        if now < link.heard + patience {
+            return self.watch(client, node);
+        }
+        self.lose_link(client, node);
+        self.settle(client);
+    }
+
+    /// The connection is over, and nobody is told: whatever travels on it may still arrive.
+    pub(super) fn hang_up(&mut self, client: u8, node: u8) {
+        let link = self.link_mut(client, node);
+        if link.state == State::Up {
+            link.previous = Some((link.epoch, link.identity.run));
+        }
+        link.epoch += 1;
+        link.state = State::Connecting;
+        link.arrives = [0; 2];
+        link.doomed = false;
+        link.watched = false;
+        link.scripts = Mending::default();
+        link.marker = Mending::default();
+        for index in std::mem::take(&mut link.in_flight) {
+            let message = &mut self.messages[index as usize];
+            message.answered = true;
+            if message.parked {
+                self.free.push(index);
+            }
+        }
+    }
+
+    /// The connection is given up: what is in flight is unknown, and another is tried.
+    pub(super) fn lose_link(&mut self, client: u8, node: u8) {
+        let in_flight = self.link(client, node).in_flight.clone();
+        let cut = fact::Link::Cut(in_flight.len().min(255) as u8);
+        self.tell_of(Some(client), Some(node), Fact::Link(cut));
+        for index in in_flight {
+            self.outcome(index, Reply::Unknown);
+            if self.messages[index as usize].parked {
+                self.free.push(index);
+            }
+        }
+        let now = self.now;
+        self.hang_up(client, node);
+        let link = self.link_mut(client, node);
+        let lived = now - link.up_since;
+        link.failures = if lived >= 2 * SEC {
+            0
+        } else {
+            link.failures + 1
+        };
+        if link.failures <= 1 {
+            self.node_up(client, node, None);
+            return self.dial(client, node);
+        }
+        self.link_is_down(client, node);
+    }
+
+    fn link_is_down(&mut self, client: u8, node: u8) {
+        self.link_mut(client, node).state = State::Down;
+        self.tell_of(Some(client), Some(node), Fact::Link(fact::Link::Down));
+        self.node_down(client, node);
+        self.try_again_later(client, node);
+    }
+
+    fn try_again_later(&mut self, client: u8, node: u8) {
+        let (failures, epoch) = {
+            let link = self.link(client, node);
+            (link.failures, link.epoch)
+        };
+        let mut rng = Rng::new(self.choices.below(1 << 16));
+        let pause = nanos(BACKOFF.pause(failures, &mut rng));
+        let event = Event::Redial {
+            client,
+            node,
+            epoch,
+        };
+        self.schedule(self.now + pause, event);
+    }
+
+    pub(super) fn redial(&mut self, client: u8, node: u8, epoch: u32) {
+        if self.link(client, node).epoch == epoch {
+            self.dial(client, node);
+        }
+    }
+
+    /// Begins to connect.
+    pub(super) fn dial(&mut self, client: u8, node: u8) {
+        let link = self.link(client, node);
+        let (epoch, cut) = (link.epoch, link.cut != [None; 2]);
+        let after = match (cut, self.nodes[usize::from(link.server)].up) {
+            (true, _) => DIAL_TIMEOUT,
+            (false, false) => self.round_trip(client, node),
+            (false, true) => 3 * self.round_trip(client, node),
+        };
+        let event = Event::Dialled {
+            client,
+            node,
+            epoch,
+        };
+        self.schedule(self.now + after + MS / 10, event);
+    }
+
+    pub(super) fn dialled(&mut self, client: u8, node: u8, epoch: u32) {
+        let now = self.now;
+        let set = self.set_of_nodes(client);
+        let drawn = self.drawn;
+        let link = &mut self.clients[usize::from(client)].links[usize::from(node)];
+        if link.epoch != epoch {
+            return;
+        }
+        let server = &mut self.nodes[usize::from(link.server)];
+        let serves = server.up && !server.loading && !server.read_only && link.cut == [None; 2];
+        if !serves || server.refusing {
+            link.failures += 1;
+            if serves {
+                // Told at once, in the server's words; until then nothing is lost by asking.
+                link.state = State::Rejected;
+                self.node_up(client, node, None);
+                self.try_again_later(client, node);
+            } else {
+                self.link_is_down(client, node);
+            }
+            self.pump(client, node);
+            return self.settle(client);
+        }
+        let mut killed = false;
+        if let Some((previous, run)) = link.previous
+            && drawn.may_kill
+            && run == server.identity.run
+        {
+            server.killed[usize::from(client)] = previous + 1;
+            killed = true;
+        }
+        server.scripts = true;
+        if drawn.quarantine {
+            server.mark(now, set);
+        }
+        link.boot = server.boot;
+        link.identity = server.identity;
+        link.state = State::Up;
+        link.up_since = now;
+        let time = server.time(now);
+        if killed {
+            let link = Fact::Link(fact::Link::Killed);
+            self.tell_of(Some(client), Some(node), link);
+        }
+        self.tell_of(Some(client), Some(node), Fact::Link(fact::Link::Up));
+        self.node_up(client, node, Some(time));
+        self.pump(client, node);
+        self.settle(client);
+    }
+}
+
+const fn ask_of(op: &Op) -> Ask {
+    match op {
+        Op::Acquire { .. } => Ask::Acquire,
+        Op::Confirm { .. } => Ask::Confirm,
+        Op::Renew { .. } => Ask::Renew,
+        Op::Repair { .. } => Ask::Repair,
+        Op::Release => Ask::Release,
+    }
+}
+
+fn outcome_of(reply: &Reply) -> Outcome {
+    Outcome::Answered(match reply {
+        Reply::Applied(answer) => answer_of(answer),
+        Reply::NotApplied(Refusal::Again) => fact::Answer::Again,
+        Reply::NotApplied(Refusal::Unavailable) => fact::Answer::Unavailable,
+        Reply::NotApplied(Refusal::Rejected(_)) => fact::Answer::Rejected,
+        Reply::NotApplied(Refusal::Misuse(_)) => fact::Answer::Misuse,
+        Reply::Unknown => return Outcome::Unknown,
+    })
+}

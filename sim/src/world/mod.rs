@@ -1,0 +1,149 @@
+//! The world: an event queue in true time around the real core, thousands of seeds in a few seconds.
+//!
+//! Clients are real [`Manager`](tenure_core::Manager)s, each with a clock of its own and an application that
+//! takes locks and writes to a resource behind them. Nodes are models of what the Lua texts do. Links
+//! between them delay, lose, cut and reconnect as the adapter and its network would.
+//!
+//! The seed first draws the world: how many there are of each, which faults exist at all, how long locks
+//! are held against their TTL, how clocks go. Then it runs: under faults the safety laws hold, whatever
+//! happens; after they have healed, progress is demanded; at last nothing is wanted any more, and nothing
+//! may be left.
+//!
+//! ```
+//! use tenure_sim::world::{Scenario, run};
+//!
+//! let report = run(&Scenario::from_seed(7), &mut |_| {});
+//! assert_eq!(report.violation, None);
+//! assert_eq!(report.hash, run(&Scenario::from_seed(7), &mut |_| {}).hash);
+//! ```
+
+mod client;
+mod clock;
+mod drawn;
+mod engine;
+mod faults;
+mod link;
+mod node;
+
+use std::collections::VecDeque;
+use std::fmt::Write;
+
+pub use drawn::{Drawn, Outside};
+
+use crate::choice::Choices;
+use crate::fact::{Fault, Nanos, Record};
+use crate::judge::{Checks, Violation};
+use crate::marks::Marks;
+
+const MS: Nanos = 1_000_000;
+const SEC: Nanos = 1_000 * MS;
+
+/// How many facts a [failure](explain) shows.
+const SHOWN: usize = 40;
+
+/// A world that was drawn, and the decisions that will be taken in it.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    drawn: Drawn,
+    choices: Choices,
+    origin: Origin,
+}
+
+#[derive(Clone, Debug)]
+enum Origin {
+    Seed(u64),
+    Bytes(usize),
+}
+
+impl Scenario {
+    /// The world of a seed.
+    #[must_use]
+    pub fn from_seed(seed: u64) -> Self {
+        Self::draw(Choices::from_seed(seed), None, Origin::Seed(seed))
+    }
+
+    /// The world of these bytes; fewer and smaller ones make a calmer world.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        Self::draw(Choices::from_bytes(bytes), None, Origin::Bytes(bytes.len()))
+    }
+
+    /// The world of a seed that leaves the assumptions of a law.
+    #[must_use]
+    pub fn outside(seed: u64, outside: Outside) -> Self {
+        Self::draw(Choices::from_seed(seed), Some(outside), Origin::Seed(seed))
+    }
+
+    fn draw(mut choices: Choices, outside: Option<Outside>, origin: Origin) -> Self {
+        let drawn = Drawn::draw(&mut choices, outside);
+        Self {
+            drawn,
+            choices,
+            origin,
+        }
+    }
+
+    /// What was drawn; it can be displayed.
+    #[must_use]
+    pub const fn drawn(&self) -> &Drawn {
+        &self.drawn
+    }
+}
+
+/// What came of a run.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// The first law that was broken.
+    pub violation: Option<Violation>,
+    /// The hash of all facts: the same for the same scenario.
+    pub hash: u64,
+    /// How many leases were granted.
+    pub grants: u64,
+    /// How many inputs the cores took: commands, replies, time-outs.
+    pub events: u64,
+    /// How many facts were told.
+    pub facts: u64,
+    /// How much true time passed in the world.
+    pub virtual_time: Nanos,
+    /// How often each fault struck, in the order of [`Fault::ALL`].
+    pub faults: [u64; Fault::ALL.len()],
+    /// The rare situations that the run came to.
+    pub marks: Marks,
+    /// What the judge looked at.
+    pub checks: Checks,
+}
+
+/// Runs a scenario from its beginning to its end, or to the first violation. `listen` hears every fact.
+pub fn run(scenario: &Scenario, listen: &mut dyn FnMut(&Record)) -> Report {
+    engine::World::new(&scenario.drawn, scenario.choices.clone(), listen).run()
+}
+
+/// Runs a scenario again that broke a law, and tells of it: the world, the law, the last facts of that key,
+/// and how to see it again. None if no law is broken.
+#[must_use]
+pub fn explain(scenario: &Scenario) -> Option<String> {
+    let violation = run(scenario, &mut |_| {}).violation?;
+    let mut last = VecDeque::new();
+    let listen = &mut |record: &Record| {
+        let about = record.key.is_none() || violation.key.is_none() || record.key == violation.key;
+        if about && record.at <= violation.at {
+            if last.len() == SHOWN {
+                last.pop_front();
+            }
+            last.push_back(*record);
+        }
+    };
+    let _ = run(scenario, listen);
+    let mut text = String::new();
+    let at = violation.at;
+    let _ = writeln!(text, "{violation}\n({}.{:09} s)", at / SEC, at % SEC);
+    let _ = write!(text, "{}", scenario.drawn);
+    for record in last {
+        let _ = writeln!(text, "{record}");
+    }
+    let _ = match scenario.origin {
+        Origin::Seed(seed) => write!(text, "cargo run --release -p tenure-sim -- replay {seed}"),
+        Origin::Bytes(len) => write!(text, "(from {len} bytes)"),
+    };
+    Some(text)
+}

@@ -1,0 +1,443 @@
+//! A model of a node: what the Lua texts do to its keys and answer, without Lua.
+//!
+//! Expiries are kept as a server keeps them: in milliseconds of its own wall clock, a key being alive
+//! through the whole of its last millisecond.
+
+use std::time::Duration;
+
+use tenure_core::{Answer, Fence, Op, Refusal, Reply, ServerTime, Words};
+
+use super::clock::Clock;
+use crate::fact::{Holder, Nanos};
+
+/// A proposal further ahead of the node's time than this is ignored.
+const AHEAD_MAX: i64 = 60_000_000;
+/// A counter is kept for so long after the time that its value stands for.
+const KEEP_MS: i64 = 86_400_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Value {
+    /// A token.
+    Ours { lease: u32, attempt: u32 },
+    /// A string that is not a token of ours.
+    Other,
+    /// Not a string.
+    WrongType,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub(super) value: Value,
+    /// The last millisecond in which it is alive; for ever if none.
+    pub(super) until_ms: Option<i64>,
+}
+
+/// Who the node is and since when its memory counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Marker {
+    identity: Identity,
+    durable: bool,
+    since_ms: i64,
+    set: SetOfNodes,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) run: u32,
+    pub(super) replication: u32,
+}
+
+/// What all clients must agree on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SetOfNodes {
+    pub(super) max_ttl_ms: i64,
+    pub(super) nodes: usize,
+}
+
+/// What a node keeps in its memory.
+#[derive(Clone, Debug)]
+pub(super) struct Data {
+    keys: Vec<Option<Entry>>,
+    counters: Vec<Option<(i64, i64)>>,
+    marker: Option<Marker>,
+}
+
+impl Data {
+    pub(super) fn empty(keys: usize) -> Self {
+        Self {
+            keys: vec![None; keys],
+            counters: vec![None; keys],
+            marker: None,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) clock: Clock,
+    pub(super) data: Data,
+    /// As it was a moment ago, for a crash or a failover that is to come.
+    pub(super) stale: Option<Data>,
+    pub(super) identity: Identity,
+    /// Counts its lives: a connection does not outlive one.
+    pub(super) boot: u32,
+    /// Whether it has every acknowledged write on its disk.
+    pub(super) durable: bool,
+    pub(super) up: bool,
+    /// When its clock was stepped last.
+    pub(super) stepped: Nanos,
+    pub(super) scripts: bool,
+    pub(super) loading: bool,
+    pub(super) read_only: bool,
+    pub(super) full: bool,
+    pub(super) refusing: bool,
+    /// How long each request takes it.
+    pub(super) slow: Nanos,
+    pub(super) busy_until: Nanos,
+    /// By client: connections before this one were killed.
+    pub(super) killed: Vec<u32>,
+}
+
+/// A request as it arrives.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrived {
+    pub(super) key: u8,
+    pub(super) lease: u32,
+    pub(super) attempt: u32,
+    pub(super) op: Op,
+    /// What an acquire says of the node, where quarantine is on.
+    pub(super) marker: Option<(Identity, SetOfNodes)>,
+}
+
+/// What became of it.
+#[derive(Clone, Debug)]
+pub(super) struct Done {
+    pub(super) reply: Reply,
+    /// What the link must do before it asks again.
+    pub(super) signal: Option<Signal>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Signal {
+    NoScript,
+    Unmarked,
+    Elsewhere,
+}
+
+const fn applied(answer: Answer) -> Done {
+    Done {
+        reply: Reply::Applied(answer),
+        signal: None,
+    }
+}
+
+const fn refused(refusal: Refusal, signal: Option<Signal>) -> Done {
+    Done {
+        reply: Reply::NotApplied(refusal),
+        signal,
+    }
+}
+
+impl Node {
+    pub(super) fn new(clock: Clock, keys: usize, clients: usize, identity: u32) -> Self {
+        Self {
+            clock,
+            data: Data::empty(keys),
+            stale: None,
+            identity: Identity {
+                run: identity,
+                replication: identity,
+            },
+            boot: 0,
+            durable: false,
+            up: true,
+            stepped: 0,
+            scripts: false,
+            loading: false,
+            read_only: false,
+            full: false,
+            refusing: false,
+            slow: 0,
+            busy_until: 0,
+            killed: vec![0; clients],
+        }
+    }
+
+    fn micros(&self, now: Nanos) -> i64 {
+        self.clock.nanos(now) / 1_000
+    }
+
+    fn millis(&self, now: Nanos) -> i64 {
+        self.clock.nanos(now) / 1_000_000
+    }
+
+    pub(super) fn time(&self, now: Nanos) -> ServerTime {
+        ServerTime::from_micros(self.micros(now).unsigned_abs())
+    }
+
+    /// What a key holds that has not expired.
+    pub(super) fn entry(&self, now: Nanos, key: u8) -> Option<Entry> {
+        let alive = |until: Option<i64>| until.is_none_or(|until| self.millis(now) <= until);
+        self.data.keys[usize::from(key)].filter(|entry| alive(entry.until_ms))
+    }
+
+    pub(super) fn set(&mut self, key: u8, entry: Option<Entry>) {
+        self.data.keys[usize::from(key)] = entry;
+    }
+
+    pub(super) fn holder(&self, now: Nanos, key: u8) -> Holder {
+        match self.entry(now, key).map(|entry| entry.value) {
+            None => Holder::Nobody,
+            Some(Value::Ours { lease, .. }) => Holder::Lease(lease),
+            Some(Value::Other | Value::WrongType) => Holder::Foreign,
+        }
+    }
+
+    /// When a key expires, in true time, if nothing happens to the clock.
+    pub(super) fn expiry(&self, now: Nanos, key: u8) -> Option<Nanos> {
+        let until_ms = self.entry(now, key)?.until_ms?;
+        Some(self.clock.when((until_ms + 1) * 1_000_000))
+    }
+
+    /// It forgets everything.
+    pub(super) fn forget(&mut self) {
+        self.data = Data::empty(self.data.keys.len());
+    }
+
+    /// Writes who it is and since when its memory counts, as `mark.lua` does.
+    pub(super) fn mark(&mut self, now: Nanos, set: SetOfNodes) {
+        let mut since_ms = self.millis(now);
+        if let Some(marker) = &self.data.marker {
+            if marker.set != set {
+                return;
+            }
+            if marker.identity == self.identity || (marker.durable && self.durable) {
+                since_ms = since_ms.min(marker.since_ms);
+            }
+        }
+        self.data.marker = Some(Marker {
+            identity: self.identity,
+            durable: self.durable,
+            since_ms,
+            set,
+        });
+    }
+
+    /// Does what is asked, as the Lua texts do.
+    pub(super) fn apply(&mut self, now: Nanos, request: &Arrived) -> Done {
+        if self.loading {
+            return refused(Refusal::Unavailable, None);
+        }
+        if self.refusing {
+            return refused(Refusal::Rejected(Words::new("NOPERM")), None);
+        }
+        if !self.scripts {
+            return refused(Refusal::Again, Some(Signal::NoScript));
+        }
+        // Every path makes a write, which a replica refuses.
+        if self.read_only {
+            return refused(Refusal::Unavailable, Some(Signal::Elsewhere));
+        }
+        match request.op {
+            Op::Acquire { ttl, proposal } => self.acquire(now, request, ttl, proposal),
+            Op::Confirm { fence } => match self.exactly(now, request) {
+                Answer::Done => self.store(now, request.key, fence),
+                answer => applied(answer),
+            },
+            Op::Renew { ttl } => {
+                let answer = self.exactly(now, request);
+                if answer == Answer::Done {
+                    self.extend(now, request.key, ttl);
+                }
+                applied(answer)
+            }
+            Op::Repair { ttl, fence } => self.repair(now, request, ttl, fence),
+            Op::Release => applied(self.release(now, request)),
+        }
+    }
+
+    fn acquire(
+        &mut self,
+        now: Nanos,
+        request: &Arrived,
+        ttl: Duration,
+        proposal: Option<Fence>,
+    ) -> Done {
+        let mut quarantine = None;
+        if let Some((identity, set)) = request.marker {
+            let Some(marker) = &self.data.marker else {
+                return refused(Refusal::Again, Some(Signal::Unmarked));
+            };
+            if marker.set != set {
+                return refused(Refusal::Misuse(Words::new("another set of nodes")), None);
+            }
+            if marker.identity != identity {
+                return refused(Refusal::Again, Some(Signal::Unmarked));
+            }
+            let left = marker.since_ms + set.max_ttl_ms - self.millis(now);
+            if left > 0 {
+                let left = left.min(set.max_ttl_ms);
+                quarantine = Some(Answer::Quarantined { left: millis(left) });
+            }
+        }
+        if let Some(entry) = self.entry(now, request.key) {
+            match entry.value {
+                Value::Ours { lease, attempt } if lease == request.lease => {
+                    if attempt > request.attempt {
+                        return applied(Answer::Taken);
+                    }
+                }
+                Value::WrongType => return applied(Answer::Foreign),
+                Value::Ours { .. } | Value::Other => {
+                    let Some(until) = entry.until_ms else {
+                        return applied(Answer::Foreign);
+                    };
+                    return applied(Answer::Held {
+                        left: millis(until - self.millis(now)),
+                        server_time: self.time(now),
+                    });
+                }
+            }
+        }
+        if let Some(quarantine) = quarantine {
+            return applied(quarantine);
+        }
+        if self.full {
+            return refused(Refusal::Unavailable, None);
+        }
+        self.put(now, request, ttl);
+        let time = self.micros(now);
+        let mut next = time.max(self.counter(now, request.key) + 1);
+        if let Some(proposal) = proposal.map(|fence| fence.get() as i64)
+            && proposal > next
+            && proposal <= time + AHEAD_MAX
+        {
+            next = proposal;
+        }
+        self.keep(now, request.key, next);
+        match Fence::new(next.unsigned_abs()) {
+            Some(fence) => applied(Answer::Granted {
+                fence,
+                server_time: self.time(now),
+            }),
+            None => refused(Refusal::Unavailable, None),
+        }
+    }
+
+    fn repair(&mut self, now: Nanos, request: &Arrived, ttl: Duration, fence: Fence) -> Done {
+        let held = self.entry(now, request.key);
+        let mut least = None;
+        if let Some(entry) = held {
+            match entry.value {
+                Value::Ours { lease, attempt } if lease == request.lease => {
+                    if attempt > request.attempt {
+                        return applied(Answer::Taken);
+                    }
+                    least = entry.until_ms;
+                }
+                Value::WrongType => return applied(Answer::Foreign),
+                Value::Ours { .. } | Value::Other if entry.until_ms.is_none() => {
+                    return applied(Answer::Foreign);
+                }
+                Value::Ours { .. } | Value::Other => return applied(Answer::Taken),
+            }
+        }
+        if self.full {
+            return refused(Refusal::Unavailable, None);
+        }
+        self.store(now, request.key, fence);
+        self.put(now, request, ttl);
+        if let Some(entry) = &mut self.data.keys[usize::from(request.key)] {
+            entry.until_ms = entry.until_ms.max(least);
+        }
+        applied(Answer::Done)
+    }
+
+    fn release(&mut self, now: Nanos, request: &Arrived) -> Answer {
+        let Some(entry) = self.entry(now, request.key) else {
+            return Answer::Gone;
+        };
+        match entry.value {
+            Value::Ours { lease, attempt } if lease == request.lease => {
+                if attempt > request.attempt {
+                    return Answer::Taken;
+                }
+                self.set(request.key, None);
+                Answer::Done
+            }
+            Value::WrongType => Answer::Foreign,
+            Value::Ours { .. } | Value::Other if entry.until_ms.is_none() => Answer::Foreign,
+            Value::Ours { .. } | Value::Other => Answer::Taken,
+        }
+    }
+
+    /// What renew and confirm say of a key that must hold exactly this token.
+    fn exactly(&self, now: Nanos, request: &Arrived) -> Answer {
+        let Some(entry) = self.entry(now, request.key) else {
+            return Answer::Gone;
+        };
+        match entry.value {
+            Value::Ours { lease, attempt } if lease == request.lease => {
+                match attempt.cmp(&request.attempt) {
+                    std::cmp::Ordering::Equal => Answer::Done,
+                    std::cmp::Ordering::Less => Answer::Gone,
+                    std::cmp::Ordering::Greater if entry.until_ms.is_none() => Answer::Foreign,
+                    std::cmp::Ordering::Greater => Answer::Taken,
+                }
+            }
+            Value::WrongType => Answer::Foreign,
+            Value::Ours { .. } | Value::Other if entry.until_ms.is_none() => Answer::Foreign,
+            Value::Ours { .. } | Value::Other => Answer::Taken,
+        }
+    }
+
+    fn put(&mut self, now: Nanos, request: &Arrived, ttl: Duration) {
+        let until_ms = self.millis(now) + ttl.as_millis() as i64;
+        let (lease, attempt) = (request.lease, request.attempt);
+        let entry = Entry {
+            value: Value::Ours { lease, attempt },
+            until_ms: Some(until_ms),
+        };
+        self.set(request.key, Some(entry));
+    }
+
+    /// Never shortens, and gives an expiry to what lost it.
+    fn extend(&mut self, now: Nanos, key: u8, ttl: Duration) {
+        let until_ms = self.millis(now) + ttl.as_millis() as i64;
+        if let Some(entry) = &mut self.data.keys[usize::from(key)]
+            && entry.until_ms.is_none_or(|until| until < until_ms)
+        {
+            entry.until_ms = Some(until_ms);
+        }
+    }
+
+    fn counter(&self, now: Nanos, key: u8) -> i64 {
+        let (value, until_ms) = self.data.counters[usize::from(key)].unwrap_or((0, i64::MAX));
+        if self.millis(now) <= until_ms {
+            value
+        } else {
+            0
+        }
+    }
+
+    fn keep(&mut self, now: Nanos, key: u8, value: i64) {
+        let ahead_ms = (value - self.micros(now)).max(0).div_euclid(1_000) + 1;
+        let until_ms = self.millis(now) + KEEP_MS + ahead_ms;
+        self.data.counters[usize::from(key)] = Some((value, until_ms));
+    }
+
+    fn store(&mut self, now: Nanos, key: u8, fence: Fence) -> Done {
+        let fence = fence.get() as i64;
+        if self.counter(now, key) < fence {
+            if self.full {
+                return refused(Refusal::Unavailable, None);
+            }
+            self.keep(now, key, fence);
+        }
+        applied(Answer::Done)
+    }
+}
+
+fn millis(span: i64) -> Duration {
+    Duration::from_millis(span.max(0).unsigned_abs())
+}

@@ -1,0 +1,60 @@
+//! Each law against its negative twin: where an assumption is left on purpose, and the judge is not told, it
+//! must find the law broken in some seed. A judge that cannot is blind.
+#![forbid(unsafe_code)]
+
+use tenure_sim::judge::Law;
+use tenure_sim::world::{Outside, Scenario, explain, run};
+
+/// How many worlds are tried.
+const WORLDS: u64 = 400;
+
+/// The law must be broken in one of the worlds; the failure tells it with all that is needed to see it.
+fn breaks(outside: Outside, laws: &[Law]) {
+    for seed in 0..WORLDS {
+        let scenario = Scenario::outside(seed, outside);
+        let Some(violation) = run(&scenario, &mut |_| {}).violation else {
+            continue;
+        };
+        if laws.contains(&violation.law) {
+            let told = explain(&scenario).unwrap_or_default();
+            assert!(told.contains(&violation.sentence), "{told}");
+            return;
+        }
+    }
+    panic!("{outside:?}: none of {laws:?} was broken in {WORLDS} worlds");
+}
+
+#[test]
+fn clocks_of_clients_beyond_the_bound_break_exclusion() {
+    breaks(Outside::ClientClocks, &[Law::Exclusion]);
+}
+
+#[test]
+fn clocks_of_servers_beyond_the_bound_break_exclusion() {
+    breaks(Outside::ServerClocks, &[Law::Exclusion]);
+}
+
+#[test]
+fn nodes_that_forget_without_quarantine_break_exclusion() {
+    breaks(Outside::NoQuarantine, &[Law::Exclusion]);
+}
+
+#[test]
+fn different_sets_of_nodes_break_exclusion() {
+    breaks(Outside::NodeSets, &[Law::Exclusion]);
+}
+
+#[test]
+fn different_max_ttls_break_exclusion() {
+    breaks(Outside::MaxTtl, &[Law::Exclusion]);
+}
+
+#[test]
+fn deletion_by_a_stranger_breaks_exclusion() {
+    breaks(Outside::Deletion, &[Law::Exclusion]);
+}
+
+#[test]
+fn servers_whose_clocks_disagree_break_fencing() {
+    breaks(Outside::ServersDisagree, &[Law::Fencing]);
+}

@@ -180,8 +180,14 @@ impl Chaos {
         self.witness.look();
     }
 
-    /// Ends everything.
+    /// Ends everything, for good.
     pub fn heal(&mut self, ground: &mut impl Ground) {
+        self.rest(ground);
+        self.witness.tell(Fact::Healed, None, None);
+    }
+
+    /// Ends everything, for now.
+    pub fn rest(&mut self, ground: &mut impl Ground) {
         self.mend(Duration::MAX, ground);
         for node in ground.nodes() {
             let server = node.server();
@@ -194,7 +200,6 @@ impl Chaos {
             }
         }
         self.witness.look();
-        self.witness.tell(Fact::Healed, None, None);
     }
 
     fn up_to(&mut self, longest: Duration) -> Duration {

@@ -4,8 +4,9 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tenure_core::Rng;
-use tenure_redis::seams::Seams;
+use tenure_redis::seams::{Seams, Spawner as _};
 use tenure_redis::{Builder, Locks};
+use tokio::sync::oneshot;
 
 use super::stream::{HostConnector, Tape};
 use crate::adapter::{Process, SeededEntropy, SimClock, TrueTime};
@@ -66,20 +67,31 @@ impl Machine {
             (state.lives, state.rng.next_u64())
         };
         let life = Life {
-            machine: self,
+            machine: self.clone(),
             process: process.clone(),
             number,
             seed,
         };
-        // A task of the runtime like those of the adapter, not the host's own: so all of them end in
-        // the same way, with the time of the host, when it crashes.
-        tokio::spawn(process.run(software(life))).await?;
+        let (done, end) = oneshot::channel();
+        let software = software(life);
+        // A task of the process like those of the adapter, so that all of them end together.
+        process.spawn(Box::pin(async move {
+            software.await;
+            // Nobody hears it if the host has crashed.
+            let _ = done.send(());
+        }));
+        if end.await.is_err() && self.is_running() {
+            return Err(format!("the software of {} panicked", self.name).into());
+        }
         // What the software left behind goes on.
         std::future::pending().await
     }
 
-    pub(super) fn forget_process(&self) {
-        self.lock().process = None;
+    /// The process dies: its tasks end in the order of their beginning, on the next turn of the host.
+    pub(super) fn crash(&self) {
+        if let Some(process) = self.lock().process.take() {
+            process.crash();
+        }
     }
 
     /// Its name.

@@ -25,7 +25,7 @@ pub struct Network {
     outside: Arc<AtomicU64>,
     tape: Tape,
     rng: Rng,
-    machines: Vec<Machine>,
+    machines: u32,
 }
 
 /// What a server knows after a crash.
@@ -70,7 +70,7 @@ impl Network {
             time,
             outside,
             rng,
-            machines: Vec::new(),
+            machines: 0,
         }
     }
 
@@ -97,8 +97,8 @@ impl Network {
     {
         let seed = self.rng.next_u64();
         // Clocks of different machines have different origins.
-        let count = u32::try_from(self.machines.len()).unwrap_or(u32::MAX);
-        let shows = Duration::from_secs(1_000) * count.saturating_add(1);
+        self.machines += 1;
+        let shows = Duration::from_secs(1_000) * self.machines;
         let clock = SimClock::new(self.time.clone(), shows);
         let machine = Machine::new(name, clock, self.time.clone(), self.tape.clone(), seed);
         let (theirs, software) = (machine.clone(), Arc::new(software));
@@ -106,7 +106,6 @@ impl Network {
             let (machine, software) = (theirs.clone(), Arc::clone(&software));
             machine.run(move |life| software(life))
         });
-        self.machines.push(machine.clone());
         machine
     }
 
@@ -185,11 +184,17 @@ impl Network {
         self.sim.set_link_latency(one, other, latency.max(TICK));
     }
 
-    /// A host crashes: all that ran on it is gone, and its connections are closed.
-    pub fn crash(&mut self, host: &str) {
-        self.sim.crash(host);
-        let machine = self.machines.iter().find(|machine| machine.name() == host);
-        machine.into_iter().for_each(Machine::forget_process);
+    /// A server crashes: all that ran on its host is gone, and its connections are closed.
+    pub fn crash_node(&mut self, node: &Node) {
+        self.sim.crash(node.name());
+    }
+
+    /// The process on a machine crashes: all that ran in it is gone, and its connections are closed. It
+    /// takes a step of time.
+    pub fn crash(&mut self, machine: &Machine) {
+        machine.crash();
+        self.step();
+        self.sim.crash(machine.name());
     }
 
     /// A machine that crashed starts again.

@@ -104,9 +104,12 @@ impl Stage {
             .collect();
         let judge = Judge::new(Rules {
             nodes: plan.nodes,
+            quorum: plan.nodes / 2 + 1,
             max_ttl: nanos(plan.habits.max_ttl),
-            clocks_and_clients_agree: true,
+            exclusion: true,
+            promises: true,
             quarantine: plan.quarantine == Quarantine::On,
+            excuses: true,
             fencing: true,
             // The observer looks once in a millisecond.
             told_within: nanos(ms(2)),
@@ -255,7 +258,7 @@ impl Ground for Stage {
     }
 
     fn crash_node(&mut self, node: usize) {
-        self.net.crash(NODES[node]);
+        self.net.crash_node(&self.nodes[node]);
     }
 
     fn start_node(&mut self, node: usize, memory: &Memory) {
@@ -264,7 +267,7 @@ impl Ground for Stage {
     }
 
     fn crash_client(&mut self, client: usize) {
-        self.net.crash(CLIENTS[client]);
+        self.net.crash(&self.machines[client]);
     }
 
     fn start_client(&mut self, client: usize) {

@@ -168,6 +168,9 @@ impl Chaos {
 
     /// Ends what is due to end, and begins what is due to begin.
     pub fn act(&mut self, now: Duration, ground: &mut impl Ground) {
+        if now < self.due() {
+            return;
+        }
         self.mend(now, ground);
         if now >= self.next {
             self.begin(now, ground);

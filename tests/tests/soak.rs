@@ -20,8 +20,8 @@ const HOURS: u64 = 10;
 const NODES: [&str; 3] = ["a", "b", "c"];
 const CLIENTS: [&str; 3] = ["one", "two", "three"];
 const MAX_TTL: Duration = Duration::from_secs(10);
-/// How often the observer looks. It looks before every grant as well.
-const LOOK: Duration = Duration::from_millis(200);
+/// How often the observer looks. It looks before every grant and every step of a holder as well.
+const LOOK: Duration = Duration::from_secs(1);
 
 struct Soak {
     world: World,
@@ -44,7 +44,7 @@ impl Soak {
             workers: 1,
             max_ttl: MAX_TTL,
             hold: Duration::from_secs(40),
-            pause: Duration::from_secs(30),
+            pause: Duration::from_secs(60),
         };
         let judge = Judge::new(Rules {
             nodes: NODES.len(),
@@ -240,7 +240,7 @@ fn no_law_is_broken_in_ten_hours_of_bad_days() {
             soak.rest(LOOK).await;
         }
         soak.witness.tell(Fact::Quiet, None, None);
-        soak.rest(Duration::from_secs(1)).await;
+        soak.rest(LOOK).await;
         soak.witness.tell(Fact::Swept, None, None);
         soak.rest(MAX_TTL).await;
         soak.judge.finish(nanos(world.now()));

@@ -88,10 +88,11 @@ impl Machine {
     }
 
     /// The process dies: its tasks end in the order of their beginning, on the next turn of the host.
-    pub(super) fn crash(&self) {
-        if let Some(process) = self.lock().process.take() {
-            process.crash();
-        }
+    /// Says whether there was one.
+    pub(super) fn crash(&self) -> bool {
+        let process = self.lock().process.take();
+        process.iter().for_each(Process::crash);
+        process.is_some()
     }
 
     /// Its name.

@@ -192,8 +192,9 @@ impl Network {
     /// The process on a machine crashes: all that ran in it is gone, and its connections are closed. It
     /// takes a step of time.
     pub fn crash(&mut self, machine: &Machine) {
-        machine.crash();
-        self.step();
+        if machine.crash() {
+            self.step();
+        }
         self.sim.crash(machine.name());
     }
 

@@ -9,7 +9,7 @@ use tenure_sim::fact::Fault;
 use tenure_sim::judge::Checks;
 use tenure_tests::chaos::Chaos;
 
-use crate::support::{Plan, Stage, ms, secs};
+use crate::support::{Plan, Stage, ms, number, secs};
 
 /// What a run came to.
 struct Day {
@@ -31,7 +31,7 @@ fn day(seed: u64) -> Day {
         _ => Quarantine::On,
     };
     plan.habits.workers = choices.pick(&[2, 1, 3]);
-    plan.habits.hold = ms(choices.pick(&[1_500, 300, 3_000]));
+    plan.habits.hold = ms(choices.pick(&[1_500, 300, 2_000]));
     let mut stage = Stage::new(&plan);
     // Half of the drift bound; the other half is for steps.
     let ppm = |choices: &mut Choices| choices.pick(&[0, 2_500, -2_500, 1_000, -1_000]);
@@ -50,7 +50,7 @@ fn day(seed: u64) -> Day {
     }
     let last = ms(choices.pick(&[400, 1_200, 2_500]));
     let mut chaos = Chaos::new(choices, stage.witness.clone(), last);
-    while stage.now() < secs(8) {
+    while stage.now() < secs(7) {
         chaos.act(stage.now(), &mut stage);
         stage.step();
     }
@@ -62,10 +62,6 @@ fn day(seed: u64) -> Day {
         losses: stage.losses(None),
         faults: chaos.happened().iter().copied().collect(),
     }
-}
-
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
 }
 
 /// So many days. Says which faults there were on them.
@@ -99,7 +95,7 @@ fn part(part: u64) {
         }
         return;
     }
-    let seeds = number("TENURE_TURMOIL_SEEDS").unwrap_or(32) / 4;
+    let seeds = number("TENURE_TURMOIL_SEEDS").unwrap_or(20) / 4;
     days(part * seeds..(part + 1) * seeds);
 }
 

@@ -170,9 +170,11 @@ impl Stage {
         }
     }
 
-    /// What was told last, for who has to find out why.
+    /// What was told last, for who has to find out why; `TENURE_TURMOIL_FACTS=n` shows so many facts.
     fn last(&self) -> String {
-        let last = &self.told[self.told.len().saturating_sub(300)..];
+        let shown = number("TENURE_TURMOIL_FACTS").unwrap_or(200);
+        let shown = usize::try_from(shown).unwrap_or(usize::MAX);
+        let last = &self.told[self.told.len().saturating_sub(shown)..];
         let lines: Vec<String> = last.iter().map(Record::to_string).collect();
         lines.join("\n")
     }
@@ -206,7 +208,7 @@ impl Stage {
     /// All faults are over: wanted keys are granted. Then nobody wants anything more, and nothing is
     /// left. Says what was looked at.
     pub(crate) fn end(&mut self) -> Checks {
-        self.run(secs(8));
+        self.run(secs(6));
         self.witness.calm_down();
         self.until(secs(60), |stage| stage.witness.is_idle());
         self.witness.tell(Fact::Quiet, None, None);
@@ -281,6 +283,11 @@ impl Ground for Stage {
     fn resume(&mut self, client: usize) {
         self.machines[client].resume();
     }
+}
+
+/// A number from the environment, for who looks closer.
+pub(crate) fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
 }
 
 pub(crate) fn nanos(span: Duration) -> Nanos {

@@ -6,8 +6,9 @@
 //!   to; every decision is drawn from [`choice`].
 //! - `server`: a Redis-compatible server inside the process, on a clock that the test holds.
 //! - `adapter`: the real adapter against such servers, on simulated time, with a network that fails.
+//! - `network`: the same over turmoil, where every process is a host of its own.
 //!
-//! The last two need the feature `embedded`, which is on by default.
+//! The last three need the feature `embedded`, which is on by default.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -17,6 +18,8 @@ pub mod choice;
 pub mod fact;
 pub mod judge;
 pub mod marks;
+#[cfg(feature = "embedded")]
+pub mod network;
 #[cfg(feature = "embedded")]
 pub mod server;
 pub mod world;

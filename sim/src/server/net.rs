@@ -199,7 +199,11 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         let mut inner = self.server.lock();
         match request {
             Ok(None) => return false,
-            Ok(Some(argv)) => inner.exec(self.conn, &argv, now_us),
+            Ok(Some(argv)) => {
+                inner.exec(self.conn, &argv, now_us);
+                drop(inner);
+                self.server.watched(&argv);
+            }
             Err(problem) => {
                 inner.write(self.conn, &Reply::Error(format!("ERR {problem}")));
                 inner.touch(self.conn, |link| link.finishing = true);

@@ -24,6 +24,7 @@ mod engine;
 mod faults;
 mod link;
 mod node;
+pub mod probe;
 
 use std::collections::VecDeque;
 use std::fmt::Write;

@@ -3,7 +3,7 @@
 //! A world is small so that all of it can be visited. What each one is about is in its name, what must
 //! have happened somewhere in it is checked by marks (or "it holds" would say nothing), and how many
 //! states it has stands beside it and is printed with `--nocapture`. The larger ones take
-//! two minutes and a gigabyte or two:
+//! minutes:
 //!
 //! ```text
 //! cargo test --release -p tenure-core --test model -- --ignored --nocapture

@@ -7,7 +7,7 @@ use tenure_sim::marks::Marks;
 use tenure_sim::world::{Report, Scenario, explain, run};
 
 /// How many worlds are run, in how many threads.
-const WORLDS: u64 = 3_000;
+const WORLDS: u64 = 2_500;
 const THREADS: u64 = 2;
 /// Grants in a world, on the average: a world in which nothing is granted shows nothing.
 const GRANTS: u64 = 40;

@@ -11,7 +11,7 @@ use super::clock::Clock;
 use super::drawn::{Drawn, Outside};
 use super::engine::{Event, LeaseInfo, Phase, World};
 use super::link::Link;
-use super::{MS, SEC};
+use super::MS;
 use crate::choice::Choices;
 use crate::fact::{self, Cause, Fact, Fault, Freed, Loss, Nanos, Why};
 use crate::judge::Law;
@@ -38,6 +38,8 @@ pub(super) struct Client {
     due_at: (Instant, u32),
     /// When its clock was stepped last.
     pub(super) stepped: Nanos,
+    /// Counts its processes: a new one knows nothing of what the one before asked.
+    pub(super) process: u32,
     pub(super) config: Config,
     options: Vec<Arc<LeaseOptions>>,
 }
@@ -94,6 +96,7 @@ impl Client {
             generation: 0,
             due_at: (Instant::MIN, 0),
             stepped: 0,
+            process: 0,
             config,
             options,
         }
@@ -119,6 +122,7 @@ impl World<'_> {
         let seed = self.choices.below(u64::MAX);
         let state = &mut self.clients[usize::from(client)];
         state.manager = Manager::new(state.config.clone(), seed);
+        state.process += 1;
         state.table.clear();
         state.held.clear();
         state.armed = Instant::MAX;
@@ -323,7 +327,7 @@ impl World<'_> {
         self.clients[usize::from(client)].slots[usize::from(slot)].lease = None;
         let most = match self.phase {
             Phase::Faulty => self.drawn.think,
-            _ => 4 * SEC,
+            _ => self.drawn.think_healthy,
         };
         let after = self.choices.within(MS, most);
         self.next(client, slot, Stage::Idle, after);
@@ -477,6 +481,17 @@ impl World<'_> {
             }
         }
         self.settle(client);
+    }
+
+    /// All who want nothing want something soon, so that what is dropped next is in every state.
+    pub(super) fn rush(&mut self, client: u8) {
+        for slot in 0..self.drawn.slots as u8 {
+            let state = self.clients[usize::from(client)].slots[usize::from(slot)];
+            if state.stage == Stage::Idle {
+                let after = self.choices.below(100 * MS);
+                self.next(client, slot, Stage::Idle, after);
+            }
+        }
     }
 
     /// After the faults: whoever holds gives back soon, whoever wants may have been impatient.

@@ -93,10 +93,14 @@ pub struct Drawn {
     /// Of a thousand requests or replies.
     pub(super) lost: [u32; 2],
     pub(super) spike: u32,
+    /// Of a thousand replies, those that are handed to the core twice, or after it was told *unknown*.
+    pub(super) repeated: u32,
     pub(super) pause_after_grant: u32,
     pub(super) pause_before_send: u32,
     pub(super) hold: Nanos,
     pub(super) think: Nanos,
+    /// The same after the faults.
+    pub(super) think_healthy: Nanos,
     /// Of a thousand leases.
     pub(super) cancelled: u32,
     pub(super) renewed_by_hand: u32,
@@ -203,10 +207,12 @@ impl Drawn {
             fault_length: c.spread(10, 4_000) * MS,
             lost: [c.pick(&[0, 0, 5, 40]), c.pick(&[0, 0, 5, 40])],
             spike: c.pick(&[0, 0, 5, 50]),
+            repeated: c.pick(&[0, 0, 10, 300]),
             pause_after_grant: c.pick(&[0, 0, 50, 200]),
             pause_before_send: c.pick(&[0, 0, 5, 30]),
             hold,
-            think: c.spread(100, 6_000) * MS,
+            think: c.spread(200, 8_000) * MS,
+            think_healthy: if c.chance(80) { SEC / 5 } else { 4 * SEC },
             cancelled: c.pick(&[0, 100, 400]),
             renewed_by_hand: c.pick(&[0, 200]),
             faulty: 36 * SEC,

@@ -1,6 +1,6 @@
 //! The engine: an event queue in true time, and what each event does to clients, links and nodes.
 
-use std::cmp::Reverse;
+use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::hash::{Hash, Hasher};
 
@@ -16,7 +16,7 @@ use crate::judge::{Judge, Law};
 use crate::marks::Marks;
 
 /// What the queue holds. A `client`, a `node` of that client and an `epoch` name one connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
     /// A request arrives at its node.
     Arrive(u32),
@@ -54,12 +54,34 @@ pub(super) enum Event {
     Turn,
     /// The faults end for good.
     Heal,
+    /// All want something.
+    Rush,
     /// Nothing more is wanted.
     Quiet,
     /// All that was dropped must be gone.
     Swept,
     /// The run ends.
     Stop,
+}
+
+/// An event in the queue, which is a heap of the largest: the earliest is made that. What is due at one
+/// instant happens in the order in which it was scheduled.
+#[derive(Debug, PartialEq, Eq)]
+struct Queued {
+    order: u128,
+    event: Event,
+}
+
+impl Ord for Queued {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.order.cmp(&self.order)
+    }
+}
+
+impl PartialOrd for Queued {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// Where the run is.
@@ -106,7 +128,7 @@ pub(super) struct World<'a> {
     pub(super) report: Report,
     pub(super) requests: Vec<tenure_core::Request>,
     stores: Vec<Store>,
-    queue: BinaryHeap<Reverse<(Nanos, u64, Event)>>,
+    queue: BinaryHeap<Queued>,
     sequence: u64,
     pub(super) judge: Judge,
     marks: Marks,
@@ -127,7 +149,7 @@ impl<'a> World<'a> {
                 // Wall clocks start anywhere; over several nodes they agree to within the bound.
                 let ahead = match drawn.wall_bound {
                     Some(bound) => c.within(0, 2 * bound) as i64 - bound as i64,
-                    None => c.within(0, 20 * drawn.max_ttl) as i64,
+                    None => c.within(0, 300 * SEC) as i64,
                 };
                 let clock = Clock::new(EPOCH + ahead, 0);
                 let mut node = Node::new(clock, drawn.keys, drawn.clients, index as u32);
@@ -168,6 +190,8 @@ impl<'a> World<'a> {
         let heal = drawn.faulty;
         let quiet = heal + drawn.healthy;
         self.schedule(heal, Event::Heal);
+        let rush = self.choices.within(MS, 200 * MS);
+        self.schedule(quiet - rush, Event::Rush);
         self.schedule(quiet, Event::Quiet);
         self.schedule(quiet + drawn.sweep, Event::Swept);
         self.schedule(quiet + drawn.max_ttl * 3 / 2 + 2 * SEC, Event::Stop);
@@ -181,10 +205,10 @@ impl<'a> World<'a> {
         }
         while !self.stopped
             && self.judge.violation().is_none()
-            && let Some(Reverse((at, _, event))) = self.queue.pop()
+            && let Some(next) = self.queue.pop()
         {
-            self.now = at;
-            self.happen(event);
+            self.now = (next.order >> 64) as Nanos;
+            self.happen(next.event);
         }
         self.report.checks = self.judge.checks();
         self.report.violation = self.judge.violation().cloned();
@@ -197,8 +221,8 @@ impl<'a> World<'a> {
 
     pub(super) fn schedule(&mut self, at: Nanos, event: Event) {
         self.sequence += 1;
-        self.queue
-            .push(Reverse((at.max(self.now), self.sequence, event)));
+        let order = u128::from(at.max(self.now)) << 64 | u128::from(self.sequence);
+        self.queue.push(Queued { order, event });
     }
 
     /// Tells a fact to all who listen.
@@ -246,6 +270,11 @@ impl<'a> World<'a> {
             Event::End(ongoing) => self.end_fault(ongoing),
             Event::Turn => self.turn_clocks(),
             Event::Heal => self.heal(),
+            Event::Rush => {
+                for client in 0..self.clients.len() as u8 {
+                    self.rush(client);
+                }
+            }
             Event::Quiet => self.quiet(),
             Event::Swept => self.tell_of(None, None, Fact::Swept),
             Event::Stop => self.stop(),

@@ -146,7 +146,8 @@ impl World<'_> {
         let Some(stale) = self.nodes[usize::from(node)].stale.take() else {
             return;
         };
-        if self.phase != Phase::Faulty {
+        // What is down already comes back as it went.
+        if self.phase != Phase::Faulty || !self.nodes[usize::from(node)].up {
             return;
         }
         self.nodes[usize::from(node)].data = stale;

@@ -149,6 +149,7 @@ pub(super) struct Message {
     server: u8,
     epoch: u32,
     boot: u32,
+    process: u32,
     id: RequestId,
     ask: Ask,
     arrived: Arrived,
@@ -222,6 +223,7 @@ impl World<'_> {
         let set = self.set_of_nodes(client);
         let (now, quarantine) = (self.now, self.drawn.quarantine);
         let key = self.leases[lease as usize].key;
+        let process = self.clients[usize::from(client)].process;
         let link = self.link_mut(client, node);
         let message = Message {
             client,
@@ -229,6 +231,7 @@ impl World<'_> {
             server: link.server,
             epoch: link.epoch,
             boot: link.boot,
+            process,
             id: request.id,
             ask,
             arrived: Arrived {
@@ -401,7 +404,7 @@ impl World<'_> {
     pub(super) fn back(&mut self, index: u32) {
         let message = &mut self.messages[index as usize];
         if message.answered {
-            return self.free.push(index);
+            return self.too_late(index);
         }
         let (client, node, counts) = (message.client, message.node, message.counts);
         let Some((mut reply, signal)) = message.reply.take() else {
@@ -421,7 +424,16 @@ impl World<'_> {
             }
             Some(Signal::Elsewhere) => elsewhere = true,
         }
+        let again = self
+            .choices
+            .chance(self.drawn.repeated)
+            .then(|| reply.clone());
+        let id = self.messages[index as usize].id;
         self.outcome(index, reply);
+        if let Some(reply) = again {
+            // A second time: it must change nothing.
+            self.reply(client, id, reply);
+        }
         if signal.is_some() && !elsewhere {
             let after = self.round_trip(client, node);
             let epoch = self.link(client, node).epoch;
@@ -437,6 +449,22 @@ impl World<'_> {
         }
         self.free.push(index);
         self.settle(client);
+    }
+
+    /// A reply to what was given up. A link answers once, but the core may rely on nothing: told twice,
+    /// it must change nothing.
+    fn too_late(&mut self, index: u32) {
+        let message = &mut self.messages[index as usize];
+        let (client, id) = (message.client, message.id);
+        let same = message.process == self.clients[usize::from(client)].process;
+        if let Some((reply, _)) = message.reply.take()
+            && same
+            && self.choices.chance(self.drawn.repeated)
+        {
+            self.reply(client, id, reply);
+            self.settle(client);
+        }
+        self.free.push(index);
     }
 
     /// A request that nobody will answer is given up.

@@ -1,0 +1,377 @@
+//! The judge on small histories: each law is found broken where it is, and not where it is not.
+#![forbid(unsafe_code)]
+
+use tenure_sim::fact::{Answer, Ask, Cause, Fact, Fault, Holder, Loss, Outcome, Record, Why};
+use tenure_sim::judge::{Judge, Law, Rules};
+
+const RULES: Rules = Rules {
+    nodes: 1,
+    quorum: 1,
+    max_ttl: 1_000,
+    exclusion: true,
+    promises: true,
+    quarantine: false,
+    excuses: true,
+    fencing: true,
+    told_within: 5,
+    granted_within: Some(5_000),
+    pace: 100,
+};
+
+/// A history of one key at one node, told to a judge.
+struct History(Judge);
+
+impl History {
+    fn new() -> Self {
+        Self::under(RULES)
+    }
+
+    fn under(rules: Rules) -> Self {
+        Self(Judge::new(rules))
+    }
+
+    /// A fact of a lease; leases with even numbers are of client 0, others of client 1.
+    fn tell(&mut self, at: u64, lease: u32, fact: Fact) -> &mut Self {
+        self.0.hear(&Record {
+            client: Some((lease % 2) as u8),
+            node: Some(0),
+            key: Some(0),
+            lease: Some(lease),
+            ..Record::new(at, fact)
+        });
+        self
+    }
+
+    fn happens(&mut self, at: u64, record: Record) -> &mut Self {
+        self.0.hear(&Record { at, ..record });
+        self
+    }
+
+    /// A lease is wanted, asks, and is promised by the node.
+    fn asks(&mut self, at: u64, lease: u32, until: u64) -> &mut Self {
+        let (ask, serial) = (Ask::Acquire, 1);
+        let answer = Answer::Granted(at);
+        let outcome = Outcome::Answered(answer);
+        self.tell(at, lease, Fact::Wanted { ttl: 1_000 });
+        self.tell(
+            at,
+            lease,
+            Fact::Sent {
+                ask,
+                attempt: 1,
+                serial,
+            },
+        );
+        self.tell(
+            at,
+            lease,
+            Fact::Did {
+                ask,
+                serial,
+                answer,
+                until: Some(until),
+                late: false,
+            },
+        );
+        self.tell(
+            at,
+            lease,
+            Fact::Heard {
+                ask,
+                serial,
+                outcome,
+            },
+        )
+    }
+
+    /// All that, and it is granted.
+    fn grant(&mut self, at: u64, lease: u32, fence: u64, until: u64) -> &mut Self {
+        self.asks(at, lease, until);
+        self.tell(at, lease, Fact::Granted { fence, until })
+    }
+
+    fn broken(&self) -> Option<Law> {
+        self.0.violation().map(|violation| violation.law)
+    }
+}
+
+fn until(until: u64) -> Fact {
+    Fact::Until {
+        until,
+        why: Why::Clock,
+    }
+}
+
+fn fault(fault: Fault) -> Record {
+    Record {
+        node: Some(0),
+        key: Some(0),
+        ..Record::new(0, Fact::Fault(fault))
+    }
+}
+
+#[test]
+fn one_holder_after_the_other_is_lawful() {
+    let mut history = History::new();
+    history.grant(10, 0, 7, 900).tell(500, 0, Fact::Release);
+    history.grant(510, 1, 8, 1_400);
+    assert_eq!(history.broken(), None);
+}
+
+#[test]
+fn two_valid_leases_break_exclusion() {
+    let mut history = History::new();
+    history.grant(10, 0, 7, 900).grant(899, 1, 8, 1_800);
+    assert_eq!(history.broken(), Some(Law::Exclusion));
+}
+
+#[test]
+fn a_validity_that_comes_back_with_its_clock_breaks_exclusion() {
+    let mut history = History::new();
+    history.grant(10, 0, 7, 900).tell(20, 0, until(300));
+    history.grant(301, 1, 8, 1_200);
+    assert_eq!(history.broken(), None);
+    history.tell(302, 0, until(320));
+    assert_eq!(history.broken(), Some(Law::Exclusion));
+}
+
+#[test]
+fn a_deleted_key_excuses_two_holders_for_one_ttl_and_no_longer() {
+    let mut history = History::new();
+    history.grant(10, 0, 7, 900);
+    history.happens(100, fault(Fault::Deleted));
+    history.grant(200, 1, 8, 1_150);
+    assert_eq!(history.broken(), None);
+    history.tell(300, 0, until(890));
+    assert_eq!(history.broken(), None);
+
+    let mut history = History::under(Rules {
+        promises: false,
+        ..RULES
+    });
+    history.grant(10, 0, 7, 900);
+    history.happens(100, fault(Fault::Deleted));
+    history.grant(200, 1, 8, 1_150).tell(300, 0, until(1_120));
+    assert_eq!(history.broken(), Some(Law::Exclusion));
+}
+
+#[test]
+fn a_restart_excuses_nothing_over_several_nodes_with_quarantine() {
+    let rules = Rules {
+        nodes: 3,
+        quorum: 2,
+        quarantine: true,
+        promises: false,
+        ..RULES
+    };
+    let mut history = History::under(rules);
+    history.grant(10, 0, 7, 900);
+    history.happens(100, fault(Fault::CrashEmpty));
+    history.grant(200, 1, 8, 1_150);
+    assert_eq!(history.broken(), Some(Law::Exclusion));
+}
+
+#[test]
+fn a_fence_that_does_not_grow_breaks_fencing() {
+    let mut history = History::new();
+    history.grant(10, 0, 7, 90).tell(80, 0, Fact::Release);
+    history.grant(100, 1, 6, 200);
+    assert_eq!(history.broken(), Some(Law::Fencing));
+}
+
+#[test]
+fn a_smaller_fence_that_was_asked_for_before_the_larger_was_told_is_lawful() {
+    let mut history = History::new();
+    history.asks(10, 0, 900).grant(95, 1, 7, 190);
+    history.tell(96, 1, Fact::Release);
+    history.tell(
+        97,
+        0,
+        Fact::Granted {
+            fence: 6,
+            until: 900,
+        },
+    );
+    assert_eq!(history.broken(), None);
+}
+
+#[test]
+fn a_fence_told_twice_breaks_fencing() {
+    let mut history = History::new();
+    history.asks(10, 0, 900).grant(95, 1, 7, 190);
+    history.tell(96, 1, Fact::Release);
+    history.tell(
+        97,
+        0,
+        Fact::Granted {
+            fence: 7,
+            until: 900,
+        },
+    );
+    assert_eq!(history.broken(), Some(Law::Fencing));
+}
+
+#[test]
+fn a_write_over_another_unseen_breaks_fencing() {
+    let write = |value| Fact::Wrote {
+        fence: 7,
+        accepted: true,
+        value,
+    };
+    let mut history = History::new();
+    history.grant(10, 0, 7, 90).tell(80, 0, Fact::Release);
+    history.tell(85, 0, write(1));
+    history.grant(100, 1, 8, 200).tell(101, 1, write(1));
+    assert_eq!(history.broken(), Some(Law::Fencing));
+}
+
+#[test]
+fn a_request_that_changes_the_key_of_another_breaks_ownership() {
+    let mut history = History::new();
+    history.grant(10, 0, 7, 90).tell(
+        50,
+        1,
+        Fact::Key {
+            from: Holder::Lease(0),
+            to: Holder::Nobody,
+            until: None,
+        },
+    );
+    assert_eq!(history.broken(), Some(Law::Ownership));
+}
+
+#[test]
+fn validity_beyond_what_the_node_promised_is_not_honest() {
+    let mut history = History::new();
+    history.asks(10, 0, 900).tell(
+        20,
+        0,
+        Fact::Granted {
+            fence: 7,
+            until: 901,
+        },
+    );
+    assert_eq!(history.broken(), Some(Law::HonestValidity));
+}
+
+#[test]
+fn a_lease_that_ended_and_is_held_again_is_a_resurrection() {
+    for end in [
+        Fact::Release,
+        Fact::Cancel,
+        Fact::Lost(Loss::Gone),
+        Fact::Failed {
+            cause: Cause::Outage,
+            gave_up: true,
+        },
+    ] {
+        let mut history = History::new();
+        history.asks(10, 0, 900).tell(20, 0, end);
+        assert_eq!(history.broken(), None);
+        history.tell(
+            30,
+            0,
+            Fact::Granted {
+                fence: 7,
+                until: 900,
+            },
+        );
+        assert_eq!(history.broken(), Some(Law::NoResurrection), "{end:?}");
+    }
+}
+
+#[test]
+fn a_renewal_of_what_ended_is_a_resurrection_and_its_release_is_not() {
+    let sent = |ask| Fact::Sent {
+        ask,
+        attempt: 1,
+        serial: 2,
+    };
+    let mut history = History::new();
+    history.grant(10, 0, 7, 900).tell(20, 0, Fact::Cancel);
+    history.tell(21, 0, sent(Ask::Release));
+    assert_eq!(history.broken(), None);
+    history.tell(22, 0, sent(Ask::Renew));
+    assert_eq!(history.broken(), Some(Law::NoResurrection));
+}
+
+#[test]
+fn a_loss_that_is_not_told_is_found_unless_the_process_stands_still() {
+    let client = |fact| Record {
+        client: Some(0),
+        ..Record::new(0, fact)
+    };
+    let mut history = History::new();
+    history.grant(10, 0, 7, 90);
+    history.happens(50, client(Fact::Fault(Fault::Pause)));
+    history.happens(300, client(Fact::Mended(Fault::Pause)));
+    assert_eq!(history.broken(), None);
+    history.happens(306, client(Fact::Full));
+    assert_eq!(history.broken(), Some(Law::LossIsTold));
+}
+
+#[test]
+fn a_key_that_is_wanted_and_never_granted_after_the_faults_breaks_progress() {
+    let mut history = History::new();
+    history.tell(10, 0, Fact::Wanted { ttl: 1_000 });
+    history.happens(1_000, Record::new(0, Fact::Healed));
+    history.0.finish(6_000);
+    assert_eq!(history.broken(), None);
+    history.0.finish(6_001);
+    assert_eq!(history.broken(), Some(Law::Progress));
+}
+
+#[test]
+fn what_is_left_of_the_living_when_all_was_dropped_is_an_orphan() {
+    let key = Fact::Key {
+        from: Holder::Nobody,
+        to: Holder::Lease(0),
+        until: Some(900),
+    };
+    for dies in [false, true] {
+        let mut history = History::new();
+        history.tell(10, 0, Fact::Wanted { ttl: 1_000 });
+        history.tell(11, 0, key).tell(12, 0, Fact::Cancel);
+        if dies {
+            let client = Some(0);
+            let crash = Record::new(0, Fact::Fault(Fault::ClientCrash));
+            history.happens(13, Record { client, ..crash });
+        }
+        history.happens(200, Record::new(0, Fact::Swept));
+        assert_eq!(history.broken(), (!dies).then_some(Law::NoOrphan));
+        history.0.finish(899);
+        assert_eq!(history.broken(), Some(Law::NoOrphan));
+    }
+}
+
+#[test]
+fn a_second_request_in_flight_and_a_storm_of_requests_are_unbounded_work() {
+    let sent = |ask, serial| Fact::Sent {
+        ask,
+        attempt: 1,
+        serial,
+    };
+    let mut history = History::new();
+    history.tell(10, 0, Fact::Wanted { ttl: 1_000 });
+    history.tell(10, 0, sent(Ask::Acquire, 1));
+    history.tell(10, 0, sent(Ask::Release, 2));
+    assert_eq!(history.broken(), None);
+    history.tell(10, 0, sent(Ask::Release, 3));
+    assert_eq!(history.broken(), Some(Law::BoundedWork));
+
+    let mut history = History::new();
+    history.tell(10, 0, Fact::Wanted { ttl: 1_000 });
+    for serial in 1..100 {
+        history.tell(10, 0, sent(Ask::Acquire, serial));
+        history.tell(
+            10,
+            0,
+            Fact::Heard {
+                ask: Ask::Acquire,
+                serial,
+                outcome: Outcome::NotSent,
+            },
+        );
+    }
+    assert_eq!(history.broken(), Some(Law::BoundedWork));
+}

@@ -7,11 +7,11 @@ use tenure_core::{
     NodeId, Secret,
 };
 
+use super::MS;
 use super::clock::Clock;
 use super::drawn::{Drawn, Outside};
 use super::engine::{Event, LeaseInfo, Phase, World};
 use super::link::Link;
-use super::MS;
 use crate::choice::Choices;
 use crate::fact::{self, Cause, Fact, Fault, Freed, Loss, Nanos, Why};
 use crate::judge::Law;

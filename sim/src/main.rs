@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let mut out = std::io::stdout().lock();
-    let mut err = std::io::stderr().lock();
+    // Not locked: a world that panics in a thread of its own tells it there.
+    let mut err = std::io::stderr();
     let args = std::env::args_os().skip(1).collect();
     ExitCode::from(tenure_sim::cli::main(args, &mut out, &mut err))
 }

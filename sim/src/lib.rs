@@ -4,6 +4,8 @@
 //!   that delay, cut and hide outcomes, nodes that crash and forget, processes that stand still. The
 //!   [`judge`] watches the laws, on the [`fact`]s alone; [`marks`] show which rare situations a run came
 //!   to; every decision is drawn from [`choice`].
+//! - [`picture`] draws a run as a page, [`shrink`] makes one that fails smaller, and [`cli`] is the program
+//!   that runs, shows and shrinks worlds.
 //! - `server`: a Redis-compatible server inside the process, on a clock that the test holds.
 //! - `adapter`: the real adapter against such servers, on simulated time, with a network that fails.
 //! - `network`: the same over turmoil, where every process is a host of its own.
@@ -15,11 +17,14 @@
 #[cfg(feature = "embedded")]
 pub mod adapter;
 pub mod choice;
+pub mod cli;
 pub mod fact;
 pub mod judge;
 pub mod marks;
+pub mod picture;
 #[cfg(feature = "embedded")]
 pub mod network;
 #[cfg(feature = "embedded")]
 pub mod server;
+pub mod shrink;
 pub mod world;

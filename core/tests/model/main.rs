@@ -9,6 +9,9 @@
 //! cargo test --release -p tenure-core --test model -- --ignored --nocapture
 //! ```
 
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
 #[path = "../support/node.rs"]
 #[allow(dead_code, reason = "the model uses its part")]
 mod node;

@@ -33,6 +33,33 @@ pub enum Outside {
     ServersDisagree,
 }
 
+impl Outside {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::ClientClocks,
+        Self::ServerClocks,
+        Self::NoQuarantine,
+        Self::NodeSets,
+        Self::MaxTtl,
+        Self::Deletion,
+        Self::ServersDisagree,
+    ];
+
+    /// Its name on a command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ClientClocks => "client-clocks",
+            Self::ServerClocks => "server-clocks",
+            Self::NoQuarantine => "no-quarantine",
+            Self::NodeSets => "node-sets",
+            Self::MaxTtl => "max-ttl",
+            Self::Deletion => "deletion",
+            Self::ServersDisagree => "servers-disagree",
+        }
+    }
+}
+
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct Drawn {

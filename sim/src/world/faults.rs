@@ -277,6 +277,7 @@ impl World<'_> {
         let node = &mut self.nodes[usize::from(server)];
         node.stepped = now;
         node.clock.step(now, by);
+        self.note_clock(None, Some(server));
         self.tell_fault(Fault::NodeStep, None, Some(server), None);
         self.tell_keys(server, true);
     }

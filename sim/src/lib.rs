@@ -6,8 +6,9 @@
 //!   to; every decision is drawn from [`choice`].
 //! - `server`: a Redis-compatible server inside the process, on a clock that the test holds.
 //! - `adapter`: the real adapter against such servers, on simulated time, with a network that fails.
+//! - `kit`: the same in the fewest words, for the tests of programs that use locks.
 //!
-//! The last two need the feature `embedded`, which is on by default.
+//! The last three need the feature `embedded`, which is on by default.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -16,6 +17,8 @@ pub mod adapter;
 pub mod choice;
 pub mod fact;
 pub mod judge;
+#[cfg(feature = "embedded")]
+pub mod kit;
 pub mod marks;
 #[cfg(feature = "embedded")]
 pub mod server;

@@ -1,6 +1,7 @@
 //! How a program that uses locks is tested, as a stranger would write it: a small service in the first
 //! half of the file, which knows `tenure-redis` only, and its tests in the second.
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 use std::time::Duration;
 

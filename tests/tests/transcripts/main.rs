@@ -4,6 +4,7 @@
 //!
 //! `TENURE_BLESS=1 cargo test -p tenure-tests --test transcripts` writes them anew.
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 #[path = "../../../core/tests/support/node.rs"]
 #[allow(dead_code, reason = "the scenes use their part of the model")]

@@ -7,11 +7,13 @@
 
 pub mod config;
 pub mod manager_ops;
+pub mod replies;
 pub mod resp;
+pub mod scenarios;
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
     use std::collections::BTreeSet;
 
     use arbitrary::{Arbitrary, Unstructured};
@@ -50,6 +52,24 @@ mod tests {
     #[test]
     fn a_configuration_that_is_accepted_can_work() {
         on_random_bytes(20_000, crate::config::check);
+    }
+
+    #[test]
+    fn no_law_is_broken_in_a_world_of_any_bytes() {
+        let grants = Cell::new(0);
+        on_random_bytes(20, |bytes: &Vec<u8>| {
+            grants.set(grants.get() + crate::scenarios::check(bytes).grants);
+        });
+        assert!(grants.get() > 20, "{grants:?}");
+    }
+
+    #[test]
+    fn a_server_that_talks_nonsense_does_no_lasting_harm() {
+        let held = Cell::new(0);
+        on_random_bytes(200, |nonsense| {
+            held.set(held.get() + u32::from(crate::replies::check(nonsense)));
+        });
+        assert!(held.get() > 10, "{held:?}");
     }
 
     #[test]

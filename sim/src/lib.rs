@@ -9,8 +9,9 @@
 //! - `server`: a Redis-compatible server inside the process, on a clock that the test holds.
 //! - `adapter`: the real adapter against such servers, on simulated time, with a network that fails.
 //! - `network`: the same over turmoil, where every process is a host of its own.
+//! - `kit`: the same in the fewest words, for the tests of programs that use locks.
 //!
-//! The last three need the feature `embedded`, which is on by default.
+//! The last four need the feature `embedded`, which is on by default.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -20,6 +21,8 @@ pub mod choice;
 pub mod cli;
 pub mod fact;
 pub mod judge;
+#[cfg(feature = "embedded")]
+pub mod kit;
 pub mod marks;
 pub mod picture;
 #[cfg(feature = "embedded")]

@@ -1,0 +1,17 @@
+//! Any world: the bytes are the decisions of the simulated world around the core, and no law may be
+//! broken in it, whatever they say.
+
+use tenure_sim::world::{Report, Scenario, explain, run};
+
+/// Runs the world of these bytes under its judge.
+///
+/// # Panics
+/// If a law is broken; with the last facts before it.
+pub fn check(bytes: &[u8]) -> Report {
+    let scenario = Scenario::from_bytes(bytes);
+    let report = run(&scenario, &mut |_| {});
+    if report.violation.is_some() {
+        panic!("{}", explain(&scenario).unwrap_or_default());
+    }
+    report
+}

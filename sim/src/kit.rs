@@ -1,0 +1,288 @@
+//! For the tests of a program that uses locks: no Redis, no waiting, no luck.
+//!
+//! [`run`] makes a small world around your code: one server, the process under test, and a rival
+//! process that wants the same locks. All of it is the real `tenure-redis` on simulated time, which jumps
+//! to the next thing that is due: an hour costs milliseconds, and each run is like the one before.
+//!
+//! Your code needs one thing for it: that it is given its [`Locks`] (or a [`Builder`]) instead of making
+//! its own from an address. What it does with time goes through tokio, as ever.
+//!
+//! ```
+//! use std::time::Duration;
+//! use tenure_redis::{Locks, Lost};
+//! use tenure_sim::kit;
+//!
+//! /// The code under test: five minutes of work that must stop when its lock is lost.
+//! async fn nightly(locks: Locks) -> Result<(), Lost> {
+//!     let guard = locks.lock("nightly").await.expect("nobody gives up here");
+//!     guard.run(tokio::time::sleep(Duration::from_secs(300))).await
+//! }
+//!
+//! kit::run(async |kit| {
+//!     let work = kit.spawn(nightly(kit.locks().await));
+//!     kit.advance(Duration::from_secs(100)).await;
+//!     kit.lose("nightly").await;
+//!     assert!(work.await.unwrap().is_err(), "it stopped");
+//! });
+//! ```
+//!
+//! Beyond that: [`Kit::client`], [`Kit::node`] and [`Kit::world`] are the whole of
+//! [`adapter`](crate::adapter), with more nodes, other faults and every clock in reach.
+
+use std::time::Duration;
+
+use tenure_redis::{Builder, Locks};
+use tokio::task::JoinHandle;
+
+use crate::adapter::{Client, Node, World};
+use crate::server::Lost;
+
+/// The name of the server.
+const NODE: &str = "redis";
+
+/// One server, the process under test, a rival. See the [module](self). Clones are the same world.
+#[derive(Clone, Debug)]
+pub struct Kit {
+    world: World,
+    node: Node,
+    client: Client,
+    rival: Client,
+}
+
+/// Runs a test in a world of its own, on a runtime of its own.
+///
+/// ```
+/// tenure_sim::kit::run(async |kit| {
+///     let guard = kit.locks().await.lock("k").await.unwrap();
+///     assert!(guard.is_valid());
+/// });
+/// ```
+///
+/// # Panics
+/// If the test does not end within six hours of simulated time.
+pub fn run<T>(test: impl AsyncFnOnce(Kit) -> T) -> T {
+    World::run(1, async |world| {
+        let node = world.node(NODE);
+        let (client, rival) = (world.client("tested"), world.client("rival"));
+        let kit = Kit {
+            world,
+            node,
+            client,
+            rival,
+        };
+        test(kit).await
+    })
+}
+
+impl Kit {
+    /// A handle of the process under test, with the defaults.
+    ///
+    /// ```
+    /// # tenure_sim::kit::run(async |kit| {
+    /// let locks = kit.locks().await;
+    /// locks.try_lock("k").await.unwrap().release().await.unwrap();
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    /// If the server cannot be reached, as after [`cut`](Self::cut).
+    pub async fn locks(&self) -> Locks {
+        let connected = self.builder().connect().await;
+        connected.expect("the server of the kit can be reached")
+    }
+
+    /// A builder of the process under test: for a TTL, a prefix or options of its own.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # tenure_sim::kit::run(async |kit| {
+    /// let locks = kit.builder().ttl(Duration::from_secs(3)).connect().await.unwrap();
+    /// let guard = locks.lock("k").await.unwrap();
+    /// assert!(guard.remaining() < Duration::from_secs(3));
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn builder(&self) -> Builder {
+        self.client.builder()
+    }
+
+    /// A handle of another process: to hold what your code wants, and to look whether it let go.
+    ///
+    /// ```
+    /// # tenure_sim::kit::run(async |kit| {
+    /// let elsewhere = kit.rival().await.lock("k").await.unwrap();
+    /// let refused = kit.locks().await.try_lock("k").await.unwrap_err();
+    /// assert!(refused.is_contention());
+    /// # drop(elsewhere);
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    /// If the server cannot be reached.
+    pub async fn rival(&self) -> Locks {
+        let connected = self.rival.builder().connect().await;
+        connected.expect("the server of the kit can be reached")
+    }
+
+    /// Spawns your code as a part of the process under test, so that it stands still in a
+    /// [`pause`](Self::pause).
+    ///
+    /// ```
+    /// # tenure_sim::kit::run(async |kit| {
+    /// let answer = kit.spawn(async { 42 });
+    /// assert_eq!(answer.await.unwrap(), 42);
+    /// # });
+    /// ```
+    pub fn spawn<F>(&self, code: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        tokio::spawn(self.client.run(code))
+    }
+
+    /// Lets time pass. A test need not: what it awaits comes as soon as nothing else is left to do.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # tenure_sim::kit::run(async |kit| {
+    /// let guard = kit.locks().await.lock("k").await.unwrap();
+    /// kit.advance(Duration::from_secs(3_600)).await;
+    /// assert!(guard.is_valid(), "it renewed itself");
+    /// # });
+    /// ```
+    pub async fn advance(&self, span: Duration) {
+        self.world.sleep(span).await;
+    }
+
+    /// The lock of this key is lost: somebody deletes it, and what was left of its TTL passes, in which
+    /// its holder finds out. The key is the whole of it, with the client's prefix.
+    ///
+    /// ```
+    /// # tenure_sim::kit::run(async |kit| {
+    /// let guard = kit.locks().await.lock("k").await.unwrap();
+    /// kit.lose("k").await;
+    /// assert!(!guard.is_valid());
+    /// assert_eq!(guard.lost().await.loss, tenure_redis::Loss::Gone);
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    /// If nobody holds the key.
+    pub async fn lose(&self, key: impl AsRef<[u8]>) {
+        let key = key.as_ref();
+        let server = self.node.server();
+        let left = match server.call(&[b"PTTL", key]) {
+            crate::server::Reply::Int(left) if left >= 0 => left.unsigned_abs(),
+            _ => panic!("nobody holds {}", key.escape_ascii()),
+        };
+        server.call(&[b"DEL", key]);
+        self.advance(Duration::from_millis(left)).await;
+    }
+
+    /// The server will do what it is asked next, and the answer will be lost with the connection: nobody
+    /// knows what came of it.
+    ///
+    /// ```
+    /// # tenure_sim::kit::run(async |kit| {
+    /// let locks = kit.locks().await;
+    /// kit.lose_next_reply();
+    /// let guard = locks.lock("k").await.unwrap();
+    /// assert!(guard.is_valid(), "it took a second attempt, and no second key");
+    /// # });
+    /// ```
+    pub fn lose_next_reply(&self) {
+        // Its looks at the server are not what a test of locks means.
+        self.node.server().lose_reply(Some("evalsha"), Lost::Cut);
+    }
+
+    /// The process under test is cut off from the server, until [`mend`](Self::mend): nothing arrives,
+    /// nothing answers, nothing is closed. Its rival is not.
+    ///
+    /// ```
+    /// # tenure_sim::kit::run(async |kit| {
+    /// let locks = kit.locks().await;
+    /// kit.cut();
+    /// assert!(locks.try_lock("k").await.unwrap_err().is_outage());
+    /// kit.mend();
+    /// assert!(locks.lock("k").await.is_ok());
+    /// # });
+    /// ```
+    pub fn cut(&self) {
+        self.client.link(NODE).stall();
+    }
+
+    /// The end of a [`cut`](Self::cut): what was under way arrives late.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # tenure_sim::kit::run(async |kit| {
+    /// let guard = kit.locks().await.lock("k").await.unwrap();
+    /// kit.cut();
+    /// kit.advance(Duration::from_secs(8)).await;
+    /// kit.mend();
+    /// kit.advance(Duration::from_secs(60)).await;
+    /// assert!(guard.is_valid(), "shorter than its validity: it was renewed in time");
+    /// # });
+    /// ```
+    pub fn mend(&self) {
+        self.client.link(NODE).heal();
+    }
+
+    /// The process under test stands still for so long, with all that it [spawned](Self::spawn), as in a
+    /// long collection of garbage. Its clock goes on.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # tenure_sim::kit::run(async |kit| {
+    /// let guard = kit.locks().await.lock("k").await.unwrap();
+    /// kit.pause(Duration::from_secs(30)).await;
+    /// assert!(!guard.is_valid(), "asked before anything of it ran again");
+    /// # });
+    /// ```
+    pub async fn pause(&self, span: Duration) {
+        self.client.pause();
+        self.advance(span).await;
+        self.client.resume();
+    }
+
+    /// The process under test: its clock, its links, its crash.
+    ///
+    /// ```
+    /// # tenure_sim::kit::run(async |kit| {
+    /// kit.client().clock().set_drift_ppm(4_000);
+    /// assert!(kit.locks().await.lock("k").await.is_ok());
+    /// # });
+    /// ```
+    #[must_use]
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The server and its clock: restarts, refusals, a full memory.
+    ///
+    /// ```
+    /// # tenure_sim::kit::run(async |kit| {
+    /// let locks = kit.locks().await;
+    /// kit.node().server().set_oom(true);
+    /// assert!(locks.try_lock("k").await.unwrap_err().is_outage());
+    /// # });
+    /// ```
+    #[must_use]
+    pub const fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// The world: more nodes and clients, true time, what travelled.
+    ///
+    /// ```
+    /// # tenure_sim::kit::run(async |kit| {
+    /// let begun = kit.world().now();
+    /// kit.advance(std::time::Duration::from_secs(5)).await;
+    /// assert_eq!((kit.world().now() - begun).as_secs(), 5);
+    /// # });
+    /// ```
+    #[must_use]
+    pub const fn world(&self) -> &World {
+        &self.world
+    }
+}

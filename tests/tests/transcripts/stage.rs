@@ -1,0 +1,599 @@
+//! The stage: real managers, model nodes and simple links on one clock, moved by a scene. What happens
+//! is told in the words of `tenure_sim::fact`, judged, and written down.
+//!
+//! All clocks show true time, a message travels for 10 ms, and there is one key.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenure_core::{
+    Answer, Config, EventKind, Instant, Key, LeaseId, LeaseOptions, LeaseOptionsBuilder, Manager,
+    NodeId, Op, Refusal, Reply, Request, RequestId, Secret, ServerTime, Token,
+};
+use tenure_sim::fact::{
+    self, Ask, Cause, Fact, Fault, Freed, Holder, Link, Loss, Nanos, Outcome, Record, Why,
+};
+use tenure_sim::judge::{Judge, Rules};
+
+use crate::node::Node;
+
+const MS: Nanos = 1_000_000;
+/// How long a link waits for a node that says nothing.
+const PATIENCE: Nanos = 2_000 * MS;
+
+const CLIENTS: [&str; 2] = ["one", "two"];
+const NODES: [&str; 3] = ["a", "b", "c"];
+
+/// A lease of a scene.
+pub(crate) type Lease = usize;
+
+pub(crate) struct Stage {
+    now: Nanos,
+    nodes: Vec<Node>,
+    clients: Vec<Client>,
+    leases: Vec<(usize, LeaseId, Secret)>,
+    queue: BTreeMap<(Nanos, u64), Event>,
+    events: u64,
+    judge: Judge,
+    text: String,
+}
+
+struct Client {
+    manager: Manager,
+    links: Vec<Wire>,
+    paused: bool,
+    inbox: Vec<Event>,
+}
+
+struct Wire {
+    latency: Nanos,
+    up: bool,
+    /// Nothing passes, and nobody is told.
+    cut: bool,
+    /// The next reply is lost with the connection.
+    lossy: bool,
+    in_flight: Vec<Request>,
+}
+
+enum Event {
+    Arrive(usize, Request),
+    Back(usize, Request, Reply),
+    Silence(usize, RequestId),
+    Up(usize, usize),
+}
+
+impl Stage {
+    pub(crate) fn new(nodes: usize, clients: usize) -> Self {
+        let config = Config::builder(nodes).build().unwrap();
+        let rules = Rules {
+            nodes,
+            quorum: config.quorum(),
+            max_ttl: config.max_ttl().as_nanos() as Nanos,
+            exclusion: true,
+            promises: true,
+            quarantine: true,
+            excuses: true,
+            fencing: true,
+            told_within: 0,
+            granted_within: None,
+            pace: 0,
+        };
+        let wire = || Wire {
+            latency: 10 * MS,
+            up: true,
+            cut: false,
+            lossy: false,
+            in_flight: Vec::new(),
+        };
+        Self {
+            now: 0,
+            nodes: vec![Node::default(); nodes],
+            clients: (0..clients)
+                .map(|seed| Client {
+                    manager: Manager::new(config.clone(), seed as u64),
+                    links: (0..nodes).map(|_| wire()).collect(),
+                    paused: false,
+                    inbox: Vec::new(),
+                })
+                .collect(),
+            leases: Vec::new(),
+            queue: BTreeMap::new(),
+            events: 0,
+            judge: Judge::new(rules),
+            text: String::new(),
+        }
+    }
+
+    // ---- what a scene does ----
+
+    /// Plays until so many milliseconds have passed since the beginning.
+    pub(crate) fn until(&mut self, millis: u64) {
+        let end = millis * MS;
+        loop {
+            let queued = self.queue.keys().next().map(|(at, _)| *at);
+            let timers = self.clients.iter().enumerate();
+            let due = timers
+                .filter(|(_, client)| !client.paused)
+                .filter_map(|(index, client)| Some((client.manager.poll_timeout()?, index)))
+                .map(|(at, index)| (at.as_nanos().max(0) as Nanos, index))
+                .min();
+            match (queued, due) {
+                (Some(at), _) if at <= end && due.is_none_or(|(due, _)| at <= due) => {
+                    self.now = self.now.max(at);
+                    let (_, event) = self.queue.pop_first().unwrap();
+                    self.happen(event);
+                }
+                (_, Some((at, client))) if at <= end => {
+                    self.now = self.now.max(at);
+                    let now = self.instant();
+                    self.clients[client].manager.handle_timeout(now);
+                    self.settle(client);
+                }
+                _ => break,
+            }
+        }
+        self.now = end;
+    }
+
+    pub(crate) fn wants(&mut self, client: usize) -> Lease {
+        self.wants_with(client, LeaseOptions::builder())
+    }
+
+    pub(crate) fn wants_with(&mut self, client: usize, options: LeaseOptionsBuilder) -> Lease {
+        let lease = self.leases.len();
+        let manager = &mut self.clients[client].manager;
+        let options = Arc::new(options.build(manager.config()).unwrap());
+        let ttl = options.ttl().as_nanos() as Nanos;
+        let mut secret = [0; 16];
+        secret[0] = lease as u8 + 1;
+        let secret = Secret::new(secret);
+        let now = Instant::from_nanos(self.now as i64);
+        let id = manager.acquire(now, Key::new(*b"k"), secret.clone(), options);
+        self.leases.push((client, id.unwrap(), secret));
+        self.tell(Some(client), None, Some(lease), Fact::Wanted { ttl });
+        self.settle(client);
+        lease
+    }
+
+    pub(crate) fn releases(&mut self, lease: Lease) {
+        let (client, id, _) = self.leases[lease].clone();
+        self.tell(Some(client), None, Some(lease), Fact::Release);
+        let now = self.instant();
+        self.clients[client].manager.release(now, id);
+        self.settle(client);
+    }
+
+    pub(crate) fn drops(&mut self, lease: Lease) {
+        let (client, id, _) = self.leases[lease].clone();
+        self.tell(Some(client), None, Some(lease), Fact::Cancel);
+        let now = self.instant();
+        self.clients[client].manager.cancel(now, id);
+        self.settle(client);
+    }
+
+    pub(crate) fn set_latency(&mut self, client: usize, node: usize, millis: u64) {
+        self.clients[client].links[node].latency = millis * MS;
+    }
+
+    /// The wall clock of a node is so far ahead of the others.
+    pub(crate) fn set_ahead(&mut self, node: usize, micros: u64) {
+        self.nodes[node].wall_ahead = micros;
+    }
+
+    /// The next reply on a link is lost with the connection; it is connected again at once.
+    pub(crate) fn lose_next_reply(&mut self, client: usize, node: usize) {
+        self.clients[client].links[node].lossy = true;
+    }
+
+    /// Nothing passes between a client and a node from now on, and nobody is told.
+    pub(crate) fn cut(&mut self, client: usize, node: usize) {
+        self.clients[client].links[node].cut = true;
+        self.tell(Some(client), Some(node), None, Fact::Fault(Fault::Cut));
+    }
+
+    /// The end of a cut; what was lost is lost.
+    pub(crate) fn mend(&mut self, client: usize, node: usize) {
+        let link = &mut self.clients[client].links[node];
+        link.cut = false;
+        let after = 4 * link.latency;
+        let up = link.up;
+        self.tell(Some(client), Some(node), None, Fact::Mended(Fault::Cut));
+        if !up {
+            self.schedule(after, Event::Up(client, node));
+        }
+    }
+
+    /// The node is down from the beginning to the end; who connects is refused.
+    pub(crate) fn dies(&mut self, node: usize) {
+        self.tell(None, Some(node), None, Fact::Fault(Fault::CrashKept));
+        for client in 0..self.clients.len() {
+            self.goes_down(client, node);
+        }
+    }
+
+    /// A crash and a start without a memory: nothing is counted for one max TTL.
+    pub(crate) fn restarts_empty(&mut self, node: usize) {
+        let from = self.holder(node);
+        self.nodes[node].forget();
+        self.nodes[node].quarantine = Some(self.instant() + Duration::from_secs(10));
+        self.tell(None, Some(node), None, Fact::Fault(Fault::CrashEmpty));
+        self.tell_key(node, None, from);
+        self.tell(None, Some(node), None, Fact::Mended(Fault::CrashEmpty));
+    }
+
+    /// Somebody deletes the key without looking whose it is.
+    pub(crate) fn deleted(&mut self, node: usize) {
+        let from = self.holder(node);
+        self.nodes[node].locks.clear();
+        // As the judge has it, such a fault is of a key.
+        let record = self.record(None, Some(node), None, Fact::Fault(Fault::Deleted));
+        self.write(Record {
+            key: Some(0),
+            ..record
+        });
+        self.tell_key(node, None, from);
+    }
+
+    /// The process of a client stands still.
+    pub(crate) fn pauses(&mut self, client: usize) {
+        self.clients[client].paused = true;
+        self.tell(Some(client), None, None, Fact::Fault(Fault::Pause));
+    }
+
+    /// It goes on: first with what is due, then with what has come.
+    pub(crate) fn resumes(&mut self, client: usize) {
+        self.clients[client].paused = false;
+        self.tell(Some(client), None, None, Fact::Mended(Fault::Pause));
+        let now = self.instant();
+        self.clients[client].manager.handle_timeout(now);
+        self.settle(client);
+        for event in std::mem::take(&mut self.clients[client].inbox) {
+            self.happen(event);
+        }
+    }
+
+    /// What was written down.
+    pub(crate) fn finish(mut self) -> String {
+        self.judge.finish(self.now);
+        assert_eq!(self.judge.violation(), None, "\n{}", self.text);
+        assert!(self.judge.checks().requests > 0);
+        self.text
+    }
+
+    // ---- what happens ----
+
+    fn instant(&self) -> Instant {
+        Instant::from_nanos(self.now as i64)
+    }
+
+    fn schedule(&mut self, after: Nanos, event: Event) {
+        self.events += 1;
+        self.queue.insert((self.now + after, self.events), event);
+    }
+
+    fn happen(&mut self, event: Event) {
+        let client = match &event {
+            Event::Arrive(client, request) => return self.arrive(*client, request.clone()),
+            Event::Back(client, ..) | Event::Silence(client, _) | Event::Up(client, _) => *client,
+        };
+        if self.clients[client].paused {
+            return self.clients[client].inbox.push(event);
+        }
+        match event {
+            Event::Back(_, request, reply) => self.back(client, &request, reply),
+            Event::Silence(_, id) => self.silence(client, id),
+            Event::Up(_, node) => {
+                let link = &mut self.clients[client].links[node];
+                if link.cut {
+                    return;
+                }
+                link.up = true;
+                self.tell(Some(client), Some(node), None, Fact::Link(Link::Up));
+                let now = self.instant();
+                let time = ServerTime::from_micros(self.nodes[node].wall(now));
+                let manager = &mut self.clients[client].manager;
+                manager.handle_node_up(now, NodeId::new(node), Some(time));
+                self.settle(client);
+            }
+            Event::Arrive(..) => {}
+        }
+    }
+
+    /// The node does what is asked, and answers.
+    fn arrive(&mut self, client: usize, request: Request) {
+        let node = request.id.node.index();
+        let link = &self.clients[client].links[node];
+        if link.cut || !link.in_flight.iter().any(|r| r.id == request.id) {
+            return;
+        }
+        let from = self.holder(node);
+        let now = self.instant();
+        let answer = self.nodes[node].apply(now, &request);
+        let lease = self.lease_of(&request.token);
+        let to = self.holder(node);
+        let holds = to == Holder::Lease(lease as u32);
+        let wrote = matches!(answer, Answer::Granted { .. } | Answer::Done);
+        let until = self.expiry(node).filter(|_| wrote && holds);
+        let did = Fact::Did {
+            ask: ask_of(&request.op),
+            serial: request.id.serial,
+            answer: answer_of(&answer),
+            until,
+            late: false,
+        };
+        self.tell(Some(client), Some(node), Some(lease), did);
+        if wrote && !matches!(request.op, Op::Confirm { .. }) {
+            self.tell_key(node, Some((client, lease)), from);
+        }
+        let link = &mut self.clients[client].links[node];
+        let latency = link.latency;
+        if std::mem::take(&mut link.lossy) {
+            let lost = Fact::Fault(Fault::LostReply);
+            self.tell(Some(client), Some(node), None, lost);
+            return self.schedule(latency, Event::Back(client, request, Reply::Unknown));
+        }
+        self.schedule(
+            latency,
+            Event::Back(client, request, Reply::Applied(answer)),
+        );
+    }
+
+    fn back(&mut self, client: usize, request: &Request, reply: Reply) {
+        let node = request.id.node.index();
+        let link = &mut self.clients[client].links[node];
+        let before = link.in_flight.len();
+        link.in_flight.retain(|flying| flying.id != request.id);
+        if link.cut || link.in_flight.len() == before {
+            return;
+        }
+        self.outcome(client, request, reply);
+        self.settle(client);
+    }
+
+    fn silence(&mut self, client: usize, id: RequestId) {
+        let node = id.node.index();
+        let link = &self.clients[client].links[node];
+        if link.in_flight.iter().any(|request| request.id == id) {
+            self.goes_down(client, node);
+        }
+    }
+
+    /// The connection is over, and another cannot be had.
+    fn goes_down(&mut self, client: usize, node: usize) {
+        let link = &mut self.clients[client].links[node];
+        link.up = false;
+        let in_flight = std::mem::take(&mut link.in_flight);
+        self.tell(Some(client), Some(node), None, Fact::Link(Link::Down));
+        for request in in_flight {
+            self.outcome(client, &request, Reply::Unknown);
+        }
+        let now = self.instant();
+        let manager = &mut self.clients[client].manager;
+        manager.handle_node_down(now, NodeId::new(node));
+        self.settle(client);
+    }
+
+    fn outcome(&mut self, client: usize, request: &Request, reply: Reply) {
+        let lease = self.lease_of(&request.token);
+        let outcome = match &reply {
+            Reply::Applied(answer) => Outcome::Answered(answer_of(answer)),
+            Reply::NotApplied(_) => Outcome::NotSent,
+            Reply::Unknown => Outcome::Unknown,
+        };
+        let heard = Fact::Heard {
+            ask: ask_of(&request.op),
+            serial: request.id.serial,
+            outcome,
+        };
+        let node = request.id.node.index();
+        self.tell(Some(client), Some(node), Some(lease), heard);
+        let now = self.instant();
+        let manager = &mut self.clients[client].manager;
+        manager.handle_reply(now, request.id, reply);
+    }
+
+    /// Carries out what the core put out, until nothing is left.
+    fn settle(&mut self, client: usize) {
+        loop {
+            let manager = &mut self.clients[client].manager;
+            if let Some(event) = manager.poll_event() {
+                let mut leases = self.leases.iter();
+                let lease = leases.position(|(its, id, _)| *its == client && *id == event.lease);
+                self.tell(Some(client), None, lease, fact_of(&event.kind));
+                continue;
+            }
+            let ready = manager.poll_ready();
+            if ready.is_empty() {
+                return;
+            }
+            for node in ready.iter() {
+                let mut batch = Vec::new();
+                let manager = &mut self.clients[client].manager;
+                while manager.poll_requests(node, 16, &mut batch) > 0 {}
+                for request in batch {
+                    self.send(client, request);
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, client: usize, request: Request) {
+        let node = request.id.node.index();
+        let now = self.instant();
+        let link = &mut self.clients[client].links[node];
+        if !link.up {
+            let reply = Reply::NotApplied(Refusal::Unavailable);
+            let manager = &mut self.clients[client].manager;
+            return manager.handle_reply(now, request.id, reply);
+        }
+        link.in_flight.push(request.clone());
+        let latency = link.latency;
+        let lease = self.lease_of(&request.token);
+        let sent = Fact::Sent {
+            ask: ask_of(&request.op),
+            attempt: request.token.attempt,
+            serial: request.id.serial,
+        };
+        self.tell(Some(client), Some(node), Some(lease), sent);
+        self.schedule(PATIENCE, Event::Silence(client, request.id));
+        self.schedule(latency, Event::Arrive(client, request));
+    }
+
+    // ---- what is told ----
+
+    fn lease_of(&self, token: &Token) -> Lease {
+        let mut leases = self.leases.iter();
+        leases
+            .position(|(.., secret)| *secret == token.secret)
+            .expect("each token is of a lease of the scene")
+    }
+
+    fn holder(&self, node: usize) -> Holder {
+        let token = self.nodes[node].holder(self.instant(), &Key::new(*b"k"));
+        token.map_or(Holder::Nobody, |token| {
+            Holder::Lease(self.lease_of(token) as u32)
+        })
+    }
+
+    fn expiry(&self, node: usize) -> Option<Nanos> {
+        let lock = self.nodes[node].locks.get(&Key::new(*b"k"))?;
+        Some(lock.1.as_nanos() as Nanos)
+    }
+
+    fn tell_key(&mut self, node: usize, by: Option<(usize, Lease)>, from: Holder) {
+        let (to, until) = (self.holder(node), self.expiry(node));
+        let until = until.filter(|_| to != Holder::Nobody);
+        let fact = Fact::Key { from, to, until };
+        let client = by.map(|(client, _)| client);
+        let record = self.record(client, Some(node), by.map(|(_, lease)| lease), fact);
+        self.write(Record {
+            key: Some(0),
+            ..record
+        });
+    }
+
+    fn tell(
+        &mut self,
+        client: Option<usize>,
+        node: Option<usize>,
+        lease: Option<Lease>,
+        fact: Fact,
+    ) {
+        let record = self.record(client, node, lease, fact);
+        self.write(record);
+    }
+
+    fn record(
+        &self,
+        client: Option<usize>,
+        node: Option<usize>,
+        lease: Option<Lease>,
+        fact: Fact,
+    ) -> Record {
+        Record {
+            local: client.map(|_| self.instant()),
+            client: client.map(|client| client as u8),
+            node: node.map(|node| node as u8),
+            key: lease.map(|_| 0),
+            lease: lease.map(|lease| lease as u32),
+            ..Record::new(self.now, fact)
+        }
+    }
+
+    /// A line: true time, where, which lease, what.
+    fn write(&mut self, record: Record) {
+        self.judge.hear(&record);
+        let client = record.client.map(|client| CLIENTS[usize::from(client)]);
+        let node = record.node.map(|node| NODES[usize::from(node)]);
+        let place = match (client, node, record.fact) {
+            (_, Some(node), Fact::Did { .. } | Fact::Key { .. }) => node.to_owned(),
+            (Some(client), Some(node), Fact::Sent { .. }) => format!("{client} -> {node}"),
+            (Some(client), Some(node), Fact::Heard { .. }) => format!("{client} <- {node}"),
+            (Some(client), Some(node), _) => format!("{client} -- {node}"),
+            (Some(client), None, _) => client.to_owned(),
+            (None, Some(node), _) => node.to_owned(),
+            (None, None, _) => String::new(),
+        };
+        let lease = record.lease.map(|lease| format!("lease {lease}"));
+        let (secs, micros) = (record.at / 1_000_000_000, record.at / 1_000 % 1_000_000);
+        let _ = writeln!(
+            self.text,
+            "{:>9} {place:<8} {:<7}  {}",
+            format!("{secs}.{micros:06}"),
+            lease.unwrap_or_default(),
+            record.fact
+        );
+    }
+}
+
+const fn ask_of(op: &Op) -> Ask {
+    match op {
+        Op::Acquire { .. } => Ask::Acquire,
+        Op::Confirm { .. } => Ask::Confirm,
+        Op::Renew { .. } => Ask::Renew,
+        Op::Repair { .. } => Ask::Repair,
+        Op::Release => Ask::Release,
+    }
+}
+
+const fn answer_of(answer: &Answer) -> fact::Answer {
+    match answer {
+        Answer::Granted { fence, .. } => fact::Answer::Granted(fence.get()),
+        Answer::Held { .. } => fact::Answer::Held,
+        Answer::Foreign => fact::Answer::Foreign,
+        Answer::Quarantined { .. } => fact::Answer::Quarantined,
+        Answer::Done => fact::Answer::Done,
+        Answer::Gone => fact::Answer::Gone,
+        Answer::Taken => fact::Answer::Taken,
+    }
+}
+
+fn fact_of(kind: &EventKind) -> Fact {
+    let nanos = |instant: &Instant| instant.as_nanos() as Nanos;
+    match kind {
+        EventKind::Acquired { fence, valid_until } => Fact::Granted {
+            fence: fence.get(),
+            until: nanos(valid_until),
+        },
+        EventKind::Renewed { valid_until } => Fact::Until {
+            until: nanos(valid_until),
+            why: Why::Renewed,
+        },
+        EventKind::Shortened { valid_until } => Fact::Until {
+            until: nanos(valid_until),
+            why: Why::Shortened,
+        },
+        EventKind::Suspect { .. } => Fact::Suspect,
+        EventKind::Waiting { cause, .. } => Fact::Waiting(cause_of(cause)),
+        EventKind::Failed { cause, gave_up } => Fact::Failed {
+            cause: cause_of(cause),
+            gave_up: *gave_up,
+        },
+        EventKind::Lost { loss } => Fact::Lost(match loss {
+            tenure_core::Loss::Expired => Loss::Expired,
+            tenure_core::Loss::Taken => Loss::Taken,
+            tenure_core::Loss::Gone => Loss::Gone,
+            tenure_core::Loss::Rejected(_) => Loss::Rejected,
+            tenure_core::Loss::Capped => Loss::Capped,
+        }),
+        EventKind::Released { outcome } => Fact::Released(match outcome {
+            tenure_core::Release::Released => Freed::Released,
+            tenure_core::Release::Lost(_) => Freed::Lost,
+            tenure_core::Release::Unknown => Freed::Unknown,
+        }),
+    }
+}
+
+const fn cause_of(cause: &tenure_core::AcquireFailure) -> Cause {
+    use tenure_core::AcquireFailure as Core;
+    match cause {
+        Core::Contended { foreign: true, .. } => Cause::Foreign,
+        Core::Contended { .. } => Cause::Contended,
+        Core::Quarantined { .. } => Cause::Quarantined,
+        Core::Outage { .. } => Cause::Outage,
+        Core::Rejected { .. } => Cause::Rejected,
+        Core::Misuse { .. } => Cause::Misuse,
+    }
+}

@@ -24,9 +24,9 @@ pub mod judge;
 #[cfg(feature = "embedded")]
 pub mod kit;
 pub mod marks;
-pub mod picture;
 #[cfg(feature = "embedded")]
 pub mod network;
+pub mod picture;
 #[cfg(feature = "embedded")]
 pub mod server;
 pub mod shrink;

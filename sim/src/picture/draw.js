@@ -277,13 +277,13 @@ function drawMessages() {
   const [a, b] = range(messages, view.from, view.to);
   const seen = [];
   const columns = new Map();
-  const crowded = b - a > 2500;
+  const crowded = b - a > 1500;
   for (let i = a; i < b; i++) {
     const m = messages.items[i];
     if (!wanted(m[M.key])) continue;
     if (crowded && !dimmed(m[M.lease])) {
       // One line for all that would cover each other.
-      const slot = Math.floor(x(m[M.from]) / 2) * 4096 + m[M.client] * 64 + m[M.node];
+      const slot = Math.floor(x(m[M.from]) / 4) * 4096 + m[M.client] * 64 + m[M.node];
       const lost = m[M.did] < 0 || (m[M.heard] >= 0 && !m[M.answered]);
       const before = columns.get(slot);
       if (before === 2 || (before === 1 && !lost)) continue;
@@ -292,7 +292,7 @@ function drawMessages() {
     seen.push(m);
   }
   const close = (view.width - GUTTER) / (view.to - view.from) * USUAL;
-  const alpha = view.lease >= 0 ? 0.9 : Math.max(crowded ? 0.25 : 0.1, Math.min(0.85, 160 / (seen.length + 1)));
+  const alpha = view.lease >= 0 ? 0.9 : Math.max(crowded ? 0.14 : 0.1, Math.min(0.85, 160 / (seen.length + 1)));
   // A crowd is shown where nothing else is.
   g.save();
   const last = lanes[D.clients - 1], next = lanes[D.clients];
@@ -428,9 +428,14 @@ function drawViolation() {
 
 const overview = document.getElementById("overview");
 const o = overview.getContext("2d");
-function drawOverview() {
+const backdrop = document.createElement("canvas");
+// The whole run, which changes only with the window's size.
+function drawBackdrop() {
   const width = view.width, tall = 34, scale = (width - GUTTER - 8) / END;
   const px = (t) => GUTTER + t * scale;
+  backdrop.width = overview.width;
+  backdrop.height = overview.height;
+  const o = backdrop.getContext("2d");
   o.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
   o.fillStyle = css.paper;
   o.fillRect(0, 0, width, tall);
@@ -460,6 +465,13 @@ function drawOverview() {
     o.fillStyle = css.broken;
     o.fillRect(px(D.violation[0]) - 1, 1, 2, 31);
   }
+}
+// And what is looked at of it.
+function drawOverview() {
+  const width = view.width, px = (t) => GUTTER + t * (width - GUTTER - 8) / END;
+  o.setTransform(1, 0, 0, 1, 0, 0);
+  o.drawImage(backdrop, 0, 0);
+  o.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
   const left = Math.max(px(view.from), GUTTER - 2), wide = Math.max(Math.min(px(view.to), width - 6) - left, 3);
   o.fillStyle = css.paper;
   o.globalAlpha = 0.62;

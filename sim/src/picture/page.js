@@ -24,6 +24,7 @@ function resize() {
     c.height = Math.round(height * devicePixelRatio);
   }
   colours();
+  drawBackdrop();
   draw();
   drawOverview();
 }

@@ -148,7 +148,12 @@ impl<'a> World<'a> {
             .map(|index| {
                 // Wall clocks start anywhere; over several nodes they agree to within the bound.
                 let ahead = match drawn.wall_bound {
-                    Some(bound) => c.within(0, 2 * bound) as i64 - bound as i64,
+                    Some(bound) => match c.below(4) {
+                        0 => 0,
+                        1 => bound as i64,
+                        2 => -(bound as i64),
+                        _ => c.within(0, 2 * bound) as i64 - bound as i64,
+                    },
                     None => c.within(0, 300 * SEC) as i64,
                 };
                 let clock = Clock::new(EPOCH + ahead, 0);
@@ -403,6 +408,7 @@ impl<'a> World<'a> {
             }
             self.nodes[node].clock.turn(now, ppm);
             self.note_clock(None, Some(node as u8));
+            self.tell_keys(node as u8, false);
         }
         let every = self.choices.within(drawn.max_ttl / 4, drawn.max_ttl / 2);
         self.schedule(now + every, Event::Turn);

@@ -10,6 +10,7 @@ const RULES: Rules = Rules {
     max_ttl: 1_000,
     exclusion: true,
     promises: true,
+    prompt: true,
     quarantine: false,
     excuses: true,
     fencing: true,

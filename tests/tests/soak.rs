@@ -52,6 +52,7 @@ impl Soak {
             max_ttl: nanos(MAX_TTL),
             exclusion: true,
             promises: true,
+            prompt: false,
             quarantine: true,
             excuses: true,
             fencing: true,

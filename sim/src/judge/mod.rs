@@ -97,6 +97,9 @@ pub struct Rules {
     /// Whether the clocks allow to compare validity with what nodes promised: then Honest validity is
     /// demanded.
     pub promises: bool,
+    /// Whether changes of validity are told as they happen. An observer who looks from time to time tells
+    /// a renewal late, and then nothing is demanded of when it was.
+    pub prompt: bool,
     /// Whether a node that may have forgotten is kept from granting.
     pub quarantine: bool,
     /// Whether faults excuse what they legitimately break. Without, a judge is shown to see.

@@ -30,7 +30,7 @@ impl Judge {
             );
             return self.accuse(Law::NoResurrection, at, Some(key), sentence);
         }
-        if why != Why::Clock && at >= state.until {
+        if self.rules.prompt && why != Why::Clock && at >= state.until {
             let (key, sentence) = (
                 state.key,
                 format!("lease {lease} is renewed after its validity had ended"),

@@ -238,6 +238,7 @@ impl Drawn {
             max_ttl: self.max_ttl,
             exclusion: true,
             promises: self.outside.is_none(),
+            prompt: true,
             quarantine: self.quarantine || self.outside == Some(Outside::NoQuarantine),
             excuses: self.outside != Some(Outside::Deletion),
             fencing: true,

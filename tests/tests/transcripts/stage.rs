@@ -73,6 +73,7 @@ impl Stage {
             max_ttl: config.max_ttl().as_nanos() as Nanos,
             exclusion: true,
             promises: true,
+            prompt: true,
             quarantine: true,
             excuses: true,
             fencing: true,

@@ -108,6 +108,7 @@ impl Stage {
             max_ttl: nanos(plan.habits.max_ttl),
             exclusion: true,
             promises: true,
+            prompt: false,
             quarantine: plan.quarantine == Quarantine::On,
             excuses: true,
             fencing: true,

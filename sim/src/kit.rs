@@ -101,7 +101,6 @@ impl Kit {
     /// assert!(guard.remaining() < Duration::from_secs(3));
     /// # });
     /// ```
-    #[must_use]
     pub fn builder(&self) -> Builder {
         self.client.builder()
     }

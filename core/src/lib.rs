@@ -51,6 +51,7 @@ mod event;
 mod id;
 mod lease;
 mod manager;
+mod options;
 mod proposal;
 mod quorum;
 mod request;
@@ -61,14 +62,12 @@ mod token;
 mod validity;
 
 pub use backoff::Backoff;
-pub use config::{
-    Config, ConfigBuilder, ConfigError, DEFAULT_TTL, LONGEST_TTL, LeaseOptions,
-    LeaseOptionsBuilder, RenewalPolicy,
-};
+pub use config::{Config, ConfigBuilder, ConfigError, DEFAULT_TTL, LONGEST_TTL};
 pub use event::{AcquireFailure, Event, EventKind, Loss, Release};
 pub use id::{LeaseId, MAX_NODES, NodeId, NodeSet, RequestId};
 pub use lease::{Context, Due, Lease, Outputs};
 pub use manager::{AtCapacity, Manager};
+pub use options::{LeaseOptions, LeaseOptionsBuilder, RenewalPolicy};
 pub use proposal::ServerClock;
 pub use quorum::{Verdict, quorum, verdict};
 pub use request::{Answer, Op, Refusal, Reply, Request, ServerTime, Words};

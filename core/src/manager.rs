@@ -6,12 +6,13 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use crate::config::{Config, LeaseOptions};
+use crate::config::Config;
 use crate::event::Event;
 #[cfg(doc)]
 use crate::event::EventKind;
 use crate::id::{LeaseId, NodeId, NodeSet, RequestId};
 use crate::lease::{Context, Due, Lease, Outputs};
+use crate::options::LeaseOptions;
 use crate::proposal::ServerClock;
 use crate::request::{Answer, Reply, Request, ServerTime};
 use crate::rng::Rng;

@@ -1,4 +1,6 @@
 //! Acquiring: grants, fences, contention, outage, attempts and their debts.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 mod support;
 

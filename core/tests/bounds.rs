@@ -1,4 +1,6 @@
 //! Bounded work, spurious inputs, batches and replay.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 mod support;
 

@@ -1,4 +1,6 @@
 //! Configuration: whatever is built keeps its promises, and every error says what is wrong.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -222,4 +224,41 @@ fn the_order_in_which_values_are_set_does_not_matter() {
     let one = LeaseOptions::builder().ttl(ms(5_000)).renewal(renewal);
     let other = LeaseOptions::builder().renewal(renewal).ttl(ms(5_000));
     assert_eq!(one.build(&config), other.build(&config));
+}
+
+#[test]
+fn the_limits_themselves_are_allowed() {
+    assert_eq!(LONGEST_TTL, Duration::from_secs(2_592_000), "thirty days");
+    let client = |builder: ConfigBuilder| builder.build().unwrap();
+    assert_eq!(client(Config::builder(9)).quorum(), 5);
+    client(Config::builder(1).drift(Drift::from_ppm(Drift::MAX_PPM)));
+    client(Config::builder(1).request_timeout(ms(1)));
+    client(Config::builder(1).request_timeout(LONGEST_TTL));
+    let most = u32::MAX as usize / 2;
+    client(Config::builder(1).max_leases(most));
+    let more = Config::builder(1).max_leases(most + 1).build();
+    let refused = ConfigError::MaxLeases {
+        max_leases: most + 1,
+    };
+    assert_eq!(more, Err(refused));
+    client(Config::builder(1).max_ttl(ms(1)));
+    let longest = client(Config::builder(1).max_ttl(LONGEST_TTL));
+    let lease = |builder: LeaseOptionsBuilder| builder.build(&longest).unwrap();
+    lease(LeaseOptions::builder().ttl(LONGEST_TTL));
+    let exact = Drift::from_ppm(0).with_granularity(Duration::ZERO);
+    let exact = client(Config::builder(1).drift(exact));
+    let short = LeaseOptions::builder().ttl(ms(1)).build(&exact).unwrap();
+    assert_eq!(short.valid_for(), ms(1));
+    let even = Backoff::new(ms(7), ms(7));
+    lease(LeaseOptions::builder().backoff(even));
+}
+
+#[test]
+fn a_ttl_whose_last_third_the_margin_eats_is_renewed_halfway() {
+    let config = Config::builder(1).build().unwrap();
+    let short = LeaseOptions::builder().ttl(ms(5)).build(&config).unwrap();
+    // 5 ms less 1 % and 2 ms, and two thirds of 5 ms are more than that.
+    let valid_for = Duration::from_micros(2_950);
+    assert_eq!(short.valid_for(), valid_for);
+    assert_eq!(short.renew_after(), Some(valid_for / 2));
 }

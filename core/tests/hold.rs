@@ -1,4 +1,6 @@
 //! Holding: renewal, repair, honest validity, and loss with its reason.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 mod support;
 

@@ -1,4 +1,6 @@
 //! The arithmetic: validity, quorum, backoff, fence proposals, time, names.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! The manager against random worlds: whatever is asked, lost, delayed, repeated or stopped, the laws
 //! hold; and when all is well again, all is as it should be.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 mod support;
 

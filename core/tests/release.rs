@@ -1,4 +1,6 @@
 //! Releasing and cancelling: outcomes, requests in flight, debts, and no resurrection.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 mod support;
 

@@ -1,4 +1,6 @@
 //! See `tenure_fuzz::config`.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|calls: tenure_fuzz::config::Calls| {

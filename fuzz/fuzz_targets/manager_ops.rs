@@ -1,4 +1,6 @@
 //! See `tenure_fuzz::manager_ops`.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|history: tenure_fuzz::manager_ops::History| {

@@ -3,6 +3,7 @@
 //!
 //! Unpinned the figures are bimodal: they measure whether the kernel wakes the other side on this
 //! core or on another.
+#![forbid(unsafe_code)]
 #![allow(missing_docs, reason = "criterion's macros write undocumented items")]
 
 mod support;
@@ -20,11 +21,7 @@ fn latency(criterion: &mut Criterion) {
     if let Err(error) = rustix::thread::sched_setaffinity(None, &core) {
         eprintln!("not pinned ({error}): the figures will be bimodal");
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("runtime");
-    let Some(bench) = runtime.block_on(Bench::start()) else {
+    let Some((runtime, bench)) = Bench::start() else {
         return;
     };
     let mut group = criterion.benchmark_group("acquire+release, 1 task, 1 core");

@@ -3,6 +3,7 @@
 //!
 //! Besides criterion's figures it prints the ratios of rounds that alternate between the three, which
 //! hold when the machine's speed drifts.
+#![forbid(unsafe_code)]
 #![allow(missing_docs, reason = "criterion's macros write undocumented items")]
 
 mod support;
@@ -14,11 +15,7 @@ const ROUNDS: usize = 15;
 const PAIRS: u64 = 16_384;
 
 fn throughput(criterion: &mut Criterion) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("runtime");
-    let Some(bench) = runtime.block_on(Bench::start()) else {
+    let Some((runtime, bench)) = Bench::start() else {
         return;
     };
     for tasks in [64, 1_024] {

@@ -1,5 +1,7 @@
 //! A job that every machine starts at the same minute and one does: `try_lock`, and what to do with
 //! each kind of refusal.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 mod support;
 

@@ -1,5 +1,7 @@
 //! Why there is a fence: a holder that was paused wakes up, believes that it holds the lock, and
 //! writes. The store refuses, because it has seen a larger fence.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 mod support;
 

@@ -1,4 +1,6 @@
 //! One client for the whole program, set once: functions lock without being handed anything.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 mod support;
 

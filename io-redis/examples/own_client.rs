@@ -1,6 +1,8 @@
 //! Locks over a connection that the program already has.
 //!
 //! It is shared, not taken over: the program goes on using it.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 mod support;
 

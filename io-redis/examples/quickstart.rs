@@ -1,6 +1,8 @@
 //! A lock with a TTL of two seconds is held for ten: it renews itself, and nobody else gets it.
 //!
 //! `cargo run --example quickstart` needs no Redis; set `REDIS_URL` to use your own.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 mod support;
 
@@ -53,6 +55,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     };
     // It ends with the time, or with the loss of the lock.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "it is the program's work that is bounded here, not a lock"
+    )]
     let lost: Result<Result<(), Lost>, _> = tokio::time::timeout(HELD, renewing).await;
     if let Ok(lost) = lost {
         lost?;

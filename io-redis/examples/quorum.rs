@@ -1,6 +1,8 @@
 //! A quorum of three servers that know nothing of each other: the lock outlives one of them.
 //!
 //! With servers of your own: `REDIS_URL=redis://a,redis://b,redis://c`.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 mod support;
 

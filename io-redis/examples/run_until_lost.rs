@@ -1,4 +1,6 @@
 //! Work that stops when its lock is lost: `Guard::run` drops it, here because someone deleted the key.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 mod support;
 

@@ -1,7 +1,6 @@
 //! The address of a node, parsed from a URL. It may carry a password, which is never shown.
 
 use std::fmt;
-use std::str::FromStr;
 
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 
@@ -12,25 +11,14 @@ use crate::seams::Endpoint;
 /// `redis://[user[:password]@]host[:port][/database]`, `redis+unix:///path[?db=n&user=u&pass=p]`
 /// (also `unix://`), and with the feature `tls-rustls` `rediss://` like `redis://`. An IPv6 address
 /// stands in brackets. What is shown of it has no password.
-///
-/// ```
-/// use tenure_redis::Address;
-///
-/// let address: Address = "redis://app:hunter2@[::1]:6380/3".parse()?;
-/// assert_eq!(address.to_string(), "redis://app:***@[::1]:6380/3");
-/// # Ok::<(), tenure_redis::AddressError>(())
-/// ```
 #[derive(Clone)]
-pub struct Address {
+pub(crate) struct Address {
     info: Box<ConnectionInfo>,
 }
 
 impl Address {
-    /// Parses a URL.
-    ///
-    /// # Errors
-    /// [`AddressError`], which never repeats the URL: there may be a password in it.
-    pub fn parse(url: &str) -> Result<Self, AddressError> {
+    /// Parses a URL. The error never repeats it: there may be a password in it.
+    pub(crate) fn parse(url: &str) -> Result<Self, AddressError> {
         let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
         let tls = ["rediss", "valkeys"];
         if tls.iter().any(|tls| scheme.eq_ignore_ascii_case(tls)) && !cfg!(feature = "tls-rustls") {
@@ -45,6 +33,23 @@ impl Address {
         }
         Ok(Self {
             info: Box::new(info),
+        })
+    }
+
+    /// The same address, dialled with these certificates.
+    #[cfg(feature = "tls-rustls")]
+    pub(crate) fn with_certificates(
+        self,
+        certificates: &redis::TlsCertificates,
+    ) -> Result<Self, AddressError> {
+        if !matches!(self.info.addr(), ConnectionAddr::TcpTls { .. }) {
+            return Err(AddressError::NotTls);
+        }
+        // redis-rs keeps what it parsed in the address, and nowhere else.
+        let client = redis::Client::build_with_tls(*self.info, certificates.clone())
+            .map_err(|_| AddressError::NoCertificate)?;
+        Ok(Self {
+            info: Box::new(client.get_connection_info().clone()),
         })
     }
 
@@ -63,14 +68,6 @@ impl Address {
     /// What redis-rs needs for its handshake.
     pub(crate) fn info(&self) -> &ConnectionInfo {
         &self.info
-    }
-}
-
-impl FromStr for Address {
-    type Err = AddressError;
-
-    fn from_str(url: &str) -> Result<Self, Self::Err> {
-        Self::parse(url)
     }
 }
 
@@ -126,6 +123,10 @@ pub enum AddressError {
     NoTls,
     /// It names a unix socket, and there are none on this platform.
     NoUnixSockets,
+    /// Certificates were given, and it does not ask for TLS.
+    NotTls,
+    /// The certificates or the key that were given for it are none.
+    NoCertificate,
 }
 
 impl fmt::Display for AddressError {
@@ -142,6 +143,14 @@ impl fmt::Display for AddressError {
             }
             Self::NoUnixSockets => {
                 "there are no unix sockets on this platform; use a redis:// address"
+            }
+            Self::NotTls => {
+                "certificates were given, but this address would be spoken to in the clear; use \
+                 rediss://"
+            }
+            Self::NoCertificate => {
+                "the certificates or the key that were given cannot be read; give them in PEM, as \
+                 texts that begin with -----BEGIN CERTIFICATE----- and -----BEGIN PRIVATE KEY-----"
             }
         })
     }

@@ -6,14 +6,16 @@ use std::time::Duration;
 use tenure_core::{Config, Drift, Manager, NodeId};
 
 use crate::address::Address;
-use crate::driver::{OwnThread, drive};
+use crate::client::Client;
+use crate::driver::drive;
 use crate::error::ConnectError;
 use crate::hub::Hub;
 use crate::link::wire::{UserWire, Wire};
-use crate::link::{self, LinkConfig, LinkStatus, Target, spawn_link};
-use crate::locks::{Client, Locks};
+use crate::link::{self, LinkConfig, Target, spawn_link};
+use crate::locks::Locks;
 use crate::options::LockOptions;
 use crate::seams::{BootClock, OsEntropy, Seams, TokioConnector};
+use crate::thread::OwnThread;
 
 /// Whether a node that may have forgotten a lease is kept from granting until every lease that it
 /// may have forgotten has ended: one max TTL.
@@ -44,6 +46,8 @@ pub struct Builder {
     node_set: Option<String>,
     own_thread: bool,
     seams: Option<Seams>,
+    #[cfg(feature = "tls-rustls")]
+    certificates: crate::tls::Certificates,
 }
 
 enum NodeTarget {
@@ -64,6 +68,9 @@ impl Builder {
     /// Adds a node by its URL: `redis://[user:password@]host[:port][/database]`, `redis+unix:///path`,
     /// or with the feature `tls-rustls` `rediss://` like `redis://`. Called for each of several
     /// nodes, it makes a quorum of them.
+    ///
+    /// What answers there must be one server: keys that have nothing to do with each other go into one
+    /// call. A proxy that spreads keys over servers without refusing such a call breaks exclusion.
     pub fn node(mut self, url: impl AsRef<str>) -> Self {
         let address = Address::parse(url.as_ref());
         self.nodes.push(
@@ -94,6 +101,27 @@ impl Builder {
             .push(Ok(NodeTarget::Connection(Arc::new(UserWire::new(
                 connection,
             )))));
+        self
+    }
+
+    /// Trusts the authorities in this text (PEM) instead of those of the operating system. All nodes must
+    /// have `rediss://` addresses then. A server that shows another certificate counts as one that
+    /// does not answer, since the next may be the right one: the error has the reason.
+    #[cfg(feature = "tls-rustls")]
+    pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.certificates.trust(pem.into());
+        self
+    }
+
+    /// Shows this certificate to servers that ask for one, as Redis does by default: the certificate with
+    /// its chain, and its private key (both PEM). All nodes must have `rediss://` addresses then.
+    #[cfg(feature = "tls-rustls")]
+    pub fn client_certificate(
+        mut self,
+        certificate: impl Into<Vec<u8>>,
+        key: impl Into<Vec<u8>>,
+    ) -> Self {
+        self.certificates.show(certificate.into(), key.into());
         self
     }
 
@@ -193,6 +221,8 @@ impl Builder {
     /// [`ConnectError`], for what is wrong with the configuration.
     pub fn connect_lazy(self) -> Result<Locks, ConnectError> {
         let nodes = self.nodes.into_iter().collect::<Result<Vec<_>, _>>()?;
+        #[cfg(feature = "tls-rustls")]
+        let nodes = with_certificates(nodes, &self.certificates)?;
         if nodes.is_empty() {
             return Err(ConnectError::NoNodes);
         }
@@ -279,6 +309,22 @@ impl Builder {
     }
 }
 
+/// The nodes, with what TLS takes besides their addresses.
+#[cfg(feature = "tls-rustls")]
+fn with_certificates(
+    nodes: Vec<NodeTarget>,
+    certificates: &crate::tls::Certificates,
+) -> Result<Vec<NodeTarget>, ConnectError> {
+    nodes
+        .into_iter()
+        .map(|node| match node {
+            NodeTarget::Address(address) => certificates.apply(address).map(NodeTarget::Address),
+            connection @ NodeTarget::Connection(_) => Ok(connection),
+        })
+        .collect::<Result<_, _>>()
+        .map_err(ConnectError::Address)
+}
+
 /// Decides whether quarantine is on, and demands the decision where there is no safe default.
 fn quarantine(choice: Option<Quarantine>, nodes: &[NodeTarget]) -> Result<bool, ConnectError> {
     let watched = nodes
@@ -290,48 +336,5 @@ fn quarantine(choice: Option<Quarantine>, nodes: &[NodeTarget]) -> Result<bool, 
         None if nodes.len() == 1 => Ok(false),
         None if watched => Ok(true),
         Some(Quarantine::On) | None => Err(ConnectError::QuarantineUndecided),
-    }
-}
-
-impl Client {
-    /// Waits until the nodes are known to serve, or known not to.
-    async fn verify(&self) -> Result<(), ConnectError> {
-        let hub = self.hub();
-        let verdict = hub.wait_for_nodes(|nodes| {
-            let mut up = 0;
-            let mut open = 0;
-            for (index, node) in nodes.iter().enumerate() {
-                if let Some(twin) = node.twin {
-                    return Some(Err(ConnectError::SameServer {
-                        node: hub.name(NodeId::new(index)).to_owned(),
-                        twin: hub.name(twin).to_owned(),
-                    }));
-                }
-                match &node.status {
-                    LinkStatus::Up(_) => up += 1,
-                    LinkStatus::Connecting => open += 1,
-                    LinkStatus::Down { .. } => {}
-                    LinkStatus::Rejected { words } => {
-                        return Some(Err(ConnectError::Rejected {
-                            node: hub.name(NodeId::new(index)).to_owned(),
-                            words: words.as_str().to_owned(),
-                        }));
-                    }
-                }
-            }
-            let enough = up >= tenure_core::quorum(nodes.len());
-            (open == 0).then_some(if enough {
-                Ok(())
-            } else {
-                Err(ConnectError::Outage { nodes: Vec::new() })
-            })
-        });
-        match verdict.await {
-            Ok(Err(ConnectError::Outage { .. })) => Err(ConnectError::Outage {
-                nodes: hub.silence_of_all(),
-            }),
-            Ok(verdict) => verdict,
-            Err(_) => Err(ConnectError::RuntimeEnded),
-        }
     }
 }

@@ -1,14 +1,11 @@
-//! The task that calls the core when something is due, and the thread that a client may have of its own.
+//! The task that calls the core when something is due.
 
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures_util::future::select;
-use tokio::runtime::Runtime;
 
-use crate::error::ConnectError;
 use crate::hub::Hub;
-use crate::seams::{BoxFuture, Spawner};
 
 /// Runs the core's timers until the client is finished.
 pub(crate) fn drive(hub: Arc<Hub>) -> impl Future<Output = ()> + Send {
@@ -29,64 +26,5 @@ struct TellDeath(Arc<Hub>);
 impl Drop for TellDeath {
     fn drop(&mut self) {
         self.0.die();
-    }
-}
-
-/// A thread with a runtime of its own, so that renewals do not depend on the program's.
-#[derive(Debug)]
-pub(crate) struct OwnThread {
-    runtime: Runtime,
-}
-
-impl OwnThread {
-    /// Makes the runtime; its tasks run once the thread is [started](Self::start).
-    pub(crate) fn new() -> Result<Self, ConnectError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| ConnectError::Thread(error.to_string()))?;
-        Ok(Self { runtime })
-    }
-
-    /// What spawns onto the thread.
-    pub(crate) fn spawner(&self) -> Arc<dyn Spawner> {
-        Arc::new(OnRuntime(self.runtime.handle().clone()))
-    }
-
-    /// Starts the thread. It ends when the client is finished.
-    pub(crate) fn start(self, hub: Arc<Hub>) -> Result<(), ConnectError> {
-        let runtime = Arc::new(Mutex::new(Some(self.runtime)));
-        let theirs = Arc::clone(&runtime);
-        let take = |runtime: &Mutex<Option<Runtime>>| {
-            runtime
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take()
-        };
-        let thread = std::thread::Builder::new()
-            .name("tenure".to_owned())
-            .spawn(move || {
-                if let Some(runtime) = take(&theirs) {
-                    runtime.block_on(hub.finished());
-                    // The links close their connections on their own turn, which they still have here.
-                    runtime.block_on(tokio::task::yield_now());
-                }
-            });
-        thread.map(drop).map_err(|error| {
-            // Dropped in the ordinary way it would wait, which is not allowed inside a runtime.
-            if let Some(runtime) = take(&runtime) {
-                runtime.shutdown_background();
-            }
-            ConnectError::Thread(error.to_string())
-        })
-    }
-}
-
-#[derive(Debug)]
-struct OnRuntime(tokio::runtime::Handle);
-
-impl Spawner for OnRuntime {
-    fn spawn(&self, task: BoxFuture<'static, ()>) {
-        self.0.spawn(task);
     }
 }

@@ -12,9 +12,9 @@ use tenure_core::{Fence, LeaseId, LeaseOptions, Release};
 use tracing::Instrument;
 
 use crate::cell::{Cell, Stage};
+use crate::client::Client;
 use crate::error::{Loss, Lost, ReleaseError, RenewError};
 use crate::hub::Ended;
-use crate::locks::Client;
 use crate::observe;
 
 /// A held lock. It renews itself until it is released, dropped, or lost.

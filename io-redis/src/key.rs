@@ -11,6 +11,9 @@ const COUNTER: &[u8] = b":tenure:fence";
 /// What the name of a marker has after the client's prefix.
 const MARKER: &[u8] = b"tenure:node";
 
+/// A name that no key has and under which nothing is ever kept: it would be the counter of the empty key.
+pub(crate) const NOBODYS: &str = ":tenure:fence";
+
 /// Why a key cannot be locked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

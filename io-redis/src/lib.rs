@@ -62,10 +62,12 @@
 //! marker, `tenure:node` behind the [prefix](Builder::prefix). All have an expiry. It takes Redis 6.2 or
 //! Valkey, and the right to `EVALSHA`, `SCRIPT LOAD` and what the scripts call (`GET`, `GETEX`, `SET`,
 //! `DEL`, `PEXPIRE`, `PTTL`, `TIME`); `CLIENT`, `INFO` and `CONFIG GET` are used where they are permitted.
+//! Whether a lock could be kept and freed is asked on connecting, of a name under which nothing is kept.
 //!
 //! # Features
 //!
-//! - `tls-rustls`: `rediss://` addresses.
+//! - `tls-rustls`: `rediss://` addresses, with the authorities that the operating system trusts or
+//!   those of your own (`Builder::root_certificates`).
 //! - `cluster`: redis-rs' `ClusterConnection`, to be handed in with [`Builder::connection`].
 //!
 //! None is on by default, and none changes behaviour.
@@ -75,6 +77,7 @@
 mod address;
 mod builder;
 mod cell;
+mod client;
 mod clock;
 mod default;
 mod driver;
@@ -88,8 +91,11 @@ mod locks;
 mod observe;
 mod options;
 pub mod seams;
+mod thread;
+#[cfg(feature = "tls-rustls")]
+mod tls;
 
-pub use address::{Address, AddressError};
+pub use address::AddressError;
 pub use builder::{Builder, Quarantine};
 pub use default::{DefaultAlreadySet, default_locks, lock, set_default, try_lock};
 pub use error::{ConnectError, InspectError, LockError, Loss, Lost, ReleaseError, RenewError};

@@ -5,20 +5,15 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::future::select;
-
-use tenure_core::{AcquireFailure, Fence, Key, LeaseId, LeaseOptions, NodeId, Secret};
+use tenure_core::LeaseOptions;
 use tracing::Instrument;
 
 use crate::builder::Builder;
-use crate::cell::{Cell, Stage};
-use crate::error::{ConnectError, InspectError, LockError, Loss};
+use crate::client::{Client, too_late};
+use crate::error::{ConnectError, InspectError, LockError};
 use crate::guard::Guard;
-use crate::hub::{Hub, Refused};
 use crate::inspect::Inspection;
-use crate::key;
-use crate::link::LinkHandle;
 use crate::options::{LockOptions, OptionsError};
-use crate::seams::Seams;
 
 /// Takes locks.
 ///
@@ -112,8 +107,8 @@ impl Locks {
         change: impl FnOnce(LockOptions) -> LockOptions,
     ) -> Result<Self, OptionsError> {
         let options = change(self.options.clone());
-        let lock = options.build(self.client.hub.config(), None)?;
-        let try_lock = options.build(self.client.hub.config(), Some(1))?;
+        let lock = options.build(self.client.hub().config(), None)?;
+        let try_lock = options.build(self.client.hub().config(), Some(1))?;
         Ok(Self::new(Arc::clone(&self.client), options, lock, try_lock))
     }
 
@@ -135,7 +130,7 @@ impl Locks {
             .client
             .key(key.as_ref())
             .map_err(LockError::key_refused)?;
-        let now = self.client.hub.clock().now();
+        let now = self.client.hub().clock().now();
         let give_up = self.lock.give_up_after().map(|span| now + span);
         let span = tracing::debug_span!("lock", key = %key);
         let granted = async {
@@ -144,7 +139,7 @@ impl Locks {
                     return Ok(guard);
                 }
                 // Granted, and over before this task ran.
-                if give_up.is_some_and(|at| self.client.hub.clock().now() >= at) {
+                if give_up.is_some_and(|at| self.client.hub().clock().now() >= at) {
                     return Err(too_late(key.clone()));
                 }
                 tokio::task::yield_now().await;
@@ -187,29 +182,18 @@ impl Locks {
             .client
             .key(key.as_ref())
             .map_err(|(key, error)| InspectError::Key { key, error })?;
-        if self.client.hub.check().is_err() {
-            return Err(InspectError::Ended { key });
-        }
-        let looks = self
-            .client
-            .links
-            .iter()
-            .map(|link| link.inspect(key.clone()));
-        let answers = futures_util::future::join_all(looks).await;
-        let nodes =
-            (0..answers.len()).map(|node| self.client.hub.name(NodeId::new(node)).to_owned());
-        Inspection::collect(key, nodes.zip(answers).collect())
+        self.client.look(key).await
     }
 
     /// Releases all that this client holds, for all of its handles and guards, and ends its tasks.
     ///
     /// Ends when the nodes have answered, or after two request timeouts; what is not released by then
-    /// ends with its TTL. Guards of the client are lost with [`Loss::Closed`].
+    /// ends with its TTL. Guards of the client are lost with [`Loss::Closed`](crate::Loss::Closed).
     ///
     /// # Cancel safety
     /// Dropping the future does not stop the closing.
     pub async fn close(&self) {
-        let hub = &self.client.hub;
+        let hub = self.client.hub();
         let patience = hub.config().request_timeout() * 2;
         hub.close(Some(patience));
         let finished = pin!(hub.finished());
@@ -230,167 +214,8 @@ impl fmt::Debug for Locks {
     /// The nodes and the options, not every lease of the client.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Locks")
-            .field("nodes", &self.client.hub.names())
+            .field("nodes", &self.client.hub().names())
             .field("options", &self.options)
             .finish_non_exhaustive()
-    }
-}
-
-/// What handles and guards share. Dropping it closes the client in the background.
-#[derive(Debug)]
-pub(crate) struct Client {
-    hub: Arc<Hub>,
-    seams: Seams,
-    links: Vec<LinkHandle>,
-    prefix: Vec<u8>,
-}
-
-impl Client {
-    pub(crate) const fn new(
-        hub: Arc<Hub>,
-        seams: Seams,
-        links: Vec<LinkHandle>,
-        prefix: Vec<u8>,
-    ) -> Self {
-        Self {
-            hub,
-            seams,
-            links,
-            prefix,
-        }
-    }
-
-    pub(crate) const fn hub(&self) -> &Arc<Hub> {
-        &self.hub
-    }
-
-    /// How much stands in front of the caller's key on the nodes.
-    pub(crate) const fn prefix_len(&self) -> usize {
-        self.prefix.len()
-    }
-
-    /// The key as it stands on the nodes, if it can be locked.
-    fn key(&self, key: &[u8]) -> Result<Key, (Key, key::KeyError)> {
-        let named = [&self.prefix, key].concat();
-        let checked = if key.is_empty() {
-            Err(key::KeyError::Empty)
-        } else {
-            key::check(&named, &self.prefix)
-        };
-        let named = Key::new(named);
-        match checked {
-            Ok(()) => Ok(named),
-            Err(error) => Err((named, error)),
-        }
-    }
-
-    /// Takes a lock. None if it was granted but had ended before the caller ran.
-    async fn acquire(
-        self: &Arc<Self>,
-        key: &Key,
-        options: &Arc<LeaseOptions>,
-    ) -> Result<Option<Guard>, LockError> {
-        let mut secret = [0; 16];
-        self.seams.entropy.fill(&mut secret);
-        let secret = Secret::new(secret);
-        let (lease, cell) = self
-            .hub
-            .acquire(key.clone(), secret, Arc::clone(options))
-            .map_err(|refused| match refused {
-                Refused::Ended(ended) => LockError::ended(key.clone(), ended),
-                Refused::AtCapacity(error) => LockError::AtCapacity {
-                    key: key.clone(),
-                    error,
-                },
-            })?;
-        let pending = Pending {
-            hub: &self.hub,
-            lease,
-            cell: &cell,
-        };
-        let outcome = cell.wait_for(|state| answer(&state.stage)).await;
-        let fence = match outcome {
-            Ok(Some(fence)) if self.hub.clock().now() < cell.valid_until() => fence,
-            Ok(_) => return Ok(None),
-            Err(stage) => return Err(self.error(key.clone(), stage)),
-        };
-        std::mem::forget(pending);
-        Ok(Some(Guard::new(
-            Arc::clone(self),
-            lease,
-            Arc::clone(&cell),
-            fence,
-            Arc::clone(options),
-        )))
-    }
-
-    fn error(&self, key: Key, stage: Stage) -> LockError {
-        let name = |node| self.hub.name(node).to_owned();
-        match stage {
-            Stage::Failed(AcquireFailure::Contended { left, foreign }) => {
-                LockError::Contended { key, left, foreign }
-            }
-            Stage::Failed(AcquireFailure::Quarantined { node, left }) => LockError::Quarantined {
-                key,
-                node: name(node),
-                left,
-            },
-            Stage::Failed(AcquireFailure::Outage { silent }) => LockError::Outage {
-                key,
-                nodes: self.hub.silence(silent.iter()),
-            },
-            Stage::Failed(AcquireFailure::Rejected { node, words }) => LockError::Rejected {
-                key,
-                node: name(node),
-                words: words.as_str().to_owned(),
-            },
-            Stage::Failed(AcquireFailure::Misuse { node, words }) => LockError::Misconfigured {
-                key,
-                node: name(node),
-                words: words.as_str().to_owned(),
-            },
-            Stage::Lost(Loss::Closed) => LockError::Closed { key },
-            _ => LockError::RuntimeEnded { key },
-        }
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        self.hub.close(None);
-    }
-}
-
-/// The grant came, but its time had ended before the caller's task ran.
-fn too_late(key: Key) -> LockError {
-    let why = "the lock was granted, but its time ended before this task ran";
-    LockError::Outage {
-        key,
-        nodes: vec![("this process".to_owned(), why.to_owned())],
-    }
-}
-
-/// What an acquire was answered: the fence; none if it was granted and lost since; or why not.
-fn answer(stage: &Stage) -> Option<Result<Option<Fence>, Stage>> {
-    match stage {
-        Stage::Acquiring => None,
-        Stage::Held(fence) => Some(Ok(Some(*fence))),
-        Stage::Failed(_) | Stage::Abandoned | Stage::Lost(Loss::Closed) => Some(Err(stage.clone())),
-        Stage::Releasing | Stage::Released(_) | Stage::Lost(_) => Some(Ok(None)),
-    }
-}
-
-/// A lease that nobody has yet: dropped with the future that asks for it, it is released.
-struct Pending<'a> {
-    hub: &'a Hub,
-    lease: LeaseId,
-    cell: &'a Cell,
-}
-
-impl Drop for Pending<'_> {
-    fn drop(&mut self) {
-        self.cell
-            .finish(Stage::Released(tenure_core::Release::Unknown));
-        self.hub.cancel(self.lease);
     }
 }

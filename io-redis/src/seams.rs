@@ -11,10 +11,12 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tenure_core::Instant;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use crate::clock::BootClock;
+/// The time of a [`Clock`].
+#[doc(inline)]
+pub use tenure_core::Instant;
 
 /// A boxed future that can move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -1,5 +1,6 @@
 //! What the types promise to the compiler: handles and guards move between threads, and so do the
 //! futures of every operation.
+#![forbid(unsafe_code)]
 #![allow(missing_docs, reason = "tests")]
 
 use tenure_redis::seams::Seams;

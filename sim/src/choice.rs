@@ -12,6 +12,8 @@ use tenure_core::Rng;
 #[derive(Clone, Debug)]
 pub struct Choices {
     source: Source,
+    /// What was decided so far, as bytes that decide the same; if it is written down.
+    written: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Debug)]
@@ -26,6 +28,7 @@ impl Choices {
     pub fn from_seed(seed: u64) -> Self {
         Self {
             source: Source::Seed(Rng::new(seed)),
+            written: None,
         }
     }
 
@@ -37,7 +40,25 @@ impl Choices {
                 bytes: bytes.into(),
                 next: 0,
             },
+            written: None,
         }
+    }
+
+    /// The same decisions, which are written down as they are taken from now on.
+    #[must_use]
+    pub fn written_down(mut self) -> Self {
+        self.written = Some(Vec::new());
+        self
+    }
+
+    /// Bytes that decide the same as was decided; without the zeros at their end. Empty if nothing was
+    /// [written down](Self::written_down).
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        let mut bytes = self.written.unwrap_or_default();
+        let len = bytes.iter().rposition(|byte| *byte != 0);
+        bytes.truncate(len.map_or(0, |last| last + 1));
+        bytes
     }
 
     /// Whether only zeros will follow.
@@ -54,12 +75,12 @@ impl Choices {
         if bound <= 1 {
             return 0;
         }
-        match &mut self.source {
+        // As few bytes as carry the number, so that each byte matters to who searches.
+        let width = (64 - (bound - 1).leading_zeros()).div_ceil(8) as usize;
+        let number = match &mut self.source {
             // The high half of the product is uniform enough, and needs no division.
             Source::Seed(rng) => ((u128::from(rng.next_u64()) * u128::from(bound)) >> 64) as u64,
             Source::Bytes { bytes, next } => {
-                // As few bytes as carry the number, so that each byte matters to who searches.
-                let width = (64 - (bound - 1).leading_zeros()).div_ceil(8) as usize;
                 let mut number = 0;
                 for _ in 0..width {
                     number = number << 8 | u64::from(bytes.get(*next).copied().unwrap_or(0));
@@ -67,7 +88,11 @@ impl Choices {
                 }
                 number % bound
             }
+        };
+        if let Some(written) = &mut self.written {
+            written.extend_from_slice(&number.to_be_bytes()[8 - width..]);
         }
+        number
     }
 
     /// A number from `low` to `high`, both included.

@@ -75,6 +75,8 @@ pub enum Fact {
     Cancel,
     /// A release was answered.
     Released(Freed),
+    /// The core has done with the lease: nothing of it is held, wanted or owed.
+    Settled,
 
     /// A request of the lease was handed to the link of the node.
     Sent {
@@ -505,6 +507,7 @@ impl fmt::Display for Fact {
             | Self::Renew
             | Self::Release
             | Self::Cancel
+            | Self::Settled
             | Self::Healed
             | Self::Quiet
             | Self::Swept => write!(f, "{self:?}"),

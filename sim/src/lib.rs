@@ -4,22 +4,30 @@
 //!   that delay, cut and hide outcomes, nodes that crash and forget, processes that stand still. The
 //!   [`judge`] watches the laws, on the [`fact`]s alone; [`marks`] show which rare situations a run came
 //!   to; every decision is drawn from [`choice`].
+//! - [`picture`] draws a run as a page, [`shrink`] makes one that fails smaller, and [`cli`] is the program
+//!   that runs, shows and shrinks worlds.
 //! - `server`: a Redis-compatible server inside the process, on a clock that the test holds.
 //! - `adapter`: the real adapter against such servers, on simulated time, with a network that fails.
+//! - `network`: the same over turmoil, where every process is a host of its own.
 //! - `kit`: the same in the fewest words, for the tests of programs that use locks.
 //!
-//! The last three need the feature `embedded`, which is on by default.
+//! The last four need the feature `embedded`, which is on by default.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 #[cfg(feature = "embedded")]
 pub mod adapter;
 pub mod choice;
+pub mod cli;
 pub mod fact;
 pub mod judge;
 #[cfg(feature = "embedded")]
 pub mod kit;
 pub mod marks;
+pub mod picture;
+#[cfg(feature = "embedded")]
+pub mod network;
 #[cfg(feature = "embedded")]
 pub mod server;
+pub mod shrink;
 pub mod world;

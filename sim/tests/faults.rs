@@ -1,5 +1,6 @@
 //! What a test may do to a server has the effect that its name says, and no other.
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 use std::time::Duration;
 
@@ -442,6 +443,10 @@ async fn a_paused_server_takes_requests_and_serves_them_later_even_if_the_client
     expect(&mut near, b":1\r\n").await;
     server.pause();
     send(&mut near, b"incr n\r\n").await;
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "that nothing comes can only be seen for a while"
+    )]
     let silence = tokio::time::timeout(Duration::from_secs(60), near.read_u8()).await;
     assert!(silence.is_err(), "nothing is said while it is paused");
     assert_eq!(server.peek("n"), Some(b"1".to_vec()));

@@ -281,6 +281,20 @@ fn a_lease_that_ended_and_is_held_again_is_a_resurrection() {
 }
 
 #[test]
+fn a_lease_that_is_renewed_after_its_validity_had_ended_is_a_resurrection() {
+    let mut history = History::new();
+    history.grant(10, 0, 7, 90).tell(
+        90,
+        0,
+        Fact::Until {
+            until: 190,
+            why: Why::Renewed,
+        },
+    );
+    assert_eq!(history.broken(), Some(Law::NoResurrection));
+}
+
+#[test]
 fn a_renewal_of_what_ended_is_a_resurrection_and_its_release_is_not() {
     let sent = |ask| Fact::Sent {
         ask,
@@ -345,6 +359,31 @@ fn what_is_left_of_the_living_when_all_was_dropped_is_an_orphan() {
 }
 
 #[test]
+fn what_the_core_has_done_with_and_a_node_still_holds_is_an_orphan() {
+    let key = Fact::Key {
+        from: Holder::Nobody,
+        to: Holder::Lease(0),
+        until: Some(900),
+    };
+    let landed = |late| Fact::Did {
+        ask: Ask::Acquire,
+        serial: 1,
+        answer: Answer::Granted(1),
+        until: Some(900),
+        late,
+    };
+    for late in [false, true] {
+        let mut history = History::new();
+        history.tell(10, 0, Fact::Wanted { ttl: 1_000 });
+        history.tell(11, 0, landed(late)).tell(11, 0, key);
+        history.tell(12, 0, Fact::Cancel);
+        assert_eq!(history.broken(), None);
+        history.tell(13, 0, Fact::Settled);
+        assert_eq!(history.broken(), (!late).then_some(Law::NoOrphan));
+    }
+}
+
+#[test]
 fn a_second_request_in_flight_and_a_storm_of_requests_are_unbounded_work() {
     let sent = |ask, serial| Fact::Sent {
         ask,
@@ -372,6 +411,20 @@ fn a_second_request_in_flight_and_a_storm_of_requests_are_unbounded_work() {
                 outcome: Outcome::NotSent,
             },
         );
+    }
+    assert_eq!(history.broken(), Some(Law::BoundedWork));
+}
+
+#[test]
+fn a_lease_that_fails_again_and_again_without_a_pause_is_a_storm() {
+    let mut history = History::new();
+    history.grant(10, 0, 7, 900);
+    for _ in 0..20 {
+        history.tell(20, 0, Fact::Suspect);
+    }
+    assert_eq!(history.broken(), None);
+    for _ in 0..20 {
+        history.tell(20, 0, Fact::Suspect);
     }
     assert_eq!(history.broken(), Some(Law::BoundedWork));
 }

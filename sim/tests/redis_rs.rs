@@ -1,6 +1,7 @@
 //! A client that knows nothing of this server, redis-rs, works against it: over memory and over TCP, in
 //! RESP2 and in RESP3.
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
 //! Scripts run as in Redis 7.0: the same values, the same errors, and nothing left behind.
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 use tenure_sim::server::{ManualClock, Protocol, Reply, Server};
 

@@ -1,22 +1,13 @@
 //! All the ways to reach a server: protocol version 2, users, databases, Unix sockets, IPv6.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 use std::net::TcpStream;
 
-use tenure_redis::Locks;
-use tenure_tests::live::clients::{connect, freed, locked, patient, refused, renewed, value};
+use tenure_tests::live::clients::{connect, locked, patient, refused, renewed, serves, value};
 use tenure_tests::live::{
     Fault, Match, Options, Proxy, RedisServer, eventually, servers_available,
 };
-
-/// Takes, renews and frees a lock on database 0.
-async fn serves(locks: &Locks, server: &RedisServer) {
-    let guard = locked(locks, "k").await;
-    assert!(value(server, "k").await.is_some());
-    assert!(refused(locks, "k").await.is_some());
-    renewed(&guard, 1).await;
-    guard.release().await.expect("it was held");
-    freed(server, "k").await;
-}
 
 #[tokio::test]
 async fn a_server_or_proxy_that_knows_no_hello_is_spoken_to_in_protocol_version_2() {

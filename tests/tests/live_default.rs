@@ -1,5 +1,7 @@
 //! The default client of a program. It is set once for the whole process, so this is one test in a
 //! binary of its own.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 use tenure_redis::{Guard, LockError, default_locks, set_default};
 use tenure_tests::live::clients::{connected, patient, renewed, value};

@@ -1,5 +1,7 @@
 //! The caller's mistakes: each is told as what it is and says what to do, before anything is sent
 //! where that can be known, and without a password or a token in any message.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 use std::fmt::{Debug, Display};
 use std::time::Duration;
@@ -75,13 +77,18 @@ async fn a_user_who_may_not_do_what_it_takes_is_told_in_the_servers_words() {
         ("~other:* &* +@all", false),
         ("~* &* +@all -set", false),
         ("~* &* +@all -script", true),
+        // What it takes to keep and to free a lock: found out before one is taken.
+        ("~* &* +@all -getex", true),
+        ("~* &* +@all -pttl", true),
+        ("~* &* +@all -pexpire", true),
+        ("~* &* +@all -del", true),
     ] {
         let user = format!("app on >{PASSWORD} {rules}");
         let server = RedisServer::start(Options::new().user(&user)).await;
         let url = server.url_with("app", PASSWORD, 0);
         if at_connect {
             let error = within("an answer", patient().node(&url).connect()).await;
-            let error = error.expect_err("it may not load a script");
+            let error = error.expect_err("it may not do what it takes");
             assert!(error.is_misuse(), "{rules}: {error}");
             assert!(discreet(&error).contains("NOPERM"), "{rules}: {error}");
         }
@@ -99,6 +106,30 @@ async fn a_user_who_may_not_do_what_it_takes_is_told_in_the_servers_words() {
             "{rules}: {text}"
         );
         assert_eq!(value(&server, "k").await, None, "{rules}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_may_not_be_used_is_told_to_its_caller_and_to_no_other() {
+    if !servers_available() {
+        return;
+    }
+    let rules = "app on >pw ~app:* &* +@all";
+    let server = RedisServer::start(Options::new().user(rules)).await;
+    let locks = connect(patient(), server.url_with("app", "pw", 0)).await;
+    let asked = async {
+        tokio::join!(
+            locks.try_lock("app:1"),
+            locks.try_lock("other"),
+            locks.try_lock("app:2")
+        )
+    };
+    let (first, refused, second) = within("answers", asked).await;
+    let error = refused.expect_err("it may not");
+    assert!(matches!(error, LockError::Rejected { .. }), "{error}");
+    for guard in [first, second] {
+        let guard = guard.expect("it may");
+        guard.release().await.expect("it was held");
     }
 }
 
@@ -148,6 +179,7 @@ fn what_is_not_an_address_is_refused_without_being_repeated() {
         format!("http://user:{PASSWORD}@localhost"),
         format!("redis://user:{PASSWORD}@localhost:notaport"),
         format!("redis://user:{PASSWORD}@localhost/notadatabase"),
+        #[cfg(not(feature = "tls-rustls"))]
         format!("rediss://user:{PASSWORD}@localhost"),
     ] {
         let error = Locks::builder().node(&url).own_thread().connect_lazy();

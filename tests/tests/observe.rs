@@ -3,6 +3,8 @@
 //!
 //! A binary of its own, with one test: while there is one subscriber, `tracing` asks the thread that
 //! first reaches an event whether anybody listens, and another test's thread would say no for all.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
@@ -15,7 +17,10 @@ use tracing::{Event, Metadata, Subscriber};
 use crate::support::{Outcome, TTL, builder, nodes, secs};
 
 #[path = "adapter/support.rs"]
-#[allow(dead_code, reason = "shared with the adapter's suite, which uses the rest")]
+#[allow(
+    dead_code,
+    reason = "shared with the adapter's suite, which uses the rest"
+)]
 mod support;
 
 /// Keeps every span and event as a line.

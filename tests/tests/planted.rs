@@ -6,6 +6,8 @@
 //! shares this target directory, so that only what it changes is built again.
 //!
 //! `TENURE_PLANTED=name` runs the patches whose name contains that.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 use std::collections::BTreeSet;
 use std::fs;

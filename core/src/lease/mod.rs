@@ -18,9 +18,10 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::config::{Config, LeaseOptions};
+use crate::config::Config;
 use crate::event::{AcquireFailure, EventKind};
 use crate::id::{NodeId, NodeSet};
+use crate::options::LeaseOptions;
 use crate::proposal::ServerClock;
 use crate::request::{Answer, Op, Refusal, Reply, Words};
 use crate::rng::Rng;

@@ -90,6 +90,10 @@ impl Watch {
     }
 
     /// Prints what happened and when.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "an example prints what a person's watch would show; nothing is decided by it"
+    )]
     pub(crate) fn say(&self, what: &str, more: impl std::fmt::Display) {
         println!(
             "{what:<9} at {:5.2} s  {more}",

@@ -1,22 +1,43 @@
 //! Requests that are written together, and what their replies mean.
 
+use std::iter;
+
 use redis::{Pipeline, RedisError, Value};
-use tenure_core::{Op, Refusal, Reply, Request, RequestId};
+use tenure_core::{Op, Request, RequestId};
 
 use crate::link::Quarantine;
-use crate::link::reply::{self, Meaning, Signal};
+use crate::link::reply::{self, Meaning};
 use crate::link::script::Encoder;
 use crate::link::wire::miscounted;
 
-/// How many locks one call renews at most: a longer script would hold up the server for others.
-pub(crate) const RENEWALS_PER_CALL: usize = 128;
+/// How many locks one call handles at most: a longer script would hold up the server for others.
+pub(crate) const LOCKS_PER_CALL: usize = 128;
 
-/// How the replies of one command are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a command asks: how it is written and its reply read. In the order in which those of one
+/// batch are written. Locks are given back before they are taken, so that who drops a guard and takes
+/// the same key again meets nobody; but a release behind an acquire of its own lease stays behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
-    Acquire,
-    Plain,
+    Release,
     Renew,
+    Single,
+    Acquire,
+    ReleaseBehind,
+}
+
+impl Kind {
+    fn of(request: &Request, before: Option<&Request>) -> Self {
+        match request.op {
+            Op::Acquire { .. } => Self::Acquire,
+            Op::Renew { .. } => Self::Renew,
+            Op::Confirm { .. } | Op::Repair { .. } => Self::Single,
+            // The core hands out the requests of one lease one after the other.
+            Op::Release if before.is_some_and(|r| r.id.lease == request.id.lease) => {
+                Self::ReleaseBehind
+            }
+            Op::Release => Self::Release,
+        }
+    }
 }
 
 /// The requests behind one write, in the order of their commands.
@@ -28,8 +49,8 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Encodes the requests behind `commands`. Renewals share calls where `share` allows it; the
-    /// requests of one lease keep their order.
+    /// Encodes the requests behind `commands`. Those of a kind share calls where `share` allows it;
+    /// the requests of one lease keep their order.
     pub(crate) fn encode(
         &mut self,
         requests: &[Request],
@@ -39,30 +60,27 @@ impl Batch {
     ) {
         self.ids.clear();
         self.calls.clear();
-        let is_renewal = |request: &Request| matches!(request.op, Op::Renew { .. });
-        let mut rest = requests;
-        while let Some((first, behind)) = rest.split_first() {
-            if !is_renewal(first) || !share {
-                let kind = match first.op {
-                    Op::Acquire { .. } => Kind::Acquire,
-                    Op::Renew { .. } => Kind::Renew,
-                    Op::Confirm { .. } | Op::Repair { .. } | Op::Release => Kind::Plain,
-                };
-                self.ids.push(first.id);
-                self.calls.push((kind, 1));
-                commands.add_command(encoder.request(first));
-                rest = behind;
-                continue;
+        let before = iter::once(None).chain(requests.iter().map(Some));
+        let mut order: Vec<_> = requests
+            .iter()
+            .zip(before)
+            .map(|(request, before)| (Kind::of(request, before), request))
+            .collect();
+        order.sort_by_key(|(kind, _)| *kind);
+        for of_a_kind in order.chunk_by(|one, next| one.0 == next.0) {
+            let kind = of_a_kind[0].0;
+            let shared = share && kind != Kind::Single;
+            for call in of_a_kind.chunks(if shared { LOCKS_PER_CALL } else { 1 }) {
+                let requests = call.iter().map(|(_, request)| *request);
+                self.ids.extend(requests.clone().map(|request| request.id));
+                self.calls.push((kind, call.len()));
+                commands.add_command(match kind {
+                    Kind::Acquire => encoder.acquire(requests),
+                    Kind::Renew => encoder.renew(requests),
+                    Kind::Release | Kind::ReleaseBehind => encoder.release(requests),
+                    Kind::Single => encoder.single(call[0].1),
+                });
             }
-            // A run of renewals. The core lets those that are due together be polled together, so
-            // runs are long; what is between two runs is not overtaken.
-            let run = rest.iter().take_while(|request| is_renewal(request));
-            let count = run.take(RENEWALS_PER_CALL).count();
-            let (run, behind) = rest.split_at(count);
-            self.ids.extend(run.iter().map(|request| request.id));
-            self.calls.push((Kind::Renew, count));
-            commands.add_command(encoder.renew(run));
-            rest = behind;
         }
     }
 
@@ -87,23 +105,17 @@ impl Batch {
                 Some(error) => Err(error.clone()),
                 None => values.next().ok_or_else(miscounted),
             };
-            let mut answer = |meaning| {
+            let answer = |meaning| {
                 if let Some(id) = ids.next() {
                     each(id, meaning);
                 }
             };
             match kind {
-                Kind::Acquire => answer(reply::acquire(result, quarantine)),
-                Kind::Plain => answer(reply::plain(result)),
-                Kind::Renew => reply::renew(result, count, |_, meaning| {
-                    answer(match meaning {
-                        // Nothing was touched, and the keys go one by one from now on.
-                        (_, Some(Signal::CrossSlot)) if count > 1 => {
-                            (Reply::NotApplied(Refusal::Again), Some(Signal::CrossSlot))
-                        }
-                        meaning => meaning,
-                    });
-                }),
+                Kind::Acquire => reply::acquires(result, count, quarantine, answer),
+                Kind::Single => iter::once(reply::single(result)).for_each(answer),
+                Kind::Renew | Kind::Release | Kind::ReleaseBehind => {
+                    reply::failures(result, count, answer);
+                }
             }
         }
     }
@@ -123,23 +135,21 @@ mod tests {
     use crate::link::testing::acquires;
 
     #[test]
-    fn a_call_renews_128_locks_at_most_however_many_are_given() {
-        let mut requests = acquires(300);
-        for request in &mut requests {
-            let ttl = Duration::from_secs(1);
-            request.op = Op::Renew { ttl };
+    fn a_call_handles_128_locks_at_most_however_many_are_given() {
+        let ttl = Duration::from_secs(1);
+        for op in [None, Some(Op::Release), Some(Op::Renew { ttl })] {
+            let mut requests = acquires(300);
+            for request in &mut requests {
+                request.op = op.unwrap_or(request.op);
+            }
+            let mut commands = Pipeline::new();
+            let mut batch = Batch::default();
+            batch.encode(&requests, true, &mut Encoder::new(), &mut commands);
+            let counts: Vec<_> = batch.calls.iter().map(|(_, count)| *count).collect();
+            assert_eq!(counts, [128, 128, 44], "{op:?}");
+            assert_eq!(commands.len(), 3);
+            batch.encode(&requests, false, &mut Encoder::new(), &mut commands);
+            assert_eq!(batch.calls.len(), 300, "singly");
         }
-        let mut commands = Pipeline::new();
-        let mut batch = Batch::default();
-        batch.encode(&requests, true, &mut Encoder::new(), &mut commands);
-        assert_eq!(commands.len(), 3);
-        assert_eq!(
-            batch
-                .calls
-                .iter()
-                .map(|(_, count)| *count)
-                .collect::<Vec<_>>(),
-            [128, 128, 44]
-        );
     }
 }

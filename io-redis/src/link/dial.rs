@@ -20,6 +20,15 @@ use crate::seams::{BoxFuture, Connector};
 /// has in flight, so that no batch ever waits for room.
 const BUFFERED: usize = 256;
 
+/// What a lock is kept and freed with. Whoever may take locks but not call these leaves each to its
+/// expiry. Asked of a name under which nothing is kept, they do nothing.
+const PROBES: [&[&str]; 4] = [
+    &["GETEX", key::NOBODYS],
+    &["PTTL", key::NOBODYS],
+    &["PEXPIRE", key::NOBODYS, "1"],
+    &["DEL", key::NOBODYS],
+];
+
 /// A connection that is ready for commands.
 pub(crate) struct Connected {
     pub(crate) wire: Arc<dyn Wire>,
@@ -166,7 +175,7 @@ pub(crate) async fn set_up(wire: &dyn Wire, quarantine: bool) -> Result<Node, Di
     let mut commands = Vec::new();
     commands.extend(Script::ALL.map(Script::load));
     commands.push(command(&["TIME"]));
-    commands.push(command(&["GETEX", "tenure:node"]));
+    commands.extend(PROBES.map(command));
     if wire.is_own() {
         commands.push(command(&["CLIENT", "ID"]));
     }
@@ -176,7 +185,9 @@ pub(crate) async fn set_up(wire: &dyn Wire, quarantine: bool) -> Result<Node, Di
         loaded(results.next())?;
     }
     let server_time = results.next().and_then(|result| time(&result.ok()?));
-    may_renew(results.next())?;
+    for _ in PROBES {
+        may_call(results.next())?;
+    }
     let client_id = match wire.is_own().then(|| results.next()).flatten() {
         Some(Ok(Value::Int(id))) => Some(id),
         _ => None,
@@ -188,9 +199,9 @@ pub(crate) async fn set_up(wire: &dyn Wire, quarantine: bool) -> Result<Node, Di
     Ok(node)
 }
 
-/// Whether the scripts may call what all but the usual acquire begin with. An old server, or a user
-/// without the right, would grant locks that can be neither renewed nor released.
-fn may_renew(result: Option<CommandResult>) -> Result<(), DialError> {
+/// Whether the scripts may call a command that keeps or frees a lock. An old server, or a user without
+/// the right, would grant locks that can be neither renewed nor released.
+fn may_call(result: Option<CommandResult>) -> Result<(), DialError> {
     let text = match result {
         Some(Ok(Value::ServerError(error))) => reply::server_text(&error),
         Some(Err(error)) => reply::error_text(&error),
@@ -198,7 +209,7 @@ fn may_renew(result: Option<CommandResult>) -> Result<(), DialError> {
     };
     match reply::refusal(&text).0 {
         // Not this key but others may well be the user's.
-        Reply::NotApplied(Refusal::Rejected(words)) if !text.contains("access") => {
+        Reply::NotApplied(Refusal::Rejected(words)) if !text.contains("permissions to access") => {
             Err(DialError::Rejected(words))
         }
         _ => Ok(()),

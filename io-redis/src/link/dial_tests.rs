@@ -5,6 +5,7 @@ use tenure_core::Words;
 
 use crate::link::Quarantine;
 use crate::link::dial::{self, DialError};
+use crate::link::mocked::{error, wire};
 use crate::link::reply::CommandResult;
 
 fn text(text: &str) -> CommandResult {
@@ -114,6 +115,64 @@ fn a_replica_cannot_be_used_now() {
     assert_eq!(node.identity().run_id, Some(Words::new("11aa")));
 }
 
+/// What set-up makes of a node that answers each command with OK, but one with these words.
+async fn set_up(command: &'static str, words: &'static str) -> Result<dial::Node, DialError> {
+    let (wire, mut written) = wire(true);
+    let node = tokio::spawn(async move {
+        let asked = written.recv().await.expect("it is asked");
+        let answers: Vec<Value> = asked
+            .names()
+            .iter()
+            .map(|name| {
+                if name == command {
+                    error(words)
+                } else {
+                    Value::Okay
+                }
+            })
+            .collect();
+        asked.answer(answers);
+    });
+    let result = dial::set_up(&wire, false).await;
+    node.await.expect("no panic");
+    result
+}
+
+#[tokio::test]
+async fn a_node_that_will_not_let_locks_be_kept_or_freed_is_told_before_one_is_taken() {
+    for command in ["GETEX", "PTTL", "PEXPIRE", "DEL"] {
+        for words in [
+            "NOPERM User app has no permissions to run the 'x' command",
+            "NOPERM this user has no permissions to run the 'x' command or its subcommand",
+            // Before 6.2, or renamed.
+            "ERR unknown command `x`, with args beginning with: `:tenure:fence`, ",
+            "ERR unknown command 'x', with args beginning with: ':tenure:fence' ",
+        ] {
+            let refused = set_up(command, words).await;
+            assert!(
+                matches!(refused, Err(DialError::Rejected(_))),
+                "{command}, {words}: {refused:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_probe_is_refused_for_its_key_or_for_now_says_nothing_of_other_keys_or_later() {
+    for words in [
+        "NOPERM No permissions to access a key",
+        "NOPERM this user has no permissions to access one of the keys used as arguments",
+        "READONLY You can't write against a read only replica.",
+        "OOM command not allowed when used memory > 'maxmemory'.",
+        "MISCONF Redis is configured to save RDB snapshots",
+        "LOADING Redis is loading the dataset in memory",
+    ] {
+        for command in ["GETEX", "PTTL", "PEXPIRE", "DEL"] {
+            assert!(set_up(command, words).await.is_ok(), "{command}, {words}");
+        }
+    }
+}
+
 #[cfg(feature = "tls-rustls")]
 #[tokio::test]
 async fn tls_needs_no_provider_of_the_users_and_fails_as_an_error() {
@@ -125,9 +184,8 @@ async fn tls_needs_no_provider_of_the_users_and_fails_as_an_error() {
     let port = listener.local_addr().expect("bound").port();
     // A server that does not speak TLS: it hangs up on whoever greets it.
     tokio::spawn(async move { while listener.accept().await.is_ok() {} });
-    let address = format!("rediss://127.0.0.1:{port}")
-        .parse()
-        .expect("an address");
+    let url = format!("rediss://127.0.0.1:{port}");
+    let address = crate::address::Address::parse(&url).expect("an address");
     let connector = Arc::new(crate::seams::TokioConnector);
     let mut dialer = dial::Dialer::new(address, connector);
     assert!(matches!(

@@ -9,8 +9,12 @@ mod dial;
 #[cfg(test)]
 mod dial_tests;
 mod flight;
+#[cfg(test)]
+mod life_tests;
 mod look;
 mod mending;
+#[cfg(test)]
+mod mocked;
 mod quiet;
 mod redial;
 #[cfg(test)]

@@ -71,7 +71,7 @@ impl Link {
                 clock: Arc::clone(&seams.clock),
                 config: Arc::new(config),
                 looks,
-                singly: false,
+                singly_until: tenure_core::Instant::ORIGIN,
             },
         }
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tenure_core::{Answer, NodeId, Refusal, Reply};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
+use crate::address::Address;
 use crate::link::testing::{Desk, PausedClock, acquires};
 use crate::link::{LinkConfig, LinkStatus, Target, spawn_link};
 use crate::seams::{BoxFuture, ByteStream, Connector, Endpoint, OsEntropy, Seams, TokioSpawner};
@@ -96,7 +97,7 @@ fn primary(run: &'static str, client: u32) -> Answers {
                 ("TIME", _) => "*2\r\n$1\r\n5\r\n$1\r\n6\r\n".to_owned(),
                 ("CLIENT", Some("ID")) => format!(":{client}\r\n"),
                 ("SCRIPT", _) => bulk("sha"),
-                ("EVALSHA", _) => "$11\r\ngranted 7 7\r\n".to_owned(),
+                ("EVALSHA", _) => "*1\r\n$11\r\ngranted 7 7\r\n".to_owned(),
                 _ => "+OK\r\n".to_owned(),
             },
         )
@@ -133,7 +134,7 @@ impl Rig {
             entropy: Arc::new(OsEntropy),
         };
         let desk = Arc::new(Desk::default());
-        let target = Target::Address("redis://node".parse().expect("an address"));
+        let target = Target::Address(Address::parse("redis://node").expect("an address"));
         let config = LinkConfig::new(Duration::from_millis(500));
         let work = Arc::clone(&desk) as Arc<dyn crate::link::Work>;
         spawn_link(NodeId::new(0), target, config, work, &seams);

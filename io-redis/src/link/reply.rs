@@ -22,8 +22,10 @@ pub(crate) enum Signal {
     /// The node does not take writes, or does not know us any more: another connection may reach
     /// one that does.
     Elsewhere(Words),
-    /// Keys of several slots do not go into one call.
+    /// Keys of several slots do not go into one call, here or ever.
     CrossSlot,
+    /// A call for several keys was refused, perhaps for one of them: for a while they go one by one.
+    Singly,
     /// The connection is lost, or what it says makes no sense.
     Broken(Words),
 }
@@ -35,53 +37,83 @@ fn broken(why: &str) -> Meaning {
     (Reply::Unknown, Some(Signal::Broken(Words::new(why))))
 }
 
-/// The reply to an acquire.
-pub(crate) fn acquire(result: CommandResult, ours: Option<&Quarantine>) -> Meaning {
-    let value = match value(result) {
-        Ok(value) => value,
-        Err(meaning) => return meaning,
-    };
-    let applied = |answer| (Reply::Applied(answer), None);
-    if let Some(granted) = granted(&value) {
-        return applied(granted);
-    }
-    match (word(&value), numbers(&value)) {
-        (Some(b"held"), [Some(left), Some(now)]) => applied(Answer::Held {
-            left: Duration::from_millis(left),
-            server_time: ServerTime::from_micros(now),
-        }),
-        (Some(b"quarantine"), [Some(left), _]) => applied(Answer::Quarantined {
-            left: Duration::from_millis(left),
-        }),
-        (Some(b"unmarked"), _) => (Reply::NotApplied(Refusal::Again), Some(Signal::Unmarked)),
-        (Some(b"misuse"), _) => (
-            Reply::NotApplied(Refusal::Misuse(contradiction(&value, ours))),
-            None,
-        ),
-        (Some(b"taken"), _) => applied(Answer::Taken),
-        (Some(b"foreign"), _) => applied(Answer::Foreign),
-        _ => broken("an acquire was answered in a shape that is not its own"),
-    }
-}
-
-/// `granted FENCE NOW`.
-fn granted(value: &Value) -> Option<Answer> {
-    let text = std::str::from_utf8(bytes(value)?).ok()?;
-    let (fence, now) = text.strip_prefix("granted ")?.split_once(' ')?;
-    Some(Answer::Granted {
-        fence: Fence::new(fence.parse().ok()?)?,
-        server_time: ServerTime::from_micros(now.parse().ok()?),
-    })
-}
-
-/// The reply to a confirm, a repair or a release, or one failure of a renewal.
-pub(crate) fn plain(result: CommandResult) -> Meaning {
+/// The reply to a call that takes `count` locks: `each` is called for every lock, in order.
+pub(crate) fn acquires(
+    result: CommandResult,
+    count: usize,
+    ours: Option<&Quarantine>,
+    mut each: impl FnMut(Meaning),
+) {
+    let nonsense = || broken("an acquire was answered in a shape that is not its own");
     match value(result) {
-        Ok(value) => match word(&value) {
-            Some(word) => plain_word(word).map_or_else(
-                || broken("a request was answered with a word that is not its own"),
-                |answer| (Reply::Applied(answer), None),
-            ),
+        Ok(Value::Array(answers)) if answers.len() == count => {
+            for answer in answers {
+                let text = bytes(&answer).and_then(|bytes| std::str::from_utf8(bytes).ok());
+                each(
+                    text.and_then(|text| acquire(text, ours))
+                        .unwrap_or_else(nonsense),
+                );
+            }
+        }
+        Ok(_) => all(nonsense(), count, each),
+        Err(meaning) => all(meaning, count, each),
+    }
+}
+
+/// What one of its answers means, if it is one.
+fn acquire(text: &str, ours: Option<&Quarantine>) -> Option<Meaning> {
+    if let Some(error) = text.strip_prefix('-') {
+        return Some(refusal(error));
+    }
+    let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let (first, second) = rest.split_once(' ').unwrap_or((rest, ""));
+    let millis = |text: &str| text.parse().ok().map(Duration::from_millis);
+    let time = |text: &str| text.parse().ok().map(ServerTime::from_micros);
+    let answer = match word {
+        "granted" => Answer::Granted {
+            fence: Fence::new(first.parse().ok()?)?,
+            server_time: time(second)?,
+        },
+        "held" => Answer::Held {
+            left: millis(first)?,
+            server_time: time(second)?,
+        },
+        "quarantine" => Answer::Quarantined {
+            left: millis(first)?,
+        },
+        "taken" => Answer::Taken,
+        "foreign" => Answer::Foreign,
+        "unmarked" => return Some((Reply::NotApplied(Refusal::Again), Some(Signal::Unmarked))),
+        "misuse" => {
+            let words = contradiction(rest, ours);
+            return Some((Reply::NotApplied(Refusal::Misuse(words)), None));
+        }
+        _ => return None,
+    };
+    Some((Reply::Applied(answer), None))
+}
+
+/// The same for all locks of a call. What the server says of a whole call may be meant for one of its
+/// locks: then they are asked one by one. Only what was said before anything was written is taken for
+/// *not applied*.
+fn all(meaning: Meaning, count: usize, mut each: impl FnMut(Meaning)) {
+    let again = |signal| (Reply::NotApplied(Refusal::Again), Some(signal));
+    let meaning = match meaning {
+        meaning if count == 1 => meaning,
+        (Reply::NotApplied(_), Some(Signal::CrossSlot)) => again(Signal::CrossSlot),
+        (Reply::NotApplied(_), Some(Signal::Singly))
+        | (Reply::NotApplied(Refusal::Rejected(_)), None) => again(Signal::Singly),
+        (Reply::Unknown, None) => (Reply::Unknown, Some(Signal::Singly)),
+        meaning => meaning,
+    };
+    (0..count).for_each(|_| each(meaning.clone()));
+}
+
+/// The reply to a confirm or a repair.
+pub(crate) fn single(result: CommandResult) -> Meaning {
+    match value(result) {
+        Ok(value) => match bytes(&value).and_then(plain_word) {
+            Some(answer) => (Reply::Applied(answer), None),
             None => broken("a request was answered in a shape that is not its own"),
         },
         Err(meaning) => meaning,
@@ -98,20 +130,14 @@ fn plain_word(word: &[u8]) -> Option<Answer> {
     }
 }
 
-/// The reply to a call that renews `count` locks: `each` is called with every index, in order.
-pub(crate) fn renew(result: CommandResult, count: usize, mut each: impl FnMut(usize, Meaning)) {
-    let all = |meaning: Meaning, each: &mut dyn FnMut(usize, Meaning)| {
-        (0..count).for_each(|index| each(index, meaning.clone()));
-    };
+/// The reply to a call that renews or releases `count` locks and answers its failures only: `each` is
+/// called for every lock, in order.
+pub(crate) fn failures(result: CommandResult, count: usize, mut each: impl FnMut(Meaning)) {
+    let nonsense = || broken("a request was answered in a shape that is not its own");
     let failures = match value(result) {
         Ok(Value::Array(failures)) => failures,
-        Ok(_) => {
-            return all(
-                broken("a renewal was answered in a shape that is not its own"),
-                &mut each,
-            );
-        }
-        Err(meaning) => return all(meaning, &mut each),
+        Ok(_) => return all(nonsense(), count, each),
+        Err(meaning) => return all(meaning, count, each),
     };
     // Checked as a whole first: if one part makes no sense, none of it is believed.
     let mut last = 0;
@@ -124,12 +150,7 @@ pub(crate) fn renew(result: CommandResult, count: usize, mut each: impl FnMut(us
             {
                 last = *index;
             }
-            _ => {
-                return all(
-                    broken("a renewal was answered in a shape that is not its own"),
-                    &mut each,
-                );
-            }
+            _ => return all(nonsense(), count, each),
         }
     }
     let mut failures = failures.chunks_exact(2).peekable();
@@ -144,7 +165,7 @@ pub(crate) fn renew(result: CommandResult, count: usize, mut each: impl FnMut(us
                 None => refusal(&String::from_utf8_lossy(why)),
             },
         };
-        each(index, meaning);
+        each(meaning);
     }
 }
 
@@ -232,11 +253,15 @@ pub(crate) fn refusal(text: &str) -> Meaning {
     match code(text) {
         "NOSCRIPT" => (Reply::NotApplied(Refusal::Again), Some(Signal::NoScript)),
         "READONLY" => unavailable(Some(Signal::Elsewhere(words(text)))),
-        "LOADING" | "BUSY" | "MASTERDOWN" | "CLUSTERDOWN" | "MOVED" | "ASK" | "TRYAGAIN"
-        | "OOM" | "MISCONF" | "NOREPLICAS" => unavailable(None),
+        "LOADING" | "BUSY" | "MASTERDOWN" | "CLUSTERDOWN" | "MOVED" | "ASK" | "OOM" | "MISCONF"
+        | "NOREPLICAS" => unavailable(None),
+        // A slot moves, and the keys of the call are on both sides of it.
+        "TRYAGAIN" => unavailable(Some(Signal::Singly)),
         "NOAUTH" | "WRONGPASS" => rejected(Some(Signal::Elsewhere(words(text)))),
         "NOPERM" => rejected(None),
         "CROSSSLOT" => rejected(Some(Signal::CrossSlot)),
+        // In the words of some that stand before a cluster.
+        _ if text.contains("in same slot") => rejected(Some(Signal::CrossSlot)),
         "WRONGTYPE" => (Reply::Applied(Answer::Foreign), None),
         _ if is_rejection(text) => rejected(None),
         _ => (Reply::Unknown, None),
@@ -283,6 +308,8 @@ fn is_rejection(text: &str) -> bool {
         "unknown redis command",
         "unknown subcommand",
         "can't run this command",
+        "can't access at least one of the keys",
+        "acl failure in script",
         // A script that names a command which this server does not have or not allow.
         "command is not allowed from script",
     ]
@@ -330,22 +357,14 @@ pub(crate) fn words(text: &str) -> Words {
 }
 
 /// How the node's marker differs from what this client says.
-fn contradiction(value: &Value, ours: Option<&Quarantine>) -> Words {
+fn contradiction(marked: &str, ours: Option<&Quarantine>) -> Words {
     let Some(ours) = ours else {
         return Words::new("the node answered about a marker that was not asked for");
     };
     let marker = crate::key::marker(&ours.prefix);
     let marker = marker.escape_ascii();
-    let parts = match value {
-        Value::Array(parts) => &parts[1..],
-        _ => &[],
-    };
-    let mut texts = parts
-        .iter()
-        .map(|part| bytes(part).map(String::from_utf8_lossy));
-    let (Some(Some(ttl)), Some(Some(nodes)), Some(Some(name))) =
-        (texts.next(), texts.next(), texts.next())
-    else {
+    let mut parts = marked.splitn(3, ' ');
+    let (Some(ttl), Some(nodes), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
         return Words::new(&format!(
             "the key {marker}, where the node is marked, holds something else: delete it, or give \
              the clients another prefix"
@@ -372,18 +391,6 @@ fn word(value: &Value) -> Option<&[u8]> {
 
 fn word_of(value: Option<&Value>) -> Option<&[u8]> {
     value.and_then(bytes)
-}
-
-/// The two numbers behind the word.
-fn numbers(value: &Value) -> [Option<u64>; 2] {
-    let number = |at| match value {
-        Value::Array(parts) => match parts.get(at) {
-            Some(Value::Int(number)) => u64::try_from(*number).ok(),
-            _ => None,
-        },
-        _ => None,
-    };
-    [number(1), number(2)]
 }
 
 pub(crate) fn bytes(value: &Value) -> Option<&[u8]> {

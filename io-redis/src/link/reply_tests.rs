@@ -1,11 +1,11 @@
 //! The table of the design: what the adapter sees, and the outcome that it is.
 
 use redis::Value;
-use tenure_core::{Answer, Refusal, Reply};
+use tenure_core::{Answer, Fence, Refusal, Reply, ServerTime};
 
 use crate::link::Quarantine;
 use crate::link::look::Holder;
-use crate::link::reply::{self, Signal};
+use crate::link::reply::{self, CommandResult, Meaning, Signal};
 
 fn error(text: &str) -> Value {
     redis::parse_redis_value(format!("-{text}\r\n").as_bytes()).expect("an error reply is a value")
@@ -16,9 +16,9 @@ fn word(word: &str) -> Value {
 }
 
 fn of(text: &str) -> Reply {
-    let (reply, _) = reply::plain(Ok(error(text)));
+    let (reply, _) = reply::single(Ok(error(text)));
     // Some connections give a server's error as an error, not as a value.
-    let (same, _) = reply::plain(error(text).extract_error());
+    let (same, _) = reply::single(error(text).extract_error());
     assert_eq!(reply, same, "{text}");
     reply
 }
@@ -57,7 +57,7 @@ fn what_may_get_better_is_not_applied_and_worth_retrying() {
 
 #[test]
 fn a_script_that_is_not_there_is_asked_again() {
-    let (reply, signal) = reply::plain(Ok(error("NOSCRIPT No matching script. Please use EVAL.")));
+    let (reply, signal) = reply::single(Ok(error("NOSCRIPT No matching script. Please use EVAL.")));
     assert_eq!(reply, Reply::NotApplied(Refusal::Again));
     assert_eq!(signal, Some(Signal::NoScript));
 }
@@ -70,6 +70,10 @@ fn what_will_not_get_better_is_told_in_the_servers_words() {
         "NOPERM this user has no permissions to run the 'evalsha' command",
         "CROSSSLOT Keys in request don't hash to the same slot",
         "ERR The user executing the script can't run this command or subcommand",
+        "ERR The user executing the script can't access at least one of the keys mentioned in the \
+         command arguments",
+        // Valkey 9.
+        "ERR ACL failure in script: User app has no permissions to run the 'set' command",
     ] {
         assert_eq!(rejected(text), text);
     }
@@ -109,13 +113,13 @@ fn a_wrong_type_is_held_by_something_foreign() {
 #[test]
 fn a_lost_connection_is_unknown_and_said_to_be_broken() {
     let lost = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
-    let (reply, signal) = reply::plain(Err(lost.into()));
+    let (reply, signal) = reply::single(Err(lost.into()));
     assert_eq!(reply, Reply::Unknown);
     assert!(matches!(signal, Some(Signal::Broken(_))), "{signal:?}");
 }
 
 #[test]
-fn a_renewals_failures_must_make_sense_as_a_whole() {
+fn the_failures_of_a_call_must_make_sense_as_a_whole() {
     let nonsense = [
         vec![Value::Int(0), word("gone")],
         vec![Value::Int(3), word("gone")],
@@ -125,11 +129,11 @@ fn a_renewals_failures_must_make_sense_as_a_whole() {
     ];
     for failures in nonsense {
         let mut replies = Vec::new();
-        reply::renew(Ok(Value::Array(failures)), 2, |index, (reply, signal)| {
+        reply::failures(Ok(Value::Array(failures)), 2, |(reply, signal)| {
             assert!(matches!(signal, Some(Signal::Broken(_))));
-            replies.push((index, reply));
+            replies.push(reply);
         });
-        assert_eq!(replies, [(0, Reply::Unknown), (1, Reply::Unknown)]);
+        assert_eq!(replies, [Reply::Unknown, Reply::Unknown]);
     }
 }
 
@@ -141,11 +145,11 @@ fn a_contradicting_marker_says_both_sides_and_what_to_do() {
         nodes: 3,
         name: None,
     };
-    let told = |parts: Vec<Value>| match reply::acquire(Ok(Value::Array(parts)), Some(&ours)).0 {
-        Reply::NotApplied(Refusal::Misuse(words)) => words.to_string(),
+    let told = |answer| match &acquires(Ok(Value::Array(vec![word(answer)])), 1, Some(&ours))[..] {
+        [(Reply::NotApplied(Refusal::Misuse(words)), None)] => words.to_string(),
         other => panic!("{other:?}"),
     };
-    let words = told(vec![word("misuse"), word("10000"), word("5"), word("blue")]);
+    let words = told("misuse 10000 5 blue");
     for part in [
         "app:tenure:node",
         "10000 ms, 5 nodes, name \"blue\"",
@@ -153,7 +157,60 @@ fn a_contradicting_marker_says_both_sides_and_what_to_do() {
     ] {
         assert!(words.contains(part), "{part} in {words}");
     }
-    assert!(told(vec![word("misuse")]).contains("holds something else"));
+    assert!(told("misuse").contains("holds something else"));
+    assert!(told("misuse 10000 5 two words").contains("name \"two words\""));
+}
+
+fn acquires(result: CommandResult, count: usize, ours: Option<&Quarantine>) -> Vec<Meaning> {
+    let mut meanings = Vec::new();
+    reply::acquires(result, count, ours, |meaning| meanings.push(meaning));
+    meanings
+}
+
+#[test]
+fn each_lock_of_a_call_has_an_answer_of_its_own() {
+    let answers = [
+        "granted 9 7",
+        "held 1500 8",
+        "-OOM command not allowed",
+        "wat",
+        "granted 0 7",
+    ];
+    let answers = Value::Array(answers.map(word).to_vec());
+    let [granted, held, full, nonsense, zero] = &acquires(Ok(answers), 5, None)[..] else {
+        panic!("five locks, five answers");
+    };
+    let server_time = ServerTime::from_micros(7);
+    let fence = Fence::new(9).expect("not zero");
+    let grant = Answer::Granted { fence, server_time };
+    assert_eq!(granted.0, Reply::Applied(grant));
+    assert!(
+        matches!(held.0, Reply::Applied(Answer::Held { left, .. }) if left.as_millis() == 1500)
+    );
+    assert_eq!(full.0, Reply::NotApplied(Refusal::Unavailable));
+    for broken in [nonsense, zero] {
+        assert!(matches!(broken, (Reply::Unknown, Some(Signal::Broken(_)))));
+    }
+}
+
+#[test]
+fn fewer_answers_than_locks_are_believed_for_none() {
+    let one = Value::Array(vec![word("granted 9 7")]);
+    for meaning in acquires(Ok(one), 2, None) {
+        assert!(matches!(meaning, (Reply::Unknown, Some(Signal::Broken(_)))));
+    }
+}
+
+#[test]
+fn a_refusal_of_a_shared_call_is_asked_again_lock_by_lock() {
+    let refused = || Ok(error("NOPERM No permissions to access a key"));
+    let again = (Reply::NotApplied(Refusal::Again), Some(Signal::Singly));
+    assert_eq!(acquires(refused(), 2, None), [again.clone(), again]);
+    let alone = &acquires(refused(), 1, None)[0];
+    assert!(
+        matches!(alone, (Reply::NotApplied(Refusal::Rejected(_)), None)),
+        "{alone:?}"
+    );
 }
 
 #[test]
@@ -182,4 +239,36 @@ fn a_look_tells_the_owner_but_not_the_secret() {
     assert_eq!(look(Value::Nil, Value::Nil).holder, Holder::Free);
     assert_eq!(look(Value::Nil, word("x")).holder, Holder::Foreign);
     assert!(reply::inspection(Ok(Value::Okay)).is_err());
+}
+
+#[test]
+fn what_a_server_says_of_a_shared_call_in_words_of_its_own_is_unknown_and_shared_no_more() {
+    let odd = || Ok(error("ERR something else"));
+    let unknown = (Reply::Unknown, Some(Signal::Singly));
+    assert_eq!(acquires(odd(), 2, None), [unknown.clone(), unknown]);
+    assert_eq!(acquires(odd(), 1, None), [(Reply::Unknown, None)]);
+}
+
+#[test]
+fn locks_on_both_sides_of_a_slot_that_moves_are_asked_one_by_one() {
+    let moves = || {
+        Ok(error(
+            "TRYAGAIN Multiple keys request during rehashing of slot",
+        ))
+    };
+    let again = (Reply::NotApplied(Refusal::Again), Some(Signal::Singly));
+    assert_eq!(acquires(moves(), 2, None), [again.clone(), again]);
+    let (alone, _) = &acquires(moves(), 1, None)[0];
+    assert_eq!(alone, &Reply::NotApplied(Refusal::Unavailable));
+}
+
+#[test]
+fn keys_of_several_slots_are_told_by_whoever_stands_before_a_cluster() {
+    for text in [
+        "CROSSSLOT Keys in request don't hash to the same slot",
+        "ERR 'EVALSHA' command keys must in same slot",
+    ] {
+        let again = (Reply::NotApplied(Refusal::Again), Some(Signal::CrossSlot));
+        assert_eq!(acquires(Ok(error(text)), 2, None)[0], again, "{text}");
+    }
 }

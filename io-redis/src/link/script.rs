@@ -2,16 +2,16 @@
 //!
 //! # The wire
 //!
-//! A request is one `EVALSHA`. A script answers a word, or an array that begins with one; numbers
-//! are integers, `now` is the server's time in microseconds, spans are milliseconds.
+//! A request is part of one `EVALSHA`: acquires that are due together share one, and so do releases
+//! and renewals; most of what a call costs a server is the same for one lock and for many. `now` is
+//! the server's time in microseconds, spans are milliseconds.
 //!
 //! | script | keys | arguments | answers |
 //! |---|---|---|---|
-//! | acquire | lock, counter [, marker] | token, TTL, proposal or 0 [, run id, replication id, max TTL, nodes, name] | `granted FENCE NOW`, `[held, left, now]`, `taken` (a newer attempt of the same lease is there), `foreign`, `unmarked`, `[quarantine, left]`, `[misuse, max TTL, nodes, name]` or `[misuse]` (the marker is unreadable) |
+//! | acquire | lock, counter for each [, marker] | token, TTL, proposal or 0 for each [, run id, replication id, max TTL, nodes, name] | a string for each: `granted FENCE NOW`, `held LEFT NOW`, `taken` (a newer attempt of the same lease is there), `foreign`, `unmarked`, `quarantine LEFT`, `misuse MAX-TTL NODES NAME` or `misuse` (the marker is unreadable), `-` and the text of an error |
 //! | confirm | lock, counter | token, fence | `done`, `gone`, `taken`, `foreign` |
-//! | renew | locks | token, TTL for each | the failures only: `[index, why, …]`, why being `gone`, `taken`, `foreign` or the text of an error |
+//! | renew, release | locks | token, TTL for each; token for each | the failures only: `[index, why, …]`, why being `gone`, `taken`, `foreign` or the text of an error |
 //! | repair | lock, counter | token, TTL, fence | `done`, `taken`, `foreign` |
-//! | release | lock | token | `done`, `gone`, `taken`, `foreign` |
 //! | inspect | lock, counter | | `[seen, value or nil, PTTL, counter or nil, now]`, `foreign` |
 //! | mark | marker | run id, replication id, durable, max TTL, nodes, name | `[marked, left]`, `[misuse, …]` as above |
 //!
@@ -105,6 +105,17 @@ pub(crate) struct Marker {
     pub(crate) name: String,
 }
 
+/// Requests that share a call.
+pub(crate) trait Requests<'a>:
+    IntoIterator<Item = &'a Request, IntoIter: Clone + ExactSizeIterator>
+{
+}
+
+impl<'a, T: IntoIterator<Item = &'a Request, IntoIter: Clone + ExactSizeIterator>> Requests<'a>
+    for T
+{
+}
+
 /// Writes requests as commands. Keeps what they have in common, and buffers.
 #[derive(Debug)]
 pub(crate) struct Encoder {
@@ -127,33 +138,48 @@ impl Encoder {
         self.marker = Some(marker);
     }
 
-    /// The call for one request.
-    pub(crate) fn request(&mut self, request: &Request) -> Cmd {
+    /// One call for many acquires. Requests of another kind do not belong here, as below.
+    pub(crate) fn acquire<'a>(&mut self, requests: impl Requests<'a>) -> Cmd {
+        let requests = requests.into_iter();
+        let count = requests.len();
+        let size: usize = requests.clone().map(|r| 3 * r.key.as_bytes().len()).sum();
+        let size = size + 160 * (count + 1);
+        let mut cmd = match &self.marker {
+            None => Script::Acquire.call(2 * count, 3 * count, size),
+            Some(_) => Script::Acquire.call(2 * count + 1, 3 * count + 5, size),
+        };
+        for request in requests.clone() {
+            cmd.write_arg(request.key.as_bytes());
+            key::counter(request.key.as_bytes(), &mut self.counter);
+            cmd.write_arg(&self.counter);
+        }
+        if let Some(marker) = &self.marker {
+            cmd.write_arg(&marker.key);
+        }
+        for request in requests {
+            write_token(&request.token, &mut self.token);
+            cmd.write_arg(&self.token);
+            if let Op::Acquire { ttl, proposal } = request.op {
+                cmd.arg(millis(ttl));
+                cmd.arg(proposal.map_or(0, tenure_core::Fence::get));
+            }
+        }
+        if let Some(marker) = &self.marker {
+            cmd.write_arg(marker.run_id.as_bytes());
+            cmd.write_arg(marker.replication_id.as_bytes());
+            cmd.arg(marker.max_ttl_ms).arg(marker.nodes);
+            cmd.write_arg(marker.name.as_bytes());
+        }
+        cmd
+    }
+
+    /// The call for one request of a kind that shares none.
+    pub(crate) fn single(&mut self, request: &Request) -> Cmd {
         let key = request.key.as_bytes();
         match request.op {
-            Op::Acquire { ttl, proposal } => {
-                self.prepare(key, &request.token);
-                let proposal = proposal.map_or(0, tenure_core::Fence::get);
-                let size = key.len() + self.counter.len() + self.token.len() + 80;
-                let mut cmd = match &self.marker {
-                    None => Script::Acquire.call(2, 3, size),
-                    Some(marker) => Script::Acquire.call(3, 8, size + marker.key.len() + 160),
-                };
-                cmd.write_arg(key);
-                cmd.write_arg(&self.counter);
-                if let Some(marker) = &self.marker {
-                    cmd.write_arg(&marker.key);
-                }
-                cmd.write_arg(&self.token);
-                cmd.arg(millis(ttl)).arg(proposal);
-                if let Some(marker) = &self.marker {
-                    cmd.write_arg(marker.run_id.as_bytes());
-                    cmd.write_arg(marker.replication_id.as_bytes());
-                    cmd.arg(marker.max_ttl_ms).arg(marker.nodes);
-                    cmd.write_arg(marker.name.as_bytes());
-                }
-                cmd
-            }
+            Op::Acquire { .. } => self.acquire([request]),
+            Op::Renew { .. } => self.renew([request]),
+            Op::Release => self.release([request]),
             Op::Confirm { fence } => {
                 self.prepare(key, &request.token);
                 let size = key.len() + self.counter.len() + self.token.len() + 32;
@@ -164,7 +190,6 @@ impl Encoder {
                 cmd.arg(fence.get());
                 cmd
             }
-            Op::Renew { .. } => self.renew(std::slice::from_ref(request)),
             Op::Repair { ttl, fence } => {
                 self.prepare(key, &request.token);
                 let size = key.len() + self.counter.len() + self.token.len() + 48;
@@ -175,35 +200,41 @@ impl Encoder {
                 cmd.arg(millis(ttl)).arg(fence.get());
                 cmd
             }
-            Op::Release => {
-                write_token(&request.token, &mut self.token);
-                let mut cmd = Script::Release.call(1, 1, key.len() + self.token.len());
-                cmd.write_arg(key);
-                cmd.write_arg(&self.token);
-                cmd
-            }
         }
     }
 
-    /// One call for many renewals. Requests of another kind do not belong here.
-    pub(crate) fn renew<'a>(
+    /// One call for many renewals.
+    pub(crate) fn renew<'a>(&mut self, requests: impl Requests<'a>) -> Cmd {
+        self.locks(Script::Renew, 2, requests, |cmd, request| {
+            if let Op::Renew { ttl } = request.op {
+                cmd.arg(millis(ttl));
+            }
+        })
+    }
+
+    /// One call for many releases.
+    pub(crate) fn release<'a>(&mut self, requests: impl Requests<'a>) -> Cmd {
+        self.locks(Script::Release, 1, requests, |_, _| {})
+    }
+
+    /// A call with the locks as its keys, and for each the token and `more` as its `args` arguments.
+    fn locks<'a>(
         &mut self,
-        requests: impl IntoIterator<Item = &'a Request, IntoIter: Clone + ExactSizeIterator>,
+        script: Script,
+        args: usize,
+        requests: impl Requests<'a>,
+        more: impl Fn(&mut Cmd, &Request),
     ) -> Cmd {
         let requests = requests.into_iter();
         let size = requests.clone().map(|r| r.key.as_bytes().len() + 120).sum();
-        let mut cmd = Script::Renew.call(requests.len(), 2 * requests.len(), size);
+        let mut cmd = script.call(requests.len(), args * requests.len(), size);
         for request in requests.clone() {
             cmd.write_arg(request.key.as_bytes());
         }
         for request in requests {
             write_token(&request.token, &mut self.token);
             cmd.write_arg(&self.token);
-            match request.op {
-                Op::Renew { ttl } => cmd.arg(millis(ttl)),
-                // Never given; the smallest TTL shortens nothing.
-                _ => cmd.arg(1),
-            };
+            more(&mut cmd, request);
         }
         cmd
     }
@@ -295,7 +326,7 @@ mod tests {
         request.token.label = Some(Label::new("billing").expect("a label"));
         request.token.secret = Secret::new([0xa0; 16]);
         let token = format!("billing:{}:1", "a0".repeat(16));
-        let words_of = words(&encoder.request(&request));
+        let words_of = words(&encoder.acquire([&request]));
         assert_eq!(words_of[0], "EVALSHA");
         assert_eq!(
             words_of[2..],
@@ -317,7 +348,7 @@ mod tests {
             nodes: 3,
             name: "a set".into(),
         });
-        let words_of = words(&encoder.request(&request));
+        let words_of = words(&encoder.acquire([&request]));
         assert_eq!(words_of[2], "3");
         assert_eq!(words_of[5], "app:tenure:node");
         assert_eq!(words_of[9..], ["run", "replication", "9", "3", "a set"]);

@@ -33,6 +33,10 @@ const IN_FLIGHT: usize = 64;
 const IN_FLIGHT_SINGLE: usize = 4096;
 /// How often a node over which a quorum is taken is asked again who it is.
 const IDENTITY_EVERY: Duration = Duration::from_secs(30);
+/// For how long requests share no calls after one for several keys was refused: long enough for each to
+/// have its own answer, and no longer, since one key that may not be used must not make all dear.
+const SINGLY_FOR: Duration = Duration::from_secs(5);
+
 /// What a session is given by its link.
 pub(crate) struct Shared {
     pub(crate) node: tenure_core::NodeId,
@@ -41,8 +45,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) config: Arc<LinkConfig>,
     pub(crate) looks: mpsc::Receiver<Look>,
-    /// Several keys in one call were refused on this link.
-    pub(crate) singly: bool,
+    /// Until when requests share no calls.
+    pub(crate) singly_until: Instant,
 }
 
 /// Why a session ended.
@@ -274,7 +278,7 @@ impl<'a> Session<'a> {
     }
 
     fn write(&mut self, requests: &[Request], now: Instant) {
-        let (cargo, commands) = self.encode(requests);
+        let (cargo, commands) = self.encode(requests, now);
         let replies = self.wire.send(commands);
         self.launch(cargo, replies, now);
     }
@@ -285,14 +289,14 @@ impl<'a> Session<'a> {
         let mut rest = requests;
         while let Some(first) = rest.first() {
             let renewal = |request: &&Request| matches!(request.op, Op::Renew { .. });
-            let count = if self.shared.singly {
+            let count = if now < self.shared.singly_until {
                 1
             } else {
                 rest.iter().take_while(renewal).count()
             };
             let (together, behind) = rest.split_at(count.max(1));
             rest = behind;
-            let (cargo, commands) = self.encode(together);
+            let (cargo, commands) = self.encode(together, now);
             let replies = self.wire.send(commands);
             let replies = self.bounded(replies, first.deadline.max(now));
             self.launch(cargo, replies, now);
@@ -320,10 +324,11 @@ impl<'a> Session<'a> {
         })
     }
 
-    fn encode(&mut self, requests: &[Request]) -> (Cargo, Pipeline) {
+    fn encode(&mut self, requests: &[Request], now: Instant) -> (Cargo, Pipeline) {
         let mut batch = self.spare.pop().unwrap_or_default();
         let mut commands = Pipeline::with_capacity(requests.len());
-        batch.encode(requests, !self.shared.singly, self.encoder, &mut commands);
+        let share = now >= self.shared.singly_until;
+        batch.encode(requests, share, self.encoder, &mut commands);
         let cargo = Cargo::Requests {
             batch,
             loads: self.scripts.count,
@@ -398,7 +403,11 @@ impl<'a> Session<'a> {
             None => {}
             Some(Signal::NoScript) => return Reply::NotApplied(self.scripts.ask(loads, now)),
             Some(Signal::Unmarked) => return Reply::NotApplied(self.marker.ask(marks, now)),
-            Some(Signal::CrossSlot) => self.shared.singly = true,
+            Some(Signal::CrossSlot) => self.shared.singly_until = Instant::MAX,
+            Some(Signal::Singly) => {
+                let until = now + SINGLY_FOR;
+                self.shared.singly_until = self.shared.singly_until.max(until);
+            }
             // The name of the node may lead to another server by now.
             Some(Signal::Elsewhere(why)) if own => self.closing = Some(why),
             Some(Signal::Elsewhere(_)) => {

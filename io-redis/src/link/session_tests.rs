@@ -4,87 +4,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Pipeline, RedisError, Value};
+use redis::Value;
 use tenure_core::{Answer, NodeId, Op, Refusal, Reply};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::link::dial::{Connected, Node};
-use crate::link::script::{Encoder, Script};
+use crate::link::mocked::{Write, done, error, granted, list, wire, word};
+use crate::link::script::Encoder;
 use crate::link::session::{End, Session, Shared};
 use crate::link::testing::{Desk, PausedClock, acquires, request};
-use crate::link::wire::MockWire;
 use crate::link::{LinkConfig, Work};
 use crate::seams::BoxFuture;
-
-/// One write that the session made: its commands, and where their replies go.
-struct Write {
-    commands: Vec<Vec<String>>,
-    reply: oneshot::Sender<Result<Vec<Value>, RedisError>>,
-}
-
-impl Write {
-    /// Which script each command calls, or the command's own name.
-    fn names(&self) -> Vec<String> {
-        self.commands
-            .iter()
-            .map(|words| {
-                let called = Script::ALL.into_iter().find(|script| {
-                    words[0] == "EVALSHA"
-                        && words[1] == redis::Script::new(script.text()).get_hash()
-                });
-                called.map_or_else(|| words[0].clone(), |script| format!("{script:?}"))
-            })
-            .collect()
-    }
-
-    /// The first key of each command.
-    fn keys(&self) -> Vec<&str> {
-        self.commands
-            .iter()
-            .map(|words| words[3].as_str())
-            .collect()
-    }
-
-    fn answer(self, values: impl IntoIterator<Item = Value>) {
-        let _ = self.reply.send(Ok(values.into_iter().collect()));
-    }
-
-    fn fail(self) {
-        let lost = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-        let _ = self.reply.send(Err(RedisError::from(lost)));
-    }
-}
-
-/// A connection whose writes come out of the receiver.
-fn wire(own: bool) -> (MockWire, mpsc::UnboundedReceiver<Write>) {
-    let (writes, written) = mpsc::unbounded_channel();
-    let mut wire = MockWire::new();
-    wire.expect_is_own().return_const(own);
-    wire.expect_send().returning(move |pipeline: Pipeline| {
-        let commands = pipeline.cmd_iter().map(|command| {
-            let word = |arg| match arg {
-                redis::Arg::Simple(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-                _ => String::new(),
-            };
-            command.args_iter().map(word).collect()
-        });
-        let (reply, replied) = oneshot::channel();
-        let write = Write {
-            commands: commands.collect(),
-            reply,
-        };
-        let writes = writes.clone();
-        Box::pin(async move {
-            // As a true connection: written when first polled, and in the order of polling.
-            writes.send(write).ok();
-            match replied.await {
-                Ok(result) => result,
-                Err(_) => std::future::pending().await,
-            }
-        })
-    });
-    (wire, written)
-}
 
 struct Rig {
     desk: Arc<Desk>,
@@ -107,7 +37,7 @@ impl Rig {
             clock: Arc::new(PausedClock::new()),
             config: Arc::new(LinkConfig::new(Duration::from_millis(500))),
             looks: mpsc::channel(1).1,
-            singly: false,
+            singly_until: tenure_core::Instant::ORIGIN,
         };
         let session = tokio::spawn(async move {
             let mut encoder = Encoder::new();
@@ -151,19 +81,6 @@ impl Rig {
     }
 }
 
-fn error(text: &str) -> Value {
-    let line = format!("-{text}\r\n");
-    redis::parse_redis_value(line.as_bytes()).expect("an error reply is a value")
-}
-
-fn word(word: &str) -> Value {
-    Value::BulkString(word.as_bytes().to_vec())
-}
-
-fn granted() -> Value {
-    word("granted 7 7")
-}
-
 fn is_granted(reply: &Reply) -> bool {
     matches!(reply, Reply::Applied(Answer::Granted { .. }))
 }
@@ -173,17 +90,26 @@ const RENEW: Op = Op::Renew {
 };
 
 #[tokio::test(start_paused = true)]
-async fn requests_are_written_in_the_order_in_which_they_were_polled() {
+async fn requests_of_a_kind_share_a_call_and_those_of_a_lease_keep_their_order() {
     let mut rig = Rig::new(true);
-    let acquires = acquires(3);
-    let mut release = acquires[0].clone();
-    release.op = Op::Release;
-    release.id.serial += 1;
-    rig.desk
-        .ask([acquires[0].clone(), acquires[1].clone(), release.clone()]);
+    let acquires = acquires(4);
+    let mut behind = acquires[0].clone();
+    behind.op = Op::Release;
+    behind.id.serial += 1;
+    let release = request(3, Op::Release);
+    rig.desk.ask([
+        acquires[0].clone(),
+        behind.clone(),
+        acquires[1].clone(),
+        release.clone(),
+    ]);
     let first = rig.next().await;
-    assert_eq!(first.names(), ["Acquire", "Acquire", "Release"]);
-    assert_eq!(first.keys(), ["lock-0", "lock-1", "lock-0"]);
+    assert_eq!(first.names(), ["Release", "Acquire", "Release"]);
+    assert_eq!(first.keys(), ["lock-3", "lock-0", "lock-0"]);
+    assert_eq!(
+        first.commands[1][3..7].join(" "),
+        "lock-0 lock-0:tenure:fence:{lock-0} lock-1 lock-1:tenure:fence:{lock-1}"
+    );
     rig.desk.ask([acquires[2].clone()]);
     let second = rig.next().await;
     assert_eq!(
@@ -191,21 +117,25 @@ async fn requests_are_written_in_the_order_in_which_they_were_polled() {
         ["lock-2"],
         "a second batch does not wait for the first's replies"
     );
-    first.answer([granted(), granted(), word("done")]);
+    first.answer([done(), list(["granted 7 7", "held 5 7"]), done()]);
     second.answer([granted()]);
     rig.settle().await;
+    assert!(is_granted(&rig.desk.reply(&acquires[0])));
+    let held = rig.desk.reply(&acquires[1]);
     assert!(
-        acquires
-            .iter()
-            .all(|request| is_granted(&rig.desk.reply(request)))
+        matches!(held, Reply::Applied(Answer::Held { .. })),
+        "{held:?}"
     );
-    assert_eq!(rig.desk.reply(&release), Reply::Applied(Answer::Done));
+    assert!(is_granted(&rig.desk.reply(&acquires[2])));
+    for release in [behind, release] {
+        assert_eq!(rig.desk.reply(&release), Reply::Applied(Answer::Done));
+    }
     rig.desk.finish();
     assert!(matches!(rig.session.await, Ok(End::Finished)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn renewals_share_a_call_without_overtaking_what_stands_between_them() {
+async fn a_shared_call_answers_the_failures_and_the_rest_is_done() {
     let mut rig = Rig::new(true);
     let op = |index, op| request(index, op);
     let requests = [
@@ -218,14 +148,15 @@ async fn renewals_share_a_call_without_overtaking_what_stands_between_them() {
     ];
     rig.desk.ask(requests.clone());
     let write = rig.next().await;
-    assert_eq!(write.names(), ["Renew", "Release", "Renew"]);
+    assert_eq!(write.names(), ["Release", "Renew"]);
     write.answer([
-        Value::Array(vec![Value::Int(2), word("gone")]),
-        word("taken"),
+        Value::Array(vec![Value::Int(1), word("taken")]),
         Value::Array(vec![
-            Value::Int(1),
-            word("READONLY You can't write against a read only replica."),
+            Value::Int(2),
+            word("gone"),
             Value::Int(3),
+            word("READONLY You can't write against a read only replica."),
+            Value::Int(5),
             word("foreign"),
         ]),
     ]);
@@ -305,7 +236,7 @@ async fn scripts_that_were_forgotten_are_loaded_before_the_next_request_is_taken
     let write = rig.next().await;
     let noscript = || error("NOSCRIPT No matching script. Please use EVAL.");
     let ids = acquires(2);
-    write.answer([noscript(), noscript()]);
+    write.answer([noscript()]);
     rig.desk.ask(requests.clone());
     let load = rig.next().await;
     assert_eq!(load.names(), ["SCRIPT"; 7]);
@@ -394,10 +325,12 @@ async fn a_reply_of_the_wrong_shape_is_unknown_and_ends_the_connection() {
     for nonsense in [
         Value::Okay,
         Value::Nil,
-        word("granted seven 7"),
-        word("granted 0 7"),
-        Value::Array(vec![word("held"), Value::Int(-1), Value::Int(7)]),
-        word("done"),
+        list(["granted seven 7"]),
+        list(["granted 0 7"]),
+        list(["held -1 7"]),
+        list(["granted 7 7", "granted 8 7"]),
+        word("granted 7 7"),
+        list(["done"]),
     ] {
         let mut rig = Rig::new(true);
         let requests = acquires(1);
@@ -456,15 +389,12 @@ async fn what_the_server_refuses_for_now_is_not_applied_and_the_connection_stays
         "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
         "OOM command not allowed when used memory > 'maxmemory'.",
     ];
-    let requests = acquires(texts.len());
-    rig.desk.ask(requests.clone());
-    rig.next().await.answer(texts.map(error));
-    rig.settle().await;
-    for request in &requests {
-        assert_eq!(
-            rig.desk.reply(request),
-            Reply::NotApplied(Refusal::Unavailable)
-        );
+    for (request, text) in acquires(texts.len()).into_iter().zip(texts) {
+        rig.desk.ask([request.clone()]);
+        rig.next().await.answer([error(text)]);
+        rig.settle().await;
+        let reply = rig.desk.reply(&request);
+        assert_eq!(reply, Reply::NotApplied(Refusal::Unavailable), "{text}");
     }
     assert!(!rig.session.is_finished());
 }
@@ -479,7 +409,7 @@ async fn an_acquire_that_nobody_waits_for_is_not_sent_but_a_release_is() {
     rig.desk.ask(late.clone());
     let write = rig.next().await;
     assert_eq!(write.names(), ["Release"]);
-    write.answer([word("gone")]);
+    write.answer([Value::Array(vec![Value::Int(1), word("gone")])]);
     rig.settle().await;
     assert_eq!(
         rig.desk.reply(&late[0]),

@@ -145,10 +145,12 @@ impl PausedClock {
 }
 
 impl Clock for PausedClock {
+    #[allow(clippy::disallowed_methods, reason = "tokio's paused time")]
     fn now(&self) -> Instant {
         Instant::ORIGIN + self.0.elapsed()
     }
 
+    #[allow(clippy::disallowed_methods, reason = "tokio's paused time")]
     fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()> {
         let until = self.0 + at.saturating_since(Instant::ORIGIN);
         Box::pin(tokio::time::sleep_until(until))

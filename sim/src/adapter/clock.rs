@@ -1,5 +1,6 @@
 //! Clocks on simulated time: that of a client, which drifts, and that of a server, which also steps.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,32 +11,61 @@ use crate::server::ServerClock;
 
 const MILLION: i128 = 1_000_000;
 
-/// True time: what has passed since the world began, on tokio's paused time.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct TrueTime {
-    origin: tokio::time::Instant,
+/// True time: what has passed since the world began. Clones are the same time.
+#[derive(Clone, Debug)]
+pub struct TrueTime {
+    source: Source,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    /// Everything runs on one tokio runtime, whose paused time it is.
+    Paused { origin: tokio::time::Instant },
+    /// Every host has a runtime of its own, and the simulation says how far each has come. Outside of
+    /// them, between two steps, it is so many nanoseconds.
+    Hosts { outside: Arc<AtomicU64> },
 }
 
 #[allow(
     clippy::disallowed_methods,
-    reason = "this is the Clock seam of the simulated world: tokio's paused time is its true time"
+    reason = "this is the Clock seam of the simulated worlds: tokio's paused time is their true time"
 )]
 impl TrueTime {
     pub(super) fn begin() -> Self {
+        let origin = tokio::time::Instant::now();
         Self {
-            origin: tokio::time::Instant::now(),
+            source: Source::Paused { origin },
         }
     }
 
-    pub(super) fn now(self) -> Duration {
-        tokio::time::Instant::now() - self.origin
+    pub(crate) const fn of_hosts(outside: Arc<AtomicU64>) -> Self {
+        Self {
+            source: Source::Hosts { outside },
+        }
     }
 
-    pub(super) async fn sleep_until(self, at: Duration) {
-        // Not `sleep_until`, which would wait for a deadline that has passed until the next tick.
-        if self.now() < at {
-            tokio::time::sleep_until(self.origin + at).await;
+    /// What has passed.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        match &self.source {
+            Source::Paused { origin } => tokio::time::Instant::now() - *origin,
+            Source::Hosts { outside } => turmoil::sim_elapsed()
+                .unwrap_or_else(|| Duration::from_nanos(outside.load(Ordering::Relaxed))),
         }
+    }
+
+    /// Waits until so much has passed.
+    pub async fn sleep_until(&self, at: Duration) {
+        // Not a timer at once, which would wait for a deadline that has passed until the next tick.
+        let now = self.now();
+        if now < at {
+            tokio::time::sleep(at - now).await;
+        }
+    }
+
+    /// Waits.
+    pub async fn sleep(&self, span: Duration) {
+        self.sleep_until(self.now() + span).await;
     }
 }
 
@@ -82,18 +112,24 @@ struct Dial {
 impl Dial {
     fn new(time: TrueTime, shows: i128) -> Arc<Self> {
         Arc::new(Self {
-            time,
             line: Mutex::new(Line {
                 since: time.now(),
                 shows,
                 ppm: 0,
             }),
+            time,
         })
     }
 
     fn shows(&self) -> i128 {
         let now = self.time.now();
         self.line(|line| line.at(now))
+    }
+
+    /// The true time at which it shows so much, if its rate stays as it is; now, if it has.
+    fn true_time_of(&self, nanos: i128) -> Duration {
+        let when = self.line(|line| line.when(nanos));
+        when.unwrap_or(Duration::MAX).max(self.time.now())
     }
 
     fn line<T>(&self, look: impl FnOnce(&mut Line) -> T) -> T {
@@ -108,7 +144,7 @@ pub struct SimClock {
 }
 
 impl SimClock {
-    pub(super) fn new(time: TrueTime, shows: Duration) -> Self {
+    pub(crate) fn new(time: TrueTime, shows: Duration) -> Self {
         Self {
             dial: Dial::new(time, shows.as_nanos() as i128),
         }
@@ -123,6 +159,17 @@ impl SimClock {
         assert!(ppm > -1_000_000, "a client's clock never goes back");
         let now = self.dial.time.now();
         self.dial.line(|line| line.turn(now, ppm));
+    }
+
+    /// Steps forward, as after a pause of the machine that the clock learns of late.
+    pub fn step(&self, by: Duration) {
+        self.dial.line(|line| line.shows += by.as_nanos() as i128);
+    }
+
+    /// The true time at which it shows this, if its rate stays as it is; now, if it has shown it.
+    #[must_use]
+    pub fn true_time_of(&self, at: Instant) -> Duration {
+        self.dial.true_time_of(at.as_nanos().into())
     }
 }
 
@@ -154,7 +201,7 @@ pub struct WallClock {
 impl WallClock {
     /// Begins at midnight, 1 January 2026 (UTC): any instant would do, as long as it is the same in
     /// every run.
-    pub(super) fn new(time: TrueTime) -> Self {
+    pub(crate) fn new(time: TrueTime) -> Self {
         Self {
             dial: Dial::new(time, 1_767_225_600_000_000_000),
         }
@@ -174,6 +221,13 @@ impl WallClock {
     /// Steps back.
     pub fn step_back(&self, by: Duration) {
         self.dial.line(|line| line.shows -= by.as_nanos() as i128);
+    }
+
+    /// The true time at which it shows so many milliseconds since the Unix epoch, if its rate stays as
+    /// it is; now, if it has shown them.
+    #[must_use]
+    pub fn true_time_of_ms(&self, ms: i64) -> Duration {
+        self.dial.true_time_of(i128::from(ms) * MILLION)
     }
 }
 

@@ -52,7 +52,7 @@ mod process;
 mod tap;
 mod world;
 
-pub use clock::{SimClock, WallClock};
+pub use clock::{SimClock, TrueTime, WallClock};
 pub use entropy::SeededEntropy;
 pub use link::{Direction, Link};
 pub use net::Connecting;

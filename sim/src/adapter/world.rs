@@ -16,7 +16,7 @@ use super::tap::Request;
 use crate::server::Server;
 
 /// What runs longer than this in simulated time hangs.
-const LONGEST: Duration = Duration::from_secs(6 * 60 * 60);
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A simulated world; see the [module](super). Clones are the same world.
 #[derive(Clone, Debug)]
@@ -56,7 +56,8 @@ impl World {
     /// Runs `body` in a world of its own, on a runtime of its own whose time is paused.
     ///
     /// # Panics
-    /// If `body` does not end within six hours of simulated time.
+    /// If `body` does not end within a day of simulated time.
+    #[allow(clippy::disallowed_methods, reason = "bounds a run in simulated time")]
     pub fn run<T>(seed: u64, body: impl AsyncFnOnce(Self) -> T) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -66,7 +67,7 @@ impl World {
         runtime.block_on(async {
             tokio::time::timeout(LONGEST, body(Self::new(seed)))
                 .await
-                .expect("what runs for six hours hangs")
+                .expect("what runs for a day hangs")
         })
     }
 
@@ -76,8 +77,8 @@ impl World {
     pub fn new(seed: u64) -> Self {
         let time = TrueTime::begin();
         Self {
+            net: Arc::new(Net::new(time.clone())),
             time,
-            net: Arc::new(Net::new(time)),
             state: Arc::new(Mutex::new(State {
                 rng: Rng::new(seed),
                 urls: Vec::new(),
@@ -88,14 +89,10 @@ impl World {
 
     /// Adds an empty server that is reached as `redis://name`.
     pub fn node(&self, name: &str) -> Node {
-        let clock = WallClock::new(self.time);
+        let clock = WallClock::new(self.time.clone());
         let mut state = self.lock();
         let server = Server::with_seed(clock.clone(), state.rng.next_u64());
-        let node = Node {
-            name: name.to_owned(),
-            server,
-            clock,
-        };
+        let node = Node::new(name, server, clock);
         state.urls.push(node.url());
         self.net.host(name, node.server.clone());
         node
@@ -113,7 +110,10 @@ impl World {
         let seed = state.rng.next_u64();
         state.clients += 1;
         // Clocks of different machines have different origins.
-        let clock = SimClock::new(self.time, Duration::from_secs(1_000) * state.clients);
+        let clock = SimClock::new(
+            self.time.clone(),
+            Duration::from_secs(1_000) * state.clients,
+        );
         let process = Process::new();
         let seams = Seams {
             connector: Arc::new(NetConnector {
@@ -133,6 +133,12 @@ impl World {
         }
     }
 
+    /// Its true time.
+    #[must_use]
+    pub const fn time(&self) -> &TrueTime {
+        &self.time
+    }
+
     /// What has passed in true time since the world began.
     #[must_use]
     pub fn now(&self) -> Duration {
@@ -141,7 +147,7 @@ impl World {
 
     /// Waits in true time.
     pub async fn sleep(&self, span: Duration) {
-        self.sleep_until(self.now() + span).await;
+        self.time.sleep(span).await;
     }
 
     /// Waits in true time until so much has passed since the world began.
@@ -167,6 +173,14 @@ impl World {
 }
 
 impl Node {
+    pub(crate) fn new(name: &str, server: Server, clock: WallClock) -> Self {
+        Self {
+            name: name.to_owned(),
+            server,
+            clock,
+        }
+    }
+
     /// The name under which it was made.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -165,8 +165,14 @@ struct Lease {
     fence: u64,
     /// How often the application renewed by hand.
     by_hand: u64,
+    /// How often it was told that a round or a renewal failed.
+    failures: u64,
     /// Its client died.
     crashed: bool,
+    /// A node may hold it for up to one TTL after the core has done with it: a request landed on a
+    /// connection that had been given up, a server refuses for good, or a node remembered what it was told
+    /// to forget.
+    may_linger: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -273,13 +279,23 @@ impl Judge {
             match record.fact {
                 Fact::Wanted { .. } => self.wanted(record, lease),
                 Fact::Granted { fence, until } => self.granted(at, lease, fence, until),
-                Fact::Until { until, .. } => self.valid_until(at, lease, until),
+                Fact::Until { until, why } => self.valid_until(at, lease, until, why),
                 Fact::Lost(_) | Fact::Release | Fact::Cancel | Fact::Failed { .. } => {
                     self.ended(at, lease);
                 }
                 Fact::Renew => self.leases[lease as usize].by_hand += 1,
                 Fact::Sent { ask, attempt, .. } => self.sent(record, lease, ask, attempt),
-                Fact::Did { serial, until, .. } => self.did(record, lease, serial, until),
+                Fact::Did {
+                    serial,
+                    until,
+                    late,
+                    ..
+                } => {
+                    self.leases[lease as usize].may_linger |= late;
+                    self.did(record, lease, serial, until);
+                }
+                Fact::Waiting(_) | Fact::Suspect => self.failed_once(at, lease),
+                Fact::Settled => self.settled(at, lease),
                 Fact::Heard {
                     ask,
                     serial,
@@ -354,6 +370,7 @@ impl Judge {
                 _ => {}
             }
         }
+        self.may_linger(fault);
         self.excuse(record, fault);
     }
 
@@ -367,6 +384,18 @@ impl Judge {
             };
         }
         self.excuse(record, fault);
+    }
+
+    /// A node that forgot the last writes remembers what was released, and a key without expiry stays.
+    fn may_linger(&mut self, fault: Fault) {
+        if matches!(
+            fault,
+            Fault::CrashStale | Fault::Failover | Fault::Persisted
+        ) {
+            for lease in &mut self.leases {
+                lease.may_linger = true;
+            }
+        }
     }
 
     /// Notes how long two holders are excused by what was forgotten.

@@ -40,6 +40,30 @@ impl Judge {
         }
     }
 
+    /// The core has done with a lease: no node may hold it any more.
+    pub(super) fn settled(&mut self, at: Nanos, lease: u32) {
+        let state = &self.leases[lease as usize];
+        if state.may_linger || !self.rules.promises {
+            return;
+        }
+        // By its own clock the client may take a key for expired a moment too soon.
+        let soon = at + self.rules.max_ttl / 20;
+        let (key, nodes) = (state.key, self.rules.nodes);
+        let first = usize::from(key) * nodes;
+        for node in 0..nodes {
+            if let Some((holder, until)) = self.copies[first + node].holder
+                && holder == lease
+                && until.is_none_or(|until| until > soon)
+            {
+                let sentence = format!(
+                    "client {} has done with lease {lease}, and node {node} still holds it",
+                    state.client
+                );
+                return self.accuse(Law::NoOrphan, at, Some(key), sentence);
+            }
+        }
+    }
+
     /// All was dropped, and the network worked since: nothing may be left but what belonged to a
     /// process that died.
     pub(super) fn swept(&mut self, at: Nanos) {

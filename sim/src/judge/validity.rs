@@ -1,7 +1,7 @@
 //! What holders believe: Exclusion, Honest validity, No resurrection, Loss is told.
 
 use super::{Judge, Law, Stage};
-use crate::fact::{Answer, Ask, Nanos, Outcome, Record};
+use crate::fact::{Answer, Ask, Nanos, Outcome, Record, Why};
 
 impl Judge {
     pub(super) fn granted(&mut self, at: Nanos, lease: u32, fence: u64, until: Nanos) {
@@ -21,12 +21,19 @@ impl Judge {
         self.believe(at, lease, until);
     }
 
-    pub(super) fn valid_until(&mut self, at: Nanos, lease: u32, until: Nanos) {
+    pub(super) fn valid_until(&mut self, at: Nanos, lease: u32, until: Nanos, why: Why) {
         let state = &self.leases[lease as usize];
         if state.stage != Stage::Held {
             let (key, sentence) = (
                 state.key,
                 format!("the validity of lease {lease} is told, and it is not held"),
+            );
+            return self.accuse(Law::NoResurrection, at, Some(key), sentence);
+        }
+        if why != Why::Clock && at >= state.until {
+            let (key, sentence) = (
+                state.key,
+                format!("lease {lease} is renewed after its validity had ended"),
             );
             return self.accuse(Law::NoResurrection, at, Some(key), sentence);
         }
@@ -105,6 +112,12 @@ impl Judge {
     ) {
         let Some(node) = record.node else { return };
         self.answered(lease, node, ask);
+        if matches!(
+            outcome,
+            Outcome::Answered(Answer::Rejected | Answer::Misuse)
+        ) {
+            self.leases[lease as usize].may_linger = true;
+        }
         let seat = self.seat(lease, node);
         match (ask, outcome) {
             (Ask::Confirm, Outcome::Answered(Answer::Done)) => {}

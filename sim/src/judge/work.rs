@@ -3,9 +3,10 @@
 use super::{Judge, Law, Stage};
 use crate::fact::{Ask, Nanos, Record};
 
-/// What a lease may send to a node however short it lives, and in each of its pauses.
-const SENDS_AT_ONCE: u64 = 24;
-const SENDS_PER_PAUSE: u64 = 4;
+/// What a lease may send to a node, or how often it may fail, however short it lives, and in each of
+/// its pauses.
+const AT_ONCE: u64 = 24;
+const PER_PAUSE: u64 = 4;
 
 impl Judge {
     pub(super) fn wanted(&mut self, record: &Record, lease: u32) {
@@ -49,11 +50,25 @@ impl Judge {
             );
             return self.accuse(Law::BoundedWork, record.at, Some(key), sentence);
         }
-        if pace > 0 && sent > SENDS_AT_ONCE + SENDS_PER_PAUSE * (lived / pace + by_hand) {
+        if is_storm(pace, sent, lived, by_hand) {
             let sentence = format!(
                 "lease {lease} sent {sent} requests to node {node} within {lived} ns: a storm"
             );
             self.accuse(Law::BoundedWork, record.at, Some(key), sentence);
+        }
+    }
+
+    /// A round or a renewal failed: nothing is tried again without a pause.
+    pub(super) fn failed_once(&mut self, at: Nanos, lease: u32) {
+        let pace = self.rules.pace;
+        let state = &mut self.leases[lease as usize];
+        state.failures += 1;
+        let lived = at - state.began;
+        if is_storm(pace, state.failures, lived, state.by_hand) {
+            let (key, failures) = (state.key, state.failures);
+            let sentence =
+                format!("lease {lease} failed {failures} times within {lived} ns: a storm");
+            self.accuse(Law::BoundedWork, at, Some(key), sentence);
         }
     }
 
@@ -108,4 +123,9 @@ impl Judge {
             self.accuse(Law::Progress, at, Some(key as u8), sentence);
         }
     }
+}
+
+/// Whether a lease did something oftener than its pauses allow.
+const fn is_storm(pace: Nanos, count: u64, lived: Nanos, by_hand: u64) -> bool {
+    pace > 0 && count > AT_ONCE + PER_PAUSE * (lived / pace + by_hand)
 }

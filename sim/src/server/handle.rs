@@ -1,7 +1,7 @@
 //! The handle of a server: what tests hold, and how they do harm.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 
 use super::clock::ServerClock;
@@ -21,7 +21,11 @@ pub struct Server {
 struct Shared {
     clock: Box<dyn ServerClock>,
     inner: Mutex<Inner>,
+    watcher: OnceLock<Watcher>,
 }
+
+/// Looks on; see [`Server::watch`].
+type Watcher = Box<dyn Fn(&[Vec<u8>]) + Send + Sync>;
 
 pub(super) struct Inner {
     pub(super) engine: Engine,
@@ -148,6 +152,7 @@ impl Server {
             shared: Arc::new(Shared {
                 clock: Box::new(clock),
                 inner: Mutex::new(inner),
+                watcher: OnceLock::new(),
             }),
         }
     }
@@ -162,6 +167,22 @@ impl Server {
 
     pub(super) fn now_us(&self) -> u64 {
         self.shared.clock.now_us()
+    }
+
+    /// From now on calls `watcher` with each request that came over the network, right after it was
+    /// executed and before anything else is: what has changed since is its doing, or that of time.
+    ///
+    /// # Panics
+    /// If somebody watches already.
+    pub fn watch(&self, watcher: impl Fn(&[Vec<u8>]) + Send + Sync + 'static) {
+        let set = self.shared.watcher.set(Box::new(watcher));
+        assert!(set.is_ok(), "one watcher is enough");
+    }
+
+    pub(super) fn watched(&self, argv: &[Vec<u8>]) {
+        if let Some(watcher) = self.shared.watcher.get() {
+            watcher(argv);
+        }
     }
 
     /// A connection from inside this process: no network, no authentication needed, and never the

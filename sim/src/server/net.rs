@@ -62,6 +62,9 @@ impl Server {
     }
 
     /// Listens on a free port of the loopback, in the tokio runtime that this is called in.
+    ///
+    /// # Errors
+    /// What the operating system says if there is no port to be had.
     pub fn listen_loopback(&self) -> io::Result<Listening> {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
         listener.set_nonblocking(true)?;
@@ -196,7 +199,11 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         let mut inner = self.server.lock();
         match request {
             Ok(None) => return false,
-            Ok(Some(argv)) => inner.exec(self.conn, &argv, now_us),
+            Ok(Some(argv)) => {
+                inner.exec(self.conn, &argv, now_us);
+                drop(inner);
+                self.server.watched(&argv);
+            }
             Err(problem) => {
                 inner.write(self.conn, &Reply::Error(format!("ERR {problem}")));
                 inner.touch(self.conn, |link| link.finishing = true);

@@ -60,6 +60,9 @@ impl RequestParser {
     }
 
     /// The next whole request, or `None` if more bytes are needed. After an error the stream is lost.
+    ///
+    /// # Errors
+    /// [`ProtocolError`] for bytes that are no requests.
     pub fn next_request(&mut self) -> Result<Option<Vec<Vec<u8>>>, ProtocolError> {
         loop {
             let Some(mut partial) = self.partial.take() else {

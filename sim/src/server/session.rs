@@ -51,6 +51,9 @@ impl Session {
 
     /// Takes bytes off the wire, executes the requests that they complete, and gives the bytes that
     /// the server would write.
+    ///
+    /// # Errors
+    /// [`ProtocolError`] for bytes that are no requests.
     pub fn exchange(&mut self, bytes: &[u8]) -> Result<Vec<u8>, ProtocolError> {
         self.parser.feed(bytes);
         while let Some(argv) = self.parser.next_request()? {

@@ -7,11 +7,11 @@ use tenure_core::{
     NodeId, Secret,
 };
 
+use super::MS;
 use super::clock::Clock;
 use super::drawn::{Drawn, Outside};
 use super::engine::{Event, LeaseInfo, Phase, World};
 use super::link::Link;
-use super::MS;
 use crate::choice::Choices;
 use crate::fact::{self, Cause, Fact, Fault, Freed, Loss, Nanos, Why};
 use crate::judge::Law;
@@ -30,6 +30,8 @@ pub(super) struct Client {
     pub(super) slots: Vec<Slot>,
     /// By [`LeaseId::index`].
     table: Vec<Option<(LeaseId, u32)>>,
+    /// The leases that the core has not done with.
+    living: Vec<(LeaseId, u32)>,
     /// The leases that the application was told it holds.
     pub(super) held: Vec<Held>,
     /// When the timer fires, on the client's clock.
@@ -76,7 +78,9 @@ impl Client {
             // Where sets of nodes differ: the odd clients know another third node.
             let odd = drawn.outside == Some(Outside::NodeSets) && index % 2 == 1 && node == 2;
             let server = if odd { 3 } else { node };
-            Link::new(server as u8, drawn.latency[index * drawn.servers + server])
+            let latency = drawn.latency[index * drawn.servers + server];
+            let apart = drawn.apart && node == index % drawn.nodes;
+            Link::new(server as u8, latency, apart)
         });
         let (config, options) = match &drawn.other {
             Some(other) if index % 2 == 1 => other.clone(),
@@ -91,6 +95,7 @@ impl Client {
             links: links.collect(),
             slots: vec![Slot::default(); drawn.slots],
             table: Vec::new(),
+            living: Vec::new(),
             held: Vec::new(),
             armed: Instant::MAX,
             generation: 0,
@@ -124,6 +129,7 @@ impl World<'_> {
         state.manager = Manager::new(state.config.clone(), seed);
         state.process += 1;
         state.table.clear();
+        state.living.clear();
         state.held.clear();
         state.armed = Instant::MAX;
         state.generation += 1;
@@ -220,9 +226,19 @@ impl World<'_> {
         self.arm(client);
     }
 
-    /// What the core says of its leases is what it told.
+    /// What the core says of its leases is what it told. And what it has done with is told.
     fn audit(&mut self, client: u8) {
+        while let Some(lease) = self.settled(client) {
+            self.tell_of_lease(lease, None, Fact::Settled);
+        }
         let state = &self.clients[usize::from(client)];
+        let valid = |(id, _): &&(LeaseId, u32)| state.manager.valid_until(*id).is_some();
+        if state.living.iter().filter(valid).count() > state.held.len() {
+            let sentence = format!("client {client} has a valid lease that is over, or not told");
+            self.judge
+                .accuse(Law::NoResurrection, self.now, None, sentence);
+            return;
+        }
         let wrong = state
             .held
             .iter()
@@ -237,6 +253,14 @@ impl World<'_> {
             self.judge
                 .accuse(Law::HonestValidity, self.now, Some(key), sentence);
         }
+    }
+
+    /// A lease that the core has done with since the last call.
+    fn settled(&mut self, client: u8) -> Option<u32> {
+        let state = &mut self.clients[usize::from(client)];
+        let done = |(id, _): &(LeaseId, u32)| state.manager.lease(*id).is_none();
+        let index = state.living.iter().position(done)?;
+        Some(state.living.swap_remove(index).1)
     }
 
     fn number(&self, client: u8, id: LeaseId) -> Option<u32> {
@@ -423,6 +447,7 @@ impl World<'_> {
             state.table.resize(id.index() + 1, None);
         }
         state.table[id.index()] = Some((id, lease));
+        state.living.push((id, lease));
         state.slots[usize::from(slot)].lease = Some((id, lease));
         self.leases.push(LeaseInfo {
             client,

@@ -33,6 +33,33 @@ pub enum Outside {
     ServersDisagree,
 }
 
+impl Outside {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::ClientClocks,
+        Self::ServerClocks,
+        Self::NoQuarantine,
+        Self::NodeSets,
+        Self::MaxTtl,
+        Self::Deletion,
+        Self::ServersDisagree,
+    ];
+
+    /// Its name on a command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ClientClocks => "client-clocks",
+            Self::ServerClocks => "server-clocks",
+            Self::NoQuarantine => "no-quarantine",
+            Self::NodeSets => "node-sets",
+            Self::MaxTtl => "max-ttl",
+            Self::Deletion => "deletion",
+            Self::ServersDisagree => "servers-disagree",
+        }
+    }
+}
+
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct Drawn {
@@ -80,6 +107,8 @@ pub struct Drawn {
     pub(super) faulty: Nanos,
     pub(super) healthy: Nanos,
     pub(super) sweep: Nanos,
+    /// Each client is cut off from another node until the faults heal.
+    pub(super) apart: bool,
     pub(super) outside: Option<Outside>,
 }
 
@@ -191,6 +220,7 @@ impl Drawn {
             faulty: 36 * SEC,
             healthy: granted_within(max_ttl) + 6 * SEC,
             sweep: round + 60 * MS,
+            apart: nodes > 2 && c.chance(350),
             faults,
             config,
             outside,
@@ -238,7 +268,7 @@ fn options(c: &mut Choices, config: &Config) -> Vec<Arc<LeaseOptions>> {
     let mut all = Vec::new();
     for _ in 0..c.within(1, 3) {
         let ttl = c
-            .pick(&[max_ttl, max_ttl, max_ttl / 2])
+            .pick(&[max_ttl, max_ttl, max_ttl / 2, max_ttl / 16])
             .max(Duration::from_millis(120));
         let builder = LeaseOptions::builder()
             .ttl(ttl.min(max_ttl))
@@ -322,6 +352,9 @@ impl fmt::Display for Drawn {
             ms(self.fault_length),
             self.faults,
         )?;
+        if self.apart {
+            writeln!(f, "each client is cut off from another node")?;
+        }
         if let Some(outside) = self.outside {
             writeln!(f, "outside of the assumptions: {outside:?}")?;
         }

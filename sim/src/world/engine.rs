@@ -9,7 +9,7 @@ use super::clock::Clock;
 use super::drawn::{Drawn, Outside, nanos};
 use super::link::Message;
 use super::node::Node;
-use super::{MS, Report, SEC};
+use super::{ClockLine, MS, Report, SEC};
 use crate::choice::Choices;
 use crate::fact::{Fact, Fault, Nanos, Record};
 use crate::judge::{Judge, Law};
@@ -148,7 +148,12 @@ impl<'a> World<'a> {
             .map(|index| {
                 // Wall clocks start anywhere; over several nodes they agree to within the bound.
                 let ahead = match drawn.wall_bound {
-                    Some(bound) => c.within(0, 2 * bound) as i64 - bound as i64,
+                    Some(bound) => match c.below(4) {
+                        0 => 0,
+                        1 => bound as i64,
+                        2 => -(bound as i64),
+                        _ => c.within(0, 2 * bound) as i64 - bound as i64,
+                    },
                     None => c.within(0, 300 * SEC) as i64,
                 };
                 let clock = Clock::new(EPOCH + ahead, 0);
@@ -215,6 +220,7 @@ impl<'a> World<'a> {
         self.report.marks = self.marks;
         self.report.hash = self.hash.0;
         self.report.virtual_time = self.now;
+        self.report.bytes = self.choices.into_bytes();
         self.report
     }
 
@@ -401,6 +407,8 @@ impl<'a> World<'a> {
                 }
             }
             self.nodes[node].clock.turn(now, ppm);
+            self.tell_keys(node as u8, false);
+            self.note_clock(None, Some(node as u8));
         }
         let every = self.choices.within(drawn.max_ttl / 4, drawn.max_ttl / 2);
         self.schedule(now + every, Event::Turn);
@@ -421,8 +429,25 @@ impl<'a> World<'a> {
         self.nodes[node].clock.nanos(self.now) - EPOCH - self.now as i64
     }
 
+    /// Notes that a clock was turned or stepped.
+    pub(super) fn note_clock(&mut self, client: Option<u8>, node: Option<u8>) {
+        let clock = match (client, node) {
+            (Some(client), _) => self.clients[usize::from(client)].clock,
+            (None, Some(node)) => self.nodes[usize::from(node)].clock,
+            (None, None) => return,
+        };
+        self.report.clocks.push(ClockLine {
+            client,
+            node,
+            since: self.now,
+            shows: clock.nanos(self.now),
+            ppm: clock.ppm(),
+        });
+    }
+
     /// A client's clock was turned or stepped: its validities end at other times, its timer as well.
     pub(super) fn clock_changed(&mut self, client: u8) {
+        self.note_clock(Some(client), None);
         let held = std::mem::take(&mut self.clients[usize::from(client)].held);
         for held in &held {
             let clock = &self.clients[usize::from(client)].clock;

@@ -100,7 +100,7 @@ impl World<'_> {
             Fault::Flushed => {
                 self.nodes[usize::from(server)].forget();
                 self.tell_fault(fault, None, Some(server), None);
-                self.forgot(server);
+                self.tell_keys(server, true);
             }
             Fault::ScriptsFlushed => {
                 self.nodes[usize::from(server)].scripts = false;
@@ -157,7 +157,7 @@ impl World<'_> {
         // Another server answers under the same name.
         self.tell_fault(fault, None, Some(node), None);
         self.new_life(node, true);
-        self.forgot(node);
+        self.tell_keys(node, true);
         self.reset_links_of(node);
     }
 
@@ -171,7 +171,7 @@ impl World<'_> {
             node.forget();
         }
         self.tell_fault(fault, None, Some(server), None);
-        self.forgot(server);
+        self.tell_keys(server, true);
         self.new_life(server, true);
         // A process that dies closes its connections; a machine that dies does not.
         if self.choices.chance(500) {
@@ -208,17 +208,15 @@ impl World<'_> {
         }
     }
 
-    /// Tells what the keys of a node hold, after it forgot some.
-    fn forgot(&mut self, server: u8) {
+    /// Tells what the keys of a node hold and until when, after it forgot some or its clock changed.
+    pub(super) fn tell_keys(&mut self, server: u8, absent_too: bool) {
         for key in 0..self.drawn.keys as u8 {
             let node = &self.nodes[usize::from(server)];
             let (to, until) = (node.holder(self.now, key), node.expiry(self.now, key));
-            let fact = Fact::Key {
-                from: Holder::Nobody,
-                to,
-                until,
-            };
-            self.tell_of_key(server, key, fact);
+            let (from, to_nobody) = (to, to == Holder::Nobody);
+            if absent_too || !to_nobody {
+                self.tell_of_key(server, key, Fact::Key { from, to, until });
+            }
         }
     }
 
@@ -279,8 +277,9 @@ impl World<'_> {
         let node = &mut self.nodes[usize::from(server)];
         node.stepped = now;
         node.clock.step(now, by);
+        self.note_clock(None, Some(server));
         self.tell_fault(Fault::NodeStep, None, Some(server), None);
-        self.forgot(server);
+        self.tell_keys(server, true);
     }
 
     /// The client's process stands still for a while.
@@ -453,6 +452,14 @@ impl World<'_> {
         for index in 0..self.ongoing.len() as u32 {
             self.end_fault(index);
         }
+        if self.drawn.apart {
+            for client in 0..self.clients.len() as u8 {
+                for node in 0..self.drawn.nodes as u8 {
+                    self.mend_cut(client, node, 0);
+                    self.mend_cut(client, node, 1);
+                }
+            }
+        }
         for server in 0..self.nodes.len() as u8 {
             self.nodes[usize::from(server)].stale = None;
             self.strangers_leave(server);
@@ -481,7 +488,7 @@ impl World<'_> {
             };
             node.set(key, entry);
         }
-        self.forgot(server);
+        self.tell_keys(server, true);
     }
 
     fn tell_fault(&mut self, fault: Fault, client: Option<u8>, node: Option<u8>, key: Option<u8>) {

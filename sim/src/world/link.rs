@@ -2,22 +2,18 @@
 //!
 //! As in the adapter, a connection is given up after too long a silence, the first command on the next
 //! one kills it, requests wait while a link connects and are refused while it is down, and scripts and
-//! marker are mended before more is asked.
+//! marker are mended before more is asked. Requests and replies are here, `connection` is what carries them.
 
-use tenure_core::{Backoff, NodeId, Op, Refusal, Reply, Request, RequestId, Rng, Words};
+mod connection;
 
+use tenure_core::{NodeId, Op, Refusal, Reply, Request, RequestId, Words};
+
+use super::SEC;
 use super::client::answer_of;
-use super::drawn::nanos;
 use super::engine::{Event, Phase, World};
-use super::node::{Arrived, Identity, SetOfNodes, Signal};
-use super::{MS, SEC};
+use super::node::{Arrived, Identity, Signal};
 use crate::fact::{self, Ask, Fact, Nanos, Outcome};
 
-const BACKOFF: Backoff = Backoff::new(
-    std::time::Duration::from_millis(50),
-    std::time::Duration::from_secs(2),
-);
-const DIAL_TIMEOUT: Nanos = 2 * SEC;
 const BATCH: usize = 16;
 /// If the same must be mended again within this, requests wait for a backoff.
 const AGAIN_AFTER: Nanos = SEC;
@@ -95,7 +91,7 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) const fn new(server: u8, latency: [Nanos; 2]) -> Self {
+    pub(super) const fn new(server: u8, latency: [Nanos; 2], is_cut: bool) -> Self {
         let nobody = Identity {
             run: u32::MAX,
             replication: u32::MAX,
@@ -106,7 +102,11 @@ impl Link {
             state: State::Connecting,
             latency,
             arrives: [0; 2],
-            cut: [None; 2],
+            cut: if is_cut {
+                [Some(Cut::Drop); 2]
+            } else {
+                [None; 2]
+            },
             stalled: [Vec::new(), Vec::new()],
             doomed: false,
             in_flight: Vec::new(),
@@ -190,13 +190,9 @@ impl World<'_> {
                     State::Up if !stale => self.send(client, node, &request),
                     State::Rejected => {
                         let words = Words::new("NOPERM");
-                        let reply = Reply::NotApplied(Refusal::Rejected(words));
-                        self.reply(client, request.id, reply);
+                        self.refuse(client, &request, Refusal::Rejected(words));
                     }
-                    _ => {
-                        let reply = Reply::NotApplied(Refusal::Unavailable);
-                        self.reply(client, request.id, reply);
-                    }
+                    _ => self.refuse(client, &request, Refusal::Unavailable),
                 }
             }
             self.requests = taken;
@@ -206,9 +202,25 @@ impl World<'_> {
         }
     }
 
+    /// Answers a request that is not sent.
+    fn refuse(&mut self, client: u8, request: &Request, refusal: Refusal) {
+        let node = request.id.node.index() as u8;
+        let outcome = match refusal {
+            Refusal::Rejected(_) => Outcome::Answered(fact::Answer::Rejected),
+            _ => Outcome::NotSent,
+        };
+        let fact = Fact::Heard {
+            ask: ask_of(&request.op),
+            serial: request.id.serial,
+            outcome,
+        };
+        let server = self.link(client, node).server;
+        self.tell_of_lease(lease_of(request), Some(server), fact);
+        self.reply(client, request.id, Reply::NotApplied(refusal));
+    }
+
     fn send(&mut self, client: u8, node: u8, request: &Request) {
-        let secret = request.token.secret.expose();
-        let lease = u32::from_le_bytes([secret[0], secret[1], secret[2], secret[3]]);
+        let lease = lease_of(request);
         let ask = ask_of(&request.op);
         let (attempt, serial) = (request.token.attempt, request.id.serial);
         self.tell_of_lease(
@@ -498,234 +510,12 @@ impl World<'_> {
         );
         self.reply(client, id, reply);
     }
+}
 
-    fn round_trip(&self, client: u8, node: u8) -> Nanos {
-        let latency = self.link(client, node).latency;
-        latency[0] + latency[1]
-    }
-
-    /// The scripts were loaded, the node was marked.
-    pub(super) fn mended(&mut self, client: u8, node: u8, epoch: u32) {
-        let now = self.now;
-        let set = self.set_of_nodes(client);
-        let quarantine = self.drawn.quarantine;
-        let link = &mut self.clients[usize::from(client)].links[usize::from(node)];
-        let reachable = link.cut == [None; 2] && !link.doomed;
-        let server = &mut self.nodes[usize::from(link.server)];
-        if link.epoch != epoch || link.state != State::Up {
-            return;
-        }
-        // Without an answer the connection is given up for its silence, or its end is noticed.
-        if !reachable || !server.up || server.boot != link.boot || server.loading {
-            self.lose_link(client, node);
-            return self.settle(client);
-        }
-        let mut told = None;
-        if link.scripts.needed {
-            server.scripts = true;
-            link.scripts.done(now);
-            told = Some(fact::Link::Loaded);
-        }
-        if link.marker.needed && quarantine {
-            server.mark(now, set);
-            link.identity = server.identity;
-            link.marker.done(now);
-            told = Some(fact::Link::Marked);
-        }
-        if let Some(link) = told {
-            self.tell_of(Some(client), Some(node), Fact::Link(link));
-        }
-        self.pump(client, node);
-        self.settle(client);
-    }
-
-    fn set_of_nodes(&self, client: u8) -> SetOfNodes {
-        let config = &self.clients[usize::from(client)].config;
-        SetOfNodes {
-            max_ttl_ms: config.max_ttl().as_millis() as i64,
-            nodes: config.nodes(),
-        }
-    }
-
-    /// Looks in time whether a node that was asked has become silent.
-    fn watch(&mut self, client: u8, node: u8) {
-        let patience = self.patience();
-        let link = self.link_mut(client, node);
-        if link.watched {
-            return;
-        }
-        link.watched = true;
-        let (at, epoch) = (link.heard + patience, link.epoch);
-        self.schedule(
-            at,
-            Event::Silence {
-                client,
-                node,
-                epoch,
-            },
-        );
-    }
-
-    pub(super) fn silence(&mut self, client: u8, node: u8, epoch: u32) {
-        let (now, patience) = (self.now, self.patience());
-        let link = self.link_mut(client, node);
-        if link.epoch != epoch {
-            return;
-        }
-        link.watched = false;
-        if link.in_flight.is_empty() {
-            return;
-        }
-        if now < link.heard + patience {
-            return self.watch(client, node);
-        }
-        self.lose_link(client, node);
-        self.settle(client);
-    }
-
-    /// The connection is over, and nobody is told: whatever travels on it may still arrive.
-    pub(super) fn hang_up(&mut self, client: u8, node: u8) {
-        let link = self.link_mut(client, node);
-        if link.state == State::Up {
-            link.previous = Some((link.epoch, link.identity.run));
-        }
-        link.epoch += 1;
-        link.state = State::Connecting;
-        link.arrives = [0; 2];
-        link.doomed = false;
-        link.watched = false;
-        link.scripts = Mending::default();
-        link.marker = Mending::default();
-        for index in std::mem::take(&mut link.in_flight) {
-            let message = &mut self.messages[index as usize];
-            message.answered = true;
-            if message.parked {
-                self.free.push(index);
-            }
-        }
-    }
-
-    /// The connection is given up: what is in flight is unknown, and another is tried.
-    pub(super) fn lose_link(&mut self, client: u8, node: u8) {
-        let in_flight = self.link(client, node).in_flight.clone();
-        let cut = fact::Link::Cut(in_flight.len().min(255) as u8);
-        self.tell_of(Some(client), Some(node), Fact::Link(cut));
-        for index in in_flight {
-            self.outcome(index, Reply::Unknown);
-            if self.messages[index as usize].parked {
-                self.free.push(index);
-            }
-        }
-        let now = self.now;
-        self.hang_up(client, node);
-        let link = self.link_mut(client, node);
-        let lived = now - link.up_since;
-        link.failures = if lived >= 2 * SEC {
-            0
-        } else {
-            link.failures + 1
-        };
-        if link.failures <= 1 {
-            self.node_up(client, node, None);
-            return self.dial(client, node);
-        }
-        self.link_is_down(client, node);
-    }
-
-    fn link_is_down(&mut self, client: u8, node: u8) {
-        self.link_mut(client, node).state = State::Down;
-        self.tell_of(Some(client), Some(node), Fact::Link(fact::Link::Down));
-        self.node_down(client, node);
-        self.try_again_later(client, node);
-    }
-
-    fn try_again_later(&mut self, client: u8, node: u8) {
-        let (failures, epoch) = {
-            let link = self.link(client, node);
-            (link.failures, link.epoch)
-        };
-        let mut rng = Rng::new(self.choices.below(1 << 16));
-        let pause = nanos(BACKOFF.pause(failures, &mut rng));
-        let event = Event::Redial {
-            client,
-            node,
-            epoch,
-        };
-        self.schedule(self.now + pause, event);
-    }
-
-    pub(super) fn redial(&mut self, client: u8, node: u8, epoch: u32) {
-        if self.link(client, node).epoch == epoch {
-            self.dial(client, node);
-        }
-    }
-
-    /// Begins to connect.
-    pub(super) fn dial(&mut self, client: u8, node: u8) {
-        let link = self.link(client, node);
-        let (epoch, cut) = (link.epoch, link.cut != [None; 2]);
-        let after = match (cut, self.nodes[usize::from(link.server)].up) {
-            (true, _) => DIAL_TIMEOUT,
-            (false, false) => self.round_trip(client, node),
-            (false, true) => 3 * self.round_trip(client, node),
-        };
-        let event = Event::Dialled {
-            client,
-            node,
-            epoch,
-        };
-        self.schedule(self.now + after + MS / 10, event);
-    }
-
-    pub(super) fn dialled(&mut self, client: u8, node: u8, epoch: u32) {
-        let now = self.now;
-        let set = self.set_of_nodes(client);
-        let drawn = self.drawn;
-        let link = &mut self.clients[usize::from(client)].links[usize::from(node)];
-        if link.epoch != epoch {
-            return;
-        }
-        let server = &mut self.nodes[usize::from(link.server)];
-        let serves = server.up && !server.loading && !server.read_only && link.cut == [None; 2];
-        if !serves || server.refusing {
-            link.failures += 1;
-            if serves {
-                // Told at once, in the server's words; until then nothing is lost by asking.
-                link.state = State::Rejected;
-                self.node_up(client, node, None);
-                self.try_again_later(client, node);
-            } else {
-                self.link_is_down(client, node);
-            }
-            self.pump(client, node);
-            return self.settle(client);
-        }
-        let mut killed = false;
-        if let Some((previous, run)) = link.previous
-            && drawn.may_kill
-            && run == server.identity.run
-        {
-            server.killed[usize::from(client)] = previous + 1;
-            killed = true;
-        }
-        server.scripts = true;
-        if drawn.quarantine {
-            server.mark(now, set);
-        }
-        link.boot = server.boot;
-        link.identity = server.identity;
-        link.state = State::Up;
-        link.up_since = now;
-        let time = server.time(now);
-        if killed {
-            let link = Fact::Link(fact::Link::Killed);
-            self.tell_of(Some(client), Some(node), link);
-        }
-        self.tell_of(Some(client), Some(node), Fact::Link(fact::Link::Up));
-        self.node_up(client, node, Some(time));
-        self.pump(client, node);
-        self.settle(client);
-    }
+/// The lease that asks: its number is what its secret begins with.
+fn lease_of(request: &Request) -> u32 {
+    let secret = request.token.secret.expose();
+    u32::from_le_bytes([secret[0], secret[1], secret[2], secret[3]])
 }
 
 const fn ask_of(op: &Op) -> Ask {

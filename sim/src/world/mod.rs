@@ -24,6 +24,7 @@ mod engine;
 mod faults;
 mod link;
 mod node;
+pub mod probe;
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -53,6 +54,7 @@ pub struct Scenario {
 enum Origin {
     Seed(u64),
     Bytes(usize),
+    Choices,
 }
 
 impl Scenario {
@@ -72,6 +74,12 @@ impl Scenario {
     #[must_use]
     pub fn outside(seed: u64, outside: Outside) -> Self {
         Self::draw(Choices::from_seed(seed), Some(outside), Origin::Seed(seed))
+    }
+
+    /// The world that these choices draw, which may leave the assumptions of a law.
+    #[must_use]
+    pub fn from_choices(choices: Choices, outside: Option<Outside>) -> Self {
+        Self::draw(choices, outside, Origin::Choices)
     }
 
     fn draw(mut choices: Choices, outside: Option<Outside>, origin: Origin) -> Self {
@@ -111,6 +119,25 @@ pub struct Report {
     pub marks: Marks,
     /// What the judge looked at.
     pub checks: Checks,
+    /// How the clocks went.
+    pub clocks: Vec<ClockLine>,
+    /// What was decided, if the choices were [written down](Choices::written_down).
+    pub bytes: Vec<u8>,
+}
+
+/// What a clock shows from an instant on, until its next line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockLine {
+    /// Of which client.
+    pub client: Option<u8>,
+    /// Of which node.
+    pub node: Option<u8>,
+    /// From when on, in true time.
+    pub since: Nanos,
+    /// What it shows then, in nanoseconds.
+    pub shows: i64,
+    /// How much faster than true time it goes, in millionths.
+    pub ppm: i64,
 }
 
 /// Runs a scenario from its beginning to its end, or to the first violation. `listen` hears every fact.
@@ -144,6 +171,7 @@ pub fn explain(scenario: &Scenario) -> Option<String> {
     let _ = match scenario.origin {
         Origin::Seed(seed) => write!(text, "cargo run --release -p tenure-sim -- replay {seed}"),
         Origin::Bytes(len) => write!(text, "(from {len} bytes)"),
+        Origin::Choices => Ok(()),
     };
     Some(text)
 }

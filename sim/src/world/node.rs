@@ -302,7 +302,8 @@ impl Node {
         if let Some(quarantine) = quarantine {
             return applied(quarantine);
         }
-        if self.full {
+        // A token of the lease itself was found by a write that needs no memory: the rest needs none.
+        if self.full && self.entry(now, request.key).is_none() {
             return refused(Refusal::Unavailable, None);
         }
         self.put(now, request, ttl);
@@ -342,9 +343,7 @@ impl Node {
                 Value::Ours { .. } | Value::Other => return applied(Answer::Taken),
             }
         }
-        if self.full {
-            return refused(Refusal::Unavailable, None);
-        }
+        // Out of memory too: the script began with a write that needs none.
         self.store(now, request.key, fence);
         self.put(now, request, ttl);
         if let Some(entry) = &mut self.data.keys[usize::from(request.key)] {
@@ -429,9 +428,6 @@ impl Node {
     fn store(&mut self, now: Nanos, key: u8, fence: Fence) -> Done {
         let fence = fence.get() as i64;
         if self.counter(now, key) < fence {
-            if self.full {
-                return refused(Refusal::Unavailable, None);
-            }
             self.keep(now, key, fence);
         }
         applied(Answer::Done)

@@ -100,17 +100,24 @@ fn call(script: &str, keys: &[String], args: &[String]) -> Vec<String> {
     argv
 }
 
+/// Some acquires: all their locks before all their tokens.
+fn acquires() -> impl Strategy<Value = (Vec<String>, Vec<String>)> {
+    let acquire = (lock(), token(), one(TTLS), fence())
+        .prop_map(|(keys, token, ttl, fence)| (keys, vec![token, ttl, fence]));
+    prop::collection::vec(acquire, 1..4).prop_map(|acquires| {
+        let (keys, args): (Vec<_>, Vec<_>) = acquires.into_iter().unzip();
+        (keys.concat(), args.concat())
+    })
+}
+
 /// A call of one of the seven scripts.
 pub fn script_call() -> BoxedStrategy<Vec<String>> {
-    let acquire = (lock(), token(), one(TTLS), fence())
-        .prop_map(|(keys, token, ttl, fence)| call(scripts::ACQUIRE, &keys, &[token, ttl, fence]));
-    let marked = (lock(), token(), one(TTLS), fence(), ids(), set()).prop_map(
-        |(mut keys, token, ttl, fence, ids, set)| {
-            keys.push(MARKER.to_owned());
-            let args = [&[token, ttl, fence][..], &ids, &set].concat();
-            call(scripts::ACQUIRE, &keys, &args)
-        },
-    );
+    let acquire = acquires().prop_map(|(keys, args)| call(scripts::ACQUIRE, &keys, &args));
+    let marked = (acquires(), ids(), set()).prop_map(|((mut keys, args), ids, set)| {
+        keys.push(MARKER.to_owned());
+        let args = [&args[..], &ids, &set].concat();
+        call(scripts::ACQUIRE, &keys, &args)
+    });
     let confirm = (lock(), token(), fence())
         .prop_map(|(keys, token, fence)| call(scripts::CONFIRM, &keys, &[token, fence]));
     let renew = prop::collection::vec((one(LOCKS), token(), one(TTLS)), 0..5).prop_map(|leases| {
@@ -123,8 +130,10 @@ pub fn script_call() -> BoxedStrategy<Vec<String>> {
     });
     let repair = (lock(), token(), one(TTLS), fence())
         .prop_map(|(keys, token, ttl, fence)| call(scripts::REPAIR, &keys, &[token, ttl, fence]));
-    let release =
-        (one(LOCKS), token()).prop_map(|(key, token)| call(scripts::RELEASE, &[key], &[token]));
+    let release = prop::collection::vec((one(LOCKS), token()), 0..4).prop_map(|leases| {
+        let (keys, tokens): (Vec<_>, Vec<_>) = leases.into_iter().unzip();
+        call(scripts::RELEASE, &keys, &tokens)
+    });
     let inspect = lock().prop_map(|keys| call(scripts::INSPECT, &keys, &[]));
     let mark = (ids(), one(&["0", "0", "1"]), set()).prop_map(|(ids, durable, set)| {
         let args = [&ids[..], &[durable], &set].concat();

@@ -25,7 +25,10 @@ pub struct RealServer {
 }
 
 impl RealServer {
-    /// Starts a server whose clock shows `now_us`; the error says what is missing.
+    /// Starts a server whose clock shows `now_us`.
+    ///
+    /// # Errors
+    /// What is missing: a server, a compiler, or why it does not serve.
     pub fn start(now_us: u64) -> Result<Self, String> {
         let program = ["redis-server", "valkey-server"]
             .into_iter()

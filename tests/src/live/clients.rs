@@ -101,6 +101,19 @@ pub async fn renewed(guard: &Guard, times: u32) {
     }
 }
 
+/// Takes the lock `k`, renews it once and frees it again, on the database that the harness looks at.
+///
+/// # Panics
+/// When one of that goes wrong.
+pub async fn serves(locks: &Locks, server: &RedisServer) {
+    let guard = locked(locks, "k").await;
+    assert!(value(server, "k").await.is_some());
+    assert!(refused(locks, "k").await.is_some());
+    renewed(&guard, 1).await;
+    guard.release().await.expect("it was held");
+    freed(server, "k").await;
+}
+
 /// Waits until nothing is left of the key.
 pub async fn freed(server: &RedisServer, key: &str) {
     eventually("the key is freed", || async {

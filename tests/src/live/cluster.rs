@@ -31,9 +31,11 @@ impl Cluster {
             let epoch = (index + 1).to_string();
             node.cmd::<()>(&["CLUSTER", "SET-CONFIG-EPOCH", &epoch])
                 .await;
-            let (first, last) = (slots.start().to_string(), slots.end().to_string());
-            node.cmd::<()>(&["CLUSTER", "ADDSLOTSRANGE", &first, &last])
-                .await;
+            // One by one: 6.2 takes no range.
+            let slot_names: Vec<_> = slots.clone().map(|slot| slot.to_string()).collect();
+            let mut add = vec!["CLUSTER", "ADDSLOTS"];
+            add.extend(slot_names.iter().map(String::as_str));
+            node.cmd::<()>(&add).await;
             nodes.push((node, slots));
         }
         let cluster = Self { nodes };

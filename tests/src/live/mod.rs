@@ -12,6 +12,7 @@ mod process;
 pub mod proxy;
 mod resp;
 pub mod server;
+pub mod tls;
 pub mod wait;
 
 pub use cluster::Cluster;

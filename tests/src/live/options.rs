@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use super::tls::Certificates;
+
 /// The user as whom the harness itself speaks to its servers, whatever the test does to the
 /// default user. Its password is its name.
 pub(super) const HARNESS_USER: &str = "harness";
@@ -69,6 +71,19 @@ impl Options {
     pub fn cluster(mut self) -> Self {
         self.cluster = true;
         self.config("cluster-enabled yes")
+    }
+
+    /// Listens for TLS too, at this address, and asks clients for a certificate if `asks`.
+    pub fn tls(self, addr: SocketAddr, certificates: &Certificates, asks: bool) -> Self {
+        let file = |name: &str| certificates.file(name).display().to_string();
+        self.config(format!("tls-port {}", addr.port()))
+            .config(format!("tls-cert-file \"{}\"", file("server.pem")))
+            .config(format!("tls-key-file \"{}\"", file("server.key")))
+            .config(format!("tls-ca-cert-file \"{}\"", file("authority.pem")))
+            .config(format!(
+                "tls-auth-clients {}",
+                if asks { "yes" } else { "no" }
+            ))
     }
 
     /// Adds any line of a server's configuration file.

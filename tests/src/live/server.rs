@@ -158,6 +158,9 @@ impl RedisServer {
     }
 
     /// Like [`cmd`](Self::cmd), for a command that may be refused.
+    ///
+    /// # Errors
+    /// The server's, the connection's, or that the reply is not a `T`.
     pub async fn try_cmd<T: FromRedisValue>(&self, words: &[&str]) -> RedisResult<T> {
         let who = RedisConnectionInfo::default()
             .set_username(HARNESS_USER)
@@ -252,7 +255,12 @@ impl RedisServer {
                 wait::pause(Duration::from_millis(5)).await;
             }
         };
-        if tokio::time::timeout(wait::BOUND, up).await.is_err() {
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "the generous bound after which a server that does not serve has failed"
+        )]
+        let served = tokio::time::timeout(wait::BOUND, up).await;
+        if served.is_err() {
             panic!(
                 "the server does not serve after {:?}:\n{}",
                 wait::BOUND,

@@ -62,6 +62,10 @@ where
 /// # Panics
 /// When that took longer than [`BOUND`].
 #[track_caller]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the generous bound after which a test that waits for a real server has failed"
+)]
 pub fn within<Fut: Future>(
     what: impl fmt::Display,
     future: Fut,

@@ -26,7 +26,8 @@ fn ask(holder: u32, script: &str, asker: u32) -> (String, Option<u32>) {
     };
     let argv = [&["EVAL", script], keys, args].concat();
     let answer = match server.call(&argv) {
-        // Of a renewal: the failures, each after its index.
+        // Of an acquire: an answer for each lock. Otherwise the failures, each after its index.
+        Reply::Array(mut parts) if script == scripts::ACQUIRE => parts.remove(0),
         Reply::Array(parts) => parts
             .get(1)
             .cloned()

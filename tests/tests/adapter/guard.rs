@@ -4,7 +4,7 @@ use tenure_redis::{LockError, Loss, ReleaseError};
 use tenure_sim::adapter::{Connecting, Node, World};
 use tenure_sim::server::Lost;
 
-use crate::support::{Outcome, TTL, builder, calls, ms, nodes, secs, stands, until};
+use crate::support::{Outcome, TTL, builder, calls, client, ms, nodes, secs, stands, until};
 
 fn open(nodes: &[Node]) -> usize {
     nodes.iter().map(|node| node.server().connections()).sum()
@@ -31,8 +31,7 @@ fn a_guard_keeps_its_client_alive_and_renews_itself_without_a_handle() -> Outcom
 fn dropping_the_last_handle_ends_the_tasks_and_closes_the_connections() -> Outcome {
     World::run(1, async |world| {
         let nodes = nodes(&world, 3);
-        let one = world.client("one");
-        let locks = builder(&one).connect().await?;
+        let (_one, locks) = client(&world, "one").await?;
         let other = locks.clone();
         drop(locks);
         world.sleep(secs(30)).await;
@@ -51,8 +50,7 @@ fn dropping_the_last_handle_ends_the_tasks_and_closes_the_connections() -> Outco
 fn a_guard_that_is_dropped_frees_its_key_in_one_round_trip() -> Outcome {
     World::run(1, async |world| {
         let nodes = nodes(&world, 3);
-        let one = world.client("one");
-        let locks = builder(&one).connect().await?;
+        let (_one, locks) = client(&world, "one").await?;
         let guard = locks.lock("k").await?;
         world.sleep(ms(10)).await;
         drop(guard);
@@ -89,8 +87,7 @@ fn a_guard_that_is_dropped_while_it_renews_frees_its_key() -> Outcome {
 fn a_guard_that_is_dropped_during_an_outage_is_released_when_the_node_is_back() -> Outcome {
     World::run(1, async |world| {
         let nodes = nodes(&world, 1);
-        let one = world.client("one");
-        let locks = one.builder().connect().await?;
+        let (one, locks) = client(&world, "one").await?;
         let guard = locks.lock("k").await?;
         one.link("a").set_connecting(Connecting::Refused);
         one.link("a").cut();
@@ -109,11 +106,8 @@ fn a_guard_that_is_dropped_during_an_outage_is_released_when_the_node_is_back() 
 fn a_guard_that_is_dropped_after_its_loss_touches_nobody_elses_lock() -> Outcome {
     World::run(1, async |world| {
         let nodes = nodes(&world, 1);
-        let (one, two) = (world.client("one"), world.client("two"));
-        let (locks, rivals) = (
-            one.builder().connect().await?,
-            two.builder().connect().await?,
-        );
+        let (one, locks) = client(&world, "one").await?;
+        let (_two, rivals) = client(&world, "two").await?;
         let guard = locks.lock("k").await?;
         one.link("a").stall();
         let rival = rivals.lock("k").await?;
@@ -137,8 +131,7 @@ fn a_guard_that_is_dropped_after_its_loss_touches_nobody_elses_lock() -> Outcome
 fn closing_releases_all_that_is_held_and_tells_the_guards() -> Outcome {
     World::run(1, async |world| {
         let nodes = nodes(&world, 3);
-        let one = world.client("one");
-        let locks = builder(&one).connect().await?;
+        let (_one, locks) = client(&world, "one").await?;
         let mut guards = Vec::new();
         for key in ["k", "l", "m"] {
             guards.push(locks.lock(key).await?);
@@ -168,8 +161,7 @@ fn closing_releases_all_that_is_held_and_tells_the_guards() -> Outcome {
 fn closing_ends_in_bounded_time_while_no_node_answers() -> Outcome {
     World::run(1, async |world| {
         let nodes = nodes(&world, 3);
-        let one = world.client("one");
-        let locks = builder(&one).connect().await?;
+        let (one, locks) = client(&world, "one").await?;
         let guard = locks.lock("k").await?;
         for node in &nodes {
             one.link(node.name()).stall();
@@ -203,11 +195,8 @@ fn a_release_that_is_under_way_when_the_client_closes_says_what_became_of_it() -
 fn a_process_that_crashes_leaves_its_key_for_one_ttl_at_most() -> Outcome {
     World::run(1, async |world| {
         let nodes = nodes(&world, 3);
-        let (one, two) = (world.client("one"), world.client("two"));
-        let (locks, rivals) = (
-            builder(&one).connect().await?,
-            builder(&two).connect().await?,
-        );
+        let (one, locks) = client(&world, "one").await?;
+        let (_two, rivals) = client(&world, "two").await?;
         let guard = locks.lock("k").await?;
         world.sleep(secs(30)).await;
         one.crash();
@@ -230,11 +219,8 @@ fn a_process_that_crashes_leaves_its_key_for_one_ttl_at_most() -> Outcome {
 fn a_released_lease_is_not_valid_from_the_moment_release_is_polled() -> Outcome {
     World::run(1, async |world| {
         let nodes = nodes(&world, 1);
-        let (one, two) = (world.client("one"), world.client("two"));
-        let (locks, rivals) = (
-            one.builder().connect().await?,
-            two.builder().connect().await?,
-        );
+        let (_one, locks) = client(&world, "one").await?;
+        let (_two, rivals) = client(&world, "two").await?;
         let guard = locks.lock("k").await?;
         nodes[0].server().lose_reply(Some("evalsha"), Lost::Mute);
         let begun = world.now();

@@ -5,7 +5,7 @@ use tenure_redis::Loss;
 use tenure_redis::seams::Clock;
 use tenure_sim::adapter::World;
 
-use crate::support::{MARGIN, Outcome, TTL, builder, ms, nodes, secs, stands, until};
+use crate::support::{MARGIN, Outcome, TTL, builder, client, ms, nodes, secs, stands, until};
 
 #[test]
 fn a_lease_that_cannot_be_renewed_ends_exactly_with_its_validity_and_stays_over() -> Outcome {
@@ -80,11 +80,8 @@ fn a_lease_that_cannot_be_renewed_ends_exactly_with_its_validity_and_stays_over(
 fn a_process_that_stood_still_past_its_validity_knows_it_before_any_of_its_tasks_ran() -> Outcome {
     World::run(1, async |world| {
         let nodes = nodes(&world, 3);
-        let (one, two) = (world.client("one"), world.client("two"));
-        let (locks, rivals) = (
-            builder(&one).connect().await?,
-            builder(&two).connect().await?,
-        );
+        let (one, locks) = client(&world, "one").await?;
+        let (_two, rivals) = client(&world, "two").await?;
         let guard = locks.lock("k").await?;
         world.sleep(secs(3)).await;
         one.pause();
@@ -109,8 +106,7 @@ fn a_process_that_stood_still_past_its_validity_knows_it_before_any_of_its_tasks
 fn a_process_that_stood_still_for_less_than_its_validity_keeps_the_lock() -> Outcome {
     World::run(1, async |world| {
         nodes(&world, 3);
-        let one = world.client("one");
-        let locks = builder(&one).connect().await?;
+        let (one, locks) = client(&world, "one").await?;
         let guard = locks.lock("k").await?;
         for _ in 0..20 {
             one.pause();
@@ -125,11 +121,47 @@ fn a_process_that_stood_still_for_less_than_its_validity_keeps_the_lock() -> Out
 }
 
 #[test]
+fn who_waits_for_the_loss_is_told_at_the_end_of_a_validity_that_was_shortened() -> Outcome {
+    World::run(1, async |world| {
+        let nodes = nodes(&world, 3);
+        let (one, locks) = client(&world, "one").await?;
+        let asked = one.clock().now();
+        let guard = std::sync::Arc::new(locks.lock("k").await?);
+        world.sleep(secs(3)).await;
+        // Renewed on two of three: valid as long as these two say.
+        one.link("c").stall();
+        guard.renew().await?;
+        assert!(one.clock().now() + guard.remaining() >= asked + secs(3) + (TTL - MARGIN));
+        let told = tokio::spawn({
+            let (guard, clock) = (guard.clone(), one.clock().clone());
+            async move { (guard.lost().await, clock.now()) }
+        });
+        // One of the two holds it no more: now it counts what the third said at the beginning.
+        nodes[1]
+            .server()
+            .call(&["SET", "k", "somebody", "PX", "60000"]);
+        let _ = guard.renew().await;
+        assert_eq!(
+            one.clock().now() + guard.remaining(),
+            asked + (TTL - MARGIN),
+            "shortened"
+        );
+        assert!(guard.is_valid() && !told.is_finished());
+        // No task of the client gets to run: whoever waits has the guard and the clock alone.
+        one.pause();
+        let (lost, at) = told.await?;
+        assert_eq!(lost.loss, Loss::Expired);
+        let end = asked + (TTL - MARGIN);
+        assert!(at >= end && at <= end + ms(3), "{at:?} {end:?}");
+        Ok(())
+    })
+}
+
+#[test]
 fn a_key_that_was_deleted_or_overwritten_is_told_at_the_next_renewal() -> Outcome {
     World::run(1, async |world| {
         let node = world.node("a");
-        let one = world.client("one");
-        let locks = one.builder().connect().await?;
+        let (_one, locks) = client(&world, "one").await?;
         let guard = locks.lock("k").await?;
         node.server().call(&["DEL", "k"]);
         assert_eq!(guard.lost().await.loss, Loss::Gone);

@@ -1,6 +1,7 @@
 //! The real adapter with the real redis-rs, on simulated time against embedded servers: every test is
 //! a sentence about a law, and the same in every run.
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 mod support;
 
@@ -15,5 +16,6 @@ mod options;
 mod quarantine;
 mod refusal;
 mod renewed;
+mod shared;
 mod silence;
 mod work;

@@ -3,18 +3,17 @@
 use tenure_redis::{Holder, LockError, Loss, RenewError};
 use tenure_sim::adapter::World;
 
-use crate::support::{MARGIN, Outcome, TTL, builder, calls, ms, nodes, secs};
+use crate::support::{
+    MARGIN, Outcome, TTL, builder, calls, client, ms, nodes, secs, stands, until,
+};
 
 #[test]
 fn giving_up_says_contention_and_what_is_left_where_the_key_is_held() -> Outcome {
     for count in [1, 3] {
         World::run(1, async |world| {
             nodes(&world, count);
-            let (one, two) = (world.client("one"), world.client("two"));
-            let (locks, rivals) = (
-                builder(&one).connect().await?,
-                builder(&two).connect().await?,
-            );
+            let (_one, locks) = client(&world, "one").await?;
+            let (_two, rivals) = client(&world, "two").await?;
             let guard = locks.lock("k").await?;
             let hasty = rivals.with(|options| options.give_up_after(secs(3)))?;
             let begun = world.now();
@@ -61,14 +60,49 @@ fn giving_up_says_outage_and_who_is_silent_where_nobody_answers() -> Outcome {
 }
 
 #[test]
+fn a_grant_that_comes_after_giving_up_is_released_at_once() -> Outcome {
+    for count in [1, 3] {
+        World::run(1, async |world| {
+            let nodes = nodes(&world, count);
+            let one = world.client("one");
+            let locks = builder(&one)
+                .options(|options| options.give_up_after(ms(50)))
+                .connect()
+                .await?;
+            for each_way in 20..=30 {
+                for node in &nodes {
+                    one.link(node.name())
+                        .set_latency(ms(each_way), ms(each_way));
+                }
+                match locks.lock("k").await {
+                    Ok(guard) => {
+                        assert!(each_way <= 25, "it came in time");
+                        drop(guard);
+                    }
+                    Err(error) => {
+                        assert!(each_way >= 25 && error.is_outage(), "{error}");
+                        assert!(
+                            stands(&nodes, "k"),
+                            "granted, and the word of it is on its way"
+                        );
+                    }
+                }
+                until(&world, ms(100), || !stands(&nodes, "k")).await;
+                world.sleep(ms(100)).await;
+                assert!(!stands(&nodes, "k"));
+            }
+            Ok::<(), Box<dyn std::error::Error>>(())
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
 fn a_waiting_lock_is_granted_when_the_holder_lets_go_or_its_time_ends() -> Outcome {
     World::run(1, async |world| {
         nodes(&world, 3);
-        let (one, two) = (world.client("one"), world.client("two"));
-        let (locks, rivals) = (
-            builder(&one).connect().await?,
-            builder(&two).connect().await?,
-        );
+        let (_one, locks) = client(&world, "one").await?;
+        let (two, rivals) = client(&world, "two").await?;
         let guard = locks.lock("k").await?;
         let waiting =
             tokio::spawn(async move { rivals.lock("k").await.map(|guard| (rivals, guard)) });
@@ -126,8 +160,7 @@ fn without_renewal_a_lease_ends_with_its_ttl_unless_it_is_renewed_by_hand() -> O
 fn ensure_renews_only_if_less_is_left_and_says_what_is() -> Outcome {
     World::run(1, async |world| {
         nodes(&world, 1);
-        let one = world.client("one");
-        let locks = one.builder().connect().await?;
+        let (one, locks) = client(&world, "one").await?;
         let guard = locks.lock("k").await?;
         world.sleep(secs(3)).await;
         let left = guard.ensure(secs(5)).await?;
@@ -225,8 +258,7 @@ fn a_server_that_speaks_only_the_old_protocol_will_do() -> Outcome {
         for node in &nodes {
             node.server().deny_default_user(&["hello"]);
         }
-        let one = world.client("one");
-        let locks = builder(&one).connect().await?;
+        let (one, locks) = client(&world, "one").await?;
         let guard = locks.lock("k").await?;
         world.sleep(secs(30)).await;
         assert!(guard.is_valid());
@@ -242,8 +274,7 @@ fn a_server_that_speaks_only_the_old_protocol_will_do() -> Outcome {
 fn a_key_that_cannot_be_locked_is_refused_before_anything_is_sent() -> Outcome {
     World::run(1, async |world| {
         nodes(&world, 1);
-        let one = world.client("one");
-        let locks = one.builder().connect().await?;
+        let (_one, locks) = client(&world, "one").await?;
         let before = world.requests().len();
         for key in ["", "k:tenure:fence"] {
             let asked = locks.lock(key).await;

@@ -1,18 +1,17 @@
 //! What a server may say instead of an answer: none of it is taken for a "no".
 
-use tenure_redis::{ConnectError, LockError, Loss};
+use tenure_redis::{ConnectError, LockError, Loss, ReleaseError};
 use tenure_sim::adapter::World;
 use tenure_sim::server::Server;
 
-use crate::support::{Outcome, builder, calls, ms, nodes, secs, stands};
+use crate::support::{Outcome, TTL, calls, client, ms, nodes, secs, stands, until};
 
 #[test]
 fn scripts_that_were_flushed_are_loaded_again_and_no_caller_notices() -> Outcome {
     for count in [1, 3] {
         World::run(1, async |world| {
             let nodes = nodes(&world, count);
-            let one = world.client("one");
-            let locks = builder(&one).connect().await?;
+            let (_one, locks) = client(&world, "one").await?;
             let flush = || {
                 for node in &nodes {
                     node.server().call(&["SCRIPT", "FLUSH"]);
@@ -40,8 +39,7 @@ fn scripts_that_were_flushed_are_loaded_again_and_no_caller_notices() -> Outcome
 fn outage_then_mended(count: usize, set: impl Fn(&Server, bool)) -> Outcome {
     World::run(1, async |world| {
         let nodes = nodes(&world, count);
-        let one = world.client("one");
-        let locks = builder(&one).connect().await?;
+        let (_one, locks) = client(&world, "one").await?;
         let held = locks.lock("held").await?;
         let all = |on| nodes.iter().for_each(|node| set(node.server(), on));
         all(true);
@@ -90,8 +88,7 @@ fn a_server_that_is_out_of_memory_is_never_taken_for_contention() -> Outcome {
     for count in [1, 3] {
         World::run(1, async |world| {
             let nodes = nodes(&world, count);
-            let one = world.client("one");
-            let locks = builder(&one).connect().await?;
+            let (_one, locks) = client(&world, "one").await?;
             nodes.iter().for_each(|node| node.server().set_oom(true));
             // Two small keys are let through behind the script's first command, or it is an outage.
             match locks.try_lock("k").await {
@@ -101,6 +98,30 @@ fn a_server_that_is_out_of_memory_is_never_taken_for_contention() -> Outcome {
             nodes.iter().for_each(|node| node.server().set_oom(false));
             locks.lock("k").await?.release().await?;
             assert!(!stands(&nodes, "k"));
+            Ok::<(), Box<dyn std::error::Error>>(())
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_server_that_is_out_of_memory_still_says_that_the_lock_is_held() -> Outcome {
+    for count in [1, 3] {
+        World::run(1, async |world| {
+            let nodes = nodes(&world, count);
+            let (_one, locks) = client(&world, "one").await?;
+            let (_two, rivals) = client(&world, "two").await?;
+            let guard = locks.lock("k").await?;
+            nodes.iter().for_each(|node| node.server().set_oom(true));
+            match rivals.try_lock("k").await {
+                Err(LockError::Contended {
+                    left: Some(left),
+                    foreign: false,
+                    ..
+                }) => assert!(left <= TTL, "{left:?}"),
+                other => panic!("it is held: {other:?}"),
+            }
+            assert!(guard.is_valid());
             Ok::<(), Box<dyn std::error::Error>>(())
         })?;
     }
@@ -119,8 +140,7 @@ fn a_server_that_refuses_writes_is_an_outage_and_then_grants() -> Outcome {
 fn what_is_held_can_be_kept_and_freed_while_the_server_is_out_of_memory() -> Outcome {
     World::run(1, async |world| {
         let nodes = nodes(&world, 1);
-        let one = world.client("one");
-        let locks = one.builder().connect().await?;
+        let (_one, locks) = client(&world, "one").await?;
         let guard = locks.lock("k").await?;
         nodes[0].server().set_oom(true);
         for _ in 0..30 {
@@ -137,8 +157,7 @@ fn what_is_held_can_be_kept_and_freed_while_the_server_is_out_of_memory() -> Out
 fn a_replica_that_lacks_the_key_never_says_that_it_is_gone() -> Outcome {
     World::run(1, async |world| {
         let node = world.node("a");
-        let one = world.client("one");
-        let locks = one.builder().connect().await?;
+        let (_one, locks) = client(&world, "one").await?;
         let guard = locks.lock("k").await?;
         node.server().call(&["DEL", "k"]);
         node.server().set_readonly(true);
@@ -156,8 +175,7 @@ fn a_replica_that_lacks_the_key_never_says_that_it_is_gone() -> Outcome {
 fn a_replica_that_lacks_the_key_does_not_pay_a_debt() -> Outcome {
     World::run(1, async |world| {
         let node = world.node("a");
-        let one = world.client("one");
-        let locks = one.builder().connect().await?;
+        let (_one, locks) = client(&world, "one").await?;
         let guard = locks.lock("k").await?;
         let primary = node.server().snapshot();
         node.server().call(&["DEL", "k"]);
@@ -178,8 +196,7 @@ fn a_replica_that_lacks_the_key_does_not_pay_a_debt() -> Outcome {
 fn a_server_that_will_never_serve_us_is_told_at_once() -> Outcome {
     World::run(1, async |world| {
         let node = world.node("a");
-        let one = world.client("one");
-        let locks = one.builder().connect().await?;
+        let (one, locks) = client(&world, "one").await?;
         let guard = locks.lock("held").await?;
         node.server().deny_default_user(&["evalsha"]);
         let begun = world.now();
@@ -204,11 +221,59 @@ fn a_server_that_will_never_serve_us_is_told_at_once() -> Outcome {
 }
 
 #[test]
+fn a_server_that_will_not_let_locks_be_kept_or_freed_is_told_before_one_is_taken() -> Outcome {
+    for command in ["getex", "pttl", "pexpire", "del"] {
+        World::run(1, async |world| {
+            let node = world.node("a");
+            let one = world.client("one");
+            node.server().deny_default_user(&[command]);
+            match one.builder().connect().await {
+                Err(ConnectError::Rejected { words, .. }) => {
+                    assert!(words.contains(command), "{words}");
+                }
+                other => panic!("{command}: {other:?}"),
+            }
+            let lazy = one.builder().connect_lazy()?;
+            let asked = lazy.try_lock("k").await;
+            assert!(
+                matches!(&asked, Err(LockError::Rejected { words, .. }) if words.contains(command)),
+                "{asked:?}"
+            );
+            assert!(node.server().keys().is_empty());
+            Ok::<(), Box<dyn std::error::Error>>(())
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_right_that_is_withdrawn_later_ends_the_lease_or_leaves_the_key_to_its_expiry() -> Outcome {
+    World::run(1, async |world| {
+        let nodes = nodes(&world, 1);
+        let (_one, locks) = client(&world, "one").await?;
+        let guard = locks.lock("k").await?;
+        nodes[0].server().deny_default_user(&["pexpire"]);
+        let lost = guard.lost().await;
+        assert!(matches!(lost.loss, Loss::Rejected(_)), "{lost}");
+        until(&world, ms(10), || !stands(&nodes, "k")).await;
+
+        let guard = locks.lock("k").await?;
+        nodes[0].server().deny_default_user(&["del"]);
+        let freed = guard.release().await;
+        assert!(
+            matches!(freed, Err(ReleaseError::Unknown { .. })),
+            "{freed:?}"
+        );
+        until(&world, TTL, || !stands(&nodes, "k")).await;
+        Ok(())
+    })
+}
+
+#[test]
 fn a_key_of_another_make_is_reported_as_foreign_and_never_touched() -> Outcome {
     World::run(1, async |world| {
         let node = world.node("a");
-        let one = world.client("one");
-        let locks = one.builder().connect().await?;
+        let (_one, locks) = client(&world, "one").await?;
         node.server().call(&["SET", "k", "for ever"]);
         node.server().call(&["HSET", "h", "field", "value"]);
         for key in ["k", "h"] {

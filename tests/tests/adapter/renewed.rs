@@ -3,7 +3,7 @@
 use tenure_redis::Loss;
 use tenure_sim::adapter::World;
 
-use crate::support::{Outcome, ms, secs};
+use crate::support::{Outcome, client, ms, secs};
 
 #[test]
 fn each_renewal_is_told_when_it_is_confirmed_with_what_is_left_from_then() -> Outcome {
@@ -32,8 +32,7 @@ fn each_renewal_is_told_when_it_is_confirmed_with_what_is_left_from_then() -> Ou
 fn a_renewal_by_hand_is_told_as_well() -> Outcome {
     World::run(1, async |world| {
         world.node("a");
-        let one = world.client("one");
-        let locks = one.builder().connect().await?;
+        let (_one, locks) = client(&world, "one").await?;
         let locks = locks.with(|options| options.without_renewal())?;
         let guard = locks.lock("k").await?;
         let begun = world.now();

@@ -4,15 +4,14 @@ use tenure_redis::LockError;
 use tenure_sim::adapter::{Connecting, Direction, World};
 use tenure_sim::server::Lost;
 
-use crate::support::{Outcome, TTL, builder, calls, ms, nodes, secs, stands, until};
+use crate::support::{Outcome, TTL, calls, client, ms, nodes, secs, stands, until};
 
 #[test]
 fn a_silent_connection_is_replaced_and_the_lease_is_kept() -> Outcome {
     for direction in [Direction::Out, Direction::Back] {
         World::run(1, async |world| {
             let node = world.node("a");
-            let one = world.client("one");
-            let locks = one.builder().connect().await?;
+            let (one, locks) = client(&world, "one").await?;
             let guard = locks.lock("k").await?;
             // Something is lost, and nobody is told; the network is well again soon.
             one.link("a").black_hole(direction);
@@ -35,8 +34,7 @@ fn a_silent_connection_is_replaced_and_the_lease_is_kept() -> Outcome {
 fn the_old_connection_is_ended_before_the_first_request_on_the_new_one() -> Outcome {
     World::run(1, async |world| {
         let node = world.node("a");
-        let one = world.client("one");
-        let locks = one.builder().connect().await?;
+        let (one, locks) = client(&world, "one").await?;
         let guard = locks.lock("k").await?;
         one.link("a").stick();
         world.sleep(secs(20)).await;
@@ -68,8 +66,7 @@ async fn late_acquire(may_kill: bool) -> Result<bool, Box<dyn std::error::Error>
     if !may_kill {
         node.server().deny_default_user(&["client"]);
     }
-    let one = world.client("one");
-    let locks = one.builder().connect().await?;
+    let (one, locks) = client(&world, "one").await?;
     let other = locks.lock("other").await?;
     one.link("a").stick();
     // The silence begins with a renewal of another lease, so that the connection is given up while
@@ -110,11 +107,8 @@ fn a_reply_that_is_lost_after_an_acquire_was_applied_costs_a_retry_not_the_lock(
         for how in [Lost::Cut, Lost::Mute] {
             World::run(1, async |world| {
                 let nodes = nodes(&world, count);
-                let (one, two) = (world.client("one"), world.client("two"));
-                let (locks, rivals) = (
-                    builder(&one).connect().await?,
-                    builder(&two).connect().await?,
-                );
+                let (_one, locks) = client(&world, "one").await?;
+                let (_two, rivals) = client(&world, "two").await?;
                 for node in &nodes {
                     node.server().lose_reply(Some("evalsha"), how);
                 }
@@ -154,8 +148,7 @@ fn a_reply_that_is_lost_after_a_renewal_was_applied_costs_nothing() -> Outcome {
         for how in [Lost::Cut, Lost::Mute] {
             World::run(1, async |world| {
                 let nodes = nodes(&world, count);
-                let one = world.client("one");
-                let locks = builder(&one).connect().await?;
+                let (_one, locks) = client(&world, "one").await?;
                 let guard = locks.lock("k").await?;
                 for _ in 0..5 {
                     for node in &nodes {
@@ -180,8 +173,7 @@ fn a_reply_that_is_lost_after_a_release_was_applied_is_asked_for_again() -> Outc
     for count in [1, 3] {
         World::run(1, async |world| {
             let nodes = nodes(&world, count);
-            let one = world.client("one");
-            let locks = builder(&one).connect().await?;
+            let (_one, locks) = client(&world, "one").await?;
             let guard = locks.lock("k").await?;
             for node in &nodes {
                 node.server().lose_reply(Some("evalsha"), Lost::Cut);
@@ -198,8 +190,7 @@ fn a_reply_that_is_lost_after_a_release_was_applied_is_asked_for_again() -> Outc
 fn one_of_three_nodes_that_is_silent_costs_neither_grants_nor_renewals() -> Outcome {
     World::run(1, async |world| {
         let nodes = nodes(&world, 3);
-        let one = world.client("one");
-        let locks = builder(&one).connect().await?;
+        let (one, locks) = client(&world, "one").await?;
         one.link("b").stall();
         one.link("b").set_connecting(Connecting::Hangs);
         let begun = world.now();

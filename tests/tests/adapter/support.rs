@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use tenure_redis::{Builder, Quarantine};
+use tenure_redis::{Builder, ConnectError, Locks, Quarantine};
 use tenure_sim::adapter::{Client, Node, Request, World};
 use tenure_tests::scripts;
 
@@ -35,6 +35,13 @@ pub(crate) fn nodes(world: &World, count: usize) -> Vec<Node> {
 /// A builder that does not wait for quarantine to end: its tests are elsewhere.
 pub(crate) fn builder(client: &Client) -> Builder {
     client.builder().quarantine(Quarantine::Off)
+}
+
+/// A process, and a handle in it that knows all nodes.
+pub(crate) async fn client(world: &World, name: &str) -> Result<(Client, Locks), ConnectError> {
+    let client = world.client(name);
+    let locks = builder(&client).connect().await?;
+    Ok((client, locks))
 }
 
 /// Whether the lock key stands on any of the nodes.

@@ -4,7 +4,7 @@ use futures_util::future::try_join_all;
 use tenure_redis::{Guard, LockError, Locks};
 use tenure_sim::adapter::{Connecting, World};
 
-use crate::support::{Outcome, builder, calls, ms, nodes, secs};
+use crate::support::{Outcome, calls, client, ms, nodes, secs};
 
 const MANY: usize = 1_000;
 /// How many leases one renewal request carries at most.
@@ -19,8 +19,7 @@ fn an_acquire_and_a_release_are_one_request_each_per_node() -> Outcome {
     for count in [1, 3] {
         World::run(1, async |world| {
             let nodes = nodes(&world, count);
-            let one = world.client("one");
-            let locks = builder(&one).connect().await?;
+            let (_one, locks) = client(&world, "one").await?;
             locks.lock("k").await?.release().await?;
             world.sleep(ms(100)).await;
             let before = world.requests().len();
@@ -39,8 +38,7 @@ fn an_acquire_and_a_release_are_one_request_each_per_node() -> Outcome {
 fn an_idle_client_of_one_node_says_nothing() -> Outcome {
     World::run(1, async |world| {
         nodes(&world, 1);
-        let one = world.client("one");
-        let locks = one.builder().connect().await?;
+        let (_one, locks) = client(&world, "one").await?;
         let before = world.requests().len();
         world.sleep(secs(3_600)).await;
         assert_eq!(world.requests().len(), before);
@@ -54,8 +52,7 @@ fn a_thousand_leases_that_are_due_together_are_renewed_in_batches() -> Outcome {
     for count in [1, 3] {
         World::run(1, async |world| {
             let nodes = nodes(&world, count);
-            let one = world.client("one");
-            let locks = builder(&one).connect().await?;
+            let (_one, locks) = client(&world, "one").await?;
             let guards = take_many(&locks).await?;
             let before = calls(&world, "renew").len();
             world.sleep(secs(21)).await;
@@ -90,8 +87,7 @@ fn an_outage_of_the_only_node_is_not_a_storm() -> Outcome {
     for connecting in [Connecting::Refused, Connecting::Hangs] {
         World::run(1, async |world| {
             let node = world.node("a");
-            let one = world.client("one");
-            let locks = one.builder().connect().await?;
+            let (one, locks) = client(&world, "one").await?;
             let guards = take_many(&locks).await?;
             let waiting: Vec<_> = (0..100)
                 .map(|index| {
@@ -137,8 +133,7 @@ fn an_outage_of_the_only_node_is_not_a_storm() -> Outcome {
 fn an_outage_of_one_of_three_nodes_costs_the_others_nothing() -> Outcome {
     World::run(1, async |world| {
         let nodes = nodes(&world, 3);
-        let one = world.client("one");
-        let locks = builder(&one).connect().await?;
+        let (one, locks) = client(&world, "one").await?;
         let guards = take_many(&locks).await?;
         let before = calls(&world, "renew").len();
         one.link("c").set_connecting(Connecting::Refused);

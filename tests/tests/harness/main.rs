@@ -2,6 +2,8 @@
 //!
 //! What a fault claims to do is checked from both ends: what the client saw, and what the server
 //! has.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 mod cluster;
 mod gate;

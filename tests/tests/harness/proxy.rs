@@ -128,6 +128,10 @@ async fn a_held_reply_comes_when_it_is_released_and_later_ones_behind_it() {
     let link = connect(&proxy.url()).await;
     let fault = proxy.on(Match::command("INCR"), Fault::HoldReply);
     let mut both = std::pin::pin!(async { tokio::join!(incr(&link), incr(&link)) });
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "that nothing comes can only be seen for a while"
+    )]
     let early = tokio::time::timeout(IMPATIENT, &mut both).await;
     assert!(early.is_err(), "{early:?}");
     fault.hit().await;

@@ -1,20 +1,32 @@
--- Deletes the lock if it holds this lease, in this attempt or an earlier one.
--- KEYS: lock
--- ARGV: token
-local held = redis.pcall('GETEX', KEYS[1])
-if held ~= ARGV[1] then
-  if not held then return 'gone' end
-  if type(held) == 'table' then
-    if string.find(held.err, 'WRONGTYPE', 1, true) then return 'foreign' end
-    return held
+-- Deletes each lock if it holds its lease, in this attempt or an earlier one. Answers the failures
+-- only: index, why, index, why, …
+-- KEYS: locks
+-- ARGV: token for each
+local function release(lock, token)
+  local held = redis.pcall('GETEX', lock)
+  if held ~= token then
+    if not held then return 'gone' end
+    if type(held) == 'table' then
+      return string.find(held.err, 'WRONGTYPE', 1, true) and 'foreign' or held.err
+    end
+    local prefix, attempt = string.match(token, '^(.*:)(%d+)$')
+    local other = string.sub(held, 1, #prefix) == prefix
+      and string.match(held, '^%d+$', #prefix + 1)
+    if not other then
+      return redis.pcall('PTTL', lock) == -1 and 'foreign' or 'taken'
+    end
+    if tonumber(other) > tonumber(attempt) then return 'taken' end
   end
-  local prefix, attempt = string.match(ARGV[1], '^(.*:)(%d+)$')
-  local other = string.sub(held, 1, #prefix) == prefix
-    and string.match(held, '^%d+$', #prefix + 1)
-  if not other then
-    return redis.call('PTTL', KEYS[1]) == -1 and 'foreign' or 'taken'
-  end
-  if tonumber(other) > tonumber(attempt) then return 'taken' end
+  local done = redis.pcall('DEL', lock)
+  if type(done) == 'table' then return done.err end
 end
-redis.call('DEL', KEYS[1])
-return 'done'
+
+local failures = {}
+for i = 1, #KEYS do
+  local why = release(KEYS[i], ARGV[i])
+  if why then
+    failures[#failures + 1] = i
+    failures[#failures + 1] = why
+  end
+end
+return failures

@@ -1,0 +1,230 @@
+//! What one lease is asked for with, checked as a whole against the client's configuration.
+
+use core::time::Duration;
+
+use crate::backoff::Backoff;
+use crate::config::{Config, ConfigError, DEFAULT_TTL, check_ttl};
+use crate::token::Label;
+
+/// What one lease is asked for with.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LeaseOptions {
+    ttl: Duration,
+    valid_for: Duration,
+    renew_after: Option<Duration>,
+    round_timeout: Duration,
+    give_up_after: Option<Duration>,
+    attempts: Option<u32>,
+    max_hold: Option<Duration>,
+    backoff: Backoff,
+    label: Option<Label>,
+}
+
+impl LeaseOptions {
+    /// The defaults: TTL [`DEFAULT_TTL`], renewed each time two thirds of it have passed, never
+    /// giving up, held without a cap.
+    pub const fn builder() -> LeaseOptionsBuilder {
+        LeaseOptionsBuilder {
+            ttl: DEFAULT_TTL,
+            renewal: RenewalPolicy::TwoThirds,
+            give_up_after: None,
+            attempts: None,
+            max_hold: None,
+            backoff: Backoff::DEFAULT,
+            label: None,
+        }
+    }
+
+    /// How long a node keeps the key; whole milliseconds.
+    #[must_use]
+    pub const fn ttl(&self) -> Duration {
+        self.ttl
+    }
+
+    /// How long a copy counts, from the moment before its request was queued: TTL less the drift margin.
+    #[must_use]
+    pub const fn valid_for(&self) -> Duration {
+        self.valid_for
+    }
+
+    /// When a renewal begins, counted from the queueing of the last one; none if it is off.
+    #[must_use]
+    pub const fn renew_after(&self) -> Option<Duration> {
+        self.renew_after
+    }
+
+    /// How long one round of requests is waited for: the client's request timeout, or less where the
+    /// TTL leaves no room for two of them.
+    #[must_use]
+    pub const fn round_timeout(&self) -> Duration {
+        self.round_timeout
+    }
+
+    /// After how long an acquire gives up; none if never.
+    #[must_use]
+    pub const fn give_up_after(&self) -> Option<Duration> {
+        self.give_up_after
+    }
+
+    /// After how many attempts an acquire gives up; none if never.
+    #[must_use]
+    pub const fn attempts(&self) -> Option<u32> {
+        self.attempts
+    }
+
+    /// The longest that the lease may be held in total, renewals included; none if there is no cap.
+    #[must_use]
+    pub const fn max_hold(&self) -> Option<Duration> {
+        self.max_hold
+    }
+
+    /// How long to wait between attempts.
+    #[must_use]
+    pub const fn backoff(&self) -> Backoff {
+        self.backoff
+    }
+
+    /// What operators see in front of the token.
+    #[must_use]
+    pub const fn label(&self) -> Option<&Label> {
+        self.label.as_ref()
+    }
+}
+
+/// When a lease is renewed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum RenewalPolicy {
+    /// Each time two thirds of the TTL have passed; the last third is for retries.
+    #[default]
+    TwoThirds,
+    /// Each time this has passed.
+    After(Duration),
+    /// Never by itself: the lease ends with its first validity unless it is renewed by hand.
+    Off,
+}
+
+/// Collects what one lease is asked for with; see [`LeaseOptions::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct LeaseOptionsBuilder {
+    ttl: Duration,
+    renewal: RenewalPolicy,
+    give_up_after: Option<Duration>,
+    attempts: Option<u32>,
+    max_hold: Option<Duration>,
+    backoff: Backoff,
+    label: Option<Label>,
+}
+
+impl LeaseOptionsBuilder {
+    /// How long a node keeps the key, 1 ms or more; what is below a millisecond is cut off.
+    pub const fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// When the lease is renewed.
+    pub const fn renewal(mut self, renewal: RenewalPolicy) -> Self {
+        self.renewal = renewal;
+        self
+    }
+
+    /// After how long an acquire gives up; never if none.
+    pub const fn give_up_after(mut self, span: Option<Duration>) -> Self {
+        self.give_up_after = span;
+        self
+    }
+
+    /// After how many attempts an acquire gives up; never if none.
+    pub const fn attempts(mut self, attempts: Option<u32>) -> Self {
+        self.attempts = attempts;
+        self
+    }
+
+    /// The longest that the lease may be held in total; no cap if none.
+    pub const fn max_hold(mut self, max_hold: Option<Duration>) -> Self {
+        self.max_hold = max_hold;
+        self
+    }
+
+    /// How long to wait between attempts.
+    pub const fn backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
+    /// What operators see in front of the token.
+    pub fn label(mut self, label: Option<Label>) -> Self {
+        self.label = label;
+        self
+    }
+
+    /// Checks all of it against the client's configuration.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] that carries the values.
+    pub fn build(self, config: &Config) -> Result<LeaseOptions, ConfigError> {
+        let Self {
+            ttl,
+            renewal,
+            give_up_after,
+            attempts,
+            max_hold,
+            backoff,
+            label,
+        } = self;
+        check_ttl(ttl)?;
+        if ttl > config.max_ttl() {
+            return Err(ConfigError::TtlAboveMax {
+                ttl,
+                max_ttl: config.max_ttl(),
+            });
+        }
+        // Cut to what goes over the wire before anything is computed from it.
+        let ttl = Duration::from_millis(ttl.as_millis() as u64);
+        let margin = config.drift().margin(ttl);
+        let Some(valid_for) = ttl.checked_sub(margin).filter(|left| !left.is_zero()) else {
+            return Err(ConfigError::NoValidity { ttl, margin });
+        };
+        let renew_after = match renewal {
+            RenewalPolicy::Off => None,
+            RenewalPolicy::After(span) => Some(span),
+            // A TTL so short that the margin eats the last third is renewed halfway.
+            RenewalPolicy::TwoThirds if ttl * 2 / 3 >= valid_for => Some(valid_for / 2),
+            RenewalPolicy::TwoThirds => Some(ttl * 2 / 3),
+        };
+        if let Some(renew_after) = renew_after
+            && (renew_after.is_zero() || renew_after >= valid_for)
+        {
+            return Err(ConfigError::Renewal {
+                renew_after,
+                valid_for,
+            });
+        }
+        if max_hold.is_some_and(|cap| cap.is_zero()) {
+            return Err(ConfigError::MaxHold);
+        }
+        if attempts == Some(0) {
+            return Err(ConfigError::Attempts);
+        }
+        backoff.check()?;
+        // Two rounds must fit between the begin of a renewal and the end of validity, or one lost
+        // reply would cost the lease.
+        let window = valid_for - renew_after.unwrap_or(valid_for / 2);
+        let round_timeout = config
+            .request_timeout()
+            .min(window / 2)
+            .max(Duration::from_nanos(1));
+        Ok(LeaseOptions {
+            ttl,
+            valid_for,
+            renew_after,
+            round_timeout,
+            give_up_after,
+            attempts,
+            max_hold,
+            backoff,
+            label,
+        })
+    }
+}

@@ -1,0 +1,213 @@
+//! Edges: what is told, asked and waited for at the very moment where it could just be otherwise.
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use support::{ROUND, World, at, id, key, ms, secs};
+use tenure_core::{
+    AcquireFailure, EventKind, LeaseOptions, LeaseOptionsBuilder, Op, Refusal, Reply, Rng, Secret,
+    Token,
+};
+
+fn once() -> LeaseOptionsBuilder {
+    LeaseOptions::builder().attempts(Some(1))
+}
+
+fn failure(world: &mut World) -> AcquireFailure {
+    match world.events().pop() {
+        Some(EventKind::Failed { cause, .. }) => cause,
+        other => panic!("expected Failed, got {other:?}"),
+    }
+}
+
+fn contended(cause: &AcquireFailure) -> bool {
+    matches!(cause, AcquireFailure::Contended { .. })
+}
+
+/// Someone else holds the key until then.
+fn rival(world: &mut World, until: tenure_core::Instant) {
+    let token = Token {
+        label: None,
+        secret: Secret::new([0xEE; 16]),
+        attempt: 1,
+    };
+    world.nodes[0].locks.insert(key("k"), (token, until));
+}
+
+#[test]
+fn a_round_without_an_answer_names_the_nodes_that_were_silent() {
+    let mut world = World::new(1);
+    world.withhold([0]);
+    world.acquire_with("k", once());
+    world.advance(ROUND);
+    let silent = [id(0)].into_iter().collect();
+    assert_eq!(failure(&mut world), AcquireFailure::Outage { silent });
+}
+
+#[test]
+fn one_node_is_proposed_no_fence_even_when_its_time_is_known() {
+    let mut world = World::new(1);
+    let first = world.acquire("k");
+    world.release(first);
+    world.acquire("k");
+    let acquires = world
+        .written
+        .iter()
+        .filter_map(|(_, request)| match request.op {
+            Op::Acquire { proposal, .. } => Some(proposal),
+            _ => None,
+        });
+    assert_eq!(acquires.collect::<Vec<_>>(), [None, None]);
+}
+
+#[test]
+fn a_node_that_drew_the_agreed_fence_itself_is_not_asked_to_confirm_it() {
+    let mut world = World::new(3);
+    world.nodes[1].wall_ahead = 100;
+    world.nodes[2].wall_ahead = 100;
+    world.withhold([0, 1, 2]);
+    let lease = world.acquire("k");
+    for node in [0, 1, 2] {
+        world.deliver(node);
+        world.pump();
+    }
+    assert!(world.may_act(lease));
+    assert_eq!(world.ops(0), ["acquire", "confirm"]);
+    assert_eq!(world.ops(2), ["acquire"]);
+}
+
+#[test]
+fn a_grant_that_comes_at_the_very_end_of_its_cap_is_no_grant() {
+    let mut world = World::new(1);
+    world.withhold([0]);
+    world.acquire_with("k", once().max_hold(Some(ms(100))));
+    world.advance(ms(100));
+    world.deliver(0);
+    world.pump();
+    assert!(matches!(failure(&mut world), AcquireFailure::Outage { .. }));
+}
+
+#[test]
+fn a_round_that_the_end_of_waiting_cut_short_does_not_hide_the_answer_of_the_one_before() {
+    let mut world = World::new(1);
+    rival(&mut world, at(secs(60)));
+    world.acquire_with("k", LeaseOptions::builder().give_up_after(Some(ms(300))));
+    world.withhold([0]);
+    world.advance(ms(300));
+    assert!(contended(&failure(&mut world)));
+}
+
+#[test]
+fn a_round_that_failed_by_itself_is_told_whatever_the_one_before_was_answered() {
+    let mut world = World::new(1);
+    rival(&mut world, at(secs(60)));
+    world.acquire_with("k", LeaseOptions::builder().attempts(Some(2)));
+    world.withhold([0]);
+    world.advance(ms(30));
+    world.refuse(0, Refusal::Unavailable);
+    assert!(matches!(failure(&mut world), AcquireFailure::Outage { .. }));
+}
+
+#[test]
+fn a_waiter_asks_soon_after_the_time_of_a_silent_holder_ends() {
+    for seed in 0..20 {
+        let mut world = World::with(tenure_core::Config::builder(1).build().unwrap(), seed);
+        rival(&mut world, at(secs(20)));
+        world.acquire("k");
+        world.advance(secs(30));
+        let granted = |event: &EventKind| matches!(event, EventKind::Acquired { .. });
+        let (when, _) = world.told.iter().find(|(_, e)| granted(&e.kind)).unwrap();
+        assert!(*when <= at(secs(20) + ms(25)), "{when:?}");
+    }
+}
+
+#[test]
+fn no_two_requests_of_a_lease_share_a_name() {
+    let mut world = World::new(1);
+    world.withhold([0]);
+    let lease = world.acquire("k");
+    world.refuse(0, Refusal::Again);
+    world.deliver(0);
+    world.pump();
+    world.renew(lease);
+    world.release(lease);
+    world.resume([0]);
+    let names: BTreeSet<_> = world
+        .written
+        .iter()
+        .map(|(_, request)| request.id)
+        .collect();
+    assert_eq!(world.ops(0), ["acquire", "acquire", "renew", "release"]);
+    assert_eq!(names.len(), 4);
+}
+
+#[test]
+fn a_release_that_was_not_ready_is_asked_again_at_once() {
+    let mut world = World::new(1);
+    let lease = world.acquire("k");
+    world.withhold([0]);
+    world.release(lease);
+    world.refuse(0, Refusal::Again);
+    assert_eq!(world.waiting(0), ["release"]);
+}
+
+#[test]
+fn nothing_is_due_while_a_cancelled_acquire_only_waits_for_its_answer() {
+    let mut world = World::new(1);
+    world.withhold([0]);
+    let lease = world.acquire("k");
+    world.cancel(lease);
+    assert_eq!(world.manager.poll_timeout(), None);
+    assert_eq!(world.manager.len(), 1);
+    assert!(!world.manager.is_empty());
+}
+
+#[test]
+fn a_debt_ends_when_the_key_has_expired_by_the_slowest_clock_and_not_before() {
+    let mut world = World::new(1);
+    world.withhold([0]);
+    world.acquire_with("k", once());
+    let acquire = world.wire[0].pop_front().unwrap();
+    world.reply(acquire.id, Reply::Unknown);
+    world.down(0);
+    // TTL and drift margin.
+    world.advance_to(at(ms(10_102)) - ms(1));
+    assert_eq!(world.manager.len(), 1);
+    world.advance(ms(1));
+    assert!(world.manager.is_empty());
+}
+
+#[test]
+fn a_key_that_is_gone_is_owed_no_release() {
+    let mut world = World::new(1);
+    world.acquire("k");
+    world.nodes[0].forget();
+    world.advance(support::RENEW_AFTER);
+    assert_eq!(world.ops(0), ["acquire", "renew"]);
+    assert!(world.manager.is_empty());
+}
+
+#[test]
+fn the_generator_is_splitmix64() {
+    let mut rng = Rng::new(1_234_567);
+    let drawn = [rng.next_u64(), rng.next_u64(), rng.next_u64()];
+    let published = [
+        6_457_827_717_110_365_317,
+        3_203_168_211_198_807_973,
+        9_817_491_932_198_370_423,
+    ];
+    assert_eq!(drawn, published);
+}
+
+#[test]
+fn an_extra_timeout_does_not_begin_the_backoff_before_the_failed_round_is_released() {
+    let mut world = World::new(3);
+    world.withhold([0, 1, 2]);
+    world.acquire("k");
+    world.refuse(0, Refusal::Unavailable);
+    world.refuse(1, Refusal::Unavailable);
+    assert_eq!(world.waiting(2), ["acquire", "release"]);
+    world.timeout();
+    assert_eq!(world.events(), [], "not waiting yet");
+}

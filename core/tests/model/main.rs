@@ -1,0 +1,274 @@
+//! The real lease under a model checker: every interleaving of small worlds.
+//!
+//! A world is small so that all of it can be visited. What each one is about is in its name, what must
+//! have happened somewhere in it is checked by marks (or "it holds" would say nothing), and how many
+//! states it has stands beside it and is printed with `--nocapture`. The larger ones take
+//! minutes:
+//!
+//! ```text
+//! cargo test --release -p tenure-core --test model -- --ignored --nocapture
+//! ```
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+#[path = "../support/node.rs"]
+#[allow(dead_code, reason = "the model uses its part")]
+mod node;
+mod world;
+
+use std::time::Duration;
+
+use stateright::{Checker, HasDiscoveries, Model};
+use tenure_core::{LeaseOptionsBuilder, RenewalPolicy};
+use world::World;
+
+fn visit(world: World) -> impl Checker<World> {
+    let checker = world.checker().finish_when(HasDiscoveries::AnyFailures);
+    checker.spawn_bfs().join()
+}
+
+/// Visits every state; demands that all laws hold, and that the world was not too small to tell.
+fn check(world: World, sometimes: &[&str]) {
+    let checker = visit(world);
+    println!(
+        "{} states, {} transitions, depth {}",
+        checker.unique_state_count(),
+        checker.state_count(),
+        checker.max_depth()
+    );
+    checker.assert_properties();
+    let marks = checker.model().marks.lock().unwrap().clone();
+    for mark in sometimes {
+        assert!(marks.contains(mark), "never: {mark}; seen: {marks:?}");
+    }
+}
+
+/// The check is not blind: in a world without a protection one of these laws breaks, and no other.
+fn breaks(world: World, laws: &[&str]) {
+    let checker = visit(world);
+    let mut broken = checker.discoveries().into_keys().peekable();
+    assert!(broken.peek().is_some(), "nothing breaks");
+    assert!(broken.all(|law| laws.contains(&law)));
+}
+
+const BOTH: [&str; 2] = ["the first acquires", "the second acquires"];
+
+fn renews(options: LeaseOptionsBuilder) -> LeaseOptionsBuilder {
+    // With the next tick; and as early as that so that a round may last longer than a tick.
+    options.renewal(RenewalPolicy::After(Duration::from_millis(1)))
+}
+
+fn tries_twice(options: LeaseOptionsBuilder) -> LeaseOptionsBuilder {
+    options.attempts(Some(2))
+}
+
+fn once(options: LeaseOptionsBuilder) -> LeaseOptionsBuilder {
+    options
+}
+
+/// 223,996 states.
+#[test]
+fn one_node_with_loss() {
+    let mut world = World::new(1, 3, 0, renews);
+    world.losses = 1;
+    let seen = ["renewed", "expired", "released", "suspect"];
+    check(world, &[&BOTH[..], &seen].concat());
+}
+
+/// 79,099 states.
+#[test]
+fn one_node_with_loss_and_a_second_attempt() {
+    let mut world = World::new(1, 2, 0, tries_twice);
+    world.end = 2;
+    world.losses = 2;
+    let seen = ["a second attempt", "expired", "released", "failed"];
+    check(world, &[&BOTH[..], &seen].concat());
+}
+
+/// 14,047 states.
+#[test]
+fn one_node_where_replies_to_requests_that_were_given_up_are_read_all_the_same() {
+    let mut world = World::new(1, 2, 0, tries_twice);
+    world.end = 1;
+    // Replies come in order: the release of the first attempt is given up as well.
+    world.losses = 2;
+    world.late_replies = true;
+    let seen = ["a second attempt", "a late reply", "released", "failed"];
+    check(world, &[&BOTH[..], &seen].concat());
+}
+
+/// 646,879 states.
+#[test]
+fn one_node_where_the_first_may_cancel_whenever_it_likes() {
+    let mut world = World::new(1, 3, 0, renews);
+    world.losses = 1;
+    world.cancels = true;
+    let seen = [
+        "a cancel while held",
+        "a cancel while not held",
+        "a cancel while suspect",
+    ];
+    check(world, &[&BOTH[..], &seen].concat());
+}
+
+/// 175,468 states.
+#[test]
+fn one_node_where_a_connection_is_lost_while_the_first_renews_cancels_or_releases() {
+    let mut world = World::new(1, 2, 0, renews);
+    world.end = 2;
+    world.cancels = true;
+    world.resets = 1;
+    let seen = [
+        "a reset while held",
+        "a reset while not held",
+        "executed on a connection that was lost",
+        "killed with bytes unread",
+        "a cancel while suspect",
+        "renewed",
+    ];
+    check(world, &[&BOTH[..], &seen].concat());
+}
+
+/// 107,647 states.
+#[test]
+fn one_node_where_a_connection_is_lost_between_two_attempts() {
+    let mut world = World::new(1, 2, 0, tries_twice);
+    world.end = 2;
+    world.releases = false;
+    world.resets = 1;
+    world.losses = 1;
+    let seen = [
+        "a second attempt",
+        "executed on a connection that was lost",
+        "killed with bytes unread",
+    ];
+    check(world, &[&BOTH[..], &seen].concat());
+}
+
+#[test]
+fn where_the_old_connection_is_not_killed_a_key_may_be_orphaned_and_nothing_worse() {
+    let mut world = World::new(1, 3, 0, renews);
+    world.cancels = true;
+    world.resets = 1;
+    world.kills = false;
+    breaks(world, &["No orphan"]);
+}
+
+/// 273,740 states.
+#[test]
+fn one_node_with_both_clocks_wrong_and_a_margin_that_covers_it() {
+    let mut world = World::new(1, 4, 2, once);
+    world.end = 4;
+    world.skew = [1, 1];
+    world.releases = false;
+    check(world, &[&BOTH[..], &["expired"]].concat());
+}
+
+/// 233,596 states.
+#[test]
+fn one_node_with_renewal_and_slow_clients() {
+    let mut world = World::new(1, 3, 1, renews);
+    world.end = 4;
+    world.skew = [1, 0];
+    world.releases = false;
+    check(world, &[&BOTH[..], &["renewed", "expired"]].concat());
+}
+
+#[test]
+fn a_margin_for_one_of_two_clocks_is_not_enough() {
+    // The same world with half the margin.
+    let mut world = World::new(1, 4, 1, once);
+    world.end = 4;
+    world.skew = [1, 1];
+    world.releases = false;
+    breaks(world, &["Exclusion", "Honest validity"]);
+}
+
+/// 122,239 states.
+#[test]
+fn three_nodes_where_a_confirmation_may_be_lost() {
+    let mut world = World::new(3, 2, 0, once);
+    world.end = 0;
+    world.losses = 1;
+    world.spares = true;
+    let seen = ["a fence confirmed", "released", "failed"];
+    check(world, &[&BOTH[..], &seen].concat());
+}
+
+/// 72,350 states.
+#[test]
+fn three_nodes_and_time() {
+    let mut world = World::new(3, 1, 0, once);
+    world.end = 1;
+    world.prompt = true;
+    world.releases = false;
+    check(world, &[&BOTH[..], &["expired"]].concat());
+}
+
+/// 20,872 states.
+#[test]
+fn three_nodes_where_the_first_may_cancel_or_release() {
+    let mut world = World::new(3, 2, 0, once);
+    world.end = 0;
+    world.prompt = true;
+    world.cancels = true;
+    let seen = [
+        "a cancel while held",
+        "a cancel while not held",
+        "a fence confirmed",
+        "released",
+    ];
+    check(world, &[&BOTH[..], &seen].concat());
+}
+
+/// 159,198 states.
+#[test]
+#[ignore = "larger"]
+fn three_nodes_time_and_release() {
+    let mut world = World::new(3, 1, 0, once);
+    world.end = 1;
+    world.prompt = true;
+    check(world, &[&BOTH[..], &["expired", "released"]].concat());
+}
+
+/// 648,796 states.
+#[test]
+#[ignore = "larger"]
+fn three_nodes_where_a_connection_is_lost() {
+    let mut world = World::new(3, 2, 0, once);
+    world.end = 0;
+    world.prompt = true;
+    world.cancels = true;
+    world.resets = 1;
+    let seen = [
+        "a reset while held",
+        "a reset while not held",
+        "executed on a connection that was lost",
+        "killed with bytes unread",
+    ];
+    check(world, &[&BOTH[..], &seen].concat());
+}
+
+/// 1,951,504 states.
+#[test]
+#[ignore = "larger"]
+fn one_node_where_a_connection_is_lost_and_time_goes_past_the_ttl() {
+    let mut world = World::new(1, 3, 0, renews);
+    world.cancels = true;
+    world.resets = 1;
+    let seen = ["a reset while held", "a cancel while suspect", "renewed"];
+    check(world, &[&BOTH[..], &seen].concat());
+}
+
+/// 2,755,032 states.
+#[test]
+#[ignore = "larger"]
+fn one_node_where_a_connection_and_a_reply_are_lost_between_two_attempts() {
+    let mut world = World::new(1, 2, 0, tries_twice);
+    world.cancels = true;
+    world.resets = 1;
+    world.losses = 1;
+    let seen = ["a second attempt", "killed with bytes unread"];
+    check(world, &[&BOTH[..], &seen].concat());
+}

@@ -1,0 +1,226 @@
+//! What all handles and guards of one client share: its hub and its links. It takes leases for the
+//! handles and verifies the nodes; the last of its owners closes it.
+
+use std::sync::Arc;
+
+use tenure_core::{AcquireFailure, Fence, Key, LeaseId, LeaseOptions, NodeId, Secret};
+
+use crate::cell::{Cell, Stage};
+use crate::error::{ConnectError, InspectError, LockError, Loss};
+use crate::guard::Guard;
+use crate::hub::{Hub, Refused};
+use crate::inspect::Inspection;
+use crate::key;
+use crate::link::{LinkHandle, LinkStatus};
+use crate::seams::Seams;
+
+/// What handles and guards share. Dropping it closes the client in the background.
+#[derive(Debug)]
+pub(crate) struct Client {
+    hub: Arc<Hub>,
+    seams: Seams,
+    links: Vec<LinkHandle>,
+    prefix: Vec<u8>,
+}
+
+impl Client {
+    pub(crate) const fn new(
+        hub: Arc<Hub>,
+        seams: Seams,
+        links: Vec<LinkHandle>,
+        prefix: Vec<u8>,
+    ) -> Self {
+        Self {
+            hub,
+            seams,
+            links,
+            prefix,
+        }
+    }
+
+    pub(crate) const fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    /// How much stands in front of the caller's key on the nodes.
+    pub(crate) const fn prefix_len(&self) -> usize {
+        self.prefix.len()
+    }
+
+    /// Waits until the nodes are known to serve, or known not to.
+    pub(crate) async fn verify(&self) -> Result<(), ConnectError> {
+        let hub = self.hub();
+        let verdict = hub.wait_for_nodes(|nodes| {
+            let mut up = 0;
+            let mut open = 0;
+            for (index, node) in nodes.iter().enumerate() {
+                if let Some(twin) = node.twin {
+                    return Some(Err(ConnectError::SameServer {
+                        node: hub.name(NodeId::new(index)).to_owned(),
+                        twin: hub.name(twin).to_owned(),
+                    }));
+                }
+                match &node.status {
+                    LinkStatus::Up(_) => up += 1,
+                    LinkStatus::Connecting => open += 1,
+                    LinkStatus::Down { .. } => {}
+                    LinkStatus::Rejected { words } => {
+                        return Some(Err(ConnectError::Rejected {
+                            node: hub.name(NodeId::new(index)).to_owned(),
+                            words: words.as_str().to_owned(),
+                        }));
+                    }
+                }
+            }
+            let enough = up >= tenure_core::quorum(nodes.len());
+            (open == 0).then_some(if enough {
+                Ok(())
+            } else {
+                Err(ConnectError::Outage { nodes: Vec::new() })
+            })
+        });
+        match verdict.await {
+            Ok(Err(ConnectError::Outage { .. })) => Err(ConnectError::Outage {
+                nodes: hub.silence_of_all(),
+            }),
+            Ok(verdict) => verdict,
+            Err(_) => Err(ConnectError::RuntimeEnded),
+        }
+    }
+
+    /// The key as it stands on the nodes, if it can be locked.
+    pub(crate) fn key(&self, key: &[u8]) -> Result<Key, (Key, key::KeyError)> {
+        let named = [&self.prefix, key].concat();
+        let checked = if key.is_empty() {
+            Err(key::KeyError::Empty)
+        } else {
+            key::check(&named, &self.prefix)
+        };
+        let named = Key::new(named);
+        match checked {
+            Ok(()) => Ok(named),
+            Err(error) => Err((named, error)),
+        }
+    }
+
+    /// Takes a lock. None if it was granted but had ended before the caller ran.
+    pub(crate) async fn acquire(
+        self: &Arc<Self>,
+        key: &Key,
+        options: &Arc<LeaseOptions>,
+    ) -> Result<Option<Guard>, LockError> {
+        let mut secret = [0; 16];
+        self.seams.entropy.fill(&mut secret);
+        let secret = Secret::new(secret);
+        let (lease, cell) = self
+            .hub
+            .acquire(key.clone(), secret, Arc::clone(options))
+            .map_err(|refused| match refused {
+                Refused::Ended(ended) => LockError::ended(key.clone(), ended),
+                Refused::AtCapacity(error) => LockError::AtCapacity {
+                    key: key.clone(),
+                    error,
+                },
+            })?;
+        let pending = Pending {
+            hub: &self.hub,
+            lease,
+            cell: &cell,
+        };
+        let outcome = cell.wait_for(|state| answer(&state.stage)).await;
+        let fence = match outcome {
+            Ok(Some(fence)) if self.hub.clock().now() < cell.valid_until() => fence,
+            Ok(_) => return Ok(None),
+            Err(stage) => return Err(self.error(key.clone(), stage)),
+        };
+        std::mem::forget(pending);
+        Ok(Some(Guard::new(
+            Arc::clone(self),
+            lease,
+            Arc::clone(&cell),
+            fence,
+            Arc::clone(options),
+        )))
+    }
+
+    /// What all nodes say of a key.
+    pub(crate) async fn look(&self, key: Key) -> Result<Inspection, InspectError> {
+        if self.hub.check().is_err() {
+            return Err(InspectError::Ended { key });
+        }
+        let looks = self.links.iter().map(|link| link.inspect(key.clone()));
+        let answers = futures_util::future::join_all(looks).await;
+        let nodes = (0..answers.len()).map(|node| self.hub.name(NodeId::new(node)).to_owned());
+        Inspection::collect(key, nodes.zip(answers).collect())
+    }
+
+    fn error(&self, key: Key, stage: Stage) -> LockError {
+        let name = |node| self.hub.name(node).to_owned();
+        match stage {
+            Stage::Failed(AcquireFailure::Contended { left, foreign }) => {
+                LockError::Contended { key, left, foreign }
+            }
+            Stage::Failed(AcquireFailure::Quarantined { node, left }) => LockError::Quarantined {
+                key,
+                node: name(node),
+                left,
+            },
+            Stage::Failed(AcquireFailure::Outage { silent }) => LockError::Outage {
+                key,
+                nodes: self.hub.silence(silent.iter()),
+            },
+            Stage::Failed(AcquireFailure::Rejected { node, words }) => LockError::Rejected {
+                key,
+                node: name(node),
+                words: words.as_str().to_owned(),
+            },
+            Stage::Failed(AcquireFailure::Misuse { node, words }) => LockError::Misconfigured {
+                key,
+                node: name(node),
+                words: words.as_str().to_owned(),
+            },
+            Stage::Lost(Loss::Closed) => LockError::Closed { key },
+            _ => LockError::RuntimeEnded { key },
+        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.hub.close(None);
+    }
+}
+
+/// The grant came, but its time had ended before the caller's task ran.
+pub(crate) fn too_late(key: Key) -> LockError {
+    let why = "the lock was granted, but its time ended before this task ran";
+    LockError::Outage {
+        key,
+        nodes: vec![("this process".to_owned(), why.to_owned())],
+    }
+}
+
+/// What an acquire was answered: the fence; none if it was granted and lost since; or why not.
+fn answer(stage: &Stage) -> Option<Result<Option<Fence>, Stage>> {
+    match stage {
+        Stage::Acquiring => None,
+        Stage::Held(fence) => Some(Ok(Some(*fence))),
+        Stage::Failed(_) | Stage::Abandoned | Stage::Lost(Loss::Closed) => Some(Err(stage.clone())),
+        Stage::Releasing | Stage::Released(_) | Stage::Lost(_) => Some(Ok(None)),
+    }
+}
+
+/// A lease that nobody has yet: dropped with the future that asks for it, it is released.
+struct Pending<'a> {
+    hub: &'a Hub,
+    lease: LeaseId,
+    cell: &'a Cell,
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.cell
+            .finish(Stage::Released(tenure_core::Release::Unknown));
+        self.hub.cancel(self.lease);
+    }
+}

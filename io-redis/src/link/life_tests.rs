@@ -1,0 +1,301 @@
+//! One life of a link over a made-up connection, with the real core behind it: what the core is told of
+//! each way in which a request can fail, and what is written in answer.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use redis::Value;
+use tenure_core::{
+    Config, Key, LeaseOptions, Manager, NodeId, Op, Reply, Request, RequestId, Secret,
+};
+use tokio::sync::{Notify, mpsc};
+
+use crate::driver::drive;
+use crate::hub::Hub;
+use crate::link::mocked::{Write, done, error, failed, granted, wire, word};
+use crate::link::testing::PausedClock;
+use crate::link::{Holder, LinkConfig, LinkHandle, LinkStatus, Target, Work, spawn_link};
+use crate::seams::{Clock, OsEntropy, Seams, TokioConnector, TokioSpawner};
+
+/// The hub, with a note of what it is told.
+struct Witness {
+    hub: Arc<Hub>,
+    asked: Mutex<BTreeMap<RequestId, &'static str>>,
+    told: Mutex<Vec<String>>,
+}
+
+impl Witness {
+    /// What the hub was told since this was asked last.
+    fn told(&self) -> Vec<String> {
+        std::mem::take(&mut self.told.lock().expect("no panic"))
+    }
+}
+
+impl Work for Witness {
+    fn poll(&self, node: NodeId, max: usize, out: &mut Vec<Request>) {
+        let from = out.len();
+        self.hub.poll(node, max, out);
+        let mut asked = self.asked.lock().expect("no panic");
+        for request in &out[from..] {
+            let name = match request.op {
+                Op::Acquire { .. } => "acquire",
+                Op::Release => "release",
+                _ => "something else",
+            };
+            asked.insert(request.id, name);
+        }
+    }
+
+    fn reply(&self, replies: &mut Vec<(RequestId, Reply)>) {
+        let asked = self.asked.lock().expect("no panic");
+        let notes = replies
+            .iter()
+            .map(|(id, reply)| format!("{}: {reply:?}", asked[id]));
+        self.told.lock().expect("no panic").extend(notes);
+        self.hub.reply(replies);
+    }
+
+    fn status(&self, node: NodeId, status: LinkStatus) {
+        let name = match &status {
+            LinkStatus::Connecting => "connecting",
+            LinkStatus::Up(_) => "up",
+            LinkStatus::Down { .. } => "down",
+            LinkStatus::Rejected { .. } => "rejected",
+        };
+        self.told.lock().expect("no panic").push(name.to_owned());
+        self.hub.status(node, status);
+    }
+
+    fn wake(&self, node: NodeId) -> Arc<Notify> {
+        self.hub.wake(node)
+    }
+
+    fn finished(&self) -> bool {
+        Work::finished(&*self.hub)
+    }
+}
+
+/// After so long without a reply a connection is replaced.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// What a new connection is asked.
+const SET_UP: [&str; 15] = [
+    "SCRIPT", "SCRIPT", "SCRIPT", "SCRIPT", "SCRIPT", "SCRIPT", "SCRIPT", "TIME", "GETEX", "PTTL",
+    "PEXPIRE", "DEL", "CLIENT", "INFO", "INFO",
+];
+
+struct Rig {
+    link: LinkHandle,
+    work: Arc<Witness>,
+    written: mpsc::UnboundedReceiver<Write>,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(PausedClock::new());
+        let config = Config::builder(1).request_timeout(Duration::from_millis(500));
+        let manager = Manager::new(config.build().expect("it can work"), 1);
+        let hub = Arc::new(Hub::new(
+            manager,
+            vec!["node".to_owned()],
+            Arc::clone(&clock),
+        ));
+        tokio::spawn(drive(Arc::clone(&hub)));
+        let seams = Seams {
+            connector: Arc::new(TokioConnector),
+            clock,
+            spawner: Arc::new(TokioSpawner::current().expect("a runtime")),
+            entropy: Arc::new(OsEntropy),
+        };
+        let work = Arc::new(Witness {
+            hub,
+            asked: Mutex::default(),
+            told: Mutex::default(),
+        });
+        let (wire, written) = wire(true);
+        let link = spawn_link(
+            NodeId::new(0),
+            Target::Connection(Arc::new(wire)),
+            LinkConfig::new(Duration::from_millis(500)),
+            Arc::clone(&work) as Arc<dyn Work>,
+            &seams,
+        );
+        Self {
+            link,
+            work,
+            written,
+        }
+    }
+
+    /// The next write, which is of these commands.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "paused time: it says at once that nothing will be written any more"
+    )]
+    async fn next(&mut self, names: &[&str]) -> Write {
+        let written = tokio::time::timeout(Duration::from_secs(60), self.written.recv()).await;
+        let write = written
+            .unwrap_or_else(|_| panic!("waited for {names:?}"))
+            .expect("the link lives");
+        assert_eq!(write.names(), names);
+        write
+    }
+
+    /// The next write asks a new connection who is there; it is this client of always the same server.
+    async fn connected(&mut self, client: i64) {
+        let asked = self.next(&SET_UP).await;
+        let mut answers = vec![word("sha"); 7];
+        answers.extend([
+            Value::Array(vec![word("5"), word("6")]),
+            Value::Nil,
+            Value::Int(-2),
+            Value::Int(0),
+            Value::Int(0),
+            Value::Int(client),
+            word("run_id:a\r\n"),
+            word("role:master\r\n"),
+        ]);
+        asked.answer(answers);
+    }
+
+    /// The next write kills this client's connection.
+    async fn kills(&mut self, client: i64) {
+        let kill = self.next(&["CLIENT"]).await;
+        let client = client.to_string();
+        assert_eq!(kill.commands[0], ["CLIENT", "KILL", "ID", &client]);
+        kill.answer([Value::Int(1)]);
+    }
+
+    /// Asks for a lock, once.
+    fn ask(&self) {
+        let options = LeaseOptions::builder()
+            .attempts(Some(1))
+            .build(self.work.hub.config())
+            .expect("they can work");
+        let asked =
+            self.work
+                .hub
+                .acquire(Key::new(*b"lock"), Secret::new([0; 16]), Arc::new(options));
+        assert!(asked.is_ok());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_then_noscript_then_a_reset_are_told_as_what_they_are_and_the_release_owed_goes_out()
+ {
+    let mut rig = Rig::new();
+    rig.ask();
+    rig.connected(1).await;
+
+    // A timeout. The core gives the round up and owes a release, which is behind it on the same
+    // connection. Nothing comes: both are unknown, and there is another connection.
+    let acquire = rig.next(&["Acquire"]).await;
+    let behind = rig.next(&["Release"]).await;
+    rig.connected(2).await;
+    assert_eq!(
+        rig.work.told(),
+        [
+            "connecting",
+            "up",
+            "acquire: Unknown",
+            "release: Unknown",
+            "connecting"
+        ]
+    );
+    acquire.answer([granted()]);
+    behind.answer([done()]);
+    // Nothing that still travels on the old connection can land behind the release that is owed.
+    rig.kills(1).await;
+    let release = rig.next(&["Release"]).await;
+    assert_eq!(
+        rig.work.told(),
+        ["up"],
+        "replies that come later are nobody's"
+    );
+
+    // NOSCRIPT: the server forgot the scripts. It is not applied; they are loaded, and the core asks
+    // again.
+    release.answer([error("NOSCRIPT No matching script. Please use EVAL.")]);
+    let load = rig.next(&["SCRIPT"; 7]).await;
+    assert_eq!(rig.work.told(), ["release: NotApplied(Again)"]);
+    load.answer(vec![word("sha"); 7]);
+
+    // A reset. The release may have been applied or not, so it is still owed.
+    rig.next(&["Release"]).await.fail();
+    rig.connected(3).await;
+    let told = rig.work.told();
+    assert_eq!(told[..2], ["release: Unknown", "down"]);
+    assert!(
+        told[2..]
+            .iter()
+            .all(|note| note == "release: NotApplied(Unavailable)"),
+        "{told:?}"
+    );
+    rig.kills(2).await;
+    rig.next(&["Release"]).await.answer([failed("gone")]);
+
+    // Answered at last: nothing is owed any more, so the client closes without another word.
+    rig.work.hub.close(None);
+    rig.work.hub.finished().await;
+    let told = rig.work.told();
+    assert_eq!(
+        told.last().map(String::as_str),
+        Some("release: Applied(Gone)")
+    );
+    assert!(rig.written.recv().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_finds_no_scripts_is_asked_again_once_they_are_loaded_and_only_once() {
+    let mut rig = Rig::new();
+    rig.connected(1).await;
+    let forgotten = || error("NOSCRIPT No matching script. Please use EVAL.");
+    let link = rig.link.clone();
+    let look = tokio::spawn(async move { link.inspect(Key::new(*b"lock")).await });
+    rig.next(&["Inspect"]).await.answer([forgotten()]);
+    rig.next(&["SCRIPT"; 7]).await.answer(vec![word("sha"); 7]);
+    let seen = Value::Array(vec![
+        word("seen"),
+        Value::Nil,
+        Value::Int(-2),
+        Value::Nil,
+        Value::Int(7),
+    ]);
+    rig.next(&["Inspect"]).await.answer([seen]);
+    let look = look.await.expect("no panic").expect("it was seen");
+    assert_eq!(look.holder, Holder::Free);
+
+    // Where something undoes it, the caller is told instead of being asked for patience for ever.
+    tokio::time::advance(Duration::from_secs(2)).await;
+    let link = rig.link.clone();
+    let look = tokio::spawn(async move { link.inspect(Key::new(*b"lock")).await });
+    rig.next(&["Inspect"]).await.answer([forgotten()]);
+    rig.next(&["SCRIPT"; 7]).await.answer(vec![word("sha"); 7]);
+    rig.next(&["Inspect"]).await.answer([forgotten()]);
+    let refused = look.await.expect("no panic").expect_err("no scripts");
+    assert!(refused.to_string().contains("NOSCRIPT"), "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_at_a_node_that_says_nothing_ends_in_bounded_time() {
+    let mut rig = Rig::new();
+    rig.connected(1).await;
+    let asked = rig.work.hub.clock().now();
+    let link = rig.link.clone();
+    let look = tokio::spawn(async move { link.inspect(Key::new(*b"lock")).await });
+    let _unanswered = rig.next(&["Inspect"]).await;
+    let ended = look.await.expect("no panic").expect_err("no answer");
+    assert!(ended.to_string().contains("does not answer"), "{ended}");
+    let took = rig.work.hub.clock().now().saturating_since(asked);
+    assert!(took <= SILENCE + Duration::from_millis(10), "{took:?}");
+
+    // The next one waits for the next connection, which is not bounded by silence but by the dial.
+    let asked = rig.work.hub.clock().now();
+    let link = rig.link.clone();
+    let look = tokio::spawn(async move { link.inspect(Key::new(*b"lock")).await });
+    let _unanswered = rig.next(&SET_UP).await;
+    look.await.expect("no panic").expect_err("no connection");
+    let took = rig.work.hub.clock().now().saturating_since(asked);
+    assert!(took <= Duration::from_millis(2_010), "{took:?}");
+}

@@ -1,0 +1,106 @@
+//! A made-up connection for unit tests, over the mocked [`Wire`](crate::link::wire::Wire): each write
+//! comes out, and is answered or lost as the test says.
+
+use redis::{Pipeline, RedisError, Value};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::link::script::Script;
+use crate::link::wire::MockWire;
+
+/// One write that a link made: its commands, and where their replies go.
+pub(crate) struct Write {
+    pub(crate) commands: Vec<Vec<String>>,
+    reply: oneshot::Sender<Result<Vec<Value>, RedisError>>,
+}
+
+impl Write {
+    /// Which script each command calls, or the command's own name.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.commands
+            .iter()
+            .map(|words| {
+                let called = Script::ALL.into_iter().find(|script| {
+                    words[0] == "EVALSHA"
+                        && words[1] == redis::Script::new(script.text()).get_hash()
+                });
+                called.map_or_else(|| words[0].clone(), |script| format!("{script:?}"))
+            })
+            .collect()
+    }
+
+    /// The first key of each command.
+    pub(crate) fn keys(&self) -> Vec<&str> {
+        self.commands
+            .iter()
+            .map(|words| words[3].as_str())
+            .collect()
+    }
+
+    pub(crate) fn answer(self, values: impl IntoIterator<Item = Value>) {
+        let _ = self.reply.send(Ok(values.into_iter().collect()));
+    }
+
+    pub(crate) fn fail(self) {
+        let lost = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        let _ = self.reply.send(Err(RedisError::from(lost)));
+    }
+}
+
+/// A connection whose writes come out of the receiver.
+pub(crate) fn wire(own: bool) -> (MockWire, mpsc::UnboundedReceiver<Write>) {
+    let (writes, written) = mpsc::unbounded_channel();
+    let mut wire = MockWire::new();
+    wire.expect_is_own().return_const(own);
+    wire.expect_send().returning(move |pipeline: Pipeline| {
+        let commands = pipeline.cmd_iter().map(|command| {
+            let word = |arg| match arg {
+                redis::Arg::Simple(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+                _ => String::new(),
+            };
+            command.args_iter().map(word).collect()
+        });
+        let (reply, replied) = oneshot::channel();
+        let write = Write {
+            commands: commands.collect(),
+            reply,
+        };
+        let writes = writes.clone();
+        Box::pin(async move {
+            // As a true connection: written when first polled, and in the order of polling.
+            writes.send(write).ok();
+            match replied.await {
+                Ok(result) => result,
+                Err(_) => std::future::pending().await,
+            }
+        })
+    });
+    (wire, written)
+}
+
+pub(crate) fn error(text: &str) -> Value {
+    let line = format!("-{text}\r\n");
+    redis::parse_redis_value(line.as_bytes()).expect("an error reply is a value")
+}
+
+pub(crate) fn word(word: &str) -> Value {
+    Value::BulkString(word.as_bytes().to_vec())
+}
+
+pub(crate) fn list<const N: usize>(parts: [&str; N]) -> Value {
+    Value::Array(parts.map(word).to_vec())
+}
+
+/// The answer to an acquire of one lock.
+pub(crate) fn granted() -> Value {
+    list(["granted 7 7"])
+}
+
+/// The answer to releases of which none failed.
+pub(crate) fn done() -> Value {
+    Value::Array(Vec::new())
+}
+
+/// The answer to releases of which the first failed, and why.
+pub(crate) fn failed(why: &str) -> Value {
+    Value::Array(vec![Value::Int(1), word(why)])
+}

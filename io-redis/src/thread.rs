@@ -1,0 +1,112 @@
+//! The thread that a client may have of its own.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::runtime::Runtime;
+
+use crate::error::ConnectError;
+use crate::hub::Hub;
+use crate::seams::{BoxFuture, Spawner};
+
+/// A thread with a runtime of its own, so that renewals do not depend on the program's.
+#[derive(Debug)]
+pub(crate) struct OwnThread {
+    runtime: Runtime,
+}
+
+impl OwnThread {
+    /// Makes the runtime; its tasks run once the thread is [started](Self::start).
+    pub(crate) fn new() -> Result<Self, ConnectError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| ConnectError::Thread(error.to_string()))?;
+        Ok(Self { runtime })
+    }
+
+    /// What spawns onto the thread.
+    pub(crate) fn spawner(&self) -> Arc<dyn Spawner> {
+        Arc::new(OnRuntime(self.runtime.handle().clone()))
+    }
+
+    /// Starts the thread. It ends when the client is finished.
+    pub(crate) fn start(self, hub: Arc<Hub>) -> Result<(), ConnectError> {
+        let runtime = Arc::new(Mutex::new(Some(self.runtime)));
+        let theirs = Arc::clone(&runtime);
+        let take = |runtime: &Mutex<Option<Runtime>>| {
+            runtime
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take()
+        };
+        let thread = std::thread::Builder::new()
+            .name("tenure".to_owned())
+            .spawn(move || {
+                if let Some(runtime) = take(&theirs) {
+                    runtime.block_on(hub.finished());
+                    // The links close their connections on their own turn, which they still have here.
+                    runtime.block_on(tokio::task::yield_now());
+                }
+            });
+        thread.map(drop).map_err(|error| {
+            // Dropped in the ordinary way it would wait, which is not allowed inside a runtime.
+            if let Some(runtime) = take(&runtime) {
+                runtime.shutdown_background();
+            }
+            ConnectError::Thread(error.to_string())
+        })
+    }
+}
+
+#[derive(Debug)]
+struct OnRuntime(tokio::runtime::Handle);
+
+impl Spawner for OnRuntime {
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        self.0.spawn(task);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use crate::{ConnectError, Locks};
+
+    /// Said to the child process of the test below.
+    const CHILD: &str = "TENURE_TEST_NO_THREADS";
+
+    fn is_refused() {
+        let built = Locks::builder()
+            .node("redis://127.0.0.1:1")
+            .own_thread()
+            .connect_lazy();
+        assert!(matches!(built, Err(ConnectError::Thread(_))), "{built:?}");
+    }
+
+    /// In a process of its own whose threads would need more stack than there is memory.
+    #[test]
+    fn a_thread_that_cannot_be_started_is_an_error_inside_and_outside_of_a_runtime() {
+        if std::env::var_os(CHILD).is_some() {
+            is_refused();
+            let runtime = tokio::runtime::Builder::new_current_thread().build();
+            runtime
+                .expect("it has no threads")
+                .block_on(async { is_refused() });
+            return;
+        }
+        let name = "thread::tests::a_thread_that_cannot_be_started_is_an_error_inside_and_outside_of_a_runtime";
+        let child = Command::new(std::env::current_exe().expect("this program"))
+            // The test harness itself needs no thread for a single test.
+            .args(["--exact", name, "--test-threads=1", "--nocapture"])
+            .env(CHILD, "1")
+            .env("RUST_MIN_STACK", (1_u64 << 60).to_string())
+            .output()
+            .expect("it runs");
+        let said = String::from_utf8_lossy(&child.stdout);
+        assert!(
+            child.status.success() && said.contains("1 passed"),
+            "{child:?}"
+        );
+    }
+}

@@ -1,0 +1,239 @@
+//! `explore`: world after world, until a law is broken or the time is over.
+//!
+//! Only here is the machine's clock read, and its entropy used: for how long to search, and where to begin.
+
+use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::Write;
+use std::num::NonZero;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use super::args::Args;
+use super::error::Error;
+use super::{BROKEN, FINE, Which, again};
+use crate::fact::Fault;
+use crate::judge::Checks;
+use crate::marks::Marks;
+use crate::world::{Outside, Report, explain, run};
+
+/// For how long, if nothing is said.
+const SECONDS: u64 = 60;
+/// How often it is told how far it came.
+const EVERY: Duration = Duration::from_secs(5);
+
+pub(super) fn explore(mut args: Args, out: &mut dyn Write) -> Result<u8, Error> {
+    let seconds = args.count("--seconds")?;
+    let worlds = args.count("--worlds")?;
+    let jobs = args.count("--jobs")?;
+    let seed = args.number("--seed")?;
+    let outside = args.outside()?;
+    args.end("explore")?;
+    let limit = match (seconds, worlds) {
+        (Some(_), Some(_)) => return Err(Error::TwoEnds),
+        (_, Some(worlds)) => Limit::Worlds(worlds),
+        (seconds, None) => Limit::Time(Duration::from_secs(seconds.unwrap_or(SECONDS))),
+    };
+    // Hash maps are seeded by the system: that is entropy without another dependency.
+    let first = seed.unwrap_or_else(|| RandomState::new().build_hasher().finish());
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let jobs = jobs.map_or(processors, |jobs| jobs.min(1_000) as usize);
+    writeln!(out, "from seed {first} on, in {jobs} threads")?;
+
+    let next = AtomicU64::new(0);
+    let stop = AtomicBool::new(false);
+    let (tell, told) = channel();
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            let tell = tell.clone();
+            let worker = || work(first, limit, outside, &next, &stop, tell);
+            scope.spawn(worker);
+        }
+        drop(tell);
+        let found = gather(&told, limit, &stop, out);
+        // Whatever went wrong, nobody is waited for in vain.
+        stop.store(true, Ordering::Relaxed);
+        found
+    })
+}
+
+/// When a search ends in which nothing is found.
+#[derive(Clone, Copy)]
+enum Limit {
+    Time(Duration),
+    Worlds(u64),
+}
+
+/// What came of one world.
+struct Done {
+    which: Which,
+    /// None if the world panicked.
+    report: Option<Report>,
+}
+
+/// Runs the next world, and the next. They begin in the order of their numbers.
+fn work(
+    first: u64,
+    limit: Limit,
+    outside: Option<Outside>,
+    next: &AtomicU64,
+    stop: &AtomicBool,
+    tell: Sender<Done>,
+) {
+    while !stop.load(Ordering::Relaxed) {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        if matches!(limit, Limit::Worlds(worlds) if number >= worlds) {
+            return;
+        }
+        let which = Which::seed(first.wrapping_add(number), outside);
+        let report = catch_unwind(AssertUnwindSafe(|| run(&which.scenario(), &mut |_| {})));
+        let report = report.ok();
+        let failed = report
+            .as_ref()
+            .is_none_or(|report| report.violation.is_some());
+        if failed {
+            stop.store(true, Ordering::Relaxed);
+        }
+        if tell.send(Done { which, report }).is_err() {
+            return;
+        }
+    }
+}
+
+/// Sums up what came of the worlds, and tells of it from time to time.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a person says for how long to search and wants to know how fast it goes; no world sees this clock"
+)]
+fn gather(
+    told: &Receiver<Done>,
+    limit: Limit,
+    stop: &AtomicBool,
+    out: &mut dyn Write,
+) -> Result<u8, Error> {
+    let begin = Instant::now();
+    let mut sums = Sums::default();
+    let mut shown = Duration::ZERO;
+    let mut failed: Vec<Done> = Vec::new();
+    loop {
+        let took = begin.elapsed();
+        if matches!(limit, Limit::Time(time) if took >= time) {
+            stop.store(true, Ordering::Relaxed);
+        }
+        if took >= shown + EVERY {
+            shown = took;
+            sums.took = took;
+            writeln!(out, "{sums}")?;
+            out.flush()?;
+        }
+        match told.recv_timeout(EVERY / 50) {
+            Ok(done) => match done.report {
+                Some(report) if report.violation.is_none() => sums.add(&report),
+                _ => failed.push(done),
+            },
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    sums.took = begin.elapsed();
+    writeln!(out, "{sums}")?;
+    // Several threads may have found something: the one with the smallest seed is as good as any.
+    let seed = |done: &Done| match done.which.origin {
+        super::Origin::Seed(seed) => seed,
+        super::Origin::Bytes(_) => 0,
+    };
+    let Some(done) = failed.into_iter().min_by_key(seed) else {
+        writeln!(out, "no law was broken")?;
+        return Ok(FINE);
+    };
+    if done.report.is_none() {
+        writeln!(out, "world {}: it panicked, as told above", done.which)?;
+    }
+    if let Some(story) = done.report.and_then(|_| explain(&done.which.scenario())) {
+        writeln!(out, "{}", story.trim_end())?;
+        writeln!(out, "{}", again("shrink", &done.which))?;
+    }
+    writeln!(out, "{}", again("replay", &done.which))?;
+    Ok(BROKEN)
+}
+
+/// What all worlds came to. It is displayed as a few lines.
+#[derive(Default)]
+struct Sums {
+    took: Duration,
+    worlds: u64,
+    events: u64,
+    facts: u64,
+    grants: u64,
+    virtual_time: u128,
+    faults: [u64; Fault::ALL.len()],
+    marks: Marks,
+    checks: Checks,
+}
+
+impl Sums {
+    fn add(&mut self, report: &Report) {
+        self.worlds += 1;
+        self.events += report.events;
+        self.facts += report.facts;
+        self.grants += report.grants;
+        self.virtual_time += u128::from(report.virtual_time);
+        for (sum, count) in self.faults.iter_mut().zip(report.faults) {
+            *sum += count;
+        }
+        self.marks.add(&report.marks);
+        let (sum, more) = (&mut self.checks, report.checks);
+        sum.validities += more.validities;
+        sum.excused += more.excused;
+        sum.fences += more.fences;
+        sum.accepted += more.accepted;
+        sum.refused += more.refused;
+        sum.keys += more.keys;
+        sum.requests += more.requests;
+        sum.healed_grants += more.healed_grants;
+    }
+}
+
+impl fmt::Display for Sums {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let took = self.took.as_secs_f64().max(0.001);
+        let hours = self.virtual_time as f64 / 3.6e12;
+        writeln!(
+            f,
+            "{:>6.0} s  {} worlds, {hours:.1} hours in them, {:.0} core events/s, {:.0} facts/s, {} grants",
+            took,
+            self.worlds,
+            self.events as f64 / took,
+            self.facts as f64 / took,
+            self.grants,
+        )?;
+        f.write_str("    faults ")?;
+        for (index, fault) in Fault::ALL.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(f, "{comma}{fault:?} {}", self.faults[index])?;
+        }
+        let checks = &self.checks;
+        write!(
+            f,
+            "\n    laws   Exclusion and Honest validity {} (excused {}), Fencing {} grants and {} writes \
+             (refused {}), Ownership and No orphan {}, Bounded work {}, Progress {}",
+            checks.validities,
+            checks.excused,
+            checks.fences,
+            checks.accepted,
+            checks.refused,
+            checks.keys,
+            checks.requests,
+            checks.healed_grants,
+        )?;
+        let missing: Vec<_> = self.marks.missing().collect();
+        let all = crate::marks::Mark::ALL.len();
+        write!(f, "\n    marks  {} of {all} visited", all - missing.len())?;
+        if !missing.is_empty() {
+            write!(f, ", not {missing:?}")?;
+        }
+        Ok(())
+    }
+}

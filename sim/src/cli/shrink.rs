@@ -1,0 +1,67 @@
+//! `shrink`: the smallest world that breaks the same law.
+
+use std::io::Write;
+
+use super::args::Args;
+use super::error::Error;
+use super::replay::{code, conclude, show};
+use super::{Origin, Which, again};
+use crate::shrink::shrink as search;
+use crate::world::run;
+
+/// How many worlds are tried if nothing is said.
+const RUNS: u64 = 20_000;
+
+pub(super) fn shrink(
+    mut args: Args,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Result<u8, Error> {
+    let which = args.world("shrink")?;
+    let runs = args.count("--runs")?.unwrap_or(RUNS);
+    args.end("shrink")?;
+
+    let first = run(&which.scenario(), &mut |_| {});
+    let Some(violation) = first.violation else {
+        return Err(Error::NothingBroken(again("replay", &which)));
+    };
+    let mut facts = u64::MAX;
+    let found = search(
+        which.choices(),
+        which.outside,
+        runs,
+        &|report| {
+            report
+                .violation
+                .as_ref()
+                .is_some_and(|other| other.law == violation.law)
+        },
+        &mut |failing| {
+            // Not each step: only where the story became much shorter.
+            if failing.report.facts <= facts / 2 {
+                facts = failing.report.facts;
+                let (bytes, tried) = (failing.bytes.len(), failing.runs);
+                let _ = writeln!(
+                    err,
+                    "{facts:>8} facts from {bytes} bytes ({tried} worlds tried)"
+                );
+            }
+        },
+    );
+    let Some(found) = found else {
+        return Err(Error::NothingBroken(again("replay", &which)));
+    };
+    let smallest = Which {
+        origin: Origin::Bytes(found.bytes),
+        outside: which.outside,
+    };
+    let report = show(&smallest.scenario(), &smallest, None, None, out)?;
+    conclude(&report, out)?;
+    writeln!(
+        out,
+        "from {} facts to {}, in {} worlds; see it again, or draw it with --picture FILE:",
+        first.facts, report.facts, found.runs
+    )?;
+    writeln!(out, "{}", again("replay", &smallest))?;
+    Ok(code(&report))
+}

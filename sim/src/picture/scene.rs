@@ -1,0 +1,653 @@
+//! What is to be seen: bars, messages and faults, derived from the facts.
+//!
+//! Everything is a short list of numbers; `view.js` says at which place in it stands what.
+
+use std::collections::BTreeMap;
+
+use super::json::Json;
+use crate::fact::{Ask, Fact, Fault, Holder, Link, Loss, Nanos, Outcome, Record, Why};
+use crate::world::ClockLine;
+
+/// The scene of a run.
+#[derive(Debug, Default)]
+pub(super) struct Scene {
+    pub(super) clients: usize,
+    pub(super) nodes: usize,
+    pub(super) keys: usize,
+    leases: Vec<Bar>,
+    holds: Vec<Hold>,
+    messages: Vec<Message>,
+    shades: Vec<Shade>,
+    cuts: Vec<Cut>,
+    points: Vec<Point>,
+    texts: BTreeMap<String, usize>,
+    facts: Vec<(Record, usize)>,
+}
+
+/// How a bar is coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Acquiring,
+    Waiting,
+    Held,
+    Suspect,
+    Lost,
+    Releasing,
+    Failed,
+}
+
+/// A lease, in the lane of its client.
+#[derive(Debug)]
+struct Bar {
+    lease: u32,
+    client: u8,
+    key: u8,
+    row: usize,
+    end: Nanos,
+    /// From when on it is in which state.
+    states: Vec<(Nanos, State)>,
+    /// When it was valid.
+    valid: Vec<(Nanos, Nanos)>,
+    fence: u64,
+    loss: Option<Loss>,
+    /// Nothing of the client's side will be told of it.
+    dead: bool,
+}
+
+/// What a lock key holds, in the lane of its node.
+#[derive(Clone, Copy, Debug)]
+struct Hold {
+    node: u8,
+    key: u8,
+    holder: Holder,
+    from: Nanos,
+    until: Option<Nanos>,
+}
+
+/// A request and what came of it.
+#[derive(Clone, Copy, Debug)]
+struct Message {
+    lease: u32,
+    client: u8,
+    node: u8,
+    key: u8,
+    ask: Ask,
+    sent: Nanos,
+    did: Option<Nanos>,
+    heard: Option<Nanos>,
+    /// The client was told an answer, and not that nobody knows.
+    answered: bool,
+    yes: bool,
+    text: usize,
+}
+
+/// A fault that lasts, over a whole lane.
+#[derive(Clone, Copy, Debug)]
+struct Shade {
+    client: Option<u8>,
+    node: Option<u8>,
+    fault: Fault,
+    from: Nanos,
+    until: Nanos,
+}
+
+/// A link on which nothing passes.
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    client: u8,
+    node: u8,
+    fault: Fault,
+    from: Nanos,
+    until: Nanos,
+}
+
+/// Something that takes no time.
+#[derive(Clone, Copy, Debug)]
+struct Point {
+    record: Record,
+    kind: u8,
+    text: usize,
+}
+
+/// What is open while the facts are gone through.
+#[derive(Default)]
+struct Open {
+    /// Where in the list the bar of a lease is.
+    bars: BTreeMap<u32, usize>,
+    holds: BTreeMap<(u8, u8), Hold>,
+    messages: BTreeMap<(u32, u8, u32), usize>,
+    shades: BTreeMap<(Option<u8>, Option<u8>, Fault), Nanos>,
+    cuts: BTreeMap<(u8, u8), (Fault, Nanos)>,
+}
+
+impl Scene {
+    pub(super) fn of(records: &[Record], clocks: &[ClockLine], end: Nanos) -> Self {
+        let mut scene = Self::default();
+        let of_facts = records.iter().map(|record| (record.client, record.node));
+        let of_clocks = clocks.iter().map(|line| (line.client, line.node));
+        for (client, node) in of_facts.chain(of_clocks) {
+            scene.clients = scene.clients.max(client.map_or(0, |c| usize::from(c) + 1));
+            scene.nodes = scene.nodes.max(node.map_or(0, |n| usize::from(n) + 1));
+        }
+        for record in records {
+            let keys = record.key.map_or(0, |key| usize::from(key) + 1);
+            scene.keys = scene.keys.max(keys);
+        }
+        let mut open = Open::default();
+        for record in records {
+            scene.hear(record, &mut open);
+        }
+        scene.close(open, end);
+        scene.place();
+        scene
+    }
+
+    fn text(&mut self, text: String) -> usize {
+        let next = self.texts.len();
+        *self.texts.entry(text).or_insert(next)
+    }
+
+    fn hear(&mut self, record: &Record, open: &mut Open) {
+        let text = self.text(record.fact.to_string());
+        self.facts.push((*record, text));
+        if let Some(lease) = record.lease {
+            self.of_lease(record, lease, open);
+        }
+        match record.fact {
+            Fact::Sent { .. } | Fact::Did { .. } | Fact::Heard { .. } => {
+                self.of_message(record, text, open);
+            }
+            Fact::Key { to, until, .. } => self.of_key(record, to, until, open),
+            Fact::Fault(fault) => self.strikes(record, fault, text, open),
+            Fact::Mended(fault) => self.mended(record, fault, open),
+            _ => {}
+        }
+        let kind = match record.fact {
+            Fact::Read { accepted, .. } | Fact::Wrote { accepted, .. } => {
+                Some(1 - u8::from(accepted))
+            }
+            Fact::Renew => Some(2),
+            Fact::Link(Link::Up) => Some(3),
+            Fact::Link(Link::Cut(_)) => Some(4),
+            Fact::Link(Link::Down) => Some(5),
+            Fact::Link(_) => Some(6),
+            Fact::Full => Some(8),
+            Fact::Healed | Fact::Quiet => Some(9),
+            _ => None,
+        };
+        if let Some(kind) = kind {
+            self.point(record, kind, text);
+        }
+    }
+
+    fn point(&mut self, record: &Record, kind: u8, text: usize) {
+        self.points.push(Point {
+            record: *record,
+            kind,
+            text,
+        });
+    }
+
+    fn of_lease(&mut self, record: &Record, lease: u32, open: &mut Open) {
+        let at = record.at;
+        if let (Fact::Wanted { .. }, Some(client), Some(key)) =
+            (record.fact, record.client, record.key)
+        {
+            open.bars.insert(lease, self.leases.len());
+            self.leases.push(Bar {
+                lease,
+                client,
+                key,
+                row: 0,
+                end: at,
+                states: vec![(at, State::Acquiring)],
+                valid: Vec::new(),
+                fence: 0,
+                loss: None,
+                dead: false,
+            });
+        }
+        let Some(bar) = open.bars.get(&lease).map(|index| &mut self.leases[*index]) else {
+            return;
+        };
+        // What nodes do and what the resource is asked later is not the client's care.
+        let late = matches!(
+            record.fact,
+            Fact::Did { .. } | Fact::Key { .. } | Fact::Read { .. } | Fact::Wrote { .. }
+        );
+        if bar.dead || late {
+            return;
+        }
+        bar.end = at;
+        match record.fact {
+            Fact::Waiting(_) => bar.turn(at, State::Waiting),
+            Fact::Sent {
+                ask: Ask::Acquire, ..
+            } if bar.state() == State::Waiting => bar.turn(at, State::Acquiring),
+            Fact::Granted { fence, until } => {
+                bar.fence = fence;
+                bar.turn(at, State::Held);
+                bar.valid.push((at, until));
+            }
+            Fact::Until { until, why } => {
+                bar.invalid(at);
+                bar.valid.push((at, until));
+                if why == Why::Renewed && bar.state() == State::Suspect {
+                    bar.turn(at, State::Held);
+                }
+            }
+            Fact::Suspect => bar.turn(at, State::Suspect),
+            Fact::Lost(loss) => {
+                bar.loss = Some(loss);
+                bar.invalid(at);
+                bar.turn(at, State::Lost);
+            }
+            Fact::Failed { .. } => bar.turn(at, State::Failed),
+            Fact::Release | Fact::Cancel => {
+                bar.invalid(at);
+                bar.turn(at, State::Releasing);
+            }
+            _ => {}
+        }
+    }
+
+    fn of_message(&mut self, record: &Record, text: usize, open: &mut Open) {
+        let (Some(lease), Some(client), Some(node), Some(key)) =
+            (record.lease, record.client, record.node, record.key)
+        else {
+            return;
+        };
+        let at = record.at;
+        let serial = match record.fact {
+            Fact::Sent { serial, .. } | Fact::Did { serial, .. } | Fact::Heard { serial, .. } => {
+                serial
+            }
+            _ => return,
+        };
+        let known = open.messages.get(&(lease, node, serial));
+        let known = known.map(|index| &mut self.messages[*index]);
+        match record.fact {
+            Fact::Sent { ask, .. } => {
+                open.messages
+                    .insert((lease, node, serial), self.messages.len());
+                self.messages.push(Message {
+                    lease,
+                    client,
+                    node,
+                    key,
+                    ask,
+                    sent: at,
+                    did: None,
+                    heard: None,
+                    answered: false,
+                    yes: false,
+                    text,
+                });
+            }
+            Fact::Did { answer, .. } => {
+                if let Some(message) = known {
+                    message.did = Some(at);
+                    message.yes = is_yes(answer);
+                    message.text = text;
+                }
+            }
+            Fact::Heard { outcome, .. } => {
+                if let Some(message) = known
+                    && message.heard.is_none()
+                {
+                    message.heard = Some(at);
+                    message.answered = matches!(outcome, Outcome::Answered(_));
+                    if let Outcome::Answered(answer) = outcome {
+                        message.yes = is_yes(answer);
+                    }
+                    message.text = text;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn of_key(&mut self, record: &Record, to: Holder, until: Option<Nanos>, open: &mut Open) {
+        let (Some(node), Some(key)) = (record.node, record.key) else {
+            return;
+        };
+        let at = record.at;
+        let now = open.holds.get_mut(&(node, key));
+        if let Some(hold) = now {
+            let passed = hold.until.is_some_and(|until| until < at);
+            if hold.holder == to && !passed {
+                hold.until = until;
+                return;
+            }
+            hold.until = Some(hold.until.map_or(at, |until| until.min(at)));
+            self.holds.push(*hold);
+        }
+        open.holds.remove(&(node, key));
+        if to != Holder::Nobody {
+            let hold = Hold {
+                node,
+                key,
+                holder: to,
+                from: at,
+                until,
+            };
+            open.holds.insert((node, key), hold);
+        }
+    }
+
+    fn strikes(&mut self, record: &Record, fault: Fault, text: usize, open: &mut Open) {
+        let Record {
+            at, client, node, ..
+        } = *record;
+        match (fault, client, node) {
+            (Fault::CutOut | Fault::CutIn | Fault::Cut, Some(client), Some(node)) => {
+                self.cut(at, client, node, fault, open);
+            }
+            (Fault::Isolate, Some(client), None) => {
+                for node in 0..self.nodes as u8 {
+                    self.cut(at, client, node, Fault::Cut, open);
+                }
+                self.point(record, 7, text);
+            }
+            (Fault::Isolate, None, Some(node)) => {
+                for client in 0..self.clients as u8 {
+                    self.cut(at, client, node, Fault::Cut, open);
+                }
+                self.point(record, 7, text);
+            }
+            _ if lasts(fault) => {
+                open.shades.entry((client, node, fault)).or_insert(at);
+            }
+            _ => self.point(record, 7, text),
+        }
+        if fault == Fault::ClientCrash {
+            for bar in self.leases.iter_mut().rev() {
+                if Some(bar.client) == client && !bar.dead {
+                    bar.die(at);
+                }
+            }
+        }
+    }
+
+    fn cut(&mut self, at: Nanos, client: u8, node: u8, fault: Fault, open: &mut Open) {
+        // One in the other direction makes it whole.
+        let before = open.cuts.insert((client, node), (fault, at));
+        if let Some((before, from)) = before {
+            let fault = if before == fault { fault } else { Fault::Cut };
+            open.cuts.insert((client, node), (fault, at));
+            self.end_cut((client, node), (before, from), at);
+        }
+    }
+
+    fn end_cut(&mut self, (client, node): (u8, u8), (fault, from): (Fault, Nanos), until: Nanos) {
+        self.cuts.push(Cut {
+            client,
+            node,
+            fault,
+            from,
+            until,
+        });
+    }
+
+    fn mended(&mut self, record: &Record, fault: Fault, open: &mut Open) {
+        let Record {
+            at, client, node, ..
+        } = *record;
+        if let (Fault::CutOut | Fault::CutIn | Fault::Cut, Some(client), Some(node)) =
+            (fault, client, node)
+            && let Some(cut) = open.cuts.remove(&(client, node))
+        {
+            self.end_cut((client, node), cut, at);
+        }
+        if let Some(from) = open.shades.remove(&(client, node, fault)) {
+            self.shade((client, node, fault), from, at);
+        }
+    }
+
+    fn shade(
+        &mut self,
+        (client, node, fault): (Option<u8>, Option<u8>, Fault),
+        from: Nanos,
+        until: Nanos,
+    ) {
+        self.shades.push(Shade {
+            client,
+            node,
+            fault,
+            from,
+            until,
+        });
+    }
+
+    fn close(&mut self, open: Open, end: Nanos) {
+        for (link, cut) in open.cuts {
+            self.end_cut(link, cut, end);
+        }
+        for (whose, from) in open.shades {
+            self.shade(whose, from, end);
+        }
+        self.holds.extend(open.holds.into_values());
+        for hold in &mut self.holds {
+            hold.until = Some(hold.until.map_or(end, |until| until.min(end)));
+        }
+        self.holds.sort_by_key(|hold| hold.from);
+        for bar in &mut self.leases {
+            // What is neither lost nor given back goes on.
+            if matches!(
+                bar.state(),
+                State::Acquiring | State::Waiting | State::Held | State::Suspect
+            ) && !bar.dead
+            {
+                bar.end = end;
+            }
+            for (_, until) in &mut bar.valid {
+                *until = (*until).min(end);
+            }
+        }
+        self.cuts.sort_by_key(|cut| cut.from);
+        self.shades.sort_by_key(|shade| shade.from);
+    }
+
+    /// Puts bars of one client that overlap into rows of their own.
+    fn place(&mut self) {
+        let mut rows: BTreeMap<u8, Vec<Nanos>> = BTreeMap::new();
+        for bar in &mut self.leases {
+            let rows = rows.entry(bar.client).or_default();
+            let began = bar.states[0].0;
+            let free = rows.iter().position(|end| *end < began);
+            bar.row = free.unwrap_or(rows.len());
+            match free {
+                Some(row) => rows[row] = bar.end,
+                None => rows.push(bar.end),
+            }
+        }
+    }
+
+    pub(super) fn write(&self, o: &mut Json) {
+        o.field("leases", |f| {
+            f.list(|l| self.leases.iter().for_each(|bar| bar.write(l)))
+        });
+        o.field("holds", |f| {
+            f.list(|l| self.holds.iter().for_each(|hold| hold.write(l)));
+        });
+        o.field("messages", |f| {
+            f.list(|l| self.messages.iter().for_each(|message| message.write(l)));
+        });
+        o.field("shades", |f| {
+            f.list(|l| {
+                for shade in &self.shades {
+                    l.list(|l| {
+                        l.number(shade.from);
+                        l.number(shade.until);
+                        l.index(shade.client);
+                        l.index(shade.node);
+                        l.string(&format!("{:?}", shade.fault));
+                    });
+                }
+            });
+        });
+        o.field("cuts", |f| {
+            f.list(|l| {
+                for cut in &self.cuts {
+                    l.list(|l| {
+                        l.number(cut.from);
+                        l.number(cut.until);
+                        l.number(cut.client);
+                        l.number(cut.node);
+                        l.string(&format!("{:?}", cut.fault));
+                    });
+                }
+            });
+        });
+        o.field("points", |f| {
+            f.list(|l| {
+                for Point { record, kind, text } in &self.points {
+                    l.list(|l| {
+                        l.number(record.at);
+                        l.number(kind);
+                        l.index(record.client);
+                        l.index(record.node);
+                        l.index(record.key);
+                        l.index(record.lease);
+                        l.number(text);
+                    });
+                }
+            });
+        });
+        o.field("facts", |f| {
+            f.list(|l| {
+                for (record, text) in &self.facts {
+                    l.list(|l| {
+                        l.number(record.at);
+                        l.index(record.client);
+                        l.index(record.node);
+                        l.index(record.key);
+                        l.index(record.lease);
+                        l.number(text);
+                    });
+                }
+            });
+        });
+        let mut texts = vec![""; self.texts.len()];
+        for (text, index) in &self.texts {
+            texts[*index] = text;
+        }
+        o.field("texts", |f| {
+            f.list(|l| texts.iter().for_each(|text| l.string(text)));
+        });
+    }
+}
+
+/// Whether a fault is mended some time after it struck.
+const fn lasts(fault: Fault) -> bool {
+    matches!(
+        fault,
+        Fault::Slow
+            | Fault::CrashKept
+            | Fault::CrashEmpty
+            | Fault::CrashStale
+            | Fault::Loading
+            | Fault::ReadOnly
+            | Fault::OutOfMemory
+            | Fault::Refusal
+            | Fault::ClientCrash
+            | Fault::Pause
+            | Fault::Freeze
+    )
+}
+
+const fn is_yes(answer: crate::fact::Answer) -> bool {
+    use crate::fact::Answer;
+    matches!(answer, Answer::Granted(_) | Answer::Done)
+}
+
+impl Bar {
+    fn state(&self) -> State {
+        self.states[self.states.len() - 1].1
+    }
+
+    fn turn(&mut self, at: Nanos, state: State) {
+        if self.state() != state {
+            self.states.push((at, state));
+        }
+    }
+
+    /// What was valid until later is so no longer.
+    fn invalid(&mut self, at: Nanos) {
+        if let Some((_, until)) = self.valid.last_mut() {
+            *until = (*until).min(at);
+        }
+    }
+
+    /// Its process died; what had ended before has ended before.
+    fn die(&mut self, at: Nanos) {
+        self.dead = true;
+        self.invalid(at);
+        if !matches!(self.state(), State::Releasing | State::Lost | State::Failed) {
+            self.end = at;
+        }
+    }
+
+    fn write(&self, l: &mut Json) {
+        l.list(|l| {
+            l.number(self.states[0].0);
+            l.number(self.end);
+            l.number(self.lease);
+            l.number(self.client);
+            l.number(self.key);
+            l.number(self.row);
+            l.list(|l| {
+                for (at, state) in &self.states {
+                    l.number(at);
+                    l.number(*state as u8);
+                }
+            });
+            l.list(|l| {
+                for (from, until) in self.valid.iter().filter(|(from, until)| from < until) {
+                    l.number(from);
+                    l.number(until);
+                }
+            });
+            l.number(self.fence);
+            let loss = self.loss.map(|loss| format!("{loss:?}"));
+            l.string(&loss.unwrap_or_default());
+            l.number(u8::from(self.dead));
+        });
+    }
+}
+
+impl Hold {
+    fn write(&self, l: &mut Json) {
+        l.list(|l| {
+            l.number(self.from);
+            l.number(self.until.unwrap_or(self.from));
+            l.number(self.node);
+            l.number(self.key);
+            // Something foreign has no lease.
+            l.index(match self.holder {
+                Holder::Lease(lease) => Some(lease),
+                Holder::Nobody | Holder::Foreign => None,
+            });
+        });
+    }
+}
+
+impl Message {
+    fn write(&self, l: &mut Json) {
+        l.list(|l| {
+            l.number(self.sent);
+            let last = self.heard.into_iter().chain(self.did).max();
+            l.number(last.unwrap_or(self.sent));
+            l.number(self.lease);
+            l.number(self.client);
+            l.number(self.node);
+            l.number(self.key);
+            l.number(self.ask as u8);
+            l.index(self.did.map(|at| at as i64));
+            l.index(self.heard.map(|at| at as i64));
+            l.number(u8::from(self.answered));
+            l.number(u8::from(self.yes));
+            l.number(self.text);
+        });
+    }
+}

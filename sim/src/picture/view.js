@@ -1,0 +1,111 @@
+"use strict";
+// What is in the data, where it stands, and which part of it is looked at.
+
+const D = JSON.parse(document.getElementById("data").textContent);
+
+// At which place of a list stands what. Every list begins with when it begins (and ends).
+const L = { from: 0, to: 1, lease: 2, client: 3, key: 4, row: 5, states: 6, valid: 7, fence: 8, loss: 9, dead: 10 };
+const H = { from: 0, to: 1, node: 2, key: 3, lease: 4 };
+const M = { from: 0, to: 1, lease: 2, client: 3, node: 4, key: 5, ask: 6, did: 7, heard: 8, answered: 9, yes: 10, text: 11 };
+const S = { from: 0, to: 1, client: 2, node: 3, fault: 4 };
+const P = { at: 0, kind: 1, client: 2, node: 3, key: 4, lease: 5, text: 6 };
+const F = { at: 0, client: 1, node: 2, key: 3, lease: 4, text: 5 };
+const STATES = ["acquiring", "waiting", "held", "suspect", "lost", "releasing", "failed"];
+const ASKS = ["acquire", "confirm", "renew", "repair", "release"];
+
+const GUTTER = 92, AXIS = 26;
+const END = Math.max(D.end, 1);
+
+// Items by their beginning; with the latest end so far, so that what is seen is found by halving.
+function index(items, to = 1) {
+  items.sort((a, b) => a[0] - b[0]);
+  const ends = new Float64Array(items.length);
+  let last = 0;
+  items.forEach((item, i) => { last = Math.max(last, item[to]); ends[i] = last; });
+  return { items, ends };
+}
+function first(count, holds) {
+  let low = 0, high = count;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (holds(middle)) high = middle; else low = middle + 1;
+  }
+  return low;
+}
+// The places of the first item that may reach into the window, and of the first behind it.
+function range(indexed, from, to) {
+  const n = indexed.items.length;
+  return [first(n, (i) => indexed.ends[i] >= from), first(n, (i) => indexed.items[i][0] > to)];
+}
+
+const leases = index(D.leases), holds = index(D.holds), messages = index(D.messages);
+const shades = index(D.shades), cuts = index(D.cuts), points = index(D.points, 0);
+const byLease = new Map(D.leases.map((lease) => [lease[L.lease], lease]));
+
+// How long a message travels, usually: as far as a lost one is drawn.
+const USUAL = (() => {
+  const trips = D.messages.filter((m) => m[M.did] >= 0).map((m) => m[M.did] - m[M.from]).sort((a, b) => a - b);
+  return trips.length ? Math.max(trips[trips.length >> 1], 1) : 1e6;
+})();
+
+// What a lane's clock shows: lines by lane, each with since, microseconds then, and its rate.
+const clocks = new Map();
+for (const [client, node, since, shows, ppm] of D.clocks) {
+  const lane = client >= 0 ? "c" + client : "n" + node;
+  if (!clocks.has(lane)) clocks.set(lane, []);
+  clocks.get(lane).push([since, shows, ppm]);
+}
+function clockOf(name, at) {
+  const lines = clocks.get(name);
+  if (!lines) return null;
+  const i = first(lines.length, (k) => lines[k][0] > at) - 1;
+  if (i < 0) return null;
+  const [since, shows, ppm] = lines[i];
+  return { shows: shows + (at - since) / 1e3 * (1 + ppm / 1e6), ppm };
+}
+
+// What is looked at.
+const view = { from: 0, to: END, key: -1, lease: -1, messages: true, width: 800, height: 400 };
+const x = (at) => GUTTER + (at - view.from) / (view.to - view.from) * (view.width - GUTTER);
+const at = (px) => view.from + (px - GUTTER) / (view.width - GUTTER) * (view.to - view.from);
+
+// The lanes, from top to bottom: clients with rows for leases and a line for each link, a gap through which
+// the messages go, nodes with a row for each key.
+const lanes = [];
+let laneAt = new Map();
+function layout(room) {
+  const rows = new Array(D.clients).fill(1);
+  for (const lease of D.leases) rows[lease[L.client]] = Math.max(rows[lease[L.client]], lease[L.row] + 1);
+  const keys = Math.max(D.keys.length, 1);
+  const total = rows.reduce((sum, n) => sum + n, 0) + 0.85 * keys * D.nodes;
+  const fixed = AXIS + D.clients * (14 + 3 * D.nodes) + D.nodes * 14 + 10;
+  const gap = Math.max(46, Math.min(150, room * 0.16));
+  const row = Math.max(9, Math.min(24, Math.floor((room - fixed - gap) / total)));
+  lanes.length = 0;
+  laneAt = new Map();
+  let y = AXIS;
+  const add = (name, height, more) => {
+    const lane = { name, y, height, row, ...more };
+    lanes.push(lane);
+    laneAt.set(name, lane);
+    y += height + 4;
+  };
+  for (let c = 0; c < D.clients; c++) add("c" + c, rows[c] * row + 10 + 3 * D.nodes, { client: c, node: -1, rows: rows[c] });
+  y += gap;
+  for (let n = 0; n < D.nodes; n++) add("n" + n, keys * Math.round(row * 0.85) + 8, { client: -1, node: n, rows: keys, row: Math.round(row * 0.85) });
+  return y + 4;
+}
+const rowY = (lane, row) => lane.y + 4 + row * lane.row;
+const linkY = (lane, node) => lane.y + lane.height - 3 * (D.nodes - node) - 2;
+
+// Seconds, with as many digits as the window needs.
+function digits() {
+  return Math.max(0, Math.min(9, Math.ceil(-Math.log10((view.to - view.from) / 1e9)) + 3));
+}
+const seconds = (t, n = digits()) => (t / 1e9).toFixed(n) + " s";
+function span(t) {
+  if (t < 1e3) return t + " ns";
+  if (t < 1e6) return (t / 1e3).toPrecision(3) + " µs";
+  if (t < 1e9) return (t / 1e6).toPrecision(3) + " ms";
+  return (t / 1e9).toPrecision(4) + " s";
+}

@@ -1,0 +1,163 @@
+//! What a node holds: each change of a lock key, and whose request made it.
+
+use tenure_sim::adapter::Node;
+use tenure_sim::fact::{Answer, Ask, Fact, Holder, Nanos, Record};
+use tenure_sim::server::ServerClock as _;
+
+use super::names::Names;
+use super::nanos;
+use super::wire::asked;
+
+/// A node whose lock keys are watched.
+#[derive(Debug)]
+pub(super) struct Watched {
+    node: Node,
+    keys: Vec<Seen>,
+}
+
+/// What was last seen of a lock key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Seen {
+    value: Option<Vec<u8>>,
+    /// In milliseconds of the node's wall clock.
+    expires: Option<i64>,
+}
+
+impl Watched {
+    pub(super) fn new(node: Node, keys: usize) -> Self {
+        Self {
+            node,
+            keys: vec![Seen::default(); keys],
+        }
+    }
+
+    pub(super) fn is(&self, name: &str) -> bool {
+        self.node.name() == name
+    }
+
+    /// Looks at all keys: what has changed is nobody's doing but that of time, or of the test.
+    pub(super) fn look(
+        &mut self,
+        now: Nanos,
+        index: usize,
+        keys: &[String],
+        names: &Names,
+        told: &mut Vec<Record>,
+    ) {
+        for at in 0..keys.len() {
+            told.extend(self.changed(now, index, at, &keys[at], None, names));
+        }
+    }
+
+    /// Looks at the keys that a request names, which was executed just now.
+    pub(super) fn executed(
+        &mut self,
+        now: Nanos,
+        index: usize,
+        keys: &[String],
+        argv: &[Vec<u8>],
+        names: &Names,
+        told: &mut Vec<Record>,
+    ) {
+        let Some((ask, asked)) = asked(argv) else {
+            return;
+        };
+        for (key, token) in asked {
+            let Some(at) = keys.iter().position(|known| known.as_bytes() == key) else {
+                continue;
+            };
+            let Some(lease) = names.lease_of(token) else {
+                continue;
+            };
+            told.extend(self.ended(now, index, at, names));
+            told.extend(self.changed(now, index, at, &keys[at], Some(lease), names));
+            told.push(self.did(now, index, at, ask, lease, names));
+        }
+    }
+
+    fn did(
+        &self,
+        now: Nanos,
+        index: usize,
+        at: usize,
+        ask: Ask,
+        lease: u32,
+        names: &Names,
+    ) -> Record {
+        let node = u8::try_from(index).expect("few nodes");
+        let ours = self.holder(at, names) == Holder::Lease(lease);
+        let done = ours != (ask == Ask::Release);
+        let fact = Fact::Did {
+            ask,
+            serial: names.sent(lease, node, ask),
+            answer: if done { Answer::Done } else { Answer::Gone },
+            until: self.until(at).filter(|_| ours),
+            late: false,
+        };
+        Record {
+            lease: Some(lease),
+            ..record(now, index, at, fact)
+        }
+    }
+
+    /// What had expired before the request came is not its doing.
+    fn ended(&mut self, now: Nanos, index: usize, at: usize, names: &Names) -> Option<Record> {
+        let now_ms = i64::try_from(self.node.clock().now_us() / 1_000).unwrap_or(i64::MAX);
+        let ended = self.keys[at]
+            .expires
+            .is_some_and(|expires| expires < now_ms);
+        ended.then(|| {
+            let from = self.holder(at, names);
+            self.keys[at] = Seen::default();
+            let (to, until) = (Holder::Nobody, None);
+            record(now, index, at, Fact::Key { from, to, until })
+        })
+    }
+
+    fn changed(
+        &mut self,
+        now: Nanos,
+        index: usize,
+        at: usize,
+        key: &str,
+        lease: Option<u32>,
+        names: &Names,
+    ) -> Option<Record> {
+        let server = self.node.server();
+        let seen = Seen {
+            value: server.peek(key),
+            expires: server.peek_expiry_ms(key),
+        };
+        if seen == self.keys[at] {
+            return None;
+        }
+        let from = self.holder(at, names);
+        self.keys[at] = seen;
+        let (to, until) = (self.holder(at, names), self.until(at));
+        Some(Record {
+            lease,
+            ..record(now, index, at, Fact::Key { from, to, until })
+        })
+    }
+
+    /// Until when a key is kept, in true time.
+    fn until(&self, at: usize) -> Option<Nanos> {
+        let expires = self.keys[at].expires?;
+        Some(nanos(self.node.clock().true_time_of_ms(expires)))
+    }
+
+    fn holder(&self, at: usize, names: &Names) -> Holder {
+        match &self.keys[at].value {
+            None => Holder::Nobody,
+            Some(token) => names.lease_of(token).map_or(Holder::Foreign, Holder::Lease),
+        }
+    }
+}
+
+fn record(now: Nanos, node: usize, key: usize, fact: Fact) -> Record {
+    Record {
+        node: u8::try_from(node).ok(),
+        key: u8::try_from(key).ok(),
+        ..Record::new(now, fact)
+    }
+}

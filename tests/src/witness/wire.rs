@@ -1,0 +1,257 @@
+//! What travels on the connections of a client: each request as it is written, each answer as it is read,
+//! and the requests that a connection took with it as it ended.
+
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll};
+
+use tenure_redis::seams::{BoxFuture, ByteStream, Connector, Endpoint};
+use tenure_sim::fact::{Answer, Ask, Fact, Outcome, Record};
+use tenure_sim::server::RequestParser;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::diary::Diary;
+use crate::conformance::wire::{self, Wire};
+use crate::scripts;
+
+/// The scripts that are asked for with a token, by the names that `EVALSHA` knows them by.
+static SCRIPTS: LazyLock<[(Ask, String); 5]> = LazyLock::new(|| {
+    [
+        (Ask::Acquire, scripts::ACQUIRE),
+        (Ask::Confirm, scripts::CONFIRM),
+        (Ask::Renew, scripts::RENEW),
+        (Ask::Repair, scripts::REPAIR),
+        (Ask::Release, scripts::RELEASE),
+    ]
+    .map(|(ask, text)| (ask, redis::Script::new(text).get_hash().to_owned()))
+});
+
+/// A key and the token with which it is asked for.
+type KeyAndToken<'a> = (&'a [u8], &'a [u8]);
+
+/// What a request asks, and of which keys with which tokens; none if it is not a lease's.
+pub(super) fn asked(argv: &[Vec<u8>]) -> Option<(Ask, Vec<KeyAndToken<'_>>)> {
+    let [command, sha, count, rest @ ..] = argv else {
+        return None;
+    };
+    if !command.eq_ignore_ascii_case(b"EVALSHA") {
+        return None;
+    }
+    let (ask, _) = SCRIPTS.iter().find(|(_, known)| known.as_bytes() == sha)?;
+    let count: usize = std::str::from_utf8(count).ok()?.parse().ok()?;
+    let (keys, args) = rest.split_at_checked(count)?;
+    // One lock key and its counter, but for renewals: locks only, with a token and a TTL for each.
+    let locks = if *ask == Ask::Renew { count } else { 1 };
+    let both = |at: usize| Some((keys.get(at)?.as_slice(), args.get(2 * at)?.as_slice()));
+    Some((*ask, (0..locks).filter_map(both).collect()))
+}
+
+/// Opens connections and listens on them.
+#[derive(Debug)]
+pub(super) struct Listener {
+    diary: Diary,
+    connector: Arc<dyn Connector>,
+}
+
+impl Listener {
+    pub(super) fn new(diary: Diary, connector: Arc<dyn Connector>) -> Self {
+        Self { diary, connector }
+    }
+}
+
+impl Connector for Listener {
+    fn connect<'a>(
+        &'a self,
+        endpoint: &'a Endpoint,
+    ) -> BoxFuture<'a, io::Result<Box<dyn ByteStream>>> {
+        Box::pin(async move {
+            let stream = self.connector.connect(endpoint).await?;
+            let node = match endpoint {
+                Endpoint::Tcp { host, .. } => self.diary.witness().node(host),
+                _ => None,
+            };
+            Ok(match node {
+                Some(node) => Box::new(Overheard {
+                    stream,
+                    ear: Ear {
+                        diary: self.diary.clone(),
+                        node,
+                        requests: RequestParser::new(),
+                        answers: Vec::new(),
+                        open: VecDeque::new(),
+                    },
+                }),
+                None => stream,
+            })
+        })
+    }
+}
+
+struct Overheard {
+    stream: Box<dyn ByteStream>,
+    ear: Ear,
+}
+
+/// Listens on one connection.
+struct Ear {
+    diary: Diary,
+    node: u8,
+    requests: RequestParser,
+    answers: Vec<u8>,
+    /// What was written and is not answered, in order: for each request the leases that it is for.
+    open: VecDeque<(Option<Ask>, Vec<Sent>)>,
+}
+
+/// One lease's part in a request.
+struct Sent {
+    lease: u32,
+    key: u8,
+    serial: u32,
+}
+
+impl AsyncRead for Overheard {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if matches!(read, Poll::Ready(Ok(()))) {
+            self.ear.read(&buf.filled()[before..]);
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Overheard {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(n)) = written {
+            self.ear.wrote(&bytes[..n]);
+        }
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl Ear {
+    fn wrote(&mut self, bytes: &[u8]) {
+        self.requests.feed(bytes);
+        while let Ok(Some(argv)) = self.requests.next_request() {
+            let sent = match asked(&argv) {
+                Some((ask, asked)) => {
+                    let sent = asked
+                        .into_iter()
+                        .filter_map(|(key, token)| self.sent(ask, key, token));
+                    (Some(ask), sent.collect())
+                }
+                None => (None, Vec::new()),
+            };
+            self.open.push_back(sent);
+        }
+    }
+
+    fn sent(&self, ask: Ask, key: &[u8], token: &[u8]) -> Option<Sent> {
+        let key = self.diary.witness().key(key)?;
+        let (lease, serial) = self.diary.sent(self.node, key, ask, token)?;
+        Some(Sent { lease, key, serial })
+    }
+
+    fn read(&mut self, bytes: &[u8]) {
+        self.answers.extend_from_slice(bytes);
+        while let Some((answer, length)) = wire::reply(&self.answers) {
+            self.answers.drain(..length);
+            if matches!(answer, Wire::Push(_)) {
+                continue;
+            }
+            let Some((ask, sent)) = self.open.pop_front() else {
+                continue;
+            };
+            for (at, sent) in sent.iter().enumerate() {
+                let outcome = ask.map_or(Outcome::Unknown, |ask| meaning(ask, &answer, at));
+                self.heard(ask, sent, outcome);
+            }
+        }
+    }
+
+    fn heard(&self, ask: Option<Ask>, sent: &Sent, outcome: Outcome) {
+        let Some(ask) = ask else { return };
+        let fact = Fact::Heard {
+            ask,
+            serial: sent.serial,
+            outcome,
+        };
+        self.diary.tell_record(Record {
+            node: Some(self.node),
+            key: Some(sent.key),
+            lease: Some(sent.lease),
+            ..Record::new(0, fact)
+        });
+    }
+}
+
+impl Drop for Ear {
+    fn drop(&mut self) {
+        for (ask, sent) in &self.open {
+            for sent in sent {
+                self.heard(*ask, sent, Outcome::Unknown);
+            }
+        }
+    }
+}
+
+/// What an answer says to the lease at this place of the request.
+fn meaning(ask: Ask, answer: &Wire, at: usize) -> Outcome {
+    let word = |bytes: &[u8]| match bytes {
+        b"done" => Answer::Done,
+        b"gone" => Answer::Gone,
+        b"taken" => Answer::Taken,
+        b"foreign" => Answer::Foreign,
+        b"held" => Answer::Held,
+        b"quarantine" => Answer::Quarantined,
+        b"misuse" => Answer::Misuse,
+        b"unmarked" => Answer::Again,
+        // The text of an error.
+        _ => Answer::Unavailable,
+    };
+    Outcome::Answered(match (ask, answer) {
+        (_, Wire::Error(code)) if code == "NOSCRIPT" => Answer::Again,
+        (_, Wire::Error(_)) => Answer::Unavailable,
+        (Ask::Renew, Wire::Array(failures)) => {
+            let ours = i64::try_from(at + 1).unwrap_or(i64::MAX);
+            let failure = failures
+                .chunks_exact(2)
+                .find(|pair| pair[0] == Wire::Int(ours));
+            match failure.map(|pair| &pair[1]) {
+                None => Answer::Done,
+                Some(Wire::Bulk(why)) => word(why),
+                Some(_) => Answer::Unavailable,
+            }
+        }
+        (Ask::Acquire, Wire::Bulk(bytes)) if bytes.starts_with(b"granted ") => {
+            let text = String::from_utf8_lossy(bytes);
+            let fence = text.split(' ').nth(1).and_then(|fence| fence.parse().ok());
+            Answer::Granted(fence.unwrap_or_default())
+        }
+        (_, Wire::Bulk(bytes)) => word(bytes),
+        (_, Wire::Array(parts)) => match parts.first() {
+            Some(Wire::Bulk(first)) => word(first),
+            _ => Answer::Unavailable,
+        },
+        _ => Answer::Unavailable,
+    })
+}

@@ -1,0 +1,110 @@
+//! Over TLS: a server whose authority only this test trusts, and one that asks who we are.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+use std::net::SocketAddr;
+
+use tenure_redis::{AddressError, Builder, ConnectError};
+use tenure_tests::live::clients::{
+    connected, connections, freed, locked, patient, renewed, serves,
+};
+use tenure_tests::live::tls::{self, Certificates};
+use tenure_tests::live::{Options, RedisServer, eventually, within};
+
+/// A server that speaks TLS, what it takes to speak to it, and its URL.
+async fn start(asks: bool) -> (RedisServer, Certificates, String) {
+    let certificates = Certificates::new();
+    let addr: SocketAddr = tls::addr();
+    let options = Options::new().tls(addr, &certificates, asks);
+    let server = RedisServer::start(options).await;
+    (server, certificates, format!("rediss://{addr}/"))
+}
+
+async fn not_connected(builder: Builder) -> ConnectError {
+    let answer = within("an answer", builder.connect()).await;
+    answer.expect_err("it cannot be connected to")
+}
+
+#[tokio::test]
+async fn a_server_whose_authority_is_named_is_spoken_to_over_tls_and_dialled_again() {
+    if !tls::available() {
+        return;
+    }
+    let (server, certificates, url) = start(false).await;
+    let trusting = patient().root_certificates(certificates.read("authority.pem"));
+    let locks = connected(trusting.node(&url)).await;
+    serves(&locks, &server).await;
+
+    let guard = locked(&locks, "k").await;
+    server
+        .cmd::<()>(&["CLIENT", "KILL", "TYPE", "normal"])
+        .await;
+    renewed(&guard, 2).await;
+    assert!(guard.is_valid());
+    drop(guard);
+    freed(&server, "k").await;
+}
+
+#[tokio::test]
+async fn a_dropped_guard_frees_its_key_and_the_last_handle_closes_the_tls_connection() {
+    if !tls::available() {
+        return;
+    }
+    let (server, certificates, url) = start(false).await;
+    let trusting = patient().root_certificates(certificates.read("authority.pem"));
+    let locks = connected(trusting.node(&url)).await;
+    let guard = locked(&locks, "k").await;
+    drop(locks);
+    drop(guard);
+    freed(&server, "k").await;
+    eventually("the connection is closed", || async {
+        connections(&server).await == 0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_whose_authority_nobody_named_is_an_outage_that_names_the_certificate() {
+    if !tls::available() {
+        return;
+    }
+    let (_server, _, url) = start(false).await;
+    let stranger = Certificates::new();
+    for builder in [
+        patient(),
+        patient().root_certificates(stranger.read("authority.pem")),
+    ] {
+        let error = not_connected(builder.node(&url)).await;
+        assert!(error.is_outage(), "{error}");
+        assert!(error.to_string().contains("certificate"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_asks_who_we_are_serves_who_shows_a_certificate_and_nobody_else() {
+    if !tls::available() {
+        return;
+    }
+    let (server, certificates, url) = start(true).await;
+    let trusting = || patient().root_certificates(certificates.read("authority.pem"));
+    let (shown, key) = (
+        certificates.read("client.pem"),
+        certificates.read("client.key"),
+    );
+    let locks = connected(trusting().client_certificate(shown, key).node(&url)).await;
+    serves(&locks, &server).await;
+
+    let error = not_connected(trusting().node(&url)).await;
+    assert!(error.is_outage(), "{error}");
+}
+
+#[tokio::test]
+async fn certificates_for_a_server_that_is_spoken_to_in_the_clear_are_a_mistake() {
+    if !tls::available() {
+        return;
+    }
+    let (server, certificates, _) = start(false).await;
+    let trusting = patient().root_certificates(certificates.read("authority.pem"));
+    let error = not_connected(trusting.node(server.url())).await;
+    assert_eq!(error, ConnectError::Address(AddressError::NotTls));
+}

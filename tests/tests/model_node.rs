@@ -1,0 +1,368 @@
+//! The world's model of a node against what it is a model of: the adapter's Lua texts in the embedded
+//! server. The same requests at the same times to both, and the same answers and keys from both.
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::sample::select;
+use tenure_core::{Answer, Fence, Op, Refusal, Reply, ServerTime, Words};
+use tenure_sim::server::{ManualClock, Reply as Wire, Server};
+use tenure_sim::world::probe::{ModelNode, Question, Stranger};
+use tenure_tests::scripts;
+
+const BEGIN_US: u64 = 1_767_225_600_123_456;
+const KEYS: [&str; 2] = ["k", "l"];
+const MAX_TTL_MS: u64 = 10_000;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Ask {
+        key: u8,
+        lease: u32,
+        attempt: u32,
+        op: Op,
+        /// Of an acquire: whether it names the node, and whether it believes to ask its present life.
+        named: Option<bool>,
+    },
+    Mark,
+    Restart {
+        forgets: bool,
+        durable: bool,
+    },
+    Full(bool),
+    Stranger(u8, Stranger),
+    Advance(u64),
+    Step(i64),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let ttl = || select(&[1, 250, 1_000, 10_000][..]).prop_map(Duration::from_millis);
+    // Past, near, and further ahead than a node follows.
+    let fence = || {
+        select(
+            &[
+                -3_600_000_000_i64,
+                -1,
+                0,
+                1,
+                1_000,
+                2_000_000,
+                59_000_000,
+                90_000_000_000,
+            ][..],
+        )
+        .prop_map(|us| Fence::new(BEGIN_US.saturating_add_signed(us)).expect("not zero"))
+    };
+    prop_oneof![
+        6 => (ttl(), prop::option::of(fence())).prop_map(|(ttl, proposal)| Op::Acquire { ttl, proposal }),
+        2 => fence().prop_map(|fence| Op::Confirm { fence }),
+        4 => ttl().prop_map(|ttl| Op::Renew { ttl }),
+        2 => (ttl(), fence()).prop_map(|(ttl, fence)| Op::Repair { ttl, fence }),
+        3 => Just(Op::Release),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let ask = (
+        0..2_u8,
+        0..2_u32,
+        select(&[1, 2, 10][..]),
+        op(),
+        prop::option::of(prop::bool::weighted(0.8)),
+    )
+        .prop_map(|(key, lease, attempt, op, named)| Step::Ask {
+            key,
+            lease,
+            attempt,
+            op,
+            named,
+        });
+    let stranger = prop_oneof![
+        2 => Just(Stranger::Deletes),
+        2 => select(&[Some(1), Some(1_000), None][..]).prop_map(Stranger::Overwrites),
+        1 => Just(Stranger::Mistakes),
+        2 => Just(Stranger::Persists),
+    ];
+    prop_oneof![
+        20 => ask,
+        3 => Just(Step::Mark),
+        1 => any::<(bool, bool)>().prop_map(|(forgets, durable)| Step::Restart { forgets, durable }),
+        1 => prop::bool::weighted(0.3).prop_map(Step::Full),
+        2 => (0..2_u8, stranger).prop_map(|(key, stranger)| Step::Stranger(key, stranger)),
+        6 => select(&[1, 999, 1_000, 1_001, 250_000, 999_999, 1_000_000, 10_000_000][..]).prop_map(Step::Advance),
+        1 => select(&[-2_000_000, -1_000, -1, 1, 1_000, 2_000_000][..]).prop_map(Step::Step),
+    ]
+}
+
+/// The embedded server, asked as the adapter asks.
+struct Real {
+    server: Server,
+    clock: ManualClock,
+    life: u32,
+    durable: bool,
+}
+
+fn token(lease: u32, attempt: u32) -> String {
+    format!("{lease:032x}:{attempt}")
+}
+
+impl Real {
+    fn new() -> Self {
+        let clock = ManualClock::new(BEGIN_US);
+        Self {
+            server: Server::new(clock.clone()),
+            clock,
+            life: 0,
+            durable: false,
+        }
+    }
+
+    fn call(&self, script: &str, keys: &[&str], args: &[String]) -> Wire {
+        let mut argv = vec!["EVAL".to_owned(), script.to_owned(), keys.len().to_string()];
+        argv.extend(keys.iter().map(|key| (*key).to_owned()));
+        argv.extend_from_slice(args);
+        self.server.call(&argv)
+    }
+
+    fn ids(life: u32) -> [String; 2] {
+        [format!("run{life}"), format!("replication{life}")]
+    }
+
+    fn mark(&self) {
+        let [run, replication] = Self::ids(self.life);
+        let durable = u8::from(self.durable).to_string();
+        let args = [
+            run,
+            replication,
+            durable,
+            MAX_TTL_MS.to_string(),
+            "3".to_owned(),
+            String::new(),
+        ];
+        self.call(scripts::MARK, &["tenure:node"], &args);
+    }
+
+    fn ask(&self, question: &Question) -> Reply {
+        let key = KEYS[usize::from(question.key)];
+        let counter = format!("{key}:tenure:fence:{{{key}}}");
+        let token = token(question.lease, question.attempt);
+        let ms = |ttl: Duration| ttl.as_millis().to_string();
+        let reply = match question.op {
+            Op::Acquire { ttl, proposal } => {
+                let proposal = proposal.map_or(0, Fence::get).to_string();
+                let mut args = vec![token, ms(ttl), proposal];
+                let mut keys = vec![key, &counter];
+                if let Some(life) = question.life {
+                    keys.push("tenure:node");
+                    args.extend(Self::ids(life));
+                    args.extend([MAX_TTL_MS.to_string(), "3".to_owned(), String::new()]);
+                }
+                return acquired(&self.call(scripts::ACQUIRE, &keys, &args));
+            }
+            Op::Confirm { fence } => {
+                let args = [token, fence.to_string()];
+                self.call(scripts::CONFIRM, &[key, &counter], &args)
+            }
+            Op::Renew { ttl } => match self.call(scripts::RENEW, &[key], &[token, ms(ttl)]) {
+                Wire::Array(failures) if failures.is_empty() => Wire::bulk("done"),
+                Wire::Array(failures) => failures[1].clone(),
+                other => other,
+            },
+            Op::Repair { ttl, fence } => {
+                let args = [token, ms(ttl), fence.to_string()];
+                self.call(scripts::REPAIR, &[key, &counter], &args)
+            }
+            Op::Release => self.call(scripts::RELEASE, &[key], &[token]),
+        };
+        word(&reply).map_or_else(|| refused(&reply), Reply::Applied)
+    }
+
+    fn stranger(&self, key: u8, stranger: Stranger) {
+        let key = KEYS[usize::from(key)];
+        match stranger {
+            Stranger::Deletes => drop(self.server.call(&["DEL", key])),
+            Stranger::Overwrites(Some(ms)) => {
+                drop(
+                    self.server
+                        .call(&["SET", key, "a stranger's", "PX", &ms.to_string()]),
+                );
+            }
+            Stranger::Overwrites(None) => drop(self.server.call(&["SET", key, "a stranger's"])),
+            Stranger::Mistakes => {
+                self.server.call(&["DEL", key]);
+                self.server.call(&["HSET", key, "f", "v"]);
+            }
+            Stranger::Persists => drop(self.server.call(&["PERSIST", key])),
+        }
+    }
+
+    fn restart(&mut self, forgets: bool, durable: bool) {
+        if forgets {
+            self.server.call(&["FLUSHALL"]);
+        }
+        self.life += 1;
+        self.durable = durable;
+    }
+
+    /// As [`ModelNode::holds`] says it.
+    fn holds(&self, key: u8) -> Option<(Option<(u32, u32)>, Option<i64>)> {
+        let key = KEYS[usize::from(key)];
+        let token = match self.server.peek(key) {
+            Some(value) => {
+                let text = String::from_utf8(value).expect("text");
+                let split = text.split_once(':');
+                split.map(|(lease, attempt)| {
+                    let lease = u32::from_str_radix(lease, 16).expect("a lease");
+                    (lease, attempt.parse().expect("an attempt"))
+                })
+            }
+            None if self.server.keys().contains(&key.as_bytes().to_vec()) => None,
+            None => return None,
+        };
+        Some((token, self.server.peek_expiry_ms(key)))
+    }
+}
+
+fn text(reply: &Wire) -> Option<String> {
+    match reply {
+        Wire::Bulk(bytes) => String::from_utf8(bytes.clone()).ok(),
+        _ => None,
+    }
+}
+
+fn word(reply: &Wire) -> Option<Answer> {
+    match text(reply)?.as_str() {
+        "done" => Some(Answer::Done),
+        "gone" => Some(Answer::Gone),
+        "taken" => Some(Answer::Taken),
+        "foreign" => Some(Answer::Foreign),
+        _ => None,
+    }
+}
+
+/// Not applied; only the kind is compared.
+fn refused(reply: &Wire) -> Reply {
+    let said = match reply {
+        Wire::Error(said) => said.clone(),
+        other => text(other).unwrap_or_else(|| format!("{other:?}")),
+    };
+    assert!(said.contains("OOM"), "no answer of a script: {said}");
+    Reply::NotApplied(Refusal::Unavailable)
+}
+
+fn acquired(reply: &Wire) -> Reply {
+    if let Some(answer) = word(reply) {
+        return Reply::Applied(answer);
+    }
+    let number = |reply: &Wire| match reply {
+        Wire::Int(number) => number.unsigned_abs(),
+        other => panic!("no number: {other:?}"),
+    };
+    let parts = match reply {
+        Wire::Array(parts) => parts.as_slice(),
+        _ => &[],
+    };
+    match (text(reply).or_else(|| text(parts.first()?)), parts) {
+        (Some(said), _) if said.starts_with("granted ") => {
+            let numbers: Vec<u64> = said.split(' ').skip(1).flat_map(str::parse).collect();
+            Reply::Applied(Answer::Granted {
+                fence: Fence::new(numbers[0]).expect("not zero"),
+                server_time: ServerTime::from_micros(numbers[1]),
+            })
+        }
+        (Some(said), [_, left, now]) if said == "held" => Reply::Applied(Answer::Held {
+            left: Duration::from_millis(number(left)),
+            server_time: ServerTime::from_micros(number(now)),
+        }),
+        (Some(said), [_, left]) if said == "quarantine" => Reply::Applied(Answer::Quarantined {
+            left: Duration::from_millis(number(left)),
+        }),
+        (Some(said), _) if said == "unmarked" => {
+            Reply::NotApplied(Refusal::Rejected(Words::new("unmarked")))
+        }
+        _ => refused(reply),
+    }
+}
+
+fn agree(steps: &[Step]) -> Result<(), TestCaseError> {
+    let mut real = Real::new();
+    let begin = i64::try_from(BEGIN_US).expect("in range");
+    let max_ttl = i64::try_from(MAX_TTL_MS).expect("in range");
+    let mut model = ModelNode::new(begin, KEYS.len(), max_ttl, 3);
+    for (at, step) in steps.iter().enumerate() {
+        match *step {
+            Step::Ask {
+                key,
+                lease,
+                attempt,
+                op,
+                named,
+            } => {
+                let life = named.map(|now| if now { model.life() } else { model.life() + 1 });
+                let question = Question {
+                    key,
+                    lease,
+                    attempt,
+                    op,
+                    life,
+                };
+                prop_assert_eq!(
+                    model.ask(&question),
+                    real.ask(&question),
+                    "step {}: {:?}",
+                    at,
+                    step
+                );
+            }
+            Step::Mark => {
+                model.mark();
+                real.mark();
+            }
+            Step::Restart { forgets, durable } => {
+                model.restart(forgets, durable);
+                real.restart(forgets, durable);
+            }
+            Step::Full(full) => {
+                model.set_full(full);
+                real.server.set_oom(full);
+            }
+            Step::Stranger(key, stranger) => {
+                // A stranger is refused, too.
+                model.set_full(false);
+                real.server.set_oom(false);
+                model.stranger(key, stranger);
+                real.stranger(key, stranger);
+            }
+            Step::Advance(us) => {
+                model.advance(us);
+                real.clock.advance(Duration::from_micros(us));
+            }
+            Step::Step(us) => {
+                model.step(us);
+                let span = Duration::from_micros(us.unsigned_abs());
+                if us < 0 {
+                    real.clock.step_back(span);
+                } else {
+                    real.clock.advance(span);
+                }
+            }
+        }
+        // What has expired goes now: whether a look removes it is not what is compared.
+        model.expire(2);
+        real.server.expire_now();
+        for key in 0..2 {
+            prop_assert_eq!(model.holds(key), real.holds(key), "step {}: {:?}", at, step);
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_model_of_a_node_answers_as_the_scripts_do(steps in prop::collection::vec(step(), 1..60)) {
+        agree(&steps)?;
+    }
+}

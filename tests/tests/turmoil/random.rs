@@ -1,0 +1,120 @@
+//! Bad days drawn from seeds. What a failing seed did is printed; `TENURE_TURMOIL_SEED=n` runs one seed
+//! alone, `TENURE_TURMOIL_SEEDS=n` so many of them.
+
+use std::collections::BTreeSet;
+
+use tenure_redis::Quarantine;
+use tenure_sim::choice::Choices;
+use tenure_sim::fact::Fault;
+use tenure_sim::judge::Checks;
+use tenure_tests::chaos::Chaos;
+
+use crate::support::{Plan, Stage, ms, number, secs};
+
+/// What a run came to.
+struct Day {
+    checks: Checks,
+    grants: usize,
+    losses: usize,
+    faults: BTreeSet<Fault>,
+}
+
+fn day(seed: u64) -> Day {
+    let mut choices = Choices::from_seed(seed);
+    let mut plan = Plan::new(choices.below(u64::MAX));
+    plan.nodes = choices.pick(&[3, 3, 3, 5, 1]);
+    plan.clients = choices.pick(&[3, 2, 4]);
+    plan.keys = choices.pick(&[&["k", "l"], &["k"]]);
+    plan.latency = ms(choices.pick(&[2, 10, 30]));
+    plan.quarantine = match plan.nodes {
+        1 => Quarantine::Off,
+        _ => Quarantine::On,
+    };
+    plan.habits.workers = choices.pick(&[2, 1, 3]);
+    plan.habits.hold = ms(choices.pick(&[1_500, 300, 2_000]));
+    let mut stage = Stage::new(&plan);
+    // Half of the drift bound; the other half is for steps.
+    let ppm = |choices: &mut Choices| choices.pick(&[0, 2_500, -2_500, 1_000, -1_000]);
+    for machine in &stage.machines {
+        machine.clock().set_drift_ppm(ppm(&mut choices));
+    }
+    for node in &stage.nodes {
+        node.clock().set_drift_ppm(ppm(&mut choices));
+    }
+    if plan.nodes == 1 || choices.chance(300) {
+        for node in &stage.nodes {
+            node.server().call(&["CONFIG", "SET", "appendonly", "yes"]);
+            node.server()
+                .call(&["CONFIG", "SET", "appendfsync", "always"]);
+        }
+    }
+    let last = ms(choices.pick(&[400, 1_200, 2_500]));
+    let mut chaos = Chaos::new(choices, stage.witness.clone(), last);
+    while stage.now() < secs(7) {
+        chaos.act(stage.now(), &mut stage);
+        stage.step();
+    }
+    chaos.heal(&mut stage);
+    let checks = stage.end();
+    Day {
+        checks,
+        grants: stage.grants(None),
+        losses: stage.losses(None),
+        faults: chaos.happened().iter().copied().collect(),
+    }
+}
+
+/// So many days. Says which faults there were on them.
+fn days(seeds: std::ops::Range<u64>) -> BTreeSet<Fault> {
+    let mut faults = BTreeSet::new();
+    let (mut grants, mut losses, mut checks) = (0, 0, Checks::default());
+    for seed in seeds {
+        println!("seed {seed}");
+        let day = day(seed);
+        println!("{} grants, {:?}", day.grants, day.faults);
+        assert!(
+            day.checks.healed_grants > 0,
+            "nothing was granted at the end"
+        );
+        grants += day.grants;
+        losses += day.losses;
+        checks.refused += day.checks.refused;
+        checks.excused += day.checks.excused;
+        checks.requests += day.checks.requests;
+        faults.extend(day.faults);
+    }
+    println!("{grants} grants, {losses} losses, {checks:?}");
+    faults
+}
+
+/// The seeds in four parts, which run beside each other.
+fn part(part: u64) {
+    if let Some(seed) = number("TENURE_TURMOIL_SEED") {
+        if part == 0 {
+            days(seed..seed + 1);
+        }
+        return;
+    }
+    let seeds = number("TENURE_TURMOIL_SEEDS").unwrap_or(20) / 4;
+    days(part * seeds..(part + 1) * seeds);
+}
+
+#[test]
+fn no_law_is_broken_on_bad_days_1() {
+    part(0);
+}
+
+#[test]
+fn no_law_is_broken_on_bad_days_2() {
+    part(1);
+}
+
+#[test]
+fn no_law_is_broken_on_bad_days_3() {
+    part(2);
+}
+
+#[test]
+fn no_law_is_broken_on_bad_days_4() {
+    part(3);
+}

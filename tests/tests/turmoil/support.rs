@@ -1,0 +1,295 @@
+//! What the tests share: a network with nodes, clients and a judge, and how it goes on.
+
+use std::time::Duration;
+
+use tenure_redis::Quarantine;
+use tenure_sim::adapter::{Node, SimClock};
+use tenure_sim::choice::Choices;
+use tenure_sim::fact::{Fact, Fault, Nanos, Record};
+use tenure_sim::judge::{Checks, Judge, Rules};
+use tenure_sim::network::{Life, Machine, Memory, Network};
+use tenure_tests::chaos::{Ground, Way};
+use tenure_tests::rivals::{self, Habits};
+use tenure_tests::witness::Witness;
+
+pub(crate) const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+pub(crate) const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+/// The largest TTL of all clients.
+pub(crate) const MAX_TTL: Duration = secs(1);
+
+pub(crate) const NODES: [&str; 5] = ["a", "b", "c", "d", "e"];
+pub(crate) const CLIENTS: [&str; 4] = ["one", "two", "three", "four"];
+
+/// What a scenario is made of.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) nodes: usize,
+    pub(crate) clients: usize,
+    pub(crate) keys: &'static [&'static str],
+    pub(crate) latency: Duration,
+    pub(crate) quarantine: Quarantine,
+    pub(crate) habits: Habits,
+}
+
+impl Plan {
+    /// Three nodes, three clients with two workers each, two keys.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            nodes: 3,
+            clients: 3,
+            keys: &["k", "l"],
+            latency: ms(4),
+            quarantine: Quarantine::On,
+            habits: Habits {
+                workers: 2,
+                max_ttl: MAX_TTL,
+                hold: ms(1_500),
+                pause: ms(300),
+            },
+        }
+    }
+}
+
+/// A network with applications that want the same locks, and the judge.
+pub(crate) struct Stage {
+    pub(crate) net: Network,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) machines: Vec<Machine>,
+    pub(crate) witness: Witness,
+    judge: Judge,
+    /// Everything that was told.
+    pub(crate) told: Vec<Record>,
+}
+
+impl Stage {
+    pub(crate) fn new(plan: &Plan) -> Self {
+        let mut net = Network::new(plan.seed, plan.latency);
+        let witness = Witness::new(net.time().clone(), plan.keys);
+        let nodes: Vec<Node> = NODES[..plan.nodes]
+            .iter()
+            .map(|name| net.node(name))
+            .collect();
+        nodes.iter().for_each(|node| witness.watch(node));
+        let urls: Vec<String> = nodes.iter().map(Node::url).collect();
+        let machines = (0..plan.clients)
+            .map(|client| {
+                let (witness, plan, urls) = (witness.clone(), plan.clone(), urls.clone());
+                net.machine(CLIENTS[client], move |life: Life| {
+                    let (diary, time) = (
+                        witness.diary(client, life.machine().clock()),
+                        life.time().clone(),
+                    );
+                    let seams = witness.listen(&diary, life.seams());
+                    let mut builder = tenure_redis::Locks::builder().seams(seams).nodes(&urls);
+                    if urls.len() > 1 {
+                        builder = builder.quarantine(plan.quarantine);
+                    }
+                    let choices = Choices::from_seed(life.seed());
+                    let app = rivals::live(diary, time, builder, plan.habits.clone(), choices);
+                    async move {
+                        let locks = app.await;
+                        // The client stays, with what it still owes.
+                        std::mem::forget(locks);
+                    }
+                })
+            })
+            .collect();
+        let judge = Judge::new(Rules {
+            nodes: plan.nodes,
+            quorum: plan.nodes / 2 + 1,
+            max_ttl: nanos(plan.habits.max_ttl),
+            exclusion: true,
+            promises: true,
+            quarantine: plan.quarantine == Quarantine::On,
+            excuses: true,
+            fencing: true,
+            // The observer looks once in a millisecond.
+            told_within: nanos(ms(2)),
+            granted_within: Some(nanos(plan.habits.hold + plan.habits.max_ttl * 4)),
+            pace: nanos(ms(12)),
+        });
+        Self {
+            net,
+            nodes,
+            machines,
+            witness,
+            judge,
+            told: Vec::new(),
+        }
+    }
+
+    /// Grants since the beginning, of all clients or of one.
+    pub(crate) fn grants(&self, client: Option<usize>) -> usize {
+        self.count(client, |fact| matches!(fact, Fact::Granted { .. }))
+    }
+
+    /// Losses since the beginning, of all clients or of one.
+    pub(crate) fn losses(&self, client: Option<usize>) -> usize {
+        self.count(client, |fact| matches!(fact, Fact::Lost(_)))
+    }
+
+    pub(crate) fn count(&self, client: Option<usize>, is: impl Fn(&Fact) -> bool) -> usize {
+        let of = |record: &&Record| client.is_none() || record.client.map(usize::from) == client;
+        self.told
+            .iter()
+            .filter(of)
+            .filter(|record| is(&record.fact))
+            .count()
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.net.now()
+    }
+
+    /// Goes on by one millisecond, and hears what was told.
+    pub(crate) fn step(&mut self) {
+        self.net.step();
+        self.witness.look();
+        self.hear();
+    }
+
+    fn hear(&mut self) {
+        for record in self.witness.take() {
+            self.judge.hear(&record);
+            self.told.push(record);
+            self.acquit();
+        }
+    }
+
+    fn acquit(&self) {
+        if let Some(violation) = self.judge.violation() {
+            panic!("{}\n{violation}", self.last());
+        }
+    }
+
+    /// What was told last, for who has to find out why; `TENURE_TURMOIL_FACTS=n` shows so many facts.
+    fn last(&self) -> String {
+        let shown = number("TENURE_TURMOIL_FACTS").unwrap_or(200);
+        let shown = usize::try_from(shown).unwrap_or(usize::MAX);
+        let last = &self.told[self.told.len().saturating_sub(shown)..];
+        let lines: Vec<String> = last.iter().map(Record::to_string).collect();
+        lines.join("\n")
+    }
+
+    pub(crate) fn run(&mut self, span: Duration) {
+        let until = self.net.now() + span;
+        while self.net.now() < until {
+            self.step();
+        }
+    }
+
+    /// Steps until it is so.
+    pub(crate) fn until(&mut self, within: Duration, mut so: impl FnMut(&Self) -> bool) {
+        let until = self.net.now() + within;
+        while !so(self) {
+            if self.net.now() >= until {
+                panic!("{}\nnot so within {within:?}", self.last());
+            }
+            self.step();
+        }
+    }
+
+    pub(crate) fn fault(&mut self, fault: Fault, client: Option<usize>, node: Option<usize>) {
+        self.witness.tell(Fact::Fault(fault), client, node);
+    }
+
+    pub(crate) fn mended(&mut self, fault: Fault, client: Option<usize>, node: Option<usize>) {
+        self.witness.tell(Fact::Mended(fault), client, node);
+    }
+
+    /// All faults are over: wanted keys are granted. Then nobody wants anything more, and nothing is
+    /// left. Says what was looked at.
+    pub(crate) fn end(&mut self) -> Checks {
+        self.run(secs(6));
+        self.witness.calm_down();
+        self.until(secs(60), |stage| stage.witness.is_idle());
+        self.witness.tell(Fact::Quiet, None, None);
+        // Who was cancelled while a request was on its way owes a release.
+        self.run(ms(200));
+        self.witness.tell(Fact::Swept, None, None);
+        self.run(MAX_TTL);
+        self.judge.finish(nanos(self.net.now()));
+        self.acquit();
+        self.judge.checks()
+    }
+
+    /// As [`end`](Self::end), where a test ended the faults itself.
+    pub(crate) fn heal_and_end(&mut self) -> Checks {
+        self.witness.tell(Fact::Healed, None, None);
+        self.end()
+    }
+}
+
+impl Ground for Stage {
+    fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    fn clients(&self) -> usize {
+        self.machines.len()
+    }
+
+    fn clock(&self, client: usize) -> SimClock {
+        self.machines[client].clock().clone()
+    }
+
+    fn close(&mut self, client: usize, node: usize, way: Way) {
+        let (client, node) = (CLIENTS[client], NODES[node]);
+        match way {
+            Way::Cut => self.net.partition(client, node),
+            Way::CutOut => self.net.partition_one_way(client, node),
+            Way::CutIn => self.net.partition_one_way(node, client),
+            Way::Held => self.net.hold(client, node),
+        }
+    }
+
+    fn open(&mut self, client: usize, node: usize, way: Way) {
+        let (client, node) = (CLIENTS[client], NODES[node]);
+        match way {
+            Way::Held => self.net.release(client, node),
+            Way::Cut | Way::CutOut | Way::CutIn => self.net.repair(client, node),
+        }
+    }
+
+    fn crash_node(&mut self, node: usize) {
+        self.net.crash_node(&self.nodes[node]);
+    }
+
+    fn start_node(&mut self, node: usize, memory: &Memory) {
+        self.net.start_node(&self.nodes[node], memory);
+        self.witness.look();
+    }
+
+    fn crash_client(&mut self, client: usize) {
+        self.net.crash(&self.machines[client]);
+    }
+
+    fn start_client(&mut self, client: usize) {
+        self.net.start(&self.machines[client]);
+    }
+
+    fn pause(&mut self, client: usize) {
+        self.machines[client].pause();
+    }
+
+    fn resume(&mut self, client: usize) {
+        self.machines[client].resume();
+    }
+}
+
+/// A number from the environment, for who looks closer.
+pub(crate) fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+pub(crate) fn nanos(span: Duration) -> Nanos {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use tenure_core::{Answer, Fence, Op, Refusal, Reply, ServerTime, Words};
 use tenure_sim::server::{ManualClock, Reply as Wire, Server};
-use tenure_sim::world::probe::{ModelNode, Question, Stranger};
+use tenure_sim::world::probe::{Held, ModelNode, Question, Stranger};
 use tenure_tests::scripts;
 
 const BEGIN_US: u64 = 1_767_225_600_123_456;
@@ -33,7 +33,7 @@ enum Step {
     Full(bool),
     Stranger(u8, Stranger),
     Advance(u64),
-    Step(i64),
+    Clock(i64),
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -164,16 +164,12 @@ impl Real {
                 let args = [token, fence.to_string()];
                 self.call(scripts::CONFIRM, &[key, &counter], &args)
             }
-            Op::Renew { ttl } => match self.call(scripts::RENEW, &[key], &[token, ms(ttl)]) {
-                Wire::Array(failures) if failures.is_empty() => Wire::bulk("done"),
-                Wire::Array(failures) => failures[1].clone(),
-                other => other,
-            },
+            Op::Renew { ttl } => why(self.call(scripts::RENEW, &[key], &[token, ms(ttl)])),
             Op::Repair { ttl, fence } => {
                 let args = [token, ms(ttl), fence.to_string()];
                 self.call(scripts::REPAIR, &[key, &counter], &args)
             }
-            Op::Release => self.call(scripts::RELEASE, &[key], &[token]),
+            Op::Release => why(self.call(scripts::RELEASE, &[key], &[token])),
         };
         word(&reply).map_or_else(|| refused(&reply), Reply::Applied)
     }
@@ -206,7 +202,7 @@ impl Real {
     }
 
     /// As [`ModelNode::holds`] says it.
-    fn holds(&self, key: u8) -> Option<(Option<(u32, u32)>, Option<i64>)> {
+    fn holds(&self, key: u8) -> Option<Held> {
         let key = KEYS[usize::from(key)];
         let token = match self.server.peek(key) {
             Some(value) => {
@@ -251,37 +247,37 @@ fn refused(reply: &Wire) -> Reply {
     Reply::NotApplied(Refusal::Unavailable)
 }
 
-fn acquired(reply: &Wire) -> Reply {
-    if let Some(answer) = word(reply) {
-        return Reply::Applied(answer);
+/// The answer to one lock of a call that answers its failures only.
+fn why(reply: Wire) -> Wire {
+    match reply {
+        Wire::Array(failures) if failures.is_empty() => Wire::bulk("done"),
+        Wire::Array(failures) => failures[1].clone(),
+        other => other,
     }
-    let number = |reply: &Wire| match reply {
-        Wire::Int(number) => number.unsigned_abs(),
-        other => panic!("no number: {other:?}"),
+}
+
+fn acquired(reply: &Wire) -> Reply {
+    let Wire::Array(answers) = reply else {
+        return refused(reply);
     };
-    let parts = match reply {
-        Wire::Array(parts) => parts.as_slice(),
-        _ => &[],
-    };
-    match (text(reply).or_else(|| text(parts.first()?)), parts) {
-        (Some(said), _) if said.starts_with("granted ") => {
-            let numbers: Vec<u64> = said.split(' ').skip(1).flat_map(str::parse).collect();
-            Reply::Applied(Answer::Granted {
-                fence: Fence::new(numbers[0]).expect("not zero"),
-                server_time: ServerTime::from_micros(numbers[1]),
-            })
-        }
-        (Some(said), [_, left, now]) if said == "held" => Reply::Applied(Answer::Held {
-            left: Duration::from_millis(number(left)),
-            server_time: ServerTime::from_micros(number(now)),
+    let said = text(&answers[0]).expect("a string for each lock");
+    let mut words = said.split(' ');
+    let first = words.next().unwrap_or_default();
+    let numbers: Vec<u64> = words.flat_map(str::parse).collect();
+    match (first, &numbers[..]) {
+        ("granted", [fence, now]) => Reply::Applied(Answer::Granted {
+            fence: Fence::new(*fence).expect("not zero"),
+            server_time: ServerTime::from_micros(*now),
         }),
-        (Some(said), [_, left]) if said == "quarantine" => Reply::Applied(Answer::Quarantined {
-            left: Duration::from_millis(number(left)),
+        ("held", [left, now]) => Reply::Applied(Answer::Held {
+            left: Duration::from_millis(*left),
+            server_time: ServerTime::from_micros(*now),
         }),
-        (Some(said), _) if said == "unmarked" => {
-            Reply::NotApplied(Refusal::Rejected(Words::new("unmarked")))
-        }
-        _ => refused(reply),
+        ("quarantine", [left]) => Reply::Applied(Answer::Quarantined {
+            left: Duration::from_millis(*left),
+        }),
+        ("unmarked", []) => Reply::NotApplied(Refusal::Rejected(Words::new("unmarked"))),
+        _ => word(&answers[0]).map_or_else(|| refused(&answers[0]), Reply::Applied),
     }
 }
 
@@ -338,7 +334,7 @@ fn agree(steps: &[Step]) -> Result<(), TestCaseError> {
                 model.advance(us);
                 real.clock.advance(Duration::from_micros(us));
             }
-            Step::Step(us) => {
+            Step::Clock(us) => {
                 model.step(us);
                 let span = Duration::from_micros(us.unsigned_abs());
                 if us < 0 {

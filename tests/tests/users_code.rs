@@ -58,10 +58,7 @@ mod service {
 
     impl Runner {
         /// Does the job, which takes so long, unless it is being done.
-        #[allow(
-            clippy::disallowed_methods,
-            reason = "the work of a stranger, who knows of no clock but tokio's"
-        )]
+        #[allow(clippy::disallowed_methods, reason = "a program waits as it likes")]
         pub(crate) async fn run(&self, job: &'static str, takes: Duration) -> Ran {
             let guard = match self.locks.try_lock(job).await {
                 Ok(guard) => guard,

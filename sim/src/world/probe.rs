@@ -44,6 +44,9 @@ pub enum Stranger {
     Persists,
 }
 
+/// The lease and the attempt of the token that a key holds, if it is one; and when it ends.
+pub type Held = (Option<(u32, u32)>, Option<i64>);
+
 impl ModelNode {
     /// A node whose wall clock shows so many microseconds since the Unix epoch.
     #[must_use]
@@ -149,7 +152,7 @@ impl ModelNode {
 
     /// The lease and the attempt that a key holds, if it holds a token; and when it ends.
     #[must_use]
-    pub fn holds(&self, key: u8) -> Option<(Option<(u32, u32)>, Option<i64>)> {
+    pub fn holds(&self, key: u8) -> Option<Held> {
         let entry = self.node.entry(self.now, key)?;
         let token = match entry.value {
             Value::Ours { lease, attempt } => Some((lease, attempt)),

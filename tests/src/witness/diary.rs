@@ -260,7 +260,6 @@ impl Holding {
     ///
     /// # Panics
     /// Never: only what ends the holding takes it.
-    #[must_use]
     pub fn guard(&self) -> &Guard {
         self.guard.as_ref().expect("it is held")
     }

@@ -44,8 +44,8 @@ impl Watched {
         names: &Names,
         told: &mut Vec<Record>,
     ) {
-        for at in 0..keys.len() {
-            told.extend(self.changed(now, index, at, &keys[at], None, names));
+        for (at, key) in keys.iter().enumerate() {
+            told.extend(self.changed(now, index, at, key, None, names));
         }
     }
 
@@ -62,7 +62,7 @@ impl Watched {
         let Some((ask, asked)) = asked(argv) else {
             return;
         };
-        for (key, token) in asked {
+        for &(key, token) in &asked {
             let Some(at) = keys.iter().position(|known| known.as_bytes() == key) else {
                 continue;
             };
@@ -70,7 +70,16 @@ impl Watched {
                 continue;
             };
             told.extend(self.ended(now, index, at, names));
-            told.extend(self.changed(now, index, at, &keys[at], Some(lease), names));
+            // Where several leases ask for one key in one call, it was the one that had it before its
+            // release, or has it after.
+            let alone = asked.iter().filter(|(other, _)| *other == key).count() == 1;
+            let holder = match ask {
+                Ask::Release => self.holder(at, names),
+                _ => Self::held_by(self.node.server().peek(key).as_deref(), names),
+            };
+            if alone || holder == Holder::Lease(lease) {
+                told.extend(self.changed(now, index, at, &keys[at], Some(lease), names));
+            }
             told.push(self.did(now, index, at, ask, lease, names));
         }
     }
@@ -147,7 +156,11 @@ impl Watched {
     }
 
     fn holder(&self, at: usize, names: &Names) -> Holder {
-        match &self.keys[at].value {
+        Self::held_by(self.keys[at].value.as_deref(), names)
+    }
+
+    fn held_by(value: Option<&[u8]>, names: &Names) -> Holder {
+        match value {
             None => Holder::Nobody,
             Some(token) => names.lease_of(token).map_or(Holder::Foreign, Holder::Lease),
         }

@@ -42,10 +42,18 @@ pub(super) fn asked(argv: &[Vec<u8>]) -> Option<(Ask, Vec<KeyAndToken<'_>>)> {
     let (ask, _) = SCRIPTS.iter().find(|(_, known)| known.as_bytes() == sha)?;
     let count: usize = std::str::from_utf8(count).ok()?.parse().ok()?;
     let (keys, args) = rest.split_at_checked(count)?;
-    // One lock key and its counter, but for renewals: locks only, with a token and a TTL for each.
-    let locks = if *ask == Ask::Renew { count } else { 1 };
-    let both = |at: usize| Some((keys.get(at)?.as_slice(), args.get(2 * at)?.as_slice()));
-    Some((*ask, (0..locks).filter_map(both).collect()))
+    // How many keys and arguments each lock has, in a call for one or for many of them.
+    let (keys_each, args_each) = match ask {
+        Ask::Acquire => (2, 3),
+        Ask::Renew => (1, 2),
+        Ask::Release => (1, 1),
+        Ask::Confirm | Ask::Repair => (2, args.len()),
+    };
+    let both = |at: usize| {
+        let token = args.get(at * args_each)?;
+        Some((keys.get(at * keys_each)?.as_slice(), token.as_slice()))
+    };
+    Some((*ask, (0..count / keys_each).filter_map(both).collect()))
 }
 
 /// Opens connections and listens on them.
@@ -231,7 +239,7 @@ fn meaning(ask: Ask, answer: &Wire, at: usize) -> Outcome {
     Outcome::Answered(match (ask, answer) {
         (_, Wire::Error(code)) if code == "NOSCRIPT" => Answer::Again,
         (_, Wire::Error(_)) => Answer::Unavailable,
-        (Ask::Renew, Wire::Array(failures)) => {
+        (Ask::Renew | Ask::Release, Wire::Array(failures)) => {
             let ours = i64::try_from(at + 1).unwrap_or(i64::MAX);
             let failure = failures
                 .chunks_exact(2)
@@ -242,16 +250,23 @@ fn meaning(ask: Ask, answer: &Wire, at: usize) -> Outcome {
                 Some(_) => Answer::Unavailable,
             }
         }
-        (Ask::Acquire, Wire::Bulk(bytes)) if bytes.starts_with(b"granted ") => {
-            let text = String::from_utf8_lossy(bytes);
-            let fence = text.split(' ').nth(1).and_then(|fence| fence.parse().ok());
-            Answer::Granted(fence.unwrap_or_default())
-        }
-        (_, Wire::Bulk(bytes)) => word(bytes),
-        (_, Wire::Array(parts)) => match parts.first() {
-            Some(Wire::Bulk(first)) => word(first),
+        (Ask::Acquire, Wire::Array(answers)) => match answers.get(at) {
+            Some(Wire::Bulk(said)) => {
+                let mut words = said.split(|byte| *byte == b' ');
+                match words.next() {
+                    Some(b"granted") => {
+                        let fence = words
+                            .next()
+                            .and_then(|fence| std::str::from_utf8(fence).ok());
+                        let fence = fence.and_then(|fence| fence.parse().ok());
+                        Answer::Granted(fence.unwrap_or_default())
+                    }
+                    first => first.map_or(Answer::Unavailable, word),
+                }
+            }
             _ => Answer::Unavailable,
         },
+        (_, Wire::Bulk(bytes)) => word(bytes),
         _ => Answer::Unavailable,
     })
 }

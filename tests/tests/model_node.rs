@@ -91,7 +91,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => prop::bool::weighted(0.3).prop_map(Step::Full),
         2 => (0..2_u8, stranger).prop_map(|(key, stranger)| Step::Stranger(key, stranger)),
         6 => select(&[1, 999, 1_000, 1_001, 250_000, 999_999, 1_000_000, 10_000_000][..]).prop_map(Step::Advance),
-        1 => select(&[-2_000_000, -1_000, -1, 1, 1_000, 2_000_000][..]).prop_map(Step::Step),
+        1 => select(&[-2_000_000, -1_000, -1, 1, 1_000, 2_000_000][..]).prop_map(Step::Clock),
     ]
 }
 

@@ -37,7 +37,7 @@ USAGE
 
   tenure-sim shrink WORLD [--runs N]
       Find the smallest world that breaks the same law, and show it.
-        --runs N      try at most so many worlds (20000 if nothing is said)
+        --runs N      try at most so many worlds (10000 if nothing is said)
 
 WORLD
   SEED              the world of a number

@@ -10,7 +10,7 @@ use crate::shrink::shrink as search;
 use crate::world::run;
 
 /// How many worlds are tried if nothing is said.
-const RUNS: u64 = 20_000;
+const RUNS: u64 = 10_000;
 
 pub(super) fn shrink(
     mut args: Args,

@@ -71,6 +71,10 @@ function names() {
     g.fillStyle = css.ink;
     g.font = "600 12px " + FONT;
     g.fillText((lane.client >= 0 ? "client " + lane.client : "node " + lane.node), 12, middle);
+    if (lane.client >= 0) {
+      g.fillStyle = hold(lane.client);
+      g.fillRect(GUTTER - 17, middle - 5, 10, 10);
+    }
     if (lane.node >= 0 && lane.row >= 9) {
       g.font = "10px " + FONT;
       g.fillStyle = css.soft;
@@ -129,7 +133,7 @@ function drawShades() {
       g.font = "600 10px " + FONT;
       if (g.measureText(words).width < wide - 8) {
         g.fillStyle = colour;
-        g.fillText(words, left + 4, lane.client >= 0 ? lane.y + lane.height - 3 * D.nodes - 7 : lane.y + lane.height - 7);
+        g.fillText(words, left + 4, labelY(lane));
       }
     }
   }
@@ -155,7 +159,8 @@ function drawCuts() {
 }
 
 // Clients have a hue each, so that what nodes hold is seen to be whose.
-const hue = (client) => (212 + client * 137.5) % 360;
+const darkness = matchMedia("(prefers-color-scheme: dark)");
+const hold = (client) => `hsl(${(212 + client * 137.5) % 360} ${darkness.matches ? "32% 40%" : "48% 74%"})`;
 function drawHolds() {
   const [a, b] = range(holds, view.from, view.to);
   const drawn = new Map();
@@ -170,8 +175,7 @@ function drawHolds() {
     const lease = byLease.get(h[H.lease]);
     const y = rowY(lane, h[H.key]) + 1, tall = lane.row - 2, wide = Math.max(right - left - 0.5, 0.7);
     g.globalAlpha = dimmed(h[H.lease]) ? 0.2 : 1;
-    const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-    g.fillStyle = lease ? `hsl(${hue(lease[L.client])} ${dark ? "32% 40%" : "48% 74%"})` : css.foreign;
+    g.fillStyle = lease ? hold(lease[L.client]) : css.foreign;
     g.fillRect(left, y, wide, tall);
     if (wide > 34 && tall > 8) {
       g.fillStyle = lease ? css.ink : css.paper;
@@ -182,6 +186,12 @@ function drawHolds() {
     g.globalAlpha = 1;
   }
 }
+
+// The leases that were valid as the law broke, on its key.
+const guilty = new Set(D.violation && D.violation[3] >= 0 ? D.leases.filter((lease) => {
+  const last = lease[L.valid].slice(-2);
+  return lease[L.key] === D.violation[3] && last[0] <= D.violation[0] && last[1] > D.violation[0];
+}).map((lease) => lease[L.lease]) : []);
 
 function drawLeases() {
   const [a, b] = range(leases, view.from, view.to);
@@ -227,10 +237,10 @@ function drawLeases() {
       const words = g.measureText(whole).width < held[1] - held[0] - 8 ? whole : String(lease[L.lease]);
       if (g.measureText(words).width < held[1] - held[0] - 6) g.fillText(words, held[0] + 4, y + tall / 2);
     }
-    if (view.lease === lease[L.lease]) {
+    if (view.lease === lease[L.lease] || guilty.has(lease[L.lease])) {
       const left = Math.max(x(lease[L.from]), GUTTER - 4), right = Math.min(x(lease[L.to]), view.width + 4);
-      g.strokeStyle = css.ink;
-      g.lineWidth = 1.5;
+      g.strokeStyle = view.lease === lease[L.lease] ? css.ink : css.broken;
+      g.lineWidth = 2;
       g.strokeRect(left - 1, y - 1, Math.max(right - left, 1) + 2, tall + 2);
     }
     g.globalAlpha = 1;
@@ -267,13 +277,13 @@ function drawMessages() {
   const [a, b] = range(messages, view.from, view.to);
   const seen = [];
   const columns = new Map();
-  const crowded = b - a > 2500;
+  const crowded = b - a > 1500;
   for (let i = a; i < b; i++) {
     const m = messages.items[i];
     if (!wanted(m[M.key])) continue;
     if (crowded && !dimmed(m[M.lease])) {
       // One line for all that would cover each other.
-      const slot = Math.floor(x(m[M.from]) / 2) * 4096 + m[M.client] * 64 + m[M.node];
+      const slot = Math.floor(x(m[M.from]) / 4) * 4096 + m[M.client] * 64 + m[M.node];
       const lost = m[M.did] < 0 || (m[M.heard] >= 0 && !m[M.answered]);
       const before = columns.get(slot);
       if (before === 2 || (before === 1 && !lost)) continue;
@@ -282,7 +292,15 @@ function drawMessages() {
     seen.push(m);
   }
   const close = (view.width - GUTTER) / (view.to - view.from) * USUAL;
-  const alpha = view.lease >= 0 ? 0.9 : Math.max(0.1, Math.min(0.85, 160 / (seen.length + 1)));
+  const alpha = view.lease >= 0 ? 0.9 : Math.max(crowded ? 0.14 : 0.1, Math.min(0.85, 160 / (seen.length + 1)));
+  // A crowd is shown where nothing else is.
+  g.save();
+  const last = lanes[D.clients - 1], next = lanes[D.clients];
+  if (crowded && view.lease < 0 && last && next) {
+    g.beginPath();
+    g.rect(GUTTER, last.y + last.height, view.width, next.y - last.y - last.height);
+    g.clip();
+  }
   const heads = close > 6 && seen.length < 1500;
   // By colour, so that each is one path.
   const groups = new Map();
@@ -331,7 +349,7 @@ function drawMessages() {
     cross(x0 + (x(to) - x0) * 0.55, y0 + (y1 - y0) * 0.55, seen.length > 400 ? 2.2 : 3.5);
   }
   g.stroke();
-  g.globalAlpha = 1;
+  g.restore();
 }
 
 // 0 accepted, 1 refused, 2 by hand, 3 up, 4 cut, 5 down, 6 other news of a link, 7 fault, 8 full, 9 phase.
@@ -343,7 +361,7 @@ function drawPoints() {
     if (!wanted(p[P.key]) || dimmed(p[P.lease]) && p[P.lease] >= 0) continue;
     const slot = Math.floor(px / 3) * 65536 + kind * 4096 + (p[P.client] + 1) * 64 + p[P.node] + 1;
     if (b - a > 600) {
-      if (drawn.has(slot)) continue;
+      if (kind === 0 || drawn.has(slot)) continue;
       drawn.add(slot);
     }
     const lane = laneAt.get(p[P.client] >= 0 ? "c" + p[P.client] : "n" + p[P.node]);
@@ -359,7 +377,9 @@ function drawPoints() {
       g.fillStyle = css.fine;
       g.font = "10px " + FONT;
       const y = lanes[D.clients - 1] ? lanes[D.clients - 1].y + lanes[D.clients - 1].height + 12 : AXIS;
-      g.fillText(D.texts[p[P.text]] === "Healed" ? "all faults healed" : "nothing is wanted any more", px + 4, y);
+      const words = D.texts[p[P.text]] === "Healed" ? "all faults healed" : "nothing is wanted any more";
+      const wide = g.measureText(words).width;
+      g.fillText(words, px + 8 + wide > view.width ? px - 4 - wide : px + 4, y);
     } else if (kind <= 2 && lane) {
       const lease = byLease.get(p[P.lease]);
       if (!lease || lane.row < 9) continue;
@@ -408,9 +428,14 @@ function drawViolation() {
 
 const overview = document.getElementById("overview");
 const o = overview.getContext("2d");
-function drawOverview() {
+const backdrop = document.createElement("canvas");
+// The whole run, which changes only with the window's size.
+function drawBackdrop() {
   const width = view.width, tall = 34, scale = (width - GUTTER - 8) / END;
   const px = (t) => GUTTER + t * scale;
+  backdrop.width = overview.width;
+  backdrop.height = overview.height;
+  const o = backdrop.getContext("2d");
   o.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
   o.fillStyle = css.paper;
   o.fillRect(0, 0, width, tall);
@@ -440,7 +465,14 @@ function drawOverview() {
     o.fillStyle = css.broken;
     o.fillRect(px(D.violation[0]) - 1, 1, 2, 31);
   }
-  const left = px(view.from), wide = Math.max(px(view.to) - left, 3);
+}
+// And what is looked at of it.
+function drawOverview() {
+  const width = view.width, px = (t) => GUTTER + t * (width - GUTTER - 8) / END;
+  o.setTransform(1, 0, 0, 1, 0, 0);
+  o.drawImage(backdrop, 0, 0);
+  o.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
+  const left = Math.max(px(view.from), GUTTER - 2), wide = Math.max(Math.min(px(view.to), width - 6) - left, 3);
   o.fillStyle = css.paper;
   o.globalAlpha = 0.62;
   o.fillRect(GUTTER, 4, left - GUTTER, 24);

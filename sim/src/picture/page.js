@@ -24,6 +24,7 @@ function resize() {
     c.height = Math.round(height * devicePixelRatio);
   }
   colours();
+  drawBackdrop();
   draw();
   drawOverview();
 }
@@ -263,6 +264,7 @@ legend("arrow", "lost", "× lost");
 legend("", "pause", "paused");
 legend("", "crash", "crashed, cut");
 legend("", "trouble", "other fault");
+$("legend").append(element("span", "▼ fault strikes"), element("span", "◆ write (red: refused for its fence)"), element("span", "■ whose key"));
 $("legend").append(element("span", "wheel: closer · drag: along · click: follow a lease", "keys"));
 
 // `#from-to` in seconds looks at a window. Else where the law broke, or where it gets interesting.
@@ -270,8 +272,8 @@ function begin() {
   const asked = location.hash.match(/^#([\d.]+)-([\d.]+)$/);
   if (asked) return look(asked[1] * 1e9, asked[2] * 1e9);
   if (D.violation) {
-    const wide = Math.min(END, 2.5e9);
-    return look(D.violation[0] - wide * 0.85, D.violation[0] + wide * 0.15);
+    const wide = Math.min(END, 1.5e9);
+    return look(D.violation[0] - wide * 0.75, D.violation[0] + wide * 0.25);
   }
   all();
 }

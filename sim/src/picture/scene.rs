@@ -440,9 +440,6 @@ impl Scene {
             {
                 bar.end = end;
             }
-            for (_, until) in &mut bar.valid {
-                *until = (*until).min(end);
-            }
         }
         self.cuts.sort_by_key(|cut| cut.from);
         self.shades.sort_by_key(|shade| shade.from);

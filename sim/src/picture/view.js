@@ -13,8 +13,10 @@ const F = { at: 0, client: 1, node: 2, key: 3, lease: 4, text: 5 };
 const STATES = ["acquiring", "waiting", "held", "suspect", "lost", "releasing", "failed"];
 const ASKS = ["acquire", "confirm", "renew", "repair", "release"];
 
-const GUTTER = 92, AXIS = 26;
-const END = Math.max(D.end, 1);
+const GUTTER = 92, AXIS = 26, LABEL = 12;
+// A broken law ends the run: what was valid then is shown for as long as it would have been.
+const after = D.violation ? Math.max(...D.leases.flatMap((lease) => lease[L.valid].slice(-1)), D.end) : D.end;
+const END = Math.max(D.end, Math.min(after, D.end + 2e9), 1);
 
 // Items by their beginning; with the latest end so far, so that what is seen is found by halving.
 function index(items, to = 1) {
@@ -78,9 +80,10 @@ function layout(room) {
   for (const lease of D.leases) rows[lease[L.client]] = Math.max(rows[lease[L.client]], lease[L.row] + 1);
   const keys = Math.max(D.keys.length, 1);
   const total = rows.reduce((sum, n) => sum + n, 0) + 0.85 * keys * D.nodes;
-  const fixed = AXIS + D.clients * (14 + 3 * D.nodes) + D.nodes * 14 + 10;
-  const gap = Math.max(46, Math.min(150, room * 0.16));
-  const row = Math.max(9, Math.min(24, Math.floor((room - fixed - gap) / total)));
+  const fixed = AXIS + D.clients * (LABEL + 12 + 3 * D.nodes) + D.nodes * (LABEL + 12) + 10;
+  const least = Math.max(46, Math.min(120, room * 0.16));
+  const row = Math.max(9, Math.min(30, Math.floor((room - fixed - least) / total)));
+  const gap = Math.max(least, Math.min(220, room - fixed - total * row));
   lanes.length = 0;
   laneAt = new Map();
   let y = AXIS;
@@ -90,12 +93,13 @@ function layout(room) {
     laneAt.set(name, lane);
     y += height + 4;
   };
-  for (let c = 0; c < D.clients; c++) add("c" + c, rows[c] * row + 10 + 3 * D.nodes, { client: c, node: -1, rows: rows[c] });
+  for (let c = 0; c < D.clients; c++) add("c" + c, rows[c] * row + LABEL + 8 + 3 * D.nodes, { client: c, node: -1, rows: rows[c] });
   y += gap;
-  for (let n = 0; n < D.nodes; n++) add("n" + n, keys * Math.round(row * 0.85) + 8, { client: -1, node: n, rows: keys, row: Math.round(row * 0.85) });
+  for (let n = 0; n < D.nodes; n++) add("n" + n, keys * Math.round(row * 0.85) + LABEL + 8, { client: -1, node: n, rows: keys, row: Math.round(row * 0.85) });
   return y + 4;
 }
 const rowY = (lane, row) => lane.y + 4 + row * lane.row;
+const labelY = (lane) => rowY(lane, lane.rows) + LABEL / 2;
 const linkY = (lane, node) => lane.y + lane.height - 3 * (D.nodes - node) - 2;
 
 // Seconds, with as many digits as the window needs.

@@ -135,6 +135,8 @@ pub(super) struct World<'a> {
     hash: Mix,
     listen: &'a mut dyn FnMut(&Record),
     stopped: bool,
+    /// The run is of no interest if it tells more facts than this.
+    pub(super) most: u64,
 }
 
 impl<'a> World<'a> {
@@ -187,6 +189,7 @@ impl<'a> World<'a> {
             hash: Mix(0),
             listen,
             stopped: false,
+            most: u64::MAX,
         }
     }
 
@@ -209,6 +212,7 @@ impl<'a> World<'a> {
             self.start_client(client);
         }
         while !self.stopped
+            && self.report.facts <= self.most
             && self.judge.violation().is_none()
             && let Some(next) = self.queue.pop()
         {
@@ -407,8 +411,8 @@ impl<'a> World<'a> {
                 }
             }
             self.nodes[node].clock.turn(now, ppm);
-            self.tell_keys(node as u8, false);
             self.note_clock(None, Some(node as u8));
+            self.tell_keys(node as u8, false);
         }
         let every = self.choices.within(drawn.max_ttl / 4, drawn.max_ttl / 2);
         self.schedule(now + every, Event::Turn);

@@ -145,6 +145,14 @@ pub fn run(scenario: &Scenario, listen: &mut dyn FnMut(&Record)) -> Report {
     engine::World::new(&scenario.drawn, scenario.choices.clone(), listen).run()
 }
 
+/// Runs a scenario, but not much further than to so many facts.
+pub fn run_at_most(scenario: &Scenario, facts: u64) -> Report {
+    let listen = &mut |_: &Record| {};
+    let mut world = engine::World::new(&scenario.drawn, scenario.choices.clone(), listen);
+    world.most = facts;
+    world.run()
+}
+
 /// Runs a scenario again that broke a law, and tells of it: the world, the law, the last facts of that key,
 /// and how to see it again. None if no law is broken.
 #[must_use]

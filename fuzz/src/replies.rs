@@ -14,7 +14,8 @@ use tenure_sim::server::Reply;
 pub struct Nonsense {
     /// Planted before the client connects.
     first: Option<(u8, Reply)>,
-    then: Vec<(Step, Reply)>,
+    /// Before each step a reply is planted, or none, and the server tells the truth.
+    then: Vec<(Step, Option<Reply>)>,
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -57,19 +58,23 @@ const ERRORS: &[&str] = &[
 
 /// What the scripts answer with, and what is near to it.
 const WORDS: &[&str] = &[
-    "granted",
-    "held",
-    "foreign",
-    "quarantined",
+    "held 900 1767225600000000",
+    "quarantine 500",
+    "-NOPERM text",
+    "-LOADING text",
+    "-text",
+    "-",
+    "misuse 1 2 3",
     "unmarked",
-    "misuse",
+    "foreign",
+    "held",
+    "granted",
     "done",
     "gone",
     "taken",
     "OK",
     "master",
     "run_id:x\r\nmaster_replid:y",
-    "appendfsync",
 ];
 
 impl<'a> Arbitrary<'a> for Nonsense {
@@ -81,7 +86,10 @@ impl<'a> Arbitrary<'a> for Nonsense {
         };
         let mut then = Vec::new();
         while !bytes.is_empty() && then.len() < 24 {
-            then.push((bytes.arbitrary()?, reply(bytes, 3)?));
+            let step = bytes.arbitrary()?;
+            let lies = bytes.arbitrary::<bool>()?;
+            let reply = lies.then(|| reply(bytes, 3)).transpose()?;
+            then.push((step, reply));
         }
         Ok(Self { first, then })
     }
@@ -139,7 +147,9 @@ pub fn check(nonsense: &Nonsense) -> bool {
         let mut guard: Option<Guard> = None;
         let mut held = false;
         for (step, reply) in &nonsense.then {
-            server.answer_next("evalsha", reply.clone());
+            if let Some(reply) = reply {
+                server.answer_next("evalsha", reply.clone());
+            }
             match (*step, guard.take()) {
                 (Step::Release, Some(old)) => {
                     let _ = old.release().await;

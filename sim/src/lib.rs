@@ -9,7 +9,7 @@
 //! - `server`: a Redis-compatible server inside the process, on a clock that the test holds.
 //! - `adapter`: the real adapter against such servers, on simulated time, with a network that fails.
 //! - `network`: the same over turmoil, where every process is a host of its own.
-//! - `kit`: the same in the fewest words, for the tests of programs that use locks.
+//! - `kit`: `adapter` in the fewest words, for the tests of programs that use locks.
 //!
 //! The last four need the feature `embedded`, which is on by default.
 #![forbid(unsafe_code)]

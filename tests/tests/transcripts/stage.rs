@@ -151,7 +151,7 @@ impl Stage {
         secret[0] = lease as u8 + 1;
         let secret = Secret::new(secret);
         let now = Instant::from_nanos(self.now as i64);
-        let id = manager.acquire(now, Key::new(*b"k"), secret.clone(), options);
+        let id = manager.acquire(now, Key::new(*b"k"), secret, options);
         self.leases.push((client, id.unwrap(), secret));
         self.tell(Some(client), None, Some(lease), Fact::Wanted { ttl });
         self.settle(client);
@@ -159,7 +159,7 @@ impl Stage {
     }
 
     pub(crate) fn releases(&mut self, lease: Lease) {
-        let (client, id, _) = self.leases[lease].clone();
+        let (client, id, _) = self.leases[lease];
         self.tell(Some(client), None, Some(lease), Fact::Release);
         let now = self.instant();
         self.clients[client].manager.release(now, id);
@@ -167,7 +167,7 @@ impl Stage {
     }
 
     pub(crate) fn drops(&mut self, lease: Lease) {
-        let (client, id, _) = self.leases[lease].clone();
+        let (client, id, _) = self.leases[lease];
         self.tell(Some(client), None, Some(lease), Fact::Cancel);
         let now = self.instant();
         self.clients[client].manager.cancel(now, id);

@@ -3,7 +3,9 @@
 //! A planted bug is a patch in `tests/planted`. Its first lines say which law it breaks, by which attack,
 //! and which test must fail (the arguments of `cargo test`, the last of them the test's full name). The
 //! code that people read has no switches for it: the patch is applied to a copy of the sources, which
-//! shares this target directory, so that only what it changes is built again.
+//! shares this target directory, so that only what it changes is built again. Where it also says
+//! `# worlds: N`, the judge sees a law broken in one of the first N random worlds: that is checked with
+//! `TENURE_PLANTED_WORLDS=1`, since it builds the worlds anew for each patch.
 //!
 //! `TENURE_PLANTED=name` runs the patches whose name contains that.
 #![forbid(unsafe_code)]
@@ -25,17 +27,20 @@ struct Planted {
     law: String,
     attack: String,
     test: Vec<String>,
+    worlds: Option<u32>,
 }
 
 impl Planted {
     fn read(patch: &Path) -> Self {
         let text = fs::read_to_string(patch).unwrap();
         let name = patch.file_stem().unwrap().to_string_lossy().into_owned();
-        let field = |field: &str| {
+        let given = |field: &str| {
             let prefix = format!("# {field}: ");
             let line = text.lines().find_map(|line| line.strip_prefix(&prefix));
-            line.unwrap_or_else(|| panic!("{name}: no line \"# {field}: …\""))
-                .to_owned()
+            line.map(str::to_owned)
+        };
+        let field = |field: &str| {
+            given(field).unwrap_or_else(|| panic!("{name}: no line \"# {field}: …\""))
         };
         Self {
             law: field("law"),
@@ -44,6 +49,7 @@ impl Planted {
                 .split_whitespace()
                 .map(str::to_owned)
                 .collect(),
+            worlds: given("worlds").map(|worlds| worlds.parse().expect("a number of worlds")),
             patch: patch.to_owned(),
             name,
         }
@@ -126,17 +132,49 @@ impl Copy {
         last
     }
 
-    fn cargo(&self, test: &[String], last: &[&str]) -> Output {
+    fn cargo<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Output {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         Command::new(cargo)
             .current_dir(&self.tree)
             .env("CARGO_TARGET_DIR", &self.target)
+            // A patch changes a line or two, and what it leads to is built again and again.
+            .env("CARGO_INCREMENTAL", "1")
             .env("RUST_BACKTRACE", "0")
-            .args(["test", "--offline", "--locked"])
-            .args(test)
-            .args(last)
+            .args(args)
             .output()
             .expect("cargo runs")
+    }
+
+    fn test(&self, test: &[String], last: &[&'static str]) -> Output {
+        let test = test.iter().map(String::as_str);
+        self.cargo(
+            ["test", "--offline", "--locked"]
+                .into_iter()
+                .chain(test)
+                .chain(last.iter().copied()),
+        )
+    }
+
+    /// Whether no law is broken in so many worlds. `Err` says that they do not build or run.
+    fn explore(&self, worlds: u32) -> Result<bool, String> {
+        let worlds = worlds.to_string();
+        let program = [
+            "run",
+            "--offline",
+            "--locked",
+            "-p",
+            "tenure-sim",
+            "--no-default-features",
+        ];
+        let what = [
+            "--", "explore", "--seed", "0", "--jobs", "1", "--worlds", &worlds,
+        ];
+        let output = self.cargo(program.into_iter().chain(what));
+        match output.status.code() {
+            Some(0) => Ok(true),
+            Some(1) if String::from_utf8_lossy(&output.stdout).contains(" -- replay ") => Ok(false),
+            _ => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        }
     }
 
     /// Builds the test and runs it. `Ok` says whether it passed; `Err` that it does not build or run.
@@ -145,11 +183,11 @@ impl Copy {
             let out = String::from_utf8_lossy(&output.stdout);
             format!("{out}\n{}", String::from_utf8_lossy(&output.stderr))
         };
-        let built = self.cargo(&planted.test, &["--no-run"]);
+        let built = self.test(&planted.test, &["--no-run"]);
         if !built.status.success() {
             return Err(format!("it does not build:\n{}", said(&built)));
         }
-        let run = self.cargo(&planted.test, &["--", "--exact"]);
+        let run = self.test(&planted.test, &["--", "--exact"]);
         let said = said(&run);
         let name = planted.test_name();
         let was = |verdict: &str| said.contains(&format!("test {name} ... {verdict}"));
@@ -183,6 +221,7 @@ fn files(path: &Path, into: &mut BTreeSet<PathBuf>) {
 fn every_planted_bug_is_caught_by_the_test_that_it_names() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("planted");
     let wanted = std::env::var("TENURE_PLANTED").unwrap_or_default();
+    let in_worlds = std::env::var_os("TENURE_PLANTED_WORLDS").is_some();
     let mut patches = BTreeSet::new();
     files(&folder, &mut patches);
     let planted: Vec<Planted> = patches
@@ -227,6 +266,15 @@ fn every_planted_bug_is_caught_by_the_test_that_it_names() {
                     planted.test.join(" ")
                 )),
                 Err(why) => wrong.push(format!("{name}: {why}")),
+            }
+            let worlds = planted.worlds.filter(|_| in_worlds);
+            match worlds.map(|worlds| (worlds, copy.explore(worlds))) {
+                None | Some((_, Ok(false))) => {}
+                Some((worlds, Ok(true))) => wrong.push(format!(
+                    "{name}: {} is broken and no judge sees it in {worlds} worlds",
+                    planted.law
+                )),
+                Some((_, Err(why))) => wrong.push(format!("{name}: the worlds do not run:\n{why}")),
             }
         }
         copy.mend();

@@ -2,8 +2,9 @@
 //!
 //! A planted bug is a patch in `tests/planted`. Its first lines say which law it breaks, by which attack,
 //! and which test must fail (the arguments of `cargo test`, the last of them the test's full name). The
-//! code that people read has no switches for it: the patch is applied to a copy of the sources, which
-//! shares this target directory, so that only what it changes is built again. Where it also says
+//! code that people read has no switches for it: the patch is applied to a copy of the sources, with a copy
+//! of this target directory, so that only what it changes is built again and nothing of it gets into
+//! what the other tests use. Where it also says
 //! `# worlds: N`, the judge sees a law broken in one of the first N random worlds: that is checked with
 //! `TENURE_PLANTED_WORLDS=1`, since it builds the worlds anew for each patch.
 //!
@@ -75,7 +76,28 @@ impl Copy {
         Self {
             root: root.to_owned(),
             tree: scratch.join("planted"),
-            target: scratch.parent().unwrap().to_owned(),
+            target: scratch.join("planted-target"),
+        }
+    }
+
+    /// Brings what is built of the dependencies, once. Without it, they are built again.
+    fn furnish(&self) {
+        if self.target.exists() {
+            return;
+        }
+        let built = Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .parent()
+            .unwrap()
+            .join("debug");
+        let to = self.target.join("debug");
+        for part in ["build", "deps", ".fingerprint"] {
+            fs::create_dir_all(&to).unwrap();
+            // With its times, by which cargo knows what is new.
+            let _ = Command::new("cp")
+                .arg("-a")
+                .arg(built.join(part))
+                .arg(&to)
+                .status();
         }
     }
 
@@ -233,6 +255,7 @@ fn every_planted_bug_is_caught_by_the_test_that_it_names() {
     assert!(!planted.is_empty(), "no patch is called {wanted:?}");
 
     let copy = Copy::new();
+    copy.furnish();
     copy.mend();
     let mut wrong = Vec::new();
     // The control: without a patch, every test that is named passes.

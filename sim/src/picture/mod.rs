@@ -2,7 +2,7 @@
 //!
 //! Time goes to the right. Each client and each node has a lane: leases are bars in the lanes of
 //! clients, what the lock keys hold are bars in the lanes of nodes, messages go between them, and
-//! faults are shaded. [`scene`] derives all that from the facts; `page.js` draws it on a canvas, and
+//! faults are shaded. `scene` derives all that from the facts; `page.js` draws it on a canvas, and
 //! only what is seen.
 
 mod json;

@@ -77,7 +77,10 @@ impl Judge {
             };
             let gone = until.is_some_and(|until| until <= at);
             let dead = self.leases[lease as usize].crashed;
-            if gone || (dead && !of_the_dead_too) {
+            // What landed late, on a connection that was given up, and before the next one could kill
+            // that, stays for one TTL from there. A slow server may come to it at any time.
+            let landed_late = self.leases[lease as usize].may_linger;
+            if gone || landed_late || (dead && !of_the_dead_too) {
                 continue;
             }
             let (key, node) = (index / self.rules.nodes, index % self.rules.nodes);

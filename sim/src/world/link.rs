@@ -352,6 +352,10 @@ impl World<'_> {
         if node.killed[usize::from(message.client)] > message.epoch {
             return self.park(index);
         }
+        // What a slow node has not come to in all that time was thrown away with its connection.
+        if node.busy_until > self.now + self.drawn.max_ttl {
+            return self.park(index);
+        }
         if node.slow > 0 || node.busy_until > self.now {
             let at = node.busy_until.max(self.now) + node.slow;
             node.busy_until = at;

@@ -1,8 +1,8 @@
-//! Where every decision of a run comes from: a seed, or bytes that something else searches through
-//! and shrinks.
+//! Where every decision of a run comes from: a seed, bytes that something else searches through and
+//! shrinks, or an [enumerator](crate::exhaust) that goes through all of them.
 //!
-//! Zero is always the calm choice (no fault, no new operation, the shortest, the first), and what has
-//! run out of bytes answers zero: so a shorter input is a calmer run.
+//! Zero is always the calm choice (no fault, no new operation, the first), and what has run out of bytes
+//! answers zero: so a shorter input is a calmer run.
 
 use std::sync::Arc;
 
@@ -12,14 +12,44 @@ use tenure_core::Rng;
 #[derive(Clone, Debug)]
 pub struct Choices {
     source: Source,
-    /// What was decided so far, as bytes that decide the same; if it is written down.
-    written: Option<Vec<u8>>,
+    /// What was decided so far; if it is written down.
+    written: Option<Vec<Decision>>,
+}
+
+/// What was decided, and among how many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The choice; less than `bound`.
+    pub number: u64,
+    /// How many choices there were; at least two.
+    pub bound: u64,
+}
+
+impl Decision {
+    /// As few bytes as carry the number, so that each byte matters to who searches.
+    const fn width(bound: u64) -> usize {
+        (64 - (bound - 1).leading_zeros()).div_ceil(8) as usize
+    }
+
+    /// Bytes that [decide](Choices::from_bytes) the same; without the zeros at their end.
+    #[must_use]
+    pub fn to_bytes(decisions: &[Self]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for decision in decisions {
+            let number = decision.number.to_be_bytes();
+            bytes.extend_from_slice(&number[8 - Self::width(decision.bound)..]);
+        }
+        let len = bytes.iter().rposition(|byte| *byte != 0);
+        bytes.truncate(len.map_or(0, |last| last + 1));
+        bytes
+    }
 }
 
 #[derive(Clone, Debug)]
 enum Source {
     Seed(Rng),
     Bytes { bytes: Arc<[u8]>, next: usize },
+    Numbers { numbers: Arc<[u64]>, next: usize },
 }
 
 impl Choices {
@@ -44,6 +74,18 @@ impl Choices {
         }
     }
 
+    /// These decisions, one number each, and zeros behind their end.
+    #[must_use]
+    pub fn from_numbers(numbers: &[u64]) -> Self {
+        Self {
+            source: Source::Numbers {
+                numbers: numbers.into(),
+                next: 0,
+            },
+            written: None,
+        }
+    }
+
     /// The same decisions, which are written down as they are taken from now on.
     #[must_use]
     pub fn written_down(mut self) -> Self {
@@ -51,22 +93,19 @@ impl Choices {
         self
     }
 
-    /// Bytes that decide the same as was decided; without the zeros at their end. Empty if nothing was
-    /// [written down](Self::written_down).
+    /// What was decided. Empty if nothing was [written down](Self::written_down).
     #[must_use]
-    pub fn into_bytes(self) -> Vec<u8> {
-        let mut bytes = self.written.unwrap_or_default();
-        let len = bytes.iter().rposition(|byte| *byte != 0);
-        bytes.truncate(len.map_or(0, |last| last + 1));
-        bytes
+    pub fn into_decisions(self) -> Vec<Decision> {
+        self.written.unwrap_or_default()
     }
 
-    /// Whether only zeros will follow.
+    /// Whether the bytes have run out, so that only zeros will follow.
     #[must_use]
     pub fn is_spent(&self) -> bool {
         match &self.source {
-            Source::Seed(_) => false,
             Source::Bytes { bytes, next } => *next >= bytes.len(),
+            // An enumerator hears of a decision because it is asked for.
+            Source::Seed(_) | Source::Numbers { .. } => false,
         }
     }
 
@@ -75,22 +114,25 @@ impl Choices {
         if bound <= 1 {
             return 0;
         }
-        // As few bytes as carry the number, so that each byte matters to who searches.
-        let width = (64 - (bound - 1).leading_zeros()).div_ceil(8) as usize;
         let number = match &mut self.source {
             // The high half of the product is uniform enough, and needs no division.
             Source::Seed(rng) => ((u128::from(rng.next_u64()) * u128::from(bound)) >> 64) as u64,
             Source::Bytes { bytes, next } => {
                 let mut number = 0;
-                for _ in 0..width {
+                for _ in 0..Decision::width(bound) {
                     number = number << 8 | u64::from(bytes.get(*next).copied().unwrap_or(0));
                     *next += 1;
                 }
                 number % bound
             }
+            Source::Numbers { numbers, next } => {
+                let number = numbers.get(*next).copied().unwrap_or(0);
+                *next += 1;
+                number % bound
+            }
         };
         if let Some(written) = &mut self.written {
-            written.extend_from_slice(&number.to_be_bytes()[8 - width..]);
+            written.push(Decision { number, bound });
         }
         number
     }

@@ -3,7 +3,8 @@
 //! - [`world`]: an event queue in true time around the real core: clocks that drift and step, networks
 //!   that delay, cut and hide outcomes, nodes that crash and forget, processes that stand still. The
 //!   [`judge`] watches the laws, on the [`fact`]s alone; [`marks`] show which rare situations a run came
-//!   to; every decision is drawn from [`choice`].
+//!   to; every decision is drawn from [`choice`], and
+//!   [`exhaust`] goes through all of those of a small world.
 //! - [`picture`] draws a run as a page, [`shrink`] makes one that fails smaller, and [`cli`] is the program
 //!   that runs, shows and shrinks worlds.
 //! - `server`: a Redis-compatible server inside the process, on a clock that the test holds.
@@ -19,6 +20,7 @@
 pub mod adapter;
 pub mod choice;
 pub mod cli;
+pub mod exhaust;
 pub mod fact;
 pub mod judge;
 #[cfg(feature = "embedded")]

@@ -4,7 +4,7 @@
 //! bytes are left out or set to zero, large ones first, for as long as what comes of it still fails and is
 //! smaller: fewer facts, then fewer bytes, then fewer that are not zero.
 
-use crate::choice::Choices;
+use crate::choice::{Choices, Decision};
 use crate::world::{Outside, Report, Scenario, run_at_most};
 
 /// A scenario that fails.
@@ -26,8 +26,8 @@ impl Failing {
         fails: &dyn Fn(&Report) -> bool,
     ) -> Option<Self> {
         let scenario = Scenario::from_choices(choices.written_down(), outside);
-        let mut report = run_at_most(&scenario, most);
-        let bytes = std::mem::take(&mut report.bytes);
+        let report = run_at_most(&scenario, most);
+        let bytes = Decision::to_bytes(&report.decisions);
         fails(&report).then_some(Self {
             bytes,
             report,

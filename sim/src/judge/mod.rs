@@ -411,6 +411,15 @@ impl Judge {
         if fault.loses_memory() && (self.rules.nodes == 1 || !self.rules.quarantine) {
             self.excused_until = self.excused_until.max(end);
         }
+        // Where a stranger has let two hold a key, a node that forgets takes from the one and is open to
+        // the other, whose copy is put back there: so it is not over before the TTL after that is.
+        if fault.loses_memory() {
+            for key in &mut self.keys {
+                if key.excused_until >= record.at {
+                    key.excused_until = key.excused_until.max(end);
+                }
+            }
+        }
         if fault.loses_a_key()
             && let Some(key) = record.key
         {

@@ -1,19 +1,20 @@
-//! A client: a process with the real core in it, a clock of its own, and an application that takes locks.
+//! A client: a process with the real core in it and a clock of its own.
 
 use std::sync::Arc;
 
 use tenure_core::{
-    AcquireFailure, Answer, Config, EventKind, Instant, Key, LeaseId, LeaseOptions, Manager,
-    NodeId, Secret,
+    Config, EventKind, Instant, Key, LeaseId, LeaseOptions, Manager, NodeId, Secret,
 };
 
-use super::MS;
+use super::application::Slot;
 use super::clock::Clock;
 use super::drawn::{Drawn, Outside};
-use super::engine::{Event, LeaseInfo, Phase, World};
+use super::engine::{Phase, World};
 use super::link::Link;
+use super::queue::Event;
+use super::words::{cause_of, loss_of};
 use crate::choice::Choices;
-use crate::fact::{self, Cause, Fact, Fault, Freed, Loss, Nanos, Why};
+use crate::fact::{Fact, Fault, Freed, Nanos, Why};
 use crate::judge::Law;
 
 /// How often a client may be told at one instant of its clock that something is due.
@@ -53,24 +54,6 @@ pub(super) struct Held {
     pub(super) until: Instant,
 }
 
-/// A task of the application: it wants a lock, holds it, gives it back, and wants again.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Slot {
-    /// Counts its steps, so that what was scheduled for an older one does nothing.
-    step: u32,
-    lease: Option<(LeaseId, u32)>,
-    stage: Stage,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Stage {
-    #[default]
-    Idle,
-    Wanting,
-    Holding,
-    Releasing,
-}
-
 impl Client {
     pub(super) fn new(drawn: &Drawn, index: usize, choices: &mut Choices) -> Self {
         let start = choices.below(1 << 50) as i64 - (1 << 20);
@@ -105,6 +88,31 @@ impl Client {
             config,
             options,
         }
+    }
+
+    /// What leases are asked for with; the last is for those who wait until they are granted.
+    pub(super) fn options(&self) -> &[Arc<LeaseOptions>] {
+        &self.options
+    }
+
+    /// Begins a lease, which is known by this number outside of the core; none if the core is full.
+    pub(super) fn acquire(
+        &mut self,
+        now: Instant,
+        key: Key,
+        lease: u32,
+        options: Arc<LeaseOptions>,
+    ) -> Option<LeaseId> {
+        let mut secret = [0; 16];
+        secret[..4].copy_from_slice(&lease.to_le_bytes());
+        let begun = self.manager.acquire(now, key, Secret::new(secret), options);
+        let id = begun.ok()?;
+        if self.table.len() <= id.index() {
+            self.table.resize(id.index() + 1, None);
+        }
+        self.table[id.index()] = Some((id, lease));
+        self.living.push((id, lease));
+        Some(id)
     }
 }
 
@@ -338,200 +346,6 @@ impl World<'_> {
         Fact::Until { until, why }
     }
 
-    /// The application's next step, after some time.
-    fn next(&mut self, client: u8, slot: u8, stage: Stage, after: Nanos) {
-        let state = &mut self.clients[usize::from(client)].slots[usize::from(slot)];
-        state.step += 1;
-        state.stage = stage;
-        let step = state.step;
-        self.schedule(self.now + after, Event::App { client, slot, step });
-    }
-
-    fn think(&mut self, client: u8, slot: u8) {
-        self.clients[usize::from(client)].slots[usize::from(slot)].lease = None;
-        let most = match self.phase {
-            Phase::Faulty => self.drawn.think,
-            _ => self.drawn.think_healthy,
-        };
-        let after = self.choices.within(MS, most);
-        self.next(client, slot, Stage::Idle, after);
-    }
-
-    /// It was granted: announces itself at the resource, and holds for a while.
-    fn holds(&mut self, client: u8, slot: u8, lease: u32) {
-        let drawn = self.drawn;
-        let delay = self.choices.below(4 * MS);
-        self.schedule(self.now + delay, Event::Store { lease, write: None });
-        let most = match self.phase {
-            Phase::Faulty => drawn.hold,
-            _ => 30 * MS,
-        };
-        let hold = self.choices.below(most);
-        self.next(client, slot, Stage::Holding, hold);
-        if self.choices.chance(drawn.renewed_by_hand) {
-            let step = self.clients[usize::from(client)].slots[usize::from(slot)].step;
-            let after = self.choices.below(hold);
-            self.schedule(self.now + after, Event::Hand { client, slot, step });
-        }
-        if self.phase == Phase::Faulty && self.choices.chance(drawn.pause_after_grant) {
-            self.pause(client, Fault::Pause);
-        }
-    }
-
-    pub(super) fn app(&mut self, client: u8, slot: u8, step: u32) {
-        let state = self.clients[usize::from(client)].slots[usize::from(slot)];
-        if state.step != step {
-            return;
-        }
-        match (state.stage, state.lease) {
-            (Stage::Idle, _) => self.want(client, slot),
-            (_, None) => {}
-            // Impatient, or dropped while it is being released.
-            (Stage::Wanting | Stage::Releasing, Some((id, lease))) => {
-                let release = state.stage == Stage::Wanting && self.choices.chance(300);
-                self.let_go(client, id, lease, release);
-                self.think(client, slot);
-            }
-            (Stage::Holding, Some((id, lease))) => {
-                let release = !self.choices.chance(self.drawn.cancelled);
-                self.let_go(client, id, lease, release);
-                if release {
-                    self.await_release(client, slot);
-                } else {
-                    self.think(client, slot);
-                }
-            }
-        }
-        self.settle(client);
-    }
-
-    /// A release answers by an event; some do not wait for it.
-    fn await_release(&mut self, client: u8, slot: u8) {
-        let impatient = self.choices.chance(self.drawn.cancelled / 2);
-        let after = if impatient {
-            self.choices.below(20 * MS)
-        } else {
-            Nanos::MAX / 4
-        };
-        self.next(client, slot, Stage::Releasing, after);
-    }
-
-    fn want(&mut self, client: u8, slot: u8) {
-        if self.phase == Phase::Quiet {
-            return;
-        }
-        let key = self.choices.below(self.drawn.keys as u64) as u8;
-        let now = self.local(client);
-        let healthy = self.phase == Phase::Healthy;
-        let state = &mut self.clients[usize::from(client)];
-        let last = state.options.len() - 1;
-        let index = if healthy {
-            last
-        } else {
-            self.choices.below(last as u64) as usize
-        };
-        let options = Arc::clone(&state.options[index]);
-        let lease = self.leases.len() as u32;
-        let mut secret = [0; 16];
-        secret[..4].copy_from_slice(&lease.to_le_bytes());
-        let ttl = super::drawn::nanos(options.ttl());
-        self.report.events += 1;
-        let begun = state
-            .manager
-            .acquire(now, Key::new([b'k', key]), Secret::new(secret), options);
-        let Ok(id) = begun else {
-            self.tell_of(Some(client), None, Fact::Full);
-            return self.think(client, slot);
-        };
-        if state.table.len() <= id.index() {
-            state.table.resize(id.index() + 1, None);
-        }
-        state.table[id.index()] = Some((id, lease));
-        state.living.push((id, lease));
-        state.slots[usize::from(slot)].lease = Some((id, lease));
-        self.leases.push(LeaseInfo {
-            client,
-            slot,
-            key,
-            fence: 0,
-        });
-        self.tell_of_lease(lease, None, Fact::Wanted { ttl });
-        let impatient = !healthy && self.choices.chance(self.drawn.cancelled);
-        let after = if impatient {
-            self.choices.below(self.drawn.max_ttl)
-        } else {
-            Nanos::MAX / 4
-        };
-        self.next(client, slot, Stage::Wanting, after);
-    }
-
-    fn let_go(&mut self, client: u8, id: LeaseId, lease: u32, release: bool) {
-        let now = self.local(client);
-        let state = &mut self.clients[usize::from(client)];
-        state.held.retain(|held| held.lease != lease);
-        self.report.events += 1;
-        if release {
-            self.tell_of_lease(lease, None, Fact::Release);
-            self.clients[usize::from(client)].manager.release(now, id);
-        } else {
-            self.tell_of_lease(lease, None, Fact::Cancel);
-            self.clients[usize::from(client)].manager.cancel(now, id);
-        }
-    }
-
-    pub(super) fn renew_by_hand(&mut self, client: u8, slot: u8, step: u32) {
-        let state = self.clients[usize::from(client)].slots[usize::from(slot)];
-        let (true, Some((id, lease))) = (
-            state.step == step && state.stage == Stage::Holding,
-            state.lease,
-        ) else {
-            return;
-        };
-        let now = self.local(client);
-        self.tell_of_lease(lease, None, Fact::Renew);
-        self.report.events += 1;
-        self.clients[usize::from(client)].manager.renew(now, id);
-        self.settle(client);
-    }
-
-    /// The application drops or releases all that it has.
-    pub(super) fn drop_all(&mut self, client: u8) {
-        for slot in 0..self.drawn.slots as u8 {
-            let state = self.clients[usize::from(client)].slots[usize::from(slot)];
-            if let Some((id, lease)) = state.lease
-                && state.stage != Stage::Releasing
-            {
-                let release = self.choices.chance(500);
-                self.let_go(client, id, lease, release);
-            }
-        }
-        self.settle(client);
-    }
-
-    /// All who want nothing want something soon, so that what is dropped next is in every state.
-    pub(super) fn rush(&mut self, client: u8) {
-        for slot in 0..self.drawn.slots as u8 {
-            let state = self.clients[usize::from(client)].slots[usize::from(slot)];
-            if state.stage == Stage::Idle {
-                let after = self.choices.below(100 * MS);
-                self.next(client, slot, Stage::Idle, after);
-            }
-        }
-    }
-
-    /// After the faults: whoever holds gives back soon, whoever wants may have been impatient.
-    pub(super) fn hurry(&mut self, client: u8) {
-        for slot in 0..self.drawn.slots as u8 {
-            let state = self.clients[usize::from(client)].slots[usize::from(slot)];
-            if state.stage == Stage::Holding {
-                let after = self.choices.below(100 * MS);
-                self.next(client, slot, Stage::Holding, after);
-            } else if state.stage == Stage::Idle {
-                self.next(client, slot, Stage::Idle, MS);
-            }
-        }
-    }
-
     /// Hands the outcome of a request to the core.
     pub(super) fn reply(
         &mut self,
@@ -559,38 +373,5 @@ impl World<'_> {
         let state = &mut self.clients[usize::from(client)];
         let node = NodeId::new(usize::from(node));
         state.manager.handle_node_down(now, node);
-    }
-}
-
-const fn cause_of(cause: &AcquireFailure) -> Cause {
-    match cause {
-        AcquireFailure::Contended { foreign: true, .. } => Cause::Foreign,
-        AcquireFailure::Contended { .. } => Cause::Contended,
-        AcquireFailure::Quarantined { .. } => Cause::Quarantined,
-        AcquireFailure::Outage { .. } => Cause::Outage,
-        AcquireFailure::Rejected { .. } => Cause::Rejected,
-        AcquireFailure::Misuse { .. } => Cause::Misuse,
-    }
-}
-
-const fn loss_of(loss: &tenure_core::Loss) -> Loss {
-    match loss {
-        tenure_core::Loss::Expired => Loss::Expired,
-        tenure_core::Loss::Taken => Loss::Taken,
-        tenure_core::Loss::Gone => Loss::Gone,
-        tenure_core::Loss::Rejected(_) => Loss::Rejected,
-        tenure_core::Loss::Capped => Loss::Capped,
-    }
-}
-
-pub(super) const fn answer_of(answer: &Answer) -> fact::Answer {
-    match answer {
-        Answer::Granted { fence, .. } => fact::Answer::Granted(fence.get()),
-        Answer::Held { .. } => fact::Answer::Held,
-        Answer::Foreign => fact::Answer::Foreign,
-        Answer::Quarantined { .. } => fact::Answer::Quarantined,
-        Answer::Done => fact::Answer::Done,
-        Answer::Gone => fact::Answer::Gone,
-        Answer::Taken => fact::Answer::Taken,
     }
 }

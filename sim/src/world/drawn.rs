@@ -97,10 +97,11 @@ pub struct Drawn {
     pub(super) repeated: u32,
     pub(super) pause_after_grant: u32,
     pub(super) pause_before_send: u32,
-    pub(super) hold: Nanos,
-    pub(super) think: Nanos,
-    /// The same after the faults.
-    pub(super) think_healthy: Nanos,
+    /// While there are faults: at least, and how much more at most.
+    pub(super) hold: [Nanos; 2],
+    /// Between two locks: at least, and how much more at most; then the same after the faults.
+    pub(super) think: [Nanos; 2],
+    pub(super) think_healthy: [Nanos; 2],
     /// Of a thousand leases.
     pub(super) cancelled: u32,
     pub(super) renewed_by_hand: u32,
@@ -112,13 +113,16 @@ pub struct Drawn {
     pub(super) outside: Option<Outside>,
 }
 
+/// How many nodes there are; the first is the calmest.
+pub(super) const NODES: [usize; 8] = [1, 3, 1, 3, 3, 5, 2, 4];
+
 impl Drawn {
     pub(super) fn draw(choices: &mut Choices, outside: Option<Outside>) -> Self {
         let c = choices;
         let nodes = match outside {
             Some(Outside::NodeSets) => 3,
             Some(Outside::NoQuarantine | Outside::MaxTtl | Outside::ServersDisagree) => 3,
-            _ => c.pick(&[1, 3, 1, 3, 3, 5, 2, 4]),
+            _ => c.pick(&NODES),
         };
         let servers = nodes + usize::from(outside == Some(Outside::NodeSets));
         let clients = c.within(if outside.is_some() { 2 } else { 1 }, 4) as usize;
@@ -212,9 +216,9 @@ impl Drawn {
             repeated: c.pick(&[0, 0, 10, 300]),
             pause_after_grant: c.pick(&[0, 0, 50, 200]),
             pause_before_send: c.pick(&[0, 0, 5, 30]),
-            hold,
-            think: c.spread(200, 8_000) * MS,
-            think_healthy: if c.chance(80) { SEC / 5 } else { 4 * SEC },
+            hold: [0, hold],
+            think: [MS, c.spread(200, 8_000) * MS],
+            think_healthy: [MS, if c.chance(80) { SEC / 5 } else { 4 * SEC }],
             cancelled: c.pick(&[0, 100, 400]),
             renewed_by_hand: c.pick(&[0, 200]),
             faulty: 36 * SEC,
@@ -332,8 +336,8 @@ impl fmt::Display for Drawn {
             self.keys,
             ms(self.max_ttl),
             self.config.drift().ppm(),
-            ms(self.hold),
-            ms(self.think),
+            ms(self.hold[0] + self.hold[1]),
+            ms(self.think[0] + self.think[1]),
         )?;
         writeln!(
             f,

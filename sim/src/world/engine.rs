@@ -1,88 +1,19 @@
 //! The engine: an event queue in true time, and what each event does to clients, links and nodes.
 
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
 use std::hash::{Hash, Hasher};
 
 use super::client::Client;
 use super::clock::Clock;
 use super::drawn::{Drawn, Outside, nanos};
 use super::link::Message;
+use super::mix::Mix;
 use super::node::Node;
+use super::queue::{Event, Queue};
 use super::{ClockLine, MS, Report, SEC};
 use crate::choice::Choices;
 use crate::fact::{Fact, Fault, Nanos, Record};
 use crate::judge::{Judge, Law};
 use crate::marks::Marks;
-
-/// What the queue holds. A `client`, a `node` of that client and an `epoch` name one connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Event {
-    /// A request arrives at its node.
-    Arrive(u32),
-    /// A node that was busy comes to a request.
-    Serve(u32),
-    /// A reply arrives at its client.
-    Back(u32),
-    /// A link gives a request up that nobody will answer.
-    GiveUp(u32),
-    /// A client's timer.
-    Due { client: u8, generation: u32 },
-    /// An application's next step.
-    App { client: u8, slot: u8, step: u32 },
-    /// An application renews by hand.
-    Hand { client: u8, slot: u8, step: u32 },
-    /// A connection is set up, or turns out not to be.
-    Dialled { client: u8, node: u8, epoch: u32 },
-    /// A link tries again.
-    Redial { client: u8, node: u8, epoch: u32 },
-    /// Has a node been silent for too long?
-    Silence { client: u8, node: u8, epoch: u32 },
-    /// A connection was reset.
-    Reset { client: u8, node: u8, epoch: u32 },
-    /// A link has loaded the scripts, or marked the node.
-    Mended { client: u8, node: u8, epoch: u32 },
-    /// A holder's read or write arrives at the resource behind the lock.
-    Store { lease: u32, write: Option<u64> },
-    /// The next fault.
-    Strike,
-    /// A fault strikes that was prepared.
-    Struck(u32),
-    /// A fault ends.
-    End(u32),
-    /// Clocks turn.
-    Turn,
-    /// The faults end for good.
-    Heal,
-    /// All want something.
-    Rush,
-    /// Nothing more is wanted.
-    Quiet,
-    /// All that was dropped must be gone.
-    Swept,
-    /// The run ends.
-    Stop,
-}
-
-/// An event in the queue, which is a heap of the largest: the earliest is made that. What is due at one
-/// instant happens in the order in which it was scheduled.
-#[derive(Debug, PartialEq, Eq)]
-struct Queued {
-    order: u128,
-    event: Event,
-}
-
-impl Ord for Queued {
-    fn cmp(&self, other: &Self) -> Ordering {
-        other.order.cmp(&self.order)
-    }
-}
-
-impl PartialOrd for Queued {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
 
 /// Where the run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,8 +59,7 @@ pub(super) struct World<'a> {
     pub(super) report: Report,
     pub(super) requests: Vec<tenure_core::Request>,
     stores: Vec<Store>,
-    queue: BinaryHeap<Queued>,
-    sequence: u64,
+    queue: Queue,
     pub(super) judge: Judge,
     marks: Marks,
     hash: Mix,
@@ -182,11 +112,10 @@ impl<'a> World<'a> {
             report: Report::default(),
             requests: Vec::new(),
             stores: vec![Store::default(); drawn.keys],
-            queue: BinaryHeap::new(),
-            sequence: 0,
+            queue: Queue::default(),
             judge: Judge::new(drawn.rules()),
             marks: Marks::new(),
-            hash: Mix(0),
+            hash: Mix::default(),
             listen,
             stopped: false,
             most: u64::MAX,
@@ -214,24 +143,22 @@ impl<'a> World<'a> {
         while !self.stopped
             && self.report.facts <= self.most
             && self.judge.violation().is_none()
-            && let Some(next) = self.queue.pop()
+            && let Some((at, event)) = self.queue.pop()
         {
-            self.now = (next.order >> 64) as Nanos;
-            self.happen(next.event);
+            self.now = at;
+            self.happen(event);
         }
         self.report.checks = self.judge.checks();
         self.report.violation = self.judge.violation().cloned();
         self.report.marks = self.marks;
-        self.report.hash = self.hash.0;
+        self.report.hash = self.hash.finish();
         self.report.virtual_time = self.now;
-        self.report.bytes = self.choices.into_bytes();
+        self.report.decisions = self.choices.into_decisions();
         self.report
     }
 
     pub(super) fn schedule(&mut self, at: Nanos, event: Event) {
-        self.sequence += 1;
-        let order = u128::from(at.max(self.now)) << 64 | u128::from(self.sequence);
-        self.queue.push(Queued { order, event });
+        self.queue.push(at.max(self.now), event);
     }
 
     /// Tells a fact to all who listen.
@@ -420,6 +347,9 @@ impl<'a> World<'a> {
 
     fn rate(&mut self, most: u64) -> i64 {
         let most = most.min(900_000);
+        if most == 0 {
+            return 0;
+        }
         match self.choices.below(4) {
             0 => 0,
             1 => most as i64,
@@ -497,42 +427,3 @@ impl<'a> World<'a> {
 
 /// Where wall clocks begin, in nanoseconds: some day in 2025.
 const EPOCH: i64 = 1_750_000_000 * SEC as i64 + 123 * MS as i64;
-
-/// Hashes all facts: the same on every machine, and cheap.
-struct Mix(u64);
-
-impl Mix {
-    const fn mix(&mut self, value: u64) {
-        self.0 = (self.0.rotate_left(5) ^ value).wrapping_mul(0x517C_C1B7_2722_0A95);
-    }
-}
-
-impl Hasher for Mix {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.mix(u64::from(*byte)));
-    }
-
-    fn write_u8(&mut self, value: u8) {
-        self.mix(u64::from(value));
-    }
-
-    fn write_u32(&mut self, value: u32) {
-        self.mix(u64::from(value));
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.mix(value);
-    }
-
-    fn write_i64(&mut self, value: i64) {
-        self.mix(value as u64);
-    }
-
-    fn write_isize(&mut self, value: isize) {
-        self.mix(value as u64);
-    }
-}

@@ -1,9 +1,10 @@
 //! Faults: what each does to the world, and how it is mended.
 
 use super::client::Client;
-use super::engine::{Event, Phase, World};
+use super::engine::{Phase, World};
 use super::link::Cut;
 use super::node::{Entry, Value};
+use super::queue::Event;
 use super::{MS, SEC};
 use crate::fact::{Fact, Fault, Holder, Nanos, Record};
 
@@ -20,14 +21,21 @@ pub(super) struct Ongoing {
 impl World<'_> {
     /// Something goes wrong, and the next thing is planned.
     pub(super) fn strike(&mut self) {
-        if self.phase != Phase::Faulty {
+        // Who has no decision left has no fault left.
+        if self.phase != Phase::Faulty || self.choices.is_spent() {
             return;
         }
         let drawn = self.drawn;
-        let every = self.choices.within(MS, 2 * drawn.fault_every);
+        let most = 2 * drawn.fault_every;
+        let every = most - self.choices.below(most);
         self.schedule(self.now + every, Event::Strike);
-        let total = drawn.faults.iter().map(|(_, weight)| weight).sum();
-        let mut left = self.choices.below(total);
+        let total: u64 = drawn.faults.iter().map(|(_, weight)| weight).sum();
+        // Zero is no fault.
+        let nothing = total / 32 + 1;
+        let mut left = match self.choices.below(nothing + total).checked_sub(nothing) {
+            Some(left) => left,
+            None => return,
+        };
         let chosen = drawn.faults.iter().find(|(_, weight)| {
             let here = left < *weight;
             left = left.saturating_sub(*weight);

@@ -9,9 +9,10 @@ mod connection;
 use tenure_core::{NodeId, Op, Refusal, Reply, Request, RequestId, Words};
 
 use super::SEC;
-use super::client::answer_of;
-use super::engine::{Event, Phase, World};
+use super::engine::{Phase, World};
 use super::node::{Arrived, Identity, Signal};
+use super::queue::Event;
+use super::words::{ask_of, lease_of, outcome_of};
 use crate::fact::{self, Ask, Fact, Nanos, Outcome};
 
 const BATCH: usize = 16;
@@ -514,31 +515,4 @@ impl World<'_> {
         );
         self.reply(client, id, reply);
     }
-}
-
-/// The lease that asks: its number is what its secret begins with.
-fn lease_of(request: &Request) -> u32 {
-    let secret = request.token.secret.expose();
-    u32::from_le_bytes([secret[0], secret[1], secret[2], secret[3]])
-}
-
-const fn ask_of(op: &Op) -> Ask {
-    match op {
-        Op::Acquire { .. } => Ask::Acquire,
-        Op::Confirm { .. } => Ask::Confirm,
-        Op::Renew { .. } => Ask::Renew,
-        Op::Repair { .. } => Ask::Repair,
-        Op::Release => Ask::Release,
-    }
-}
-
-fn outcome_of(reply: &Reply) -> Outcome {
-    Outcome::Answered(match reply {
-        Reply::Applied(answer) => answer_of(answer),
-        Reply::NotApplied(Refusal::Again) => fact::Answer::Again,
-        Reply::NotApplied(Refusal::Unavailable) => fact::Answer::Unavailable,
-        Reply::NotApplied(Refusal::Rejected(_)) => fact::Answer::Rejected,
-        Reply::NotApplied(Refusal::Misuse(_)) => fact::Answer::Misuse,
-        Reply::Unknown => return Outcome::Unknown,
-    })
 }

@@ -17,21 +17,26 @@
 //! assert_eq!(report.hash, run(&Scenario::from_seed(7), &mut |_| {}).hash);
 //! ```
 
+mod application;
 mod client;
 mod clock;
 mod drawn;
 mod engine;
 mod faults;
 mod link;
+mod mix;
 mod node;
 pub mod probe;
+mod queue;
+mod small;
+mod words;
 
 use std::collections::VecDeque;
 use std::fmt::Write;
 
 pub use drawn::{Drawn, Outside};
 
-use crate::choice::Choices;
+use crate::choice::{Choices, Decision};
 use crate::fact::{Fault, Nanos, Record};
 use crate::judge::{Checks, Violation};
 use crate::marks::Marks;
@@ -82,6 +87,19 @@ impl Scenario {
         Self::draw(choices, outside, Origin::Choices)
     }
 
+    /// A world that is small, in which these choices decide all that happens: two clients take turns on
+    /// one lock, for a few TTLs. Each message may be lost, late or answered twice, and what else goes
+    /// wrong are a reset, a pause, a restart and a slow server. All of it can be
+    /// [gone through](crate::exhaust).
+    #[must_use]
+    pub fn small(nodes: usize, choices: Choices) -> Self {
+        Self {
+            drawn: Drawn::small(nodes),
+            choices,
+            origin: Origin::Choices,
+        }
+    }
+
     fn draw(mut choices: Choices, outside: Option<Outside>, origin: Origin) -> Self {
         let drawn = Drawn::draw(&mut choices, outside);
         Self {
@@ -122,7 +140,7 @@ pub struct Report {
     /// How the clocks went.
     pub clocks: Vec<ClockLine>,
     /// What was decided, if the choices were [written down](Choices::written_down).
-    pub bytes: Vec<u8>,
+    pub decisions: Vec<Decision>,
 }
 
 /// What a clock shows from an instant on, until its next line.

@@ -5,8 +5,9 @@ use tenure_core::{Backoff, Reply, Rng};
 use super::{Mending, State};
 use crate::fact::{self, Fact, Nanos};
 use crate::world::drawn::nanos;
-use crate::world::engine::{Event, World};
+use crate::world::engine::World;
 use crate::world::node::SetOfNodes;
+use crate::world::queue::Event;
 use crate::world::{MS, SEC};
 
 const BACKOFF: Backoff = Backoff::new(

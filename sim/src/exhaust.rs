@@ -1,0 +1,87 @@
+//! Every run of a small world: all combinations of what may be decided in it, within a scope.
+//!
+//! A seed finds what is likely; this leaves nothing out that the scope names. The scope bounds what would
+//! grow without end: how many decisions of a run are other than calm, how far into the run they are
+//! taken, and how many answers each has. (Musuvathi and Qadeer bound the pre-emptions of a schedule for
+//! the same reason, in "Iterative Context Bounding", 2007: most bugs need few.)
+//!
+//! ```
+//! use tenure_sim::choice::Choices;
+//! use tenure_sim::exhaust::{Scope, every};
+//!
+//! let mut seen = Vec::new();
+//! let scope = Scope { changes: 1, decisions: 2, answers: 3 };
+//! let runs = every(scope, &mut |mut choices: Choices| {
+//!     seen.push((choices.below(3), choices.below(2)));
+//!     Some(choices.into_decisions())
+//! });
+//! assert_eq!(seen, [(0, 0), (0, 1), (1, 0), (2, 0)]);
+//! assert_eq!(runs, 4);
+//! ```
+
+use crate::choice::{Choices, Decision};
+
+/// What a search ranges over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// How many decisions of a run are other than zero, at most.
+    pub changes: usize,
+    /// How many decisions are tried, from the first on; later ones are zero.
+    pub decisions: usize,
+    /// A decision among so many gets each answer; one among more is either zero or the largest.
+    pub answers: u64,
+}
+
+/// A decision on the path to the next run.
+#[derive(Clone, Copy)]
+struct Turn {
+    answer: u64,
+    bound: u64,
+}
+
+impl Turn {
+    /// The answer after this one.
+    fn next(self, scope: Scope) -> Option<Self> {
+        let last = self.bound - 1;
+        let answer = if self.bound <= scope.answers {
+            self.answer + 1
+        } else {
+            last
+        };
+        (self.answer < last).then_some(Self { answer, ..self })
+    }
+}
+
+/// Calls `run` for each combination in the scope, the calmest first, and says how many there were. `run`
+/// is given the decisions, and answers with [those that it took](Choices::into_decisions): it must take
+/// the same ones each time that it is given the same. None ends the search.
+pub fn every(scope: Scope, run: &mut dyn FnMut(Choices) -> Option<Vec<Decision>>) -> u64 {
+    let mut path: Vec<Turn> = Vec::new();
+    let mut runs = 0;
+    loop {
+        let numbers: Vec<u64> = path.iter().map(|turn| turn.answer).collect();
+        runs += 1;
+        let Some(taken) = run(Choices::from_numbers(&numbers).written_down()) else {
+            return runs;
+        };
+        let new = taken.iter().take(scope.decisions).skip(path.len());
+        path.extend(new.map(|decision| Turn {
+            answer: 0,
+            bound: decision.bound,
+        }));
+        // The last decision that has an answer left gets it, and what follows begins anew.
+        let mut changes = path.iter().filter(|turn| turn.answer > 0).count();
+        loop {
+            let Some(turn) = path.pop() else {
+                return runs;
+            };
+            changes -= usize::from(turn.answer > 0);
+            if changes < scope.changes
+                && let Some(next) = turn.next(scope)
+            {
+                path.push(next);
+                break;
+            }
+        }
+    }
+}

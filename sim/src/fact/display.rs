@@ -1,0 +1,121 @@
+//! A fact in a line of text.
+
+use std::fmt;
+
+use super::{Fact, Nanos, Record};
+
+/// Nanoseconds as seconds.
+struct Secs(Nanos);
+
+impl fmt::Display for Secs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}.{:06}",
+            self.0 / 1_000_000_000,
+            self.0 / 1_000 % 1_000_000
+        )
+    }
+}
+
+impl fmt::Display for Record {
+    /// One line: true time, what the client's clock shows, who, what.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>11}", Secs(self.at).to_string())?;
+        match self.local {
+            Some(local) => {
+                let nanos = local.as_nanos().unsigned_abs();
+                write!(f, " [{:>14}]", Secs(nanos).to_string())?;
+            }
+            None => write!(f, " {:16}", "")?,
+        }
+        let mut name = |letter, number: Option<u32>| match number {
+            Some(number) => write!(f, " {letter}{number:<2}"),
+            None => f.write_str("    "),
+        };
+        name('c', self.client.map(u32::from))?;
+        name('n', self.node.map(u32::from))?;
+        name('k', self.key.map(u32::from))?;
+        match self.lease {
+            Some(lease) => write!(f, " lease {lease:<4}")?,
+            None => write!(f, " {:10}", "")?,
+        }
+        write!(f, " {}", self.fact)
+    }
+}
+
+impl fmt::Display for Fact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Wanted { ttl } => write!(f, "wanted, TTL {} s", Secs(ttl)),
+            Self::Granted { fence, until } => {
+                write!(f, "GRANTED with fence {fence}, valid until {}", Secs(until))
+            }
+            Self::Until { until, why } => write!(f, "valid until {} ({why:?})", Secs(until)),
+            Self::Waiting(cause) => write!(f, "round failed: {cause:?}"),
+            Self::Failed { cause, gave_up } => {
+                let how = if gave_up { "gave up" } else { "failed" };
+                write!(f, "{how}: {cause:?}")
+            }
+            Self::Lost(loss) => write!(f, "LOST: {loss:?}"),
+            Self::Released(freed) => write!(f, "release answered: {freed:?}"),
+            Self::Sent {
+                ask,
+                attempt,
+                serial,
+            } => write!(f, "#{serial} {ask:?} sent, attempt {attempt}"),
+            Self::Did {
+                ask,
+                serial,
+                answer,
+                late,
+                ..
+            } => {
+                let late = if late {
+                    " (on a connection given up)"
+                } else {
+                    ""
+                };
+                write!(f, "#{serial} {ask:?} at the node: {answer:?}{late}")
+            }
+            Self::Heard {
+                ask,
+                serial,
+                outcome,
+            } => write!(f, "#{serial} {ask:?} heard: {outcome:?}"),
+            Self::Key { from, to, until } => {
+                write!(f, "key: {from:?} -> {to:?}")?;
+                match until {
+                    Some(until) => write!(f, " until {}", Secs(until)),
+                    None => Ok(()),
+                }
+            }
+            Self::Read {
+                fence,
+                accepted,
+                value,
+            } => write!(f, "read {value} with fence {fence}: {}", verdict(accepted)),
+            Self::Wrote {
+                fence,
+                accepted,
+                value,
+            } => write!(f, "wrote {value} with fence {fence}: {}", verdict(accepted)),
+            Self::Link(link) => write!(f, "link: {link:?}"),
+            Self::Fault(fault) => write!(f, "FAULT {fault:?}"),
+            Self::Mended(fault) => write!(f, "mended {fault:?}"),
+            Self::Full
+            | Self::Suspect
+            | Self::Renew
+            | Self::Release
+            | Self::Cancel
+            | Self::Settled
+            | Self::Healed
+            | Self::Quiet
+            | Self::Swept => write!(f, "{self:?}"),
+        }
+    }
+}
+
+const fn verdict(accepted: bool) -> &'static str {
+    if accepted { "accepted" } else { "refused" }
+}

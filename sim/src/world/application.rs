@@ -1,0 +1,215 @@
+//! The application of a client: tasks that take locks, write to the resource behind them, and let go.
+
+use std::sync::Arc;
+
+use tenure_core::{Key, LeaseId};
+
+use super::MS;
+use super::engine::{LeaseInfo, Phase, World};
+use super::queue::Event;
+use crate::fact::{Fact, Fault, Nanos};
+
+/// A task of the application: it wants a lock, holds it, gives it back, and wants again.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Slot {
+    /// Counts its steps, so that what was scheduled for an older one does nothing.
+    pub(super) step: u32,
+    pub(super) lease: Option<(LeaseId, u32)>,
+    pub(super) stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Stage {
+    #[default]
+    Idle,
+    Wanting,
+    Holding,
+    Releasing,
+}
+
+impl World<'_> {
+    /// The application's next step, after some time.
+    fn next(&mut self, client: u8, slot: u8, stage: Stage, after: Nanos) {
+        let state = &mut self.clients[usize::from(client)].slots[usize::from(slot)];
+        state.step += 1;
+        state.stage = stage;
+        let step = state.step;
+        self.schedule(self.now + after, Event::App { client, slot, step });
+    }
+
+    pub(super) fn think(&mut self, client: u8, slot: u8) {
+        self.clients[usize::from(client)].slots[usize::from(slot)].lease = None;
+        let [least, more] = match self.phase {
+            Phase::Faulty => self.drawn.think,
+            _ => self.drawn.think_healthy,
+        };
+        let after = least + self.choices.below(more);
+        self.next(client, slot, Stage::Idle, after);
+    }
+
+    /// It was granted: announces itself at the resource, and holds for a while.
+    pub(super) fn holds(&mut self, client: u8, slot: u8, lease: u32) {
+        let drawn = self.drawn;
+        let delay = self.choices.below(4 * MS);
+        self.schedule(self.now + delay, Event::Store { lease, write: None });
+        let [least, more] = match self.phase {
+            Phase::Faulty => drawn.hold,
+            _ => [0, 30 * MS],
+        };
+        let hold = least + self.choices.below(more);
+        self.next(client, slot, Stage::Holding, hold);
+        if self.choices.chance(drawn.renewed_by_hand) {
+            let step = self.clients[usize::from(client)].slots[usize::from(slot)].step;
+            let after = self.choices.below(hold);
+            self.schedule(self.now + after, Event::Hand { client, slot, step });
+        }
+        if self.phase == Phase::Faulty && self.choices.chance(drawn.pause_after_grant) {
+            self.pause(client, Fault::Pause);
+        }
+    }
+
+    pub(super) fn app(&mut self, client: u8, slot: u8, step: u32) {
+        let state = self.clients[usize::from(client)].slots[usize::from(slot)];
+        if state.step != step {
+            return;
+        }
+        match (state.stage, state.lease) {
+            (Stage::Idle, _) => self.want(client, slot),
+            (_, None) => {}
+            // Impatient, or dropped while it is being released.
+            (Stage::Wanting | Stage::Releasing, Some((id, lease))) => {
+                let release = state.stage == Stage::Wanting && self.choices.chance(300);
+                self.let_go(client, id, lease, release);
+                self.think(client, slot);
+            }
+            (Stage::Holding, Some((id, lease))) => {
+                let release = !self.choices.chance(self.drawn.cancelled);
+                self.let_go(client, id, lease, release);
+                if release {
+                    self.await_release(client, slot);
+                } else {
+                    self.think(client, slot);
+                }
+            }
+        }
+        self.settle(client);
+    }
+
+    /// A release answers by an event; some do not wait for it.
+    fn await_release(&mut self, client: u8, slot: u8) {
+        let impatient = self.choices.chance(self.drawn.cancelled / 2);
+        let after = if impatient {
+            self.choices.below(20 * MS)
+        } else {
+            Nanos::MAX / 4
+        };
+        self.next(client, slot, Stage::Releasing, after);
+    }
+
+    fn want(&mut self, client: u8, slot: u8) {
+        if self.phase == Phase::Quiet {
+            return;
+        }
+        let key = self.choices.below(self.drawn.keys as u64) as u8;
+        let now = self.local(client);
+        let healthy = self.phase == Phase::Healthy;
+        let options = self.clients[usize::from(client)].options();
+        let last = options.len() - 1;
+        let index = if healthy {
+            last
+        } else {
+            self.choices.below(last as u64) as usize
+        };
+        let options = Arc::clone(&options[index]);
+        let ttl = super::drawn::nanos(options.ttl());
+        let lease = self.leases.len() as u32;
+        self.report.events += 1;
+        let state = &mut self.clients[usize::from(client)];
+        let Some(id) = state.acquire(now, Key::new([b'k', key]), lease, options) else {
+            self.tell_of(Some(client), None, Fact::Full);
+            return self.think(client, slot);
+        };
+        state.slots[usize::from(slot)].lease = Some((id, lease));
+        self.leases.push(LeaseInfo {
+            client,
+            slot,
+            key,
+            fence: 0,
+        });
+        self.tell_of_lease(lease, None, Fact::Wanted { ttl });
+        let impatient = !healthy && self.choices.chance(self.drawn.cancelled);
+        let after = if impatient {
+            self.choices.below(self.drawn.max_ttl)
+        } else {
+            Nanos::MAX / 4
+        };
+        self.next(client, slot, Stage::Wanting, after);
+    }
+
+    fn let_go(&mut self, client: u8, id: LeaseId, lease: u32, release: bool) {
+        let now = self.local(client);
+        let state = &mut self.clients[usize::from(client)];
+        state.held.retain(|held| held.lease != lease);
+        self.report.events += 1;
+        if release {
+            self.tell_of_lease(lease, None, Fact::Release);
+            self.clients[usize::from(client)].manager.release(now, id);
+        } else {
+            self.tell_of_lease(lease, None, Fact::Cancel);
+            self.clients[usize::from(client)].manager.cancel(now, id);
+        }
+    }
+
+    pub(super) fn renew_by_hand(&mut self, client: u8, slot: u8, step: u32) {
+        let state = self.clients[usize::from(client)].slots[usize::from(slot)];
+        let (true, Some((id, lease))) = (
+            state.step == step && state.stage == Stage::Holding,
+            state.lease,
+        ) else {
+            return;
+        };
+        let now = self.local(client);
+        self.tell_of_lease(lease, None, Fact::Renew);
+        self.report.events += 1;
+        self.clients[usize::from(client)].manager.renew(now, id);
+        self.settle(client);
+    }
+
+    /// The application drops or releases all that it has.
+    pub(super) fn drop_all(&mut self, client: u8) {
+        for slot in 0..self.drawn.slots as u8 {
+            let state = self.clients[usize::from(client)].slots[usize::from(slot)];
+            if let Some((id, lease)) = state.lease
+                && state.stage != Stage::Releasing
+            {
+                let release = self.choices.chance(500);
+                self.let_go(client, id, lease, release);
+            }
+        }
+        self.settle(client);
+    }
+
+    /// All who want nothing want something soon, so that what is dropped next is in every state.
+    pub(super) fn rush(&mut self, client: u8) {
+        for slot in 0..self.drawn.slots as u8 {
+            let state = self.clients[usize::from(client)].slots[usize::from(slot)];
+            if state.stage == Stage::Idle {
+                let after = self.choices.below(100 * MS);
+                self.next(client, slot, Stage::Idle, after);
+            }
+        }
+    }
+
+    /// After the faults: whoever holds gives back soon, whoever wants may have been impatient.
+    pub(super) fn hurry(&mut self, client: u8) {
+        for slot in 0..self.drawn.slots as u8 {
+            let state = self.clients[usize::from(client)].slots[usize::from(slot)];
+            if state.stage == Stage::Holding {
+                let after = self.choices.below(100 * MS);
+                self.next(client, slot, Stage::Holding, after);
+            } else if state.stage == Stage::Idle {
+                self.next(client, slot, Stage::Idle, MS);
+            }
+        }
+    }
+}

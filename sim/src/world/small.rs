@@ -1,0 +1,49 @@
+//! A world that is small enough to go through all that may be decided in it.
+
+use super::SEC;
+use super::drawn::{Drawn, NODES};
+use crate::choice::Choices;
+use crate::fact::Fault;
+
+/// For how many TTLs it is broken.
+const TTLS: u64 = 3;
+
+impl Drawn {
+    /// Two clients with a task each, one key, TTLs of 240 ms. A chance of one in a thousand is what the
+    /// last answer of a decision grants and every other denies: so an enumerator takes it, once.
+    ///
+    /// # Panics
+    /// If there are no such worlds of so many nodes.
+    pub(super) fn small(nodes: usize) -> Self {
+        let nodes = NODES.iter().position(|count| *count == nodes);
+        let nodes = nodes.expect("a world has 1 to 5 nodes") as u64;
+        // In the order of `draw`: nodes, clients, keys, tasks, the TTL's magnitude, the TTL.
+        let size = [nodes, 1, 0, 0, 0, 90];
+        let mut drawn = Self::draw(&mut Choices::from_numbers(&size), None);
+        let ttl = drawn.max_ttl;
+        drawn.faulty = TTLS * ttl;
+        drawn.fault_every = ttl / 2;
+        drawn.fault_length = ttl;
+        // Nobody forgets: quarantine would only take a third of the run.
+        drawn.quarantine = false;
+        drawn.faults = [
+            Fault::Reset,
+            Fault::Pause,
+            Fault::Slow,
+            Fault::CrashKept,
+            Fault::ClientCrash,
+        ]
+        .map(|fault| (fault, 1))
+        .into();
+        drawn.lost = [1; 2];
+        drawn.spike = 1;
+        drawn.repeated = 1;
+        drawn.pause_after_grant = 1;
+        drawn.cancelled = 1;
+        // Long enough that it is renewed.
+        drawn.hold = [ttl, ttl];
+        drawn.think = [ttl / 8, ttl / 4];
+        drawn.think_healthy = [2 * SEC, 0];
+        drawn
+    }
+}

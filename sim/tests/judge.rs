@@ -173,6 +173,31 @@ fn a_restart_excuses_nothing_over_several_nodes_with_quarantine() {
 }
 
 #[test]
+fn what_a_node_forgets_while_a_deletion_is_excused_is_excused_for_one_ttl_more() {
+    let rules = Rules {
+        nodes: 3,
+        quorum: 2,
+        quarantine: true,
+        promises: false,
+        ..RULES
+    };
+    let history = |excused: &[(u64, Fault)]| {
+        let mut history = History::under(rules.clone());
+        history.grant(10, 0, 7, 900);
+        for (at, fault_) in excused {
+            history.happens(*at, fault(*fault_));
+        }
+        history.grant(800, 1, 8, 1_700);
+        history.tell(850, 0, until(1_750));
+        history.broken()
+    };
+    let (deleted, forgot) = (Fault::Deleted, Fault::Flushed);
+    assert_eq!(history(&[(100, deleted), (750, forgot)]), None);
+    assert_eq!(history(&[(100, deleted)]), Some(Law::Exclusion));
+    assert_eq!(history(&[(750, forgot)]), Some(Law::Exclusion));
+}
+
+#[test]
 fn a_fence_that_does_not_grow_breaks_fencing() {
     let mut history = History::new();
     history.grant(10, 0, 7, 90).tell(80, 0, Fact::Release);

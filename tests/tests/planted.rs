@@ -117,15 +117,21 @@ impl Copy {
             .parent()
             .unwrap()
             .join("debug");
-        let to = self.target.join("debug");
-        for part in ["build", "deps", ".fingerprint"] {
-            fs::create_dir_all(&to).unwrap();
-            // With its times, by which cargo knows what is new.
-            let _ = Command::new("cp")
-                .arg("-a")
-                .arg(built.join(part))
-                .arg(&to)
-                .status();
+        let debug = self.target.join("debug");
+        for part in ["build", ".fingerprint", "deps"] {
+            let mut files = BTreeSet::new();
+            self::files(&built.join(part), &mut files);
+            // The programs among the dependencies are tests, and large.
+            files.retain(|file| part != "deps" || file.extension().is_some());
+            for file in files {
+                let to = debug.join(file.strip_prefix(&built).unwrap());
+                fs::create_dir_all(to.parent().unwrap()).unwrap();
+                fs::copy(&file, &to).unwrap();
+                // By their times cargo knows what is new.
+                let time = file.metadata().unwrap().modified().unwrap();
+                let copied = fs::File::options().append(true).open(&to).unwrap();
+                copied.set_modified(time).unwrap();
+            }
         }
     }
 

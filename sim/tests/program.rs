@@ -50,6 +50,28 @@ fn replay_shows_the_last_facts_and_those_of_one_key() {
     assert!(!other.contains("GRANTED"), "there is no key 7");
 }
 
+/// What an exhaustive test or a fuzzer finds is seen again by the name that its failure ends with.
+#[test]
+fn a_world_that_no_seed_draws_is_replayed_by_its_name() {
+    let numbers: Vec<u64> = (0..200).map(|n| u64::from(n % 17 == 5) * 999).collect();
+    let (small, bytes) = (
+        Scenario::small(3, Choices::from_numbers(&numbers)),
+        Scenario::from_bytes(&[3, 0, 9, 200, 7, 0, 1]),
+    );
+    for scenario in [small, bytes] {
+        let name = scenario.name().expect("it has a name");
+        let args: Vec<_> = name
+            .split(' ')
+            .map(|word| word.trim_matches('\''))
+            .collect();
+        let (code, told, _) = program(&[&["replay"], &args[..]].concat());
+        assert_eq!(code, 0, "{told}");
+        let report = run(&scenario, &mut |_| {});
+        let facts = format!("\n{} facts in ", report.facts);
+        assert!(told.contains(&facts), "{name}");
+    }
+}
+
 #[test]
 fn explore_tells_what_it_came_to_and_stops_at_a_broken_law() {
     let (code, out, _) = program(&["explore", "--worlds", "4", "--seed", "1", "--jobs", "2"]);

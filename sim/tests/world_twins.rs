@@ -18,6 +18,8 @@ fn breaks(outside: Outside, laws: &[Law]) {
         if laws.contains(&violation.law) {
             let told = explain(&scenario).unwrap_or_default();
             assert!(told.contains(&violation.sentence), "{told}");
+            let again = format!("replay {seed} --outside {}", outside.name());
+            assert!(told.ends_with(&again), "{told}");
             return;
         }
     }

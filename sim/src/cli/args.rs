@@ -9,7 +9,7 @@ use super::{Origin, Which};
 use crate::world::Outside;
 
 /// All options; each has a value.
-const OPTIONS: [&str; 10] = [
+const OPTIONS: [&str; 11] = [
     "--bytes",
     "--jobs",
     "--key",
@@ -19,6 +19,7 @@ const OPTIONS: [&str; 10] = [
     "--runs",
     "--seconds",
     "--seed",
+    "--small",
     "--worlds",
 ];
 
@@ -106,7 +107,22 @@ impl Args {
             (Some(seed), None) => Origin::Seed(number("the seed", seed)?),
             (None, Some(hex)) => Origin::Bytes(bytes(hex)?),
         };
-        Ok(Which { origin, outside })
+        Ok(Which {
+            origin,
+            outside,
+            small: None,
+        })
+    }
+
+    /// A world as above, or a small one of so many nodes.
+    pub(super) fn any_world(&mut self, command: &'static str) -> Result<Which, Error> {
+        let small = match self.number("--small")? {
+            None => None,
+            Some(nodes @ 1..=5) => Some(nodes as usize),
+            Some(_) => return Err(Error::NoSuchSmallWorld),
+        };
+        let which = self.world(command)?;
+        Ok(Which { small, ..which })
     }
 
     /// Whatever was not asked for has no meaning.
@@ -171,6 +187,16 @@ mod tests {
     }
 
     #[test]
+    fn a_small_world_is_named_by_its_nodes_and_its_bytes() {
+        let mut three = args("--small 3 --bytes 00ff").expect("it is fine");
+        let which = three.any_world("replay").expect("a world");
+        assert_eq!(which.to_string(), "--small 3 --bytes 00ff");
+        let mut six = args("--small 6 --bytes 00ff").expect("it is fine");
+        let message = six.any_world("replay").expect_err("too many nodes");
+        assert!(message.to_string().contains("1 to 5"));
+    }
+
+    #[test]
     fn what_makes_no_sense_says_what_to_do() {
         let message = |line: &str| {
             let found = args(line).and_then(|mut args| {
@@ -190,6 +216,7 @@ mod tests {
         assert!(message("--bytes 0").contains("pairs"));
         assert!(message("--bytes zz").contains("pairs"));
         assert!(message("1 --outside nowhere").contains("client-clocks"));
+        assert!(message("1 --small 1").contains("replay has no --small"));
         assert!(message("1 --last 1 --last 2").contains("twice"));
         assert!(message("").contains("say which world"));
     }

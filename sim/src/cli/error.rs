@@ -25,6 +25,7 @@ pub(super) enum Error {
     NotAbove0(&'static str),
     NotHex(String),
     NoSuchOutside(String),
+    NoSuchSmallWorld,
     NoWorld(&'static str),
     TwoWorlds,
     TwoEnds,
@@ -75,6 +76,7 @@ impl fmt::Display for Error {
                 f,
                 "--bytes needs pairs of hexadecimal digits, as shrink prints them, and got {value:?}"
             ),
+            Self::NoSuchSmallWorld => f.write_str("a small world has 1 to 5 nodes"),
             Self::NoSuchOutside(name) => {
                 let names = crate::world::Outside::ALL.map(crate::world::Outside::name);
                 write!(

@@ -42,6 +42,8 @@ USAGE
 WORLD
   SEED              the world of a number
   --bytes HEX       the world of these bytes, as shrink prints them
+  --small NODES     to replay: these decide what happens in a small world of so many nodes, as the
+                    exhaustive tests print them
   --outside NAME    leave an assumption of the laws, and do not tell the judge: a law will be broken.
                     One of: client-clocks, server-clocks, no-quarantine, node-sets, max-ttl, deletion,
                     servers-disagree
@@ -87,6 +89,8 @@ fn command(args: Vec<OsString>, out: &mut dyn Write, err: &mut dyn Write) -> Res
 struct Which {
     origin: Origin,
     outside: Option<Outside>,
+    /// A small world, of so many nodes.
+    small: Option<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -98,7 +102,11 @@ enum Origin {
 impl Which {
     const fn seed(seed: u64, outside: Option<Outside>) -> Self {
         let origin = Origin::Seed(seed);
-        Self { origin, outside }
+        Self {
+            origin,
+            outside,
+            small: None,
+        }
     }
 
     fn choices(&self) -> Choices {
@@ -109,12 +117,18 @@ impl Which {
     }
 
     fn scenario(&self) -> Scenario {
-        Scenario::from_choices(self.choices(), self.outside)
+        match self.small {
+            Some(nodes) => Scenario::small(nodes, self.choices()),
+            None => Scenario::from_choices(self.choices(), self.outside),
+        }
     }
 }
 
 impl fmt::Display for Which {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(nodes) = self.small {
+            write!(f, "--small {nodes} ")?;
+        }
         match &self.origin {
             Origin::Seed(seed) => write!(f, "{seed}")?,
             Origin::Bytes(bytes) => {

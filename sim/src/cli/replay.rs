@@ -12,7 +12,7 @@ use crate::picture::Picture;
 use crate::world::{Report, Scenario, run};
 
 pub(super) fn replay(mut args: Args, out: &mut dyn Write) -> Result<u8, Error> {
-    let which = args.world("replay")?;
+    let which = args.any_world("replay")?;
     let key = args.number("--key")?;
     let last = args.number("--last")?;
     let picture = args.path("--picture");

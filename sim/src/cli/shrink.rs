@@ -53,7 +53,7 @@ pub(super) fn shrink(
     };
     let smallest = Which {
         origin: Origin::Bytes(found.bytes),
-        outside: which.outside,
+        ..which
     };
     let report = show(&smallest.scenario(), &smallest, None, None, out)?;
     conclude(&report, out)?;

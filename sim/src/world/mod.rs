@@ -58,7 +58,8 @@ pub struct Scenario {
 #[derive(Clone, Debug)]
 enum Origin {
     Seed(u64),
-    Bytes(usize),
+    Bytes(Vec<u8>),
+    Small(usize),
     Choices,
 }
 
@@ -72,7 +73,11 @@ impl Scenario {
     /// The world of these bytes; fewer and smaller ones make a calmer world.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Self {
-        Self::draw(Choices::from_bytes(bytes), None, Origin::Bytes(bytes.len()))
+        Self::draw(
+            Choices::from_bytes(bytes),
+            None,
+            Origin::Bytes(bytes.to_vec()),
+        )
     }
 
     /// The world of a seed that leaves the assumptions of a law.
@@ -96,7 +101,7 @@ impl Scenario {
         Self {
             drawn: Drawn::small(nodes),
             choices,
-            origin: Origin::Choices,
+            origin: Origin::Small(nodes),
         }
     }
 
@@ -107,6 +112,36 @@ impl Scenario {
             choices,
             origin,
         }
+    }
+
+    /// How the command line calls it: by its seed, or by the bytes that decide what happens. None if
+    /// nothing but its [choices](Self::from_choices) is known of it.
+    #[must_use]
+    pub fn name(&self) -> Option<String> {
+        let hex = |bytes: &[u8]| {
+            let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            if digits.is_empty() {
+                "''".to_owned()
+            } else {
+                digits
+            }
+        };
+        let mut name = match &self.origin {
+            Origin::Seed(seed) => seed.to_string(),
+            Origin::Bytes(bytes) => format!("--bytes {}", hex(bytes)),
+            Origin::Small(nodes) => {
+                let mut written = self.clone();
+                written.choices = written.choices.written_down();
+                let decisions = run(&written, &mut |_| {}).decisions;
+                let bytes = Decision::to_bytes(&decisions);
+                format!("--small {nodes} --bytes {}", hex(&bytes))
+            }
+            Origin::Choices => return None,
+        };
+        if let Some(outside) = self.drawn.outside {
+            let _ = write!(name, " --outside {}", outside.name());
+        }
+        Some(name)
     }
 
     /// What was drawn; it can be displayed.
@@ -194,10 +229,8 @@ pub fn explain(scenario: &Scenario) -> Option<String> {
     for record in last {
         let _ = writeln!(text, "{record}");
     }
-    let _ = match scenario.origin {
-        Origin::Seed(seed) => write!(text, "cargo run --release -p tenure-sim -- replay {seed}"),
-        Origin::Bytes(len) => write!(text, "(from {len} bytes)"),
-        Origin::Choices => Ok(()),
-    };
+    if let Some(name) = scenario.name() {
+        let _ = write!(text, "cargo run --release -p tenure-sim -- replay {name}");
+    }
     Some(text)
 }

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use support::{ROUND, World, at, id, key, ms, secs};
 use tenure_core::{
-    AcquireFailure, EventKind, LeaseOptions, LeaseOptionsBuilder, Op, Refusal, Reply, Rng, Secret,
-    Token,
+    AcquireFailure, Answer, Config, EventKind, LeaseOptions, LeaseOptionsBuilder, Op, Refusal,
+    Release, Reply, Rng, Secret, ServerTime, Token, Words,
 };
 
 fn once() -> LeaseOptionsBuilder {
@@ -210,4 +210,191 @@ fn an_extra_timeout_does_not_begin_the_backoff_before_the_failed_round_is_releas
     assert_eq!(world.waiting(2), ["acquire", "release"]);
     world.timeout();
     assert_eq!(world.events(), [], "not waiting yet");
+}
+
+fn renewals(world: &World) -> usize {
+    let renewals = world.written.iter();
+    renewals
+        .filter(|(_, request)| matches!(request.op, Op::Renew { .. }))
+        .count()
+}
+
+#[test]
+fn an_answer_that_comes_first_does_not_begin_the_backoff_before_the_release_behind_it() {
+    let mut world = World::new(3);
+    world.withhold([0, 1, 2]);
+    world.acquire("k");
+    world.refuse(0, Refusal::Unavailable);
+    world.refuse(1, Refusal::Unavailable);
+    world.deliver(2);
+    world.pump();
+    assert_eq!(world.events(), [], "its release is still to be answered");
+}
+
+#[test]
+fn a_late_answer_of_the_acquire_begins_no_renewal() {
+    let mut world = World::new(3);
+    world.withhold([2]);
+    world.acquire("k");
+    world.advance(ms(50));
+    world.deliver(2);
+    world.pump();
+    assert_eq!(renewals(&world), 0);
+}
+
+#[test]
+fn a_lease_that_cannot_last_longer_is_not_renewed() {
+    let mut world = World::new(1);
+    let capped = LeaseOptions::builder().ttl(secs(3));
+    world.acquire_with("k", capped.max_hold(Some(ms(2_500))));
+    world.advance(ms(2_499));
+    assert_eq!(renewals(&world), 0);
+
+    // Nor one whose cap is just what it has.
+    let mut world = World::new(1);
+    let three = LeaseOptions::builder().ttl(secs(3));
+    let valid_for = three
+        .clone()
+        .build(world.manager.config())
+        .unwrap()
+        .valid_for();
+    world.acquire_with("k", three.max_hold(Some(valid_for)));
+    world.advance(ms(2_900));
+    assert_eq!(renewals(&world), 0);
+}
+
+#[test]
+fn a_release_is_waited_for_as_long_as_two_rounds() {
+    let mut world = World::new(1);
+    let lease = world.acquire("k");
+    world.events();
+    world.withhold([0]);
+    world.release(lease);
+    world.advance(ROUND * 2 - ms(1));
+    assert_eq!(world.events(), []);
+    world.advance(ms(1));
+    let outcome = Release::Unknown;
+    assert_eq!(world.events(), [EventKind::Released { outcome }]);
+}
+
+#[test]
+fn a_renewal_is_rejected_when_no_quorum_is_left_that_might_renew() {
+    let suspect = |rejecting: usize| {
+        let mut world = World::new(3);
+        let lease = world.acquire("k");
+        world.advance(secs(1));
+        world.events();
+        world.withhold([0, 1, 2]);
+        world.renew(lease);
+        for node in 0..3 {
+            let words = Words::new("NOPERM");
+            world.refuse(
+                node,
+                if node < rejecting {
+                    Refusal::Rejected(words)
+                } else {
+                    Refusal::Unavailable
+                },
+            );
+        }
+        match world.events().into_iter().next() {
+            Some(EventKind::Suspect { rejected, .. }) => rejected.is_some(),
+            other => panic!("expected Suspect, got {other:?}"),
+        }
+    };
+    assert!(!suspect(1));
+    assert!(suspect(2));
+}
+
+#[test]
+fn a_quorum_that_may_still_form_beside_a_node_in_quarantine_decides_why_a_round_failed() {
+    let mut world = World::new(3);
+    world.nodes[0].quarantine = Some(at(secs(5)));
+    world.withhold([1, 2]);
+    world.acquire_with("k", once());
+    let held = |left| {
+        Reply::Applied(Answer::Held {
+            left: ms(left),
+            server_time: ServerTime::from_micros(0),
+        })
+    };
+    let request = world.wire[1].pop_front().unwrap();
+    world.reply(request.id, held(4_000));
+    assert_eq!(
+        world.events(),
+        [],
+        "one node is in quarantine, one says held"
+    );
+    let request = world.wire[2].pop_front().unwrap();
+    world.reply(request.id, held(4_000));
+    assert!(contended(&failure(&mut world)));
+}
+
+#[test]
+fn a_round_whose_time_and_whose_waiting_end_together_was_not_cut_short() {
+    let second = |give_up| {
+        let mut world = World::new(1);
+        rival(&mut world, at(secs(60)));
+        world.acquire_with("k", LeaseOptions::builder().give_up_after(give_up));
+        world.withhold([0]);
+        world
+    };
+    let mut world = second(None);
+    let Some(EventKind::Waiting { until, .. }) = world.events().pop() else {
+        panic!("the first round is answered");
+    };
+    let end = until + ROUND;
+    let mut world = second(Some(end.saturating_since(at(ms(0)))));
+    world.advance_to(end);
+    assert!(matches!(failure(&mut world), AcquireFailure::Outage { .. }));
+}
+
+#[test]
+fn an_answer_to_an_old_attempt_does_not_count_for_the_lease_that_is_held() {
+    let mut world = World::new(3);
+    world.withhold([0, 1, 2]);
+    let lease = world.acquire("k");
+    world.refuse(0, Refusal::Unavailable);
+    world.refuse(1, Refusal::Unavailable);
+    world.resume([0, 1]);
+    world.advance(secs(2));
+    assert!(world.may_act(lease), "granted by two, in another attempt");
+    // Node 2 grants the first attempt only now; then node 0 loses its copy.
+    world.deliver(2);
+    world.nodes[0].locks.remove(&key("k"));
+    world.renew(lease);
+    assert!(!world.may_act(lease), "one node is no quorum");
+}
+
+#[test]
+fn renewals_are_gathered_within_a_thousandth_of_the_max_ttl() {
+    let config = Config::builder(1).max_ttl(secs(1)).build().unwrap();
+    let mut world = World::with(config, 1);
+    let options = LeaseOptions::builder().ttl(secs(1));
+    world.acquire_with("one", options.clone());
+    world.advance(ms(2));
+    world.acquire_with("two", options);
+    world.withhold([0]);
+    world.now = world.manager.poll_timeout().unwrap();
+    world.manager.handle_timeout(world.now);
+    let mut batch = Vec::new();
+    assert_eq!(world.manager.poll_requests(id(0), 9, &mut batch), 1);
+}
+
+#[test]
+fn requests_are_appended_to_what_is_there_and_only_they_are_counted() {
+    let mut world = World::new(1);
+    let mut batch = Vec::new();
+    let options = LeaseOptions::builder().build(world.manager.config());
+    let options = std::sync::Arc::new(options.unwrap());
+    for number in 0..3 {
+        let secret = Secret::new([number; 16]);
+        let begun = world
+            .manager
+            .acquire(world.now, key("k"), secret, options.clone());
+        begun.unwrap();
+    }
+    assert_eq!(world.manager.poll_requests(id(0), 1, &mut batch), 1);
+    assert_eq!(world.manager.poll_requests(id(0), 2, &mut batch), 2);
+    assert_eq!(batch.len(), 3);
 }

@@ -27,7 +27,9 @@ use crate::thread::OwnThread;
 pub enum Quarantine {
     /// The default over several nodes.
     On,
-    /// The default with one node, where it would turn each restart into an outage of one max TTL.
+    /// The default with one node, where it would turn each restart into an outage of one max TTL. Over
+    /// several nodes it is for development: a node that restarts without its data is counted at once, which
+    /// breaks Exclusion, and Fencing if the servers' clocks differ.
     Off,
 }
 

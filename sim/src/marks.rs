@@ -59,7 +59,7 @@ marks! {
     Shortened,
     /// A round failed although a node had granted.
     SplitVote,
-    /// A round failed for an acquire whose outcome is unknown.
+    /// A round failed by an outage, and the outcome of an acquire is unknown.
     UnknownDecides,
     /// A renewal whose outcome was unknown was retried, and the lease kept.
     RenewalRetried,
@@ -123,6 +123,7 @@ impl Default for Marks {
 /// What is known of a lease.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Seen {
+    client: u8,
     held: bool,
     over: bool,
     until: u64,
@@ -133,6 +134,7 @@ struct Seen {
     unknown: bool,
     confirmed: bool,
     renewal_unknown: bool,
+    retried: bool,
     gone: bool,
 }
 
@@ -183,6 +185,12 @@ impl Marks {
             Fact::Link(Link::Killed) => self.hit(Mark::Killed),
             Fact::Link(Link::Marked) => self.hit(Mark::Marked),
             Fact::Mended(Fault::Pause) => self.woke(record),
+            Fact::Fault(Fault::ClientCrash) => {
+                let its = |seen: &&mut Seen| record.client == Some(seen.client);
+                for seen in self.leases.iter_mut().filter(its) {
+                    seen.over = true;
+                }
+            }
             _ => {}
         }
         if let Some(lease) = record.lease {
@@ -190,6 +198,7 @@ impl Marks {
                 self.leases.resize(lease as usize + 1, Seen::default());
             }
             let mut seen = self.leases[lease as usize];
+            seen.client = record.client.unwrap_or(seen.client);
             self.of_lease(record, &mut seen);
             self.leases[lease as usize] = seen;
         }
@@ -199,6 +208,7 @@ impl Marks {
         let late = self
             .leases
             .iter()
+            .filter(|seen| record.client == Some(seen.client))
             .any(|seen| seen.held && !seen.over && seen.until < record.at);
         self.when(late, Mark::WokeTooLate);
     }
@@ -217,9 +227,9 @@ impl Marks {
                     Why::Shortened => self.hit(Mark::Shortened),
                     Why::Clock => self.hit(Mark::ClockChanged),
                     Why::Renewed => {
-                        self.when(seen.renewal_unknown, Mark::RenewalRetried);
+                        self.when(seen.retried, Mark::RenewalRetried);
                         self.when(seen.gone, Mark::GoneAndKept);
-                        (seen.renewal_unknown, seen.gone) = (false, false);
+                        (seen.renewal_unknown, seen.retried, seen.gone) = (false, false, false);
                     }
                 }
             }
@@ -273,7 +283,7 @@ impl Marks {
             Cause::Contended | Cause::Outage | Cause::Misuse => {}
         }
         self.when(seen.granted, Mark::SplitVote);
-        self.when(seen.unknown, Mark::UnknownDecides);
+        self.when(seen.unknown && cause == Cause::Outage, Mark::UnknownDecides);
     }
 
     fn sent(&mut self, ask: Ask, attempt: u32, seen: &mut Seen) {
@@ -281,6 +291,7 @@ impl Marks {
             (seen.granted, seen.unknown, seen.confirmed) = (false, false, false);
         }
         seen.attempt = attempt;
+        seen.retried |= ask == Ask::Renew && seen.renewal_unknown;
         if ask == Ask::Release {
             self.when(
                 seen.out[Ask::Renew as usize] > 0,

@@ -351,6 +351,38 @@ fn a_loss_that_is_not_told_is_found_unless_the_process_stands_still() {
 }
 
 #[test]
+fn a_loss_that_is_told_late_is_found_although_it_is_told() {
+    let mut history = History::new();
+    history.grant(10, 0, 7, 90);
+    history.tell(95, 0, Fact::Lost(Loss::Expired));
+    assert_eq!(history.broken(), None);
+
+    let mut history = History::new();
+    history.grant(10, 0, 7, 90);
+    history.tell(96, 0, Fact::Lost(Loss::Expired));
+    assert_eq!(history.broken(), Some(Law::LossIsTold));
+}
+
+#[test]
+fn an_end_that_is_told_twice_is_a_resurrection_between_them() {
+    let mut history = History::new();
+    history.grant(10, 0, 7, 90);
+    history.tell(50, 0, Fact::Lost(Loss::Gone));
+    history.tell(60, 0, Fact::Lost(Loss::Expired));
+    assert_eq!(history.broken(), Some(Law::NoResurrection));
+}
+
+#[test]
+fn a_crash_excuses_from_when_it_struck_and_not_from_when_the_node_is_back() {
+    let mut history = History::new();
+    history.happens(100, fault(Fault::CrashEmpty));
+    history.happens(500, Record::new(0, Fact::Mended(Fault::CrashEmpty)));
+    history.grant(600, 0, 7, 1_500);
+    history.grant(700, 1, 8, 1_600);
+    assert_eq!(history.broken(), Some(Law::Exclusion));
+}
+
+#[test]
 fn a_key_that_is_wanted_and_never_granted_after_the_faults_breaks_progress() {
     let mut history = History::new();
     history.tell(10, 0, Fact::Wanted { ttl: 1_000 });
@@ -406,6 +438,11 @@ fn what_the_core_has_done_with_and_a_node_still_holds_is_an_orphan() {
         assert_eq!(history.broken(), None);
         history.tell(13, 0, Fact::Settled);
         assert_eq!(history.broken(), (!late).then_some(Law::NoOrphan));
+        // It may be there for one TTL, and no longer.
+        history.happens(500, Record::new(0, Fact::Swept));
+        assert_eq!(history.broken(), (!late).then_some(Law::NoOrphan));
+        history.0.finish(899);
+        assert_eq!(history.broken(), Some(Law::NoOrphan));
     }
 }
 

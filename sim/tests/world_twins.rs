@@ -26,6 +26,32 @@ fn breaks(outside: Outside, laws: &[Law]) {
     panic!("{outside:?}: none of {laws:?} was broken in {WORLDS} worlds");
 }
 
+/// Fencing is for when Exclusion fails: what stands behind the lock is never changed by a stale holder.
+/// (Where clients do not agree on the nodes, or nodes that forget are counted at once though their clocks
+/// differ, fences have nothing in common to grow from.)
+#[test]
+fn fencing_holds_where_exclusion_is_broken() {
+    let ways = [
+        Outside::ClientClocks,
+        Outside::ServerClocks,
+        Outside::MaxTtl,
+        Outside::Deletion,
+    ];
+    for outside in ways {
+        let (mut both, mut refused) = (0, 0);
+        for seed in 0..300 {
+            let scenario = Scenario::outside(seed, outside).whoever_holds();
+            let report = run(&scenario, &mut |_| {});
+            let broken = report.violation.map(|violation| violation.law);
+            assert_ne!(broken, Some(Law::Fencing), "{outside:?}, seed {seed}");
+            both += report.checks.excused;
+            refused += report.checks.refused;
+        }
+        assert!(both > 0, "{outside:?}: never two holders");
+        assert!(refused > 0, "{outside:?}: no stale write was refused");
+    }
+}
+
 #[test]
 fn clocks_of_clients_beyond_the_bound_break_exclusion() {
     breaks(Outside::ClientClocks, &[Law::Exclusion]);

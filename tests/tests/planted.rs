@@ -4,8 +4,8 @@
 //! it is (`docs/testing.md` lists them), by which attack, and which test must fail (the arguments of `cargo test`, the last of them the test's full name). The
 //! code that people read has no switches for it: the patch is applied to a copy of the sources, with a copy
 //! of this target directory, so that only what it changes is built again and nothing of it gets into
-//! what the other tests use. Where it also says `# worlds: N`, the judge must see a law broken in one of
-//! the first N random worlds.
+//! what the other tests use. Where it also says `# worlds: N`, the judge must see that law broken in one
+//! of the first N random worlds, or first another that follows from it, which then stands behind `# judged:`.
 //!
 //! The patches whose tests are the core's follow each other in one copy, the others in another beside it.
 //! `TENURE_PLANTED=name` runs the patches whose name contains that.
@@ -45,6 +45,8 @@ struct Planted {
     attack: String,
     test: Vec<String>,
     worlds: Option<u32>,
+    /// The laws of which the judge finds one broken first.
+    judged: Vec<String>,
 }
 
 impl Planted {
@@ -60,6 +62,10 @@ impl Planted {
             given(field).unwrap_or_else(|| panic!("{name}: no line \"# {field}: …\""))
         };
         Self {
+            judged: given("judged").map_or_else(
+                || vec![field("law")],
+                |laws| laws.split(", ").map(str::to_owned).collect(),
+            ),
             law: field("law"),
             class: field("class"),
             attack: field("attack"),
@@ -211,8 +217,8 @@ impl Copy {
         )
     }
 
-    /// Whether no law is broken in so many worlds. `Err` says that they do not build or run.
-    fn explore(&self, worlds: u32) -> Result<bool, String> {
+    /// Which law is broken first in so many worlds, if one is. `Err` says that they do not build or run.
+    fn explore(&self, worlds: u32) -> Result<Option<&'static str>, String> {
         let worlds = worlds.to_string();
         let program = [
             "run",
@@ -226,10 +232,18 @@ impl Copy {
             "--", "explore", "--seed", "0", "--jobs", "1", "--worlds", &worlds,
         ];
         let output = self.cargo(program.into_iter().chain(what));
+        let said = String::from_utf8_lossy(&output.stdout);
+        // The judge's sentence begins with the law.
+        let of_line = |line: &str| {
+            let laws = LAWS.into_iter();
+            let mut named = laws.filter(|law| line.starts_with(&format!("{law}: ")));
+            named.next()
+        };
+        let broken = said.lines().find_map(of_line);
         match output.status.code() {
-            Some(0) => Ok(true),
-            Some(1) if String::from_utf8_lossy(&output.stdout).contains(" -- replay ") => Ok(false),
-            _ => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+            Some(0) => Ok(None),
+            Some(1) if broken.is_some() => Ok(broken),
+            _ => Err(format!("{said}{}", String::from_utf8_lossy(&output.stderr))),
         }
     }
 
@@ -336,8 +350,8 @@ fn try_all(copy: &Copy, planted: &[&Planted]) -> Vec<String> {
     }
     if let Some(worlds) = planted.iter().filter_map(|planted| planted.worlds).max() {
         match copy.explore(worlds) {
-            Ok(true) => {}
-            Ok(false) => wrong.push("the worlds break a law without a bug".to_owned()),
+            Ok(None) => {}
+            Ok(Some(law)) => wrong.push(format!("the worlds break {law} without a bug")),
             Err(why) => wrong.push(format!("the worlds do not run:\n{why}")),
         }
     }
@@ -380,8 +394,12 @@ fn try_one(copy: &Copy, planted: &Planted) -> Vec<String> {
     }
     if let Some(worlds) = planted.worlds {
         match copy.explore(worlds) {
-            Ok(false) => {}
-            Ok(true) => wrong.push(format!(
+            Ok(Some(seen)) if planted.judged.iter().any(|law| law == seen) => {}
+            Ok(Some(seen)) => wrong.push(format!(
+                "{name}: the judge sees {seen} broken and not {:?}",
+                planted.judged
+            )),
+            Ok(None) => wrong.push(format!(
                 "{name}: {law} is broken and no judge sees it in {worlds} worlds"
             )),
             Err(why) => wrong.push(format!("{name}: the worlds do not run:\n{why}")),

@@ -119,7 +119,7 @@ pub struct Rules {
 pub struct Checks {
     /// Beginnings and changes of validity that were compared with those of rivals.
     pub validities: u64,
-    /// Two leases were valid at an instant, and a fault excused it.
+    /// Two leases were valid at an instant, and a fault excused it, or [nobody asked](Rules::exclusion).
     pub excused: u64,
     /// Grants whose fence was compared.
     pub fences: u64,
@@ -172,6 +172,8 @@ struct Lease {
     failures: u64,
     /// Its client died.
     crashed: bool,
+    /// Its loss or failure was told.
+    told: bool,
     /// A node may hold it for up to one TTL after the core has done with it: a request landed on a
     /// connection that had been given up, a server refuses for good, or a node remembered what it was told
     /// to forget.
@@ -270,6 +272,10 @@ impl Judge {
             at, client, lease, ..
         } = *record;
         self.grow(record);
+        // Before the fact, which may be the end that was not told; and after, for what it ends.
+        if let Some(client) = client {
+            self.look_for_untold(at, client);
+        }
         match record.fact {
             Fact::Fault(fault) => self.fault(record, fault),
             Fact::Mended(fault) => self.mended(record, fault),
@@ -283,9 +289,11 @@ impl Judge {
                 Fact::Wanted { .. } => self.wanted(record, lease),
                 Fact::Granted { fence, until } => self.granted(at, lease, fence, until),
                 Fact::Until { until, why } => self.valid_until(at, lease, until, why),
-                Fact::Lost(_) | Fact::Release | Fact::Cancel | Fact::Failed { .. } => {
+                Fact::Lost(_) | Fact::Failed { .. } => {
+                    self.told_after_its_end(record, lease);
                     self.ended(at, lease);
                 }
+                Fact::Release | Fact::Cancel => self.ended(at, lease),
                 Fact::Renew => self.leases[lease as usize].by_hand += 1,
                 Fact::Sent { ask, attempt, .. } => self.sent(record, lease, ask, attempt),
                 Fact::Did {
@@ -297,7 +305,10 @@ impl Judge {
                     self.leases[lease as usize].may_linger |= late;
                     self.did(record, lease, serial, until);
                 }
-                Fact::Waiting(_) | Fact::Suspect => self.failed_once(at, lease),
+                Fact::Waiting(_) | Fact::Suspect => {
+                    self.told_after_its_end(record, lease);
+                    self.failed_once(at, lease);
+                }
                 Fact::Settled => self.settled(at, lease),
                 Fact::Heard {
                     ask,
@@ -373,7 +384,7 @@ impl Judge {
                 _ => {}
             }
         }
-        self.may_linger(fault);
+        self.may_linger(record, fault);
         self.excuse(record, fault);
     }
 
@@ -386,18 +397,19 @@ impl Judge {
                 awake_since: record.at,
             };
         }
-        self.excuse(record, fault);
+        // Some tell of it when the copy is made that will be restored here: then this is when it strikes.
+        // Of all others the excuse begins with the fault: a node that is down renews nobody.
+        if fault == Fault::CrashStale {
+            self.excuse(record, fault);
+        }
     }
 
     /// A node that forgot the last writes remembers what was released, and a key without expiry stays.
-    fn may_linger(&mut self, fault: Fault) {
-        if matches!(
-            fault,
-            Fault::CrashStale | Fault::Failover | Fault::Persisted
-        ) {
-            for lease in &mut self.leases {
-                lease.may_linger = true;
-            }
+    fn may_linger(&mut self, record: &Record, fault: Fault) {
+        let all = matches!(fault, Fault::CrashStale | Fault::Failover);
+        for lease in &mut self.leases {
+            let persisted = fault == Fault::Persisted && record.key == Some(lease.key);
+            lease.may_linger |= all || persisted;
         }
     }
 

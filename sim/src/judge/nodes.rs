@@ -70,7 +70,8 @@ impl Judge {
         self.look_for_leftovers(at, false);
     }
 
-    pub(super) fn look_for_leftovers(&mut self, at: Nanos, of_the_dead_too: bool) {
+    /// What is left; `for_good`: what should have ended with its TTL as well.
+    pub(super) fn look_for_leftovers(&mut self, at: Nanos, for_good: bool) {
         for index in 0..self.copies.len() {
             let Some((lease, until)) = self.copies[index].holder else {
                 continue;
@@ -80,7 +81,7 @@ impl Judge {
             // What landed late, on a connection that was given up, and before the next one could kill
             // that, stays for one TTL from there. A slow server may come to it at any time.
             let landed_late = self.leases[lease as usize].may_linger;
-            if gone || landed_late || (dead && !of_the_dead_too) {
+            if gone || ((landed_late || dead) && !for_good) {
                 continue;
             }
             let (key, node) = (index / self.rules.nodes, index % self.rules.nodes);

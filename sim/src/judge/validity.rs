@@ -1,7 +1,7 @@
 //! What holders believe: Exclusion, Honest validity, No resurrection, Loss is told.
 
 use super::{Judge, Law, Stage};
-use crate::fact::{Answer, Ask, Nanos, Outcome, Record, Why};
+use crate::fact::{Answer, Ask, Fact, Nanos, Outcome, Record, Why};
 
 impl Judge {
     pub(super) fn granted(&mut self, at: Nanos, lease: u32, fence: u64, until: Nanos) {
@@ -59,9 +59,9 @@ impl Judge {
                 continue;
             }
             let excused = self.excused_until.max(self.keys[key].excused_until);
-            if both_until <= excused {
+            if both_until <= excused || !self.rules.exclusion {
                 self.checks.excused += 1;
-            } else if self.rules.exclusion {
+            } else {
                 let sentence = format!(
                     "leases {other} and {lease} are both valid from {at} to {both_until} ns"
                 );
@@ -172,6 +172,21 @@ impl Judge {
                 }
             }
         }
+    }
+
+    /// No resurrection: once its end was told, nothing more is told of a lease. (Who releases or drops it
+    /// may be told of an end that was on its way.)
+    pub(super) fn told_after_its_end(&mut self, record: &Record, lease: u32) {
+        let state = &mut self.leases[lease as usize];
+        if state.told {
+            let key = state.key;
+            let sentence = format!(
+                "the end of lease {lease} was told, and then {:?}",
+                record.fact
+            );
+            return self.accuse(Law::NoResurrection, record.at, Some(key), sentence);
+        }
+        state.told = matches!(record.fact, Fact::Lost(_) | Fact::Failed { .. });
     }
 
     /// No resurrection: only releases are sent for what has ended.

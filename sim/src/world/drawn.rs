@@ -111,6 +111,8 @@ pub struct Drawn {
     /// Each client is cut off from another node until the faults heal.
     pub(super) apart: bool,
     pub(super) outside: Option<Outside>,
+    /// Whether two holders are a broken law.
+    pub(super) exclusion: bool,
 }
 
 /// How many nodes there are; the first is the calmest.
@@ -228,6 +230,7 @@ impl Drawn {
             faults,
             config,
             outside,
+            exclusion: true,
         }
     }
 
@@ -240,7 +243,7 @@ impl Drawn {
             nodes: self.servers,
             quorum: self.config.quorum(),
             max_ttl: self.max_ttl,
-            exclusion: true,
+            exclusion: self.exclusion,
             promises: self.outside.is_none(),
             prompt: true,
             quarantine: self.quarantine || self.outside == Some(Outside::NoQuarantine),

@@ -72,9 +72,9 @@ impl World<'_> {
             Fault::LostRequest | Fault::LostReply => {}
             Fault::Reset => {
                 let node = self.choices.below(self.drawn.nodes as u64) as u8;
-                self.tell_fault(fault, Some(client), Some(node), None);
                 let epoch = self.link(client, node).epoch;
                 if self.link(client, node).is_up() {
+                    self.tell_fault(fault, Some(client), Some(node), None);
                     let event = Event::Reset {
                         client,
                         node,
@@ -106,9 +106,12 @@ impl World<'_> {
             Fault::CrashKept | Fault::CrashEmpty => self.crash(fault, server),
             Fault::Deleted | Fault::Overwritten | Fault::Persisted => self.meddle(fault, server),
             Fault::Flushed => {
-                self.nodes[usize::from(server)].forget();
-                self.tell_fault(fault, None, Some(server), None);
-                self.tell_keys(server, true);
+                let node = &mut self.nodes[usize::from(server)];
+                if node.up {
+                    node.forget();
+                    self.tell_fault(fault, None, Some(server), None);
+                    self.tell_keys(server, true);
+                }
             }
             Fault::ScriptsFlushed => {
                 self.nodes[usize::from(server)].scripts = false;
@@ -162,9 +165,10 @@ impl World<'_> {
         if fault == Fault::CrashStale {
             return self.crash(fault, node);
         }
-        // Another server answers under the same name.
+        // Another server answers under the same name; or the same one, which was a replica meanwhile.
+        let same_run = self.choices.chance(500);
         self.tell_fault(fault, None, Some(node), None);
-        self.new_life(node, true);
+        self.new_life(node, same_run);
         self.tell_keys(node, true);
         self.reset_links_of(node);
     }
@@ -180,7 +184,7 @@ impl World<'_> {
         }
         self.tell_fault(fault, None, Some(server), None);
         self.tell_keys(server, true);
-        self.new_life(server, true);
+        self.new_life(server, false);
         // A process that dies closes its connections; a machine that dies does not.
         if self.choices.chance(500) {
             self.reset_links_of(server);
@@ -188,14 +192,14 @@ impl World<'_> {
         self.ends(fault, 0, server);
     }
 
-    fn new_life(&mut self, server: u8, other_data: bool) {
+    fn new_life(&mut self, server: u8, same_run: bool) {
         self.lives += 1;
         let node = &mut self.nodes[usize::from(server)];
         node.boot += 1;
-        node.identity.run = self.lives;
-        if other_data {
-            node.identity.replication = self.lives;
+        if !same_run {
+            node.identity.run = self.lives;
         }
+        node.identity.replication = self.lives;
         node.scripts = false;
         node.busy_until = 0;
     }
@@ -262,7 +266,8 @@ impl World<'_> {
                 ..entry
             }),
         };
-        if node.up {
+        // Who changes nothing excuses nothing.
+        if node.up && (fault == Fault::Overwritten || from != Holder::Nobody) {
             node.set(key, entry);
             let (to, until) = (node.holder(now, key), node.expiry(now, key));
             self.tell_fault(fault, None, Some(server), Some(key));
@@ -427,7 +432,7 @@ impl World<'_> {
             over,
         } = self.ongoing[index as usize];
         self.ongoing[index as usize].over = true;
-        if over {
+        if over || self.lasts(fault, client, node) {
             return;
         }
         match fault {
@@ -452,6 +457,20 @@ impl World<'_> {
             Fault::Pause | Fault::Freeze | Fault::ClientCrash => self.wake(fault, client),
             _ => {}
         }
+    }
+
+    /// Whether a link that was cut twice stays cut, or a node that is impaired twice stays so.
+    fn lasts(&self, fault: Fault, client: u8, node: u8) -> bool {
+        let is_cut = |fault| matches!(fault, Fault::CutOut | Fault::CutIn | Fault::Cut);
+        let is_impaired = matches!(
+            fault,
+            Fault::Slow | Fault::Loading | Fault::ReadOnly | Fault::OutOfMemory | Fault::Refusal
+        );
+        self.ongoing.iter().any(|other| {
+            !other.over
+                && (other.client, other.node) == (client, node)
+                && ((is_impaired && other.fault == fault) || (is_cut(other.fault) && is_cut(fault)))
+        })
     }
 
     /// No fault is left, and none will come.

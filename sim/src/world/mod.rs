@@ -86,6 +86,14 @@ impl Scenario {
         Self::draw(Choices::from_seed(seed), Some(outside), Origin::Seed(seed))
     }
 
+    /// The same world, in which two holders at once are no broken law: so it goes on, and shows what
+    /// the other laws are worth then.
+    #[must_use]
+    pub const fn whoever_holds(mut self) -> Self {
+        self.drawn.exclusion = false;
+        self
+    }
+
     /// The world that these choices draw, which may leave the assumptions of a law.
     #[must_use]
     pub fn from_choices(choices: Choices, outside: Option<Outside>) -> Self {

@@ -398,3 +398,28 @@ fn requests_are_appended_to_what_is_there_and_only_they_are_counted() {
     assert_eq!(world.manager.poll_requests(id(0), 2, &mut batch), 2);
     assert_eq!(batch.len(), 3);
 }
+
+#[test]
+fn a_late_answer_to_a_confirmation_lengthens_nothing() {
+    let mut world = World::new(3);
+    for node in 0..3 {
+        world.nodes[node].wall_ahead = 100 * node as u64;
+    }
+    world.withhold([0, 1, 2]);
+    let lease = world.acquire("k");
+    world.advance(ms(40));
+    for node in [2, 0, 1] {
+        world.deliver(node);
+    }
+    world.pump();
+    world.deliver(1);
+    world.pump();
+    let told = world.manager.valid_until(lease);
+    // The other confirmation is answered when it is held: it kept the fence, and not the lock.
+    world.deliver(0);
+    world.advance(ms(100));
+    world.renew(lease);
+    world.deliver(1);
+    world.pump();
+    assert_eq!(world.manager.valid_until(lease), told);
+}

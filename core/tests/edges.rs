@@ -423,3 +423,38 @@ fn a_late_answer_to_a_confirmation_lengthens_nothing() {
     world.pump();
     assert_eq!(world.manager.valid_until(lease), told);
 }
+
+#[test]
+fn validity_that_grows_by_the_halves_of_two_renewals_is_told() {
+    let mut world = World::new(3);
+    world.withhold([0, 1, 2]);
+    let lease = world.acquire("k");
+    (0..3).for_each(|node| world.deliver(node));
+    world.pump();
+    world.events();
+    let first = world.manager.valid_until(lease);
+    // Each renewal reaches one node, and not the same: together they are a quorum that lasts longer.
+    for reached in [0, 1] {
+        world.advance(secs(1));
+        world.renew(lease);
+        for node in 0..3 {
+            if node == reached {
+                world.deliver(node);
+                world.pump();
+            } else {
+                world.lose_request(node);
+            }
+        }
+    }
+    let now = world.manager.valid_until(lease);
+    assert!(now > first);
+    let told = world
+        .events()
+        .into_iter()
+        .rev()
+        .find_map(|kind| match kind {
+            EventKind::Renewed { valid_until } => Some(valid_until),
+            _ => None,
+        });
+    assert_eq!(told, now, "no validity grows in silence");
+}

@@ -4,6 +4,7 @@
 //! A world that is not the event queue's (the adapter's, over embedded servers) tells the same facts
 //! as far as it knows them.
 
+mod core;
 mod display;
 
 use tenure_core::Instant;

@@ -1,9 +1,9 @@
 //! The check of the checks: each protection is taken away once, and a named test must notice.
 //!
 //! A planted bug is a patch in `tests/planted`. Its first lines say which law it breaks, what kind of fault
-//! it is (`docs/testing.md` lists them), by which attack, and which test must fail (the arguments of `cargo test`, the last of them the test's full name). The
-//! code that people read has no switches for it: the patch is applied to a copy of the sources, with a copy
-//! of this target directory, so that only what it changes is built again and nothing of it gets into
+//! it is (`docs/testing.md` lists them), by which attack, and which test must fail (the arguments of
+//! `cargo test`, the last of them the test's full name). The code that people read has no switches for
+//! it: the patch is applied to a copy of the sources, with a copy of this target directory, so that only what it changes is built again and nothing of it gets into
 //! what the other tests use. Where it also says `# worlds: N`, the judge must see that law broken in one
 //! of the first N random worlds, or first another that follows from it, which then stands behind `# judged:`.
 //!
@@ -132,11 +132,8 @@ impl Copy {
             for file in files {
                 let to = debug.join(file.strip_prefix(&built).unwrap());
                 fs::create_dir_all(to.parent().unwrap()).unwrap();
-                fs::copy(&file, &to).unwrap();
-                // By their times cargo knows what is new.
-                let time = file.metadata().unwrap().modified().unwrap();
-                let copied = fs::File::options().append(true).open(&to).unwrap();
-                copied.set_modified(time).unwrap();
+                // What another build takes away meanwhile, or what cannot be written, is built again.
+                let _ = copy_with_its_time(&file, &to);
             }
         }
     }
@@ -275,6 +272,13 @@ impl Copy {
             Err(format!("test {name} did not run:\n{said}"))
         }
     }
+}
+
+/// By their times cargo knows what is new.
+fn copy_with_its_time(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::copy(from, to)?;
+    let copied = fs::File::options().append(true).open(to)?;
+    copied.set_modified(from.metadata()?.modified()?)
 }
 
 fn files(path: &Path, into: &mut BTreeSet<PathBuf>) {

@@ -12,7 +12,6 @@ use super::drawn::{Drawn, Outside};
 use super::engine::{Phase, World};
 use super::link::Link;
 use super::queue::Event;
-use super::words::{cause_of, loss_of};
 use crate::choice::Choices;
 use crate::fact::{Fact, Fault, Freed, Nanos, Why};
 use crate::judge::Law;
@@ -303,12 +302,12 @@ impl World<'_> {
                 self.valid_until(client, lease, *valid_until, Why::Shortened)
             }
             EventKind::Suspect { .. } => Fact::Suspect,
-            EventKind::Waiting { cause, .. } => Fact::Waiting(cause_of(cause)),
+            EventKind::Waiting { cause, .. } => Fact::Waiting(cause.into()),
             EventKind::Failed { cause, gave_up } => Fact::Failed {
-                cause: cause_of(cause),
+                cause: cause.into(),
                 gave_up: *gave_up,
             },
-            EventKind::Lost { loss } => Fact::Lost(loss_of(loss)),
+            EventKind::Lost { loss } => Fact::Lost(loss.into()),
             EventKind::Released { outcome } => Fact::Released(match outcome {
                 tenure_core::Release::Released => Freed::Released,
                 tenure_core::Release::Lost(_) => Freed::Lost,

@@ -12,7 +12,6 @@ use super::SEC;
 use super::engine::{Phase, World};
 use super::node::{Arrived, Identity, Signal};
 use super::queue::Event;
-use super::words::{ask_of, lease_of, outcome_of};
 use crate::fact::{self, Ask, Fact, Nanos, Outcome};
 
 const BATCH: usize = 16;
@@ -211,7 +210,7 @@ impl World<'_> {
             _ => Outcome::NotSent,
         };
         let fact = Fact::Heard {
-            ask: ask_of(&request.op),
+            ask: (&request.op).into(),
             serial: request.id.serial,
             outcome,
         };
@@ -222,7 +221,7 @@ impl World<'_> {
 
     fn send(&mut self, client: u8, node: u8, request: &Request) {
         let lease = lease_of(request);
-        let ask = ask_of(&request.op);
+        let ask = (&request.op).into();
         let (attempt, serial) = (request.token.attempt, request.id.serial);
         self.tell_of_lease(
             lease,
@@ -385,7 +384,7 @@ impl World<'_> {
             Reply::Applied(tenure_core::Answer::Granted { .. } | tenure_core::Answer::Done)
         );
         let holds = to == fact::Holder::Lease(arrived.lease);
-        let answer = match outcome_of(&done.reply) {
+        let answer = match Outcome::from(&done.reply) {
             Outcome::Answered(answer) => answer,
             Outcome::NotSent | Outcome::Unknown => fact::Answer::Unavailable,
         };
@@ -503,7 +502,7 @@ impl World<'_> {
         let (ask, lease, server) = (message.ask, message.arrived.lease, message.server);
         let link = self.link_mut(client, node);
         link.in_flight.retain(|flying| *flying != index);
-        let outcome = outcome_of(&reply);
+        let outcome = Outcome::from(&reply);
         self.tell_of_lease(
             lease,
             Some(server),
@@ -515,4 +514,10 @@ impl World<'_> {
         );
         self.reply(client, id, reply);
     }
+}
+
+/// The lease that asks: its number is what its secret begins with.
+fn lease_of(request: &Request) -> u32 {
+    let secret = request.token.secret.expose();
+    u32::from_le_bytes([secret[0], secret[1], secret[2], secret[3]])
 }

@@ -29,7 +29,6 @@ mod node;
 pub mod probe;
 mod queue;
 mod small;
-mod words;
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -104,6 +103,9 @@ impl Scenario {
     /// one lock, for a few TTLs. Each message may be lost, late or answered twice, and what else goes
     /// wrong are a reset, a pause, a restart and a slow server. All of it can be
     /// [gone through](crate::exhaust).
+    ///
+    /// # Panics
+    /// If `nodes` is not from 1 to 5.
     #[must_use]
     pub fn small(nodes: usize, choices: Choices) -> Self {
         Self {

@@ -12,9 +12,7 @@ use tenure_core::{
     Answer, Config, EventKind, Instant, Key, LeaseId, LeaseOptions, LeaseOptionsBuilder, Manager,
     NodeId, Op, Refusal, Reply, Request, RequestId, Secret, ServerTime, Token,
 };
-use tenure_sim::fact::{
-    self, Ask, Cause, Fact, Fault, Freed, Holder, Link, Loss, Nanos, Outcome, Record, Why,
-};
+use tenure_sim::fact::{Fact, Fault, Freed, Holder, Link, Nanos, Outcome, Record, Why};
 use tenure_sim::judge::{Judge, Rules};
 
 use crate::node::Node;
@@ -318,9 +316,9 @@ impl Stage {
         let wrote = matches!(answer, Answer::Granted { .. } | Answer::Done);
         let until = self.expiry(node).filter(|_| wrote && holds);
         let did = Fact::Did {
-            ask: ask_of(&request.op),
+            ask: (&request.op).into(),
             serial: request.id.serial,
-            answer: answer_of(&answer),
+            answer: (&answer).into(),
             until,
             late: false,
         };
@@ -379,12 +377,12 @@ impl Stage {
     fn outcome(&mut self, client: usize, request: &Request, reply: Reply) {
         let lease = self.lease_of(&request.token);
         let outcome = match &reply {
-            Reply::Applied(answer) => Outcome::Answered(answer_of(answer)),
+            Reply::Applied(answer) => Outcome::Answered(answer.into()),
             Reply::NotApplied(_) => Outcome::NotSent,
             Reply::Unknown => Outcome::Unknown,
         };
         let heard = Fact::Heard {
-            ask: ask_of(&request.op),
+            ask: (&request.op).into(),
             serial: request.id.serial,
             outcome,
         };
@@ -433,7 +431,7 @@ impl Stage {
         let latency = link.latency;
         let lease = self.lease_of(&request.token);
         let sent = Fact::Sent {
-            ask: ask_of(&request.op),
+            ask: (&request.op).into(),
             attempt: request.token.attempt,
             serial: request.id.serial,
         };
@@ -529,28 +527,6 @@ impl Stage {
     }
 }
 
-const fn ask_of(op: &Op) -> Ask {
-    match op {
-        Op::Acquire { .. } => Ask::Acquire,
-        Op::Confirm { .. } => Ask::Confirm,
-        Op::Renew { .. } => Ask::Renew,
-        Op::Repair { .. } => Ask::Repair,
-        Op::Release => Ask::Release,
-    }
-}
-
-const fn answer_of(answer: &Answer) -> fact::Answer {
-    match answer {
-        Answer::Granted { fence, .. } => fact::Answer::Granted(fence.get()),
-        Answer::Held { .. } => fact::Answer::Held,
-        Answer::Foreign => fact::Answer::Foreign,
-        Answer::Quarantined { .. } => fact::Answer::Quarantined,
-        Answer::Done => fact::Answer::Done,
-        Answer::Gone => fact::Answer::Gone,
-        Answer::Taken => fact::Answer::Taken,
-    }
-}
-
 fn fact_of(kind: &EventKind) -> Fact {
     let nanos = |instant: &Instant| instant.as_nanos() as Nanos;
     match kind {
@@ -567,34 +543,16 @@ fn fact_of(kind: &EventKind) -> Fact {
             why: Why::Shortened,
         },
         EventKind::Suspect { .. } => Fact::Suspect,
-        EventKind::Waiting { cause, .. } => Fact::Waiting(cause_of(cause)),
+        EventKind::Waiting { cause, .. } => Fact::Waiting(cause.into()),
         EventKind::Failed { cause, gave_up } => Fact::Failed {
-            cause: cause_of(cause),
+            cause: cause.into(),
             gave_up: *gave_up,
         },
-        EventKind::Lost { loss } => Fact::Lost(match loss {
-            tenure_core::Loss::Expired => Loss::Expired,
-            tenure_core::Loss::Taken => Loss::Taken,
-            tenure_core::Loss::Gone => Loss::Gone,
-            tenure_core::Loss::Rejected(_) => Loss::Rejected,
-            tenure_core::Loss::Capped => Loss::Capped,
-        }),
+        EventKind::Lost { loss } => Fact::Lost(loss.into()),
         EventKind::Released { outcome } => Fact::Released(match outcome {
             tenure_core::Release::Released => Freed::Released,
             tenure_core::Release::Lost(_) => Freed::Lost,
             tenure_core::Release::Unknown => Freed::Unknown,
         }),
-    }
-}
-
-const fn cause_of(cause: &tenure_core::AcquireFailure) -> Cause {
-    use tenure_core::AcquireFailure as Core;
-    match cause {
-        Core::Contended { foreign: true, .. } => Cause::Foreign,
-        Core::Contended { .. } => Cause::Contended,
-        Core::Quarantined { .. } => Cause::Quarantined,
-        Core::Outage { .. } => Cause::Outage,
-        Core::Rejected { .. } => Cause::Rejected,
-        Core::Misuse { .. } => Cause::Misuse,
     }
 }

@@ -1,0 +1,69 @@
+//! What the core says, as facts.
+
+use tenure_core::{AcquireFailure, Answer as Said, Loss as Lost, Op, Refusal, Reply};
+
+use super::{Answer, Ask, Cause, Loss, Outcome};
+
+impl From<&AcquireFailure> for Cause {
+    fn from(failure: &AcquireFailure) -> Self {
+        match failure {
+            AcquireFailure::Contended { foreign: true, .. } => Self::Foreign,
+            AcquireFailure::Contended { .. } => Self::Contended,
+            AcquireFailure::Quarantined { .. } => Self::Quarantined,
+            AcquireFailure::Outage { .. } => Self::Outage,
+            AcquireFailure::Rejected { .. } => Self::Rejected,
+            AcquireFailure::Misuse { .. } => Self::Misuse,
+        }
+    }
+}
+
+impl From<&Lost> for Loss {
+    fn from(loss: &Lost) -> Self {
+        match loss {
+            Lost::Expired => Self::Expired,
+            Lost::Taken => Self::Taken,
+            Lost::Gone => Self::Gone,
+            Lost::Rejected(_) => Self::Rejected,
+            Lost::Capped => Self::Capped,
+        }
+    }
+}
+
+impl From<&Said> for Answer {
+    fn from(answer: &Said) -> Self {
+        match answer {
+            Said::Granted { fence, .. } => Self::Granted(fence.get()),
+            Said::Held { .. } => Self::Held,
+            Said::Foreign => Self::Foreign,
+            Said::Quarantined { .. } => Self::Quarantined,
+            Said::Done => Self::Done,
+            Said::Gone => Self::Gone,
+            Said::Taken => Self::Taken,
+        }
+    }
+}
+
+impl From<&Op> for Ask {
+    fn from(op: &Op) -> Self {
+        match op {
+            Op::Acquire { .. } => Self::Acquire,
+            Op::Confirm { .. } => Self::Confirm,
+            Op::Renew { .. } => Self::Renew,
+            Op::Repair { .. } => Self::Repair,
+            Op::Release => Self::Release,
+        }
+    }
+}
+
+impl From<&Reply> for Outcome {
+    fn from(reply: &Reply) -> Self {
+        Self::Answered(match reply {
+            Reply::Applied(answer) => answer.into(),
+            Reply::NotApplied(Refusal::Again) => Answer::Again,
+            Reply::NotApplied(Refusal::Unavailable) => Answer::Unavailable,
+            Reply::NotApplied(Refusal::Rejected(_)) => Answer::Rejected,
+            Reply::NotApplied(Refusal::Misuse(_)) => Answer::Misuse,
+            Reply::Unknown => return Self::Unknown,
+        })
+    }
+}

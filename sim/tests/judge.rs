@@ -17,6 +17,7 @@ const RULES: Rules = Rules {
     told_within: 5,
     granted_within: Some(5_000),
     pace: 100,
+    renewals: 2,
 };
 
 /// A history of one key at one node, told to a judge.
@@ -490,4 +491,65 @@ fn a_lease_that_fails_again_and_again_without_a_pause_is_a_storm() {
         history.tell(20, 0, Fact::Suspect);
     }
     assert_eq!(history.broken(), Some(Law::BoundedWork));
+}
+
+#[test]
+fn a_lease_that_is_renewed_again_and_again_before_it_is_due_is_unbounded_work() {
+    let renew = |history: &mut History, at, serial| {
+        let (ask, attempt) = (Ask::Renew, 1);
+        let outcome = Outcome::Answered(Answer::Done);
+        history.tell(
+            at,
+            0,
+            Fact::Sent {
+                ask,
+                attempt,
+                serial,
+            },
+        );
+        history.tell(
+            at,
+            0,
+            Fact::Heard {
+                ask,
+                serial,
+                outcome,
+            },
+        );
+    };
+    // Twice in a TTL: twice that for ever, and four times more at once.
+    let mut history = History::under(Rules {
+        promises: false,
+        ..RULES
+    });
+    history.grant(0, 0, 7, 1_000_000);
+    for time in 1..=200 {
+        renew(&mut history, 250 * time, 1 + time as u32);
+    }
+    assert_eq!(history.broken(), None);
+
+    let begin = |renewals| {
+        let mut history = History::under(Rules {
+            pace: 0,
+            renewals,
+            ..RULES
+        });
+        history.grant(0, 0, 7, 1_000_000);
+        history
+    };
+    let mut history = begin(2);
+    (1..=4).for_each(|serial| renew(&mut history, 100, 1 + serial));
+    assert_eq!(history.broken(), None);
+    // One that fails or that the application asks for is one more.
+    history
+        .tell(101, 0, Fact::Suspect)
+        .tell(101, 0, Fact::Renew);
+    (5..=6).for_each(|serial| renew(&mut history, 102, 1 + serial));
+    assert_eq!(history.broken(), None);
+    renew(&mut history, 103, 8);
+    assert_eq!(history.broken(), Some(Law::BoundedWork));
+
+    let mut history = begin(0);
+    (1..=100).for_each(|serial| renew(&mut history, 100, 1 + serial));
+    assert_eq!(history.broken(), None, "it is not demanded");
 }

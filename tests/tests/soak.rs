@@ -59,6 +59,7 @@ impl Soak {
             told_within: nanos(LOOK * 3 / 2),
             granted_within: Some(nanos(habits.hold + MAX_TTL * 4)),
             pace: nanos(Duration::from_millis(12)),
+            renewals: 2,
         });
         let mut soak = Self {
             world,

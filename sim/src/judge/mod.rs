@@ -112,6 +112,8 @@ pub struct Rules {
     pub granted_within: Option<Nanos>,
     /// The shortest pause between two rounds of requests of a lease. Not demanded if zero.
     pub pace: Nanos,
+    /// How often a lease is renewed within its TTL while all goes well, at most. Not demanded if zero.
+    pub renewals: u64,
 }
 
 /// How often each kind of thing was looked at, so that a run can show that it checked something.
@@ -159,6 +161,8 @@ struct Lease {
     client: u8,
     key: u8,
     began: Nanos,
+    ttl: Nanos,
+    granted_at: Nanos,
     stage: Stage,
     /// The end of validity while it is held.
     until: Nanos,
@@ -200,6 +204,7 @@ struct Seat {
     out: bool,
     release_out: bool,
     sent: u64,
+    renewals: u64,
 }
 
 #[derive(Debug, Default)]
@@ -286,7 +291,7 @@ impl Judge {
         }
         if let Some(lease) = lease {
             match record.fact {
-                Fact::Wanted { .. } => self.wanted(record, lease),
+                Fact::Wanted { ttl } => self.wanted(record, lease, ttl),
                 Fact::Granted { fence, until } => self.granted(at, lease, fence, until),
                 Fact::Until { until, why } => self.valid_until(at, lease, until, why),
                 Fact::Lost(_) | Fact::Failed { .. } => {

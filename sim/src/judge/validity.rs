@@ -16,6 +16,7 @@ impl Judge {
         self.granted_key(at, key);
         let state = &mut self.leases[lease as usize];
         state.stage = Stage::Held;
+        state.granted_at = at;
         state.fence = fence;
         self.keys[usize::from(key)].held.push(lease);
         self.believe(at, lease, until);

@@ -8,12 +8,16 @@ use crate::fact::{Ask, Nanos, Record};
 const AT_ONCE: u64 = 24;
 const PER_PAUSE: u64 = 4;
 
+/// How many renewals may be early.
+const RENEWED_EARLY: u64 = 4;
+
 impl Judge {
-    pub(super) fn wanted(&mut self, record: &Record, lease: u32) {
+    pub(super) fn wanted(&mut self, record: &Record, lease: u32, ttl: Nanos) {
         let (Some(client), Some(key)) = (record.client, record.key) else {
             return;
         };
         let state = &mut self.leases[lease as usize];
+        state.ttl = ttl;
         state.client = client;
         state.key = key;
         state.began = record.at;
@@ -54,7 +58,29 @@ impl Judge {
             let sentence = format!(
                 "lease {lease} sent {sent} requests to node {node} within {lived} ns: a storm"
             );
-            self.accuse(Law::BoundedWork, record.at, Some(key), sentence);
+            return self.accuse(Law::BoundedWork, record.at, Some(key), sentence);
+        }
+        if ask == Ask::Renew {
+            self.renews(record, lease, node);
+        }
+    }
+
+    /// What is renewed is left alone until a renewal is due again. One that failed, or that the application
+    /// asks for, is one more.
+    fn renews(&mut self, record: &Record, lease: u32, node: u8) {
+        let seat = self.seat(lease, node);
+        seat.renewals += 1;
+        let renewals = seat.renewals;
+        let state = &self.leases[lease as usize];
+        let held = record.at - state.granted_at;
+        // Twice what is due: the holder's clock may be fast, and steps.
+        let due = (2 * self.rules.renewals * held).checked_div(state.ttl);
+        let more = RENEWED_EARLY + state.failures + state.by_hand;
+        if self.rules.renewals > 0 && due.is_some_and(|due| renewals > due + more) {
+            let sentence = format!(
+                "lease {lease} was renewed {renewals} times at node {node} in the {held} ns that it is held"
+            );
+            self.accuse(Law::BoundedWork, record.at, Some(state.key), sentence);
         }
     }
 

@@ -252,6 +252,8 @@ impl Drawn {
             told_within: MS,
             granted_within: Some(granted_within(self.max_ttl)),
             pace: shortest.min().unwrap_or(MS),
+            // A quarter of the TTL is the shortest that is drawn.
+            renewals: 4,
         }
     }
 }

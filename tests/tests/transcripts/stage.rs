@@ -78,6 +78,7 @@ impl Stage {
             told_within: 0,
             granted_within: None,
             pace: 0,
+            renewals: 2,
         };
         let wire = || Wire {
             latency: 10 * MS,

@@ -116,6 +116,7 @@ impl Stage {
             told_within: nanos(ms(2)),
             granted_within: Some(nanos(plan.habits.hold + plan.habits.max_ttl * 4)),
             pace: nanos(ms(12)),
+            renewals: 2,
         });
         Self {
             net,

@@ -159,6 +159,20 @@ fn stale_replicas_that_are_promoted_grant_nobody_while_a_forgotten_lease_is_vali
 }
 
 #[test]
+fn nodes_that_are_replaced_in_place_by_old_data_grant_nobody_while_a_forgotten_lease_is_valid()
+-> Outcome {
+    // Demoted, and promoted again: the process goes on, and so its run id stays.
+    let how = |node: &Node, before: &_| {
+        node.server().replace_in_place(before);
+        node.server().set_down(true);
+        node.server().set_down(false);
+    };
+    assert!(!two_forget(how, Quarantine::On)?);
+    assert!(two_forget(how, Quarantine::Off)?);
+    Ok(())
+}
+
+#[test]
 fn old_data_that_is_restored_grants_nobody_while_a_forgotten_lease_is_valid() -> Outcome {
     let how = |node: &Node, before: &_| node.server().restart_from(before);
     assert!(!two_forget(how, Quarantine::On)?);

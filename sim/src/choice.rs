@@ -14,6 +14,8 @@ pub struct Choices {
     source: Source,
     /// What was decided so far; if it is written down.
     written: Option<Vec<Decision>>,
+    /// The zeros behind the end are decisions like others.
+    endless: bool,
 }
 
 /// What was decided, and among how many.
@@ -59,6 +61,7 @@ impl Choices {
         Self {
             source: Source::Seed(Rng::new(seed)),
             written: None,
+            endless: false,
         }
     }
 
@@ -71,6 +74,7 @@ impl Choices {
                 next: 0,
             },
             written: None,
+            endless: false,
         }
     }
 
@@ -83,6 +87,7 @@ impl Choices {
                 next: 0,
             },
             written: None,
+            endless: false,
         }
     }
 
@@ -90,6 +95,14 @@ impl Choices {
     #[must_use]
     pub fn written_down(mut self) -> Self {
         self.written = Some(Vec::new());
+        self
+    }
+
+    /// The same decisions, of which the zeros behind their end are no less decided than the rest: they are
+    /// never [spent](Self::is_spent).
+    #[must_use]
+    pub(crate) const fn endless(mut self) -> Self {
+        self.endless = true;
         self
     }
 
@@ -103,7 +116,7 @@ impl Choices {
     #[must_use]
     pub fn is_spent(&self) -> bool {
         match &self.source {
-            Source::Bytes { bytes, next } => *next >= bytes.len(),
+            Source::Bytes { bytes, next } => !self.endless && *next >= bytes.len(),
             // An enumerator hears of a decision because it is asked for.
             Source::Seed(_) | Source::Numbers { .. } => false,
         }

@@ -132,7 +132,7 @@ fn a_world_of_no_bytes_is_calm() {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 50,
+        cases: 500,
         failure_persistence: None,
         rng_seed: RngSeed::Fixed(1),
         ..ProptestConfig::default()

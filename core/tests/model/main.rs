@@ -222,6 +222,43 @@ fn three_nodes_where_the_first_may_cancel_or_release() {
     check(world, &[&BOTH[..], &seen].concat());
 }
 
+/// 523,606 states.
+#[test]
+fn three_nodes_with_renewal_and_loss_and_no_rival() {
+    let mut world = World::new(3, 2, 0, renews);
+    world.losses = 1;
+    world.prompt = true;
+    world.alone = true;
+    let seen = [
+        "the first acquires",
+        "renewed",
+        "expired",
+        "released",
+        "suspect",
+    ];
+    check(world, &seen);
+}
+
+/// 317,728 states.
+#[test]
+fn three_nodes_where_the_first_renews_and_releases() {
+    let mut world = World::new(3, 2, 0, renews);
+    world.end = 1;
+    world.prompt = true;
+    check(world, &[&BOTH[..], &["renewed", "released"]].concat());
+}
+
+/// 2,000,373 states.
+#[test]
+#[ignore = "larger"]
+fn three_nodes_with_renewal_and_time() {
+    let mut world = World::new(3, 2, 0, renews);
+    world.end = 2;
+    world.prompt = true;
+    world.releases = false;
+    check(world, &[&BOTH[..], &["renewed", "expired"]].concat());
+}
+
 /// 159,198 states.
 #[test]
 #[ignore = "larger"]

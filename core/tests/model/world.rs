@@ -51,6 +51,8 @@ pub(crate) struct World {
     pub(crate) releases: bool,
     /// Whether the first may cancel, in whatever state its lease is.
     pub(crate) cancels: bool,
+    /// Whether the second never begins: what the first believes is compared with the nodes all the same.
+    pub(crate) alone: bool,
     key: Key,
     /// What was seen to happen in any of the states.
     pub(crate) marks: Mutex<BTreeSet<&'static str>>,
@@ -167,6 +169,7 @@ impl World {
             skew: [0, 0],
             releases: true,
             cancels: false,
+            alone: false,
             key: Key::new(*b"k"),
             marks: Mutex::default(),
         }
@@ -488,7 +491,7 @@ impl Model for World {
                 self.on_link(state, index, node, actions);
             }
             let Some(lease) = &client.lease else {
-                if !client.done {
+                if !client.done && !self.alone {
                     actions.push(Action::Start(index));
                 }
                 continue;

@@ -43,8 +43,13 @@ impl World<'_> {
             Phase::Faulty => self.drawn.think,
             _ => self.drawn.think_healthy,
         };
-        let after = least + self.choices.below(more);
-        self.next(client, slot, Stage::Idle, after);
+        // Nothing more is decided: then it is as calm as it may be, or a short input would be a long run.
+        let thought = if self.choices.is_spent() {
+            more
+        } else {
+            self.choices.below(more)
+        };
+        self.next(client, slot, Stage::Idle, least + thought);
     }
 
     /// It was granted: announces itself at the resource, and holds for a while.

@@ -110,7 +110,8 @@ impl Scenario {
     pub fn small(nodes: usize, choices: Choices) -> Self {
         Self {
             drawn: Drawn::small(nodes),
-            choices,
+            // Its name has lost the zeros at the end, and means the same.
+            choices: choices.endless(),
             origin: Origin::Small(nodes),
         }
     }

@@ -153,6 +153,16 @@ impl Chaos {
         self
     }
 
+    /// No faults of this kind.
+    #[must_use]
+    pub fn without(mut self, kind: Fault) -> Self {
+        self.kinds.retain(|other| *other != kind);
+        if self.kinds.is_empty() {
+            self.kinds = KINDS.into_iter().filter(|other| *other != kind).collect();
+        }
+        self
+    }
+
     /// The faults that happened, in order.
     #[must_use]
     pub fn happened(&self) -> &[Fault] {

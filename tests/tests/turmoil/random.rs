@@ -43,7 +43,8 @@ fn day(seed: u64) -> Day {
         // Servers do not begin at one time either; what they drift apart stays below one max TTL.
         node.clock().step(ms(choices.pick(&[0, 300, 600])));
     }
-    if plan.nodes == 1 || choices.chance(300) {
+    let durable = plan.nodes == 1 || choices.chance(300);
+    if durable {
         for node in &stage.nodes {
             node.server().call(&["CONFIG", "SET", "appendonly", "yes"]);
             node.server()
@@ -52,6 +53,10 @@ fn day(seed: u64) -> Day {
     }
     let last = ms(choices.pick(&[400, 1_200, 2_500]));
     let mut chaos = Chaos::new(choices, stage.witness.clone(), last);
+    if durable {
+        // What was acknowledged is on the disk: nothing comes back without it.
+        chaos = chaos.without(Fault::CrashStale);
+    }
     while stage.now() < secs(7) {
         chaos.act(stage.now(), &mut stage);
         stage.step();

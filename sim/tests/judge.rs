@@ -14,6 +14,7 @@ const RULES: Rules = Rules {
     quarantine: false,
     excuses: true,
     fencing: true,
+    late_expiry: 50,
     told_within: 5,
     granted_within: Some(5_000),
     pace: 100,

@@ -56,6 +56,7 @@ impl Soak {
             quarantine: true,
             excuses: true,
             fencing: true,
+            late_expiry: nanos(Duration::from_millis(2)),
             told_within: nanos(LOOK * 3 / 2),
             granted_within: Some(nanos(habits.hold + MAX_TTL * 4)),
             pace: nanos(Duration::from_millis(12)),

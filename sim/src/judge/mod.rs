@@ -106,6 +106,10 @@ pub struct Rules {
     pub excuses: bool,
     /// Whether the servers' wall clocks agree as closely as Fencing assumes.
     pub fencing: bool,
+    /// How much longer a node may keep a key than its holder waits for: servers expire in whole
+    /// milliseconds, and a margin of twice the drift bound is short of two clocks that are wrong in opposite
+    /// directions by what is squared in it.
+    pub late_expiry: Nanos,
     /// How much later than at the end of validity a loss may be told by a client that is not paused.
     pub told_within: Nanos,
     /// After the faults have healed, a wanted key is granted within this. Not demanded if none.
@@ -226,6 +230,8 @@ struct Key {
 struct Client {
     asleep: bool,
     awake_since: Nanos,
+    /// None of its leases ends before: only then is it looked for one whose end was not told.
+    none_ends_before: Nanos,
 }
 
 impl Judge {
@@ -397,10 +403,9 @@ impl Judge {
         if let (Some(client), Fault::Pause | Fault::Freeze | Fault::ClientCrash) =
             (record.client, fault)
         {
-            self.clients[usize::from(client)] = Client {
-                asleep: false,
-                awake_since: record.at,
-            };
+            let seen = &mut self.clients[usize::from(client)];
+            seen.asleep = false;
+            seen.awake_since = record.at;
         }
         // Some tell of it when the copy is made that will be restored here: then this is when it strikes.
         // Of all others the excuse begins with the fault: a node that is down renews nobody.

@@ -46,8 +46,7 @@ impl Judge {
         if state.may_linger || !self.rules.promises {
             return;
         }
-        // By its own clock the client may take a key for expired a moment too soon.
-        let soon = at + self.rules.max_ttl / 20;
+        let soon = at + self.rules.late_expiry;
         let (key, nodes) = (state.key, self.rules.nodes);
         let first = usize::from(key) * nodes;
         for node in 0..nodes {

@@ -48,7 +48,10 @@ impl Judge {
     /// The holder believes from now on that it may act until then.
     fn believe(&mut self, at: Nanos, lease: u32, until: Nanos) {
         self.checks.validities += 1;
-        self.leases[lease as usize].until = until;
+        let state = &mut self.leases[lease as usize];
+        state.until = until;
+        let seen = &mut self.clients[usize::from(state.client)];
+        seen.none_ends_before = seen.none_ends_before.min(until);
         self.compare_with_promises(at, lease, until);
         let key = usize::from(self.leases[lease as usize].key);
         for index in 0..self.keys[key].held.len() {
@@ -153,15 +156,17 @@ impl Judge {
     /// Loss is told: a client that is awake knows of no lease that is over and was not told so.
     pub(super) fn look_for_untold(&mut self, at: Nanos, client: u8) {
         let seen = self.clients[usize::from(client)];
-        if seen.asleep {
+        if seen.asleep || at <= seen.none_ends_before.saturating_add(self.rules.told_within) {
             return;
         }
+        let mut first_end = Nanos::MAX;
         for key in 0..self.keys.len() {
             for lease in &self.keys[key].held {
                 let state = &self.leases[*lease as usize];
                 if state.client != client {
                     continue;
                 }
+                first_end = first_end.min(state.until);
                 let until = state.until.max(seen.awake_since);
                 if at > until + self.rules.told_within {
                     let sentence = format!(
@@ -173,6 +178,7 @@ impl Judge {
                 }
             }
         }
+        self.clients[usize::from(client)].none_ends_before = first_end;
     }
 
     /// No resurrection: once its end was told, nothing more is told of a lease. (Who releases or drops it

@@ -239,6 +239,7 @@ impl Drawn {
             let pause = nanos(options.backoff().first()) / 2;
             pause.min(nanos(options.round_timeout()) / 8)
         });
+        let of = |span: Nanos| span * u64::from(self.config.drift().ppm()) / 1_000_000;
         Rules {
             nodes: self.servers,
             quorum: self.config.quorum(),
@@ -249,6 +250,8 @@ impl Drawn {
             quarantine: self.quarantine || self.outside == Some(Outside::NoQuarantine),
             excuses: self.outside != Some(Outside::Deletion),
             fencing: true,
+            // (1 + r) / (1 - r) is 1 + 2r and two r squared, a little more for the largest r.
+            late_expiry: 2 * MS + of(of(self.max_ttl)) * 9 / 4,
             told_within: MS,
             granted_within: Some(granted_within(self.max_ttl)),
             pace: shortest.min().unwrap_or(MS),

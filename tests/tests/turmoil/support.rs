@@ -112,6 +112,7 @@ impl Stage {
             quarantine: plan.quarantine == Quarantine::On,
             excuses: true,
             fencing: true,
+            late_expiry: nanos(ms(2)),
             // The observer looks once in a millisecond.
             told_within: nanos(ms(2)),
             granted_within: Some(nanos(plan.habits.hold + plan.habits.max_ttl * 4)),

@@ -14,8 +14,6 @@ pub struct Choices {
     source: Source,
     /// What was decided so far; if it is written down.
     written: Option<Vec<Decision>>,
-    /// The zeros behind the end are decisions like others.
-    endless: bool,
 }
 
 /// What was decided, and among how many.
@@ -61,7 +59,6 @@ impl Choices {
         Self {
             source: Source::Seed(Rng::new(seed)),
             written: None,
-            endless: false,
         }
     }
 
@@ -74,7 +71,6 @@ impl Choices {
                 next: 0,
             },
             written: None,
-            endless: false,
         }
     }
 
@@ -87,7 +83,6 @@ impl Choices {
                 next: 0,
             },
             written: None,
-            endless: false,
         }
     }
 
@@ -98,38 +93,40 @@ impl Choices {
         self
     }
 
-    /// The same decisions, of which the zeros behind their end are no less decided than the rest: they are
-    /// never [spent](Self::is_spent).
-    #[must_use]
-    pub(crate) const fn endless(mut self) -> Self {
-        self.endless = true;
-        self
-    }
-
     /// What was decided. Empty if nothing was [written down](Self::written_down).
     #[must_use]
     pub fn into_decisions(self) -> Vec<Decision> {
         self.written.unwrap_or_default()
     }
 
-    /// Whether the bytes have run out, so that only zeros will follow.
-    #[must_use]
-    pub fn is_spent(&self) -> bool {
-        match &self.source {
-            Source::Bytes { bytes, next } => !self.endless && *next >= bytes.len(),
-            // An enumerator hears of a decision because it is asked for.
-            Source::Seed(_) | Source::Numbers { .. } => false,
-        }
-    }
-
     /// A number below `bound`; zero if that is zero.
     pub fn below(&mut self, bound: u64) -> u64 {
+        self.decide(bound, false)
+    }
+
+    /// A number below `bound` of which the largest is the calm one: what decides nothing is that.
+    pub fn below_calmly(&mut self, bound: u64) -> u64 {
+        self.decide(bound, true)
+    }
+
+    /// Draws or reads a decision. The largest number may be the calm one: then that is the decision zero.
+    fn decide(&mut self, bound: u64, largest_is_calm: bool) -> u64 {
         if bound <= 1 {
             return 0;
         }
+        let turned = |number: u64| {
+            if largest_is_calm {
+                bound - 1 - number
+            } else {
+                number
+            }
+        };
         let number = match &mut self.source {
-            // The high half of the product is uniform enough, and needs no division.
-            Source::Seed(rng) => ((u128::from(rng.next_u64()) * u128::from(bound)) >> 64) as u64,
+            // The high half of the product is uniform enough, and needs no division. What is drawn is the
+            // number itself.
+            Source::Seed(rng) => {
+                turned(((u128::from(rng.next_u64()) * u128::from(bound)) >> 64) as u64)
+            }
             Source::Bytes { bytes, next } => {
                 let mut number = 0;
                 for _ in 0..Decision::width(bound) {
@@ -147,7 +144,7 @@ impl Choices {
         if let Some(written) = &mut self.written {
             written.push(Decision { number, bound });
         }
-        number
+        turned(number)
     }
 
     /// A number from `low` to `high`, both included.

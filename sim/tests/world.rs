@@ -130,6 +130,16 @@ fn a_world_of_no_bytes_is_calm() {
     assert!(report.grants > 0);
 }
 
+/// What shrinks bytes leaves out the zeros at their end, and means the same world.
+#[test]
+fn zeros_behind_the_bytes_of_a_world_make_no_difference() {
+    for bytes in [&[][..], &[3, 0, 9, 200, 7, 0, 1], &[7; 300]] {
+        let world = run_quietly(&Scenario::from_bytes(bytes));
+        let same = run_quietly(&Scenario::from_bytes(&[bytes, &[0; 500]].concat()));
+        assert_eq!(world.hash, same.hash);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 500,

@@ -43,12 +43,8 @@ impl World<'_> {
             Phase::Faulty => self.drawn.think,
             _ => self.drawn.think_healthy,
         };
-        // Nothing more is decided: then it is as calm as it may be, or a short input would be a long run.
-        let thought = if self.choices.is_spent() {
-            more
-        } else {
-            self.choices.below(more)
-        };
+        // Who decides nothing thinks for long, or a short input would be a long run.
+        let thought = self.choices.below_calmly(more);
         self.next(client, slot, Stage::Idle, least + thought);
     }
 

@@ -21,8 +21,7 @@ pub(super) struct Ongoing {
 impl World<'_> {
     /// Something goes wrong, and the next thing is planned.
     pub(super) fn strike(&mut self) {
-        // Who has no decision left has no fault left.
-        if self.phase != Phase::Faulty || self.choices.is_spent() {
+        if self.phase != Phase::Faulty {
             return;
         }
         let drawn = self.drawn;

@@ -110,8 +110,7 @@ impl Scenario {
     pub fn small(nodes: usize, choices: Choices) -> Self {
         Self {
             drawn: Drawn::small(nodes),
-            // Its name has lost the zeros at the end, and means the same.
-            choices: choices.endless(),
+            choices,
             origin: Origin::Small(nodes),
         }
     }

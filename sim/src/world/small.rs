@@ -42,7 +42,7 @@ impl Drawn {
         drawn.cancelled = 1;
         // Long enough that it is renewed.
         drawn.hold = [ttl, ttl];
-        drawn.think = [ttl / 8, ttl / 4];
+        drawn.think = [ttl / 8, ttl / 8];
         drawn.think_healthy = [2 * SEC, 0];
         drawn
     }

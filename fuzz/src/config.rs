@@ -119,8 +119,9 @@ pub fn check(calls: &Calls) {
     assert_eq!(options.ttl().subsec_nanos() % 1_000_000, 0);
     // Both clocks may be wrong by the bound, in opposite directions.
     let wrong = options.ttl().as_nanos() * u128::from(config.drift().ppm()) * 2 / 1_000_000;
-    // Without drift and rounding, whoever may say that, nothing is subtracted.
-    assert!(options.valid_for() > Duration::ZERO && options.valid_for() <= options.ttl());
+    let margin = config.drift().margin(options.ttl());
+    assert!(!options.valid_for().is_zero());
+    assert_eq!(options.valid_for() + margin, options.ttl());
     assert!(options.valid_for().as_nanos() + wrong <= options.ttl().as_nanos());
     // A renewal has room for a retry.
     if let Some(after) = options.renew_after() {

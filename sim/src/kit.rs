@@ -5,7 +5,9 @@
 //! to the next thing that is due: an hour costs milliseconds, and each run is like the one before.
 //!
 //! Your code needs one thing for it: that it is given its [`Locks`] (or a [`Builder`]) instead of making
-//! its own from an address. What it does with time goes through tokio, as ever.
+//! its own from an address. (In here is no network but the world's: [`Locks::connect`] and other I/O of
+//! tokio panic.) What it does with time goes through tokio, as ever; the clocks of `std::time` do not jump.
+//! The test is a plain `#[test]`, not `#[tokio::test]`: [`run`] brings its own runtime.
 //!
 //! ```
 //! use std::time::Duration;
@@ -59,7 +61,7 @@ pub struct Kit {
 /// ```
 ///
 /// # Panics
-/// If the test does not end within six hours of simulated time.
+/// If the test does not end within a day of simulated time: it awaits what never comes.
 pub fn run<T>(test: impl AsyncFnOnce(Kit) -> T) -> T {
     World::run(1, async |world| {
         let node = world.node(NODE);
@@ -124,7 +126,8 @@ impl Kit {
     }
 
     /// Spawns your code as a part of the process under test, so that it stands still in a
-    /// [`pause`](Self::pause).
+    /// [`pause`](Self::pause). A task that it starts itself, with [`tokio::spawn`], is no part of the process
+    /// unless its future is wrapped in [`Client::run`].
     ///
     /// ```
     /// # tenure_sim::kit::run(async |kit| {
@@ -154,7 +157,8 @@ impl Kit {
     }
 
     /// The lock of this key is lost: somebody deletes it, and what was left of its TTL passes, in which
-    /// its holder finds out. The key is the whole of it, with the client's prefix.
+    /// its holder finds out, be it the process under test or the rival. The key is the whole of it, with the
+    /// client's prefix.
     ///
     /// ```
     /// # tenure_sim::kit::run(async |kit| {
@@ -172,14 +176,28 @@ impl Kit {
         let server = self.node.server();
         let left = match server.call(&[b"PTTL", key]) {
             crate::server::Reply::Int(left) if left >= 0 => left.unsigned_abs(),
-            _ => panic!("nobody holds {}", key.escape_ascii()),
+            _ => {
+                let keys = server.keys();
+                let keys: Vec<_> = keys
+                    .iter()
+                    .map(|key| key.escape_ascii().to_string())
+                    .collect();
+                panic!(
+                    "nobody holds {} (the key is the whole of it, with the client's prefix); the server has {keys:?}",
+                    key.escape_ascii()
+                )
+            }
         };
         server.call(&[b"DEL", key]);
         self.advance(Duration::from_millis(left)).await;
     }
 
-    /// The server will do what it is asked next, and the answer will be lost with the connection: nobody
-    /// knows what came of it.
+    /// The server will do what it is asked next, by whomever, and the answer will be lost with the connection:
+    /// nobody knows what came of it. So say it just before the request that is meant, with the handles
+    /// connected.
+    ///
+    /// A `lock` makes another attempt, as here. A `try_lock` makes one only: it answers with an outage, and what
+    /// it may have taken is freed behind its back.
     ///
     /// ```
     /// # tenure_sim::kit::run(async |kit| {
@@ -227,8 +245,9 @@ impl Kit {
         self.client.link(NODE).heal();
     }
 
-    /// The process under test stands still for so long, with all that it [spawned](Self::spawn), as in a
-    /// long collection of garbage. Its clock goes on.
+    /// The process under test stands still for so long, as in a long collection of garbage: what was
+    /// [spawned](Self::spawn) in it, and its handles' own work. Its clock goes on. What your code starts with
+    /// [`tokio::spawn`] does not stand still, nor does the test itself.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -538,6 +538,27 @@ fn a_lease_that_is_renewed_again_and_again_before_it_is_due_is_unbounded_work() 
         history.grant(0, 0, 7, 1_000_000);
         history
     };
+    // What failed before the grant excuses nothing after it.
+    let mut history = History::under(Rules {
+        pace: 0,
+        renewals: 2,
+        ..RULES
+    });
+    history.asks(0, 0, 1_000_000);
+    for _ in 0..9 {
+        history.tell(1, 0, Fact::Waiting(Cause::Contended));
+    }
+    history.tell(
+        2,
+        0,
+        Fact::Granted {
+            fence: 7,
+            until: 1_000_000,
+        },
+    );
+    (1..=5).for_each(|serial| renew(&mut history, 100, 1 + serial));
+    assert_eq!(history.broken(), Some(Law::BoundedWork));
+
     let mut history = begin(2);
     (1..=4).for_each(|serial| renew(&mut history, 100, 1 + serial));
     assert_eq!(history.broken(), None);

@@ -153,7 +153,7 @@ impl Chaos {
         self
     }
 
-    /// No faults of this kind.
+    /// No faults of this kind. Where they were to be the only ones, there are all others.
     #[must_use]
     pub fn without(mut self, kind: Fault) -> Self {
         self.kinds.retain(|other| *other != kind);

@@ -232,6 +232,7 @@ fn three_nodes_with_renewal_and_loss_and_no_rival() {
     let seen = [
         "the first acquires",
         "renewed",
+        "a lost copy put back",
         "expired",
         "released",
         "suspect",

@@ -226,8 +226,10 @@ impl World {
                     self.mark("a second attempt");
                 }
             }
-            if matches!(op, Op::Confirm { .. }) {
-                self.mark("a fence confirmed");
+            match op {
+                Op::Confirm { .. } => self.mark("a fence confirmed"),
+                Op::Repair { .. } => self.mark("a lost copy put back"),
+                _ => {}
             }
             link.open.push_back(serial);
             link.there.push_back((serial, token, op));

@@ -67,7 +67,10 @@ impl World {
         runtime.block_on(async {
             tokio::time::timeout(LONGEST, body(Self::new(seed)))
                 .await
-                .expect("what runs for a day hangs")
+                .expect(
+                    "it does not end within a day of simulated time: something it awaits never comes, such as \
+                     a lock that a guard here still holds, or a process that was never resumed",
+                )
         })
     }
 

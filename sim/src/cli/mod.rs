@@ -33,17 +33,18 @@ USAGE
       client, node, key and lease, and what happened.
         --key K         only facts about key number K, and those about none
         --last N        only the last N of these
-        --picture FILE  no lines, but a page that opens in a browser
+        --picture FILE  no lines, but a page of the whole run that opens in a browser
 
   tenure-sim shrink WORLD [--runs N]
-      Find the smallest world that breaks the same law, and show it.
+      Look for a smaller world that breaks the same law, and show it.
         --runs N      try at most so many worlds (10000 if nothing is said)
 
 WORLD
   SEED              the world of a number
   --bytes HEX       the world of these bytes, as shrink prints them
-  --small NODES     to replay: these decide what happens in a small world of so many nodes, as the
-                    exhaustive tests print them
+  --small NODES --bytes HEX
+                    to replay: a small world of so many nodes, in which these bytes decide what happens, as the
+                    exhaustive tests print it
   --outside NAME    leave an assumption of the laws, and do not tell the judge: a law will be broken.
                     One of: client-clocks, server-clocks, no-quarantine, node-sets, max-ttl, deletion,
                     servers-disagree

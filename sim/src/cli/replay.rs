@@ -18,11 +18,14 @@ pub(super) fn replay(mut args: Args, out: &mut dyn Write) -> Result<u8, Error> {
     let picture = args.path("--picture");
     args.end("replay")?;
     let scenario = which.scenario();
-    let report = match picture {
-        Some(path) => draw(&scenario, &which, &path)?,
+    let report = match &picture {
+        Some(path) => draw(&scenario, &which, path)?,
         None => show(&scenario, &which, key, last, out)?,
     };
     conclude(&report, out)?;
+    if let Some(path) = picture {
+        writeln!(out, "drawn in {}", path.display())?;
+    }
     Ok(code(&report))
 }
 

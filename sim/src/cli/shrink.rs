@@ -1,4 +1,4 @@
-//! `shrink`: the smallest world that breaks the same law.
+//! `shrink`: a smaller world that breaks the same law.
 
 use std::io::Write;
 

@@ -106,9 +106,9 @@ pub struct Rules {
     pub excuses: bool,
     /// Whether the servers' wall clocks agree as closely as Fencing assumes.
     pub fencing: bool,
-    /// How much longer a node may keep a key than its holder waits for: servers expire in whole
-    /// milliseconds, and a margin of twice the drift bound is short of two clocks that are wrong in opposite
-    /// directions by what is squared in it.
+    /// How much longer a node may keep a key than its holder waits until it takes it for expired: servers
+    /// expire in whole milliseconds, and TTL·(1 + 2ρ) on a clock that is fast by ρ is short of a TTL on one
+    /// that is slow by ρ, by about 2ρ²·TTL. Of meaning where [`Fact::Settled`] is told.
     pub late_expiry: Nanos,
     /// How much later than at the end of validity a loss may be told by a client that is not paused.
     pub told_within: Nanos,
@@ -116,7 +116,8 @@ pub struct Rules {
     pub granted_within: Option<Nanos>,
     /// The shortest pause between two rounds of requests of a lease. Not demanded if zero.
     pub pace: Nanos,
-    /// How often a lease is renewed within its TTL while all goes well, at most. Not demanded if zero.
+    /// How often any lease is renewed within its TTL while all goes well, at most. Not demanded if zero, as
+    /// where nobody tells of renewals that failed.
     pub renewals: u64,
 }
 
@@ -167,6 +168,8 @@ struct Lease {
     began: Nanos,
     ttl: Nanos,
     granted_at: Nanos,
+    /// How often it had failed, or was renewed by hand, when it was granted.
+    extra_before: u64,
     stage: Stage,
     /// The end of validity while it is held.
     until: Nanos,
@@ -230,7 +233,7 @@ struct Key {
 struct Client {
     asleep: bool,
     awake_since: Nanos,
-    /// None of its leases ends before: only then is it looked for one whose end was not told.
+    /// None of its leases ends before this: until then there is no end that was not told.
     none_ends_before: Nanos,
 }
 

@@ -17,6 +17,7 @@ impl Judge {
         let state = &mut self.leases[lease as usize];
         state.stage = Stage::Held;
         state.granted_at = at;
+        state.extra_before = state.failures + state.by_hand;
         state.fence = fence;
         self.keys[usize::from(key)].held.push(lease);
         self.believe(at, lease, until);

@@ -66,7 +66,7 @@ impl Judge {
     }
 
     /// What is renewed is left alone until a renewal is due again. One that failed, or that the application
-    /// asks for, is one more.
+    /// asked for, since the grant, is one more.
     fn renews(&mut self, record: &Record, lease: u32, node: u8) {
         let seat = self.seat(lease, node);
         seat.renewals += 1;
@@ -75,7 +75,8 @@ impl Judge {
         let held = record.at - state.granted_at;
         // Twice what is due: the holder's clock may be fast, and steps.
         let due = (2 * self.rules.renewals * held).checked_div(state.ttl);
-        let more = RENEWED_EARLY + state.failures + state.by_hand;
+        let extra = state.failures + state.by_hand - state.extra_before;
+        let more = RENEWED_EARLY + extra;
         if self.rules.renewals > 0 && due.is_some_and(|due| renewals > due + more) {
             let sentence = format!(
                 "lease {lease} was renewed {renewals} times at node {node} in the {held} ns that it is held"

@@ -108,8 +108,8 @@ fn a_node_that_restarts_empty_under_a_holder_costs_neither_the_lease_nor_a_secon
     Ok(())
 }
 
-/// Two of three nodes forget the holder's lease: nobody is granted while it is valid. Says how long
-/// after that the rival got it.
+/// Two of three nodes forget the holder's lease. Says whether a rival held the lock while the holder's
+/// guard was valid.
 fn two_forget(
     how: impl Fn(&Node, &tenure_sim::server::Snapshot),
     quarantine: Quarantine,
@@ -161,7 +161,8 @@ fn stale_replicas_that_are_promoted_grant_nobody_while_a_forgotten_lease_is_vali
 #[test]
 fn nodes_that_are_replaced_in_place_by_old_data_grant_nobody_while_a_forgotten_lease_is_valid()
 -> Outcome {
-    // Demoted, and promoted again: the process goes on, and so its run id stays.
+    // Demoted, and promoted again: the process goes on, and so its run id stays. Its connections do not,
+    // since on one that lives on it would not be noticed at once.
     let how = |node: &Node, before: &_| {
         node.server().replace_in_place(before);
         node.server().set_down(true);

@@ -40,7 +40,7 @@ fn day(seed: u64) -> Day {
     }
     for node in &stage.nodes {
         node.clock().set_drift_ppm(ppm(&mut choices));
-        // Servers do not begin at one time either; what they drift apart stays below one max TTL.
+        // Their clocks do not agree at the beginning, and with what they drift by less than one max TTL.
         node.clock().step(ms(choices.pick(&[0, 300, 600])));
     }
     let durable = plan.nodes == 1 || choices.chance(300);

@@ -112,12 +112,13 @@ impl Stage {
             quarantine: plan.quarantine == Quarantine::On,
             excuses: true,
             fencing: true,
-            late_expiry: nanos(ms(2)),
+            late_expiry: 0,
             // The observer looks once in a millisecond.
             told_within: nanos(ms(2)),
             granted_within: Some(nanos(plan.habits.hold + plan.habits.max_ttl * 4)),
             pace: nanos(ms(12)),
-            renewals: 2,
+            // Nobody tells here of renewals that failed.
+            renewals: 0,
         });
         Self {
             net,

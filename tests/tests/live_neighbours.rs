@@ -9,7 +9,7 @@ use tenure_redis::{Holder, LockError, Locks, Loss};
 use tenure_tests::live::clients::{
     connect, connected, freed, locked, patient, refused, renewed, value,
 };
-use tenure_tests::live::{Cluster, Options, RedisServer, servers_available, within};
+use tenure_tests::live::{Cluster, Options, RedisServer, eventually, servers_available, within};
 
 /// How another library takes and frees a key, on the wire.
 struct Neighbour {
@@ -246,6 +246,45 @@ async fn a_cluster_connection_serves_keys_of_all_slots_each_with_its_fence_besid
         assert!(beside >= 1, "{key}: no counter in its slot");
     }
     assert_eq!(owners.len(), 3, "the keys are of all three masters");
+}
+
+/// A script of two keys, of which one is there, is refused for as long as its slot migrates; one of a
+/// single key is not. So who holds a lock keeps it and frees it, and newcomers wait.
+#[tokio::test]
+async fn a_lock_is_kept_and_freed_while_its_slot_migrates_and_newcomers_wait_until_it_has() {
+    if !servers_available() {
+        return;
+    }
+    let cluster = Cluster::start(Options::new()).await;
+    let client = ClusterClient::new(cluster.urls()).expect("URLs");
+    let connection = client.get_async_connection().await.expect("connected");
+    let locks = connected(patient().connection(connection)).await;
+    let guard = locked(&locks, "k").await;
+    let before = guard.fence();
+
+    let (from, to) = cluster.begin_migration("k").await;
+    renewed(&guard, 1).await;
+    refused(&locks, "k").await;
+    // Neither it nor its counter is there: the new owner is asked, and has not got all of the slot.
+    let asked = within("an answer", locks.try_lock("{k}another")).await;
+    let error = asked.expect_err("nobody may say what the slot holds");
+    assert!(error.is_outage(), "{error}");
+
+    cluster.move_keys("k", from, to).await;
+    assert_eq!(cluster.keys_beside("k", to).await, 2, "it and its counter");
+    renewed(&guard, 2).await;
+    guard.release().await.expect("it was held all the time");
+    eventually("the key is freed", || async {
+        cluster.keys_beside("k", to).await == 1
+    })
+    .await;
+
+    cluster.end_migration("k", to).await;
+    let guard = locked(&locks, "k").await;
+    assert!(guard.fence() > before, "its counter has moved with it");
+    assert!(value(cluster.node(to), "k").await.is_some());
+    guard.release().await.expect("it was held");
+    assert!(locked(&locks, "{k}another").await.is_valid());
 }
 
 async fn ask<T: FromRedisValue>(link: &mut MultiplexedConnection, words: &[&str]) -> T {

@@ -76,6 +76,58 @@ impl Cluster {
         &mut self.nodes[index].0
     }
 
+    /// Begins to give the slot of this key to another node. Says from whom and to whom.
+    pub async fn begin_migration(&self, key: &str) -> (usize, usize) {
+        let from = self.owner(key).await;
+        let to = (from + 1) % self.nodes.len();
+        let slot = self.slot(key).await;
+        let (from_id, to_id) = (self.id(from).await, self.id(to).await);
+        let importing = ["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id];
+        self.node(to).cmd::<()>(&importing).await;
+        let migrating = ["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id];
+        self.node(from).cmd::<()>(&migrating).await;
+        (from, to)
+    }
+
+    /// Moves what is in the slot of this key.
+    pub async fn move_keys(&self, key: &str, from: usize, to: usize) {
+        let slot = self.slot(key).await;
+        let addr = self.node(to).addr();
+        let (ip, port) = (addr.ip().to_string(), addr.port().to_string());
+        let list = ["CLUSTER", "GETKEYSINSLOT", &slot, "100"];
+        for name in self.node(from).cmd::<Vec<String>>(&list).await {
+            let migrate = ["MIGRATE", &ip, &port, &name, "0", "5000"];
+            self.node(from).cmd::<()>(&migrate).await;
+        }
+    }
+
+    /// The slot of this key is of the node to which it was given, and all know it.
+    pub async fn end_migration(&self, key: &str, to: usize) {
+        let (slot, id) = (self.slot(key).await, self.id(to).await);
+        // The new owner first.
+        for node in (to..self.nodes.len()).chain(0..to) {
+            let owned = ["CLUSTER", "SETSLOT", &slot, "NODE", &id];
+            self.node(node).cmd::<()>(&owned).await;
+        }
+        self.whole().await;
+    }
+
+    /// How many keys of the slot of this key a node has.
+    pub async fn keys_beside(&self, key: &str, node: usize) -> usize {
+        let slot = self.slot(key).await;
+        let count = ["CLUSTER", "COUNTKEYSINSLOT", &slot];
+        self.node(node).cmd(&count).await
+    }
+
+    async fn slot(&self, key: &str) -> String {
+        let slot: u16 = self.node(0).cmd(&["CLUSTER", "KEYSLOT", key]).await;
+        slot.to_string()
+    }
+
+    async fn id(&self, node: usize) -> String {
+        self.node(node).cmd(&["CLUSTER", "MYID"]).await
+    }
+
     /// The index of the node that owned this key's slot at the start.
     pub async fn owner(&self, key: &str) -> usize {
         let slot: u16 = self.node(0).cmd(&["CLUSTER", "KEYSLOT", key]).await;

@@ -119,6 +119,11 @@ pub enum Fact {
         /// When that expires, in true time, if ever.
         until: Option<Nanos>,
     },
+    /// Something beside the lock keys changed at the node: a fence counter or its marker.
+    Beside {
+        /// When that expires, in true time, if ever.
+        until: Option<Nanos>,
+    },
 
     /// The holder announced itself with its fence at the resource behind the lock, and read its value.
     Read {

@@ -419,6 +419,19 @@ fn what_is_left_of_the_living_when_all_was_dropped_is_an_orphan() {
 }
 
 #[test]
+fn counters_and_markers_that_are_kept_for_longer_than_a_day_are_orphans() {
+    const DAY: u64 = 86_400_000_000_000;
+    let kept = |until| {
+        let mut history = History::new();
+        history.happens(10, Record::new(0, Fact::Beside { until }));
+        history.broken()
+    };
+    assert_eq!(kept(Some(10 + DAY)), None);
+    assert_eq!(kept(Some(2 * DAY)), Some(Law::NoOrphan));
+    assert_eq!(kept(None), Some(Law::NoOrphan));
+}
+
+#[test]
 fn what_the_core_has_done_with_and_a_node_still_holds_is_an_orphan() {
     let key = Fact::Key {
         from: Holder::Nobody,

@@ -21,6 +21,8 @@ fn program(args: &[&str]) -> (u8, String, String) {
 
 /// The calm world of no bytes is the shortest.
 const CALM: [&str; 3] = ["replay", "--bytes", ""];
+/// A world that has two keys.
+const TWO_KEYS: &str = "2";
 
 #[test]
 fn replay_the_same_seed_gives_the_same_bytes() {
@@ -46,8 +48,16 @@ fn replay_shows_the_last_facts_and_those_of_one_key() {
         "five facts, and how it ended"
     );
     assert!(last.lines().count() < all.lines().count());
-    let other = program(&[&CALM[..], &["--key", "7"]].concat()).1;
-    assert!(!other.contains("GRANTED"), "there is no key 7");
+
+    // A world of two keys: what is about one of them is not about the other.
+    let granted = |key| {
+        let one = program(&["replay", TWO_KEYS, "--key", key]).1;
+        one.lines().filter(|line| line.contains("GRANTED")).count()
+    };
+    let all = program(&["replay", TWO_KEYS]).1;
+    let all = all.lines().filter(|line| line.contains("GRANTED")).count();
+    assert!(granted("0") > 0 && granted("1") > 0);
+    assert_eq!(granted("0") + granted("1"), all);
 }
 
 /// What an exhaustive test or a fuzzer finds is seen again by the name that its failure ends with.
@@ -104,6 +114,11 @@ fn a_command_that_makes_no_sense_says_what_to_do() {
         (&["explore", "--last", "3"], "--help"),
         (&["explore", "--seconds", "1", "--worlds", "1"], "not both"),
         (&["shrink", "--bytes", ""], "nothing to shrink"),
+        (&["replay", TWO_KEYS, "--key", "2"], "0 to 1"),
+        (
+            &["replay", "1", "--picture", "p.html", "--last", "3"],
+            "leave --key and --last out",
+        ),
         (
             &[
                 "replay",

@@ -3,8 +3,8 @@
 //! A planted bug is a patch in `tests/planted`. Its first lines say which law it breaks, what kind of fault
 //! it is (`docs/testing.md` lists them), by which attack, and which test must fail (the arguments of
 //! `cargo test`, the last of them the test's full name). The code that people read has no switches for
-//! it: the patch is applied to a copy of the sources, with a copy of this target directory, so that only what it changes is built again and nothing of it gets into
-//! what the other tests use. Where it also says `# worlds: N`, the judge must see that law broken in one
+//! it: the patch is applied to a copy of the sources, with a copy of this target directory, so that only
+//! what it changes is built again and nothing of it gets into what the other tests use. Where it also says `# worlds: N`, the judge must see that law broken in one
 //! of the first N random worlds, or first another that follows from it, which then stands behind `# judged:`.
 //!
 //! The patches whose tests are the core's follow each other in one copy, the others in another beside it.

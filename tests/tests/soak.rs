@@ -256,6 +256,10 @@ fn no_law_is_broken_in_ten_hours_of_bad_days() {
             soak.judge.checks()
         );
         assert!(soak.grants > 1_000, "{}", soak.grants);
+        assert!(
+            soak.judge.checks().beside > 1_000,
+            "counters and markers were seen"
+        );
         assert!(faults.len() > 15, "{faults:?}");
     });
 }

@@ -29,6 +29,9 @@ pub(super) enum Error {
     NoWorld(&'static str),
     TwoWorlds,
     TwoEnds,
+    PictureOfSome,
+    /// There are so many.
+    NoSuchKey(usize),
     TooMuch(String),
     /// A world that is to be made smaller, and breaks no law.
     NothingBroken(String),
@@ -93,6 +96,14 @@ impl fmt::Display for Error {
             }
             Self::TwoWorlds => f.write_str("say a seed or --bytes, not both"),
             Self::TwoEnds => f.write_str("say --seconds or --worlds, not both"),
+            Self::PictureOfSome => f.write_str(
+                "a picture is of the whole run, and is filtered by key in the browser: leave --key and \
+                 --last out",
+            ),
+            Self::NoSuchKey(1) => f.write_str("this world has one key: it is --key 0"),
+            Self::NoSuchKey(keys) => {
+                write!(f, "this world has {keys} keys: --key is one of 0 to {}", keys - 1)
+            }
             Self::TooMuch(value) => write!(f, "{value:?} has no meaning here: leave it out"),
             Self::NothingBroken(again) => {
                 write!(

@@ -17,7 +17,14 @@ pub(super) fn replay(mut args: Args, out: &mut dyn Write) -> Result<u8, Error> {
     let last = args.number("--last")?;
     let picture = args.path("--picture");
     args.end("replay")?;
+    if picture.is_some() && (key.is_some() || last.is_some()) {
+        return Err(Error::PictureOfSome);
+    }
     let scenario = which.scenario();
+    let keys = scenario.drawn().keys();
+    if key.is_some_and(|key| key >= keys as u64) {
+        return Err(Error::NoSuchKey(keys));
+    }
     let report = match &picture {
         Some(path) => draw(&scenario, &which, path)?,
         None => show(&scenario, &which, key, last, out)?,

@@ -90,6 +90,10 @@ impl fmt::Display for Fact {
                     None => Ok(()),
                 }
             }
+            Self::Beside { until } => match until {
+                Some(until) => write!(f, "beside the keys: kept until {}", Secs(until)),
+                None => write!(f, "beside the keys: kept for ever"),
+            },
             Self::Read {
                 fence,
                 accepted,

@@ -136,6 +136,8 @@ pub struct Checks {
     pub refused: u64,
     /// Changes of keys at nodes.
     pub keys: u64,
+    /// Fence counters and markers that were written.
+    pub beside: u64,
     /// Requests.
     pub requests: u64,
     /// Keys that were granted after the faults had healed.
@@ -258,6 +260,7 @@ impl Judge {
                 accepted: 0,
                 refused: 0,
                 keys: 0,
+                beside: 0,
                 requests: 0,
                 healed_grants: 0,
             },
@@ -296,6 +299,7 @@ impl Judge {
             Fact::Healed => self.healed(at),
             Fact::Swept => self.swept(at),
             Fact::Key { from, to, until } => self.key_changed(record, from, to, until),
+            Fact::Beside { until } => self.kept_beside(record, until),
             _ => {}
         }
         if let Some(lease) = lease {

@@ -3,6 +3,10 @@
 use super::{Judge, Law};
 use crate::fact::{Holder, Nanos, Record};
 
+const HOUR: Nanos = 3_600_000_000_000;
+/// What stands beside the lock keys is kept for a day, and a little for clocks that are wrong.
+const BESIDE_FOR: Nanos = 25 * HOUR;
+
 /// A lock key at a node.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Copy {
@@ -38,6 +42,19 @@ impl Judge {
             let sentence = format!("a request of lease {actor} left a key without expiry");
             self.accuse(Law::NoOrphan, record.at, Some(key), sentence);
         }
+    }
+
+    /// A fence counter or a marker was written: it must not stay for good.
+    pub(super) fn kept_beside(&mut self, record: &Record, until: Option<Nanos>) {
+        self.checks.beside += 1;
+        let span = match until.map(|until| until.saturating_sub(record.at)) {
+            Some(span) if span <= BESIDE_FOR => return,
+            Some(span) => format!("for {} hours", span / HOUR),
+            None => "for ever".to_owned(),
+        };
+        let node = record.node.unwrap_or_default();
+        let sentence = format!("node {node} was left with what it keeps beside a lock key {span}");
+        self.accuse(Law::NoOrphan, record.at, record.key, sentence);
     }
 
     /// The core has done with a lease: no node may hold it any more.

@@ -119,6 +119,12 @@ pub struct Drawn {
 pub(super) const NODES: [usize; 8] = [1, 3, 1, 3, 3, 5, 2, 4];
 
 impl Drawn {
+    /// How many keys there are.
+    #[must_use]
+    pub const fn keys(&self) -> usize {
+        self.keys
+    }
+
     pub(super) fn draw(choices: &mut Choices, outside: Option<Outside>) -> Self {
         let c = choices;
         let nodes = match outside {

@@ -12,7 +12,7 @@ use crate::fact::{Holder, Nanos};
 
 /// A proposal further ahead of the node's time than this is ignored.
 const AHEAD_MAX: i64 = 60_000_000;
-/// A counter is kept for so long after the time that its value stands for.
+/// A counter is kept for so long after the time that its value stands for; a marker for ten max TTLs more.
 const KEEP_MS: i64 = 86_400_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,8 @@ struct Marker {
     durable: bool,
     since_ms: i64,
     set: SetOfNodes,
+    /// The last millisecond in which it is alive.
+    until_ms: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,7 +209,7 @@ impl Node {
     /// Writes who it is and since when its memory counts, as `mark.lua` does.
     pub(super) fn mark(&mut self, now: Nanos, set: SetOfNodes) {
         let mut since_ms = self.millis(now);
-        if let Some(marker) = &self.data.marker {
+        if let Some(marker) = self.marker(now) {
             if marker.set != set {
                 return;
             }
@@ -220,7 +222,27 @@ impl Node {
             durable: self.durable,
             since_ms,
             set,
+            until_ms: self.millis(now) + KEEP_MS + 10 * set.max_ttl_ms,
         });
+    }
+
+    fn marker(&self, now: Nanos) -> Option<&Marker> {
+        let marker = self.data.marker.as_ref();
+        marker.filter(|marker| self.millis(now) <= marker.until_ms)
+    }
+
+    /// The last millisecond in which its marker is alive.
+    pub(super) fn marked_until(&self, now: Nanos) -> Option<i64> {
+        self.marker(now).map(|marker| marker.until_ms)
+    }
+
+    /// What has expired goes for good: a clock that goes back brings nothing back.
+    pub(super) fn expire(&mut self, now: Nanos) {
+        for key in 0..self.data.keys.len() {
+            self.data.keys[key] = self.entry(now, key as u8);
+            self.data.counters[key] = self.counter_until(now, key as u8);
+        }
+        self.data.marker = self.marker(now).copied();
     }
 
     /// Does what is asked, as the Lua texts do.
@@ -265,7 +287,7 @@ impl Node {
     ) -> Done {
         let mut quarantine = None;
         if let Some((identity, set)) = request.marker {
-            let Some(marker) = &self.data.marker else {
+            let Some(marker) = self.marker(now) else {
                 return refused(Refusal::Again, Some(Signal::Unmarked));
             };
             if marker.set != set {
@@ -411,16 +433,16 @@ impl Node {
     }
 
     fn counter(&self, now: Nanos, key: u8) -> i64 {
-        let (value, until_ms) = self.data.counters[usize::from(key)].unwrap_or((0, i64::MAX));
-        if self.millis(now) <= until_ms {
-            value
-        } else {
-            0
-        }
+        self.counter_until(now, key).map_or(0, |(value, _)| value)
+    }
+
+    /// A key's fence counter and the last millisecond in which it is alive.
+    pub(super) fn counter_until(&self, now: Nanos, key: u8) -> Option<(i64, i64)> {
+        self.data.counters[usize::from(key)].filter(|(_, until_ms)| self.millis(now) <= *until_ms)
     }
 
     fn keep(&mut self, now: Nanos, key: u8, value: i64) {
-        let ahead_ms = (value - self.micros(now)).max(0).div_euclid(1_000) + 1;
+        let ahead_ms = ((value - self.micros(now)).max(0) + 999).div_euclid(1_000);
         let until_ms = self.millis(now) + KEEP_MS + ahead_ms;
         self.data.counters[usize::from(key)] = Some((value, until_ms));
     }

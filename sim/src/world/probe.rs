@@ -72,11 +72,8 @@ impl ModelNode {
     }
 
     /// Removes what has expired, as a server does at moments of its own choice.
-    pub fn expire(&mut self, keys: u8) {
-        for key in 0..keys {
-            let entry = self.node.entry(self.now, key);
-            self.node.set(key, entry);
-        }
+    pub fn expire(&mut self) {
+        self.node.expire(self.now);
     }
 
     /// Asks.
@@ -159,5 +156,17 @@ impl ModelNode {
             Value::Other | Value::WrongType => None,
         };
         Some((token, entry.until_ms))
+    }
+
+    /// The fence counter of a key, and when it ends.
+    #[must_use]
+    pub fn counter(&self, key: u8) -> Option<(i64, i64)> {
+        self.node.counter_until(self.now, key)
+    }
+
+    /// When its marker ends.
+    #[must_use]
+    pub fn marked_until(&self) -> Option<i64> {
+        self.node.marked_until(self.now)
     }
 }

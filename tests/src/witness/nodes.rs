@@ -1,5 +1,7 @@
 //! What a node holds: each change of a lock key, and whose request made it.
 
+use std::collections::BTreeMap;
+
 use tenure_sim::adapter::Node;
 use tenure_sim::fact::{Answer, Ask, Fact, Holder, Nanos, Record};
 use tenure_sim::server::ServerClock as _;
@@ -13,6 +15,8 @@ use super::wire::asked;
 pub(super) struct Watched {
     node: Node,
     keys: Vec<Seen>,
+    /// All other keys, and when they expire.
+    beside: BTreeMap<Vec<u8>, Option<i64>>,
 }
 
 /// What was last seen of a lock key.
@@ -28,6 +32,7 @@ impl Watched {
         Self {
             node,
             keys: vec![Seen::default(); keys],
+            beside: BTreeMap::new(),
         }
     }
 
@@ -49,7 +54,7 @@ impl Watched {
         }
     }
 
-    /// Looks at the keys that a request names, which was executed just now.
+    /// Looks at the keys that a request names, which was executed just now, and at what stands beside.
     pub(super) fn executed(
         &mut self,
         now: Nanos,
@@ -59,6 +64,7 @@ impl Watched {
         names: &Names,
         told: &mut Vec<Record>,
     ) {
+        self.look_beside(now, index, keys, told);
         let Some((ask, asked)) = asked(argv) else {
             return;
         };
@@ -81,6 +87,23 @@ impl Watched {
                 told.extend(self.changed(now, index, at, &keys[at], Some(lease), names));
             }
             told.push(self.did(now, index, at, ask, lease, names));
+        }
+    }
+
+    /// Whatever is there but the lock keys was written by an adapter.
+    fn look_beside(&mut self, now: Nanos, index: usize, keys: &[String], told: &mut Vec<Record>) {
+        for name in self.node.server().keys() {
+            if keys.iter().any(|key| key.as_bytes() == name) {
+                continue;
+            }
+            let expires = self.node.server().peek_expiry_ms(&name);
+            if self.beside.insert(name, expires) != Some(expires) {
+                let until = expires.map(|at| nanos(self.node.clock().true_time_of_ms(at)));
+                told.push(Record {
+                    node: u8::try_from(index).ok(),
+                    ..Record::new(now, Fact::Beside { until })
+                });
+            }
         }
     }
 

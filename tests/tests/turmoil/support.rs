@@ -222,7 +222,9 @@ impl Stage {
         self.run(MAX_TTL);
         self.judge.finish(nanos(self.net.now()));
         self.acquit();
-        self.judge.checks()
+        let checks = self.judge.checks();
+        assert!(checks.beside > 0, "a counter was seen");
+        checks
     }
 
     /// As [`end`](Self::end), where a test ended the faults itself.

@@ -4,7 +4,6 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 use tenure_sim::fact::Fault;
 use tenure_sim::marks::{Mark, Marks};
 use tenure_sim::world::{Report, Scenario, explain, run};
@@ -144,7 +143,6 @@ proptest! {
     #![proptest_config(ProptestConfig {
         cases: 500,
         failure_persistence: None,
-        rng_seed: RngSeed::Fixed(1),
         ..ProptestConfig::default()
     })]
 

@@ -1,12 +1,20 @@
-//! The world's model of a node against what it is a model of: the adapter's Lua texts in the embedded
-//! server. The same requests at the same times to both, and the same answers and keys from both.
+//! The models of a node against what they are models of: the adapter's Lua texts in the embedded
+//! server. The same requests at the same times to both, and the same answers and keys from both. One
+//! model is that of the worlds; the other, which knows less, is that of the model checker and of the
+//! transcripts.
 #![forbid(unsafe_code)]
+
+#[path = "../../core/tests/support/node.rs"]
+#[allow(dead_code, reason = "it also helps to set scenes")]
+mod small;
 
 use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use tenure_core::{Answer, Fence, Op, Refusal, Reply, ServerTime, Words};
+use tenure_core::{
+    Answer, Fence, Instant, Key, Op, Refusal, Reply, Secret, ServerTime, Token, Words,
+};
 use tenure_sim::server::{ManualClock, Reply as Wire, Server};
 use tenure_sim::world::probe::{Held, ModelNode, Question, Stranger};
 use tenure_tests::scripts;
@@ -108,8 +116,8 @@ fn token(lease: u32, attempt: u32) -> String {
 }
 
 impl Real {
-    fn new() -> Self {
-        let clock = ManualClock::new(BEGIN_US);
+    fn beginning(at_us: u64) -> Self {
+        let clock = ManualClock::new(at_us);
         Self {
             server: Server::new(clock.clone()),
             clock,
@@ -297,7 +305,7 @@ fn acquired(reply: &Wire) -> Reply {
 }
 
 fn agree(steps: &[Step]) -> Result<(), TestCaseError> {
-    let mut real = Real::new();
+    let mut real = Real::beginning(BEGIN_US);
     let begin = i64::try_from(BEGIN_US).expect("in range");
     let max_ttl = i64::try_from(MAX_TTL_MS).expect("in range");
     let mut model = ModelNode::new(begin, KEYS.len(), max_ttl, 3);
@@ -378,11 +386,94 @@ fn agree(steps: &[Step]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// What the small model knows of: leases and their attempts, and keys that are no locks. Its time is in
+/// whole milliseconds, and nothing is asked in the one in which a key ends.
+#[derive(Clone, Debug)]
+enum SmallStep {
+    Ask(u8, u32, u32, Op),
+    Foreign(u8),
+    Deleted(u8),
+    Advance(u64),
+}
+
+fn small_step() -> impl Strategy<Value = SmallStep> {
+    let ask = (0..2_u8, 0..2_u32, select(&[1, 2, 10][..]), op());
+    let ask = ask.prop_filter("it ends between two instants", |(.., op)| match op {
+        Op::Acquire { ttl, .. } | Op::Renew { ttl } | Op::Repair { ttl, .. } => {
+            ttl.as_millis() >= 250
+        }
+        Op::Confirm { .. } | Op::Release => true,
+    });
+    prop_oneof![
+        20 => ask.prop_map(|(key, lease, attempt, op)| SmallStep::Ask(key, lease, attempt, op)),
+        1 => (0..2_u8).prop_map(SmallStep::Foreign),
+        3 => (0..2_u8).prop_map(SmallStep::Deleted),
+        6 => select(&[1, 251, 1_001, 10_001][..]).prop_map(SmallStep::Advance),
+    ]
+}
+
+fn agree_small(steps: &[SmallStep]) -> Result<(), TestCaseError> {
+    let begin_us = BEGIN_US.next_multiple_of(1_000);
+    let real = Real::beginning(begin_us);
+    let mut model = small::Node {
+        wall_ahead: begin_us,
+        ..small::Node::default()
+    };
+    let key = |key: u8| Key::new(KEYS[usize::from(key)].as_bytes());
+    let mut now = Instant::ORIGIN;
+    for (at, step) in steps.iter().enumerate() {
+        match *step {
+            SmallStep::Ask(asked, lease, attempt, op) => {
+                let question = Question {
+                    key: asked,
+                    lease,
+                    attempt,
+                    op,
+                    life: None,
+                };
+                let token = Token {
+                    label: None,
+                    secret: Secret::new(u128::from(lease).to_be_bytes()),
+                    attempt,
+                };
+                let answer = model.perform(now, &key(asked), &token, &op);
+                prop_assert_eq!(
+                    Reply::Applied(answer),
+                    real.ask(&question),
+                    "step {}: {:?}",
+                    at,
+                    step
+                );
+            }
+            SmallStep::Foreign(of) => {
+                model.locks.remove(&key(of));
+                model.foreign.insert(key(of));
+                real.stranger(of, Stranger::Mistakes);
+            }
+            SmallStep::Deleted(of) => {
+                model.locks.remove(&key(of));
+                model.foreign.remove(&key(of));
+                real.stranger(of, Stranger::Deletes);
+            }
+            SmallStep::Advance(ms) => {
+                now = now + Duration::from_millis(ms);
+                real.clock.advance(Duration::from_millis(ms));
+            }
+        }
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_model_of_a_node_answers_as_the_scripts_do(steps in prop::collection::vec(step(), 1..60)) {
         agree(&steps)?;
+    }
+
+    #[test]
+    fn the_small_model_of_a_node_answers_as_the_scripts_do(steps in prop::collection::vec(small_step(), 1..60)) {
+        agree_small(&steps)?;
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tenure_core::{Answer, Fence, Instant, Key, Op, Request, ServerTime, Token};
 
 /// How far ahead of its own time a node follows a proposed fence, in microseconds.
-const AHEAD_MAX: u64 = 10_000_000;
+const AHEAD_MAX: u64 = 60_000_000;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Node {
@@ -63,11 +63,14 @@ impl Node {
         match *op {
             Op::Acquire { ttl, proposal } => {
                 let server_time = ServerTime::from_micros(self.wall(now));
-                if let Some((holder, until)) = &held
-                    && !(same_lease(holder, token) && holder.attempt <= token.attempt)
-                {
-                    let left = until.saturating_since(now);
-                    return Answer::Held { left, server_time };
+                if let Some((holder, until)) = &held {
+                    if !same_lease(holder, token) {
+                        let left = until.saturating_since(now);
+                        return Answer::Held { left, server_time };
+                    }
+                    if holder.attempt > token.attempt {
+                        return Answer::Taken;
+                    }
                 }
                 if let Some(until) = self.quarantine.filter(|until| now < *until) {
                     let left = until.saturating_since(now);
@@ -80,7 +83,7 @@ impl Node {
                     .filter(|proposed| *proposed <= self.wall(now) + AHEAD_MAX)
                     .map_or(own, |proposed| proposed.max(own));
                 self.fences.insert(key.clone(), fence);
-                self.put(now, key, token, ttl);
+                self.locks.insert(key.clone(), (token.clone(), now + ttl));
                 let fence = Fence::new(fence).unwrap();
                 Answer::Granted { fence, server_time }
             }

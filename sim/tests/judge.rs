@@ -1,7 +1,9 @@
 //! The judge on small histories: each law is found broken where it is, and not where it is not.
 #![forbid(unsafe_code)]
 
-use tenure_sim::fact::{Answer, Ask, Cause, Fact, Fault, Holder, Loss, Outcome, Record, Why};
+use tenure_sim::fact::{
+    Answer, Ask, Cause, Fact, Fault, Freed, Holder, Link, Loss, Outcome, Record, Why,
+};
 use tenure_sim::judge::{Judge, Law, Rules};
 
 const RULES: Rules = Rules {
@@ -19,6 +21,8 @@ const RULES: Rules = Rules {
     granted_within: Some(5_000),
     pace: 100,
     renewals: 2,
+    kills: true,
+    freed_within: 200,
 };
 
 /// A history of one key at one node, told to a judge.
@@ -587,4 +591,131 @@ fn a_lease_that_is_renewed_again_and_again_before_it_is_due_is_unbounded_work() 
     let mut history = begin(0);
     (1..=100).for_each(|serial| renew(&mut history, 100, 1 + serial));
     assert_eq!(history.broken(), None, "it is not demanded");
+}
+
+#[test]
+fn a_request_on_a_connection_given_up_may_land_only_until_the_next_one_serves() {
+    let link = |link| Record {
+        client: Some(0),
+        node: Some(0),
+        ..Record::new(0, Fact::Link(link))
+    };
+    let landed = Fact::Did {
+        ask: Ask::Renew,
+        serial: 2,
+        answer: Answer::Done,
+        until: Some(900),
+        late: true,
+    };
+    for (serves, kills) in [(false, true), (true, false), (true, true)] {
+        let mut history = History::under(Rules { kills, ..RULES });
+        history.happens(1, link(Link::Up)).grant(10, 0, 7, 900);
+        history.happens(20, link(Link::Cut(1)));
+        if serves {
+            history.happens(30, link(Link::Up));
+        }
+        history.tell(40, 0, landed);
+        assert_eq!(
+            history.broken(),
+            (serves && kills).then_some(Law::NoOrphan),
+            "{serves} {kills}"
+        );
+    }
+}
+
+#[test]
+fn a_release_that_failed_is_sent_again_soon_after_the_link_serves() {
+    let link = |at, link| Record {
+        client: Some(0),
+        node: Some(0),
+        ..Record::new(at, Fact::Link(link))
+    };
+    let release = Fact::Sent {
+        ask: Ask::Release,
+        attempt: 1,
+        serial: 2,
+    };
+    let unknown = Fact::Heard {
+        ask: Ask::Release,
+        serial: 2,
+        outcome: Outcome::Unknown,
+    };
+    let key = Fact::Key {
+        from: Holder::Nobody,
+        to: Holder::Lease(0),
+        until: Some(1_010),
+    };
+    for (at, late) in [(600, false), (601, true)] {
+        let mut history = History::new();
+        history.happens(1, link(1, Link::Up));
+        history.grant(10, 0, 7, 900).tell(10, 0, key);
+        history.tell(100, 0, Fact::Release).tell(100, 0, release);
+        history.happens(150, link(150, Link::Cut(1)));
+        history.tell(150, 0, unknown);
+        history.happens(400, link(400, Link::Up));
+        history.tell(at, 0, release);
+        assert_eq!(history.broken(), late.then_some(Law::NoOrphan), "{at}");
+    }
+    // It is never sent, and the core has done with the lease.
+    let mut history = History::new();
+    history.happens(1, link(1, Link::Up));
+    history.grant(10, 0, 7, 900).tell(10, 0, key);
+    history.tell(100, 0, Fact::Release).tell(100, 0, release);
+    history.tell(150, 0, unknown).tell(1_050, 0, Fact::Settled);
+    assert_eq!(history.broken(), Some(Law::NoOrphan));
+}
+
+#[test]
+fn who_is_told_that_the_lock_was_freed_had_it_still() {
+    let heard = |answer| Fact::Heard {
+        ask: Ask::Release,
+        serial: 2,
+        outcome: Outcome::Answered(answer),
+    };
+    let released = Fact::Released(Freed::Released);
+    let told = |facts: &[Fact]| {
+        let mut history = History::new();
+        history.grant(10, 0, 7, 900).tell(100, 0, Fact::Release);
+        for fact in facts {
+            history.tell(101, 0, *fact);
+        }
+        history.tell(102, 0, released).broken()
+    };
+    assert_eq!(told(&[heard(Answer::Done)]), None);
+    assert_eq!(told(&[heard(Answer::Gone)]), Some(Law::LossIsTold));
+    let unknown = Fact::Heard {
+        ask: Ask::Release,
+        serial: 1,
+        outcome: Outcome::Unknown,
+    };
+    assert_eq!(
+        told(&[unknown, heard(Answer::Gone)]),
+        None,
+        "the one before may have done it"
+    );
+}
+
+#[test]
+fn a_lock_key_is_kept_for_its_ttl_and_no_longer() {
+    let key = |until| Fact::Key {
+        from: Holder::Nobody,
+        to: Holder::Lease(0),
+        until,
+    };
+    let kept = |until| {
+        let mut history = History::new();
+        history.tell(10, 0, Fact::Wanted { ttl: 1_000 });
+        history.tell(10, 0, key(until)).broken()
+    };
+    assert_eq!(kept(Some(1_010)), None);
+    assert_eq!(kept(Some(1_002_000)), Some(Law::NoOrphan));
+    assert_eq!(kept(None), Some(Law::NoOrphan));
+}
+
+#[test]
+fn a_client_that_says_nothing_more_is_still_to_know_of_a_loss() {
+    let mut history = History::new();
+    history.grant(10, 0, 7, 900);
+    history.0.finish(906);
+    assert_eq!(history.broken(), Some(Law::LossIsTold));
 }

@@ -62,6 +62,8 @@ impl Soak {
             pace: nanos(Duration::from_millis(12)),
             // Nobody tells here of renewals that failed.
             renewals: 0,
+            kills: false,
+            freed_within: 0,
         });
         let mut soak = Self {
             world,

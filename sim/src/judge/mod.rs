@@ -7,11 +7,13 @@
 //! - `validity` watches what holders believe: Exclusion, Honest validity, No resurrection, Loss is told.
 //! - `fences` watches the fences and the resource behind the lock: Fencing.
 //! - `nodes` watches the nodes' keys: Ownership, No orphan.
+//! - `debts` watches what is owed to them: No orphan, Loss is told.
 //! - `work` watches what is asked and what becomes of it: Bounded work, Progress.
 //!
 //! There is no queue yet, so nothing watches Fairness; Replay is checked by running twice and
 //! comparing the hashes of all facts.
 
+mod debts;
 mod fences;
 mod nodes;
 mod validity;
@@ -119,6 +121,11 @@ pub struct Rules {
     /// How often any lease is renewed within its TTL while all goes well, at most. Not demanded if zero, as
     /// where nobody tells of renewals that failed.
     pub renewals: u64,
+    /// Whether a connection kills the one before it: then nothing lands on that any more.
+    pub kills: bool,
+    /// A release that failed is sent again within this, while its link serves. Not demanded if zero, as where
+    /// nobody tells of links.
+    pub freed_within: Nanos,
 }
 
 /// How often each kind of thing was looked at, so that a run can show that it checked something.
@@ -153,6 +160,8 @@ pub struct Judge {
     seats: Vec<Seat>,
     keys: Vec<Key>,
     clients: Vec<Client>,
+    /// By client and node, `nodes` for each client: since when the link serves.
+    links: Vec<Option<Nanos>>,
     /// By key and node, `nodes` for each key.
     copies: Vec<nodes::Copy>,
     /// Until when what was forgotten excuses two holders of any key.
@@ -214,6 +223,7 @@ struct Seat {
     release_out: bool,
     sent: u64,
     renewals: u64,
+    debt: debts::Debt,
 }
 
 #[derive(Debug, Default)]
@@ -249,6 +259,7 @@ impl Judge {
             seats: Vec::new(),
             keys: Vec::new(),
             clients: Vec::new(),
+            links: Vec::new(),
             copies: Vec::new(),
             excused_until: 0,
             healed_at: None,
@@ -298,6 +309,7 @@ impl Judge {
             Fact::Mended(fault) => self.mended(record, fault),
             Fact::Healed => self.healed(at),
             Fact::Swept => self.swept(at),
+            Fact::Link(link) => self.link(record, link),
             Fact::Key { from, to, until } => self.key_changed(record, from, to, until),
             Fact::Beside { until } => self.kept_beside(record, until),
             _ => {}
@@ -311,7 +323,12 @@ impl Judge {
                     self.told_after_its_end(record, lease);
                     self.ended(at, lease);
                 }
-                Fact::Release | Fact::Cancel => self.ended(at, lease),
+                Fact::Release => {
+                    self.asks_back(lease);
+                    self.ended(at, lease);
+                }
+                Fact::Cancel => self.ended(at, lease),
+                Fact::Released(freed) => self.said_to_be_freed(record, lease, freed),
                 Fact::Renew => self.leases[lease as usize].by_hand += 1,
                 Fact::Sent { ask, attempt, .. } => self.sent(record, lease, ask, attempt),
                 Fact::Did {
@@ -320,14 +337,19 @@ impl Judge {
                     late,
                     ..
                 } => {
-                    self.leases[lease as usize].may_linger |= late;
+                    if late {
+                        self.landed_late(record, lease);
+                    }
                     self.did(record, lease, serial, until);
                 }
                 Fact::Waiting(_) | Fact::Suspect => {
                     self.told_after_its_end(record, lease);
                     self.failed_once(at, lease);
                 }
-                Fact::Settled => self.settled(at, lease),
+                Fact::Settled => {
+                    self.look_for_debts(at, lease);
+                    self.settled(at, lease);
+                }
                 Fact::Heard {
                     ask,
                     serial,
@@ -351,6 +373,9 @@ impl Judge {
     pub fn finish(&mut self, at: Nanos) {
         if self.violation.is_none() {
             self.look_for_waiting(at);
+            for client in 0..self.clients.len() {
+                self.look_for_untold(at, client as u8);
+            }
             self.look_for_leftovers(at, true);
         }
     }
@@ -384,8 +409,9 @@ impl Judge {
         if let Some(client) = record.client
             && self.clients.len() <= usize::from(client)
         {
-            self.clients
-                .resize(usize::from(client) + 1, Client::default());
+            let len = usize::from(client) + 1;
+            self.clients.resize(len, Client::default());
+            self.links.resize(len * nodes, None);
         }
     }
 

@@ -7,6 +7,9 @@ const HOUR: Nanos = 3_600_000_000_000;
 /// What stands beside the lock keys is kept for a day, and a little for clocks that are wrong.
 const BESIDE_FOR: Nanos = 25 * HOUR;
 
+/// A key is alive through the whole of its last millisecond.
+const LAST_MS: Nanos = 1_000_000;
+
 /// A lock key at a node.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Copy {
@@ -27,10 +30,11 @@ impl Judge {
             return;
         };
         let index = usize::from(key) * self.rules.nodes + usize::from(node);
-        self.copies[index].holder = match to {
+        let holder = match to {
             Holder::Lease(lease) => Some((lease, until)),
             Holder::Nobody | Holder::Foreign => None,
         };
+        let before = std::mem::replace(&mut self.copies[index].holder, holder);
         // Without a lease it is the server's or a stranger's doing.
         let Some(actor) = record.lease else { return };
         let (own, nobody) = (Holder::Lease(actor), Holder::Nobody);
@@ -38,8 +42,19 @@ impl Judge {
             let sentence =
                 format!("a request of lease {actor} changed a key from {from:?} to {to:?}");
             self.accuse(Law::Ownership, record.at, Some(key), sentence);
-        } else if to == own && until.is_none() {
-            let sentence = format!("a request of lease {actor} left a key without expiry");
+        } else if to == own {
+            // A server's clock may be slow, though not by half. What it was to keep for longer it keeps.
+            let ttl = record.at + self.leases[actor as usize].ttl * 3 / 2;
+            let latest = match before {
+                Some((holder, Some(until))) if holder == actor => ttl.max(until) + LAST_MS,
+                _ => ttl + LAST_MS,
+            };
+            let span = match until {
+                Some(until) if until <= latest => return,
+                Some(until) => format!("for {} ns", until - record.at),
+                None => "for ever".to_owned(),
+            };
+            let sentence = format!("a request of lease {actor} left a key {span}");
             self.accuse(Law::NoOrphan, record.at, Some(key), sentence);
         }
     }
@@ -55,6 +70,15 @@ impl Judge {
         let node = record.node.unwrap_or_default();
         let sentence = format!("node {node} was left with what it keeps beside a lock key {span}");
         self.accuse(Law::NoOrphan, record.at, record.key, sentence);
+    }
+
+    /// Until when a node keeps a key for a lease, or kept it before it expired.
+    pub(super) fn kept_until(&self, key: u8, node: u8, lease: u32) -> Option<Nanos> {
+        let index = usize::from(key) * self.rules.nodes + usize::from(node);
+        match self.copies[index].holder {
+            Some((holder, until)) if holder == lease => Some(until.unwrap_or(Nanos::MAX)),
+            _ => None,
+        }
     }
 
     /// The core has done with a lease: no node may hold it any more.

@@ -14,6 +14,7 @@ impl Judge {
         }
         self.fence_reported(at, lease, fence);
         self.granted_key(at, key);
+        self.asks_anew(lease);
         let state = &mut self.leases[lease as usize];
         state.stage = Stage::Held;
         state.granted_at = at;
@@ -117,6 +118,9 @@ impl Judge {
     ) {
         let Some(node) = record.node else { return };
         self.answered(lease, node, ask);
+        if ask == Ask::Release {
+            self.release_heard(record.at, lease, node, outcome);
+        }
         if matches!(
             outcome,
             Outcome::Answered(Answer::Rejected | Answer::Misuse)

@@ -35,9 +35,13 @@ impl Judge {
         if ask == Ask::Acquire && self.leases[lease as usize].attempt < attempt {
             self.leases[lease as usize].attempt = attempt;
             self.note_floor(lease);
+            self.asks_anew(lease);
             self.forget_promises(lease);
         }
         self.check_alive(record, lease, ask);
+        if ask == Ask::Release {
+            self.pays(record, lease, node);
+        }
         let state = &self.leases[lease as usize];
         let (key, lived, by_hand) = (state.key, record.at - state.began, state.by_hand);
         let pace = self.rules.pace;

@@ -263,9 +263,18 @@ impl Drawn {
             pace: shortest.min().unwrap_or(MS),
             // A quarter of the TTL is the shortest that is drawn.
             renewals: 4,
+            kills: self.may_kill && self.outside.is_none(),
+            freed_within: if self.outside.is_none() {
+                FREED_WITHIN
+            } else {
+                0
+            },
         }
     }
 }
+
+/// The longest pause before a release is sent again is a second of a clock that may be slow.
+const FREED_WITHIN: Nanos = 5 * SEC / 4;
 
 /// After the faults: what is left of quarantine, of a dead holder's TTL, of a link's pause, and of an
 /// acquire's; and some holds. Over several nodes rivals may split the vote a few times.

@@ -10,7 +10,7 @@ use tenure_core::{NodeId, Op, Refusal, Reply, Request, RequestId, Words};
 
 use super::SEC;
 use super::engine::{Phase, World};
-use super::node::{Arrived, Identity, Signal};
+use super::node::{Arrived, Identity, Node, Signal};
 use super::queue::Event;
 use crate::fact::{self, Ask, Fact, Nanos, Outcome};
 
@@ -346,10 +346,7 @@ impl World<'_> {
     pub(super) fn arrive(&mut self, index: u32) {
         let message = &self.messages[index as usize];
         let node = &mut self.nodes[usize::from(message.server)];
-        if !node.up || node.boot != message.boot {
-            return self.park(index);
-        }
-        if node.killed[usize::from(message.client)] > message.epoch {
+        if !takes(node, message) {
             return self.park(index);
         }
         // What a slow node has not come to in all that time was thrown away with its connection.
@@ -372,7 +369,7 @@ impl World<'_> {
         let late = message.epoch != self.link(client, link_node).epoch;
         let now = self.now;
         let node = &mut self.nodes[usize::from(server)];
-        if !node.up || node.boot != self.messages[index as usize].boot {
+        if !takes(node, message) {
             return self.park(index);
         }
         let from = node.holder(now, arrived.key);
@@ -514,6 +511,12 @@ impl World<'_> {
         );
         self.reply(client, id, reply);
     }
+}
+
+/// Whether a node still has the connection that a message came on.
+fn takes(node: &Node, message: &Message) -> bool {
+    let lives = node.up && node.boot == message.boot;
+    lives && node.killed[usize::from(message.client)] <= message.epoch
 }
 
 /// The lease that asks: its number is what its secret begins with.

@@ -80,6 +80,8 @@ impl Stage {
             granted_within: None,
             pace: 0,
             renewals: 2,
+            kills: false,
+            freed_within: 0,
         };
         let wire = || Wire {
             latency: 10 * MS,

@@ -119,6 +119,8 @@ impl Stage {
             pace: nanos(ms(12)),
             // Nobody tells here of renewals that failed.
             renewals: 0,
+            kills: false,
+            freed_within: 0,
         });
         Self {
             net,

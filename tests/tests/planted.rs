@@ -315,6 +315,19 @@ fn each_law_and_each_kind_of_fault_has_a_bug_planted() {
     }
 }
 
+/// Replay is no law of a judge, who hears one run, and Fairness has no queue yet.
+#[test]
+fn each_law_is_seen_broken_by_the_judge_of_the_worlds() {
+    let planted = planted();
+    for law in LAWS.iter().filter(|law| **law != "Replay") {
+        let mut seen = planted.iter().filter(|one| one.worlds.is_some());
+        assert!(
+            seen.any(|one| one.judged == [*law]),
+            "{law}: no bug that breaks it first"
+        );
+    }
+}
+
 #[test]
 fn every_planted_bug_is_caught_by_the_test_that_it_names() {
     let wanted = std::env::var("TENURE_PLANTED").unwrap_or_default();

@@ -10,7 +10,7 @@
 //! use tenure_sim::exhaust::{Scope, every};
 //!
 //! let mut seen = Vec::new();
-//! let scope = Scope { changes: 1, decisions: 2, answers: 3 };
+//! let scope = Scope { changes: 1, first: 0, decisions: 2, answers: 3 };
 //! let runs = every(scope, &mut |mut choices: Choices| {
 //!     seen.push((choices.below(3), choices.below(2)));
 //!     Some(choices.into_decisions())
@@ -26,7 +26,9 @@ use crate::choice::{Choices, Decision};
 pub struct Scope {
     /// How many decisions of a run are other than zero, at most.
     pub changes: usize,
-    /// How many decisions are tried, from the first on; later ones are zero.
+    /// How many decisions come before those that are tried; they are zero.
+    pub first: usize,
+    /// How many decisions are tried; later ones are zero.
     pub decisions: usize,
     /// A decision among so many gets each answer; one among more is either zero or the largest.
     pub answers: u64,
@@ -64,11 +66,14 @@ pub fn every(scope: Scope, run: &mut dyn FnMut(Choices) -> Option<Vec<Decision>>
         let Some(taken) = run(Choices::from_numbers(&numbers).written_down()) else {
             return runs;
         };
-        let new = taken.iter().take(scope.decisions).skip(path.len());
-        path.extend(new.map(|decision| Turn {
-            answer: 0,
-            bound: decision.bound,
-        }));
+        let end = scope.first.saturating_add(scope.decisions);
+        for decision in taken.iter().take(end).skip(path.len()) {
+            let early = path.len() < scope.first;
+            path.push(Turn {
+                answer: 0,
+                bound: if early { 1 } else { decision.bound },
+            });
+        }
         // The last decision that has an answer left gets it, and what follows begins anew.
         let mut changes = path.iter().filter(|turn| turn.answer > 0).count();
         loop {

@@ -316,6 +316,8 @@ pub enum Fault {
     CrashStale,
     /// A replica that missed the last writes takes over.
     Failover,
+    /// The node was demoted and promoted again, and missed the last writes: its connections live on.
+    Replaced,
     /// The server evicts or a stranger deletes a lock key.
     Deleted,
     /// A stranger writes its own value over a lock key.
@@ -348,7 +350,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::CutOut,
         Self::CutIn,
         Self::Cut,
@@ -361,6 +363,7 @@ impl Fault {
         Self::CrashEmpty,
         Self::CrashStale,
         Self::Failover,
+        Self::Replaced,
         Self::Deleted,
         Self::Overwritten,
         Self::Persisted,
@@ -383,12 +386,12 @@ impl Fault {
         matches!(self, Self::Deleted | Self::Overwritten)
     }
 
-    /// Whether a node loses or may lose what it had acknowledged, in a way that its marker shows.
+    /// Whether a node loses or may lose what it had acknowledged.
     #[must_use]
     pub const fn loses_memory(self) -> bool {
         matches!(
             self,
-            Self::CrashEmpty | Self::CrashStale | Self::Failover | Self::Flushed
+            Self::CrashEmpty | Self::CrashStale | Self::Failover | Self::Replaced | Self::Flushed
         )
     }
 }

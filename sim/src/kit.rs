@@ -76,6 +76,9 @@ pub fn run<T>(test: impl AsyncFnOnce(Kit) -> T) -> T {
     })
 }
 
+/// How often it is looked whether a holder has found out.
+const STEP: Duration = Duration::from_millis(1);
+
 impl Kit {
     /// A handle of the process under test, with the defaults.
     ///
@@ -156,9 +159,9 @@ impl Kit {
         self.world.sleep(span).await;
     }
 
-    /// The lock of this key is lost: somebody deletes it, and what was left of its TTL passes, in which
-    /// its holder finds out, be it the process under test or the rival. The key is the whole of it, with the
-    /// client's prefix.
+    /// The lock of this key is lost: somebody deletes it, and time passes until its holder has found out, be
+    /// it the process under test or the rival: until its next renewal, or until its validity ends if it does
+    /// not renew. The key is the whole of it, with the client's prefix.
     ///
     /// ```
     /// # tenure_sim::kit::run(async |kit| {
@@ -166,6 +169,8 @@ impl Kit {
     /// kit.lose("k").await;
     /// assert!(!guard.is_valid());
     /// assert_eq!(guard.lost().await.loss, tenure_redis::Loss::Gone);
+    /// // Two thirds of the default TTL, and a little.
+    /// assert_eq!(kit.world().now().as_secs(), 6);
     /// # });
     /// ```
     ///
@@ -188,8 +193,19 @@ impl Kit {
                 )
             }
         };
+        let token = server.peek(key).unwrap_or_default();
+        let (mut seen, _) = self.world.naming(0, &token);
         server.call(&[b"DEL", key]);
-        self.advance(Duration::from_millis(left)).await;
+        for _ in 0..left {
+            self.advance(STEP).await;
+            let (arrived, renewals) = self.world.naming(seen, &token);
+            if renewals > 0 {
+                break;
+            }
+            seen = arrived;
+        }
+        // The answer travels, too.
+        self.advance(STEP).await;
     }
 
     /// The server will do what it is asked next, by whomever, and the answer will be lost with the connection:

@@ -16,10 +16,15 @@ fn changes() -> usize {
     })
 }
 
-/// Goes through all small worlds of so many nodes.
-fn all_of(nodes: usize, decisions: usize) -> (u64, Marks) {
+/// How many decisions in a row are tried together.
+const WINDOW: usize = 160;
+
+/// Goes through all small worlds of so many nodes in which so many decisions of a window are other than
+/// calm.
+fn all_of(nodes: usize, changes: usize, first: usize, decisions: usize) -> (u64, Marks) {
     let scope = Scope {
-        changes: changes(),
+        changes,
+        first,
         decisions,
         answers: 8,
     };
@@ -47,20 +52,47 @@ const RARE: [Mark; 6] = [
     Mark::LateLanding,
 ];
 
-#[test]
-fn no_law_is_broken_by_any_two_things_that_go_wrong_with_one_node() {
-    let (runs, marks) = all_of(1, 160);
-    assert!(runs > 10_000, "{runs} runs");
-    for mark in RARE {
-        assert!(marks.count(mark) > 0, "nothing came to {mark:?}");
+fn come_to(marks: &Marks, wanted: &[Mark]) {
+    for mark in wanted {
+        assert!(marks.count(*mark) > 0, "nothing came to {mark:?}");
     }
 }
 
 #[test]
-fn no_law_is_broken_by_any_two_things_that_go_wrong_with_three_nodes() {
-    let (runs, marks) = all_of(3, 160);
+fn no_law_is_broken_by_any_two_decisions_that_are_not_calm_with_one_node() {
+    let (runs, marks) = all_of(1, changes(), 0, WINDOW);
     assert!(runs > 10_000, "{runs} runs");
-    for mark in [Mark::LateGrant, Mark::UnknownDecides, Mark::SplitVote] {
-        assert!(marks.count(mark) > 0, "nothing came to {mark:?}");
+    come_to(&marks, &RARE);
+}
+
+/// Three nodes decide three times as much in the same time: the first window is the first TTL, in which the
+/// lock is taken.
+#[test]
+fn no_law_is_broken_by_any_two_decisions_that_are_not_calm_with_three_nodes() {
+    let (runs, marks) = all_of(3, changes(), 0, WINDOW);
+    assert!(runs > 10_000, "{runs} runs");
+    come_to(
+        &marks,
+        &[Mark::LateGrant, Mark::UnknownDecides, Mark::SplitVote],
+    );
+}
+
+/// The windows behind it: the lock is renewed, released and handed over.
+#[test]
+fn no_law_is_broken_by_any_two_decisions_that_are_not_calm_later_with_three_nodes() {
+    let (runs, marks) = all_of(3, changes(), WINDOW, WINDOW);
+    let (more, others) = all_of(3, changes(), 2 * WINDOW, WINDOW);
+    assert!(runs.min(more) > 10_000, "{runs} and {more} runs");
+    come_to(&marks, &[Mark::RenewalRetried]);
+    for of in [marks, others] {
+        come_to(&of, &[Mark::ReleaseUnknown, Mark::CancelHeld]);
     }
+}
+
+/// A single one, wherever in the run it is.
+#[test]
+fn no_law_is_broken_by_any_decision_that_is_not_calm_with_three_nodes() {
+    let (runs, marks) = all_of(3, 1, 0, usize::MAX);
+    assert!(runs > 1_000, "{runs} runs");
+    come_to(&marks, &[Mark::LateGrant, Mark::Repaired, Mark::CancelHeld]);
 }

@@ -719,3 +719,26 @@ fn a_client_that_says_nothing_more_is_still_to_know_of_a_loss() {
     history.0.finish(906);
     assert_eq!(history.broken(), Some(Law::LossIsTold));
 }
+
+#[test]
+fn what_a_node_forgets_unseen_excuses_holders_and_fences_for_one_ttl() {
+    let rules = Rules {
+        nodes: 3,
+        quarantine: true,
+        ..RULES
+    };
+    for replaced in [false, true] {
+        let mut history = History::under(rules.clone());
+        history.grant(10, 0, 7, 900);
+        if replaced {
+            history.happens(20, fault(Fault::Replaced));
+        }
+        history.grant(30, 1, 6, 910);
+        assert_eq!(history.broken(), (!replaced).then_some(Law::Fencing));
+        history
+            .tell(40, 0, Fact::Release)
+            .tell(40, 1, Fact::Release);
+        history.grant(1_021, 2, 5, 1_500);
+        assert_eq!(history.broken(), Some(Law::Fencing));
+    }
+}

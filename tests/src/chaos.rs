@@ -53,7 +53,7 @@ pub trait Ground {
 }
 
 /// The kinds of faults that there are here.
-pub const KINDS: [Fault; 25] = [
+pub const KINDS: [Fault; 26] = [
     Fault::Cut,
     Fault::CutOut,
     Fault::CutIn,
@@ -65,6 +65,7 @@ pub const KINDS: [Fault; 25] = [
     Fault::CrashEmpty,
     Fault::CrashStale,
     Fault::Failover,
+    Fault::Replaced,
     Fault::Deleted,
     Fault::Overwritten,
     Fault::Persisted,
@@ -284,7 +285,11 @@ impl Chaos {
                 let stale = Memory::Stale(ground.nodes()[node].server().snapshot());
                 self.make_ill(fault, node, Ill::Down(stale), until, ground);
             }
-            Fault::Failover | Fault::Flushed | Fault::ScriptsFlushed | Fault::Reset => {
+            Fault::Failover
+            | Fault::Replaced
+            | Fault::Flushed
+            | Fault::ScriptsFlushed
+            | Fault::Reset => {
                 let node = self.node(ground)?;
                 self.at_once(fault, node, ground);
             }
@@ -388,9 +393,13 @@ impl Chaos {
     fn at_once(&mut self, fault: Fault, node: usize, ground: &impl Ground) {
         let server = ground.nodes()[node].server();
         match fault {
-            Fault::Failover => {
+            Fault::Failover | Fault::Replaced => {
                 let replica = self.replicas.get(node).and_then(Option::as_ref);
-                server.promote_stale(replica.unwrap_or(&server.snapshot()));
+                let replica = replica.cloned().unwrap_or_else(|| server.snapshot());
+                match fault {
+                    Fault::Failover => server.promote_stale(&replica),
+                    _ => server.replace_in_place(&replica),
+                }
             }
             Fault::Flushed => drop(server.call(&["FLUSHALL"])),
             Fault::ScriptsFlushed => drop(server.call(&["SCRIPT", "FLUSH"])),

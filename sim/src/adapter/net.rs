@@ -69,8 +69,16 @@ impl Net {
         link.clone()
     }
 
+    /// How many requests have arrived, and how many of those after the first `seen` name this.
+    pub(super) fn naming(&self, seen: usize, arg: &[u8]) -> (usize, usize) {
+        let net = self.lock();
+        let requests = net.tap.requests();
+        let naming = requests[seen..].iter().filter(|request| request.names(arg));
+        (requests.len(), naming.count())
+    }
+
     pub(super) fn requests(&self) -> Vec<Request> {
-        self.lock().tap.requests()
+        self.lock().tap.requests().to_vec()
     }
 
     pub(super) fn digest(&self) -> String {

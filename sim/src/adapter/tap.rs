@@ -103,8 +103,8 @@ impl Tap {
         }
     }
 
-    pub(super) fn requests(&self) -> Vec<Request> {
-        self.requests.clone()
+    pub(super) fn requests(&self) -> &[Request] {
+        &self.requests
     }
 
     pub(super) fn digest(&self) -> String {

@@ -164,6 +164,11 @@ impl World {
         self.net.requests()
     }
 
+    /// How many requests have arrived, and how many of those after the first `seen` name this.
+    pub(crate) fn naming(&self, seen: usize, arg: &[u8]) -> (usize, usize) {
+        self.net.naming(seen, arg)
+    }
+
     /// A digest of every byte that arrived anywhere, and when.
     #[must_use]
     pub fn digest(&self) -> String {

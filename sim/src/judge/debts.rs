@@ -66,6 +66,12 @@ impl Judge {
         }
     }
 
+    /// What was in flight before a release may land after it: until then it is not known what is owed.
+    pub(super) fn other_heard(&mut self, at: Nanos, lease: u32, node: u8) {
+        let debt = &mut self.seat(lease, node).debt;
+        debt.since = debt.since.map(|_| at);
+    }
+
     pub(super) fn release_heard(&mut self, at: Nanos, lease: u32, node: u8, outcome: Outcome) {
         // While it is held, what an earlier attempt left is this one's.
         let owed = Some(at).filter(|_| self.leases[lease as usize].stage != Stage::Held);

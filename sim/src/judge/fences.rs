@@ -24,7 +24,7 @@ impl Judge {
         if let Err(place) = place {
             fences.insert(place, fence);
         }
-        if !self.rules.fencing {
+        if !self.rules.fencing || at <= self.fences_excused_until {
             return;
         }
         if place.is_ok() {
@@ -39,18 +39,15 @@ impl Judge {
         }
     }
 
-    pub(super) fn read(&mut self, _lease: u32, accepted: bool, _value: u64) {
-        self.count(accepted);
-    }
-
     pub(super) fn wrote(&mut self, at: Nanos, lease: u32, accepted: bool, value: u64) {
-        self.count(accepted);
+        self.count_access(accepted);
         if !accepted {
             return;
         }
         let key = self.leases[lease as usize].key;
         let before = std::mem::replace(&mut self.keys[usize::from(key)].value, value);
-        if self.rules.fencing && value != before + 1 {
+        let demanded = self.rules.fencing && at > self.fences_excused_until;
+        if demanded && value != before + 1 {
             let sentence = format!(
                 "lease {lease} wrote {value} over {before}: what another holder wrote is lost"
             );
@@ -58,7 +55,7 @@ impl Judge {
         }
     }
 
-    const fn count(&mut self, accepted: bool) {
+    pub(super) const fn count_access(&mut self, accepted: bool) {
         if accepted {
             self.checks.accepted += 1;
         } else {

@@ -166,6 +166,8 @@ pub struct Judge {
     copies: Vec<nodes::Copy>,
     /// Until when what was forgotten excuses two holders of any key.
     excused_until: Nanos,
+    /// Until when it excuses fences that do not grow.
+    fences_excused_until: Nanos,
     healed_at: Option<Nanos>,
     violation: Option<Violation>,
     checks: Checks,
@@ -262,6 +264,7 @@ impl Judge {
             links: Vec::new(),
             copies: Vec::new(),
             excused_until: 0,
+            fences_excused_until: 0,
             healed_at: None,
             violation: None,
             checks: Checks {
@@ -308,7 +311,8 @@ impl Judge {
             Fact::Fault(fault) => self.fault(record, fault),
             Fact::Mended(fault) => self.mended(record, fault),
             Fact::Healed => self.healed(at),
-            Fact::Swept => self.swept(at),
+            // The network worked since all was dropped.
+            Fact::Swept => self.look_for_leftovers(at, false),
             Fact::Link(link) => self.link(record, link),
             Fact::Key { from, to, until } => self.key_changed(record, from, to, until),
             Fact::Beside { until } => self.kept_beside(record, until),
@@ -321,13 +325,13 @@ impl Judge {
                 Fact::Until { until, why } => self.valid_until(at, lease, until, why),
                 Fact::Lost(_) | Fact::Failed { .. } => {
                     self.told_after_its_end(record, lease);
-                    self.ended(at, lease);
+                    self.over(at, lease);
                 }
                 Fact::Release => {
                     self.asks_back(lease);
-                    self.ended(at, lease);
+                    self.over(at, lease);
                 }
-                Fact::Cancel => self.ended(at, lease),
+                Fact::Cancel => self.over(at, lease),
                 Fact::Released(freed) => self.said_to_be_freed(record, lease, freed),
                 Fact::Renew => self.leases[lease as usize].by_hand += 1,
                 Fact::Sent { ask, attempt, .. } => self.sent(record, lease, ask, attempt),
@@ -355,9 +359,7 @@ impl Judge {
                     serial,
                     outcome,
                 } => self.heard(record, lease, ask, serial, outcome),
-                Fact::Read {
-                    accepted, value, ..
-                } => self.read(lease, accepted, value),
+                Fact::Read { accepted, .. } => self.count_access(accepted),
                 Fact::Wrote {
                     accepted, value, ..
                 } => self.wrote(at, lease, accepted, value),
@@ -449,7 +451,7 @@ impl Judge {
 
     /// A node that forgot the last writes remembers what was released, and a key without expiry stays.
     fn may_linger(&mut self, record: &Record, fault: Fault) {
-        let all = matches!(fault, Fault::CrashStale | Fault::Failover);
+        let all = matches!(fault, Fault::CrashStale | Fault::Failover | Fault::Replaced);
         for lease in &mut self.leases {
             let persisted = fault == Fault::Persisted && record.key == Some(lease.key);
             lease.may_linger |= all || persisted;
@@ -463,7 +465,13 @@ impl Judge {
         }
         // What was granted before ends within one TTL.
         let end = record.at + self.rules.max_ttl;
-        if fault.loses_memory() && (self.rules.nodes == 1 || !self.rules.quarantine) {
+        // Nobody sees what changes on a live connection, until he asks again who the node is.
+        let unseen = fault == Fault::Replaced || self.rules.nodes == 1 || !self.rules.quarantine;
+        // Servers' clocks differ by less than one max TTL: in that time the node's own will be past all fences.
+        if fault == Fault::Replaced && self.rules.nodes > 1 {
+            self.fences_excused_until = self.fences_excused_until.max(end);
+        }
+        if fault.loses_memory() && unseen {
             self.excused_until = self.excused_until.max(end);
         }
         // Where a stranger has let two hold a key, a node that forgets takes from the one and is open to

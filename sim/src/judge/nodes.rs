@@ -104,13 +104,8 @@ impl Judge {
         }
     }
 
-    /// All was dropped, and the network worked since: nothing may be left but what belonged to a
-    /// process that died.
-    pub(super) fn swept(&mut self, at: Nanos) {
-        self.look_for_leftovers(at, false);
-    }
-
-    /// What is left; `for_good`: what should have ended with its TTL as well.
+    /// All was dropped: nothing may be left but what belonged to a process that died. `for_good`: what
+    /// should have ended with its TTL is looked at as well.
     pub(super) fn look_for_leftovers(&mut self, at: Nanos, for_good: bool) {
         for index in 0..self.copies.len() {
             let Some((lease, until)) = self.copies[index].holder else {

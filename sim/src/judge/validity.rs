@@ -43,10 +43,6 @@ impl Judge {
         self.believe(at, lease, until);
     }
 
-    pub(super) fn ended(&mut self, at: Nanos, lease: u32) {
-        self.over(at, lease);
-    }
-
     /// The holder believes from now on that it may act until then.
     fn believe(&mut self, at: Nanos, lease: u32, until: Nanos) {
         self.checks.validities += 1;
@@ -120,6 +116,8 @@ impl Judge {
         self.answered(lease, node, ask);
         if ask == Ask::Release {
             self.release_heard(record.at, lease, node, outcome);
+        } else {
+            self.other_heard(record.at, lease, node);
         }
         if matches!(
             outcome,

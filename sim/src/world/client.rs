@@ -61,8 +61,7 @@ impl Client {
             let odd = drawn.outside == Some(Outside::NodeSets) && index % 2 == 1 && node == 2;
             let server = if odd { 3 } else { node };
             let latency = drawn.latency[index * drawn.servers + server];
-            let apart = drawn.apart && node == index % drawn.nodes;
-            Link::new(server as u8, latency, apart)
+            Link::new(server as u8, latency)
         });
         let (config, options) = match &drawn.other {
             Some(other) if index % 2 == 1 => other.clone(),

@@ -167,8 +167,17 @@ impl Drawn {
         let forgets = faults.iter().any(|(fault, _)| fault.loses_memory());
         let mut durable = vec![false; servers];
         for durable in &mut durable {
-            // A node that never forgets, and says so.
-            *durable = !forgets && c.chance(300);
+            // A node that has every write on its disk, and says so.
+            *durable = c.chance(if forgets { 150 } else { 300 });
+        }
+        // They strike each message, and not from time to time.
+        let mut lost = [0; 2];
+        for (lost, kind) in lost.iter_mut().zip([Fault::LostRequest, Fault::LostReply]) {
+            let among = faults.iter().position(|(fault, _)| *fault == kind);
+            if let Some(index) = among {
+                faults.remove(index);
+                *lost = c.pick(&[5, 40]);
+            }
         }
         // Over several nodes they agree to within one max TTL, and fences are proposed 10 ms ahead.
         let mut wall_bound = (nodes > 1).then(|| (max_ttl / 2 * 4 / 5).saturating_sub(20 * MS));
@@ -219,7 +228,7 @@ impl Drawn {
             latency,
             fault_every: c.spread(40, 8_000) * MS,
             fault_length: c.spread(10, 4_000) * MS,
-            lost: [c.pick(&[0, 0, 5, 40]), c.pick(&[0, 0, 5, 40])],
+            lost,
             spike: c.pick(&[0, 0, 5, 50]),
             repeated: c.pick(&[0, 0, 10, 300]),
             pause_after_grant: c.pick(&[0, 0, 50, 200]),
@@ -259,7 +268,7 @@ impl Drawn {
             // (1 + r) / (1 - r) is 1 + 2r and two r squared, a little more for the largest r.
             late_expiry: 2 * MS + of(of(self.max_ttl)) * 9 / 4,
             told_within: MS,
-            granted_within: Some(granted_within(self.max_ttl)),
+            granted_within: self.exclusion.then(|| granted_within(self.max_ttl)),
             pace: shortest.min().unwrap_or(MS),
             // A quarter of the TTL is the shortest that is drawn.
             renewals: 4,
@@ -334,7 +343,8 @@ fn faults(c: &mut Choices, outside: Option<Outside>) -> Vec<(Fault, u64)> {
             _ => false,
         };
         // Some twins need that nothing else excuses what they break.
-        let unwanted = outside.is_some() && (fault.loses_a_key() || fault == Fault::Overwritten);
+        let excuses = fault.loses_a_key() || fault == Fault::Replaced;
+        let unwanted = outside.is_some() && excuses;
         if (wanted || c.chance(share)) && !unwanted {
             faults.push((fault, c.spread(1, 64) * if wanted { 10 } else { 1 }));
         }

@@ -137,6 +137,9 @@ impl<'a> World<'a> {
             let first = self.choices.below(2 * drawn.fault_every);
             self.schedule(first, Event::Strike);
         }
+        if drawn.apart {
+            self.set_apart();
+        }
         for client in 0..self.clients.len() as u8 {
             self.start_client(client);
         }
@@ -229,6 +232,7 @@ impl<'a> World<'a> {
             | Event::Redial { client, .. }
             | Event::Silence { client, .. }
             | Event::Reset { client, .. }
+            | Event::Reread { client, .. }
             | Event::Mended { client, .. } => self.at_client(client, event),
         }
     }
@@ -259,6 +263,7 @@ impl<'a> World<'a> {
                     self.settle(client);
                 }
             }
+            Event::Reread { node, epoch, .. } => self.reread(client, node, epoch),
             Event::Mended { node, epoch, .. } => self.mended(client, node, epoch),
             _ => unreachable!("it is no event of a client"),
         }

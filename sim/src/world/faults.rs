@@ -67,7 +67,7 @@ impl World<'_> {
                 };
                 self.tell_fault(fault, client, node, None);
             }
-            // Of each message, drawn as it is sent.
+            // Drawn for each message as it is sent.
             Fault::LostRequest | Fault::LostReply => {}
             Fault::Reset => {
                 let node = self.choices.below(self.drawn.nodes as u64) as u8;
@@ -91,7 +91,7 @@ impl World<'_> {
                 self.tell_fault(fault, None, Some(server), None);
                 self.ends(fault, 0, server);
             }
-            Fault::CrashStale | Fault::Failover => {
+            Fault::CrashStale | Fault::Failover | Fault::Replaced => {
                 // What is written from now until it strikes will be forgotten.
                 let node = &mut self.nodes[usize::from(server)];
                 if node.durable || node.stale.is_some() {
@@ -102,7 +102,12 @@ impl World<'_> {
                 let index = self.note(fault, 0, server);
                 self.schedule(self.now + after, Event::Struck(index));
             }
-            Fault::CrashKept | Fault::CrashEmpty => self.crash(fault, server),
+            Fault::CrashKept => self.crash(fault, server),
+            Fault::CrashEmpty => {
+                // What is on its disk is there when it comes back.
+                let durable = self.nodes[usize::from(server)].durable;
+                self.crash(if durable { Fault::CrashKept } else { fault }, server);
+            }
             Fault::Deleted | Fault::Overwritten | Fault::Persisted => self.meddle(fault, server),
             Fault::Flushed => {
                 let node = &mut self.nodes[usize::from(server)];
@@ -164,12 +169,51 @@ impl World<'_> {
         if fault == Fault::CrashStale {
             return self.crash(fault, node);
         }
+        if fault == Fault::Replaced {
+            return self.replaced(node);
+        }
         // Another server answers under the same name; or the same one, which was a replica meanwhile.
         let same_run = self.choices.chance(500);
         self.tell_fault(fault, None, Some(node), None);
         self.new_life(node, same_run);
+        self.another_clock(node);
         self.tell_keys(node, true);
         self.reset_links_of(node);
+    }
+
+    /// Its data is that of a moment ago, and its connections live on. Who it is shows only when a link asks
+    /// again, as each does from time to time.
+    fn replaced(&mut self, server: u8) {
+        self.lives += 1;
+        let node = &mut self.nodes[usize::from(server)];
+        node.identity.replication = self.lives;
+        node.scripts = false;
+        self.tell_fault(Fault::Replaced, None, Some(server), None);
+        self.tell_keys(server, true);
+        for (client, node) in self.isolated(true, 0, server) {
+            let epoch = self.link(client, node).epoch;
+            let after = self.choices.within(MS, self.drawn.max_ttl);
+            let event = Event::Reread {
+                client,
+                node,
+                epoch,
+            };
+            self.schedule(self.now + after, event);
+        }
+    }
+
+    /// The server that takes over has a clock of its own, which agrees with the others within the bound.
+    fn another_clock(&mut self, server: u8) {
+        let Some(bound) = self.drawn.wall_bound else {
+            return;
+        };
+        let far = self.choices.below(bound * 3 / 4) as i64;
+        let ahead = if self.choices.chance(500) { far } else { -far };
+        let by = ahead - self.wall_ahead(usize::from(server));
+        let node = &mut self.nodes[usize::from(server)];
+        node.stepped = self.now;
+        node.clock.step(self.now, by);
+        self.note_clock(None, Some(server));
     }
 
     fn crash(&mut self, fault: Fault, server: u8) {
@@ -281,7 +325,8 @@ impl World<'_> {
         let back = self.choices.chance(500) && drawn.steps_back;
         let by = if back { -size } else { size };
         let far = (self.wall_ahead(usize::from(server)) + by).unsigned_abs();
-        if !may_step(last, now, drawn.max_ttl)
+        if by == 0
+            || !may_step(last, now, drawn.max_ttl)
             || drawn.wall_bound.is_some_and(|bound| far > bound * 3 / 4)
         {
             return;
@@ -472,19 +517,21 @@ impl World<'_> {
         })
     }
 
+    /// Each client is cut off from another node, until all is healed.
+    pub(super) fn set_apart(&mut self) {
+        for client in 0..self.clients.len() as u8 {
+            let node = client % self.drawn.nodes as u8;
+            self.link_mut(client, node).cut = [Some(Cut::Drop); 2];
+            self.note(Fault::Cut, client, node);
+            self.tell_fault(Fault::Cut, Some(client), Some(node), None);
+        }
+    }
+
     /// No fault is left, and none will come.
     pub(super) fn heal(&mut self) {
         self.phase = Phase::Healthy;
         for index in 0..self.ongoing.len() as u32 {
             self.end_fault(index);
-        }
-        if self.drawn.apart {
-            for client in 0..self.clients.len() as u8 {
-                for node in 0..self.drawn.nodes as u8 {
-                    self.mend_cut(client, node, 0);
-                    self.mend_cut(client, node, 1);
-                }
-            }
         }
         for server in 0..self.nodes.len() as u8 {
             self.nodes[usize::from(server)].stale = None;

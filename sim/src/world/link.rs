@@ -91,7 +91,7 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) const fn new(server: u8, latency: [Nanos; 2], is_cut: bool) -> Self {
+    pub(super) const fn new(server: u8, latency: [Nanos; 2]) -> Self {
         let nobody = Identity {
             run: u32::MAX,
             replication: u32::MAX,
@@ -102,11 +102,7 @@ impl Link {
             state: State::Connecting,
             latency,
             arrives: [0; 2],
-            cut: if is_cut {
-                [Some(Cut::Drop); 2]
-            } else {
-                [None; 2]
-            },
+            cut: [None; 2],
             stalled: [Vec::new(), Vec::new()],
             doomed: false,
             in_flight: Vec::new(),

@@ -85,8 +85,8 @@ impl Scenario {
         Self::draw(Choices::from_seed(seed), Some(outside), Origin::Seed(seed))
     }
 
-    /// The same world, in which two holders at once are no broken law: so it goes on, and shows what
-    /// the other laws are worth then.
+    /// The same world, in which two holders at once are no broken law, nor that nobody is granted: so it
+    /// goes on, and shows what the other laws are worth then.
     #[must_use]
     pub const fn whoever_holds(mut self) -> Self {
         self.drawn.exclusion = false;

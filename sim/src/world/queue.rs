@@ -30,6 +30,8 @@ pub(super) enum Event {
     Silence { client: u8, node: u8, epoch: u32 },
     /// A connection was reset.
     Reset { client: u8, node: u8, epoch: u32 },
+    /// A link asks again who the node is.
+    Reread { client: u8, node: u8, epoch: u32 },
     /// A link has loaded the scripts, or marked the node.
     Mended { client: u8, node: u8, epoch: u32 },
     /// A holder's read or write arrives at the resource behind the lock.

@@ -71,8 +71,11 @@ fn day(seed: u64) -> Day {
     }
 }
 
-/// So many days. Says which faults there were on them.
-fn days(seeds: std::ops::Range<u64>) -> BTreeSet<Fault> {
+/// Of the kinds of faults there are at least so many in each part.
+const KINDS: usize = 12;
+
+/// So many days.
+fn days(seeds: std::ops::Range<u64>) {
     let days = seeds.end - seeds.start;
     let mut faults = BTreeSet::new();
     let (mut grants, mut losses, mut checks) = (0, 0, Checks::default());
@@ -86,17 +89,20 @@ fn days(seeds: std::ops::Range<u64>) -> BTreeSet<Fault> {
         );
         grants += day.grants;
         losses += day.losses;
+        checks.accepted += day.checks.accepted;
         checks.refused += day.checks.refused;
         checks.excused += day.checks.excused;
         checks.requests += day.checks.requests;
         faults.extend(day.faults);
     }
     println!("{grants} grants, {losses} losses, {checks:?}");
-    // Days on which nothing happens show nothing.
-    let count = faults.len() as u64;
-    assert!(count >= 2 * days.min(5), "only {faults:?} in {days} days");
-    assert!(losses > 0 || days < 20, "no lock was lost in {days} days");
-    faults
+    // Days on which nothing happens show nothing. (One that somebody looks at may be calm.)
+    if days > 1 {
+        let kinds = faults.len();
+        assert!(kinds >= KINDS, "only {kinds} in {days} days: {faults:?}");
+        assert!(losses > 0, "no lock was lost in {days} days");
+        assert!(checks.accepted > 0, "nothing was written");
+    }
 }
 
 /// The seeds in four parts, which run beside each other.
@@ -107,7 +113,7 @@ fn part(part: u64) {
         }
         return;
     }
-    let seeds = number("TENURE_TURMOIL_SEEDS").unwrap_or(20) / 4;
+    let seeds = number("TENURE_TURMOIL_SEEDS").unwrap_or(20).div_ceil(4);
     days(part * seeds..(part + 1) * seeds);
 }
 

@@ -178,6 +178,14 @@ impl World<'_> {
         }
     }
 
+    /// It asks again who the node is.
+    pub(in crate::world) fn reread(&mut self, client: u8, node: u8, epoch: u32) {
+        let link = &mut self.clients[usize::from(client)].links[usize::from(node)];
+        if link.epoch == epoch && link.state == State::Up && link.cut == [None; 2] {
+            link.identity = self.nodes[usize::from(link.server)].identity;
+        }
+    }
+
     /// Begins to connect.
     pub(in crate::world) fn dial(&mut self, client: u8, node: u8) {
         let link = self.link(client, node);

@@ -1,0 +1,104 @@
+//! The picture of a run: what is in the page, and that nothing in it runs or is fetched.
+#![forbid(unsafe_code)]
+
+use tenure_core::Instant;
+use tenure_sim::fact::{Answer, Ask, Fact, Outcome, Record};
+use tenure_sim::judge::{Law, Violation};
+use tenure_sim::picture::Picture;
+use tenure_sim::world::{Report, Scenario, run};
+
+/// The page of a run, and the data in it.
+fn page(records: &[Record], report: &Report, keys: &[&str]) -> (String, String) {
+    let picture = Picture {
+        title: "a <run>",
+        about: "of two\nlines",
+        records,
+        clocks: &report.clocks,
+        keys,
+        violation: report.violation.as_ref(),
+        end: report.virtual_time,
+    };
+    let html = picture.html();
+    let (_, data) = html.split_once("id=\"data\">").expect("data");
+    let (data, _) = data.split_once("</script>").expect("an end of it");
+    let data = data.to_owned();
+    (html, data)
+}
+
+#[test]
+fn a_picture_has_every_lane_and_every_lease_and_needs_nothing_else() {
+    let scenario = Scenario::from_seed(5);
+    let mut records = Vec::new();
+    let report = run(&scenario, &mut |record| records.push(*record));
+    let (html, data) = page(&records, &report, &[]);
+    let clients = records.iter().filter_map(|record| record.client).max();
+    let nodes = records.iter().filter_map(|record| record.node).max();
+    for (lane, last) in [("clients", clients), ("nodes", nodes)] {
+        let field = format!("\"{lane}\":{}", last.expect("there are some") + 1);
+        assert!(data.contains(&field), "{field}");
+    }
+    let leases = data.split("\"leases\":[").nth(1).expect("leases");
+    let (leases, _) = leases.split_once("],\"holds\"").expect("what is held");
+    let wanted = records
+        .iter()
+        .filter(|record| matches!(record.fact, Fact::Wanted { .. }));
+    assert_eq!(
+        leases.matches("\"").count(),
+        2 * wanted.count(),
+        "a bar for each lease"
+    );
+    assert!(html.contains("a &lt;run&gt;"));
+    assert!(!html.contains("://") && !html.contains("{{title}}"));
+}
+
+#[test]
+fn a_picture_marks_a_broken_law_and_escapes_what_is_hostile() {
+    let at = |at, fact| Record {
+        local: Some(Instant::from_nanos(7)),
+        client: Some(0),
+        node: Some(1),
+        key: Some(0),
+        lease: Some(0),
+        ..Record::new(at, fact)
+    };
+    let (ask, serial) = (Ask::Acquire, 1);
+    let outcome = Outcome::Answered(Answer::Held);
+    let records = [
+        at(1, Fact::Wanted { ttl: 9 }),
+        at(
+            2,
+            Fact::Sent {
+                ask,
+                attempt: 1,
+                serial,
+            },
+        ),
+        at(
+            5,
+            Fact::Heard {
+                ask,
+                serial,
+                outcome,
+            },
+        ),
+    ];
+    let hostile = "</script><script>alert(1)</script>{{data}}<!--";
+    let report = Report {
+        violation: Some(Violation {
+            law: Law::Exclusion,
+            sentence: hostile.to_owned(),
+            at: 5,
+            key: Some(0),
+        }),
+        virtual_time: 10,
+        ..Report::default()
+    };
+    let (html, data) = page(&records, &report, &[hostile]);
+    assert!(!html.contains("alert(1)</script>") && !html.contains("<!--"));
+    assert!(!data.contains('<') && data.contains("\\u003c/script\\u003e"));
+    assert!(data.contains("\"violation\":[5,\"Exclusion\","));
+    assert!(
+        data.contains("\"nodes\":2"),
+        "a node that is only spoken of has a lane"
+    );
+}

@@ -1,0 +1,40 @@
+//! How a world is made smaller that fails, and how it is written down.
+#![forbid(unsafe_code)]
+
+use tenure_sim::choice::{Choices, Decision};
+use tenure_sim::shrink::shrink;
+use tenure_sim::world::{Report, Scenario, run};
+
+#[test]
+fn what_fails_is_made_smaller_still_fails_and_can_be_seen_again() {
+    let fails = |report: &Report| report.grants >= 3;
+    let first = run(&Scenario::from_seed(2), &mut |_| {});
+    assert!(fails(&first));
+    let found = [(); 2].map(|()| {
+        let found = shrink(Choices::from_seed(2), None, 300, &fails, &mut |_| {});
+        found.expect("it fails")
+    });
+    let [smallest, same] = found;
+    assert_eq!(smallest.bytes, same.bytes);
+    assert!(
+        smallest.report.facts < first.facts / 2,
+        "{}",
+        smallest.report.facts
+    );
+    let again = run(&Scenario::from_bytes(&smallest.bytes), &mut |_| {});
+    assert!(fails(&again));
+    assert_eq!(again.hash, smallest.report.hash);
+    assert!(shrink(Choices::from_seed(2), None, 9, &|_| false, &mut |_| {}).is_none());
+}
+
+#[test]
+fn what_is_written_down_decides_the_same() {
+    let scenario = Scenario::from_choices(Choices::from_seed(8).written_down(), None);
+    let first = run(&scenario, &mut |_| {});
+    let again = run(
+        &Scenario::from_bytes(&Decision::to_bytes(&first.decisions)),
+        &mut |_| {},
+    );
+    assert_eq!(first.hash, again.hash);
+    assert_eq!(first.facts, again.facts);
+}

@@ -119,14 +119,14 @@ impl Manager {
     pub fn new(config: Config, seed: u64) -> Self {
         Self {
             outboxes: (0..config.nodes()).map(|_| VecDeque::new()).collect(),
-            config,
             slots: Vec::new(),
             free: Vec::new(),
             timers: Timers::default(),
             ready: NodeSet::EMPTY,
             down: NodeSet::EMPTY,
             events: VecDeque::new(),
-            server_clock: ServerClock::default(),
+            server_clock: ServerClock::new(&config),
+            config,
             rng: Rng::new(seed),
             outputs: Outputs::default(),
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tenure_core::{
-    Backoff, Drift, Fence, Instant, Label, LabelError, NodeId, NodeSet, Rng, ServerClock,
+    Backoff, Config, Drift, Fence, Instant, Label, LabelError, NodeId, NodeSet, Rng, ServerClock,
     ServerTime, Verdict, held_until, quorum, verdict,
 };
 
@@ -28,6 +28,31 @@ fn span() -> impl Strategy<Value = Duration> {
         (0..100_u64).prop_map(Duration::from_nanos),
         (0..100_000_u64).prop_map(Duration::from_millis),
     ]
+}
+
+fn config(max_ttl: Duration, ppm: u32) -> Config {
+    let config = Config::builder(3).max_ttl(max_ttl);
+    let config = config.drift(Drift::from_ppm(ppm)).build();
+    config.expect("it is a good configuration")
+}
+
+/// Or a fast clock would run ahead of the servers for as long as its process lives, and its fences with it:
+/// further than a node that forgot them stays in quarantine.
+#[test]
+fn a_server_time_is_carried_forward_only_while_drift_is_a_small_part_of_max_ttl() {
+    // Half a percent of 125 s is a sixteenth of 10 s.
+    for (ttl, ppm, secs) in [(10, 5_000, 125), (10, 50_000, 12), (1, 5_000, 12)] {
+        let mut clock = ServerClock::new(&config(Duration::from_secs(ttl), ppm));
+        let time = |secs: u64| ServerTime::from_micros(1_000_000_000 + secs * 1_000_000);
+        clock.observe(Instant::ORIGIN, time(0));
+        let last = Instant::ORIGIN + Duration::from_secs(secs);
+        assert_eq!(clock.estimate(last), Some(time(secs)));
+        let later = last + Duration::from_secs(1);
+        assert_eq!(clock.propose(later), None, "{ttl} s, {ppm} ppm");
+        // What comes then is believed, although the time before would be ahead of it by now.
+        clock.observe(later, time(3));
+        assert_eq!(clock.estimate(later), Some(time(3)));
+    }
 }
 
 proptest! {
@@ -143,7 +168,7 @@ proptest! {
         seen in prop::collection::vec((0..10_000_u64, 0..20_000_000_u64), 1..10),
         later in 0..10_000_u64,
     ) {
-        let mut clock = ServerClock::default();
+        let mut clock = ServerClock::new(&config(Duration::from_secs(86_400), 1_000));
         let mut now = Instant::ORIGIN;
         prop_assert_eq!(clock.propose(now), None);
         let mut notes = Vec::new();

@@ -39,10 +39,10 @@
 //! [fence](Guard::fence) is smaller, and no two grants share one. This holds also where exclusion does not:
 //! through pauses of any length, expiry, FLUSHALL, a restart with empty memory, the promotion of a stale
 //! replica, as long as the servers' wall clocks agree: over several nodes, which are the same for all
-//! clients and in quarantine when they may have forgotten, to within one max TTL (a loss that is not
-//! detected may cost it for so long); with one node, a server that lost the counter must not show an earlier
-//! time than the one before it did. The counter is kept for a day after the time that its value stands for,
-//! which covers a clock step of a day.
+//! clients and in quarantine when they may have forgotten, to within nine tenths of one max TTL (the rest is
+//! for how far fences are proposed ahead; a loss that is not detected may cost Fencing for one max TTL);
+//! with one node, a server that lost the counter must not show an earlier time than the one before it did.
+//! The counter is kept for a day after the time that its value stands for, which covers a clock step of a day.
 //!
 //! **Ownership.** No request changes a key that holds another owner's token. **Honest validity.** A guard is
 //! valid up to an instant that is counted from before its request was queued, on this process's own clock,

@@ -76,8 +76,10 @@ pub fn run<T>(test: impl AsyncFnOnce(Kit) -> T) -> T {
     })
 }
 
-/// How often it is looked whether a holder has found out.
+/// How often it is looked whether a holder asks the server.
 const STEP: Duration = Duration::from_millis(1);
+/// Who asks no more for so long has been answered.
+const SILENCE: Duration = Duration::from_secs(1);
 
 impl Kit {
     /// A handle of the process under test, with the defaults.
@@ -160,8 +162,8 @@ impl Kit {
     }
 
     /// The lock of this key is lost: somebody deletes it, and time passes until its holder has found out, be
-    /// it the process under test or the rival: until its next renewal, or until its validity ends if it does
-    /// not renew. The key is the whole of it, with the client's prefix.
+    /// it the process under test or the rival: until a second after its next renewal, or until its validity
+    /// ends if nothing renews it. The key is the whole of it, with the client's prefix.
     ///
     /// ```
     /// # tenure_sim::kit::run(async |kit| {
@@ -169,8 +171,8 @@ impl Kit {
     /// kit.lose("k").await;
     /// assert!(!guard.is_valid());
     /// assert_eq!(guard.lost().await.loss, tenure_redis::Loss::Gone);
-    /// // Two thirds of the default TTL, and a little.
-    /// assert_eq!(kit.world().now().as_secs(), 6);
+    /// // Two thirds of the default TTL, and a second.
+    /// assert_eq!(kit.world().now().as_secs(), 7);
     /// # });
     /// ```
     ///
@@ -196,15 +198,19 @@ impl Kit {
         let token = server.peek(key).unwrap_or_default();
         let (mut seen, _) = self.world.naming(0, &token);
         server.call(&[b"DEL", key]);
+        // Who was told asks no more; who lost the answer asks again.
+        let mut silent = None;
         for _ in 0..left {
             self.advance(STEP).await;
-            let (arrived, renewals) = self.world.naming(seen, &token);
-            if renewals > 0 {
-                break;
-            }
+            let (arrived, asked) = self.world.naming(seen, &token);
             seen = arrived;
+            silent = match silent {
+                _ if asked > 0 => Some(Duration::ZERO),
+                Some(span) if span >= SILENCE => return,
+                silent => silent.map(|span| span + STEP),
+            };
         }
-        // The answer travels, too.
+        // A server keeps a key for a little longer than its holder believes.
         self.advance(STEP).await;
     }
 

@@ -693,6 +693,25 @@ fn who_is_told_that_the_lock_was_freed_had_it_still() {
         None,
         "the one before may have done it"
     );
+    let mut history = History::new();
+    history.asks(10, 0, 900).tell(20, 0, unknown);
+    history.tell(
+        30,
+        0,
+        Fact::Granted {
+            fence: 7,
+            until: 900,
+        },
+    );
+    history.tell(100, 0, Fact::Release);
+    history
+        .tell(101, 0, heard(Answer::Gone))
+        .tell(102, 0, released);
+    assert_eq!(
+        history.broken(),
+        Some(Law::LossIsTold),
+        "one of an earlier attempt did not"
+    );
 }
 
 #[test]
@@ -740,5 +759,24 @@ fn what_a_node_forgets_unseen_excuses_holders_and_fences_for_one_ttl() {
             .tell(40, 1, Fact::Release);
         history.grant(1_021, 2, 5, 1_500);
         assert_eq!(history.broken(), Some(Law::Fencing));
+    }
+}
+
+#[test]
+fn what_is_forgotten_while_an_unseen_loss_is_excused_is_excused_for_one_ttl_more() {
+    let rules = Rules {
+        nodes: 3,
+        quarantine: true,
+        fencing: false,
+        ..RULES
+    };
+    for again in [false, true] {
+        let mut history = History::under(rules.clone());
+        history.happens(20, fault(Fault::Replaced));
+        if again {
+            history.happens(900, fault(Fault::CrashEmpty));
+        }
+        history.grant(950, 0, 7, 1_800).grant(960, 1, 8, 1_810);
+        assert_eq!(history.broken(), (!again).then_some(Law::Exclusion));
     }
 }

@@ -4,8 +4,9 @@
 //! it is (`docs/testing.md` lists them), by which attack, and which test must fail (the arguments of
 //! `cargo test`, the last of them the test's full name). The code that people read has no switches for
 //! it: the patch is applied to a copy of the sources, with a copy of this target directory, so that only
-//! what it changes is built again and nothing of it gets into what the other tests use. Where it also says `# worlds: N`, the judge must see that law broken in one
-//! of the first N random worlds, or first another that follows from it, which then stands behind `# judged:`.
+//! what it changes is built again and nothing of it gets into what the other tests use. Where it also says
+//! `# worlds: N`, the judge must see that law broken in one of the first N random worlds, or first another
+//! that follows from it, which then stands behind `# judged:`.
 //!
 //! The patches whose tests are the core's follow each other in one copy, the others in another beside it.
 //! `TENURE_PLANTED=name` runs the patches whose name contains that.

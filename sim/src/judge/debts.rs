@@ -62,7 +62,8 @@ impl Judge {
             return;
         }
         for node in 0..self.rules.nodes {
-            self.seat(lease, node as u8).debt.paid = false;
+            let debt = &mut self.seat(lease, node as u8).debt;
+            (debt.paid, debt.unknown) = (false, false);
         }
     }
 

@@ -46,7 +46,9 @@ impl Judge {
         }
         let key = self.leases[lease as usize].key;
         let before = std::mem::replace(&mut self.keys[usize::from(key)].value, value);
-        let demanded = self.rules.fencing && at > self.fences_excused_until;
+        // Two that were granted before then may have one fence, and write whenever they wake.
+        let granted_at = self.leases[lease as usize].granted_at;
+        let demanded = self.rules.fencing && granted_at > self.fences_excused_until;
         if demanded && value != before + 1 {
             let sentence = format!(
                 "lease {lease} wrote {value} over {before}: what another holder wrote is lost"

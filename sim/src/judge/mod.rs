@@ -467,11 +467,13 @@ impl Judge {
         let end = record.at + self.rules.max_ttl;
         // Nobody sees what changes on a live connection, until he asks again who the node is.
         let unseen = fault == Fault::Replaced || self.rules.nodes == 1 || !self.rules.quarantine;
-        // Servers' clocks differ by less than one max TTL: in that time the node's own will be past all fences.
+        // Fences are ahead of servers' times, which differ, by less than one max TTL together.
         if fault == Fault::Replaced && self.rules.nodes > 1 {
             self.fences_excused_until = self.fences_excused_until.max(end);
         }
-        if fault.loses_memory() && unseen {
+        // Where two hold a key, as below.
+        let prolonged = self.excused_until >= record.at;
+        if fault.loses_memory() && (unseen || prolonged) {
             self.excused_until = self.excused_until.max(end);
         }
         // Where a stranger has let two hold a key, a node that forgets takes from the one and is open to

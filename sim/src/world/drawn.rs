@@ -179,7 +179,7 @@ impl Drawn {
                 *lost = c.pick(&[5, 40]);
             }
         }
-        // Over several nodes they agree to within one max TTL, and fences are proposed 10 ms ahead.
+        // Over several nodes they agree to within one max TTL, less what fences are proposed ahead.
         let mut wall_bound = (nodes > 1).then(|| (max_ttl / 2 * 4 / 5).saturating_sub(20 * MS));
         let mut quarantine = nodes > 1;
         match outside {

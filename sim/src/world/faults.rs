@@ -67,8 +67,9 @@ impl World<'_> {
                 };
                 self.tell_fault(fault, client, node, None);
             }
-            // Drawn for each message as it is sent.
-            Fault::LostRequest | Fault::LostReply => {}
+            Fault::LostRequest | Fault::LostReply => {
+                unreachable!("they are drawn for each message as it is sent")
+            }
             Fault::Reset => {
                 let node = self.choices.below(self.drawn.nodes as u64) as u8;
                 let epoch = self.link(client, node).epoch;
@@ -105,8 +106,9 @@ impl World<'_> {
             Fault::CrashKept => self.crash(fault, server),
             Fault::CrashEmpty => {
                 // What is on its disk is there when it comes back.
-                let durable = self.nodes[usize::from(server)].durable;
-                self.crash(if durable { Fault::CrashKept } else { fault }, server);
+                if !self.nodes[usize::from(server)].durable {
+                    self.crash(fault, server);
+                }
             }
             Fault::Deleted | Fault::Overwritten | Fault::Persisted => self.meddle(fault, server),
             Fault::Flushed => {
@@ -176,7 +178,9 @@ impl World<'_> {
         let same_run = self.choices.chance(500);
         self.tell_fault(fault, None, Some(node), None);
         self.new_life(node, same_run);
-        self.another_clock(node);
+        if !same_run {
+            self.another_clock(node);
+        }
         self.tell_keys(node, true);
         self.reset_links_of(node);
     }
@@ -523,7 +527,8 @@ impl World<'_> {
             let node = client % self.drawn.nodes as u8;
             self.link_mut(client, node).cut = [Some(Cut::Drop); 2];
             self.note(Fault::Cut, client, node);
-            self.tell_fault(Fault::Cut, Some(client), Some(node), None);
+            // It is not one that was drawn, and is not counted among them.
+            self.tell_of(Some(client), Some(node), Fact::Fault(Fault::Cut));
         }
     }
 

@@ -181,8 +181,18 @@ impl World<'_> {
     /// It asks again who the node is.
     pub(in crate::world) fn reread(&mut self, client: u8, node: u8, epoch: u32) {
         let link = &mut self.clients[usize::from(client)].links[usize::from(node)];
-        if link.epoch == epoch && link.state == State::Up && link.cut == [None; 2] {
+        if link.epoch != epoch || link.state != State::Up {
+            return;
+        }
+        if link.cut == [None; 2] {
             link.identity = self.nodes[usize::from(link.server)].identity;
+        } else {
+            let event = Event::Reread {
+                client,
+                node,
+                epoch,
+            };
+            self.schedule(self.now + self.drawn.max_ttl, event);
         }
     }
 

@@ -195,8 +195,8 @@ impl Builder {
         self
     }
 
-    /// Replaces how the client connects, tells the time, spawns and draws random bytes. With
-    /// [`own_thread`](Self::own_thread) the spawner is the thread's all the same.
+    /// Replaces how the client connects, tells the time, spawns and draws random bytes. Then
+    /// [`own_thread`](Self::own_thread) has no effect: the spawner is the one that is given here.
     pub fn seams(mut self, seams: Seams) -> Self {
         self.seams = Some(seams);
         self
@@ -258,23 +258,20 @@ impl Builder {
             name: self.node_set.clone(),
         });
 
-        let own_thread = self.own_thread.then(OwnThread::new).transpose()?;
-        let mut seams = match self.seams {
-            Some(seams) => seams,
-            None if own_thread.is_some() => Seams {
-                connector: Arc::new(TokioConnector),
-                clock: Arc::new(BootClock::new()),
-                spawner: own_thread
-                    .as_ref()
-                    .map(OwnThread::spawner)
-                    .ok_or(ConnectError::NoRuntime)?,
-                entropy: Arc::new(OsEntropy),
-            },
-            None => Seams::tokio().ok_or(ConnectError::NoRuntime)?,
+        let (seams, own_thread) = match self.seams {
+            Some(seams) => (seams, None),
+            None if self.own_thread => {
+                let thread = OwnThread::new()?;
+                let seams = Seams {
+                    connector: Arc::new(TokioConnector),
+                    clock: Arc::new(BootClock::new()),
+                    spawner: thread.spawner(),
+                    entropy: Arc::new(OsEntropy),
+                };
+                (seams, Some(thread))
+            }
+            None => (Seams::tokio().ok_or(ConnectError::NoRuntime)?, None),
         };
-        if let Some(thread) = &own_thread {
-            seams.spawner = thread.spawner();
-        }
 
         let mut seed = [0; 8];
         seams.entropy.fill(&mut seed);

@@ -278,8 +278,8 @@ impl std::error::Error for Lost {}
 pub enum RenewError {
     /// The lease is lost.
     Lost(Lost),
-    /// Not enough nodes confirmed in time. The lease is still held until its validity ends, and
-    /// retried unless renewal is off.
+    /// Not enough nodes confirmed: they did not answer in time, or the connection was lost, which is told at
+    /// once. The lease is still held until its validity ends, and its renewal retried unless that is off.
     Outage {
         /// The key.
         key: Key,
@@ -333,7 +333,7 @@ impl fmt::Display for RenewError {
             Self::Lost(lost) => lost.fmt(f),
             Self::Outage { key } => write!(
                 f,
-                "renewal of lock {key:?} was not confirmed in time; it is still held until its validity ends"
+                "renewal of lock {key:?} was not confirmed; it is still held until its validity ends"
             ),
             Self::RuntimeEnded { key } => {
                 write!(f, "lock {key:?} cannot be renewed: {RUNTIME_ENDED}")

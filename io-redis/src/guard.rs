@@ -90,11 +90,11 @@ impl Guard {
             .saturating_since(self.client.hub().clock().now())
     }
 
-    /// Makes sure that the lock is held for at least `min` from now: renews it if less is left. Returns
-    /// what is left.
+    /// Makes sure that the lock is held for at least `min` from now: [renews](Self::renew) it if less is
+    /// left. Returns what is left.
     ///
     /// # Errors
-    /// [`RenewError`]; if `min` is more than a renewal can give, [`RenewError::TooMuch`].
+    /// [`RenewError`], an outage among them after which the lock is still held for [less](Self::remaining); if `min` is more than a renewal can give, [`RenewError::TooMuch`].
     ///
     /// # Cancel safety
     /// Dropping the future leaves the lock as it is; a renewal that is under way may still succeed.
@@ -128,6 +128,10 @@ impl Guard {
     }
 
     /// Renews the lock now, whether or not a renewal is due. Returns how long it is held from now.
+    ///
+    /// This asks once. If the answer is lost, or no answer comes within the request timeout, it ends with
+    /// [`RenewError::Outage`] while the lock is still held and the client itself goes on trying;
+    /// [`renewed`](Self::renewed) waits for that.
     ///
     /// # Errors
     /// [`RenewError`].

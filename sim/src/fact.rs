@@ -154,7 +154,7 @@ pub enum Fact {
     Healed,
     /// The application wants nothing more and has dropped what it had.
     Quiet,
-    /// So long after that nothing that was dropped may be left at a node.
+    /// So long after that nothing that was dropped may be left at a node: it is looked.
     Swept,
 }
 
@@ -289,9 +289,20 @@ pub enum Link {
     Marked,
 }
 
-/// A fault, each where the record says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Fault {
+macro_rules! faults {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// A fault, each where the record says.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Fault { $($(#[$doc])* $name,)* }
+
+        impl Fault {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+        }
+    };
+}
+
+faults! {
     /// Requests from the client to the node do not pass.
     CutOut,
     /// Replies from the node to the client do not pass.
@@ -349,37 +360,6 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// All of them.
-    pub const ALL: [Self; 27] = [
-        Self::CutOut,
-        Self::CutIn,
-        Self::Cut,
-        Self::Isolate,
-        Self::LostRequest,
-        Self::LostReply,
-        Self::Reset,
-        Self::Slow,
-        Self::CrashKept,
-        Self::CrashEmpty,
-        Self::CrashStale,
-        Self::Failover,
-        Self::Replaced,
-        Self::Deleted,
-        Self::Overwritten,
-        Self::Persisted,
-        Self::Flushed,
-        Self::ScriptsFlushed,
-        Self::Loading,
-        Self::ReadOnly,
-        Self::OutOfMemory,
-        Self::ClientCrash,
-        Self::Pause,
-        Self::Freeze,
-        Self::ClientStep,
-        Self::NodeStep,
-        Self::Refusal,
-    ];
-
     /// Whether single lock keys are lost, which no marker shows.
     #[must_use]
     pub const fn loses_a_key(self) -> bool {

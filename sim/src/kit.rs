@@ -28,16 +28,17 @@
 //! });
 //! ```
 //!
-//! Beyond that: [`Kit::client`], [`Kit::node`] and [`Kit::world`] are the whole of
+//! Beyond that: [`Kit::client`] (a crash, and what comes after it), [`Kit::node`] and [`Kit::world`] are the whole of
 //! [`adapter`](crate::adapter), with more nodes, other faults and every clock in reach.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tenure_redis::{Builder, Locks};
 use tokio::task::JoinHandle;
 
 use crate::adapter::{Client, Node, World};
-use crate::server::Lost;
+use crate::server::{Lost, Reply};
 
 /// The name of the server.
 const NODE: &str = "redis";
@@ -61,7 +62,9 @@ pub struct Kit {
 /// ```
 ///
 /// # Panics
-/// If the test does not end within a day of simulated time: it awaits what never comes.
+/// If the test does not end within a day of simulated time: it awaits what never comes. (A day in which a
+/// lock is held and renewed may take a minute of real time.)
+#[track_caller]
 pub fn run<T>(test: impl AsyncFnOnce(Kit) -> T) -> T {
     World::run(1, async |world| {
         let node = world.node(NODE);
@@ -92,10 +95,10 @@ impl Kit {
     /// ```
     ///
     /// # Panics
-    /// If the server cannot be reached, as after [`cut`](Self::cut).
+    /// If the server cannot be reached, as after [`cut`](Self::cut), or the process has
+    /// [crashed](Client::crash).
     pub async fn locks(&self) -> Locks {
-        let connected = self.builder().connect().await;
-        connected.expect("the server of the kit can be reached")
+        connected(&self.client).await
     }
 
     /// A builder of the process under test: for a TTL, a prefix or options of its own.
@@ -126,8 +129,7 @@ impl Kit {
     /// # Panics
     /// If the server cannot be reached.
     pub async fn rival(&self) -> Locks {
-        let connected = self.rival.builder().connect().await;
-        connected.expect("the server of the kit can be reached")
+        connected(&self.rival).await
     }
 
     /// Spawns your code as a part of the process under test, so that it stands still in a
@@ -161,7 +163,7 @@ impl Kit {
         self.world.sleep(span).await;
     }
 
-    /// The lock of this key is lost: somebody deletes it, and time passes until its holder has found out, be
+    /// The lock of this key is lost: somebody deletes it (from each node, if there are more), and time passes until its holder has found out, be
     /// it the process under test or the rival: until a second after its next renewal, or until its validity
     /// ends if nothing renews it. The key is the whole of it, with the client's prefix.
     ///
@@ -180,24 +182,28 @@ impl Kit {
     /// If nobody holds the key.
     pub async fn lose(&self, key: impl AsRef<[u8]>) {
         let key = key.as_ref();
-        let server = self.node.server();
-        let left = match server.call(&[b"PTTL", key]) {
-            crate::server::Reply::Int(left) if left >= 0 => left.unsigned_abs(),
-            _ => {
-                let keys = server.keys();
-                let keys: Vec<_> = keys
-                    .iter()
-                    .map(|key| key.escape_ascii().to_string())
-                    .collect();
-                panic!(
-                    "nobody holds {} (the key is the whole of it, with the client's prefix); the server has {keys:?}",
-                    key.escape_ascii()
-                )
-            }
+        let nodes = self.world.nodes();
+        let holds = |node: &&Node| node.server().peek_expiry_ms(key).is_some();
+        let Some(holding) = nodes.iter().find(holds) else {
+            let keys: BTreeSet<_> = nodes
+                .iter()
+                .flat_map(|node| node.server().keys())
+                .map(|key| key.escape_ascii().to_string())
+                .collect();
+            panic!(
+                "nobody holds {} (the key is the whole of it, with the client's prefix); the server has {keys:?}",
+                key.escape_ascii()
+            )
         };
-        let token = server.peek(key).unwrap_or_default();
+        let token = holding.server().peek(key).unwrap_or_default();
         let (mut seen, _) = self.world.naming(0, &token);
-        server.call(&[b"DEL", key]);
+        let mut left = 0;
+        for node in &nodes {
+            if let Reply::Int(ttl) = node.server().call(&[b"PTTL", key]) {
+                left = left.max(ttl);
+            }
+            node.server().call(&[b"DEL", key]);
+        }
         // Who was told asks no more; who lost the answer asks again.
         let mut silent = None;
         for _ in 0..left {
@@ -218,8 +224,10 @@ impl Kit {
     /// nobody knows what came of it. So say it just before the request that is meant, with the handles
     /// connected.
     ///
-    /// A `lock` makes another attempt, as here. A `try_lock` makes one only: it answers with an outage, and what
-    /// it may have taken is freed behind its back.
+    /// A `lock` makes another attempt, as here, and a lease that renews itself another renewal. What is asked once
+    /// answers with an outage: a `try_lock` (what it may have taken is freed behind its back), and a
+    /// [`renew`](tenure_redis::Guard::renew) or [`ensure`](tenure_redis::Guard::ensure) by hand (the lock is
+    /// held all the same, and renewed a moment later).
     ///
     /// ```
     /// # tenure_sim::kit::run(async |kit| {
@@ -287,10 +295,21 @@ impl Kit {
 
     /// The process under test: its clock, its links, its crash.
     ///
+    /// After a [crash](Client::crash) nothing runs in it any more, and nothing that was spawned in it ever
+    /// ends. Started again it is another process:
+    ///
     /// ```
     /// # tenure_sim::kit::run(async |kit| {
     /// kit.client().clock().set_drift_ppm(4_000);
-    /// assert!(kit.locks().await.lock("k").await.is_ok());
+    /// let before = kit.locks().await.lock("k").await.unwrap();
+    /// kit.client().crash();
+    ///
+    /// let again = kit.world().client("again");
+    /// let locks = again.builder().connect().await.unwrap();
+    /// let guard = locks.lock("k").await.unwrap();
+    /// assert!(guard.fence() > before.fence());
+    /// // The dead one's key was there for its TTL.
+    /// assert!(kit.world().now().as_secs() >= 9);
     /// # });
     /// ```
     #[must_use]
@@ -324,5 +343,18 @@ impl Kit {
     #[must_use]
     pub const fn world(&self) -> &World {
         &self.world
+    }
+}
+
+/// # Panics
+/// If no handle can be had in this process.
+async fn connected(client: &Client) -> Locks {
+    match client.builder().connect().await {
+        Ok(locks) => locks,
+        Err(_) if client.process().is_dead() => panic!(
+            "the process {:?} has crashed: start another with `kit.world().client(name)`",
+            client.name()
+        ),
+        Err(error) => panic!("the process {:?} gets no handle: {error}", client.name()),
     }
 }

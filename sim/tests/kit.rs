@@ -1,6 +1,8 @@
 //! The kit for users' own tests, where one thing that goes wrong meets another.
 #![forbid(unsafe_code)]
 
+use std::sync::{Arc, Mutex};
+
 use tenure_sim::kit;
 
 #[test]
@@ -24,4 +26,53 @@ fn a_lock_that_nothing_renews_is_lost_with_its_validity() {
         kit.lose("k").await;
         assert!(!guard.is_valid());
     });
+}
+
+#[test]
+fn a_lock_is_lost_over_several_nodes() {
+    kit::run(async |kit| {
+        kit.world().node("b");
+        kit.world().node("c");
+        let locks = kit.builder().connect_lazy().expect("it is well made");
+        let guard = locks.lock("k").await.expect("it is free");
+        kit.lose("k").await;
+        assert!(!guard.is_valid());
+    });
+}
+
+#[test]
+#[should_panic(expected = "has crashed: start another")]
+fn a_process_that_crashed_gives_no_handle_and_says_so() {
+    kit::run(async |kit| {
+        kit.client().crash();
+        kit.locks().await;
+    });
+}
+
+#[test]
+fn code_that_wants_a_thread_of_its_own_runs_in_the_world_all_the_same() {
+    kit::run(async |kit| {
+        let locks = kit.builder().own_thread().connect().await;
+        let guard = locks.expect("it connects").lock("k").await;
+        assert!(guard.expect("it is free").is_valid());
+    });
+}
+
+#[test]
+fn what_never_ends_is_told_where_the_test_stands() {
+    let place = Arc::new(Mutex::new(String::new()));
+    let told = Arc::clone(&place);
+    let here = std::thread::current().id();
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        // Other tests may panic meanwhile.
+        if std::thread::current().id() == here {
+            let place = info.location().expect("it has one").file();
+            told.lock().expect("nobody panics here").push_str(place);
+        }
+    }));
+    let hung = std::panic::catch_unwind(|| kit::run(async |_| std::future::pending::<()>().await));
+    std::panic::set_hook(before);
+    assert!(hung.is_err());
+    assert_eq!(*place.lock().expect("nobody panics here"), file!());
 }

@@ -63,6 +63,12 @@ impl Process {
         tasks.iter().for_each(AbortHandle::abort);
     }
 
+    /// Whether it has [crashed](Self::crash).
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.lock().dead
+    }
+
     /// Makes `future` a part of this process: it stands still with it, and after a crash it never ends.
     pub fn run<F: Future>(&self, future: F) -> Pausable<F> {
         Pausable {

@@ -29,8 +29,8 @@ pub struct World {
 #[derive(Debug)]
 struct State {
     rng: Rng,
-    /// The URLs of the nodes, in the order in which they were made.
-    urls: Vec<String>,
+    /// In the order in which they were made.
+    nodes: Vec<Node>,
     clients: u32,
 }
 
@@ -57,6 +57,7 @@ impl World {
     ///
     /// # Panics
     /// If `body` does not end within a day of simulated time.
+    #[track_caller]
     #[allow(clippy::disallowed_methods, reason = "bounds a run in simulated time")]
     pub fn run<T>(seed: u64, body: impl AsyncFnOnce(Self) -> T) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -64,14 +65,16 @@ impl World {
             .start_paused(true)
             .build()
             .expect("a runtime without I/O can always be built");
-        runtime.block_on(async {
-            tokio::time::timeout(LONGEST, body(Self::new(seed)))
-                .await
-                .expect(
-                    "it does not end within a day of simulated time: something it awaits never comes, such as \
-                     a lock that a guard here still holds, or a process that was never resumed",
-                )
-        })
+        let ended =
+            runtime.block_on(async { tokio::time::timeout(LONGEST, body(Self::new(seed))).await });
+        match ended {
+            Ok(answer) => answer,
+            Err(_) => panic!(
+                "it does not end within a day of simulated time: something it awaits never comes, such as a \
+                 lock that a guard here still holds, the end of what runs in a process that was never resumed or \
+                 that crashed, or of a task that panicked (told above)"
+            ),
+        }
     }
 
     /// A world without nodes and clients. The time of the caller's tokio runtime must be paused, as with
@@ -84,7 +87,7 @@ impl World {
             time,
             state: Arc::new(Mutex::new(State {
                 rng: Rng::new(seed),
-                urls: Vec::new(),
+                nodes: Vec::new(),
                 clients: 0,
             })),
         }
@@ -96,7 +99,7 @@ impl World {
         let mut state = self.lock();
         let server = Server::with_seed(clock.clone(), state.rng.next_u64());
         let node = Node::new(name, server, clock);
-        state.urls.push(node.url());
+        state.nodes.push(node.clone());
         self.net.host(name, node.server.clone());
         node
     }
@@ -158,6 +161,12 @@ impl World {
         self.time.sleep_until(at).await;
     }
 
+    /// The nodes, in the order in which they were made.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<Node> {
+        self.lock().nodes.clone()
+    }
+
     /// The requests that have arrived at the nodes, in the order of their arrival.
     #[must_use]
     pub fn requests(&self) -> Vec<Request> {
@@ -217,9 +226,10 @@ impl Node {
 impl Client {
     /// A builder in this process, with all nodes that the world has now.
     pub fn builder(&self) -> Builder {
+        let nodes = self.world.nodes();
         Locks::builder()
             .seams(self.seams())
-            .nodes(self.world.lock().urls.clone())
+            .nodes(nodes.iter().map(Node::url))
     }
 
     /// The seams of this process, for a builder of one's own.

@@ -71,7 +71,7 @@ impl fmt::Display for Error {
             Self::NotText(value) => write!(f, "{value} is not valid text"),
             Self::NotANumber { what, value } => write!(
                 f,
-                "{what} is {value:?}, and must be a whole number from 0 to {}",
+                "{what} is {value:?}, and must be a whole number up to {}",
                 u64::MAX
             ),
             Self::NotAbove0(what) => write!(f, "{what} must be above 0"),

@@ -122,7 +122,8 @@ fn gather(
         if matches!(limit, Limit::Time(time) if took >= time) {
             stop.store(true, Ordering::Relaxed);
         }
-        if took >= shown + EVERY {
+        let ending = stop.load(Ordering::Relaxed);
+        if took >= shown + EVERY && !ending {
             shown = took;
             sums.took = took;
             writeln!(out, "{sums}")?;

@@ -45,12 +45,13 @@ WORLD
   --small NODES --bytes HEX
                     to replay: a small world of so many nodes, in which these bytes decide what happens, as the
                     exhaustive tests print it
-  --outside NAME    leave an assumption of the laws, and do not tell the judge: a law will be broken.
-                    One of: client-clocks, server-clocks, no-quarantine, node-sets, max-ttl, deletion,
+  --outside NAME    leave an assumption of the laws, and do not tell the judge: a law will be broken, not
+                    always the one that comes to mind first. One of: client-clocks, server-clocks, no-quarantine, node-sets, max-ttl, deletion,
                     servers-disagree
 
 EXIT CODE
-  0 if no law was broken, 1 if one was, 2 if the command makes no sense or a file cannot be written.
+  0 if no law was broken, 1 if one was, 2 if the command makes no sense (as to shrink a world that breaks no
+  law) or a file cannot be written.
 ";
 
 /// What the caller of the program is told.

@@ -114,8 +114,8 @@ impl fmt::Display for Fact {
             | Self::Cancel
             | Self::Settled
             | Self::Healed
-            | Self::Quiet
-            | Self::Swept => write!(f, "{self:?}"),
+            | Self::Quiet => write!(f, "{self:?}"),
+            Self::Swept => write!(f, "looked for what is left"),
         }
     }
 }

@@ -335,7 +335,7 @@ fn options(c: &mut Choices, config: &Config) -> Vec<Arc<LeaseOptions>> {
 fn faults(c: &mut Choices, outside: Option<Outside>) -> Vec<(Fault, u64)> {
     let share = c.pick(&[0, 100, 250, 500]);
     let mut faults = Vec::new();
-    for fault in Fault::ALL {
+    for &fault in Fault::ALL {
         let wanted = match outside {
             Some(Outside::NoQuarantine | Outside::MaxTtl | Outside::ServersDisagree) => {
                 matches!(fault, Fault::CrashEmpty | Fault::Flushed)
@@ -382,14 +382,23 @@ impl fmt::Display for Drawn {
         )?;
         writeln!(
             f,
-            "of 1000: {} requests lost, {} replies lost, {} late; a fault every {} ms for up to {} ms, of {:?}",
-            self.lost[0],
-            self.lost[1],
-            self.spike,
-            ms(self.fault_every),
-            ms(self.fault_length),
-            self.faults,
+            "of 1000: {} requests lost, {} replies lost, {} late; paused after {} grants and before {} messages",
+            self.lost[0], self.lost[1], self.spike, self.pause_after_grant, self.pause_before_send,
         )?;
+        if self.faults.is_empty() {
+            writeln!(f, "no other faults")?;
+        } else {
+            let (every, length) = (ms(self.fault_every), ms(self.fault_length));
+            write!(
+                f,
+                "every {every} ms, for up to {length} ms, one of (by weight):"
+            )?;
+            for (index, (fault, weight)) in self.faults.iter().enumerate() {
+                let comma = if index == 0 { "" } else { "," };
+                write!(f, "{comma} {fault:?} {weight}")?;
+            }
+            writeln!(f)?;
+        }
         if self.apart {
             writeln!(f, "each client is cut off from another node")?;
         }

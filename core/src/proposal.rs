@@ -11,6 +11,9 @@ use crate::token::Fence;
 /// exceed what a request waits and travels, or the nodes' own times win and differ.
 const LEAD: Duration = Duration::from_millis(10);
 
+/// Of max TTL, the part by which it does so at most.
+const LEAD_SHARE: u32 = 32;
+
 /// Of max TTL, the part by which a holder's clock may carry a server's time too far.
 const DRIFT_SHARE: u128 = 16;
 
@@ -19,11 +22,13 @@ const DRIFT_SHARE: u128 = 16;
 /// A fence that runs ahead of the servers is still ahead when a node that forgot it comes out of
 /// quarantine one max TTL later, unless it is by less than that, with what the servers' clocks differ by. So
 /// a time is carried forward only until the [drift bound](crate::Drift) allows an error of a sixteenth of max
-/// TTL: for `max TTL / (16ρ)`, 125 s by default. Then the next that is seen counts, be it smaller.
+/// TTL: for `max TTL / (16ρ)`, 125 s by default. Then the next that is seen counts, be it smaller. With
+/// the lead, a thirty-second at most, a proposal is less than a tenth of max TTL ahead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ServerClock {
     seen: Option<(ServerTime, Instant)>,
     carried_for: Duration,
+    lead: Duration,
 }
 
 impl ServerClock {
@@ -39,6 +44,7 @@ impl ServerClock {
         Self {
             seen: None,
             carried_for,
+            lead: LEAD.min(config.max_ttl() / LEAD_SHARE),
         }
     }
 
@@ -71,6 +77,7 @@ impl ServerClock {
     #[must_use]
     pub fn propose(&self, now: Instant) -> Option<Fence> {
         let estimate = self.estimate(now)?;
-        Fence::new(estimate.as_micros().saturating_add(LEAD.as_micros() as u64))
+        let lead = self.lead.as_micros() as u64;
+        Fence::new(estimate.as_micros().saturating_add(lead))
     }
 }

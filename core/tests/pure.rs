@@ -55,6 +55,29 @@ fn a_server_time_is_carried_forward_only_while_drift_is_a_small_part_of_max_ttl(
     }
 }
 
+#[test]
+fn a_proposal_of_a_clock_within_the_bound_is_less_than_a_tenth_of_max_ttl_ahead_of_the_servers() {
+    for max_ttl in [150, 250, 1_000, 10_000] {
+        for ppm in [100, 5_000, 20_000] {
+            let max_ttl = Duration::from_millis(max_ttl);
+            let mut clock = ServerClock::new(&config(max_ttl, ppm));
+            clock.observe(Instant::ORIGIN, ServerTime::from_micros(0));
+            let carried = max_ttl / 16 * 1_000_000 / ppm;
+            let proposal = clock.propose(Instant::ORIGIN + carried).map(Fence::get);
+            let passed = carried - carried / 1_000_000 * ppm;
+            let ahead = proposal.unwrap() - passed.as_micros() as u64;
+            assert!(
+                ahead < max_ttl.as_micros() as u64 / 10,
+                "{ahead} us of {max_ttl:?}"
+            );
+            assert!(
+                ahead > max_ttl.as_micros() as u64 / 20,
+                "it is the worst: {ahead} us"
+            );
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn held_until_is_the_quorum_th_largest_of_a_sort(

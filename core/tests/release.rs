@@ -441,3 +441,62 @@ fn the_release_of_a_failed_attempt_does_not_touch_a_later_one() {
     );
     assert!(world.is_locked("k"));
 }
+
+#[test]
+fn what_a_failed_round_left_is_released_again_during_a_long_backoff() {
+    type Fail = fn(&mut World);
+    // How the release of the failed round fails.
+    let ways: [(&str, Fail); 3] = [
+        ("refused", |world| {
+            world.refuse(0, Refusal::Unavailable);
+        }),
+        ("lost", |world| world.lose_request(0)),
+        ("never sent", |world| {
+            world.down(0);
+            world.up(0);
+        }),
+    ];
+    for (name, fail) in ways {
+        let mut world = World::new(3);
+        world.withhold([0, 1, 2]);
+        let backoff = Backoff::new(secs(60), secs(60));
+        let lease = world.acquire_with("k", LeaseOptions::builder().backoff(backoff));
+        world.deliver(0);
+        world.refuse(1, Refusal::Unavailable);
+        world.refuse(2, Refusal::Unavailable);
+        world.pump();
+        assert_eq!(world.waiting(0), ["release"], "{name}");
+        fail(&mut world);
+        world.resume([0, 1, 2]);
+        world.advance(secs(1));
+        assert!(!world.holds(0, "k"), "{name}: it sits on a minority");
+        world.advance(secs(60));
+        assert!(world.may_act(lease), "{name}");
+    }
+}
+
+#[test]
+fn a_node_that_cannot_be_freed_during_a_backoff_is_asked_ever_less_often_and_in_time_for_the_next_attempt()
+ {
+    let mut world = World::new(3);
+    world.withhold([0, 1, 2]);
+    let backoff = Backoff::new(secs(20), secs(20));
+    let lease = world.acquire_with("k", LeaseOptions::builder().backoff(backoff));
+    world.deliver(0);
+    world.refuse(1, Refusal::Unavailable);
+    world.refuse(2, Refusal::Unavailable);
+    world.pump();
+    let mut asked = 0;
+    world.resume([1, 2]);
+    while world.now < at(secs(21)) {
+        if world.waiting(0) == ["release"] {
+            world.refuse(0, Refusal::Unavailable);
+            asked += 1;
+        }
+        world.advance(ms(5));
+    }
+    assert!((10..=25).contains(&asked), "{asked} releases");
+    // Its key has expired by itself, and the next attempt asks all.
+    assert_eq!(world.waiting(0), ["acquire"]);
+    assert!(world.may_act(lease));
+}

@@ -40,7 +40,8 @@
 //! through pauses of any length, expiry, FLUSHALL, a restart with empty memory, the promotion of a stale
 //! replica, as long as the servers' wall clocks agree: over several nodes, which are the same for all
 //! clients and in quarantine when they may have forgotten, to within nine tenths of one max TTL (the rest is
-//! for how far fences are proposed ahead; a loss that is not detected may cost Fencing for one max TTL);
+//! for how far fences are proposed ahead; a loss that is not detected may cost Fencing for one max TTL, and
+//! so may a client that has a shorter one);
 //! with one node, a server that lost the counter must not show an earlier time than the one before it did.
 //! The counter is kept for a day after the time that its value stands for, which covers a clock step of a day.
 //!

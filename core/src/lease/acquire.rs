@@ -15,6 +15,7 @@ impl Lease {
     pub(super) fn begin_attempt(&mut self, now: Instant, ctx: &mut Context<'_>) {
         self.attempt += 1;
         self.phase = Phase::Acquiring;
+        self.settle_at = Instant::MAX;
         self.round.started = now;
         self.round.deadline = now + self.options.round_timeout();
         // One node draws its own fence; only several have to agree on one.
@@ -246,6 +247,8 @@ impl Lease {
         let until = now + pause;
         self.phase = Phase::Backoff { until };
         ctx.out.events.push(EventKind::Waiting { cause, until });
+        self.put_off = 0;
+        self.settle_between(now, until, ctx);
     }
 
     pub(super) fn backoff_timeout(&mut self, now: Instant, ctx: &mut Context<'_>) {
@@ -255,6 +258,7 @@ impl Lease {
         match self.phase {
             Phase::Clearing { until } if now >= until => self.back_off(now, ctx),
             Phase::Backoff { until } if now >= until => self.begin_attempt(now, ctx),
+            Phase::Backoff { until } => self.settle_between(now, until, ctx),
             _ => {}
         }
     }

@@ -81,7 +81,7 @@ pub struct Lease {
     serial: u32,
     /// The round of requests that is waited for, or was last.
     round: Round,
-    /// Rounds, renewals or releases that failed in a row.
+    /// Rounds or renewals that failed in a row.
     failures: u32,
     /// When the acquire gives up.
     give_up: Instant,
@@ -95,6 +95,8 @@ pub struct Lease {
     suspect: bool,
     /// When owed releases that failed are tried again.
     settle_at: Instant,
+    /// How often in a row they were put off.
+    put_off: u32,
     seats: Vec<Seat>,
 }
 
@@ -242,6 +244,7 @@ impl Lease {
             failure: None,
             suspect: false,
             settle_at: Instant::MAX,
+            put_off: 0,
             seats: alloc::vec![Seat::default(); ctx.config.nodes()],
             options,
         };
@@ -293,7 +296,9 @@ impl Lease {
                 Some((self.round.deadline.min(self.give_up), Due::Round))
             }
             Phase::Clearing { until } => Some((until.min(self.give_up), Due::Round)),
-            Phase::Backoff { until } => Some((until.min(self.give_up), Due::Retry)),
+            Phase::Backoff { until } => {
+                Some((until.min(self.give_up).min(self.settle_at), Due::Retry))
+            }
             Phase::Held(renewal) => {
                 let next = match renewal {
                     Renewal::Off => (Instant::MAX, Due::Renewal),
@@ -359,7 +364,8 @@ impl Lease {
             Phase::Clearing { .. } => self.cleared(now, ctx),
             Phase::Releasing { .. } | Phase::Settling => self.settle(now, ctx),
             Phase::Held(_) => self.catch_up(now, node, ctx),
-            Phase::Acquiring | Phase::Confirming(_) | Phase::Backoff { .. } | Phase::Ended => {}
+            Phase::Backoff { until } => self.settle_between(now, until, ctx),
+            Phase::Acquiring | Phase::Confirming(_) | Phase::Ended => {}
         }
     }
 

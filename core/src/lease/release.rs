@@ -27,7 +27,7 @@ impl Lease {
             _ => return self.cancel(now, ctx),
         }
         self.suspect = false;
-        self.failures = 0;
+        self.put_off = 0;
         self.phase = Phase::Releasing {
             until: now + self.options.round_timeout() * 2,
         };
@@ -56,7 +56,7 @@ impl Lease {
     pub(super) fn settle_from(&mut self, now: Instant, ctx: &mut Context<'_>) {
         self.phase = Phase::Settling;
         self.suspect = false;
-        self.failures = 0;
+        self.put_off = 0;
         for node in self.nodes() {
             self.let_go(now, node, ctx);
         }
@@ -77,9 +77,8 @@ impl Lease {
             Phase::Settling => return self.settle(now, ctx),
             // Of an older attempt, from the round before this one: the node can be asked now.
             Phase::Held(_) => return self.catch_up(now, node, ctx),
-            Phase::Acquiring | Phase::Confirming(_) | Phase::Backoff { .. } | Phase::Ended => {
-                return;
-            }
+            Phase::Backoff { until } => return self.settle_between(now, until, ctx),
+            Phase::Acquiring | Phase::Confirming(_) | Phase::Ended => return,
         }
         let seat = &mut self.seats[node.index()];
         match reply {
@@ -109,26 +108,50 @@ impl Lease {
         if matches!(self.phase, Phase::Releasing { .. }) {
             self.decide_release(ctx);
         }
+        let waiting = self.seats.iter().any(|seat| !seat.is_idle());
+        if !self.is_unpaid(now) {
+            self.settle_at = Instant::MAX;
+            if !waiting && self.phase == Phase::Settling {
+                self.phase = Phase::Ended;
+            }
+        } else if self.settle_at <= now || self.settle_at == Instant::MAX {
+            self.settle_later(now, ctx);
+        }
+    }
+
+    /// Between two attempts, what is left of the failed round is asked for again; but not when the next
+    /// attempt, which replaces it, begins before there could be an answer.
+    pub(super) fn settle_between(&mut self, now: Instant, until: Instant, ctx: &mut Context<'_>) {
+        if now >= self.settle_at {
+            self.settle_at = Instant::MAX;
+            for node in self.nodes() {
+                self.let_go(now, node, ctx);
+            }
+        }
+        let last = until - self.options.round_timeout();
+        if !self.is_unpaid(now) || last <= now {
+            self.settle_at = Instant::MAX;
+        } else if self.settle_at == Instant::MAX {
+            self.settle_later(now, ctx);
+            self.settle_at = self.settle_at.min(last);
+        }
+    }
+
+    /// Whether a node is owed a release that is not on its way.
+    fn is_unpaid(&mut self, now: Instant) -> bool {
         for seat in &mut self.seats {
             // Expired by itself by now: nothing is owed any more.
             if seat.owed.is_some_and(|expires| now >= expires) {
                 seat.owed = None;
             }
         }
-        let waiting = self.seats.iter().any(|seat| !seat.is_idle());
-        let unpaid = self
-            .seats
-            .iter()
-            .any(|seat| seat.is_idle() && seat.owed.is_some());
-        if !unpaid {
-            self.settle_at = Instant::MAX;
-            if !waiting && self.phase == Phase::Settling {
-                self.phase = Phase::Ended;
-            }
-        } else if self.settle_at <= now || self.settle_at == Instant::MAX {
-            self.failures += 1;
-            self.settle_at = now + SETTLE.pause(self.failures, ctx.rng);
-        }
+        let mut seats = self.seats.iter();
+        seats.any(|seat| seat.is_idle() && seat.owed.is_some())
+    }
+
+    fn settle_later(&mut self, now: Instant, ctx: &mut Context<'_>) {
+        self.put_off += 1;
+        self.settle_at = now + SETTLE.pause(self.put_off, ctx.rng);
     }
 
     pub(super) fn settle_timeout(&mut self, now: Instant, ctx: &mut Context<'_>) {

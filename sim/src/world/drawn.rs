@@ -188,7 +188,9 @@ impl Drawn {
             Some(Outside::NoQuarantine) => quarantine = false,
             Some(Outside::Deletion) => faults.push((Fault::Deleted, 100)),
             Some(Outside::ServersDisagree) => wall_bound = None,
-            Some(Outside::NodeSets | Outside::MaxTtl) | None => {}
+            // In quarantine for a quarter, and fences are ahead by as much as a tenth of the whole.
+            Some(Outside::MaxTtl) => wall_bound = Some((max_ttl / 16).saturating_sub(20 * MS)),
+            Some(Outside::NodeSets) | None => {}
         }
 
         let round = options.iter().map(|options| nanos(options.round_timeout()));

@@ -466,6 +466,41 @@ fn what_the_core_has_done_with_and_a_node_still_holds_is_an_orphan() {
 }
 
 #[test]
+fn what_excuses_a_leftover_at_one_node_excuses_none_at_another() {
+    let key = |node| Record {
+        node: Some(node),
+        key: Some(0),
+        client: Some(0),
+        lease: Some(0),
+        ..Record::new(
+            0,
+            Fact::Key {
+                from: Holder::Nobody,
+                to: Holder::Lease(0),
+                until: Some(900),
+            },
+        )
+    };
+    let refused = Fact::Heard {
+        ask: Ask::Release,
+        serial: 2,
+        outcome: Outcome::Answered(Answer::Rejected),
+    };
+    for (node, broken) in [(0, None), (1, Some(Law::NoOrphan))] {
+        let mut history = History::under(Rules {
+            nodes: 3,
+            quorum: 2,
+            ..RULES
+        });
+        history.tell(10, 0, Fact::Wanted { ttl: 1_000 });
+        history.happens(11, key(node)).tell(12, 0, Fact::Cancel);
+        history.tell(13, 0, refused).tell(14, 0, Fact::Settled);
+        history.happens(500, Record::new(0, Fact::Swept));
+        assert_eq!(history.broken(), broken, "at node {node}");
+    }
+}
+
+#[test]
 fn a_second_request_in_flight_and_a_storm_of_requests_are_unbounded_work() {
     let sent = |ask, serial| Fact::Sent {
         ask,
@@ -661,7 +696,10 @@ fn a_release_that_failed_is_sent_again_soon_after_the_link_serves() {
     history.happens(1, link(1, Link::Up));
     history.grant(10, 0, 7, 900).tell(10, 0, key);
     history.tell(100, 0, Fact::Release).tell(100, 0, release);
-    history.tell(150, 0, unknown).tell(1_050, 0, Fact::Settled);
+    history
+        .tell(150, 0, unknown)
+        .tell(160, 0, Fact::Released(Freed::Unknown));
+    history.tell(1_050, 0, Fact::Settled);
     assert_eq!(history.broken(), Some(Law::NoOrphan));
 }
 
@@ -779,4 +817,46 @@ fn what_is_forgotten_while_an_unseen_loss_is_excused_is_excused_for_one_ttl_more
         history.grant(950, 0, 7, 1_800).grant(960, 1, 8, 1_810);
         assert_eq!(history.broken(), (!again).then_some(Law::Exclusion));
     }
+}
+
+#[test]
+fn who_gives_a_lock_back_is_told_once_what_came_of_it() {
+    let done = Fact::Heard {
+        ask: Ask::Release,
+        serial: 2,
+        outcome: Outcome::Answered(Answer::Done),
+    };
+    let told = |facts: &[Fact]| {
+        let mut history = History::new();
+        history.grant(10, 0, 7, 900).tell(100, 0, Fact::Release);
+        for fact in facts {
+            history.tell(101, 0, *fact);
+        }
+        history.broken()
+    };
+    let [released, lost, unknown] =
+        [Freed::Released, Freed::Lost, Freed::Unknown].map(Fact::Released);
+    assert_eq!(told(&[done, released, Fact::Settled]), None);
+    assert_eq!(told(&[unknown, done, Fact::Settled]), None);
+    assert_eq!(
+        told(&[done, lost]),
+        Some(Law::LossIsTold),
+        "it was not lost"
+    );
+    assert_eq!(
+        told(&[done, Fact::Settled]),
+        Some(Law::LossIsTold),
+        "no answer"
+    );
+    assert_eq!(told(&[done, Fact::Cancel, Fact::Settled]), None);
+    assert_eq!(
+        told(&[done, released, released]),
+        Some(Law::NoResurrection),
+        "a second end"
+    );
+    let mut history = History::new();
+    let gone = Fact::Lost(tenure_sim::fact::Loss::Gone);
+    history.grant(10, 0, 7, 900).tell(100, 0, gone);
+    history.tell(101, 0, Fact::Release).tell(102, 0, lost);
+    assert_eq!(history.broken(), None, "the same end again");
 }

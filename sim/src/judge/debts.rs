@@ -35,7 +35,7 @@ impl Judge {
     /// A request was carried out on a connection that its client had given up. It may stay for a TTL, if
     /// nothing kills it; and so it may before the next connection serves.
     pub(super) fn landed_late(&mut self, record: &Record, lease: u32) {
-        let state = &mut self.leases[lease as usize];
+        let state = &self.leases[lease as usize];
         let (client, key) = (usize::from(state.client), state.key);
         let Some(node) = record.node else { return };
         let serves = self.links[client * self.rules.nodes + usize::from(node)].is_some();
@@ -46,7 +46,7 @@ impl Judge {
             );
             return self.accuse(Law::NoOrphan, record.at, Some(key), sentence);
         }
-        state.may_linger = true;
+        self.seat(lease, node).may_linger = true;
     }
 
     /// An acquire replaces what an earlier attempt left, and so a grant does.
@@ -61,9 +61,21 @@ impl Judge {
         if self.leases[lease as usize].stage != Stage::Held {
             return;
         }
+        self.leases[lease as usize].asked_back = true;
         for node in 0..self.rules.nodes {
             let debt = &mut self.seat(lease, node as u8).debt;
             (debt.paid, debt.unknown) = (false, false);
+        }
+    }
+
+    /// The core has done with a lease: whoever gave it back must have been told what came of it.
+    pub(super) fn look_for_answers(&mut self, at: Nanos, lease: u32) {
+        let state = &self.leases[lease as usize];
+        if state.asked_back && !state.told && !state.crashed {
+            let sentence =
+                format!("lease {lease} was given back, and its owner never heard what came of it");
+            let key = state.key;
+            self.accuse(Law::LossIsTold, at, Some(key), sentence);
         }
     }
 
@@ -103,19 +115,21 @@ impl Judge {
 
     /// What is still there was to be released; what has expired was there until then.
     fn check_debt(&mut self, at: Nanos, lease: u32, node: u8) {
-        let since = self.seat(lease, node).debt.since;
+        let seat = *self.seat(lease, node);
         let state = &self.leases[lease as usize];
         let (client, key) = (usize::from(state.client), state.key);
         let link = client * self.rules.nodes + usize::from(node);
-        let (Some(since), Some(serves), Some(until)) =
-            (since, self.links[link], self.kept_until(key, node, lease))
-        else {
+        let (Some(since), Some(serves), Some(until)) = (
+            seat.debt.since,
+            self.links[link],
+            self.kept_until(key, node, lease),
+        ) else {
             return;
         };
         let seen = self.clients[client];
         let could = since.max(serves).max(seen.awake_since);
         let latest = could + self.rules.freed_within;
-        let demanded = self.rules.freed_within > 0 && !state.may_linger && !seen.asleep;
+        let demanded = self.rules.freed_within > 0 && !seat.may_linger && !seen.asleep;
         if demanded && at.min(until) > latest {
             let sentence = format!(
                 "lease {lease} owes node {node} a release since {since} ns, could have sent it at {could} ns, and \
@@ -125,16 +139,23 @@ impl Judge {
         }
     }
 
-    /// The owner is told that the lock was freed: so it had been held, and a quorum let go of it.
+    /// The owner is told what came of the release. That it freed the lock: so a quorum let go of it. That
+    /// the lock had been lost: so no quorum had it to let go of.
     pub(super) fn said_to_be_freed(&mut self, record: &Record, lease: u32, freed: Freed) {
         let nodes = 0..self.rules.nodes as u8;
         let paid = nodes
             .filter(|node| self.seat(lease, *node).debt.paid)
             .count();
-        if freed == Freed::Released && paid < self.rules.quorum {
+        let wrong = match freed {
+            Freed::Released => paid < self.rules.quorum,
+            Freed::Lost => paid >= self.rules.quorum,
+            Freed::Unknown => false,
+        };
+        if wrong {
             let key = self.leases[lease as usize].key;
-            let sentence =
-                format!("lease {lease} is said to be freed, and only {paid} nodes let go of it");
+            let sentence = format!(
+                "of the release of lease {lease} it is said: {freed:?}, and {paid} nodes let go of it"
+            );
             self.accuse(Law::LossIsTold, record.at, Some(key), sentence);
         }
     }

@@ -21,7 +21,7 @@ mod work;
 
 use std::fmt;
 
-use crate::fact::{Fact, Fault, Nanos, Record};
+use crate::fact::{Fact, Fault, Freed, Nanos, Record};
 
 /// The laws, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -151,6 +151,32 @@ pub struct Checks {
     pub healed_grants: u64,
 }
 
+impl Checks {
+    /// Adds those of another run.
+    pub const fn add(&mut self, more: &Self) {
+        let Self {
+            validities,
+            excused,
+            fences,
+            accepted,
+            refused,
+            keys,
+            beside,
+            requests,
+            healed_grants,
+        } = more;
+        self.validities += *validities;
+        self.excused += *excused;
+        self.fences += *fences;
+        self.accepted += *accepted;
+        self.refused += *refused;
+        self.keys += *keys;
+        self.beside += *beside;
+        self.requests += *requests;
+        self.healed_grants += *healed_grants;
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Judge {
@@ -196,12 +222,10 @@ struct Lease {
     failures: u64,
     /// Its client died.
     crashed: bool,
-    /// Its loss or failure was told.
+    /// Its loss or failure was told, or what came of its release.
     told: bool,
-    /// A node may hold it for up to one TTL after the core has done with it: a request landed on a
-    /// connection that had been given up, a server refuses for good, or a node remembered what it was told
-    /// to forget.
-    may_linger: bool,
+    /// Its owner gave it back, and waits for an answer.
+    asked_back: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -216,6 +240,10 @@ enum Stage {
 /// What is known of a lease at a node.
 #[derive(Clone, Copy, Debug, Default)]
 struct Seat {
+    /// The node may hold it for up to one TTL after the core has done with it: a request landed on a
+    /// connection that had been given up, the server refuses for good, or it remembered what it was told to
+    /// forget.
+    may_linger: bool,
     /// What the node did last: the request, and until when it keeps the key.
     did: Option<(u32, Nanos)>,
     /// Until when the node keeps the key, as far as the client has heard.
@@ -331,8 +359,17 @@ impl Judge {
                     self.asks_back(lease);
                     self.over(at, lease);
                 }
-                Fact::Cancel => self.over(at, lease),
-                Fact::Released(freed) => self.said_to_be_freed(record, lease, freed),
+                Fact::Cancel => {
+                    self.leases[lease as usize].asked_back = false;
+                    self.over(at, lease);
+                }
+                Fact::Released(freed) => {
+                    // Who gives back what was told to be lost is told so again.
+                    if self.leases[lease as usize].asked_back || freed != Freed::Lost {
+                        self.told_after_its_end(record, lease);
+                    }
+                    self.said_to_be_freed(record, lease, freed);
+                }
                 Fact::Renew => self.leases[lease as usize].by_hand += 1,
                 Fact::Sent { ask, attempt, .. } => self.sent(record, lease, ask, attempt),
                 Fact::Did {
@@ -351,6 +388,7 @@ impl Judge {
                     self.failed_once(at, lease);
                 }
                 Fact::Settled => {
+                    self.look_for_answers(at, lease);
                     self.look_for_debts(at, lease);
                     self.settled(at, lease);
                 }
@@ -451,10 +489,12 @@ impl Judge {
 
     /// A node that forgot the last writes remembers what was released, and a key without expiry stays.
     fn may_linger(&mut self, record: &Record, fault: Fault) {
+        let Some(node) = record.node else { return };
         let all = matches!(fault, Fault::CrashStale | Fault::Failover | Fault::Replaced);
-        for lease in &mut self.leases {
-            let persisted = fault == Fault::Persisted && record.key == Some(lease.key);
-            lease.may_linger |= all || persisted;
+        for lease in 0..self.leases.len() {
+            let of = self.leases[lease].key;
+            let persisted = fault == Fault::Persisted && record.key == Some(of);
+            self.seat(lease as u32, node).may_linger |= all || persisted;
         }
     }
 

@@ -84,7 +84,7 @@ impl Judge {
     /// The core has done with a lease: no node may hold it any more.
     pub(super) fn settled(&mut self, at: Nanos, lease: u32) {
         let state = &self.leases[lease as usize];
-        if state.may_linger || !self.rules.promises {
+        if !self.rules.promises {
             return;
         }
         let soon = at + self.rules.late_expiry;
@@ -93,6 +93,7 @@ impl Judge {
         for node in 0..nodes {
             if let Some((holder, until)) = self.copies[first + node].holder
                 && holder == lease
+                && !self.seats[lease as usize * nodes + node].may_linger
                 && until.is_none_or(|until| until > soon)
             {
                 let sentence = format!(
@@ -115,11 +116,11 @@ impl Judge {
             let dead = self.leases[lease as usize].crashed;
             // What landed late, on a connection that was given up, and before the next one could kill
             // that, stays for one TTL from there. A slow server may come to it at any time.
-            let landed_late = self.leases[lease as usize].may_linger;
+            let (key, node) = (index / self.rules.nodes, index % self.rules.nodes);
+            let landed_late = self.seat(lease, node as u8).may_linger;
             if gone || ((landed_late || dead) && !for_good) {
                 continue;
             }
-            let (key, node) = (index / self.rules.nodes, index % self.rules.nodes);
             let sentence = format!("node {node} still holds lease {lease}, which nobody wants");
             return self.accuse(Law::NoOrphan, at, Some(key as u8), sentence);
         }

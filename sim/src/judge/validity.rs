@@ -123,7 +123,7 @@ impl Judge {
             outcome,
             Outcome::Answered(Answer::Rejected | Answer::Misuse)
         ) {
-            self.leases[lease as usize].may_linger = true;
+            self.seat(lease, node).may_linger = true;
         }
         let seat = self.seat(lease, node);
         match (ask, outcome) {
@@ -196,7 +196,10 @@ impl Judge {
             );
             return self.accuse(Law::NoResurrection, record.at, Some(key), sentence);
         }
-        state.told = matches!(record.fact, Fact::Lost(_) | Fact::Failed { .. });
+        state.told = matches!(
+            record.fact,
+            Fact::Lost(_) | Fact::Failed { .. } | Fact::Released(_)
+        );
     }
 
     /// No resurrection: only releases are sent for what has ended.

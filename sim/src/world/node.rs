@@ -236,7 +236,8 @@ impl Node {
         self.marker(now).map(|marker| marker.until_ms)
     }
 
-    /// What has expired goes for good: a clock that goes back brings nothing back.
+    /// What has expired goes for good, as where a server has come to it. In the worlds none does, so a clock
+    /// that goes back brings it back.
     pub(super) fn expire(&mut self, now: Nanos) {
         for key in 0..self.data.keys.len() {
             self.data.keys[key] = self.entry(now, key as u8);

@@ -96,7 +96,7 @@ impl Diary {
     #[must_use]
     pub fn wants(&self, locks: &Locks, key: usize, ttl: Duration) -> (Wanted, Locks, String) {
         let lease = Lease {
-            label: self.witness.lock().names.begin(),
+            label: self.witness.lock().names.begin(nanos(ttl)),
             key: u8::try_from(key).expect("few keys"),
         };
         let label = names::label(lease.label);
@@ -124,7 +124,7 @@ impl Diary {
                 ..Record::new(0, fact)
             };
             self.write(of(before, Fact::Cancel), &mut state);
-            self.write(of(lease, Fact::Wanted { ttl: 0 }), &mut state);
+            self.write(of(lease, Fact::Wanted { ttl: named.ttl }), &mut state);
         }
         let serial = state.names.send(lease, node, ask);
         let fact = Fact::Sent {

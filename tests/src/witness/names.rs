@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use tenure_sim::fact::{Ask, Record};
+use tenure_sim::fact::{Ask, Nanos, Record};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -24,6 +24,7 @@ pub(super) struct Names {
 #[derive(Debug, Default)]
 struct Current {
     lease: u32,
+    ttl: Nanos,
     /// A token has named it.
     named: bool,
     granted: bool,
@@ -38,14 +39,16 @@ pub(super) struct Named {
     pub(super) attempt: u32,
     /// It takes the place of this lease of the same label, which is over.
     pub(super) instead_of: Option<u32>,
+    pub(super) ttl: Nanos,
 }
 
 impl Names {
-    /// The label of a new lease, by number.
-    pub(super) fn begin(&mut self) -> u32 {
+    /// The label of a new lease with this TTL, by number.
+    pub(super) fn begin(&mut self, ttl: Nanos) -> u32 {
         let lease = self.new_lease();
         self.current.push(Current {
             lease,
+            ttl,
             ..Current::default()
         });
         u32::try_from(self.current.len() - 1).expect("fewer leases than that")
@@ -64,15 +67,17 @@ impl Names {
     /// The lease of a token that is sent.
     pub(super) fn name(&mut self, token: &[u8]) -> Option<Named> {
         let (lease, attempt) = split(token)?;
+        let label = label_of(lease)?;
+        let current = self.current.get(label as usize)?;
+        let ttl = current.ttl;
         if let Some(lease) = self.leases.get(lease) {
             return Some(Named {
                 lease: *lease,
                 attempt,
                 instead_of: None,
+                ttl,
             });
         }
-        let label = label_of(lease)?;
-        let current = self.current.get(label as usize)?;
         let instead_of = current.named.then_some(current.lease);
         let number = match instead_of {
             Some(_) => self.new_lease(),
@@ -81,6 +86,7 @@ impl Names {
         self.leases.insert(lease.to_vec(), number);
         self.current[label as usize] = Current {
             lease: number,
+            ttl,
             named: true,
             ..Current::default()
         };
@@ -88,6 +94,7 @@ impl Names {
             lease: number,
             attempt,
             instead_of,
+            ttl,
         })
     }
 

@@ -89,10 +89,7 @@ fn days(seeds: std::ops::Range<u64>) {
         );
         grants += day.grants;
         losses += day.losses;
-        checks.accepted += day.checks.accepted;
-        checks.refused += day.checks.refused;
-        checks.excused += day.checks.excused;
-        checks.requests += day.checks.requests;
+        checks.add(&day.checks);
         faults.extend(day.faults);
     }
     println!("{grants} grants, {losses} losses, {checks:?}");

@@ -39,7 +39,9 @@ fn fencing_holds_where_exclusion_is_broken() {
     ];
     for outside in ways {
         let (mut both, mut refused) = (0, 0);
-        for seed in 0..300 {
+        // Where clients that disagree are refused, two seldom hold.
+        let worlds = if outside == Outside::MaxTtl { 600 } else { 300 };
+        for seed in 0..worlds {
             let scenario = Scenario::outside(seed, outside).whoever_holds();
             let report = run(&scenario, &mut |_| {});
             assert_eq!(report.violation, None, "{outside:?}, seed {seed}");

@@ -854,9 +854,15 @@ fn who_gives_a_lock_back_is_told_once_what_came_of_it() {
         Some(Law::NoResurrection),
         "a second end"
     );
+    // What an earlier attempt left was freed; and then it was held, and lost.
     let mut history = History::new();
     let gone = Fact::Lost(tenure_sim::fact::Loss::Gone);
-    history.grant(10, 0, 7, 900).tell(100, 0, gone);
+    history.tell(9, 0, done).asks(10, 0, 900);
+    let granted = Fact::Granted {
+        fence: 7,
+        until: 900,
+    };
+    history.tell(12, 0, granted).tell(100, 0, gone);
     history.tell(101, 0, Fact::Release).tell(102, 0, lost);
     assert_eq!(history.broken(), None, "the same end again");
 }

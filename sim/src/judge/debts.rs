@@ -146,9 +146,11 @@ impl Judge {
         let paid = nodes
             .filter(|node| self.seat(lease, *node).debt.paid)
             .count();
+        // What was over when it was given back is lost, whatever was freed for an earlier attempt.
+        let was_held = self.leases[lease as usize].asked_back;
         let wrong = match freed {
             Freed::Released => paid < self.rules.quorum,
-            Freed::Lost => paid >= self.rules.quorum,
+            Freed::Lost => was_held && paid >= self.rules.quorum,
             Freed::Unknown => false,
         };
         if wrong {

@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use support::{ROUND, World, at, ms, secs};
 use tenure_core::{
     Backoff, EventKind, LeaseId, LeaseOptions, Loss, Refusal, Release, Reply, Words,
@@ -442,14 +444,26 @@ fn the_release_of_a_failed_attempt_does_not_touch_a_later_one() {
     assert!(world.is_locked("k"));
 }
 
+/// An attempt of which one node of three granted. Its release waits there, and so long is the backoff.
+fn minority(backoff: Duration) -> (World, LeaseId) {
+    let mut world = World::new(3);
+    world.withhold([0, 1, 2]);
+    let backoff = Backoff::new(backoff, backoff);
+    let lease = world.acquire_with("k", LeaseOptions::builder().backoff(backoff));
+    world.deliver(0);
+    world.refuse(1, Refusal::Unavailable);
+    world.refuse(2, Refusal::Unavailable);
+    world.pump();
+    assert_eq!(world.waiting(0), ["release"]);
+    (world, lease)
+}
+
 #[test]
 fn what_a_failed_round_left_is_released_again_during_a_long_backoff() {
     type Fail = fn(&mut World);
     // How the release of the failed round fails.
     let ways: [(&str, Fail); 3] = [
-        ("refused", |world| {
-            world.refuse(0, Refusal::Unavailable);
-        }),
+        ("refused", |world| world.refuse(0, Refusal::Unavailable)),
         ("lost", |world| world.lose_request(0)),
         ("never sent", |world| {
             world.down(0);
@@ -457,15 +471,7 @@ fn what_a_failed_round_left_is_released_again_during_a_long_backoff() {
         }),
     ];
     for (name, fail) in ways {
-        let mut world = World::new(3);
-        world.withhold([0, 1, 2]);
-        let backoff = Backoff::new(secs(60), secs(60));
-        let lease = world.acquire_with("k", LeaseOptions::builder().backoff(backoff));
-        world.deliver(0);
-        world.refuse(1, Refusal::Unavailable);
-        world.refuse(2, Refusal::Unavailable);
-        world.pump();
-        assert_eq!(world.waiting(0), ["release"], "{name}");
+        let (mut world, lease) = minority(secs(60));
         fail(&mut world);
         world.resume([0, 1, 2]);
         world.advance(secs(1));
@@ -476,18 +482,11 @@ fn what_a_failed_round_left_is_released_again_during_a_long_backoff() {
 }
 
 #[test]
-fn a_node_that_cannot_be_freed_during_a_backoff_is_asked_ever_less_often_and_in_time_for_the_next_attempt()
- {
-    let mut world = World::new(3);
-    world.withhold([0, 1, 2]);
-    let backoff = Backoff::new(secs(20), secs(20));
-    let lease = world.acquire_with("k", LeaseOptions::builder().backoff(backoff));
-    world.deliver(0);
-    world.refuse(1, Refusal::Unavailable);
-    world.refuse(2, Refusal::Unavailable);
-    world.pump();
-    let mut asked = 0;
+fn a_node_that_cannot_be_freed_during_a_backoff_is_asked_ever_less_often_until_the_key_has_expired()
+{
+    let (mut world, lease) = minority(secs(20));
     world.resume([1, 2]);
+    let mut asked = 0;
     while world.now < at(secs(21)) {
         if world.waiting(0) == ["release"] {
             world.refuse(0, Refusal::Unavailable);
@@ -496,7 +495,47 @@ fn a_node_that_cannot_be_freed_during_a_backoff_is_asked_ever_less_often_and_in_
         world.advance(ms(5));
     }
     assert!((10..=25).contains(&asked), "{asked} releases");
-    // Its key has expired by itself, and the next attempt asks all.
     assert_eq!(world.waiting(0), ["acquire"]);
     assert!(world.may_act(lease));
+}
+
+#[test]
+fn what_is_released_again_during_a_backoff_is_answered_before_the_next_attempt_which_asks_that_node_too()
+ {
+    // Each answer takes a whole round, the longest that a link waits for one.
+    for millis in (100..4_000).step_by(97) {
+        let (mut world, lease) = minority(ms(millis));
+        world.refuse(0, Refusal::Unavailable);
+        world.resume([1, 2]);
+        while !world.may_act(lease) {
+            if world.waiting(0) == ["release"] {
+                world.advance(ROUND - ms(1));
+                assert!(
+                    !world.may_act(lease),
+                    "backoff {millis} ms: it was not asked"
+                );
+                world.refuse(0, Refusal::Unavailable);
+            }
+            world.advance(ms(1));
+        }
+        assert_eq!(world.waiting(0), ["acquire"], "backoff {millis} ms");
+    }
+}
+
+#[test]
+fn who_gives_up_during_a_backoff_frees_what_the_failed_round_left_all_the_same() {
+    // While its release is tried again, and between two tries.
+    for retried in [true, false] {
+        let (mut world, lease) = minority(secs(60));
+        world.refuse(0, Refusal::Unavailable);
+        if retried {
+            world.advance(ms(60));
+            assert_eq!(world.waiting(0), ["release"]);
+        }
+        world.cancel(lease);
+        world.resume([0, 1, 2]);
+        world.advance(secs(1));
+        assert!(!world.holds(0, "k"), "{retried}");
+        assert!(world.manager.is_empty(), "{retried}");
+    }
 }

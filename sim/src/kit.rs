@@ -28,8 +28,8 @@
 //! });
 //! ```
 //!
-//! Beyond that: [`Kit::client`] (a crash, and what comes after it), [`Kit::node`] and [`Kit::world`] are the whole of
-//! [`adapter`](crate::adapter), with more nodes, other faults and every clock in reach.
+//! Beyond that: [`Kit::client`] (a crash, and what comes after it), [`Kit::node`] and [`Kit::world`] are the
+//! whole of [`adapter`](crate::adapter), with more nodes, other faults and every clock in reach.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -163,9 +163,10 @@ impl Kit {
         self.world.sleep(span).await;
     }
 
-    /// The lock of this key is lost: somebody deletes it (from each node, if there are more), and time passes until its holder has found out, be
-    /// it the process under test or the rival: until a second after its next renewal, or until its validity
-    /// ends if nothing renews it. The key is the whole of it, with the client's prefix.
+    /// The lock of this key is lost: somebody deletes it (from each node, if there are more), and time passes
+    /// until its holder has found out, be it the process under test or the rival: until a second after its
+    /// next renewal, or until its validity ends if nothing renews it. The key is the whole of it, with the
+    /// client's prefix.
     ///
     /// ```
     /// # tenure_sim::kit::run(async |kit| {
@@ -224,8 +225,8 @@ impl Kit {
     /// nobody knows what came of it. So say it just before the request that is meant, with the handles
     /// connected.
     ///
-    /// A `lock` makes another attempt, as here, and a lease that renews itself another renewal. What is asked once
-    /// answers with an outage: a `try_lock` (what it may have taken is freed behind its back), and a
+    /// A `lock` makes another attempt, as here, and a lease that renews itself another renewal. What is asked
+    /// once answers with an outage: a `try_lock` (what it may have taken is freed behind its back), and a
     /// [`renew`](tenure_redis::Guard::renew) or [`ensure`](tenure_redis::Guard::ensure) by hand (the lock is
     /// held all the same, and renewed a moment later).
     ///
@@ -346,8 +347,7 @@ impl Kit {
     }
 }
 
-/// # Panics
-/// If no handle can be had in this process.
+/// A handle, or a panic that says what is wrong with the process: a test that goes on would fail elsewhere.
 async fn connected(client: &Client) -> Locks {
     match client.builder().connect().await {
         Ok(locks) => locks,

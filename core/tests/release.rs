@@ -539,3 +539,32 @@ fn who_gives_up_during_a_backoff_frees_what_the_failed_round_left_all_the_same()
         assert!(world.manager.is_empty(), "{retried}");
     }
 }
+
+#[test]
+fn each_failed_round_begins_its_releases_anew() {
+    let fail_again = |world: &mut World| {
+        assert_eq!(world.waiting(0), ["acquire"]);
+        world.deliver(0);
+        world.refuse(1, Refusal::Unavailable);
+        world.refuse(2, Refusal::Unavailable);
+        world.pump();
+        world.refuse(0, Refusal::Unavailable);
+        assert!(world.waiting(0).is_empty(), "not at once");
+        world.advance(ms(50));
+        assert_eq!(world.waiting(0), ["release"], "as soon as the first time");
+    };
+    // After many tries, and after a stall in which a try and the next attempt came due together.
+    let (mut world, _) = minority(secs(9));
+    while world.waiting(0) != ["acquire"] {
+        if world.waiting(0) == ["release"] {
+            world.refuse(0, Refusal::Unavailable);
+        }
+        world.advance(ms(5));
+    }
+    fail_again(&mut world);
+    let (mut world, _) = minority(secs(9));
+    world.refuse(0, Refusal::Unavailable);
+    world.stall(secs(9));
+    world.timeout();
+    fail_again(&mut world);
+}

@@ -1,44 +1,52 @@
-//! The Tenure lock, without the network: every decision of a lease based, fenced, quorum lock on
-//! Redis-like nodes, as a sans-I/O state machine.
+//! Every decision of the Tenure lock, without the network: a state machine that takes the time,
+//! requests of the application and replies of the nodes, and puts out requests, events and
+//! deadlines.
 //!
-//! This crate is what `tenure-redis` drives live and what `tenure-sim` drives in simulation. Use
-//! `tenure-redis` to take locks; read this crate to know what it does.
+//! To take locks, use `tenure-redis`. Read this crate to know what a lock does and why.
+//! `tenure-redis` drives it with real connections, and `tenure-sim` drives it in simulated worlds.
 //!
-//! # What is promised
+//! # What it keeps
 //!
-//! The laws below are kept by code in this crate, and under the assumptions stated.
+//! The promises are called laws. The module `guarantees` of `tenure-redis` has a page for each,
+//! with its assumptions. In this crate they are kept here:
 //!
-//! - **Exclusion.** At no instant of true time do two leases on one key both lie inside their validity,
-//!   while (a) over one TTL the time measured by each client's clock and by each server's wall clock
-//!   differs from true time by at most the [drift bound](Drift), steps included; (b) all clients of a
-//!   key agree on the set of nodes and on max TTL; (c) no node loses data undetected.
-//! - **Fencing.** If one grant of a key was reported before the acquire of another was sent, its
-//!   [fence](Fence) is smaller, and no two grants share a fence; also where exclusion does not hold.
-//! - **Ownership.** No request changes a key that holds another lease's token.
-//! - **Honest validity.** Counted from the moment before a request was queued, never from its reply; the
-//!   instant up to which a quorum is known to hold the token ([`held_until`]), so it may also go down.
-//! - **No resurrection.** A lease reported lost or released is never held again.
-//! - **Loss is told** no later than the end of validity: [`Manager::valid_until`] compared with a clock
-//!   is always right, whether or not anything else got to run.
-//! - **Progress.** After faults heal, a wanted free key is granted. A round that failed releases every
-//!   node that it touched before its backoff begins.
-//! - **No orphan.** Whatever a dropped, lost or failed lease left or may have left at a node is released,
-//!   and the release retried, until it is answered or the TTL has passed.
-//! - **Bounded work.** At most one request in flight per lease and node, and one release behind it;
-//!   every queue is bounded by [`Config::max_leases`].
-//! - **Replay.** The same inputs and seed give the same outputs, byte for byte.
+//! - **Exclusion**: a lease is held only while a quorum of nodes holds its token
+//!   ([`quorum`](quorum()), [`held_until`]), less a margin for clocks that are wrong ([`Drift`]).
+//! - **Fencing**: a [fence](Fence) is reported only once a quorum has stored it ([`ServerClock`]
+//!   makes that one round trip in the usual case).
+//! - **Ownership**: every [`Request`] carries the [`Token`] of its attempt, which the node
+//!   compares.
+//! - **Honest validity**: it counts from the moment before a request was queued, never from its
+//!   reply. It is what a quorum is known to hold, so it may also go down.
+//! - **No resurrection**: a lease that has ended takes no more replies into account.
+//! - **Loss is told**: compare [`Manager::valid_until`] with a clock. That is right at any moment,
+//!   whether or not anything else got to run.
+//! - **Progress**: a round that failed releases every node that it touched before its [`Backoff`]
+//!   begins.
+//! - **No orphan**: whatever a lease may have left at a node is released, and the release repeated,
+//!   until the node answers it or the TTL has passed.
+//! - **Bounded work**: a lease has at most one request in flight at each node, and one release
+//!   behind it. Every queue is bounded by [`Config::max_leases`].
+//! - **Replay**: the same inputs and seed give the same outputs, byte for byte.
 //!
 //! # How it is driven
 //!
-//! See [`Manager`]: commands and events in, outputs polled until empty. Time is an [`Instant`] that
-//! the driver reads from a clock that goes on while the machine sleeps. Random bits come from outside.
+//! [`Manager`] has three kinds of method: commands of the application, events of the world, and
+//! outputs that are polled until they are empty. It reads no clock: the driver passes an
+//! [`Instant`], from a clock that goes on while the machine sleeps. It draws no random bits: those
+//! of a token come from outside, and those of the pauses from a seed.
 //!
 //! # Map
 //!
-//! [`Manager`] owns all leases, the timer queue and an outbox per node. [`Lease`] is the machine of
-//! one lease, a pure value. [`held_until`], [`quorum`](quorum()), [`verdict`], [`Drift`], [`Backoff`]
-//! and [`ServerClock`] are the arithmetic, each tested alone. [`Request`] and [`Reply`] are what is
-//! asked of a node and its three outcomes; [`Event`] is what the application is told.
+//! - [`Manager`] has all leases, the timer queue, and an outbox for each node.
+//! - [`Lease`] is the state machine of one lease, a value without side effects.
+//! - [`Request`] and [`Reply`] are what is asked of a node, and the three kinds of outcome:
+//!   applied, not applied, unknown.
+//! - [`Event`] is what the application is told.
+//! - [`held_until`], [`quorum`](quorum()), [`verdict`], [`Drift`], [`Backoff`] and [`ServerClock`]
+//!   are the arithmetic. Each is tested alone.
+//!
+//! `docs/architecture.md` in the repository follows one lock through all of it.
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

@@ -1,0 +1,39 @@
+//! **Bounded work.** Requests, queues and retries have bounds.
+//!
+//! # What is promised
+//!
+//! - A lease has at most one request in flight at each node, and one release behind it.
+//! - A client has at most [`Builder::max_leases`](crate::Builder::max_leases) leases, those
+//!   included that are being released: 1,000,000 by default. Beyond that the answer is
+//!   [`LockError::AtCapacity`](crate::LockError::AtCapacity). This bounds every queue.
+//! - Locks that are due together share calls, up to 128 in one. Renewals that fall due within 10 ms
+//!   of each other (or a thousandth of max TTL, if that is less) are sent together.
+//! - A connection has at most 64 writes in flight; one of your own, 4,096 commands.
+//! - An outage is not a storm. Attempts pause between 25 ms and 1 s
+//!   ([`LockOptions::backoff`](crate::LockOptions::backoff)), failed renewals from a quarter of the
+//!   request timeout to the whole, failed releases from 50 ms to 1 s, new connections from 50 ms to
+//!   2 s. The bound doubles with each failure in a row, and each pause is a random time from its
+//!   upper half. A node that cannot be reached is not asked at all.
+//! - After a long pause of the process, the core handles at most 1,024 leases in one step, those
+//!   whose validity ended first.
+//!
+//! # What it costs
+//!
+//! | | requests to each node |
+//! |---|---|
+//! | a lock that is free | 1 to acquire, 1 to release |
+//! | the same, if nodes drew different fences | 1 more to those that drew a smaller one |
+//! | a lock that is held | 1 in two thirds of a TTL |
+//! | a waiter | 1 for each attempt, 1 or 2 per second once its pauses have grown |
+//!
+//! # Assumptions
+//!
+//! None. Faults make requests fewer, except for these: a request that finds its script missing is
+//! asked again at once, at most three times; a renewal or release that was not answered is sent
+//! again.
+//!
+//! # What to do
+//!
+//! - Waiters poll. If hundreds wait for one key, raise the longest
+//!   [backoff](crate::LockOptions::backoff).
+//! - To see what is sent, watch the `tracing` events of this crate, or `INFO commandstats`.

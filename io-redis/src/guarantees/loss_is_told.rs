@@ -1,0 +1,43 @@
+//! **Loss is told.** You learn of a loss at the end of validity at the latest.
+//!
+//! # What is promised
+//!
+//! - [`Guard::is_valid`](crate::Guard::is_valid) and [`Guard::remaining`](crate::Guard::remaining)
+//!   are right at any moment. They compare validity with this process's clock and ask nobody, so
+//!   they are right even if no node answers and no task of the client got to run.
+//! - [`Guard::lost`](crate::Guard::lost) ends, and [`Guard::run`](crate::Guard::run) drops its
+//!   work, when the lock is lost: at once if a node's answer shows it, at the end of validity
+//!   otherwise.
+//! - The reason is told: a [`Loss`](crate::Loss).
+//! - [`Guard::release`](crate::Guard::release) says the truth about the end. `Ok` means that a
+//!   quorum held the key until then and freed it. [`ReleaseError::Lost`](crate::ReleaseError::Lost)
+//!   means that the lock had been lost before.
+//!   [`ReleaseError::Unknown`](crate::ReleaseError::Unknown) means that not enough nodes answered
+//!   in time, which is two request timeouts at most.
+//!
+//! # Assumptions
+//!
+//! - The process runs. One that stands still learns of the loss when it runs again.
+//! - For `lost` and `run`: the caller is inside a tokio runtime with a timer, which is not blocked.
+//!   Elsewhere, the client's own tasks have to be running.
+//! - The clock counts the time that the machine sleeps. See [Honest
+//!   validity](super::honest_validity).
+//!
+//! # Without them
+//!
+//! - **Blocking code.** `run` can drop a future only where it awaits. Code that computes for a
+//!   minute without an `await` is not interrupted; `run` then answers [`Lost`](crate::Lost) when
+//!   the code is done.
+//! - **After a suspend**, `is_valid` is right at once. `lost` and `run` find out within one second,
+//!   because tokio's timer does not count the sleep and the clock is asked again each second.
+//! - **The client's runtime ended.** Nothing is renewed any more. Guards stay valid until their
+//!   time ends and say so then.
+//!
+//! # What to do
+//!
+//! - Run the work under [`Guard::run`](crate::Guard::run), or ask `is_valid` between its steps.
+//! - If the program blocks its runtime, or ends it early, build the client with
+//!   [`Builder::own_thread`](crate::Builder::own_thread). Renewals then do not depend on the
+//!   program's runtime.
+//! - Log [`Loss`](crate::Loss). [`Taken`](crate::Loss::Taken) and [`Gone`](crate::Loss::Gone) mean
+//!   that somebody changed the key or that a server forgot it: look for the cause.

@@ -1,0 +1,39 @@
+//! **No orphan.** What is dropped is freed, and all that is written expires.
+//!
+//! # What is promised
+//!
+//! - A future of [`Locks::lock`](crate::Locks::lock) that is dropped at any point, and a guard that
+//!   is dropped at any time, free their key in one round trip if the network works.
+//! - What may have been written counts as written. If the answer to an acquire never came, the node
+//!   is sent a release all the same.
+//! - A release that fails is sent again, after a pause of 50 ms that grows to 1 s, until a node
+//!   answers it or the key has expired by itself.
+//! - A process that crashes, or whose runtime ends, leaves a key for at most one TTL.
+//! - Everything that is written has an expiry: a key its TTL, a fence counter one day, the marker
+//!   of a node one day and ten max TTLs.
+//!
+//! # Assumptions
+//!
+//! - The client's tasks still run when a guard is dropped. `drop` only queues the release.
+//! - A request does not reach the server after its connection was given up. When the link connects
+//!   again, its first command kills the connection before it (`CLIENT KILL ID`), so that whatever
+//!   still travels on it is never run.
+//! - Nobody takes the expiry from a key (`PERSIST`).
+//!
+//! # Without them
+//!
+//! - **A program that ends right after a drop** may end before the release was sent. The key stays
+//!   for at most one TTL.
+//! - **Where `CLIENT KILL` is not permitted**, and over a [connection of your
+//!   own](crate::Builder::connection), a late acquire may land after its release. The key stays for
+//!   at most one TTL.
+//! - **A guard that is leaked** (`std::mem::forget`) renews itself until its client is closed.
+//! - **A server's clock that is set back** makes its keys live longer, by as much.
+//! - **A key whose expiry was taken** stays until its holder renews it, which gives it an expiry
+//!   again, or until somebody deletes it.
+//!
+//! # What to do
+//!
+//! - Before the program ends, await [`Guard::release`](crate::Guard::release) or
+//!   [`Locks::close`](crate::Locks::close).
+//! - Permit `CLIENT KILL` to the user, with `CLIENT ID` and `INFO`.

@@ -1,0 +1,48 @@
+//! **Progress.** After faults heal, a wanted key that is free is granted.
+//!
+//! # What is promised
+//!
+//! [`Locks::lock`](crate::Locks::lock) goes on trying until it has the lock or [gives
+//! up](crate::LockOptions::give_up_after). By default it never gives up. Contention and outages are
+//! waited for. What waiting cannot mend, such as a wrong password, is told at once.
+//!
+//! Over several nodes, rivals may split the nodes between them, so that nobody has a quorum. A
+//! round that fails releases every node that it touched before its pause begins, so no retry sits
+//! on a minority. The pauses are random, so rivals drift apart. The key is granted with a
+//! probability that grows with each attempt.
+//!
+//! # How long it takes
+//!
+//! - While somebody holds the key, it is tried again when the holder's time ends or after the
+//!   [backoff](crate::LockOptions::backoff), whichever is earlier: after at most one second, by
+//!   default.
+//! - A holder that crashed blocks its key for one TTL.
+//! - A node that may have forgotten is not counted for one max TTL. See
+//!   [Exclusion](super::exclusion).
+//! - After an outage, a client connects again within 2 s. One try to connect takes at most twice
+//!   the request timeout: 2 s by default.
+//!
+//! The simulation demands that each wanted key is granted within two max TTLs and 9 s after the
+//! last fault has healed.
+//!
+//! # Assumptions
+//!
+//! - A quorum of the nodes answers, and their users have the rights that the scripts need.
+//! - Clients may run at the same time, but the holder lets go at some time.
+//!
+//! # Without them
+//!
+//! - Without a quorum, `lock` waits, and [`Locks::try_lock`](crate::Locks::try_lock) answers with
+//!   an error that [is an outage](crate::LockError::is_outage). What is held stays valid until its
+//!   time ends.
+//! - This is a promise about keys, not about each waiter. **There is no queue.** Under heavy
+//!   contention one waiter may lose again and again.
+//! - A server's clock that is set back makes the keys on it live longer, by as much.
+//!
+//! # What to do
+//!
+//! - Set [`LockOptions::give_up_after`](crate::LockOptions::give_up_after) where somebody waits for
+//!   an answer.
+//! - Keep the TTL short. It is the price of a crash, and a held lock is renewed anyway.
+//! - Where many wait for one key, hold it for short times, or give waiters a shorter
+//!   [backoff](crate::LockOptions::backoff). A shorter one costs more requests.

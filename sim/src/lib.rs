@@ -12,13 +12,15 @@
 //! - `network`: the same over turmoil, where every process is a host of its own.
 //! - `kit`: `adapter` in the fewest words, for the tests of programs that use locks.
 //!
-//! The last four need the feature `embedded`, which is on by default.
+//! `server`, `adapter` and `kit` need the feature `embedded`, the program and its pictures `program`; both
+//! are on by default. `network` needs the feature `turmoil`.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 #[cfg(feature = "embedded")]
 pub mod adapter;
 pub mod choice;
+#[cfg(feature = "program")]
 pub mod cli;
 pub mod exhaust;
 pub mod fact;
@@ -26,8 +28,9 @@ pub mod judge;
 #[cfg(feature = "embedded")]
 pub mod kit;
 pub mod marks;
-#[cfg(feature = "embedded")]
+#[cfg(feature = "turmoil")]
 pub mod network;
+#[cfg(feature = "program")]
 pub mod picture;
 #[cfg(feature = "embedded")]
 pub mod server;

@@ -1,6 +1,5 @@
 //! Clocks on simulated time: that of a client, which drifts, and that of a server, which also steps.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,7 +22,10 @@ enum Source {
     Paused { origin: tokio::time::Instant },
     /// Every host has a runtime of its own, and the simulation says how far each has come. Outside of
     /// them, between two steps, it is so many nanoseconds.
-    Hosts { outside: Arc<AtomicU64> },
+    #[cfg(feature = "turmoil")]
+    Hosts {
+        outside: Arc<std::sync::atomic::AtomicU64>,
+    },
 }
 
 #[allow(
@@ -38,7 +40,8 @@ impl TrueTime {
         }
     }
 
-    pub(crate) const fn of_hosts(outside: Arc<AtomicU64>) -> Self {
+    #[cfg(feature = "turmoil")]
+    pub(crate) const fn of_hosts(outside: Arc<std::sync::atomic::AtomicU64>) -> Self {
         Self {
             source: Source::Hosts { outside },
         }
@@ -49,8 +52,10 @@ impl TrueTime {
     pub fn now(&self) -> Duration {
         match &self.source {
             Source::Paused { origin } => tokio::time::Instant::now() - *origin,
-            Source::Hosts { outside } => turmoil::sim_elapsed()
-                .unwrap_or_else(|| Duration::from_nanos(outside.load(Ordering::Relaxed))),
+            #[cfg(feature = "turmoil")]
+            Source::Hosts { outside } => turmoil::sim_elapsed().unwrap_or_else(|| {
+                Duration::from_nanos(outside.load(std::sync::atomic::Ordering::Relaxed))
+            }),
         }
     }
 

@@ -224,7 +224,11 @@ impl Copy {
             "--locked",
             "-p",
             "tenure-sim",
+            "--profile",
+            "test",
             "--no-default-features",
+            "--features",
+            "program",
         ];
         let what = [
             "--", "explore", "--seed", "0", "--jobs", "1", "--worlds", &worlds,

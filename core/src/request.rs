@@ -61,6 +61,57 @@ pub enum Op {
     Release,
 }
 
+macro_rules! op_kinds {
+    ($($(#[$doc:meta])* $kind:ident,)*) => {
+        /// Which [`Op`] a request is, without its values: the one list of requests, by which each
+        /// layer names them.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum OpKind {
+            $($(#[$doc])* $kind,)*
+        }
+
+        impl OpKind {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$kind,)*];
+
+            /// Its name, as logs and records write it.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => stringify!($kind),)*
+                }
+            }
+        }
+    };
+}
+
+op_kinds! {
+    /// [`Op::Acquire`].
+    Acquire,
+    /// [`Op::Confirm`].
+    Confirm,
+    /// [`Op::Renew`].
+    Renew,
+    /// [`Op::Repair`].
+    Repair,
+    /// [`Op::Release`].
+    Release,
+}
+
+impl Op {
+    /// Which request it is.
+    #[must_use]
+    pub const fn kind(&self) -> OpKind {
+        match self {
+            Self::Acquire { .. } => OpKind::Acquire,
+            Self::Confirm { .. } => OpKind::Confirm,
+            Self::Renew { .. } => OpKind::Renew,
+            Self::Repair { .. } => OpKind::Repair,
+            Self::Release => OpKind::Release,
+        }
+    }
+}
+
 /// The outcome of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Reply {

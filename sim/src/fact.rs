@@ -7,7 +7,9 @@
 mod core;
 mod display;
 
-use tenure_core::Instant;
+use tenure_core::{Instant, OpKind};
+
+use crate::listed::listed;
 
 /// True time, in nanoseconds since the world began.
 pub type Nanos = u64;
@@ -82,7 +84,7 @@ pub enum Fact {
     /// A request of the lease was handed to the link of the node.
     Sent {
         /// What is asked.
-        ask: Ask,
+        ask: OpKind,
         /// Of which attempt.
         attempt: u32,
         /// The number of the request within its lease.
@@ -91,7 +93,7 @@ pub enum Fact {
     /// The node did what the request asked, or looked and said no.
     Did {
         /// What was asked.
-        ask: Ask,
+        ask: OpKind,
         /// The number of the request within its lease.
         serial: u32,
         /// What was answered.
@@ -104,7 +106,7 @@ pub enum Fact {
     /// The outcome of the request came to the lease.
     Heard {
         /// What was asked.
-        ask: Ask,
+        ask: OpKind,
         /// The number of the request within its lease.
         serial: u32,
         /// What came of it.
@@ -212,17 +214,6 @@ pub enum Freed {
     Unknown,
 }
 
-/// What a request asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "they are the core's operations")]
-pub enum Ask {
-    Acquire,
-    Confirm,
-    Renew,
-    Repair,
-    Release,
-}
-
 /// What a node answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Answer {
@@ -289,74 +280,65 @@ pub enum Link {
     Marked,
 }
 
-macro_rules! faults {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// A fault, each where the record says.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Fault { $($(#[$doc])* $name,)* }
-
-        impl Fault {
-            /// All of them.
-            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
-        }
-    };
-}
-
-faults! {
-    /// Requests from the client to the node do not pass.
-    CutOut,
-    /// Replies from the node to the client do not pass.
-    CutIn,
-    /// Neither pass.
-    Cut,
-    /// The node is cut off from all clients, or the client from all nodes.
-    Isolate,
-    /// A request is lost.
-    LostRequest,
-    /// A reply is lost.
-    LostReply,
-    /// A connection is reset.
-    Reset,
-    /// The node is slow.
-    Slow,
-    /// The node is down, and will come back with all its memory.
-    CrashKept,
-    /// The node is down, and will come back empty.
-    CrashEmpty,
-    /// The node is down, and will come back as it was a moment before.
-    CrashStale,
-    /// A replica that missed the last writes takes over.
-    Failover,
-    /// The node was demoted and promoted again, and missed the last writes: its connections live on.
-    Replaced,
-    /// The server evicts or a stranger deletes a lock key.
-    Deleted,
-    /// A stranger writes its own value over a lock key.
-    Overwritten,
-    /// A stranger takes the expiry from a lock key.
-    Persisted,
-    /// The node forgets all keys.
-    Flushed,
-    /// The node forgets the scripts.
-    ScriptsFlushed,
-    /// The node is loading its data and serves nobody.
-    Loading,
-    /// The node takes no writes.
-    ReadOnly,
-    /// The node is out of memory.
-    OutOfMemory,
-    /// The client's process dies, and comes back knowing nothing.
-    ClientCrash,
-    /// The client's process stands still.
-    Pause,
-    /// The client's process stands still, and its clock with it for a while.
-    Freeze,
-    /// The client's clock is stepped forward.
-    ClientStep,
-    /// The node's wall clock is stepped.
-    NodeStep,
-    /// The server will not serve us.
-    Refusal,
+listed! {
+    /// A fault, each where the record says.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Fault {
+        /// Requests from the client to the node do not pass.
+        CutOut,
+        /// Replies from the node to the client do not pass.
+        CutIn,
+        /// Neither pass.
+        Cut,
+        /// The node is cut off from all clients, or the client from all nodes.
+        Isolate,
+        /// A request is lost.
+        LostRequest,
+        /// A reply is lost.
+        LostReply,
+        /// A connection is reset.
+        Reset,
+        /// The node is slow.
+        Slow,
+        /// The node is down, and will come back with all its memory.
+        CrashKept,
+        /// The node is down, and will come back empty.
+        CrashEmpty,
+        /// The node is down, and will come back as it was a moment before.
+        CrashStale,
+        /// A replica that missed the last writes takes over.
+        Failover,
+        /// The node was demoted and promoted again, and missed the last writes: its connections live on.
+        Replaced,
+        /// The server evicts or a stranger deletes a lock key.
+        Deleted,
+        /// A stranger writes its own value over a lock key.
+        Overwritten,
+        /// A stranger takes the expiry from a lock key.
+        Persisted,
+        /// The node forgets all keys.
+        Flushed,
+        /// The node forgets the scripts.
+        ScriptsFlushed,
+        /// The node is loading its data and serves nobody.
+        Loading,
+        /// The node takes no writes.
+        ReadOnly,
+        /// The node is out of memory.
+        OutOfMemory,
+        /// The client's process dies, and comes back knowing nothing.
+        ClientCrash,
+        /// The client's process stands still.
+        Pause,
+        /// The client's process stands still, and its clock with it for a while.
+        Freeze,
+        /// The client's clock is stepped forward.
+        ClientStep,
+        /// The node's wall clock is stepped.
+        NodeStep,
+        /// The server will not serve us.
+        Refusal,
+    }
 }
 
 impl Fault {

@@ -27,6 +27,7 @@ pub mod fact;
 pub mod judge;
 #[cfg(feature = "embedded")]
 pub mod kit;
+mod listed;
 pub mod marks;
 #[cfg(feature = "turmoil")]
 pub mod network;

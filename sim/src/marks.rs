@@ -5,106 +5,100 @@
 
 use std::fmt;
 
-use crate::fact::{Answer, Ask, Cause, Fact, Fault, Freed, Link, Loss, Outcome, Record, Why};
+use tenure_core::OpKind;
 
-macro_rules! marks {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// A rare situation.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Mark { $($(#[$doc])* $name,)* }
+use crate::fact::{Answer, Cause, Fact, Fault, Freed, Link, Loss, Outcome, Record, Why};
+use crate::listed::listed;
 
-        impl Mark {
-            /// All of them.
-            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
-        }
-    };
-}
-
-marks! {
-    /// A grant came after the application had given up or cancelled.
-    LateGrant,
-    /// Dropped while acquire requests were out.
-    CancelAcquiring,
-    /// Dropped while the fence was being stored.
-    CancelConfirming,
-    /// Dropped while a failed round was being released.
-    CancelClearing,
-    /// Dropped between two attempts.
-    CancelWaiting,
-    /// Dropped while it was held.
-    CancelHeld,
-    /// Dropped while a renewal was out.
-    CancelRenewing,
-    /// Dropped while a release was out.
-    CancelReleasing,
-    /// A release was sent behind a renewal that was in flight.
-    ReleaseBehindRenewal,
-    /// A release was sent behind an acquire that was in flight.
-    ReleaseBehindAcquire,
-    /// A lost copy was put back.
-    Repaired,
-    /// A lost copy was to be put back, and another had the key.
-    RepairTooLate,
-    /// A node was not counted, since it may have forgotten.
-    Quarantined,
-    /// A round failed for nodes in quarantine.
-    WaitingForQuarantine,
-    /// A node was marked again.
-    Marked,
-    /// A connection was lost with several requests in flight.
-    BatchCut,
-    /// A lease was granted after its fence took a second round.
-    ConfirmedThenGranted,
-    /// Validity ended earlier than was told.
-    Shortened,
-    /// A round failed although a node had granted.
-    SplitVote,
-    /// A round failed by an outage, and the outcome of an acquire is unknown.
-    UnknownDecides,
-    /// A renewal whose outcome was unknown was retried, and the lease kept.
-    RenewalRetried,
-    /// Lost by time.
-    LostExpired,
-    /// Lost to another token.
-    LostTaken,
-    /// Lost with the key.
-    LostGone,
-    /// Lost to a server that would not serve.
-    LostRejected,
-    /// Lost to the cap.
-    LostCapped,
-    /// Scripts were loaded again, and the request asked again.
-    AskedAgain,
-    /// The client had as many leases as it may.
-    AtCapacity,
-    /// An acquire gave up.
-    GaveUp,
-    /// Something foreign held the key.
-    Foreign,
-    /// A server would not serve.
-    Rejected,
-    /// A request landed on a connection that had been given up.
-    LateLanding,
-    /// A late acquire landed, and took the key.
-    LateAcquireTook,
-    /// A connection was killed by the one after it.
-    Killed,
-    /// A release whose outcome is not known.
-    ReleaseUnknown,
-    /// A release found the lock lost.
-    ReleaseTooLate,
-    /// A process woke after the validity of its lease had ended.
-    WokeTooLate,
-    /// The resource refused a fence.
-    FenceRefused,
-    /// A renewal by hand.
-    RenewedByHand,
-    /// A clock changed under a lease that was held.
-    ClockChanged,
-    /// A second or later attempt was granted.
-    GrantedAtRetry,
-    /// A node answered a renewal with *gone*, and the lease stayed.
-    GoneAndKept,
+listed! {
+    /// A rare situation.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Mark {
+        /// A grant came after the application had given up or cancelled.
+        LateGrant,
+        /// Dropped while acquire requests were out.
+        CancelAcquiring,
+        /// Dropped while the fence was being stored.
+        CancelConfirming,
+        /// Dropped while a failed round was being released.
+        CancelClearing,
+        /// Dropped between two attempts.
+        CancelWaiting,
+        /// Dropped while it was held.
+        CancelHeld,
+        /// Dropped while a renewal was out.
+        CancelRenewing,
+        /// Dropped while a release was out.
+        CancelReleasing,
+        /// A release was sent behind a renewal that was in flight.
+        ReleaseBehindRenewal,
+        /// A release was sent behind an acquire that was in flight.
+        ReleaseBehindAcquire,
+        /// A lost copy was put back.
+        Repaired,
+        /// A lost copy was to be put back, and another had the key.
+        RepairTooLate,
+        /// A node was not counted, since it may have forgotten.
+        Quarantined,
+        /// A round failed for nodes in quarantine.
+        WaitingForQuarantine,
+        /// A node was marked again.
+        Marked,
+        /// A connection was lost with several requests in flight.
+        BatchCut,
+        /// A lease was granted after its fence took a second round.
+        ConfirmedThenGranted,
+        /// Validity ended earlier than was told.
+        Shortened,
+        /// A round failed although a node had granted.
+        SplitVote,
+        /// A round failed by an outage, and the outcome of an acquire is unknown.
+        UnknownDecides,
+        /// A renewal whose outcome was unknown was retried, and the lease kept.
+        RenewalRetried,
+        /// Lost by time.
+        LostExpired,
+        /// Lost to another token.
+        LostTaken,
+        /// Lost with the key.
+        LostGone,
+        /// Lost to a server that would not serve.
+        LostRejected,
+        /// Lost to the cap.
+        LostCapped,
+        /// Scripts were loaded again, and the request asked again.
+        AskedAgain,
+        /// The client had as many leases as it may.
+        AtCapacity,
+        /// An acquire gave up.
+        GaveUp,
+        /// Something foreign held the key.
+        Foreign,
+        /// A server would not serve.
+        Rejected,
+        /// A request landed on a connection that had been given up.
+        LateLanding,
+        /// A late acquire landed, and took the key.
+        LateAcquireTook,
+        /// A connection was killed by the one after it.
+        Killed,
+        /// A release whose outcome is not known.
+        ReleaseUnknown,
+        /// A release found the lock lost.
+        ReleaseTooLate,
+        /// A process woke after the validity of its lease had ended.
+        WokeTooLate,
+        /// The resource refused a fence.
+        FenceRefused,
+        /// A renewal by hand.
+        RenewedByHand,
+        /// A clock changed under a lease that was held.
+        ClockChanged,
+        /// A second or later attempt was granted.
+        GrantedAtRetry,
+        /// A node answered a renewal with *gone*, and the lease stayed.
+        GoneAndKept,
+    }
 }
 
 /// How often a run came to each.
@@ -129,7 +123,7 @@ struct Seen {
     until: u64,
     attempt: u32,
     /// Requests in flight, by kind.
-    out: [u16; 5],
+    out: [u16; OpKind::ALL.len()],
     granted: bool,
     unknown: bool,
     confirmed: bool,
@@ -265,7 +259,10 @@ impl Marks {
             } => {
                 self.when(late, Mark::LateLanding);
                 let took = matches!(answer, Answer::Granted(_));
-                self.when(late && took && ask == Ask::Acquire, Mark::LateAcquireTook);
+                self.when(
+                    late && took && ask == OpKind::Acquire,
+                    Mark::LateAcquireTook,
+                );
             }
             Fact::Heard { ask, outcome, .. } => self.heard(ask, outcome, seen),
             Fact::Read { accepted, .. } | Fact::Wrote { accepted, .. } => {
@@ -286,39 +283,41 @@ impl Marks {
         self.when(seen.unknown && cause == Cause::Outage, Mark::UnknownDecides);
     }
 
-    fn sent(&mut self, ask: Ask, attempt: u32, seen: &mut Seen) {
-        if seen.attempt != attempt && ask == Ask::Acquire {
+    fn sent(&mut self, ask: OpKind, attempt: u32, seen: &mut Seen) {
+        if seen.attempt != attempt && ask == OpKind::Acquire {
             (seen.granted, seen.unknown, seen.confirmed) = (false, false, false);
         }
         seen.attempt = attempt;
-        seen.retried |= ask == Ask::Renew && seen.renewal_unknown;
-        if ask == Ask::Release {
+        seen.retried |= ask == OpKind::Renew && seen.renewal_unknown;
+        if ask == OpKind::Release {
             self.when(
-                seen.out[Ask::Renew as usize] > 0,
+                seen.out[OpKind::Renew as usize] > 0,
                 Mark::ReleaseBehindRenewal,
             );
-            let acquire = seen.out[Ask::Acquire as usize] > 0;
+            let acquire = seen.out[OpKind::Acquire as usize] > 0;
             self.when(acquire, Mark::ReleaseBehindAcquire);
         }
         seen.out[ask as usize] += 1;
     }
 
-    fn heard(&mut self, ask: Ask, outcome: Outcome, seen: &mut Seen) {
+    fn heard(&mut self, ask: OpKind, outcome: Outcome, seen: &mut Seen) {
         let out = &mut seen.out[ask as usize];
         *out = out.saturating_sub(1);
         match (ask, outcome) {
             (_, Outcome::Answered(Answer::Again)) => self.hit(Mark::AskedAgain),
-            (Ask::Acquire, Outcome::Answered(Answer::Granted(_))) => {
+            (OpKind::Acquire, Outcome::Answered(Answer::Granted(_))) => {
                 seen.granted = true;
                 self.when(seen.over && !seen.held, Mark::LateGrant);
             }
-            (Ask::Acquire, Outcome::Answered(Answer::Quarantined)) => self.hit(Mark::Quarantined),
-            (Ask::Acquire, Outcome::Unknown) => seen.unknown = true,
-            (Ask::Confirm, Outcome::Answered(Answer::Done)) => seen.confirmed = true,
-            (Ask::Renew, Outcome::Unknown) => seen.renewal_unknown = true,
-            (Ask::Renew, Outcome::Answered(Answer::Gone)) => seen.gone = true,
-            (Ask::Repair, Outcome::Answered(Answer::Done)) => self.hit(Mark::Repaired),
-            (Ask::Repair, Outcome::Answered(Answer::Taken)) => self.hit(Mark::RepairTooLate),
+            (OpKind::Acquire, Outcome::Answered(Answer::Quarantined)) => {
+                self.hit(Mark::Quarantined)
+            }
+            (OpKind::Acquire, Outcome::Unknown) => seen.unknown = true,
+            (OpKind::Confirm, Outcome::Answered(Answer::Done)) => seen.confirmed = true,
+            (OpKind::Renew, Outcome::Unknown) => seen.renewal_unknown = true,
+            (OpKind::Renew, Outcome::Answered(Answer::Gone)) => seen.gone = true,
+            (OpKind::Repair, Outcome::Answered(Answer::Done)) => self.hit(Mark::Repaired),
+            (OpKind::Repair, Outcome::Answered(Answer::Taken)) => self.hit(Mark::RepairTooLate),
             _ => {}
         }
     }
@@ -326,20 +325,20 @@ impl Marks {
 
 /// In which state it was dropped.
 fn dropped(seen: &Seen) -> Mark {
-    let out = |ask: Ask| seen.out[ask as usize] > 0;
+    let out = |ask: OpKind| seen.out[ask as usize] > 0;
     if seen.over {
         Mark::CancelReleasing
     } else if seen.held {
-        if out(Ask::Renew) {
+        if out(OpKind::Renew) {
             Mark::CancelRenewing
         } else {
             Mark::CancelHeld
         }
-    } else if out(Ask::Confirm) {
+    } else if out(OpKind::Confirm) {
         Mark::CancelConfirming
-    } else if out(Ask::Acquire) {
+    } else if out(OpKind::Acquire) {
         Mark::CancelAcquiring
-    } else if out(Ask::Release) {
+    } else if out(OpKind::Release) {
         Mark::CancelClearing
     } else {
         Mark::CancelWaiting

@@ -1,8 +1,10 @@
 //! The judge on small histories: each law is found broken where it is, and not where it is not.
 #![forbid(unsafe_code)]
 
+use tenure_core::OpKind;
+
 use tenure_sim::fact::{
-    Answer, Ask, Cause, Fact, Fault, Freed, Holder, Link, Loss, Outcome, Record, Why,
+    Answer, Cause, Fact, Fault, Freed, Holder, Link, Loss, Outcome, Record, Why,
 };
 use tenure_sim::judge::{Judge, Law, Rules};
 
@@ -56,7 +58,7 @@ impl History {
 
     /// A lease is wanted, asks, and is promised by the node.
     fn asks(&mut self, at: u64, lease: u32, until: u64) -> &mut Self {
-        let (ask, serial) = (Ask::Acquire, 1);
+        let (ask, serial) = (OpKind::Acquire, 1);
         let answer = Answer::Granted(at);
         let outcome = Outcome::Answered(answer);
         self.tell(at, lease, Fact::Wanted { ttl: 1_000 });
@@ -335,9 +337,9 @@ fn a_renewal_of_what_ended_is_a_resurrection_and_its_release_is_not() {
     };
     let mut history = History::new();
     history.grant(10, 0, 7, 900).tell(20, 0, Fact::Cancel);
-    history.tell(21, 0, sent(Ask::Release));
+    history.tell(21, 0, sent(OpKind::Release));
     assert_eq!(history.broken(), None);
-    history.tell(22, 0, sent(Ask::Renew));
+    history.tell(22, 0, sent(OpKind::Renew));
     assert_eq!(history.broken(), Some(Law::NoResurrection));
 }
 
@@ -443,7 +445,7 @@ fn what_the_core_has_done_with_and_a_node_still_holds_is_an_orphan() {
         until: Some(900),
     };
     let landed = |late| Fact::Did {
-        ask: Ask::Acquire,
+        ask: OpKind::Acquire,
         serial: 1,
         answer: Answer::Granted(1),
         until: Some(900),
@@ -482,7 +484,7 @@ fn what_excuses_a_leftover_at_one_node_excuses_none_at_another() {
         )
     };
     let refused = Fact::Heard {
-        ask: Ask::Release,
+        ask: OpKind::Release,
         serial: 2,
         outcome: Outcome::Answered(Answer::Rejected),
     };
@@ -509,21 +511,21 @@ fn a_second_request_in_flight_and_a_storm_of_requests_are_unbounded_work() {
     };
     let mut history = History::new();
     history.tell(10, 0, Fact::Wanted { ttl: 1_000 });
-    history.tell(10, 0, sent(Ask::Acquire, 1));
-    history.tell(10, 0, sent(Ask::Release, 2));
+    history.tell(10, 0, sent(OpKind::Acquire, 1));
+    history.tell(10, 0, sent(OpKind::Release, 2));
     assert_eq!(history.broken(), None);
-    history.tell(10, 0, sent(Ask::Release, 3));
+    history.tell(10, 0, sent(OpKind::Release, 3));
     assert_eq!(history.broken(), Some(Law::BoundedWork));
 
     let mut history = History::new();
     history.tell(10, 0, Fact::Wanted { ttl: 1_000 });
     for serial in 1..100 {
-        history.tell(10, 0, sent(Ask::Acquire, serial));
+        history.tell(10, 0, sent(OpKind::Acquire, serial));
         history.tell(
             10,
             0,
             Fact::Heard {
-                ask: Ask::Acquire,
+                ask: OpKind::Acquire,
                 serial,
                 outcome: Outcome::NotSent,
             },
@@ -549,7 +551,7 @@ fn a_lease_that_fails_again_and_again_without_a_pause_is_a_storm() {
 #[test]
 fn a_lease_that_is_renewed_again_and_again_before_it_is_due_is_unbounded_work() {
     let renew = |history: &mut History, at, serial| {
-        let (ask, attempt) = (Ask::Renew, 1);
+        let (ask, attempt) = (OpKind::Renew, 1);
         let outcome = Outcome::Answered(Answer::Done);
         history.tell(
             at,
@@ -636,7 +638,7 @@ fn a_request_on_a_connection_given_up_may_land_only_until_the_next_one_serves() 
         ..Record::new(0, Fact::Link(link))
     };
     let landed = Fact::Did {
-        ask: Ask::Renew,
+        ask: OpKind::Renew,
         serial: 2,
         answer: Answer::Done,
         until: Some(900),
@@ -666,12 +668,12 @@ fn a_release_that_failed_is_sent_again_soon_after_the_link_serves() {
         ..Record::new(at, Fact::Link(link))
     };
     let release = Fact::Sent {
-        ask: Ask::Release,
+        ask: OpKind::Release,
         attempt: 1,
         serial: 2,
     };
     let unknown = Fact::Heard {
-        ask: Ask::Release,
+        ask: OpKind::Release,
         serial: 2,
         outcome: Outcome::Unknown,
     };
@@ -706,7 +708,7 @@ fn a_release_that_failed_is_sent_again_soon_after_the_link_serves() {
 #[test]
 fn who_is_told_that_the_lock_was_freed_had_it_still() {
     let heard = |answer| Fact::Heard {
-        ask: Ask::Release,
+        ask: OpKind::Release,
         serial: 2,
         outcome: Outcome::Answered(answer),
     };
@@ -722,7 +724,7 @@ fn who_is_told_that_the_lock_was_freed_had_it_still() {
     assert_eq!(told(&[heard(Answer::Done)]), None);
     assert_eq!(told(&[heard(Answer::Gone)]), Some(Law::LossIsTold));
     let unknown = Fact::Heard {
-        ask: Ask::Release,
+        ask: OpKind::Release,
         serial: 1,
         outcome: Outcome::Unknown,
     };
@@ -822,7 +824,7 @@ fn what_is_forgotten_while_an_unseen_loss_is_excused_is_excused_for_one_ttl_more
 #[test]
 fn who_gives_a_lock_back_is_told_once_what_came_of_it() {
     let done = Fact::Heard {
-        ask: Ask::Release,
+        ask: OpKind::Release,
         serial: 2,
         outcome: Outcome::Answered(Answer::Done),
     };

@@ -1,8 +1,8 @@
 //! The picture of a run: what is in the page, and that nothing in it runs or is fetched.
 #![forbid(unsafe_code)]
 
-use tenure_core::Instant;
-use tenure_sim::fact::{Answer, Ask, Fact, Outcome, Record};
+use tenure_core::{Instant, OpKind};
+use tenure_sim::fact::{Answer, Fact, Outcome, Record};
 use tenure_sim::judge::{Law, Violation};
 use tenure_sim::picture::Picture;
 use tenure_sim::world::{Report, Scenario, run};
@@ -61,7 +61,7 @@ fn a_picture_marks_a_broken_law_and_escapes_what_is_hostile() {
         lease: Some(0),
         ..Record::new(at, fact)
     };
-    let (ask, serial) = (Ask::Acquire, 1);
+    let (ask, serial) = (OpKind::Acquire, 1);
     let outcome = Outcome::Answered(Answer::Held);
     let records = [
         at(1, Fact::Wanted { ttl: 9 }),

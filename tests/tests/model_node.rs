@@ -390,7 +390,7 @@ fn agree(steps: &[Step]) -> Result<(), TestCaseError> {
 /// whole milliseconds, and nothing is asked in the one in which a key ends.
 #[derive(Clone, Debug)]
 enum SmallStep {
-    Ask(u8, u32, u32, Op),
+    OpKind(u8, u32, u32, Op),
     Foreign(u8),
     Deleted(u8),
     Advance(u64),
@@ -405,7 +405,7 @@ fn small_step() -> impl Strategy<Value = SmallStep> {
         Op::Confirm { .. } | Op::Release => true,
     });
     prop_oneof![
-        20 => ask.prop_map(|(key, lease, attempt, op)| SmallStep::Ask(key, lease, attempt, op)),
+        20 => ask.prop_map(|(key, lease, attempt, op)| SmallStep::OpKind(key, lease, attempt, op)),
         1 => (0..2_u8).prop_map(SmallStep::Foreign),
         3 => (0..2_u8).prop_map(SmallStep::Deleted),
         6 => select(&[1, 251, 1_001, 10_001][..]).prop_map(SmallStep::Advance),
@@ -423,7 +423,7 @@ fn agree_small(steps: &[SmallStep]) -> Result<(), TestCaseError> {
     let mut now = Instant::ORIGIN;
     for (at, step) in steps.iter().enumerate() {
         match *step {
-            SmallStep::Ask(asked, lease, attempt, op) => {
+            SmallStep::OpKind(asked, lease, attempt, op) => {
                 let question = Question {
                     key: asked,
                     lease,

@@ -18,21 +18,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use tenure_core::Law;
 use tenure_tests::live::gate;
 
-/// The laws and the kinds of faults of which each must have a bug planted. (Fairness has no queue yet.)
-const LAWS: [&str; 10] = [
-    "Exclusion",
-    "Fencing",
-    "Ownership",
-    "Honest validity",
-    "No resurrection",
-    "Loss is told",
-    "Progress",
-    "No orphan",
-    "Bounded work",
-    "Replay",
-];
+/// The kinds of faults of which each must have a bug planted. (Fairness has no queue yet.)
 const CLASSES: [&str; 8] = ["H1", "H2", "H3", "H4", "H5", "H6", "H7", "H8"];
 
 /// Folders that are no sources, by their name at the root.
@@ -237,7 +226,7 @@ impl Copy {
         let said = String::from_utf8_lossy(&output.stdout);
         // The judge's sentence begins with the law.
         let of_line = |line: &str| {
-            let laws = LAWS.into_iter();
+            let laws = Law::ALL.iter().map(|law| law.name());
             let mut named = laws.filter(|law| line.starts_with(&format!("{law}: ")));
             named.next()
         };
@@ -309,7 +298,7 @@ fn planted() -> Vec<Planted> {
 #[test]
 fn each_law_and_each_kind_of_fault_has_a_bug_planted() {
     let planted = planted();
-    for law in LAWS {
+    for law in Law::ALL.iter().map(|law| law.name()) {
         assert!(planted.iter().any(|one| one.law == law), "{law}: no bug");
     }
     for class in CLASSES {
@@ -324,10 +313,10 @@ fn each_law_and_each_kind_of_fault_has_a_bug_planted() {
 #[test]
 fn each_law_is_seen_broken_by_the_judge_of_the_worlds() {
     let planted = planted();
-    for law in LAWS.iter().filter(|law| **law != "Replay") {
+    for law in Law::ALL.iter().filter(|law| **law != Law::Replay) {
         let mut seen = planted.iter().filter(|one| one.worlds.is_some());
         assert!(
-            seen.any(|one| one.judged == [*law]),
+            seen.any(|one| one.judged == [law.name()]),
             "{law}: no bug that breaks it first"
         );
     }

@@ -2,11 +2,11 @@
 
 use core::time::Duration;
 
-use super::{Ask, Context, Flight, Lease, Phase, Renewal, Vote};
+use super::{Context, Flight, Lease, Phase, Renewal, Vote};
 use crate::event::{AcquireFailure, EventKind};
 use crate::id::{NodeId, NodeSet};
 use crate::quorum::{Verdict, verdict};
-use crate::request::{Answer, Refusal, Reply};
+use crate::request::{Answer, OpKind, Refusal, Reply};
 use crate::time::Instant;
 use crate::token::Fence;
 use crate::validity::held_until;
@@ -34,7 +34,7 @@ impl Lease {
                 seat.vote = Vote::Silent;
             } else {
                 seat.vote = Vote::Asked;
-                self.ask(now, node, Ask::Acquire, ctx);
+                self.ask(now, node, OpKind::Acquire, ctx);
             }
         }
         self.decide(now, ctx);
@@ -70,16 +70,16 @@ impl Lease {
         let valid_for = self.options.valid_for();
         let seat = &mut self.seats[node.index()];
         match (flight.ask, reply) {
-            (Ask::Acquire, Reply::Applied(Answer::Granted { fence, .. })) => {
+            (OpKind::Acquire, Reply::Applied(Answer::Granted { fence, .. })) => {
                 seat.until = Some(flight.queued + valid_for);
                 seat.vote = Vote::Granted(fence);
                 if let Phase::Confirming(agreed) = self.phase
                     && fence < agreed
                 {
-                    self.ask(now, node, Ask::Confirm, ctx);
+                    self.ask(now, node, OpKind::Confirm, ctx);
                 }
             }
-            (Ask::Confirm, Reply::Applied(Answer::Done)) => {
+            (OpKind::Confirm, Reply::Applied(Answer::Done)) => {
                 if let Phase::Confirming(fence) = self.phase {
                     seat.vote = Vote::Granted(fence);
                 }
@@ -146,7 +146,7 @@ impl Lease {
         self.phase = Phase::Confirming(fence);
         for node in self.nodes() {
             if matches!(self.seats[node.index()].vote, Vote::Granted(drawn) if drawn < fence) {
-                self.ask(now, node, Ask::Confirm, ctx);
+                self.ask(now, node, OpKind::Confirm, ctx);
             }
         }
         self.decide(now, ctx);

@@ -2,12 +2,12 @@
 
 use core::time::Duration;
 
-use super::{Ask, Context, Flight, Lack, Lease, Phase, Renewal, Vote};
+use super::{Context, Flight, Lack, Lease, Phase, Renewal, Vote};
 use crate::backoff::Backoff;
 use crate::event::{EventKind, Loss};
 use crate::id::NodeId;
 use crate::quorum::{Verdict, verdict};
-use crate::request::{Answer, Refusal, Reply, Words};
+use crate::request::{Answer, OpKind, Refusal, Reply, Words};
 use crate::time::Instant;
 use crate::validity::held_until;
 
@@ -90,9 +90,9 @@ impl Lease {
             return;
         }
         let ask = if seat.owed.is_some() {
-            Ask::Renew
+            OpKind::Renew
         } else if self.held_without(now, node, ctx) {
-            Ask::Repair
+            OpKind::Repair
         } else {
             self.seats[node.index()].vote = Vote::Lacking;
             return;
@@ -125,7 +125,7 @@ impl Lease {
         let seat = &mut self.seats[node.index()];
         let mut vote = Vote::Silent;
         match reply {
-            Reply::Applied(Answer::Done) if flight.ask == Ask::Confirm => {}
+            Reply::Applied(Answer::Done) if flight.ask == OpKind::Confirm => {}
             Reply::Applied(Answer::Done | Answer::Granted { .. }) => {
                 // A renewal that was overtaken by a later one shortens nothing.
                 seat.until = seat.until.max(Some(until));
@@ -157,7 +157,7 @@ impl Lease {
             && !ctx.down.contains(node)
             && self.held_without(now, node, ctx)
         {
-            self.ask(now, node, Ask::Repair, ctx);
+            self.ask(now, node, OpKind::Repair, ctx);
         }
         self.catch_up(now, node, ctx);
     }

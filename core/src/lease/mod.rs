@@ -23,7 +23,7 @@ use crate::event::{AcquireFailure, EventKind};
 use crate::id::{NodeId, NodeSet};
 use crate::options::LeaseOptions;
 use crate::proposal::ServerClock;
-use crate::request::{Answer, Op, Refusal, Reply, Words};
+use crate::request::{Answer, Op, OpKind, Refusal, Reply, Words};
 use crate::rng::Rng;
 use crate::time::Instant;
 use crate::token::{Fence, Key, Secret, Token};
@@ -171,21 +171,12 @@ enum Lack {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Flight {
-    ask: Ask,
+    ask: OpKind,
     serial: u32,
     attempt: u32,
     queued: Instant,
     sent: bool,
     again: u8,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Ask {
-    Acquire,
-    Confirm,
-    Renew,
-    Repair,
-    Release,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -351,7 +342,7 @@ impl Lease {
             return;
         }
         self.note_debt(now, node, &flight, &reply);
-        if flight.ask == Ask::Release {
+        if flight.ask == OpKind::Release {
             return self.released(now, node, &reply, ctx);
         }
         match self.phase {
@@ -407,15 +398,15 @@ impl Lease {
                 _ => self.fence,
             };
             let op = match (flight.ask, fence) {
-                (Ask::Acquire, _) => Op::Acquire {
+                (OpKind::Acquire, _) => Op::Acquire {
                     ttl,
                     proposal: self.round.proposal,
                 },
-                (Ask::Renew, _) => Op::Renew { ttl },
-                (Ask::Confirm, Some(fence)) => Op::Confirm { fence },
-                (Ask::Repair, Some(fence)) => Op::Repair { ttl, fence },
-                (Ask::Release, _) => Op::Release,
-                (Ask::Confirm | Ask::Repair, None) => {
+                (OpKind::Renew, _) => Op::Renew { ttl },
+                (OpKind::Confirm, Some(fence)) => Op::Confirm { fence },
+                (OpKind::Repair, Some(fence)) => Op::Repair { ttl, fence },
+                (OpKind::Release, _) => Op::Release,
+                (OpKind::Confirm | OpKind::Repair, None) => {
                     unreachable!("a fence is agreed before it is confirmed or a copy repaired")
                 }
             };
@@ -434,7 +425,7 @@ impl Lease {
     }
 
     /// Queues a request. The seat must be idle.
-    fn ask(&mut self, now: Instant, node: NodeId, ask: Ask, ctx: &mut Context<'_>) {
+    fn ask(&mut self, now: Instant, node: NodeId, ask: OpKind, ctx: &mut Context<'_>) {
         self.serial += 1;
         let flight = Flight {
             ask,
@@ -461,7 +452,7 @@ impl Lease {
             seat.flight = None;
         }
         let behind = match &seat.flight {
-            Some(flight) if flight.ask == Ask::Release => return,
+            Some(flight) if flight.ask == OpKind::Release => return,
             Some(_) if seat.behind.is_some() => return,
             // Nothing is queued for a node that cannot be reached: the debt is paid when it can.
             _ if ctx.down.contains(node) => return,
@@ -471,7 +462,7 @@ impl Lease {
         };
         self.serial += 1;
         let release = Flight {
-            ask: Ask::Release,
+            ask: OpKind::Release,
             serial: self.serial,
             attempt: self.attempt,
             queued: now,
@@ -533,10 +524,10 @@ impl Lease {
     /// Whether the present phase still wants a request of this kind and attempt.
     fn wants(&self, flight: &Flight) -> bool {
         match (&self.phase, flight.ask) {
-            (_, Ask::Release) => true,
-            (Phase::Acquiring, Ask::Acquire)
-            | (Phase::Confirming(_), Ask::Acquire | Ask::Confirm)
-            | (Phase::Held(_), Ask::Acquire | Ask::Renew | Ask::Repair) => {
+            (_, OpKind::Release) => true,
+            (Phase::Acquiring, OpKind::Acquire)
+            | (Phase::Confirming(_), OpKind::Acquire | OpKind::Confirm)
+            | (Phase::Held(_), OpKind::Acquire | OpKind::Renew | OpKind::Repair) => {
                 flight.attempt == self.attempt
             }
             _ => false,
@@ -549,21 +540,22 @@ impl Lease {
         let seat = &mut self.seats[node.index()];
         match (flight.ask, reply) {
             // It will not get better: the TTL pays.
-            (Ask::Release, Reply::NotApplied(Refusal::Rejected(_) | Refusal::Misuse(_))) => {
+            (OpKind::Release, Reply::NotApplied(Refusal::Rejected(_) | Refusal::Misuse(_))) => {
                 seat.owed = None;
             }
             (_, Reply::NotApplied(_)) => {}
             // Only the release of what was held: one of an older attempt says nothing about it.
-            (Ask::Release, Reply::Unknown) => {
+            (OpKind::Release, Reply::Unknown) => {
                 seat.release_unknown = matches!(self.phase, Phase::Releasing { .. });
             }
-            (Ask::Release, Reply::Applied(_)) => seat.owed = None,
+            (OpKind::Release, Reply::Applied(_)) => seat.owed = None,
             (_, Reply::Unknown | Reply::Applied(Answer::Granted { .. } | Answer::Done)) => {
                 seat.owed = Some(expires);
             }
             // To renew and confirm an older attempt of our own is *gone* as well, and it is still there.
-            (Ask::Renew | Ask::Confirm, Reply::Applied(Answer::Gone)) if flight.attempt > 1 => {}
-            (Ask::Acquire, Reply::Applied(Answer::Held { .. }))
+            (OpKind::Renew | OpKind::Confirm, Reply::Applied(Answer::Gone))
+                if flight.attempt > 1 => {}
+            (OpKind::Acquire, Reply::Applied(Answer::Held { .. }))
             | (_, Reply::Applied(Answer::Gone | Answer::Taken)) => seat.owed = None,
             // Foreign may be said of the fence counter alone, and a quarantined node may still hold
             // a copy: neither pays a debt.

@@ -92,9 +92,8 @@ impl Args {
             return Ok(None);
         };
         let name = text(value)?;
-        let outside = Outside::ALL
-            .into_iter()
-            .find(|outside| outside.name() == name);
+        let mut all = Outside::ALL.iter().copied();
+        let outside = all.find(|outside| outside.name() == name);
         outside.ok_or(Error::NoSuchOutside(name)).map(Some)
     }
 

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crate::world::Outside;
+
 /// Why a command was not carried out.
 #[derive(Debug)]
 pub(super) enum Error {
@@ -81,7 +83,8 @@ impl fmt::Display for Error {
             ),
             Self::NoSuchSmallWorld => f.write_str("a small world has 1 to 5 nodes"),
             Self::NoSuchOutside(name) => {
-                let names = crate::world::Outside::ALL.map(crate::world::Outside::name);
+                let names = Outside::ALL.iter().map(|outside| outside.name());
+                let names: Vec<_> = names.collect();
                 write!(
                     f,
                     "--outside is {name:?}, and must be one of {}",

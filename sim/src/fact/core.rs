@@ -1,8 +1,8 @@
 //! What the core says, as facts.
 
-use tenure_core::{AcquireFailure, Answer as Said, Loss as Lost, Op, Refusal, Reply};
+use tenure_core::{AcquireFailure, Answer as Said, Loss as Lost, Refusal, Reply};
 
-use super::{Answer, Ask, Cause, Loss, Outcome};
+use super::{Answer, Cause, Loss, Outcome};
 
 impl From<&AcquireFailure> for Cause {
     fn from(failure: &AcquireFailure) -> Self {
@@ -39,18 +39,6 @@ impl From<&Said> for Answer {
             Said::Done => Self::Done,
             Said::Gone => Self::Gone,
             Said::Taken => Self::Taken,
-        }
-    }
-}
-
-impl From<&Op> for Ask {
-    fn from(op: &Op) -> Self {
-        match op {
-            Op::Acquire { .. } => Self::Acquire,
-            Op::Confirm { .. } => Self::Confirm,
-            Op::Renew { .. } => Self::Renew,
-            Op::Repair { .. } => Self::Repair,
-            Op::Release => Self::Release,
         }
     }
 }

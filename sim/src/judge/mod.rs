@@ -21,49 +21,9 @@ mod work;
 
 use std::fmt;
 
+pub use tenure_core::Law;
+
 use crate::fact::{Fact, Fault, Freed, Nanos, Record};
-
-/// The laws, by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Law {
-    /// No two leases of one key are valid at an instant.
-    Exclusion,
-    /// Fences grow from what was reported before the acquire was sent; none is reported twice.
-    Fencing,
-    /// No request changes a key that holds another lease's token.
-    Ownership,
-    /// Validity is what a quorum is known to keep.
-    HonestValidity,
-    /// What has ended is never held again.
-    NoResurrection,
-    /// A loss is told by the end of validity.
-    LossIsTold,
-    /// After faults heal, a wanted key is granted.
-    Progress,
-    /// What is dropped is freed.
-    NoOrphan,
-    /// Requests are few.
-    BoundedWork,
-    /// The same seed gives the same facts.
-    Replay,
-}
-
-impl fmt::Display for Law {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Exclusion => "Exclusion",
-            Self::Fencing => "Fencing",
-            Self::Ownership => "Ownership",
-            Self::HonestValidity => "Honest validity",
-            Self::NoResurrection => "No resurrection",
-            Self::LossIsTold => "Loss is told",
-            Self::Progress => "Progress",
-            Self::NoOrphan => "No orphan",
-            Self::BoundedWork => "Bounded work",
-            Self::Replay => "Replay",
-        })
-    }
-}
 
 /// A law that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,9 @@
 //! What holders believe: Exclusion, Honest validity, No resurrection, Loss is told.
 
 use super::{Judge, Law, Stage};
-use crate::fact::{Answer, Ask, Fact, Nanos, Outcome, Record, Why};
+use tenure_core::OpKind;
+
+use crate::fact::{Answer, Fact, Nanos, Outcome, Record, Why};
 
 impl Judge {
     pub(super) fn granted(&mut self, at: Nanos, lease: u32, fence: u64, until: Nanos) {
@@ -108,13 +110,13 @@ impl Judge {
         &mut self,
         record: &Record,
         lease: u32,
-        ask: Ask,
+        ask: OpKind,
         serial: u32,
         outcome: Outcome,
     ) {
         let Some(node) = record.node else { return };
         self.answered(lease, node, ask);
-        if ask == Ask::Release {
+        if ask == OpKind::Release {
             self.release_heard(record.at, lease, node, outcome);
         } else {
             self.other_heard(record.at, lease, node);
@@ -127,9 +129,9 @@ impl Judge {
         }
         let seat = self.seat(lease, node);
         match (ask, outcome) {
-            (Ask::Confirm, Outcome::Answered(Answer::Done)) => {}
+            (OpKind::Confirm, Outcome::Answered(Answer::Done)) => {}
             (
-                Ask::Acquire | Ask::Renew | Ask::Repair,
+                OpKind::Acquire | OpKind::Renew | OpKind::Repair,
                 Outcome::Answered(Answer::Granted(_) | Answer::Done),
             ) => {
                 if let Some((did, until)) = seat.did
@@ -142,7 +144,7 @@ impl Judge {
                 _,
                 Outcome::Answered(Answer::Gone | Answer::Taken | Answer::Held | Answer::Foreign),
             )
-            | (Ask::Release, Outcome::Answered(Answer::Done)) => seat.promised = None,
+            | (OpKind::Release, Outcome::Answered(Answer::Done)) => seat.promised = None,
             _ => {}
         }
     }
@@ -203,13 +205,15 @@ impl Judge {
     }
 
     /// No resurrection: only releases are sent for what has ended.
-    pub(super) fn check_alive(&mut self, record: &Record, lease: u32, ask: Ask) {
+    pub(super) fn check_alive(&mut self, record: &Record, lease: u32, ask: OpKind) {
         let state = &self.leases[lease as usize];
         let wrong = match ask {
-            Ask::Release => false,
+            OpKind::Release => false,
             // A quorum is enough: the rest may still be asked while it is held.
-            Ask::Acquire | Ask::Confirm => !matches!(state.stage, Stage::Wanted | Stage::Held),
-            Ask::Renew | Ask::Repair => state.stage != Stage::Held,
+            OpKind::Acquire | OpKind::Confirm => {
+                !matches!(state.stage, Stage::Wanted | Stage::Held)
+            }
+            OpKind::Renew | OpKind::Repair => state.stage != Stage::Held,
         };
         if wrong {
             let key = state.key;

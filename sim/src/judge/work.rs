@@ -1,7 +1,9 @@
 //! What is asked and what becomes of it: Bounded work and Progress.
 
 use super::{Judge, Law, Stage};
-use crate::fact::{Ask, Nanos, Record};
+use tenure_core::OpKind;
+
+use crate::fact::{Nanos, Record};
 
 /// What a lease may send to a node, or how often it may fail, however short it lives, and in each of
 /// its pauses.
@@ -29,17 +31,17 @@ impl Judge {
         key.wanting += 1;
     }
 
-    pub(super) fn sent(&mut self, record: &Record, lease: u32, ask: Ask, attempt: u32) {
+    pub(super) fn sent(&mut self, record: &Record, lease: u32, ask: OpKind, attempt: u32) {
         self.checks.requests += 1;
         let Some(node) = record.node else { return };
-        if ask == Ask::Acquire && self.leases[lease as usize].attempt < attempt {
+        if ask == OpKind::Acquire && self.leases[lease as usize].attempt < attempt {
             self.leases[lease as usize].attempt = attempt;
             self.note_floor(lease);
             self.asks_anew(lease);
             self.forget_promises(lease);
         }
         self.check_alive(record, lease, ask);
-        if ask == Ask::Release {
+        if ask == OpKind::Release {
             self.pays(record, lease, node);
         }
         let state = &self.leases[lease as usize];
@@ -49,7 +51,7 @@ impl Judge {
         seat.sent += 1;
         let sent = seat.sent;
         let crowded = match ask {
-            Ask::Release => std::mem::replace(&mut seat.release_out, true),
+            OpKind::Release => std::mem::replace(&mut seat.release_out, true),
             _ => std::mem::replace(&mut seat.out, true) || seat.release_out,
         };
         if crowded {
@@ -64,7 +66,7 @@ impl Judge {
             );
             return self.accuse(Law::BoundedWork, record.at, Some(key), sentence);
         }
-        if ask == Ask::Renew {
+        if ask == OpKind::Renew {
             self.renews(record, lease, node);
         }
     }
@@ -103,10 +105,10 @@ impl Judge {
         }
     }
 
-    pub(super) fn answered(&mut self, lease: u32, node: u8, ask: Ask) {
+    pub(super) fn answered(&mut self, lease: u32, node: u8, ask: OpKind) {
         let seat = self.seat(lease, node);
         match ask {
-            Ask::Release => seat.release_out = false,
+            OpKind::Release => seat.release_out = false,
             _ => seat.out = false,
         }
     }

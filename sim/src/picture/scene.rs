@@ -6,7 +6,9 @@ mod write;
 
 use std::collections::BTreeMap;
 
-use crate::fact::{Ask, Fact, Fault, Holder, Link, Loss, Nanos, Outcome, Record, Why};
+use tenure_core::OpKind;
+
+use crate::fact::{Fact, Fault, Holder, Link, Loss, Nanos, Outcome, Record, Why};
 use crate::world::ClockLine;
 
 /// The scene of a run.
@@ -72,7 +74,7 @@ struct Message {
     client: u8,
     node: u8,
     key: u8,
-    ask: Ask,
+    ask: OpKind,
     sent: Nanos,
     did: Option<Nanos>,
     heard: Option<Nanos>,
@@ -223,7 +225,8 @@ impl Scene {
         match record.fact {
             Fact::Waiting(_) => bar.turn(at, State::Waiting),
             Fact::Sent {
-                ask: Ask::Acquire, ..
+                ask: OpKind::Acquire,
+                ..
             } if bar.state() == State::Waiting => bar.turn(at, State::Acquiring),
             Fact::Granted { fence, until } => {
                 bar.fence = fence;

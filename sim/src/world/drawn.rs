@@ -11,40 +11,32 @@ use super::{MS, SEC};
 use crate::choice::Choices;
 use crate::fact::{Fault, Nanos};
 use crate::judge::Rules;
+use crate::listed::listed;
 
-/// How a world leaves the assumptions of a law, while the judge is told that it keeps them: then the
-/// judge must find the law broken. A judge who cannot is blind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Outside {
-    /// The clients' clocks run slower than the drift bound allows.
-    ClientClocks,
-    /// The servers' clocks run faster than the drift bound allows.
-    ServerClocks,
-    /// Nodes restart empty, and are counted at once.
-    NoQuarantine,
-    /// Half of the clients use another set of nodes.
-    NodeSets,
-    /// The clients do not agree on the largest TTL.
-    MaxTtl,
-    /// Strangers delete lock keys.
-    Deletion,
-    /// The servers' wall clocks differ by more than Fencing allows, and nodes forget.
-    ServersDisagree,
+listed! {
+    /// How a world leaves the assumptions of a law, while the judge is told that it keeps them: then the
+    /// judge must find the law broken. A judge who cannot is blind.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum Outside {
+        /// The clients' clocks run slower than the drift bound allows.
+        ClientClocks,
+        /// The servers' clocks run faster than the drift bound allows.
+        ServerClocks,
+        /// Nodes restart empty, and are counted at once.
+        NoQuarantine,
+        /// Half of the clients use another set of nodes.
+        NodeSets,
+        /// The clients do not agree on the largest TTL.
+        MaxTtl,
+        /// Strangers delete lock keys.
+        Deletion,
+        /// The servers' wall clocks differ by more than Fencing allows, and nodes forget.
+        ServersDisagree,
+    }
 }
 
 impl Outside {
-    /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::ClientClocks,
-        Self::ServerClocks,
-        Self::NoQuarantine,
-        Self::NodeSets,
-        Self::MaxTtl,
-        Self::Deletion,
-        Self::ServersDisagree,
-    ];
-
     /// Its name on a command line.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -6,13 +6,13 @@
 
 mod connection;
 
-use tenure_core::{NodeId, Op, Refusal, Reply, Request, RequestId, Words};
+use tenure_core::{NodeId, Op, OpKind, Refusal, Reply, Request, RequestId, Words};
 
 use super::SEC;
 use super::engine::{Phase, World};
 use super::node::{Arrived, Identity, Node, Signal};
 use super::queue::Event;
-use crate::fact::{self, Ask, Fact, Nanos, Outcome};
+use crate::fact::{self, Fact, Nanos, Outcome};
 
 const BATCH: usize = 16;
 /// If the same must be mended again within this, requests wait for a backoff.
@@ -147,7 +147,7 @@ pub(super) struct Message {
     boot: u32,
     process: u32,
     id: RequestId,
-    ask: Ask,
+    ask: OpKind,
     arrived: Arrived,
     sent: Nanos,
     counts: [u32; 2],
@@ -206,7 +206,7 @@ impl World<'_> {
             _ => Outcome::NotSent,
         };
         let fact = Fact::Heard {
-            ask: (&request.op).into(),
+            ask: request.op.kind(),
             serial: request.id.serial,
             outcome,
         };
@@ -217,7 +217,7 @@ impl World<'_> {
 
     fn send(&mut self, client: u8, node: u8, request: &Request) {
         let lease = lease_of(request);
-        let ask = (&request.op).into();
+        let ask = request.op.kind();
         let (attempt, serial) = (request.token.attempt, request.id.serial);
         self.tell_of_lease(
             lease,
@@ -393,7 +393,7 @@ impl World<'_> {
             },
         );
         // A confirmation writes the counter only.
-        if wrote && ask != Ask::Confirm && (holds || from != to) {
+        if wrote && ask != OpKind::Confirm && (holds || from != to) {
             let until = expiry;
             self.tell_of_lease(arrived.lease, Some(server), Fact::Key { from, to, until });
         }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_core::Instant;
+use tenure_core::{Instant, OpKind};
 use tenure_redis::seams::Clock as _;
 use tenure_redis::{Guard, LockError, Locks, Lost, ReleaseError};
 use tenure_sim::adapter::SimClock;
-use tenure_sim::fact::{Ask, Cause, Fact, Freed, Loss, Record};
+use tenure_sim::fact::{Cause, Fact, Freed, Loss, Record};
 
 use super::{Held, Resource, State, Witness, names, nanos};
 
@@ -113,7 +113,7 @@ impl Diary {
     }
 
     /// A request is written: whose it is, and its number.
-    pub(super) fn sent(&self, node: u8, key: u8, ask: Ask, token: &[u8]) -> Option<(u32, u32)> {
+    pub(super) fn sent(&self, node: u8, key: u8, ask: OpKind, token: &[u8]) -> Option<(u32, u32)> {
         let mut state = self.witness.lock();
         let named = state.names.name(token)?;
         let lease = named.lease;
@@ -139,8 +139,8 @@ impl Diary {
             ..Record::new(0, fact)
         });
         let record = match ask {
-            Ask::Renew | Ask::Repair => state.names.keep_back(token, record),
-            Ask::Acquire | Ask::Confirm | Ask::Release => Some(record),
+            OpKind::Renew | OpKind::Repair => state.names.keep_back(token, record),
+            OpKind::Acquire | OpKind::Confirm | OpKind::Release => Some(record),
         };
         if let Some(record) = record {
             self.write(record, &mut state);

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use tenure_sim::fact::{Ask, Nanos, Record};
+use tenure_core::OpKind;
+
+use tenure_sim::fact::{Nanos, Record};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -104,7 +106,7 @@ impl Names {
     }
 
     /// Numbers a request that is sent.
-    pub(super) fn send(&mut self, lease: u32, node: u8, ask: Ask) -> u32 {
+    pub(super) fn send(&mut self, lease: u32, node: u8, ask: OpKind) -> u32 {
         let serial = &mut self.serials[lease as usize];
         *serial += 1;
         self.sent.insert((lease, node, ask as u8), *serial - 1);
@@ -113,7 +115,7 @@ impl Names {
 
     /// The last such request. If an older one of the same kind is executed late it is taken for this one,
     /// which is on its way to say the same.
-    pub(super) fn sent(&self, lease: u32, node: u8, ask: Ask) -> u32 {
+    pub(super) fn sent(&self, lease: u32, node: u8, ask: OpKind) -> u32 {
         self.sent
             .get(&(lease, node, ask as u8))
             .copied()

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use tenure_core::OpKind;
 use tenure_sim::adapter::Node;
-use tenure_sim::fact::{Answer, Ask, Fact, Holder, Nanos, Record};
+
+use tenure_sim::fact::{Answer, Fact, Holder, Nanos, Record};
 use tenure_sim::server::ServerClock as _;
 
 use super::names::Names;
@@ -80,7 +82,7 @@ impl Watched {
             // release, or has it after.
             let alone = asked.iter().filter(|(other, _)| *other == key).count() == 1;
             let holder = match ask {
-                Ask::Release => self.holder(at, names),
+                OpKind::Release => self.holder(at, names),
                 _ => Self::held_by(self.node.server().peek(key).as_deref(), names),
             };
             if alone || holder == Holder::Lease(lease) {
@@ -112,13 +114,13 @@ impl Watched {
         now: Nanos,
         index: usize,
         at: usize,
-        ask: Ask,
+        ask: OpKind,
         lease: u32,
         names: &Names,
     ) -> Record {
         let node = u8::try_from(index).expect("few nodes");
         let ours = self.holder(at, names) == Holder::Lease(lease);
-        let done = ours != (ask == Ask::Release);
+        let done = ours != (ask == OpKind::Release);
         let fact = Fact::Did {
             ask,
             serial: names.sent(lease, node, ask),

@@ -7,8 +7,10 @@ use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 
+use tenure_core::OpKind;
 use tenure_redis::seams::{BoxFuture, ByteStream, Connector, Endpoint};
-use tenure_sim::fact::{Answer, Ask, Fact, Outcome, Record};
+
+use tenure_sim::fact::{Answer, Fact, Outcome, Record};
 use tenure_sim::server::RequestParser;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -17,13 +19,13 @@ use crate::conformance::wire::{self, Wire};
 use crate::scripts;
 
 /// The scripts that are asked for with a token, by the names that `EVALSHA` knows them by.
-static SCRIPTS: LazyLock<[(Ask, String); 5]> = LazyLock::new(|| {
+static SCRIPTS: LazyLock<[(OpKind, String); 5]> = LazyLock::new(|| {
     [
-        (Ask::Acquire, scripts::ACQUIRE),
-        (Ask::Confirm, scripts::CONFIRM),
-        (Ask::Renew, scripts::RENEW),
-        (Ask::Repair, scripts::REPAIR),
-        (Ask::Release, scripts::RELEASE),
+        (OpKind::Acquire, scripts::ACQUIRE),
+        (OpKind::Confirm, scripts::CONFIRM),
+        (OpKind::Renew, scripts::RENEW),
+        (OpKind::Repair, scripts::REPAIR),
+        (OpKind::Release, scripts::RELEASE),
     ]
     .map(|(ask, text)| (ask, redis::Script::new(text).get_hash().to_owned()))
 });
@@ -32,7 +34,7 @@ static SCRIPTS: LazyLock<[(Ask, String); 5]> = LazyLock::new(|| {
 type KeyAndToken<'a> = (&'a [u8], &'a [u8]);
 
 /// What a request asks, and of which keys with which tokens; none if it is not a lease's.
-pub(super) fn asked(argv: &[Vec<u8>]) -> Option<(Ask, Vec<KeyAndToken<'_>>)> {
+pub(super) fn asked(argv: &[Vec<u8>]) -> Option<(OpKind, Vec<KeyAndToken<'_>>)> {
     let [command, sha, count, rest @ ..] = argv else {
         return None;
     };
@@ -44,10 +46,10 @@ pub(super) fn asked(argv: &[Vec<u8>]) -> Option<(Ask, Vec<KeyAndToken<'_>>)> {
     let (keys, args) = rest.split_at_checked(count)?;
     // How many keys and arguments each lock has, in a call for one or for many of them.
     let (keys_each, args_each) = match ask {
-        Ask::Acquire => (2, 3),
-        Ask::Renew => (1, 2),
-        Ask::Release => (1, 1),
-        Ask::Confirm | Ask::Repair => (2, args.len()),
+        OpKind::Acquire => (2, 3),
+        OpKind::Renew => (1, 2),
+        OpKind::Release => (1, 1),
+        OpKind::Confirm | OpKind::Repair => (2, args.len()),
     };
     let both = |at: usize| {
         let token = args.get(at * args_each)?;
@@ -109,7 +111,7 @@ struct Ear {
     requests: RequestParser,
     answers: Vec<u8>,
     /// What was written and is not answered, in order: for each request the leases that it is for.
-    open: VecDeque<(Option<Ask>, Vec<Sent>)>,
+    open: VecDeque<(Option<OpKind>, Vec<Sent>)>,
 }
 
 /// One lease's part in a request.
@@ -173,7 +175,7 @@ impl Ear {
         }
     }
 
-    fn sent(&self, ask: Ask, key: &[u8], token: &[u8]) -> Option<Sent> {
+    fn sent(&self, ask: OpKind, key: &[u8], token: &[u8]) -> Option<Sent> {
         let key = self.diary.witness().key(key)?;
         let (lease, serial) = self.diary.sent(self.node, key, ask, token)?;
         Some(Sent { lease, key, serial })
@@ -196,7 +198,7 @@ impl Ear {
         }
     }
 
-    fn heard(&self, ask: Option<Ask>, sent: &Sent, outcome: Outcome) {
+    fn heard(&self, ask: Option<OpKind>, sent: &Sent, outcome: Outcome) {
         let Some(ask) = ask else { return };
         let fact = Fact::Heard {
             ask,
@@ -223,7 +225,7 @@ impl Drop for Ear {
 }
 
 /// What an answer says to the lease at this place of the request.
-fn meaning(ask: Ask, answer: &Wire, at: usize) -> Outcome {
+fn meaning(ask: OpKind, answer: &Wire, at: usize) -> Outcome {
     let word = |bytes: &[u8]| match bytes {
         b"done" => Answer::Done,
         b"gone" => Answer::Gone,
@@ -239,7 +241,7 @@ fn meaning(ask: Ask, answer: &Wire, at: usize) -> Outcome {
     Outcome::Answered(match (ask, answer) {
         (_, Wire::Error(code)) if code == "NOSCRIPT" => Answer::Again,
         (_, Wire::Error(_)) => Answer::Unavailable,
-        (Ask::Renew | Ask::Release, Wire::Array(failures)) => {
+        (OpKind::Renew | OpKind::Release, Wire::Array(failures)) => {
             let ours = i64::try_from(at + 1).unwrap_or(i64::MAX);
             let failure = failures
                 .chunks_exact(2)
@@ -250,7 +252,7 @@ fn meaning(ask: Ask, answer: &Wire, at: usize) -> Outcome {
                 Some(_) => Answer::Unavailable,
             }
         }
-        (Ask::Acquire, Wire::Array(answers)) => match answers.get(at) {
+        (OpKind::Acquire, Wire::Array(answers)) => match answers.get(at) {
             Some(Wire::Bulk(said)) => {
                 let mut words = said.split(|byte| *byte == b' ');
                 match words.next() {

@@ -320,7 +320,7 @@ impl Stage {
         let wrote = matches!(answer, Answer::Granted { .. } | Answer::Done);
         let until = self.expiry(node).filter(|_| wrote && holds);
         let did = Fact::Did {
-            ask: (&request.op).into(),
+            ask: request.op.kind(),
             serial: request.id.serial,
             answer: (&answer).into(),
             until,
@@ -386,7 +386,7 @@ impl Stage {
             Reply::Unknown => Outcome::Unknown,
         };
         let heard = Fact::Heard {
-            ask: (&request.op).into(),
+            ask: request.op.kind(),
             serial: request.id.serial,
             outcome,
         };
@@ -435,7 +435,7 @@ impl Stage {
         let latency = link.latency;
         let lease = self.lease_of(&request.token);
         let sent = Fact::Sent {
-            ask: (&request.op).into(),
+            ask: request.op.kind(),
             attempt: request.token.attempt,
             serial: request.id.serial,
         };

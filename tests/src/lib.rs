@@ -1,8 +1,8 @@
 //! What Tenure's correctness suite stands on. The tests themselves are in `tests/`.
 //!
 //! - [`live`]: real servers that a test starts, kills and pauses, and a proxy that loses what it is told
-//!   to lose. The suites `live_*` hold the laws against them; without a server they are left out, or
-//!   fail where `TENURE_REQUIRE_LIVE` is set. `harness` proves the proxy and the servers themselves.
+//!   to lose. The suite `live` holds the laws against them; without a server it is left out, or
+//!   fails where `TENURE_REQUIRE_LIVE` is set. Its module `tools` tests the proxy and the servers.
 //! - [`conformance`]: the same commands to a real server and to the embedded one of `tenure-sim`. It is
 //!   what makes the suite `adapter`, which runs on simulated time, worth something.
 //! - [`scripts`]: the adapter's Lua texts, seen from outside.

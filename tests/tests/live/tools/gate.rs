@@ -13,7 +13,7 @@ fn probe() {
 
 fn probe_without_servers(require: &str) -> Output {
     Command::new(std::env::current_exe().expect("this test's own program"))
-        .args(["gate::probe", "--exact"])
+        .args(["tools::gate::probe", "--exact"])
         .env("PATH", "")
         .env_remove(PROGRAM)
         .env(REQUIRE, require)
@@ -26,7 +26,11 @@ fn a_live_test_without_a_server_passes_and_says_on_standard_error_that_it_was_le
     let output = probe_without_servers("0");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-    assert_eq!(said.matches("LEFT OUT: gate::probe").count(), 1, "{said}");
+    assert_eq!(
+        said.matches("LEFT OUT: tools::gate::probe").count(),
+        1,
+        "{said}"
+    );
     assert!(
         said.contains("redis-server") && said.contains("on PATH"),
         "{said}"

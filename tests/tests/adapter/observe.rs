@@ -1,10 +1,5 @@
 //! What is logged: every turn of a lease, with its key and outcome, inside the span of the operation
 //! that asked for it, and never a token.
-//!
-//! A binary of its own, with one test: while there is one subscriber, `tracing` asks the thread that
-//! first reaches an event whether anybody listens, and another test's thread would say no for all.
-#![forbid(unsafe_code)]
-#![warn(missing_docs)]
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
@@ -12,16 +7,9 @@ use std::sync::{Arc, Mutex};
 use tenure_sim::adapter::World;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{Dispatch, Event, Metadata, Subscriber};
 
 use crate::support::{Outcome, TTL, builder, nodes, secs};
-
-#[path = "adapter/support.rs"]
-#[allow(
-    dead_code,
-    reason = "shared with the adapter's suite, which uses the rest"
-)]
-mod support;
 
 /// Keeps every span and event as a line.
 #[derive(Clone, Default)]
@@ -79,6 +67,9 @@ impl Subscriber for Log {
 #[test]
 fn every_turn_of_a_lease_is_logged_with_its_key_and_without_its_token() -> Outcome {
     let log = Log::default();
+    // While there is one subscriber, `tracing` asks the thread that first reaches an event whether
+    // anybody listens, and the thread of another test would say no for all. With two it asks both.
+    let _second = Dispatch::new(log.clone());
     let _here = tracing::subscriber::set_default(log.clone());
     World::run(1, async |world| {
         let node = nodes(&world, 1).remove(0);

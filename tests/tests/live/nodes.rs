@@ -1,7 +1,5 @@
 //! Restarts of one node and of several: what is forgotten is told or kept in quarantine, and a
 //! quorum serves as long as it stands.
-#![forbid(unsafe_code)]
-#![warn(missing_docs)]
 
 use std::time::Duration;
 

@@ -1,7 +1,5 @@
 //! Replies that are lost after the server applied the command, requests that arrive late, networks
 //! that are cut: nothing is orphaned, nothing is lost that could be kept.
-#![forbid(unsafe_code)]
-#![warn(missing_docs)]
 
 use tenure_redis::{Guard, LockOptions, Locks, Loss, ReleaseError};
 use tenure_tests::live::clients::{

@@ -1,7 +1,5 @@
 //! The caller's mistakes: each is told as what it is and says what to do, before anything is sent
 //! where that can be known, and without a password or a token in any message.
-#![forbid(unsafe_code)]
-#![warn(missing_docs)]
 
 use std::fmt::{Debug, Display};
 use std::time::Duration;

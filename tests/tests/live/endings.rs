@@ -1,7 +1,5 @@
 //! Every way in which a lock can end or never begin: dropped futures, guards and handles, a closed
 //! client, a runtime that ends. Keys live ten minutes here, so what is freed was released.
-#![forbid(unsafe_code)]
-#![warn(missing_docs)]
 
 use std::future::Future;
 use std::pin::pin;

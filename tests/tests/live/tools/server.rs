@@ -274,7 +274,7 @@ async fn a_server_does_not_outlive_a_test_process_that_was_killed() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut owner = Command::new(std::env::current_exe().expect("this test's own program"))
         .args([
-            "server::holds_a_server_until_it_is_killed",
+            "tools::server::holds_a_server_until_it_is_killed",
             "--exact",
             "--ignored",
         ])

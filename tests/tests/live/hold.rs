@@ -1,6 +1,4 @@
 //! Holding a lock on one real server: renewal, exclusion, what it costs, and what an onlooker sees.
-#![forbid(unsafe_code)]
-#![warn(missing_docs)]
 
 use std::cell::Cell;
 use std::sync::Arc;

@@ -1,7 +1,5 @@
 //! What happens to the key or its server under a holder: the loss is told with its reason, nothing
 //! that is not ours is touched, and nothing that was lost comes back.
-#![forbid(unsafe_code)]
-#![warn(missing_docs)]
 
 use std::time::Duration;
 

@@ -1,6 +1,4 @@
 //! In company: other libraries' locks on the same key, and connections that the program already has.
-#![forbid(unsafe_code)]
-#![warn(missing_docs)]
 
 use redis::aio::{ConnectionManager, MultiplexedConnection};
 use redis::cluster::ClusterClient;

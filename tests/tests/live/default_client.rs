@@ -1,7 +1,5 @@
-//! The default client of a program. It is set once for the whole process, so this is one test in a
-//! binary of its own.
-#![forbid(unsafe_code)]
-#![warn(missing_docs)]
+//! The default client of a program. It is set once for the whole process, so this is one test, and
+//! no other test of this binary uses the default.
 
 use tenure_redis::{Guard, LockError, default_locks, set_default};
 use tenure_tests::live::clients::{connected, patient, renewed, value};

@@ -1,0 +1,21 @@
+//! Everything that needs a real server: the adapter against it, the embedded server compared with it,
+//! and the tools that these tests use.
+//!
+//! Without a server on `PATH` each test passes and says that it was left out; with
+//! `TENURE_REQUIRE_LIVE=1` it fails.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod addresses;
+mod conformance;
+mod default_client;
+mod endings;
+mod faults;
+mod hold;
+mod losses;
+mod misuse;
+mod neighbours;
+mod nodes;
+#[cfg(feature = "tls-rustls")]
+mod tls;
+mod tools;

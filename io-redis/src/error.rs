@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tenure_core::{AtCapacity, ConfigError, Key, LabelError};
 
-use crate::address::AddressError;
-use crate::hub::Ended;
-use crate::key::KeyError;
+use crate::client::hub::Ended;
+use crate::link::address::AddressError;
+use crate::protocol::key::KeyError;
 
 const RUNTIME_ENDED: &str = "the tokio runtime that the client was built on has ended: build it where it is \
     used, or with `Builder::own_thread`";

@@ -63,36 +63,23 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-mod address;
-mod builder;
-mod cell;
+mod api;
 mod client;
-mod clock;
-mod default;
-mod driver;
 mod error;
 pub mod guarantees;
-mod guard;
-mod hub;
-mod inspect;
-mod key;
 mod link;
-mod locks;
-mod observe;
-mod options;
-pub mod seams;
-mod thread;
-#[cfg(feature = "tls-rustls")]
-mod tls;
+mod protocol;
+mod runtime;
 
-pub use address::AddressError;
-pub use builder::{Builder, Quarantine};
-pub use default::{DefaultAlreadySet, default_locks, lock, set_default, try_lock};
+pub use api::builder::{Builder, Quarantine};
+pub use api::default::{DefaultAlreadySet, default_locks, lock, set_default, try_lock};
+pub use api::guard::Guard;
+pub use api::inspect::{Holder, Inspection, NodeInspection};
+pub use api::locks::Locks;
+pub use api::options::{LockOptions, OptionsError};
 pub use error::{ConnectError, InspectError, LockError, Loss, Lost, ReleaseError, RenewError};
-pub use guard::Guard;
-pub use inspect::{Holder, Inspection, NodeInspection};
-pub use key::KeyError;
-pub use locks::Locks;
-pub use options::{LockOptions, OptionsError};
+pub use link::address::AddressError;
+pub use protocol::key::KeyError;
+pub use runtime::seams;
 #[doc(inline)]
 pub use tenure_core::{AtCapacity, ConfigError, Key, LabelError};

@@ -4,16 +4,16 @@
 //! they lie.
 
 /// Takes the lock, and draws a fence.
-pub const ACQUIRE: &str = include_str!("../../io-redis/src/link/scripts/acquire.lua");
+pub const ACQUIRE: &str = include_str!("../../io-redis/src/protocol/lua/acquire.lua");
 /// Stores the fence that is about to be reported.
-pub const CONFIRM: &str = include_str!("../../io-redis/src/link/scripts/confirm.lua");
+pub const CONFIRM: &str = include_str!("../../io-redis/src/protocol/lua/confirm.lua");
 /// Gives locks their TTL again.
-pub const RENEW: &str = include_str!("../../io-redis/src/link/scripts/renew.lua");
+pub const RENEW: &str = include_str!("../../io-redis/src/protocol/lua/renew.lua");
 /// Puts back a lock that the node lost.
-pub const REPAIR: &str = include_str!("../../io-redis/src/link/scripts/repair.lua");
+pub const REPAIR: &str = include_str!("../../io-redis/src/protocol/lua/repair.lua");
 /// Deletes the lock.
-pub const RELEASE: &str = include_str!("../../io-redis/src/link/scripts/release.lua");
+pub const RELEASE: &str = include_str!("../../io-redis/src/protocol/lua/release.lua");
 /// Looks at a lock.
-pub const INSPECT: &str = include_str!("../../io-redis/src/link/scripts/inspect.lua");
+pub const INSPECT: &str = include_str!("../../io-redis/src/protocol/lua/inspect.lua");
 /// Writes the marker of a node.
-pub const MARK: &str = include_str!("../../io-redis/src/link/scripts/mark.lua");
+pub const MARK: &str = include_str!("../../io-redis/src/protocol/lua/mark.lua");

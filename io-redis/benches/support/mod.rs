@@ -140,10 +140,10 @@ impl Raw {
         let mut load = redis::pipe();
         load.cmd("SCRIPT")
             .arg("LOAD")
-            .arg(include_str!("../../src/link/scripts/acquire.lua"));
+            .arg(include_str!("../../src/protocol/lua/acquire.lua"));
         load.cmd("SCRIPT")
             .arg("LOAD")
-            .arg(include_str!("../../src/link/scripts/release.lua"));
+            .arg(include_str!("../../src/protocol/lua/release.lua"));
         let (acquire, release) = load.query_async(&mut connection).await.expect("loads");
         Self {
             connection,

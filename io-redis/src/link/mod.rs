@@ -1,34 +1,22 @@
 //! The link to one node: a task that takes the requests that are due from the hub, writes them to
 //! the node, and answers each exactly once.
 //!
-//! `redial` is its life, from one connection to the next; `dial` makes one, `session` serves it. `wire`
-//! is what it needs of a connection, `script` and `reply` are the two directions of the wire.
+//! `reconnect` is its life, from one connection to the next; `connect` makes one, `session` serves it.
+//! `connection` is what it needs of one.
 
-mod batch;
-mod dial;
-#[cfg(test)]
-mod dial_tests;
-mod flight;
-#[cfg(test)]
-mod life_tests;
-mod look;
-mod mending;
-#[cfg(test)]
-mod mocked;
-mod quiet;
-mod redial;
-#[cfg(test)]
-mod redial_tests;
-mod reply;
-#[cfg(test)]
-mod reply_tests;
-mod script;
+pub(crate) mod address;
+mod connect;
+pub(crate) mod connection;
+pub(crate) mod handle;
+mod in_flight;
+mod local_wake;
+mod reconnect;
+mod recovery;
 mod session;
 #[cfg(test)]
-mod session_tests;
-#[cfg(test)]
-mod testing;
-pub(crate) mod wire;
+pub(crate) mod tests;
+#[cfg(feature = "tls-rustls")]
+pub(crate) mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,12 +24,12 @@ use std::time::Duration;
 use tenure_core::{NodeId, Reply, Request, RequestId, ServerTime, Words};
 use tokio::sync::{Notify, mpsc};
 
-use crate::address::Address;
-pub(crate) use crate::link::look::{Holder, InspectError, Inspection, LinkHandle};
-use crate::link::quiet::Quiet;
-use crate::link::redial::Link;
-use crate::link::wire::Wire;
-use crate::seams::Seams;
+use crate::link::address::Address;
+use crate::link::connection::Wire;
+pub(crate) use crate::link::handle::{Holder, InspectError, Inspection, LinkHandle};
+use crate::link::local_wake::Quiet;
+use crate::link::reconnect::Link;
+use crate::runtime::seams::Seams;
 
 /// What a link works for: the hub, seen from one node's side. The calls come from the link's task
 /// and must not block.

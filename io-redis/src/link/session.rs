@@ -15,16 +15,16 @@ use redis::{Pipeline, RedisError};
 use tenure_core::{Instant, Op, Refusal, Reply, Request, RequestId, Words};
 use tokio::sync::{Notify, mpsc};
 
-use crate::link::batch::Batch;
-use crate::link::dial::{Connected, Node};
-use crate::link::flight::{Cargo, Flights, Replies};
-use crate::link::look::{InspectError, Look};
-use crate::link::mending::{self, Chore, Done, Mending};
-use crate::link::reply::{self, Meaning, Signal};
-use crate::link::script::Encoder;
-use crate::link::wire::Wire;
+use crate::link::connect::{Connected, Node};
+use crate::link::connection::Wire;
+use crate::link::handle::{InspectError, Look};
+use crate::link::in_flight::{Cargo, Flights, Replies};
+use crate::link::recovery::{self, Chore, Done, Mending};
 use crate::link::{LinkConfig, LinkStatus, Work};
-use crate::seams::{BoxFuture, Clock};
+use crate::protocol::batch::Batch;
+use crate::protocol::decode::{self, Meaning, Signal};
+use crate::protocol::encode::Encoder;
+use crate::runtime::seams::{BoxFuture, Clock};
 
 /// How many requests are taken at a time.
 pub(crate) const BATCH: usize = 128;
@@ -188,7 +188,7 @@ impl<'a> Session<'a> {
                     self.identity = Some(self.shared.clock.sleep_until(next));
                     if self.chore.is_none() {
                         let Shared { clock, config, .. } = &*self.shared;
-                        self.chore = Some(mending::identify(&self.wire, &**clock, config));
+                        self.chore = Some(recovery::identify(&self.wire, &**clock, config));
                     }
                 }
             }
@@ -370,7 +370,7 @@ impl<'a> Session<'a> {
             Cargo::Look { look, loads } => {
                 let result = replies.map(|mut values| values.pop().unwrap_or_default());
                 // What the answer says of the link holds for all requests.
-                let meaning = reply::look(&result);
+                let meaning = decode::look(&result);
                 let reply = self.heed((Reply::Unknown, meaning), loads, self.marker.count, now);
                 if reply == Reply::NotApplied(Refusal::Again) && !look.again {
                     self.looks.push(Look {
@@ -382,7 +382,7 @@ impl<'a> Session<'a> {
                 // Nobody may be waiting any more.
                 let _ = look
                     .answer
-                    .send(reply::inspection(result).map_err(InspectError));
+                    .send(decode::inspection(result).map_err(InspectError));
             }
         }
     }
@@ -426,9 +426,9 @@ impl<'a> Session<'a> {
         }
         let Shared { clock, config, .. } = &*self.shared;
         if self.scripts.needed {
-            self.chore = Some(mending::load(&self.wire, &**clock, config));
+            self.chore = Some(recovery::load(&self.wire, &**clock, config));
         } else if self.marker.needed {
-            self.chore = Some(mending::identify(&self.wire, &**clock, config));
+            self.chore = Some(recovery::identify(&self.wire, &**clock, config));
         }
     }
 

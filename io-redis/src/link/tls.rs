@@ -6,7 +6,7 @@ use redis::{ClientTlsConfig, TlsCertificates};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use crate::address::{Address, AddressError};
+use crate::link::address::{Address, AddressError};
 
 /// The certificates that a builder was given.
 #[derive(Default)]

@@ -13,11 +13,11 @@ use tenure_core::{
 };
 use tokio::sync::Notify;
 
-use crate::cell::{Cell, Stage};
+use crate::client::cell::{Cell, Stage};
+use crate::client::logging;
 use crate::error::Loss;
 use crate::link::{LinkStatus, Work};
-use crate::observe;
-use crate::seams::Clock;
+use crate::runtime::seams::Clock;
 
 /// The core's manager and all that it is connected to.
 #[derive(Debug)]
@@ -362,7 +362,7 @@ impl Hub {
             };
             cell.apply(&event.kind);
             let last = event.kind.is_final();
-            if observe::wants(&event.kind) {
+            if logging::wants(&event.kind) {
                 log.push((Arc::clone(cell), event.kind));
             }
             if last {
@@ -389,7 +389,7 @@ impl Hub {
         }
         // Outside of the lock: a subscriber is the program's code.
         for (cell, kind) in log {
-            observe::event(cell.key(), &kind, |node| self.name(node));
+            logging::event(cell.key(), &kind, |node| self.name(node));
         }
     }
 
@@ -476,7 +476,7 @@ impl Work for Hub {
     }
 
     fn status(&self, node: NodeId, status: LinkStatus) {
-        observe::link(self.name(node), &status);
+        logging::link(self.name(node), &status);
         let mut state = self.lock();
         let now = self.clock.now();
         match &status {

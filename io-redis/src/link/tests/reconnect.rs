@@ -9,10 +9,12 @@ use std::time::Duration;
 use tenure_core::{Answer, NodeId, Refusal, Reply};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
-use crate::address::Address;
-use crate::link::testing::{Desk, PausedClock, acquires};
+use crate::link::address::Address;
+use crate::link::tests::desk::{Desk, PausedClock, acquires};
 use crate::link::{LinkConfig, LinkStatus, Target, spawn_link};
-use crate::seams::{BoxFuture, ByteStream, Connector, Endpoint, OsEntropy, Seams, TokioSpawner};
+use crate::runtime::seams::{
+    BoxFuture, ByteStream, Connector, Endpoint, OsEntropy, Seams, TokioSpawner,
+};
 
 /// What a node answers to a command, as the bytes of a reply; none to say nothing any more.
 type Answers = Arc<dyn Fn(&[String]) -> Option<String> + Send + Sync>;

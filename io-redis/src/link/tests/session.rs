@@ -8,13 +8,13 @@ use redis::Value;
 use tenure_core::{Answer, NodeId, Op, Refusal, Reply};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::link::dial::{Connected, Node};
-use crate::link::mocked::{Write, done, error, granted, list, wire, word};
-use crate::link::script::Encoder;
+use crate::link::connect::{Connected, Node};
 use crate::link::session::{End, Session, Shared};
-use crate::link::testing::{Desk, PausedClock, acquires, request};
+use crate::link::tests::desk::{Desk, PausedClock, acquires, request};
+use crate::link::tests::mocked::{Write, done, error, granted, list, wire, word};
 use crate::link::{LinkConfig, Work};
-use crate::seams::BoxFuture;
+use crate::protocol::encode::Encoder;
+use crate::runtime::seams::BoxFuture;
 
 struct Rig {
     desk: Arc<Desk>,

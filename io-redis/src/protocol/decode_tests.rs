@@ -4,8 +4,8 @@ use redis::Value;
 use tenure_core::{Answer, Fence, Refusal, Reply, ServerTime};
 
 use crate::link::Quarantine;
-use crate::link::look::Holder;
-use crate::link::reply::{self, CommandResult, Meaning, Signal};
+use crate::link::handle::Holder;
+use crate::protocol::decode::{self, CommandResult, Meaning, Signal};
 
 fn error(text: &str) -> Value {
     redis::parse_redis_value(format!("-{text}\r\n").as_bytes()).expect("an error reply is a value")
@@ -16,9 +16,9 @@ fn word(word: &str) -> Value {
 }
 
 fn of(text: &str) -> Reply {
-    let (reply, _) = reply::single(Ok(error(text)));
+    let (reply, _) = decode::single(Ok(error(text)));
     // Some connections give a server's error as an error, not as a value.
-    let (same, _) = reply::single(error(text).extract_error());
+    let (same, _) = decode::single(error(text).extract_error());
     assert_eq!(reply, same, "{text}");
     reply
 }
@@ -57,7 +57,8 @@ fn what_may_get_better_is_not_applied_and_worth_retrying() {
 
 #[test]
 fn a_script_that_is_not_there_is_asked_again() {
-    let (reply, signal) = reply::single(Ok(error("NOSCRIPT No matching script. Please use EVAL.")));
+    let (reply, signal) =
+        decode::single(Ok(error("NOSCRIPT No matching script. Please use EVAL.")));
     assert_eq!(reply, Reply::NotApplied(Refusal::Again));
     assert_eq!(signal, Some(Signal::NoScript));
 }
@@ -113,7 +114,7 @@ fn a_wrong_type_is_held_by_something_foreign() {
 #[test]
 fn a_lost_connection_is_unknown_and_said_to_be_broken() {
     let lost = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
-    let (reply, signal) = reply::single(Err(lost.into()));
+    let (reply, signal) = decode::single(Err(lost.into()));
     assert_eq!(reply, Reply::Unknown);
     assert!(matches!(signal, Some(Signal::Broken(_))), "{signal:?}");
 }
@@ -129,7 +130,7 @@ fn the_failures_of_a_call_must_make_sense_as_a_whole() {
     ];
     for failures in nonsense {
         let mut replies = Vec::new();
-        reply::failures(Ok(Value::Array(failures)), 2, |(reply, signal)| {
+        decode::failures(Ok(Value::Array(failures)), 2, |(reply, signal)| {
             assert!(matches!(signal, Some(Signal::Broken(_))));
             replies.push(reply);
         });
@@ -163,7 +164,7 @@ fn a_contradicting_marker_says_both_sides_and_what_to_do() {
 
 fn acquires(result: CommandResult, count: usize, ours: Option<&Quarantine>) -> Vec<Meaning> {
     let mut meanings = Vec::new();
-    reply::acquires(result, count, ours, |meaning| meanings.push(meaning));
+    decode::acquires(result, count, ours, |meaning| meanings.push(meaning));
     meanings
 }
 
@@ -217,7 +218,7 @@ fn a_refusal_of_a_shared_call_is_asked_again_lock_by_lock() {
 fn a_look_tells_the_owner_but_not_the_secret() {
     let look = |value: Value, fence: Value| {
         let parts = vec![word("seen"), value, Value::Int(1500), fence, Value::Int(9)];
-        reply::inspection(Ok(Value::Array(parts))).expect("a look")
+        decode::inspection(Ok(Value::Array(parts))).expect("a look")
     };
     let token = format!("billing:{}:12", "0a".repeat(16));
     let seen = look(word(&token), word("77"));
@@ -238,7 +239,7 @@ fn a_look_tells_the_owner_but_not_the_secret() {
     );
     assert_eq!(look(Value::Nil, Value::Nil).holder, Holder::Free);
     assert_eq!(look(Value::Nil, word("x")).holder, Holder::Foreign);
-    assert!(reply::inspection(Ok(Value::Okay)).is_err());
+    assert!(decode::inspection(Ok(Value::Okay)).is_err());
 }
 
 #[test]

@@ -30,7 +30,7 @@ use std::sync::LazyLock;
 use redis::{Cmd, RedisWrite};
 use tenure_core::{Key, Op, Request, Token};
 
-use crate::key;
+use crate::protocol::key;
 
 /// One of the texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,13 +58,13 @@ impl Script {
     /// The Lua text.
     pub(crate) const fn text(self) -> &'static str {
         match self {
-            Self::Acquire => include_str!("scripts/acquire.lua"),
-            Self::Confirm => include_str!("scripts/confirm.lua"),
-            Self::Renew => include_str!("scripts/renew.lua"),
-            Self::Repair => include_str!("scripts/repair.lua"),
-            Self::Release => include_str!("scripts/release.lua"),
-            Self::Inspect => include_str!("scripts/inspect.lua"),
-            Self::Mark => include_str!("scripts/mark.lua"),
+            Self::Acquire => include_str!("lua/acquire.lua"),
+            Self::Confirm => include_str!("lua/confirm.lua"),
+            Self::Renew => include_str!("lua/renew.lua"),
+            Self::Repair => include_str!("lua/repair.lua"),
+            Self::Release => include_str!("lua/release.lua"),
+            Self::Inspect => include_str!("lua/inspect.lua"),
+            Self::Mark => include_str!("lua/mark.lua"),
         }
     }
 
@@ -294,7 +294,7 @@ mod tests {
     use tenure_core::{Fence, Label, Secret};
 
     use super::*;
-    use crate::link::testing::request;
+    use crate::link::tests::desk::request;
 
     fn words(cmd: &Cmd) -> Vec<String> {
         cmd.args_iter()

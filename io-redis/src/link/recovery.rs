@@ -8,11 +8,11 @@ use futures_util::future::{Either, select};
 use tenure_core::{Instant, Refusal, Words};
 
 use crate::link::LinkConfig;
-use crate::link::dial::{self, DialError, Node};
-use crate::link::reply;
-use crate::link::script::{Script, mark};
-use crate::link::wire::{Wire, exchange};
-use crate::seams::{BoxFuture, Clock};
+use crate::link::connect::{self, DialError, Node};
+use crate::link::connection::{Wire, exchange};
+use crate::protocol::decode;
+use crate::protocol::encode::{Script, mark};
+use crate::runtime::seams::{BoxFuture, Clock};
 
 /// If the same is needed again within this, something undoes it: then requests wait for a backoff
 /// instead of being asked again at once.
@@ -63,7 +63,7 @@ pub(crate) fn load(wire: &Arc<dyn Wire>, clock: &dyn Clock, config: &LinkConfig)
     bounded(clock, config, async move {
         let commands = Script::ALL.map(Script::load).into();
         for result in exchange(&*wire, commands).await {
-            dial::loaded(Some(result)).map_err(DialError::into_words)?;
+            connect::loaded(Some(result)).map_err(DialError::into_words)?;
         }
         Ok(Done::Loaded)
     })
@@ -74,13 +74,13 @@ pub(crate) fn identify(wire: &Arc<dyn Wire>, clock: &dyn Clock, config: &Arc<Lin
     let wire = Arc::clone(wire);
     let quarantine = config.quarantine.clone();
     bounded(clock, config, async move {
-        let commands = dial::identity_commands(quarantine.is_some());
-        let node = dial::identity(&exchange(&*wire, commands).await);
+        let commands = connect::identity_commands(quarantine.is_some());
+        let node = connect::identity(&exchange(&*wire, commands).await);
         node.usable().map_err(DialError::into_words)?;
         if let Some(quarantine) = &quarantine {
             let marker = node.marker(quarantine).map_err(DialError::into_words)?;
             for result in exchange(&*wire, vec![mark(&marker)]).await {
-                result.map_err(|error| reply::words(&error.to_string()))?;
+                result.map_err(|error| decode::words(&error.to_string()))?;
             }
         }
         Ok(Done::Identified(Box::new(node)))

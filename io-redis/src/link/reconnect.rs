@@ -10,13 +10,13 @@ use futures_util::future::{Either, select};
 use tenure_core::{Backoff, NodeId, Refusal, Reply, Request, RequestId, Rng, Words};
 use tokio::sync::mpsc;
 
-use crate::link::dial::{self, Connected, DialError, Dialer, Node};
-use crate::link::look::{InspectError, Look};
-use crate::link::script::Encoder;
+use crate::link::connect::{self, Connected, DialError, Dialer, Node};
+use crate::link::connection::Wire;
+use crate::link::handle::{InspectError, Look};
 use crate::link::session::{BATCH, End, Session, Shared};
-use crate::link::wire::Wire;
 use crate::link::{LinkConfig, LinkStatus, Target, Work};
-use crate::seams::Seams;
+use crate::protocol::encode::Encoder;
+use crate::runtime::seams::Seams;
 
 /// Between two tries to connect.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
@@ -170,11 +170,11 @@ impl Link {
             };
             let wire = Arc::clone(&connected.wire);
             let set_up = async {
-                let node = dial::set_up(&*wire, quarantine.is_some()).await?;
+                let node = connect::set_up(&*wire, quarantine.is_some()).await?;
                 let marker = quarantine
                     .map(|quarantine| node.marker(quarantine))
                     .transpose()?;
-                dial::begin(&*wire, &node, previous.as_ref(), marker.as_ref()).await?;
+                connect::begin(&*wire, &node, previous.as_ref(), marker.as_ref()).await?;
                 Ok((node, marker))
             };
             // Nothing is read or written unless the driver is polled.

@@ -7,7 +7,7 @@ use redis::{RedisError, Value};
 use tenure_core::{Answer, Fence, Refusal, Reply, ServerTime, Words};
 
 use crate::link::Quarantine;
-use crate::link::look::{Holder, Inspection};
+use crate::link::handle::{Holder, Inspection};
 
 /// What came back for one command.
 pub(crate) type CommandResult = Result<Value, RedisError>;
@@ -361,7 +361,7 @@ fn contradiction(marked: &str, ours: Option<&Quarantine>) -> Words {
     let Some(ours) = ours else {
         return Words::new("the node answered about a marker that was not asked for");
     };
-    let marker = crate::key::marker(&ours.prefix);
+    let marker = crate::protocol::key::marker(&ours.prefix);
     let marker = marker.escape_ascii();
     let mut parts = marked.splitn(3, ' ');
     let (Some(ttl), Some(nodes), Some(name)) = (parts.next(), parts.next(), parts.next()) else {

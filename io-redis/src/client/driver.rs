@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::select;
 
-use crate::hub::Hub;
+use crate::client::hub::Hub;
 
 /// Runs the core's timers until the client is finished.
 pub(crate) fn drive(hub: Arc<Hub>) -> impl Future<Output = ()> + Send {

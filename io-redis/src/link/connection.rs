@@ -4,8 +4,8 @@
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, Value};
 
-use crate::link::reply::CommandResult;
-use crate::seams::BoxFuture;
+use crate::protocol::decode::CommandResult;
+use crate::runtime::seams::BoxFuture;
 
 /// A connection, as the link uses it.
 #[cfg_attr(test, mockall::automock)]

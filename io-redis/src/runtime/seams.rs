@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-pub use crate::clock::BootClock;
+pub use crate::runtime::clock::BootClock;
 /// The time of a [`Clock`].
 #[doc(inline)]
 pub use tenure_core::Instant;

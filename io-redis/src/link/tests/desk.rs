@@ -10,7 +10,7 @@ use tenure_core::{
 use tokio::sync::Notify;
 
 use crate::link::{LinkStatus, Work};
-use crate::seams::{BoxFuture, Clock};
+use crate::runtime::seams::{BoxFuture, Clock};
 
 /// One acquire of each of `count` leases, on keys `lock-0`, `lock-1`, …; the token's secret is zero.
 pub(crate) fn acquires(count: usize) -> Vec<Request> {

@@ -11,11 +11,11 @@ use tenure_core::{Fence, LeaseId, LeaseOptions, Release};
 
 use tracing::Instrument;
 
-use crate::cell::{Cell, Stage};
-use crate::client::Client;
+use crate::client::cell::{Cell, Stage};
+use crate::client::hub::Ended;
+use crate::client::logging;
+use crate::client::shared::Client;
 use crate::error::{Loss, Lost, ReleaseError, RenewError};
-use crate::hub::Ended;
-use crate::observe;
 
 /// A held lock. It renews itself until it is released, dropped, or lost.
 ///
@@ -325,7 +325,7 @@ impl Guard {
                 }
                 if self.cell.finish(Stage::Lost(Loss::Expired)) {
                     self.client.hub().cancel(self.lease);
-                    observe::expired(self.cell.key());
+                    logging::expired(self.cell.key());
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 
-use crate::seams::Endpoint;
+use crate::runtime::seams::Endpoint;
 
 /// Where a node is, who we are to it, and which of its databases is used.
 ///

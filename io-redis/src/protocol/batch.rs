@@ -6,9 +6,9 @@ use redis::{Pipeline, RedisError, Value};
 use tenure_core::{Op, Request, RequestId};
 
 use crate::link::Quarantine;
-use crate::link::reply::{self, Meaning};
-use crate::link::script::Encoder;
-use crate::link::wire::miscounted;
+use crate::link::connection::miscounted;
+use crate::protocol::decode::{self, Meaning};
+use crate::protocol::encode::Encoder;
 
 /// How many locks one call handles at most: a longer script would hold up the server for others.
 pub(crate) const LOCKS_PER_CALL: usize = 128;
@@ -111,10 +111,10 @@ impl Batch {
                 }
             };
             match kind {
-                Kind::Acquire => reply::acquires(result, count, quarantine, answer),
-                Kind::Single => iter::once(reply::single(result)).for_each(answer),
+                Kind::Acquire => decode::acquires(result, count, quarantine, answer),
+                Kind::Single => iter::once(decode::single(result)).for_each(answer),
                 Kind::Renew | Kind::Release | Kind::ReleaseBehind => {
-                    reply::failures(result, count, answer);
+                    decode::failures(result, count, answer);
                 }
             }
         }
@@ -132,7 +132,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::link::testing::acquires;
+    use crate::link::tests::desk::acquires;
 
     #[test]
     fn a_call_handles_128_locks_at_most_however_many_are_given() {

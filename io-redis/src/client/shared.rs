@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use tenure_core::{AcquireFailure, Fence, Key, LeaseId, LeaseOptions, NodeId, Secret};
 
-use crate::cell::{Cell, Stage};
+use crate::api::guard::Guard;
+use crate::api::inspect::Inspection;
+use crate::client::cell::{Cell, Stage};
+use crate::client::hub::{Hub, Refused};
 use crate::error::{ConnectError, InspectError, LockError, Loss};
-use crate::guard::Guard;
-use crate::hub::{Hub, Refused};
-use crate::inspect::Inspection;
-use crate::key;
 use crate::link::{LinkHandle, LinkStatus};
-use crate::seams::Seams;
+use crate::protocol::key;
+use crate::runtime::seams::Seams;
 
 /// What handles and guards share. Dropping it closes the client in the background.
 #[derive(Debug)]

@@ -8,12 +8,12 @@ use futures_util::future::select;
 use tenure_core::LeaseOptions;
 use tracing::Instrument;
 
-use crate::builder::Builder;
-use crate::client::{Client, too_late};
+use crate::api::builder::Builder;
+use crate::api::guard::Guard;
+use crate::api::inspect::Inspection;
+use crate::api::options::{LockOptions, OptionsError};
+use crate::client::shared::{Client, too_late};
 use crate::error::{ConnectError, InspectError, LockError};
-use crate::guard::Guard;
-use crate::inspect::Inspection;
-use crate::options::{LockOptions, OptionsError};
 
 /// Takes locks.
 ///

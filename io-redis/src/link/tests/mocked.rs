@@ -1,11 +1,11 @@
-//! A made-up connection for unit tests, over the mocked [`Wire`](crate::link::wire::Wire): each write
+//! A made-up connection for unit tests, over the mocked [`Wire`](crate::link::connection::Wire): each write
 //! comes out, and is answered or lost as the test says.
 
 use redis::{Pipeline, RedisError, Value};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::link::script::Script;
-use crate::link::wire::MockWire;
+use crate::link::connection::MockWire;
+use crate::protocol::encode::Script;
 
 /// One write that a link made: its commands, and where their replies go.
 pub(crate) struct Write {

@@ -9,9 +9,9 @@ use futures_util::future::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use redis::{RedisError, Value};
 
-use crate::link::batch::Batch;
-use crate::link::look::Look;
-use crate::seams::BoxFuture;
+use crate::link::handle::Look;
+use crate::protocol::batch::Batch;
+use crate::runtime::seams::BoxFuture;
 
 /// The replies to one write.
 pub(crate) type Replies = Result<Vec<Value>, RedisError>;

@@ -5,9 +5,9 @@ use std::sync::OnceLock;
 
 use tenure_core::Key;
 
+use crate::api::guard::Guard;
+use crate::api::locks::Locks;
 use crate::error::LockError;
-use crate::guard::Guard;
-use crate::locks::Locks;
 
 static DEFAULT: OnceLock<Locks> = OnceLock::new();
 

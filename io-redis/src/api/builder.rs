@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use tenure_core::{Config, Drift, Manager, NodeId};
 
-use crate::address::Address;
-use crate::client::Client;
-use crate::driver::drive;
+use crate::api::locks::Locks;
+use crate::api::options::LockOptions;
+use crate::client::driver::drive;
+use crate::client::hub::Hub;
+use crate::client::own_thread::OwnThread;
+use crate::client::shared::Client;
 use crate::error::ConnectError;
-use crate::hub::Hub;
-use crate::link::wire::{UserWire, Wire};
+use crate::link::address::Address;
+use crate::link::connection::{UserWire, Wire};
 use crate::link::{self, LinkConfig, Target, spawn_link};
-use crate::locks::Locks;
-use crate::options::LockOptions;
-use crate::seams::{BootClock, OsEntropy, Seams, TokioConnector};
-use crate::thread::OwnThread;
+use crate::runtime::seams::{BootClock, OsEntropy, Seams, TokioConnector};
 
 /// Whether a node that may have forgotten a lease is kept from granting until every lease that it
 /// may have forgotten has ended: one max TTL.
@@ -49,7 +49,7 @@ pub struct Builder {
     own_thread: bool,
     seams: Option<Seams>,
     #[cfg(feature = "tls-rustls")]
-    certificates: crate::tls::Certificates,
+    certificates: crate::link::tls::Certificates,
 }
 
 enum NodeTarget {
@@ -312,7 +312,7 @@ impl Builder {
 #[cfg(feature = "tls-rustls")]
 fn with_certificates(
     nodes: Vec<NodeTarget>,
-    certificates: &crate::tls::Certificates,
+    certificates: &crate::link::tls::Certificates,
 ) -> Result<Vec<NodeTarget>, ConnectError> {
     nodes
         .into_iter()

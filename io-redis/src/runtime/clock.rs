@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use tenure_core::Instant;
 
-use crate::seams::{BoxFuture, Clock};
+use crate::runtime::seams::{BoxFuture, Clock};
 
 /// Where it exists, the clock that counts the time the machine slept. A lease that ran out during a
 /// suspend must be over when the machine wakes.

@@ -11,12 +11,12 @@ use tenure_core::{
 };
 use tokio::sync::{Notify, mpsc};
 
-use crate::driver::drive;
-use crate::hub::Hub;
-use crate::link::mocked::{Write, done, error, failed, granted, wire, word};
-use crate::link::testing::PausedClock;
+use crate::client::driver::drive;
+use crate::client::hub::Hub;
+use crate::link::tests::desk::PausedClock;
+use crate::link::tests::mocked::{Write, done, error, failed, granted, wire, word};
 use crate::link::{Holder, LinkConfig, LinkHandle, LinkStatus, Target, Work, spawn_link};
-use crate::seams::{Clock, OsEntropy, Seams, TokioConnector, TokioSpawner};
+use crate::runtime::seams::{Clock, OsEntropy, Seams, TokioConnector, TokioSpawner};
 
 /// The hub, with a note of what it is told.
 struct Witness {

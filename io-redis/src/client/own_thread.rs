@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::Runtime;
 
+use crate::client::hub::Hub;
 use crate::error::ConnectError;
-use crate::hub::Hub;
-use crate::seams::{BoxFuture, Spawner};
+use crate::runtime::seams::{BoxFuture, Spawner};
 
 /// A thread with a runtime of its own, so that renewals do not depend on the program's.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ mod tests {
                 .block_on(async { is_refused() });
             return;
         }
-        let name = "thread::tests::a_thread_that_cannot_be_started_is_an_error_inside_and_outside_of_a_runtime";
+        let name = "client::own_thread::tests::a_thread_that_cannot_be_started_is_an_error_inside_and_outside_of_a_runtime";
         let child = Command::new(std::env::current_exe().expect("this program"))
             // The test harness itself needs no thread for a single test.
             .args(["--exact", name, "--test-threads=1", "--nocapture"])

@@ -8,13 +8,13 @@ use redis::io::tcp::TcpSettings;
 use redis::{AsyncConnectionConfig, Cmd, ErrorKind, ProtocolVersion, RedisError, Value};
 use tenure_core::{Refusal, Reply, ServerTime, Words};
 
-use crate::address::Address;
-use crate::key;
-use crate::link::reply::{self, CommandResult};
-use crate::link::script::{Marker, Script, mark};
-use crate::link::wire::{OwnWire, Wire, exchange};
+use crate::link::address::Address;
+use crate::link::connection::{OwnWire, Wire, exchange};
 use crate::link::{Identity, Quarantine};
-use crate::seams::{BoxFuture, Connector};
+use crate::protocol::decode::{self, CommandResult};
+use crate::protocol::encode::{Marker, Script, mark};
+use crate::protocol::key;
+use crate::runtime::seams::{BoxFuture, Connector};
 
 /// Commands that redis-rs may hold before they are written. More than the batches that a session
 /// has in flight, so that no batch ever waits for room.
@@ -48,7 +48,7 @@ pub(crate) enum DialError {
 
 impl DialError {
     fn unavailable(words: &str) -> Self {
-        Self::Unavailable(reply::words(words))
+        Self::Unavailable(decode::words(words))
     }
 
     pub(crate) fn into_words(self) -> Words {
@@ -138,7 +138,7 @@ fn install_crypto() {
 fn install_crypto() {}
 
 fn refuses_resp3(error: &RedisError) -> bool {
-    let text = reply::error_text(error).to_ascii_lowercase();
+    let text = decode::error_text(error).to_ascii_lowercase();
     error.kind() == ErrorKind::RESP3NotSupported
         || text.starts_with("noproto")
         || (text.contains("hello")
@@ -146,15 +146,15 @@ fn refuses_resp3(error: &RedisError) -> bool {
 }
 
 fn handshake_error(error: &RedisError) -> DialError {
-    let text = reply::error_text(error);
+    let text = decode::error_text(error);
     let hopeless = error.kind() == ErrorKind::AuthenticationFailed
         || error.kind() == ErrorKind::InvalidClientConfig
         || text.starts_with("DENIED")
         || text.contains("DB index")
         || text.contains("not allowed in cluster mode");
-    match reply::refusal(&text).0 {
+    match decode::refusal(&text).0 {
         Reply::NotApplied(Refusal::Rejected(words)) => DialError::Rejected(words),
-        _ if hopeless => DialError::Rejected(reply::words(&text)),
+        _ if hopeless => DialError::Rejected(decode::words(&text)),
         _ => DialError::unavailable(&text),
     }
 }
@@ -203,11 +203,11 @@ pub(crate) async fn set_up(wire: &dyn Wire, quarantine: bool) -> Result<Node, Di
 /// the right, would grant locks that can be neither renewed nor released.
 fn may_call(result: Option<CommandResult>) -> Result<(), DialError> {
     let text = match result {
-        Some(Ok(Value::ServerError(error))) => reply::server_text(&error),
-        Some(Err(error)) => reply::error_text(&error),
+        Some(Ok(Value::ServerError(error))) => decode::server_text(&error),
+        Some(Err(error)) => decode::error_text(&error),
         Some(Ok(_)) | None => return Ok(()),
     };
-    match reply::refusal(&text).0 {
+    match decode::refusal(&text).0 {
         // Not this key but others may well be the user's.
         Reply::NotApplied(Refusal::Rejected(words)) if !text.contains("permissions to access") => {
             Err(DialError::Rejected(words))
@@ -219,12 +219,12 @@ fn may_call(result: Option<CommandResult>) -> Result<(), DialError> {
 /// Whether a script was loaded.
 pub(crate) fn loaded(result: Option<CommandResult>) -> Result<(), DialError> {
     let text = match result {
-        Some(Ok(Value::ServerError(error))) => reply::server_text(&error),
-        Some(Err(error)) => reply::error_text(&error),
+        Some(Ok(Value::ServerError(error))) => decode::server_text(&error),
+        Some(Err(error)) => decode::error_text(&error),
         Some(Ok(_)) => return Ok(()),
         None => "no reply".to_owned(),
     };
-    Err(match reply::refusal(&text).0 {
+    Err(match decode::refusal(&text).0 {
         Reply::NotApplied(Refusal::Rejected(words)) => DialError::Rejected(words),
         _ => DialError::unavailable(&text),
     })
@@ -247,7 +247,7 @@ pub(crate) fn identity_commands(quarantine: bool) -> Vec<Cmd> {
 /// The answers to [`identity_commands`].
 pub(crate) fn identity(results: &[CommandResult]) -> Node {
     let text = |at: usize| match results.get(at) {
-        Some(Ok(value)) => reply::bytes(value)
+        Some(Ok(value)) => decode::bytes(value)
             .map(String::from_utf8_lossy)
             .unwrap_or_default(),
         _ => Default::default(),
@@ -258,7 +258,7 @@ pub(crate) fn identity(results: &[CommandResult]) -> Node {
         Some(Ok(Value::Array(parts))) => parts.get(1),
         _ => None,
     };
-    let is_set = |at, to: &[u8]| setting(at).and_then(reply::bytes) == Some(to);
+    let is_set = |at, to: &[u8]| setting(at).and_then(decode::bytes) == Some(to);
     let no_second_id = |id: &str| id.bytes().all(|digit| digit == b'0');
     // Durable is said only of what is known: a primary alone, every write on its disk before its
     // reply, and no rewrite that the disk has not finished.
@@ -347,7 +347,7 @@ pub(crate) async fn begin(
             Ok(Value::ServerError(error)) => {
                 // Not permitted, or the old connection is gone already. A marker that was not
                 // written is asked for by the first acquire.
-                tracing::debug!(error = %reply::words(&reply::server_text(&error)), "tolerated");
+                tracing::debug!(error = %decode::words(&decode::server_text(&error)), "tolerated");
             }
             Ok(_) => {}
             Err(error) if error.code().is_some() => {}
@@ -378,7 +378,7 @@ fn time(value: &Value) -> Option<ServerTime> {
         return None;
     };
     let part = |at: usize| -> Option<u64> {
-        std::str::from_utf8(reply::bytes(parts.get(at)?)?)
+        std::str::from_utf8(decode::bytes(parts.get(at)?)?)
             .ok()?
             .parse()
             .ok()

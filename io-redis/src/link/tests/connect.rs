@@ -4,9 +4,9 @@ use redis::Value;
 use tenure_core::Words;
 
 use crate::link::Quarantine;
-use crate::link::dial::{self, DialError};
-use crate::link::mocked::{error, wire};
-use crate::link::reply::CommandResult;
+use crate::link::connect::{self, DialError};
+use crate::link::tests::mocked::{error, wire};
+use crate::protocol::decode::CommandResult;
 
 fn text(text: &str) -> CommandResult {
     Ok(Value::BulkString(text.as_bytes().to_vec()))
@@ -45,7 +45,7 @@ fn quarantine() -> Quarantine {
 }
 
 fn is_durable(answers: &[CommandResult]) -> bool {
-    let node = dial::identity(answers);
+    let node = connect::identity(answers);
     node.marker(&quarantine())
         .expect("it says who it is")
         .durable
@@ -101,7 +101,7 @@ fn settings_are_read_from_a_map_too() {
 
 #[test]
 fn over_several_nodes_one_that_does_not_say_who_it_is_will_not_do() {
-    let node = dial::identity(&answers("run_id", "hidden"));
+    let node = connect::identity(&answers("run_id", "hidden"));
     match node.marker(&quarantine()) {
         Err(DialError::Rejected(words)) => assert!(words.as_str().contains("INFO"), "{words}"),
         other => panic!("{other:?}"),
@@ -110,13 +110,13 @@ fn over_several_nodes_one_that_does_not_say_who_it_is_will_not_do() {
 
 #[test]
 fn a_replica_cannot_be_used_now() {
-    let node = dial::identity(&answers("role:master", "role:slave"));
+    let node = connect::identity(&answers("role:master", "role:slave"));
     assert!(matches!(node.usable(), Err(DialError::Unavailable(_))));
     assert_eq!(node.identity().run_id, Some(Words::new("11aa")));
 }
 
 /// What set-up makes of a node that answers each command with OK, but one with these words.
-async fn set_up(command: &'static str, words: &'static str) -> Result<dial::Node, DialError> {
+async fn set_up(command: &'static str, words: &'static str) -> Result<connect::Node, DialError> {
     let (wire, mut written) = wire(true);
     let node = tokio::spawn(async move {
         let asked = written.recv().await.expect("it is asked");
@@ -133,7 +133,7 @@ async fn set_up(command: &'static str, words: &'static str) -> Result<dial::Node
             .collect();
         asked.answer(answers);
     });
-    let result = dial::set_up(&wire, false).await;
+    let result = connect::set_up(&wire, false).await;
     node.await.expect("no panic");
     result
 }
@@ -185,9 +185,9 @@ async fn tls_needs_no_provider_of_the_users_and_fails_as_an_error() {
     // A server that does not speak TLS: it hangs up on whoever greets it.
     tokio::spawn(async move { while listener.accept().await.is_ok() {} });
     let url = format!("rediss://127.0.0.1:{port}");
-    let address = crate::address::Address::parse(&url).expect("an address");
-    let connector = Arc::new(crate::seams::TokioConnector);
-    let mut dialer = dial::Dialer::new(address, connector);
+    let address = crate::link::address::Address::parse(&url).expect("an address");
+    let connector = Arc::new(crate::runtime::seams::TokioConnector);
+    let mut dialer = connect::Dialer::new(address, connector);
     assert!(matches!(
         dialer.dial().await,
         Err(DialError::Unavailable(_))

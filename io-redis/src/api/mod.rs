@@ -1,0 +1,8 @@
+//! What users hold: handles, guards, and what makes them.
+
+pub(crate) mod builder;
+pub(crate) mod default;
+pub(crate) mod guard;
+pub(crate) mod inspect;
+pub(crate) mod locks;
+pub(crate) mod options;

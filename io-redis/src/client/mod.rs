@@ -1,0 +1,8 @@
+//! The state that all handles and guards of one client share, and the tasks that move it.
+
+pub(crate) mod cell;
+pub(crate) mod driver;
+pub(crate) mod hub;
+pub(crate) mod logging;
+pub(crate) mod own_thread;
+pub(crate) mod shared;

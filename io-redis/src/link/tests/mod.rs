@@ -1,0 +1,8 @@
+//! The tests of a link, and what they share: a made-up hub and a made-up connection.
+
+mod connect;
+pub(crate) mod desk;
+mod mocked;
+mod reconnect;
+mod session;
+mod with_core;

@@ -1,0 +1,9 @@
+//! Both directions of the wire: how requests are written as calls of the scripts, and what the replies
+//! mean.
+
+pub(crate) mod batch;
+pub(crate) mod decode;
+#[cfg(test)]
+mod decode_tests;
+pub(crate) mod encode;
+pub(crate) mod key;

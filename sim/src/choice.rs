@@ -1,5 +1,5 @@
 //! Where every decision of a run comes from: a seed, bytes that something else searches through and
-//! shrinks, or an [enumerator](crate::exhaust) that goes through all of them.
+//! shrinks, or numbers that an enumerator goes through.
 //!
 //! Zero is always the calm choice (no fault, no new operation, the first), and what has run out of bytes
 //! answers zero: so a shorter input is a calmer run.

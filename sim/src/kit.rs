@@ -29,7 +29,7 @@
 //! ```
 //!
 //! Beyond that: [`Kit::client`] (a crash, and what comes after it), [`Kit::node`] and [`Kit::world`] are the
-//! whole of [`adapter`](crate::adapter), with more nodes, other faults and every clock in reach.
+//! whole of [`adapter`](crate::memory_net), with more nodes, other faults and every clock in reach.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -37,7 +37,7 @@ use std::time::Duration;
 use tenure_redis::{Builder, Locks};
 use tokio::task::JoinHandle;
 
-use crate::adapter::{Client, Node, World};
+use crate::memory_net::{Client, Node, World};
 use crate::server::{Lost, Reply};
 
 /// The name of the server.

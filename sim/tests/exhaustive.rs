@@ -5,8 +5,8 @@
 #![forbid(unsafe_code)]
 
 use tenure_sim::choice::Choices;
-use tenure_sim::exhaust::{Scope, every};
-use tenure_sim::marks::{Mark, Marks};
+use tenure_sim::explore::exhaust::{Scope, every};
+use tenure_sim::observe::marks::{Mark, Marks};
 use tenure_sim::world::{Scenario, explain, run};
 
 fn changes() -> usize {

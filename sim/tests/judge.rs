@@ -3,10 +3,10 @@
 
 use tenure_core::OpKind;
 
-use tenure_sim::fact::{
+use tenure_sim::judge::{Judge, Law, Rules};
+use tenure_sim::observe::fact::{
     Answer, Cause, Fact, Fault, Freed, Holder, Link, Loss, Outcome, Record, Why,
 };
-use tenure_sim::judge::{Judge, Law, Rules};
 
 const RULES: Rules = Rules {
     nodes: 1,
@@ -858,7 +858,7 @@ fn who_gives_a_lock_back_is_told_once_what_came_of_it() {
     );
     // What an earlier attempt left was freed; and then it was held, and lost.
     let mut history = History::new();
-    let gone = Fact::Lost(tenure_sim::fact::Loss::Gone);
+    let gone = Fact::Lost(tenure_sim::observe::fact::Loss::Gone);
     history.tell(9, 0, done).asks(10, 0, 900);
     let granted = Fact::Granted {
         fence: 7,

@@ -2,8 +2,8 @@
 #![forbid(unsafe_code)]
 
 use tenure_core::{Instant, OpKind};
-use tenure_sim::fact::{Answer, Fact, Outcome, Record};
 use tenure_sim::judge::{Law, Violation};
+use tenure_sim::observe::fact::{Answer, Fact, Outcome, Record};
 use tenure_sim::picture::Picture;
 use tenure_sim::world::{Report, Scenario, run};
 

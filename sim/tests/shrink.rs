@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use tenure_sim::choice::{Choices, Decision};
-use tenure_sim::shrink::shrink;
+use tenure_sim::explore::shrink::shrink;
 use tenure_sim::world::{Report, Scenario, run};
 
 #[test]

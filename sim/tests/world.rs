@@ -4,8 +4,8 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tenure_sim::fact::Fault;
-use tenure_sim::marks::{Mark, Marks};
+use tenure_sim::observe::fact::Fault;
+use tenure_sim::observe::marks::{Mark, Marks};
 use tenure_sim::world::{Report, Scenario, explain, run};
 
 /// How many worlds are run, in how many threads.

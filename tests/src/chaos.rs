@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use tenure_sim::adapter::{Node, SimClock};
 use tenure_sim::choice::Choices;
-use tenure_sim::fact::{Fact, Fault};
-use tenure_sim::network::Memory;
+use tenure_sim::memory_net::{Node, SimClock};
+use tenure_sim::observe::fact::{Fact, Fault};
 use tenure_sim::server::{Lost, Snapshot};
+use tenure_sim::turmoil_net::Memory;
 
 use crate::witness::Witness;
 

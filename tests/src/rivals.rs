@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures_util::future::{Either, join_all, select};
 use tenure_redis::{Builder, Locks};
-use tenure_sim::adapter::TrueTime;
 use tenure_sim::choice::Choices;
+use tenure_sim::memory_net::TrueTime;
 
 use crate::witness::{Diary, Holding};
 

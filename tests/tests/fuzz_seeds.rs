@@ -8,7 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use arbitrary::{Arbitrary, Unstructured};
-use tenure_sim::marks::Marks;
+use tenure_sim::observe::marks::Marks;
 
 /// A module of the fuzz targets.
 macro_rules! body {

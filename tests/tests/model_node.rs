@@ -15,8 +15,8 @@ use proptest::sample::select;
 use tenure_core::{
     Answer, Fence, Instant, Key, Op, Refusal, Reply, Secret, ServerTime, Token, Words,
 };
+use tenure_sim::node::probe::{Held, ModelNode, Question, Stranger};
 use tenure_sim::server::{ManualClock, Reply as Wire, Server};
-use tenure_sim::world::probe::{Held, ModelNode, Question, Stranger};
 use tenure_tests::scripts;
 
 const BEGIN_US: u64 = 1_767_225_600_123_456;

@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 use super::args::Args;
 use super::error::Error;
 use super::{BROKEN, FINE, Which, again};
-use crate::fact::Fault;
 use crate::judge::Checks;
-use crate::marks::Marks;
+use crate::observe::fact::Fault;
+use crate::observe::marks::Marks;
 use crate::world::{Outside, Report, explain, run};
 
 /// For how long, if nothing is said.
@@ -222,7 +222,7 @@ impl fmt::Display for Sums {
             checks.healed_grants,
         )?;
         let missing: Vec<_> = self.marks.missing().collect();
-        let all = crate::marks::Mark::ALL.len();
+        let all = crate::observe::marks::Mark::ALL.len();
         write!(f, "\n    marks  {} of {all} visited", all - missing.len())?;
         if !missing.is_empty() {
             write!(f, ", not {missing:?}")?;

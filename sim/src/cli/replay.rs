@@ -7,7 +7,7 @@ use std::path::Path;
 use super::args::Args;
 use super::error::Error;
 use super::{BROKEN, FINE, Which, again};
-use crate::fact::{Nanos, Record};
+use crate::observe::fact::{Nanos, Record};
 use crate::picture::Picture;
 use crate::world::{Report, Scenario, run};
 

@@ -6,7 +6,7 @@ use super::args::Args;
 use super::error::Error;
 use super::replay::{code, conclude, show};
 use super::{Origin, Which, again};
-use crate::shrink::shrink as search;
+use crate::explore::shrink::shrink as search;
 use crate::world::run;
 
 /// How many worlds are tried if nothing is said.

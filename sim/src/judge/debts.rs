@@ -3,19 +3,10 @@
 //! A release that failed is owed until it is sent again, which is to be soon once the link serves. A
 //! connection that was given up is owed an end: what travels on it must not land behind the next one.
 
-use super::{Judge, Law, Stage};
-use crate::fact::{Answer, Freed, Link, Nanos, Outcome, Record};
+use tenure_core::Law;
 
-/// What is known of the releases of a lease at a node.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Debt {
-    /// When the last one failed, if none was sent since.
-    since: Option<Nanos>,
-    /// One failed, and may have been carried out.
-    unknown: bool,
-    /// The node let go of the lock, as far as the client knows.
-    paid: bool,
-}
+use super::state::{Judge, Stage};
+use crate::observe::fact::{Answer, Freed, Link, Nanos, Outcome, Record};
 
 impl Judge {
     /// The link serves, or it does not.

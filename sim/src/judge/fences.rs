@@ -3,8 +3,10 @@
 //! The resource is a number. A holder announces itself with its fence as it reads it, and writes one
 //! more than it read. So a write that overwrites another unseen shows as a value that comes twice.
 
-use super::{Judge, Law};
-use crate::fact::Nanos;
+use tenure_core::Law;
+
+use super::state::Judge;
+use crate::observe::fact::Nanos;
 
 impl Judge {
     /// The first request of an attempt is sent: its grant must have a larger fence than those that

@@ -1,7 +1,9 @@
 //! The nodes' keys: Ownership and No orphan.
 
-use super::{Judge, Law};
-use crate::fact::{Holder, Nanos, Record};
+use tenure_core::Law;
+
+use super::state::Judge;
+use crate::observe::fact::{Holder, Nanos, Record};
 
 const HOUR: Nanos = 3_600_000_000_000;
 /// What stands beside the lock keys is kept for a day, and a little for clocks that are wrong.
@@ -9,13 +11,6 @@ const BESIDE_FOR: Nanos = 25 * HOUR;
 
 /// A key is alive through the whole of its last millisecond.
 const LAST_MS: Nanos = 1_000_000;
-
-/// A lock key at a node.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Copy {
-    /// The lease that holds it, and until when.
-    holder: Option<(u32, Option<Nanos>)>,
-}
 
 impl Judge {
     pub(super) fn key_changed(

@@ -1,9 +1,11 @@
 //! What holders believe: Exclusion, Honest validity, No resurrection, Loss is told.
 
-use super::{Judge, Law, Stage};
+use tenure_core::Law;
+
+use super::state::{Judge, Stage};
 use tenure_core::OpKind;
 
-use crate::fact::{Answer, Fact, Nanos, Outcome, Record, Why};
+use crate::observe::fact::{Answer, Fact, Nanos, Outcome, Record, Why};
 
 impl Judge {
     pub(super) fn granted(&mut self, at: Nanos, lease: u32, fence: u64, until: Nanos) {

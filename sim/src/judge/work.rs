@@ -1,9 +1,11 @@
 //! What is asked and what becomes of it: Bounded work and Progress.
 
-use super::{Judge, Law, Stage};
+use tenure_core::Law;
+
+use super::state::{Judge, Stage};
 use tenure_core::OpKind;
 
-use crate::fact::{Nanos, Record};
+use crate::observe::fact::{Nanos, Record};
 
 /// What a lease may send to a node, or how often it may fail, however short it lives, and in each of
 /// its pauses.

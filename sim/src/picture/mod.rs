@@ -11,8 +11,8 @@ mod scene;
 use json::Json;
 use scene::Scene;
 
-use crate::fact::{Nanos, Record};
 use crate::judge::Violation;
+use crate::observe::fact::{Nanos, Record};
 use crate::world::ClockLine;
 
 /// What a picture is drawn of.

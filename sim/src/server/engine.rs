@@ -1,13 +1,12 @@
 //! The server as a pure machine: a request, the time, and what follows. No clock, no randomness, no I/O.
 
-use super::commands::{self, CONTAINER, Command, DENYOOM, LOADING, NO_AUTH, Run, WRITE};
+use super::commands::{
+    self, CONTAINER, Command, DENYOOM, LOADING, NO_AUTH, OOM, READONLY_REPLICA, Run, WRITE,
+};
 use super::faults::Lost;
 use super::reply::Reply;
-use super::script::Scripts;
+use super::script::{self, Scripts};
 use super::state::{ConnId, Ctx, Effect, Reject, State, lower};
-
-pub(crate) const OOM: &str = "OOM command not allowed when used memory > 'maxmemory'.";
-pub(crate) const READONLY_REPLICA: &str = "READONLY You can't write against a read only replica.";
 
 /// One server.
 pub(crate) struct Engine {
@@ -85,7 +84,7 @@ impl Engine {
         }
         let outcome = match command.run {
             Run::State(run) => run(&mut self.state, &mut ctx),
-            Run::Scripts(run) => run(&mut self.state, &mut self.scripts, &mut ctx),
+            Run::Scripts(what) => script::run(what, &mut self.state, &mut self.scripts, &ctx),
         };
         if let Some(conn) = self.state.conns.get_mut(&conn) {
             conn.db = ctx.db;

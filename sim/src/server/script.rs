@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::commands::{self, Command, DENYOOM, NOSCRIPT, Run, WRITE};
-use super::engine::{OOM, READONLY_REPLICA};
+use super::commands::{
+    self, Command, DENYOOM, NOSCRIPT, OOM, READONLY_REPLICA, Run, Scripting, WRITE,
+};
 use super::lua::{Compiled, Host};
 use super::reply::Reply;
 use super::state::{ConnId, Ctx, Outcome, Reject, State, lower, sha1_hex};
@@ -125,26 +126,24 @@ fn split_shebang(body: &[u8]) -> Result<(Flags, Vec<u8>), Reject> {
     Ok((flags, body[end..].to_vec()))
 }
 
-pub(crate) fn eval(state: &mut State, scripts: &mut Scripts, ctx: &mut Ctx<'_>) -> Outcome {
-    eval_body(state, scripts, ctx, false)
+/// Carries out a command that needs the scripts.
+pub(crate) fn run(
+    what: Scripting,
+    state: &mut State,
+    scripts: &mut Scripts,
+    ctx: &Ctx<'_>,
+) -> Outcome {
+    match what {
+        Scripting::Eval { read_only } => eval(state, scripts, ctx, read_only),
+        Scripting::EvalSha { read_only } => eval_sha(state, scripts, ctx, read_only),
+        Scripting::Script => script(scripts, ctx),
+    }
 }
 
-pub(crate) fn eval_ro(state: &mut State, scripts: &mut Scripts, ctx: &mut Ctx<'_>) -> Outcome {
-    eval_body(state, scripts, ctx, true)
-}
-
-pub(crate) fn evalsha(state: &mut State, scripts: &mut Scripts, ctx: &mut Ctx<'_>) -> Outcome {
-    eval_sha(state, scripts, ctx, false)
-}
-
-pub(crate) fn evalsha_ro(state: &mut State, scripts: &mut Scripts, ctx: &mut Ctx<'_>) -> Outcome {
-    eval_sha(state, scripts, ctx, true)
-}
-
-fn eval_body(state: &mut State, scripts: &mut Scripts, ctx: &Ctx<'_>, read_only: bool) -> Outcome {
+fn eval(state: &mut State, scripts: &mut Scripts, ctx: &Ctx<'_>, read_only: bool) -> Outcome {
     let keys = count_keys(ctx)?;
     let sha = scripts.load(&ctx.argv[1])?;
-    run(state, scripts, ctx, &sha, keys, read_only)
+    execute(state, scripts, ctx, &sha, keys, read_only)
 }
 
 fn eval_sha(state: &mut State, scripts: &mut Scripts, ctx: &Ctx<'_>, read_only: bool) -> Outcome {
@@ -156,7 +155,7 @@ fn eval_sha(state: &mut State, scripts: &mut Scripts, ctx: &Ctx<'_>, read_only: 
     if !scripts.cache.contains_key(&sha) {
         return Err(no_script());
     }
-    run(state, scripts, ctx, &sha, keys, read_only)
+    execute(state, scripts, ctx, &sha, keys, read_only)
 }
 
 fn no_script() -> Reject {
@@ -187,7 +186,7 @@ pub(crate) struct RunState<'a> {
     wrote: bool,
 }
 
-fn run(
+fn execute(
     state: &mut State,
     scripts: &mut Scripts,
     ctx: &Ctx<'_>,
@@ -305,7 +304,7 @@ fn not_from_script() -> Reject {
     Reject::new("ERR This Redis command is not allowed from script")
 }
 
-pub(crate) fn script(_: &mut State, scripts: &mut Scripts, ctx: &mut Ctx<'_>) -> Outcome {
+fn script(scripts: &mut Scripts, ctx: &Ctx<'_>) -> Outcome {
     match (ctx.word(1).as_str(), ctx.argv.len()) {
         ("load", 3) => Ok(Reply::bulk(scripts.load(&ctx.argv[2])?)),
         ("exists", 3..) => {

@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use tenure_core::{Backoff, Config, Drift, LeaseOptions, RenewalPolicy};
 
-use super::{MS, SEC};
 use crate::choice::Choices;
-use crate::fact::{Fault, Nanos};
 use crate::judge::Rules;
 use crate::listed::listed;
+use crate::observe::fact::{Fault, MS, Nanos, SEC};
 
 listed! {
     /// How a world leaves the assumptions of a law, while the judge is told that it keeps them: then the

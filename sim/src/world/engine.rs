@@ -3,17 +3,17 @@
 use std::hash::{Hash, Hasher};
 
 use super::client::Client;
-use super::clock::Clock;
 use super::drawn::{Drawn, Outside, nanos};
+use super::hash::Mix;
 use super::link::Message;
-use super::mix::Mix;
-use super::node::Node;
 use super::queue::{Event, Queue};
-use super::{ClockLine, MS, Report, SEC};
+use super::report::{ClockLine, Report};
 use crate::choice::Choices;
-use crate::fact::{Fact, Fault, Nanos, Record};
+use crate::clock::Clock;
 use crate::judge::{Judge, Law};
-use crate::marks::Marks;
+use crate::node::Node;
+use crate::observe::fact::{Fact, Fault, MS, Nanos, Record, SEC};
+use crate::observe::marks::Marks;
 
 /// Where the run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub(super) struct World<'a> {
     pub(super) free: Vec<u32>,
     pub(super) leases: Vec<LeaseInfo>,
     /// Faults that end, with what they befell.
-    pub(super) ongoing: Vec<super::faults::Ongoing>,
+    pub(super) ongoing: Vec<super::fault::Ongoing>,
     /// Counts the lives of nodes, so that no two share a run id.
     pub(super) lives: u32,
     pub(super) report: Report,
@@ -392,7 +392,7 @@ impl<'a> World<'a> {
             let clock = &self.clients[usize::from(client)].clock;
             let fact = Fact::Until {
                 until: clock.when(held.until.as_nanos()),
-                why: crate::fact::Why::Clock,
+                why: crate::observe::fact::Why::Clock,
             };
             self.tell_of_lease(held.lease, None, fact);
         }

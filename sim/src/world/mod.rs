@@ -17,31 +17,24 @@
 //! assert_eq!(report.hash, run(&Scenario::from_seed(7), &mut |_| {}).hash);
 //! ```
 
-mod application;
 mod client;
-mod clock;
 mod drawn;
 mod engine;
-mod faults;
+mod fault;
+mod hash;
 mod link;
-mod mix;
-mod node;
-pub mod probe;
 mod queue;
+mod report;
 mod small;
 
 use std::collections::VecDeque;
 use std::fmt::Write;
 
 pub use drawn::{Drawn, Outside};
+pub use report::{ClockLine, Report};
 
 use crate::choice::{Choices, Decision};
-use crate::fact::{Fault, Nanos, Record};
-use crate::judge::{Checks, Violation};
-use crate::marks::Marks;
-
-const MS: Nanos = 1_000_000;
-const SEC: Nanos = 1_000 * MS;
+use crate::observe::fact::{Record, SEC};
 
 /// How many facts a [failure](explain) shows.
 const SHOWN: usize = 40;
@@ -102,7 +95,7 @@ impl Scenario {
     /// A world that is small, in which these choices decide all that happens: two clients take turns on
     /// one lock, for a few TTLs. Each message may be lost, late or answered twice, and what else goes
     /// wrong are a reset, a pause, a restart and a slow server. All of it can be
-    /// [gone through](crate::exhaust).
+    /// [gone through](crate::explore::exhaust).
     ///
     /// # Panics
     /// If `nodes` is not from 1 to 5.
@@ -159,48 +152,6 @@ impl Scenario {
     pub const fn drawn(&self) -> &Drawn {
         &self.drawn
     }
-}
-
-/// What came of a run.
-#[derive(Debug, Default)]
-pub struct Report {
-    /// The first law that was broken.
-    pub violation: Option<Violation>,
-    /// The hash of all facts: the same for the same scenario.
-    pub hash: u64,
-    /// How many leases were granted.
-    pub grants: u64,
-    /// How many inputs the cores took: commands, replies, time-outs.
-    pub events: u64,
-    /// How many facts were told.
-    pub facts: u64,
-    /// How much true time passed in the world.
-    pub virtual_time: Nanos,
-    /// How often each fault struck, in the order of [`Fault::ALL`].
-    pub faults: [u64; Fault::ALL.len()],
-    /// The rare situations that the run came to.
-    pub marks: Marks,
-    /// What the judge looked at.
-    pub checks: Checks,
-    /// How the clocks went.
-    pub clocks: Vec<ClockLine>,
-    /// What was decided, if the choices were [written down](Choices::written_down).
-    pub decisions: Vec<Decision>,
-}
-
-/// What a clock shows from an instant on, until its next line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClockLine {
-    /// Of which client.
-    pub client: Option<u8>,
-    /// Of which node.
-    pub node: Option<u8>,
-    /// From when on, in true time.
-    pub since: Nanos,
-    /// What it shows then, in nanoseconds.
-    pub shows: i64,
-    /// How much faster than true time it goes, in millionths.
-    pub ppm: i64,
 }
 
 /// Runs a scenario from its beginning to its end, or to the first violation. `listen` hears every fact.

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-use crate::fact::Nanos;
+use crate::observe::fact::Nanos;
 
 /// What the queue holds. A `client`, a `node` of that client and an `epoch` name one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

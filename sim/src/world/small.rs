@@ -1,9 +1,8 @@
 //! A world that is small enough to go through all that may be decided in it.
 
-use super::SEC;
 use super::drawn::{Drawn, NODES};
 use crate::choice::Choices;
-use crate::fact::Fault;
+use crate::observe::fact::{Fault, SEC};
 
 /// For how many TTLs it is broken.
 const TTLS: u64 = 3;

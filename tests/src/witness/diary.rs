@@ -6,8 +6,8 @@ use std::time::Duration;
 use tenure_core::{Instant, OpKind};
 use tenure_redis::seams::Clock as _;
 use tenure_redis::{Guard, LockError, Locks, Lost, ReleaseError};
-use tenure_sim::adapter::SimClock;
-use tenure_sim::fact::{Cause, Fact, Freed, Loss, Record};
+use tenure_sim::memory_net::SimClock;
+use tenure_sim::observe::fact::{Cause, Fact, Freed, Loss, Record};
 
 use super::{Held, Resource, State, Witness, names, nanos};
 

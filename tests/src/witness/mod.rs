@@ -20,8 +20,8 @@ use std::time::Duration;
 use tenure_core::Instant;
 use tenure_redis::Guard;
 use tenure_redis::seams::{Clock as _, Seams};
-use tenure_sim::adapter::{Node, SimClock, TrueTime};
-use tenure_sim::fact::{Fact, Fault, Loss, Nanos, Record, Why};
+use tenure_sim::memory_net::{Node, SimClock, TrueTime};
+use tenure_sim::observe::fact::{Fact, Fault, Loss, Nanos, Record, Why};
 
 pub use diary::{Diary, Holding, Wanted};
 use names::Names;

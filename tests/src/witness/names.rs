@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use tenure_core::OpKind;
 
-use tenure_sim::fact::{Nanos, Record};
+use tenure_sim::observe::fact::{Nanos, Record};
 
 /// See the module.
 #[derive(Debug, Default)]

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use tenure_core::OpKind;
-use tenure_sim::adapter::Node;
+use tenure_sim::memory_net::Node;
 
-use tenure_sim::fact::{Answer, Fact, Holder, Nanos, Record};
+use tenure_sim::observe::fact::{Answer, Fact, Holder, Nanos, Record};
 use tenure_sim::server::ServerClock as _;
 
 use super::names::Names;

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use tenure_core::OpKind;
 use tenure_redis::seams::{BoxFuture, ByteStream, Connector, Endpoint};
 
-use tenure_sim::fact::{Answer, Fact, Outcome, Record};
+use tenure_sim::observe::fact::{Answer, Fact, Outcome, Record};
 use tenure_sim::server::RequestParser;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tenure_redis::{Guard, Locks};
-use tenure_sim::adapter::{Client, Node, World};
+use tenure_sim::memory_net::{Client, Node, World};
 use tenure_sim::server::Lost;
 
 use crate::support::{Cut, builder, cut, cuts, ms, nodes, secs, stands};

@@ -1,7 +1,7 @@
 //! The demonstration: a lock with a TTL of two seconds, held for ten.
 
 use tenure_redis::LockError;
-use tenure_sim::adapter::World;
+use tenure_sim::memory_net::World;
 use tenure_sim::server::ServerClock;
 
 use crate::support::{Outcome, calls, ms, secs, stands};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use tenure_sim::adapter::{Client, Direction, World};
+use tenure_sim::memory_net::{Client, Direction, World};
 use tenure_sim::server::Lost;
 
 use crate::support::{builder, ms, nodes, secs};

@@ -1,7 +1,7 @@
 //! Fencing: what is granted later has a larger fence, whatever happened in between.
 
 use tenure_redis::Locks;
-use tenure_sim::adapter::{Node, World};
+use tenure_sim::memory_net::{Node, World};
 
 use crate::support::{Outcome, builder, calls, ms, nodes, secs};
 

@@ -1,7 +1,7 @@
 //! Guards and handles: who keeps what alive, and what is left when they go.
 
 use tenure_redis::{LockError, Loss, ReleaseError};
-use tenure_sim::adapter::{Connecting, Node, World};
+use tenure_sim::memory_net::{Connecting, Node, World};
 use tenure_sim::server::Lost;
 
 use crate::support::{Outcome, TTL, builder, calls, client, ms, nodes, secs, stands, until};

@@ -3,7 +3,7 @@
 use tenure_core::Instant;
 use tenure_redis::Loss;
 use tenure_redis::seams::Clock;
-use tenure_sim::adapter::World;
+use tenure_sim::memory_net::World;
 
 use crate::support::{MARGIN, Outcome, TTL, builder, client, ms, nodes, secs, stands, until};
 

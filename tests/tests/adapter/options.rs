@@ -1,7 +1,7 @@
 //! What a lock can be asked for with, and what can be seen of it.
 
 use tenure_redis::{Holder, LockError, Loss, RenewError};
-use tenure_sim::adapter::World;
+use tenure_sim::memory_net::World;
 
 use crate::support::{
     MARGIN, Outcome, TTL, builder, calls, client, ms, nodes, secs, stands, until,

@@ -1,7 +1,7 @@
 //! Quarantine: a node that may have forgotten a lease is not counted until that lease is over.
 
 use tenure_redis::{ConnectError, LockError, Locks, Quarantine};
-use tenure_sim::adapter::{Client, Connecting, Node, World};
+use tenure_sim::memory_net::{Client, Connecting, Node, World};
 
 use crate::support::{Outcome, TTL, ms, nodes, secs, stands};
 

@@ -1,7 +1,7 @@
 //! What a server may say instead of an answer: none of it is taken for a "no".
 
 use tenure_redis::{ConnectError, LockError, Loss, ReleaseError};
-use tenure_sim::adapter::World;
+use tenure_sim::memory_net::World;
 use tenure_sim::server::Server;
 
 use crate::support::{Outcome, TTL, calls, client, ms, nodes, secs, stands, until};

@@ -1,7 +1,7 @@
 //! Who waits for the next renewal is told when it is confirmed, and told the loss if that comes first.
 
 use tenure_redis::Loss;
-use tenure_sim::adapter::World;
+use tenure_sim::memory_net::World;
 
 use crate::support::{Outcome, client, ms, secs};
 

@@ -1,6 +1,6 @@
 //! Calls that locks share: what becomes of one lock does not hang on the others.
 
-use tenure_sim::adapter::World;
+use tenure_sim::memory_net::World;
 use tenure_sim::server::{ManualClock, Reply, Server};
 use tenure_tests::scripts;
 

@@ -1,7 +1,7 @@
 //! Connections that go silent, replies that are lost, bytes that arrive late.
 
 use tenure_redis::LockError;
-use tenure_sim::adapter::{Connecting, Direction, World};
+use tenure_sim::memory_net::{Connecting, Direction, World};
 use tenure_sim::server::Lost;
 
 use crate::support::{Outcome, TTL, calls, client, ms, nodes, secs, stands, until};

@@ -5,11 +5,11 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use tenure_redis::Locks;
-use tenure_sim::adapter::{Client, Direction, Node, SimClock, World};
 use tenure_sim::choice::Choices;
-use tenure_sim::fact::{Fact, Nanos, Record};
 use tenure_sim::judge::{Judge, Rules};
-use tenure_sim::network::Memory;
+use tenure_sim::memory_net::{Client, Direction, Node, SimClock, World};
+use tenure_sim::observe::fact::{Fact, Nanos, Record};
+use tenure_sim::turmoil_net::Memory;
 use tenure_tests::chaos::{Chaos, Ground, Way};
 use tenure_tests::rivals::{self, Habits};
 use tenure_tests::witness::Witness;

@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tenure_redis::{Builder, ConnectError, Locks, Quarantine};
-use tenure_sim::adapter::{Client, Node, Request, World};
+use tenure_sim::memory_net::{Client, Node, Request, World};
 use tenure_tests::scripts;
 
 pub(crate) type Outcome = Result<(), Box<dyn std::error::Error>>;

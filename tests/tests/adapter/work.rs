@@ -2,7 +2,7 @@
 
 use futures_util::future::try_join_all;
 use tenure_redis::{Guard, LockError, Locks};
-use tenure_sim::adapter::{Connecting, World};
+use tenure_sim::memory_net::{Connecting, World};
 
 use crate::support::{Outcome, calls, client, ms, nodes, secs};
 

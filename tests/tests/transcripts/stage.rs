@@ -1,5 +1,5 @@
 //! The stage: real managers, model nodes and simple links on one clock, moved by a scene. What happens
-//! is told in the words of `tenure_sim::fact`, judged, and written down.
+//! is told in the words of `tenure_sim::observe::fact`, judged, and written down.
 //!
 //! All clocks show true time, a message travels for 10 ms, and there is one key.
 
@@ -12,8 +12,8 @@ use tenure_core::{
     Answer, Config, EventKind, Instant, Key, LeaseId, LeaseOptions, LeaseOptionsBuilder, Manager,
     NodeId, Op, Refusal, Reply, Request, RequestId, Secret, ServerTime, Token,
 };
-use tenure_sim::fact::{Fact, Fault, Freed, Holder, Link, Nanos, Outcome, Record, Why};
 use tenure_sim::judge::{Judge, Rules};
+use tenure_sim::observe::fact::{Fact, Fault, Freed, Holder, Link, Nanos, Outcome, Record, Why};
 
 use crate::node::Node;
 

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use tenure_redis::Quarantine;
-use tenure_sim::fact::{Fact, Fault};
-use tenure_sim::network::Memory;
+use tenure_sim::observe::fact::{Fact, Fault};
+use tenure_sim::turmoil_net::Memory;
 use tenure_tests::chaos::{Ground as _, Way};
 
 use crate::support::{MAX_TTL, Plan, Stage, ms, secs};

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use tenure_redis::Quarantine;
 use tenure_sim::choice::Choices;
-use tenure_sim::fact::Fault;
 use tenure_sim::judge::Checks;
+use tenure_sim::observe::fact::Fault;
 use tenure_tests::chaos::Chaos;
 
 use crate::support::{Plan, Stage, ms, number, secs};

@@ -1,7 +1,7 @@
 //! Replay: the same seed, the same facts and the same bytes.
 
 use tenure_sim::choice::Choices;
-use tenure_sim::fact::Record;
+use tenure_sim::observe::fact::Record;
 use tenure_tests::chaos::Chaos;
 
 use crate::support::{Plan, Stage, secs};

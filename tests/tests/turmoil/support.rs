@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use tenure_redis::Quarantine;
-use tenure_sim::adapter::{Node, SimClock};
 use tenure_sim::choice::Choices;
-use tenure_sim::fact::{Fact, Fault, Nanos, Record};
 use tenure_sim::judge::{Checks, Judge, Rules};
-use tenure_sim::network::{Life, Machine, Memory, Network};
+use tenure_sim::memory_net::{Node, SimClock};
+use tenure_sim::observe::fact::{Fact, Fault, Nanos, Record};
+use tenure_sim::turmoil_net::{Life, Machine, Memory, Network};
 use tenure_tests::chaos::{Ground, Way};
 use tenure_tests::rivals::{self, Habits};
 use tenure_tests::witness::Witness;

@@ -1,7 +1,7 @@
 //! The scene as data of the page: `view.js` says at which place in a list stands what.
 
 use super::{Bar, Hold, Message, Point, Scene};
-use crate::fact::Holder;
+use crate::observe::fact::Holder;
 use crate::picture::json::Json;
 
 impl Scene {

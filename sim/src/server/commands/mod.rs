@@ -10,8 +10,10 @@ mod keys;
 mod strings;
 
 use super::reply::Reply;
-use super::script::{self, Scripts};
 use super::state::{Ctx, Outcome, Reject, State};
+
+pub(crate) const OOM: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+pub(crate) const READONLY_REPLICA: &str = "READONLY You can't write against a read only replica.";
 
 /// May change data: refused by a replica.
 pub(crate) const WRITE: u16 = 1;
@@ -31,7 +33,15 @@ pub(crate) const CONTAINER: u16 = 1 << 6;
 #[derive(Clone, Copy)]
 pub(crate) enum Run {
     State(fn(&mut State, &mut Ctx<'_>) -> Outcome),
-    Scripts(fn(&mut State, &mut Scripts, &mut Ctx<'_>) -> Outcome),
+    Scripts(Scripting),
+}
+
+/// The commands that need the scripts of the server, which `script` carries out.
+#[derive(Clone, Copy)]
+pub(crate) enum Scripting {
+    Eval { read_only: bool },
+    EvalSha { read_only: bool },
+    Script,
 }
 
 pub(crate) struct Command {
@@ -72,6 +82,11 @@ const ALL: (i64, i64, i64) = (1, -1, 1);
 const WD: u16 = WRITE | DENYOOM;
 const ANYTIME: u16 = NOSCRIPT | LOADING | NO_AUTH;
 
+const EVAL: Scripting = Scripting::Eval { read_only: false };
+const EVAL_RO: Scripting = Scripting::Eval { read_only: true };
+const EVALSHA: Scripting = Scripting::EvalSha { read_only: false };
+const EVALSHA_RO: Scripting = Scripting::EvalSha { read_only: true };
+
 macro_rules! commands {
     ($($name:literal $arity:literal $flags:expr, $keys:expr, $kind:ident $handler:path;)*) => {
         &[$(Command { name: $name, arity: $arity, flags: $flags, keys: $keys, run: Run::$kind($handler) }),*]
@@ -89,10 +104,10 @@ pub(crate) static COMMANDS: &[Command] = commands! {
     "decrby" 3 WD, ONE, State strings::decrby;
     "del" -2 WRITE, ALL, State keys::del;
     "echo" 2 LOADING, NO_KEYS, State connection::echo;
-    "eval" -3 NOSCRIPT, NO_KEYS, Scripts script::eval;
-    "eval_ro" -3 NOSCRIPT | READONLY, NO_KEYS, Scripts script::eval_ro;
-    "evalsha" -3 NOSCRIPT, NO_KEYS, Scripts script::evalsha;
-    "evalsha_ro" -3 NOSCRIPT | READONLY, NO_KEYS, Scripts script::evalsha_ro;
+    "eval" -3 NOSCRIPT, NO_KEYS, Scripts EVAL;
+    "eval_ro" -3 NOSCRIPT | READONLY, NO_KEYS, Scripts EVAL_RO;
+    "evalsha" -3 NOSCRIPT, NO_KEYS, Scripts EVALSHA;
+    "evalsha_ro" -3 NOSCRIPT | READONLY, NO_KEYS, Scripts EVALSHA_RO;
     "exists" -2 READONLY, ALL, State keys::exists;
     "expire" -3 WRITE, ONE, State expiry::expire;
     "expireat" -3 WRITE, ONE, State expiry::expireat;
@@ -126,7 +141,7 @@ pub(crate) static COMMANDS: &[Command] = commands! {
     "quit" -1 ANYTIME, NO_KEYS, State connection::quit;
     "reset" 1 ANYTIME, NO_KEYS, State connection::reset;
     "role" 1 NOSCRIPT | LOADING, NO_KEYS, State admin::role;
-    "script" -2 NOSCRIPT | CONTAINER, NO_KEYS, Scripts script::script;
+    "script" -2 NOSCRIPT | CONTAINER, NO_KEYS, Scripts Scripting::Script;
     "select" 2 LOADING, NO_KEYS, State connection::select;
     "set" -3 WD, ONE, State strings::set;
     "setex" 4 WD, ONE, State strings::setex;

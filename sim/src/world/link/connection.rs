@@ -2,13 +2,12 @@
 
 use tenure_core::{Backoff, Reply, Rng};
 
-use super::{Mending, State};
-use crate::fact::{self, Fact, Nanos};
+use super::state::{Mending, State};
+use crate::node::SetOfNodes;
+use crate::observe::fact::{self, Fact, MS, Nanos, SEC};
 use crate::world::drawn::nanos;
 use crate::world::engine::World;
-use crate::world::node::SetOfNodes;
 use crate::world::queue::Event;
-use crate::world::{MS, SEC};
 
 const BACKOFF: Backoff = Backoff::new(
     std::time::Duration::from_millis(50),
@@ -17,7 +16,7 @@ const BACKOFF: Backoff = Backoff::new(
 const DIAL_TIMEOUT: Nanos = 2 * SEC;
 
 impl World<'_> {
-    pub(super) fn round_trip(&self, client: u8, node: u8) -> Nanos {
+    pub(in crate::world) fn round_trip(&self, client: u8, node: u8) -> Nanos {
         let latency = self.link(client, node).latency;
         latency[0] + latency[1]
     }
@@ -57,7 +56,7 @@ impl World<'_> {
         self.settle(client);
     }
 
-    pub(super) fn set_of_nodes(&self, client: u8) -> SetOfNodes {
+    pub(in crate::world) fn set_of_nodes(&self, client: u8) -> SetOfNodes {
         let config = &self.clients[usize::from(client)].config;
         SetOfNodes {
             max_ttl_ms: config.max_ttl().as_millis() as i64,
@@ -66,7 +65,7 @@ impl World<'_> {
     }
 
     /// Looks in time whether a node that was asked has become silent.
-    pub(super) fn watch(&mut self, client: u8, node: u8) {
+    pub(in crate::world) fn watch(&mut self, client: u8, node: u8) {
         let patience = self.patience();
         let link = self.link_mut(client, node);
         if link.watched {

@@ -1,26 +1,15 @@
 //! Faults: what each does to the world, and how it is mended.
 
-use super::client::Client;
-use super::engine::{Phase, World};
-use super::link::Cut;
-use super::node::{Entry, Value};
-use super::queue::Event;
-use super::{MS, SEC};
-use crate::fact::{Fact, Fault, Holder, Nanos, Record};
-
-/// A fault that ends, or is about to strike.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Ongoing {
-    fault: Fault,
-    client: u8,
-    /// A node of the client for a link, else a server.
-    node: u8,
-    over: bool,
-}
+use super::ongoing::Ongoing;
+use crate::node::{Entry, Value};
+use crate::observe::fact::{Fact, Fault, Holder, MS, Nanos, Record, SEC};
+use crate::world::engine::{Phase, World};
+use crate::world::link::Cut;
+use crate::world::queue::Event;
 
 impl World<'_> {
     /// Something goes wrong, and the next thing is planned.
-    pub(super) fn strike(&mut self) {
+    pub(in crate::world) fn strike(&mut self) {
         if self.phase != Phase::Faulty {
             return;
         }
@@ -158,7 +147,7 @@ impl World<'_> {
     }
 
     /// What was prepared strikes.
-    pub(super) fn struck(&mut self, index: u32) {
+    pub(in crate::world) fn struck(&mut self, index: u32) {
         let Ongoing { fault, node, .. } = self.ongoing[index as usize];
         let Some(stale) = self.nodes[usize::from(node)].stale.take() else {
             return;
@@ -268,7 +257,7 @@ impl World<'_> {
     }
 
     /// Tells what the keys of a node hold and until when, after it forgot some or its clock changed.
-    pub(super) fn tell_keys(&mut self, server: u8, absent_too: bool) {
+    pub(in crate::world) fn tell_keys(&mut self, server: u8, absent_too: bool) {
         for key in 0..self.drawn.keys as u8 {
             let node = &self.nodes[usize::from(server)];
             let (to, until) = (node.holder(self.now, key), node.expiry(self.now, key));
@@ -344,7 +333,7 @@ impl World<'_> {
     }
 
     /// The client's process stands still for a while.
-    pub(super) fn pause(&mut self, client: u8, fault: Fault) {
+    pub(in crate::world) fn pause(&mut self, client: u8, fault: Fault) {
         let state = &mut self.clients[usize::from(client)];
         if state.paused {
             return;
@@ -403,7 +392,7 @@ impl World<'_> {
 
     fn look_at_the_clock(&mut self, client: u8) {
         let now = self.local(client);
-        let state: &mut Client = &mut self.clients[usize::from(client)];
+        let state = &mut self.clients[usize::from(client)];
         if !state.paused {
             self.report.events += 1;
             state.manager.handle_timeout(now);
@@ -472,7 +461,7 @@ impl World<'_> {
         self.schedule(self.now + span, Event::End(index));
     }
 
-    pub(super) fn end_fault(&mut self, index: u32) {
+    pub(in crate::world) fn end_fault(&mut self, index: u32) {
         let Ongoing {
             fault,
             client,
@@ -522,7 +511,7 @@ impl World<'_> {
     }
 
     /// Each client is cut off from another node, until all is healed.
-    pub(super) fn set_apart(&mut self) {
+    pub(in crate::world) fn set_apart(&mut self) {
         for client in 0..self.clients.len() as u8 {
             let node = client % self.drawn.nodes as u8;
             self.link_mut(client, node).cut = [Some(Cut::Drop); 2];
@@ -533,7 +522,7 @@ impl World<'_> {
     }
 
     /// No fault is left, and none will come.
-    pub(super) fn heal(&mut self) {
+    pub(in crate::world) fn heal(&mut self) {
         self.phase = Phase::Healthy;
         for index in 0..self.ongoing.len() as u32 {
             self.end_fault(index);

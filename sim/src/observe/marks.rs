@@ -7,8 +7,8 @@ use std::fmt;
 
 use tenure_core::OpKind;
 
-use crate::fact::{Answer, Cause, Fact, Fault, Freed, Link, Loss, Outcome, Record, Why};
 use crate::listed::listed;
+use crate::observe::fact::{Answer, Cause, Fact, Fault, Freed, Link, Loss, Outcome, Record, Why};
 
 listed! {
     /// A rare situation.

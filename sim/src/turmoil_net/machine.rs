@@ -9,7 +9,7 @@ use tenure_redis::{Builder, Locks};
 use tokio::sync::oneshot;
 
 use super::stream::{HostConnector, Tape};
-use crate::adapter::{Process, SeededEntropy, SimClock, TrueTime};
+use crate::memory_net::{Process, SeededEntropy, SimClock, TrueTime};
 
 /// The machine of a client. Its clock goes on through crashes of the process. Clones are the same
 /// machine.

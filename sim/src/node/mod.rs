@@ -3,12 +3,14 @@
 //! Expiries are kept as a server keeps them: in milliseconds of its own wall clock, a key being alive
 //! through the whole of its last millisecond.
 
+pub mod probe;
+
 use std::time::Duration;
 
 use tenure_core::{Answer, Fence, Op, Refusal, Reply, ServerTime, Words};
 
-use super::clock::Clock;
-use crate::fact::{Holder, Nanos};
+use crate::clock::Clock;
+use crate::observe::fact::{Holder, Nanos};
 
 /// A proposal further ahead of the node's time than this is ignored.
 const AHEAD_MAX: i64 = 60_000_000;
@@ -16,7 +18,7 @@ const AHEAD_MAX: i64 = 60_000_000;
 const KEEP_MS: i64 = 86_400_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Value {
+pub(crate) enum Value {
     /// A token.
     Ours { lease: u32, attempt: u32 },
     /// A string that is not a token of ours.
@@ -26,10 +28,10 @@ pub(super) enum Value {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
-    pub(super) value: Value,
+pub(crate) struct Entry {
+    pub(crate) value: Value,
     /// The last millisecond in which it is alive; for ever if none.
-    pub(super) until_ms: Option<i64>,
+    pub(crate) until_ms: Option<i64>,
 }
 
 /// Who the node is and since when its memory counts.
@@ -44,28 +46,28 @@ struct Marker {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Identity {
-    pub(super) run: u32,
-    pub(super) replication: u32,
+pub(crate) struct Identity {
+    pub(crate) run: u32,
+    pub(crate) replication: u32,
 }
 
 /// What all clients must agree on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SetOfNodes {
-    pub(super) max_ttl_ms: i64,
-    pub(super) nodes: usize,
+pub(crate) struct SetOfNodes {
+    pub(crate) max_ttl_ms: i64,
+    pub(crate) nodes: usize,
 }
 
 /// What a node keeps in its memory.
 #[derive(Clone, Debug)]
-pub(super) struct Data {
+pub(crate) struct Data {
     keys: Vec<Option<Entry>>,
     counters: Vec<Option<(i64, i64)>>,
     marker: Option<Marker>,
 }
 
 impl Data {
-    pub(super) fn empty(keys: usize) -> Self {
+    pub(crate) fn empty(keys: usize) -> Self {
         Self {
             keys: vec![None; keys],
             counters: vec![None; keys],
@@ -75,52 +77,52 @@ impl Data {
 }
 
 #[derive(Debug)]
-pub(super) struct Node {
-    pub(super) clock: Clock,
-    pub(super) data: Data,
+pub(crate) struct Node {
+    pub(crate) clock: Clock,
+    pub(crate) data: Data,
     /// As it was a moment ago, for a crash or a failover that is to come.
-    pub(super) stale: Option<Data>,
-    pub(super) identity: Identity,
+    pub(crate) stale: Option<Data>,
+    pub(crate) identity: Identity,
     /// Counts its lives: a connection does not outlive one.
-    pub(super) boot: u32,
+    pub(crate) boot: u32,
     /// Whether it has every acknowledged write on its disk.
-    pub(super) durable: bool,
-    pub(super) up: bool,
+    pub(crate) durable: bool,
+    pub(crate) up: bool,
     /// When its clock was stepped last.
-    pub(super) stepped: Nanos,
-    pub(super) scripts: bool,
-    pub(super) loading: bool,
-    pub(super) read_only: bool,
-    pub(super) full: bool,
-    pub(super) refusing: bool,
+    pub(crate) stepped: Nanos,
+    pub(crate) scripts: bool,
+    pub(crate) loading: bool,
+    pub(crate) read_only: bool,
+    pub(crate) full: bool,
+    pub(crate) refusing: bool,
     /// How long each request takes it.
-    pub(super) slow: Nanos,
-    pub(super) busy_until: Nanos,
+    pub(crate) slow: Nanos,
+    pub(crate) busy_until: Nanos,
     /// By client: connections before this one were killed.
-    pub(super) killed: Vec<u32>,
+    pub(crate) killed: Vec<u32>,
 }
 
 /// A request as it arrives.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Arrived {
-    pub(super) key: u8,
-    pub(super) lease: u32,
-    pub(super) attempt: u32,
-    pub(super) op: Op,
+pub(crate) struct Arrived {
+    pub(crate) key: u8,
+    pub(crate) lease: u32,
+    pub(crate) attempt: u32,
+    pub(crate) op: Op,
     /// What an acquire says of the node, where quarantine is on.
-    pub(super) marker: Option<(Identity, SetOfNodes)>,
+    pub(crate) marker: Option<(Identity, SetOfNodes)>,
 }
 
 /// What became of it.
 #[derive(Clone, Debug)]
-pub(super) struct Done {
-    pub(super) reply: Reply,
+pub(crate) struct Done {
+    pub(crate) reply: Reply,
     /// What the link must do before it asks again.
-    pub(super) signal: Option<Signal>,
+    pub(crate) signal: Option<Signal>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Signal {
+pub(crate) enum Signal {
     NoScript,
     Unmarked,
     Elsewhere,
@@ -141,7 +143,7 @@ const fn refused(refusal: Refusal, signal: Option<Signal>) -> Done {
 }
 
 impl Node {
-    pub(super) fn new(clock: Clock, keys: usize, clients: usize, identity: u32) -> Self {
+    pub(crate) fn new(clock: Clock, keys: usize, clients: usize, identity: u32) -> Self {
         Self {
             clock,
             data: Data::empty(keys),
@@ -173,21 +175,21 @@ impl Node {
         self.clock.nanos(now) / 1_000_000
     }
 
-    pub(super) fn time(&self, now: Nanos) -> ServerTime {
+    pub(crate) fn time(&self, now: Nanos) -> ServerTime {
         ServerTime::from_micros(self.micros(now).unsigned_abs())
     }
 
     /// What a key holds that has not expired.
-    pub(super) fn entry(&self, now: Nanos, key: u8) -> Option<Entry> {
+    pub(crate) fn entry(&self, now: Nanos, key: u8) -> Option<Entry> {
         let alive = |until: Option<i64>| until.is_none_or(|until| self.millis(now) <= until);
         self.data.keys[usize::from(key)].filter(|entry| alive(entry.until_ms))
     }
 
-    pub(super) fn set(&mut self, key: u8, entry: Option<Entry>) {
+    pub(crate) fn set(&mut self, key: u8, entry: Option<Entry>) {
         self.data.keys[usize::from(key)] = entry;
     }
 
-    pub(super) fn holder(&self, now: Nanos, key: u8) -> Holder {
+    pub(crate) fn holder(&self, now: Nanos, key: u8) -> Holder {
         match self.entry(now, key).map(|entry| entry.value) {
             None => Holder::Nobody,
             Some(Value::Ours { lease, .. }) => Holder::Lease(lease),
@@ -196,18 +198,18 @@ impl Node {
     }
 
     /// When a key expires, in true time, if nothing happens to the clock.
-    pub(super) fn expiry(&self, now: Nanos, key: u8) -> Option<Nanos> {
+    pub(crate) fn expiry(&self, now: Nanos, key: u8) -> Option<Nanos> {
         let until_ms = self.entry(now, key)?.until_ms?;
         Some(self.clock.when((until_ms + 1) * 1_000_000))
     }
 
     /// It forgets everything.
-    pub(super) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.data = Data::empty(self.data.keys.len());
     }
 
     /// Writes who it is and since when its memory counts, as `mark.lua` does.
-    pub(super) fn mark(&mut self, now: Nanos, set: SetOfNodes) {
+    pub(crate) fn mark(&mut self, now: Nanos, set: SetOfNodes) {
         let mut since_ms = self.millis(now);
         if let Some(marker) = self.marker(now) {
             if marker.set != set {
@@ -232,13 +234,13 @@ impl Node {
     }
 
     /// The last millisecond in which its marker is alive.
-    pub(super) fn marked_until(&self, now: Nanos) -> Option<i64> {
+    pub(crate) fn marked_until(&self, now: Nanos) -> Option<i64> {
         self.marker(now).map(|marker| marker.until_ms)
     }
 
     /// What has expired goes for good, as where a server has come to it. In the worlds none does, so a clock
     /// that goes back brings it back.
-    pub(super) fn expire(&mut self, now: Nanos) {
+    pub(crate) fn expire(&mut self, now: Nanos) {
         for key in 0..self.data.keys.len() {
             self.data.keys[key] = self.entry(now, key as u8);
             self.data.counters[key] = self.counter_until(now, key as u8);
@@ -247,7 +249,7 @@ impl Node {
     }
 
     /// Does what is asked, as the Lua texts do.
-    pub(super) fn apply(&mut self, now: Nanos, request: &Arrived) -> Done {
+    pub(crate) fn apply(&mut self, now: Nanos, request: &Arrived) -> Done {
         if self.loading {
             return refused(Refusal::Unavailable, None);
         }
@@ -438,7 +440,7 @@ impl Node {
     }
 
     /// A key's fence counter and the last millisecond in which it is alive.
-    pub(super) fn counter_until(&self, now: Nanos, key: u8) -> Option<(i64, i64)> {
+    pub(crate) fn counter_until(&self, now: Nanos, key: u8) -> Option<(i64, i64)> {
         self.data.counters[usize::from(key)].filter(|(_, until_ms)| self.millis(now) <= *until_ms)
     }
 

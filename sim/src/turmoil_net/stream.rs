@@ -10,7 +10,7 @@ use tenure_redis::seams::{BoxFuture, ByteStream, Connector, Endpoint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use turmoil::net::{TcpListener, TcpStream};
 
-use crate::adapter::TrueTime;
+use crate::memory_net::TrueTime;
 use crate::server::Server;
 
 /// A digest of every byte that was put on a wire or taken off it, where and when.

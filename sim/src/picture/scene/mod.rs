@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use tenure_core::OpKind;
 
-use crate::fact::{Fact, Fault, Holder, Link, Loss, Nanos, Outcome, Record, Why};
+use crate::observe::fact::{Fact, Fault, Holder, Link, Loss, Nanos, Outcome, Record, Why};
 use crate::world::ClockLine;
 
 /// The scene of a run.
@@ -483,8 +483,8 @@ const fn lasts(fault: Fault) -> bool {
     )
 }
 
-const fn is_yes(answer: crate::fact::Answer) -> bool {
-    use crate::fact::Answer;
+const fn is_yes(answer: crate::observe::fact::Answer) -> bool {
+    use crate::observe::fact::Answer;
     matches!(answer, Answer::Granted(_) | Answer::Done)
 }
 

@@ -1,121 +1,18 @@
-//! A client: a process with the real core in it and a clock of its own.
+//! Drives the core of a client: its timer, its requests, and what it tells.
 
-use std::sync::Arc;
+use tenure_core::{EventKind, Instant, LeaseId, Manager, NodeId};
 
-use tenure_core::{
-    Config, EventKind, Instant, Key, LeaseId, LeaseOptions, Manager, NodeId, Secret,
-};
-
-use super::application::Slot;
-use super::clock::Clock;
-use super::drawn::{Drawn, Outside};
-use super::engine::{Phase, World};
-use super::link::Link;
-use super::queue::Event;
-use crate::choice::Choices;
-use crate::fact::{Fact, Fault, Freed, Nanos, Why};
+use super::state::{Held, Slot};
 use crate::judge::Law;
+use crate::observe::fact::{Fact, Fault, Freed, Nanos, Why};
+use crate::world::engine::{Phase, World};
+use crate::world::queue::Event;
 
 /// How often a client may be told at one instant of its clock that something is due.
 const DUE_AT_ONCE: u32 = 200;
 
-pub(super) struct Client {
-    pub(super) clock: Clock,
-    pub(super) manager: Manager,
-    pub(super) paused: bool,
-    pub(super) paused_at: Nanos,
-    /// What came while the process stood still.
-    pub(super) inbox: Vec<Event>,
-    pub(super) links: Vec<Link>,
-    pub(super) slots: Vec<Slot>,
-    /// By [`LeaseId::index`].
-    table: Vec<Option<(LeaseId, u32)>>,
-    /// The leases that the core has not done with.
-    living: Vec<(LeaseId, u32)>,
-    /// The leases that the application was told it holds.
-    pub(super) held: Vec<Held>,
-    /// When the timer fires, on the client's clock.
-    armed: Instant,
-    generation: u32,
-    due_at: (Instant, u32),
-    /// When its clock was stepped last.
-    pub(super) stepped: Nanos,
-    /// Counts its processes: a new one knows nothing of what the one before asked.
-    pub(super) process: u32,
-    pub(super) config: Config,
-    options: Vec<Arc<LeaseOptions>>,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Held {
-    pub(super) id: LeaseId,
-    pub(super) lease: u32,
-    pub(super) until: Instant,
-}
-
-impl Client {
-    pub(super) fn new(drawn: &Drawn, index: usize, choices: &mut Choices) -> Self {
-        let start = choices.below(1 << 50) as i64 - (1 << 20);
-        let links = (0..drawn.nodes).map(|node| {
-            // Where sets of nodes differ: the odd clients know another third node.
-            let odd = drawn.outside == Some(Outside::NodeSets) && index % 2 == 1 && node == 2;
-            let server = if odd { 3 } else { node };
-            let latency = drawn.latency[index * drawn.servers + server];
-            Link::new(server as u8, latency)
-        });
-        let (config, options) = match &drawn.other {
-            Some(other) if index % 2 == 1 => other.clone(),
-            _ => (drawn.config.clone(), drawn.options.clone()),
-        };
-        Self {
-            clock: Clock::new(start, 0),
-            manager: Manager::new(config.clone(), choices.below(u64::MAX)),
-            paused: false,
-            paused_at: 0,
-            inbox: Vec::new(),
-            links: links.collect(),
-            slots: vec![Slot::default(); drawn.slots],
-            table: Vec::new(),
-            living: Vec::new(),
-            held: Vec::new(),
-            armed: Instant::MAX,
-            generation: 0,
-            due_at: (Instant::MIN, 0),
-            stepped: 0,
-            process: 0,
-            config,
-            options,
-        }
-    }
-
-    /// What leases are asked for with; the last is for those who wait until they are granted.
-    pub(super) fn options(&self) -> &[Arc<LeaseOptions>] {
-        &self.options
-    }
-
-    /// Begins a lease, which is known by this number outside of the core; none if the core is full.
-    pub(super) fn acquire(
-        &mut self,
-        now: Instant,
-        key: Key,
-        lease: u32,
-        options: Arc<LeaseOptions>,
-    ) -> Option<LeaseId> {
-        let mut secret = [0; 16];
-        secret[..4].copy_from_slice(&lease.to_le_bytes());
-        let begun = self.manager.acquire(now, key, Secret::new(secret), options);
-        let id = begun.ok()?;
-        if self.table.len() <= id.index() {
-            self.table.resize(id.index() + 1, None);
-        }
-        self.table[id.index()] = Some((id, lease));
-        self.living.push((id, lease));
-        Some(id)
-    }
-}
-
 impl World<'_> {
-    pub(super) fn start_client(&mut self, client: u8) {
+    pub(in crate::world) fn start_client(&mut self, client: u8) {
         for node in 0..self.clients[usize::from(client)].links.len() as u8 {
             self.dial(client, node);
         }
@@ -125,7 +22,7 @@ impl World<'_> {
     }
 
     /// The process dies: nothing of it is left but what travels and what nodes keep.
-    pub(super) fn client_dies(&mut self, client: u8) {
+    pub(in crate::world) fn client_dies(&mut self, client: u8) {
         for node in 0..self.clients[usize::from(client)].links.len() as u8 {
             self.hang_up(client, node);
             self.link_mut(client, node).forget();
@@ -147,12 +44,12 @@ impl World<'_> {
         }
     }
 
-    pub(super) fn local(&self, client: u8) -> Instant {
+    pub(in crate::world) fn local(&self, client: u8) -> Instant {
         self.clients[usize::from(client)].clock.instant(self.now)
     }
 
     /// The core's timer fired, perhaps too early.
-    pub(super) fn due(&mut self, client: u8, generation: u32) {
+    pub(in crate::world) fn due(&mut self, client: u8, generation: u32) {
         let now = self.local(client);
         let state = &mut self.clients[usize::from(client)];
         if state.generation != generation {
@@ -177,7 +74,7 @@ impl World<'_> {
     }
 
     /// Carries out what the core put out, until nothing is left.
-    pub(super) fn settle(&mut self, client: u8) {
+    pub(in crate::world) fn settle(&mut self, client: u8) {
         loop {
             let state = &mut self.clients[usize::from(client)];
             if state.paused {
@@ -205,7 +102,7 @@ impl World<'_> {
     }
 
     /// Sends whatever waits, after a pause.
-    pub(super) fn pump_all(&mut self, client: u8) {
+    pub(in crate::world) fn pump_all(&mut self, client: u8) {
         for node in 0..self.clients[usize::from(client)].links.len() as u8 {
             self.pump(client, node);
         }
@@ -227,7 +124,7 @@ impl World<'_> {
         }
     }
 
-    pub(super) fn rearm(&mut self, client: u8) {
+    pub(in crate::world) fn rearm(&mut self, client: u8) {
         self.clients[usize::from(client)].armed = Instant::MAX;
         self.arm(client);
     }
@@ -345,7 +242,7 @@ impl World<'_> {
     }
 
     /// Hands the outcome of a request to the core.
-    pub(super) fn reply(
+    pub(in crate::world) fn reply(
         &mut self,
         client: u8,
         id: tenure_core::RequestId,
@@ -357,7 +254,12 @@ impl World<'_> {
         state.manager.handle_reply(now, id, reply);
     }
 
-    pub(super) fn node_up(&mut self, client: u8, node: u8, time: Option<tenure_core::ServerTime>) {
+    pub(in crate::world) fn node_up(
+        &mut self,
+        client: u8,
+        node: u8,
+        time: Option<tenure_core::ServerTime>,
+    ) {
         let now = self.local(client);
         self.report.events += 1;
         let state = &mut self.clients[usize::from(client)];
@@ -365,7 +267,7 @@ impl World<'_> {
         state.manager.handle_node_up(now, node, time);
     }
 
-    pub(super) fn node_down(&mut self, client: u8, node: u8) {
+    pub(in crate::world) fn node_down(&mut self, client: u8, node: u8) {
         let now = self.local(client);
         self.report.events += 1;
         let state = &mut self.clients[usize::from(client)];

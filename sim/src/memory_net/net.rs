@@ -14,17 +14,6 @@ use super::link::{Direction, Link};
 use super::tap::{Request, Tap, Wire};
 use crate::server::Server;
 
-/// What becomes of who connects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Connecting {
-    /// They are let in.
-    Open,
-    /// They are refused at once, as by a host on which nobody listens.
-    Refused,
-    /// They wait until it is otherwise, as behind a firewall that drops.
-    Hangs,
-}
-
 /// How long bytes travel one way where nothing else is said.
 const LATENCY: Duration = Duration::from_millis(1);
 /// What a kernel would hold between two ends.

@@ -1,7 +1,7 @@
 //! The adapter's world over turmoil: the real adapter with the real redis-rs, where every process is a
 //! host of its own.
 //!
-//! [`adapter`](crate::adapter) has one runtime, a network in memory and time that jumps; it is made for
+//! [`adapter`](crate::memory_net) has one runtime, a network in memory and time that jumps; it is made for
 //! long runs. Here each client and each server is a host with a runtime of its own, the network has hosts and
 //! TCP segments, and a crash takes everything of a host at once; it is made for scenarios. Clocks, processes
 //! and servers are the same. Everything happens in [`Network::step`], a millisecond at a time, and what a

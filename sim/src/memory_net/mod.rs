@@ -1,4 +1,4 @@
-//! The adapter's world: the real adapter with the real redis-rs, on simulated time, in one process.
+//! A network in memory: the real adapter with the real redis-rs, on simulated time, in one process.
 //!
 //! It is the other implementation of [`tenure_redis::seams`]: names lead to embedded [`Server`]s over
 //! a network in memory, every client and every server has a clock of its own, random bytes come from a
@@ -9,7 +9,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use tenure_sim::adapter::World;
+//! use tenure_sim::memory_net::World;
 //!
 //! World::run(7, async |world| {
 //!     let node = world.node("a");
@@ -54,8 +54,7 @@ mod world;
 
 pub use clock::{SimClock, TrueTime, WallClock};
 pub use entropy::SeededEntropy;
-pub use link::{Direction, Link};
-pub use net::Connecting;
+pub use link::{Connecting, Direction, Link};
 pub use process::{Pausable, Process};
 pub use tap::Request;
 pub use world::{Client, Node, World};

@@ -4,28 +4,11 @@ use std::sync::Arc;
 
 use tenure_core::{Key, LeaseId};
 
-use super::MS;
-use super::engine::{LeaseInfo, Phase, World};
-use super::queue::Event;
-use crate::fact::{Fact, Fault, Nanos};
-
-/// A task of the application: it wants a lock, holds it, gives it back, and wants again.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Slot {
-    /// Counts its steps, so that what was scheduled for an older one does nothing.
-    pub(super) step: u32,
-    pub(super) lease: Option<(LeaseId, u32)>,
-    pub(super) stage: Stage,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Stage {
-    #[default]
-    Idle,
-    Wanting,
-    Holding,
-    Releasing,
-}
+use super::state::Stage;
+use crate::observe::fact::{Fact, Fault, MS, Nanos};
+use crate::world::drawn::nanos;
+use crate::world::engine::{LeaseInfo, Phase, World};
+use crate::world::queue::Event;
 
 impl World<'_> {
     /// The application's next step, after some time.
@@ -37,7 +20,7 @@ impl World<'_> {
         self.schedule(self.now + after, Event::App { client, slot, step });
     }
 
-    pub(super) fn think(&mut self, client: u8, slot: u8) {
+    pub(in crate::world) fn think(&mut self, client: u8, slot: u8) {
         self.clients[usize::from(client)].slots[usize::from(slot)].lease = None;
         let [least, more] = match self.phase {
             Phase::Faulty => self.drawn.think,
@@ -49,7 +32,7 @@ impl World<'_> {
     }
 
     /// It was granted: announces itself at the resource, and holds for a while.
-    pub(super) fn holds(&mut self, client: u8, slot: u8, lease: u32) {
+    pub(in crate::world) fn holds(&mut self, client: u8, slot: u8, lease: u32) {
         let drawn = self.drawn;
         let delay = self.choices.below(4 * MS);
         self.schedule(self.now + delay, Event::Store { lease, write: None });
@@ -69,7 +52,7 @@ impl World<'_> {
         }
     }
 
-    pub(super) fn app(&mut self, client: u8, slot: u8, step: u32) {
+    pub(in crate::world) fn app(&mut self, client: u8, slot: u8, step: u32) {
         let state = self.clients[usize::from(client)].slots[usize::from(slot)];
         if state.step != step {
             return;
@@ -122,7 +105,7 @@ impl World<'_> {
             self.choices.below(last as u64) as usize
         };
         let options = Arc::clone(&options[index]);
-        let ttl = super::drawn::nanos(options.ttl());
+        let ttl = nanos(options.ttl());
         let lease = self.leases.len() as u32;
         self.report.events += 1;
         let state = &mut self.clients[usize::from(client)];
@@ -161,7 +144,7 @@ impl World<'_> {
         }
     }
 
-    pub(super) fn renew_by_hand(&mut self, client: u8, slot: u8, step: u32) {
+    pub(in crate::world) fn renew_by_hand(&mut self, client: u8, slot: u8, step: u32) {
         let state = self.clients[usize::from(client)].slots[usize::from(slot)];
         let (true, Some((id, lease))) = (
             state.step == step && state.stage == Stage::Holding,
@@ -177,7 +160,7 @@ impl World<'_> {
     }
 
     /// The application drops or releases all that it has.
-    pub(super) fn drop_all(&mut self, client: u8) {
+    pub(in crate::world) fn drop_all(&mut self, client: u8) {
         for slot in 0..self.drawn.slots as u8 {
             let state = self.clients[usize::from(client)].slots[usize::from(slot)];
             if let Some((id, lease)) = state.lease
@@ -191,7 +174,7 @@ impl World<'_> {
     }
 
     /// All who want nothing want something soon, so that what is dropped next is in every state.
-    pub(super) fn rush(&mut self, client: u8) {
+    pub(in crate::world) fn rush(&mut self, client: u8) {
         for slot in 0..self.drawn.slots as u8 {
             let state = self.clients[usize::from(client)].slots[usize::from(slot)];
             if state.stage == Stage::Idle {
@@ -202,7 +185,7 @@ impl World<'_> {
     }
 
     /// After the faults: whoever holds gives back soon, whoever wants may have been impatient.
-    pub(super) fn hurry(&mut self, client: u8) {
+    pub(in crate::world) fn hurry(&mut self, client: u8) {
         for slot in 0..self.drawn.slots as u8 {
             let state = self.clients[usize::from(client)].slots[usize::from(slot)];
             if state.stage == Stage::Holding {

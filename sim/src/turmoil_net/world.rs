@@ -10,7 +10,7 @@ use turmoil::Sim;
 
 use super::machine::{Life, Machine};
 use super::stream::{Tape, listen};
-use crate::adapter::{Node, SimClock, TrueTime, WallClock};
+use crate::memory_net::{Node, SimClock, TrueTime, WallClock};
 use crate::server::{Server, Snapshot};
 
 /// The step of time. Latencies and timers have the same granularity.

@@ -1,174 +1,26 @@
-//! A link of a client to a node: what the adapter does with a connection, and what a network does to it.
-//!
-//! As in the adapter, a connection is given up after too long a silence, the first command on the next
-//! one kills it, requests wait while a link connects and are refused while it is down, and scripts and
-//! marker are mended before more is asked. Requests and replies are here, `connection` is what carries them.
+//! Requests and their replies: what is sent, lost, late or refused, and what the core is told of it.
 
-mod connection;
+use tenure_core::{NodeId, Op, OpKind, Refusal, Reply, Request, Words};
 
-use tenure_core::{NodeId, Op, OpKind, Refusal, Reply, Request, RequestId, Words};
-
-use super::SEC;
-use super::engine::{Phase, World};
-use super::node::{Arrived, Identity, Node, Signal};
-use super::queue::Event;
-use crate::fact::{self, Fact, Nanos, Outcome};
+use super::state::{Cut, Link, Message, State};
+use crate::node::{Arrived, Node, Signal};
+use crate::observe::fact::{self, Fact, Outcome};
+use crate::world::engine::{Phase, World};
+use crate::world::queue::Event;
 
 const BATCH: usize = 16;
-/// If the same must be mended again within this, requests wait for a backoff.
-const AGAIN_AFTER: Nanos = SEC;
-
-/// How a direction of a network fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cut {
-    /// What is sent arrives when the cut is mended.
-    Stall,
-    /// What is sent is lost, and the connection with it.
-    Drop,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Connecting,
-    Up,
-    Down,
-    /// The server will not serve us.
-    Rejected,
-}
-
-/// Something that is mended before more requests are taken.
-#[derive(Clone, Copy, Debug, Default)]
-struct Mending {
-    count: u32,
-    needed: bool,
-    last: Option<Nanos>,
-}
-
-impl Mending {
-    fn ask(&mut self, count: u32, now: Nanos) -> Refusal {
-        if self.count != count {
-            return Refusal::Again;
-        }
-        self.needed = true;
-        match self.last {
-            Some(last) if now - last < AGAIN_AFTER => Refusal::Unavailable,
-            _ => Refusal::Again,
-        }
-    }
-
-    const fn done(&mut self, now: Nanos) {
-        self.count += 1;
-        self.needed = false;
-        self.last = Some(now);
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct Link {
-    /// The node at its other end.
-    pub(super) server: u8,
-    /// Counts connections.
-    pub(super) epoch: u32,
-    state: State,
-    latency: [Nanos; 2],
-    /// When the last message of this connection arrives, there and back: they do not overtake.
-    arrives: [Nanos; 2],
-    pub(super) cut: [Option<Cut>; 2],
-    /// Messages that wait for a cut to be mended, there and back.
-    stalled: [Vec<u32>; 2],
-    /// Nothing will ever arrive on this connection.
-    doomed: bool,
-    pub(super) in_flight: Vec<u32>,
-    heard: Nanos,
-    watched: bool,
-    boot: u32,
-    identity: Identity,
-    previous: Option<(u32, u32)>,
-    scripts: Mending,
-    marker: Mending,
-    failures: u32,
-    up_since: Nanos,
-}
-
-impl Link {
-    pub(super) const fn new(server: u8, latency: [Nanos; 2]) -> Self {
-        let nobody = Identity {
-            run: u32::MAX,
-            replication: u32::MAX,
-        };
-        Self {
-            server,
-            epoch: 0,
-            state: State::Connecting,
-            latency,
-            arrives: [0; 2],
-            cut: [None; 2],
-            stalled: [Vec::new(), Vec::new()],
-            doomed: false,
-            in_flight: Vec::new(),
-            heard: 0,
-            watched: false,
-            boot: 0,
-            identity: nobody,
-            previous: None,
-            scripts: Mending {
-                count: 0,
-                needed: false,
-                last: None,
-            },
-            marker: Mending {
-                count: 0,
-                needed: false,
-                last: None,
-            },
-            failures: 0,
-            up_since: 0,
-        }
-    }
-
-    /// A new process knows nothing of the connections of the one before.
-    pub(super) const fn forget(&mut self) {
-        self.previous = None;
-        self.failures = 0;
-    }
-
-    pub(super) fn is_up(&self) -> bool {
-        self.state == State::Up
-    }
-}
-
-/// A request on its way there, or its reply on its way back.
-#[derive(Debug)]
-pub(super) struct Message {
-    pub(super) client: u8,
-    pub(super) node: u8,
-    server: u8,
-    epoch: u32,
-    boot: u32,
-    process: u32,
-    id: RequestId,
-    ask: OpKind,
-    arrived: Arrived,
-    sent: Nanos,
-    counts: [u32; 2],
-    reply: Option<(Reply, Option<Signal>)>,
-    /// The core was told its outcome.
-    answered: bool,
-    /// Nothing is scheduled for it.
-    parked: bool,
-}
 
 impl World<'_> {
-    pub(super) fn link(&self, client: u8, node: u8) -> &Link {
+    pub(in crate::world) fn link(&self, client: u8, node: u8) -> &Link {
         &self.clients[usize::from(client)].links[usize::from(node)]
     }
 
-    pub(super) fn link_mut(&mut self, client: u8, node: u8) -> &mut Link {
+    pub(in crate::world) fn link_mut(&mut self, client: u8, node: u8) -> &mut Link {
         &mut self.clients[usize::from(client)].links[usize::from(node)]
     }
 
     /// Takes what the core has for a node, and sends or refuses it.
-    pub(super) fn pump(&mut self, client: u8, node: u8) {
+    pub(in crate::world) fn pump(&mut self, client: u8, node: u8) {
         loop {
             let link = self.link(client, node);
             let (state, busy) = (link.state, link.scripts.needed || link.marker.needed);
@@ -331,7 +183,7 @@ impl World<'_> {
     }
 
     /// A cut is mended: what was held up goes on.
-    pub(super) fn mend_cut(&mut self, client: u8, node: u8, way: usize) {
+    pub(in crate::world) fn mend_cut(&mut self, client: u8, node: u8, way: usize) {
         let link = self.link_mut(client, node);
         link.cut[way] = None;
         for index in std::mem::take(&mut link.stalled[way]) {
@@ -339,7 +191,7 @@ impl World<'_> {
         }
     }
 
-    pub(super) fn arrive(&mut self, index: u32) {
+    pub(in crate::world) fn arrive(&mut self, index: u32) {
         let message = &self.messages[index as usize];
         let node = &mut self.nodes[usize::from(message.server)];
         if !takes(node, message) {
@@ -358,7 +210,7 @@ impl World<'_> {
     }
 
     /// The node does what is asked, and answers.
-    pub(super) fn serve(&mut self, index: u32) {
+    pub(in crate::world) fn serve(&mut self, index: u32) {
         let message = &self.messages[index as usize];
         let (client, link_node, server) = (message.client, message.node, message.server);
         let (ask, serial, arrived) = (message.ask, message.id.serial, message.arrived);
@@ -410,7 +262,7 @@ impl World<'_> {
         self.transmit(index, 1);
     }
 
-    pub(super) fn back(&mut self, index: u32) {
+    pub(in crate::world) fn back(&mut self, index: u32) {
         let message = &mut self.messages[index as usize];
         if message.answered {
             return self.too_late(index);
@@ -477,7 +329,7 @@ impl World<'_> {
     }
 
     /// A request that nobody will answer is given up.
-    pub(super) fn give_up(&mut self, index: u32) {
+    pub(in crate::world) fn give_up(&mut self, index: u32) {
         let message = &self.messages[index as usize];
         let client = message.client;
         if !message.answered {
@@ -488,7 +340,7 @@ impl World<'_> {
     }
 
     /// Tells the core what came of a request.
-    fn outcome(&mut self, index: u32, reply: Reply) {
+    pub(super) fn outcome(&mut self, index: u32, reply: Reply) {
         let message = &mut self.messages[index as usize];
         message.answered = true;
         let (client, node, id) = (message.client, message.node, message.id);

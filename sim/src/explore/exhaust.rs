@@ -7,7 +7,7 @@
 //!
 //! ```
 //! use tenure_sim::choice::Choices;
-//! use tenure_sim::exhaust::{Scope, every};
+//! use tenure_sim::explore::exhaust::{Scope, every};
 //!
 //! let mut seen = Vec::new();
 //! let scope = Scope { changes: 1, first: 0, decisions: 2, answers: 3 };

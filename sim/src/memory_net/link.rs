@@ -6,8 +6,6 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use super::net::Connecting;
-
 /// One way of a link, as the client sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
@@ -15,6 +13,17 @@ pub enum Direction {
     Out,
     /// From the node to the client.
     Back,
+}
+
+/// What becomes of who connects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connecting {
+    /// They are let in.
+    Open,
+    /// They are refused at once, as by a host on which nobody listens.
+    Refused,
+    /// They wait until it is otherwise, as behind a firewall that drops.
+    Hangs,
 }
 
 /// The way between one client and one node, with all its connections. Clones are the same link.

@@ -3,9 +3,9 @@
 
 use tenure_core::{Op, Refusal, Reply, Words};
 
-use super::clock::Clock;
-use super::node::{Arrived, Entry, Identity, Node, SetOfNodes, Signal, Value};
-use crate::fact::Nanos;
+use super::{Arrived, Entry, Identity, Node, SetOfNodes, Signal, Value};
+use crate::clock::Clock;
+use crate::observe::fact::Nanos;
 
 /// A model node.
 #[derive(Debug)]

@@ -2,12 +2,12 @@
 
 use tenure_core::Instant;
 
-use crate::fact::Nanos;
+use crate::observe::fact::Nanos;
 
 const MILLION: i64 = 1_000_000;
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Clock {
+pub(crate) struct Clock {
     /// True time from which the line holds.
     since: Nanos,
     /// What the clock showed then, in nanoseconds.
@@ -17,7 +17,7 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    pub(super) const fn new(shows: i64, ppm: i64) -> Self {
+    pub(crate) const fn new(shows: i64, ppm: i64) -> Self {
         Self {
             since: 0,
             shows,
@@ -26,17 +26,17 @@ impl Clock {
     }
 
     /// What it shows, in nanoseconds.
-    pub(super) const fn nanos(&self, now: Nanos) -> i64 {
+    pub(crate) const fn nanos(&self, now: Nanos) -> i64 {
         let passed = now.saturating_sub(self.since) as i64;
         self.shows + passed + (passed * self.ppm).div_euclid(MILLION)
     }
 
-    pub(super) const fn instant(&self, now: Nanos) -> Instant {
+    pub(crate) const fn instant(&self, now: Nanos) -> Instant {
         Instant::from_nanos(self.nanos(now))
     }
 
     /// When it first shows `nanos` or more, if nothing happens to it; not before its line begins.
-    pub(super) const fn when(&self, nanos: i64) -> Nanos {
+    pub(crate) const fn when(&self, nanos: i64) -> Nanos {
         let left = nanos.saturating_sub(self.shows);
         if left <= 0 {
             return self.since;
@@ -56,19 +56,19 @@ impl Clock {
     }
 
     /// How much faster than true time it goes, in millionths.
-    pub(super) const fn ppm(&self) -> i64 {
+    pub(crate) const fn ppm(&self) -> i64 {
         self.ppm
     }
 
     /// It goes at another rate from now on.
-    pub(super) const fn turn(&mut self, now: Nanos, ppm: i64) {
+    pub(crate) const fn turn(&mut self, now: Nanos, ppm: i64) {
         self.shows = self.nanos(now);
         self.since = now;
         self.ppm = ppm;
     }
 
     /// It shows so much more, or less, from now on.
-    pub(super) const fn step(&mut self, now: Nanos, by: i64) {
+    pub(crate) const fn step(&mut self, now: Nanos, by: i64) {
         self.turn(now, self.ppm);
         self.shows += by;
     }

@@ -14,6 +14,11 @@ use crate::listed::listed;
 /// True time, in nanoseconds since the world began.
 pub type Nanos = u64;
 
+/// A millisecond.
+pub const MS: Nanos = 1_000_000;
+/// A second.
+pub const SEC: Nanos = 1_000 * MS;
+
 /// One thing that happened, where and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Record {

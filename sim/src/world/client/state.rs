@@ -1,0 +1,125 @@
+//! What is known of a client: a process with the real core in it, and a clock of its own.
+
+use std::sync::Arc;
+
+use tenure_core::{Config, Instant, Key, LeaseId, LeaseOptions, Manager, Secret};
+
+use crate::choice::Choices;
+use crate::clock::Clock;
+use crate::observe::fact::Nanos;
+use crate::world::drawn::{Drawn, Outside};
+use crate::world::link::Link;
+use crate::world::queue::Event;
+
+pub(in crate::world) struct Client {
+    pub(in crate::world) clock: Clock,
+    pub(in crate::world) manager: Manager,
+    pub(in crate::world) paused: bool,
+    pub(in crate::world) paused_at: Nanos,
+    /// What came while the process stood still.
+    pub(in crate::world) inbox: Vec<Event>,
+    pub(in crate::world) links: Vec<Link>,
+    pub(in crate::world) slots: Vec<Slot>,
+    /// By [`LeaseId::index`].
+    pub(super) table: Vec<Option<(LeaseId, u32)>>,
+    /// The leases that the core has not done with.
+    pub(super) living: Vec<(LeaseId, u32)>,
+    /// The leases that the application was told it holds.
+    pub(in crate::world) held: Vec<Held>,
+    /// When the timer fires, on the client's clock.
+    pub(super) armed: Instant,
+    pub(super) generation: u32,
+    pub(super) due_at: (Instant, u32),
+    /// When its clock was stepped last.
+    pub(in crate::world) stepped: Nanos,
+    /// Counts its processes: a new one knows nothing of what the one before asked.
+    pub(in crate::world) process: u32,
+    pub(in crate::world) config: Config,
+    options: Vec<Arc<LeaseOptions>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(in crate::world) struct Held {
+    pub(in crate::world) id: LeaseId,
+    pub(in crate::world) lease: u32,
+    pub(in crate::world) until: Instant,
+}
+
+impl Client {
+    pub(in crate::world) fn new(drawn: &Drawn, index: usize, choices: &mut Choices) -> Self {
+        let start = choices.below(1 << 50) as i64 - (1 << 20);
+        let links = (0..drawn.nodes).map(|node| {
+            // Where sets of nodes differ: the odd clients know another third node.
+            let odd = drawn.outside == Some(Outside::NodeSets) && index % 2 == 1 && node == 2;
+            let server = if odd { 3 } else { node };
+            let latency = drawn.latency[index * drawn.servers + server];
+            Link::new(server as u8, latency)
+        });
+        let (config, options) = match &drawn.other {
+            Some(other) if index % 2 == 1 => other.clone(),
+            _ => (drawn.config.clone(), drawn.options.clone()),
+        };
+        Self {
+            clock: Clock::new(start, 0),
+            manager: Manager::new(config.clone(), choices.below(u64::MAX)),
+            paused: false,
+            paused_at: 0,
+            inbox: Vec::new(),
+            links: links.collect(),
+            slots: vec![Slot::default(); drawn.slots],
+            table: Vec::new(),
+            living: Vec::new(),
+            held: Vec::new(),
+            armed: Instant::MAX,
+            generation: 0,
+            due_at: (Instant::MIN, 0),
+            stepped: 0,
+            process: 0,
+            config,
+            options,
+        }
+    }
+
+    /// What leases are asked for with; the last is for those who wait until they are granted.
+    pub(in crate::world) fn options(&self) -> &[Arc<LeaseOptions>] {
+        &self.options
+    }
+
+    /// Begins a lease, which is known by this number outside of the core; none if the core is full.
+    pub(in crate::world) fn acquire(
+        &mut self,
+        now: Instant,
+        key: Key,
+        lease: u32,
+        options: Arc<LeaseOptions>,
+    ) -> Option<LeaseId> {
+        let mut secret = [0; 16];
+        secret[..4].copy_from_slice(&lease.to_le_bytes());
+        let begun = self.manager.acquire(now, key, Secret::new(secret), options);
+        let id = begun.ok()?;
+        if self.table.len() <= id.index() {
+            self.table.resize(id.index() + 1, None);
+        }
+        self.table[id.index()] = Some((id, lease));
+        self.living.push((id, lease));
+        Some(id)
+    }
+}
+
+/// A task of the application: it wants a lock, holds it, gives it back, and wants again.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::world) struct Slot {
+    /// Counts its steps, so that what was scheduled for an older one does nothing.
+    pub(in crate::world) step: u32,
+    pub(in crate::world) lease: Option<(LeaseId, u32)>,
+    pub(in crate::world) stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::world) enum Stage {
+    #[default]
+    Idle,
+    Wanting,
+    Holding,
+    Releasing,
+}

@@ -1,0 +1,149 @@
+//! What is known of a link, and of a message that travels on it.
+
+use tenure_core::{OpKind, Refusal, Reply, RequestId};
+
+use crate::node::{Arrived, Identity, Signal};
+use crate::observe::fact::{Nanos, SEC};
+
+/// If the same must be mended again within this, requests wait for a backoff.
+const AGAIN_AFTER: Nanos = SEC;
+
+/// How a direction of a network fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::world) enum Cut {
+    /// What is sent arrives when the cut is mended.
+    Stall,
+    /// What is sent is lost, and the connection with it.
+    Drop,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Connecting,
+    Up,
+    Down,
+    /// The server will not serve us.
+    Rejected,
+}
+
+/// Something that is mended before more requests are taken.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Mending {
+    pub(super) count: u32,
+    pub(super) needed: bool,
+    pub(super) last: Option<Nanos>,
+}
+
+impl Mending {
+    pub(super) fn ask(&mut self, count: u32, now: Nanos) -> Refusal {
+        if self.count != count {
+            return Refusal::Again;
+        }
+        self.needed = true;
+        match self.last {
+            Some(last) if now - last < AGAIN_AFTER => Refusal::Unavailable,
+            _ => Refusal::Again,
+        }
+    }
+
+    pub(super) const fn done(&mut self, now: Nanos) {
+        self.count += 1;
+        self.needed = false;
+        self.last = Some(now);
+    }
+}
+
+#[derive(Debug)]
+pub(in crate::world) struct Link {
+    /// The node at its other end.
+    pub(in crate::world) server: u8,
+    /// Counts connections.
+    pub(in crate::world) epoch: u32,
+    pub(super) state: State,
+    pub(super) latency: [Nanos; 2],
+    /// When the last message of this connection arrives, there and back: they do not overtake.
+    pub(super) arrives: [Nanos; 2],
+    pub(in crate::world) cut: [Option<Cut>; 2],
+    /// Messages that wait for a cut to be mended, there and back.
+    pub(super) stalled: [Vec<u32>; 2],
+    /// Nothing will ever arrive on this connection.
+    pub(super) doomed: bool,
+    pub(in crate::world) in_flight: Vec<u32>,
+    pub(super) heard: Nanos,
+    pub(super) watched: bool,
+    pub(super) boot: u32,
+    pub(super) identity: Identity,
+    pub(super) previous: Option<(u32, u32)>,
+    pub(super) scripts: Mending,
+    pub(super) marker: Mending,
+    pub(super) failures: u32,
+    pub(super) up_since: Nanos,
+}
+
+impl Link {
+    pub(in crate::world) const fn new(server: u8, latency: [Nanos; 2]) -> Self {
+        let nobody = Identity {
+            run: u32::MAX,
+            replication: u32::MAX,
+        };
+        Self {
+            server,
+            epoch: 0,
+            state: State::Connecting,
+            latency,
+            arrives: [0; 2],
+            cut: [None; 2],
+            stalled: [Vec::new(), Vec::new()],
+            doomed: false,
+            in_flight: Vec::new(),
+            heard: 0,
+            watched: false,
+            boot: 0,
+            identity: nobody,
+            previous: None,
+            scripts: Mending {
+                count: 0,
+                needed: false,
+                last: None,
+            },
+            marker: Mending {
+                count: 0,
+                needed: false,
+                last: None,
+            },
+            failures: 0,
+            up_since: 0,
+        }
+    }
+
+    /// A new process knows nothing of the connections of the one before.
+    pub(in crate::world) const fn forget(&mut self) {
+        self.previous = None;
+        self.failures = 0;
+    }
+
+    pub(in crate::world) fn is_up(&self) -> bool {
+        self.state == State::Up
+    }
+}
+
+/// A request on its way there, or its reply on its way back.
+#[derive(Debug)]
+pub(in crate::world) struct Message {
+    pub(in crate::world) client: u8,
+    pub(in crate::world) node: u8,
+    pub(super) server: u8,
+    pub(super) epoch: u32,
+    pub(super) boot: u32,
+    pub(super) process: u32,
+    pub(super) id: RequestId,
+    pub(super) ask: OpKind,
+    pub(super) arrived: Arrived,
+    pub(super) sent: Nanos,
+    pub(super) counts: [u32; 2],
+    pub(super) reply: Option<(Reply, Option<Signal>)>,
+    /// The core was told its outcome.
+    pub(super) answered: bool,
+    /// Nothing is scheduled for it.
+    pub(super) parked: bool,
+}

@@ -200,10 +200,10 @@ impl Kit {
         let (mut seen, _) = self.world.naming(0, &token);
         let mut left = 0;
         for node in &nodes {
-            if let Reply::Int(ttl) = node.server().call(&[b"PTTL", key]) {
+            if let Reply::Int(ttl) = node.server().call(&[b"PTTL".as_slice(), key]) {
                 left = left.max(ttl);
             }
-            node.server().call(&[b"DEL", key]);
+            node.server().call(&[b"DEL".as_slice(), key]);
         }
         // Who was told asks no more; who lost the answer asks again.
         let mut silent = None;

@@ -16,8 +16,9 @@
 //! quorum is left, the lock is lost at once.
 //!
 //! The clock goes on while the machine sleeps: `CLOCK_BOOTTIME` on Linux and Android,
-//! `CLOCK_MONOTONIC` on Apple's systems. A lease that ran out during a suspend is over when the
-//! machine wakes.
+//! `CLOCK_MONOTONIC` on Apple's systems, `QueryPerformanceCounter` on Windows. A lease that ran out
+//! during a suspend is over when the machine wakes. On other systems see
+//! [`BootClock`](crate::seams::BootClock).
 //!
 //! # Assumptions
 //!

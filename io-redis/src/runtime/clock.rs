@@ -1,31 +1,48 @@
 //! The clock of production: it goes on while the machine sleeps.
 
+#[cfg(any(not(unix), test))]
+mod standard;
+#[cfg(unix)]
+mod unix;
+
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
 use tenure_core::Instant;
 
+#[cfg(not(unix))]
+use self::standard::Reading;
+#[cfg(unix)]
+use self::unix::Reading;
 use crate::runtime::seams::{BoxFuture, Clock};
 
-/// Where it exists, the clock that counts the time the machine slept. A lease that ran out during a
-/// suspend must be over when the machine wakes.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-const CLOCK: ClockId = ClockId::Boottime;
-/// On Apple's systems `CLOCK_MONOTONIC` counts sleep; elsewhere there is no better one.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-const CLOCK: ClockId = ClockId::Monotonic;
-
-/// Reads `CLOCK_BOOTTIME` (Linux) or `CLOCK_MONOTONIC`; its origin is the moment it was made.
+/// The system's clock that counts the time that the machine sleeps, where there is one. Its origin
+/// is the moment it was made.
+///
+/// On the servers a key expires while this machine sleeps. What a guard says after a suspend depends
+/// on the system:
+///
+/// | system | clock | counts a suspend |
+/// |---|---|---|
+/// | Linux, Android | `CLOCK_BOOTTIME` | yes |
+/// | macOS, iOS and the like | `CLOCK_MONOTONIC` | yes |
+/// | Windows | `QueryPerformanceCounter`, through [`std::time::Instant`] | yes, hibernation too |
+/// | other Unix systems | `CLOCK_MONOTONIC` | on some; ask the system's manual |
+///
+/// Where it is counted, a lease that ran out during a suspend is over when the machine wakes. Where
+/// it is not, a guard is believed valid for as much longer as the machine slept, and another client
+/// may hold the key meanwhile. Fences protect in that case too.
 #[derive(Clone, Copy, Debug)]
 pub struct BootClock {
-    origin: i128,
+    origin: Reading,
 }
 
 impl BootClock {
     /// A clock that stands at its origin now.
     #[must_use]
     pub fn new() -> Self {
-        Self { origin: read() }
+        Self {
+            origin: Reading::now(),
+        }
     }
 }
 
@@ -35,19 +52,10 @@ impl Default for BootClock {
     }
 }
 
-#[allow(
-    clippy::disallowed_methods,
-    reason = "this is the Clock seam: the one place where production reads a clock"
-)]
-fn read() -> i128 {
-    let time = clock_gettime(CLOCK);
-    i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec)
-}
-
 impl Clock for BootClock {
     fn now(&self) -> Instant {
-        let nanos = (read() - self.origin).max(0);
-        Instant::from_nanos(i64::try_from(nanos).unwrap_or(i64::MAX))
+        let passed = Reading::now().since(self.origin);
+        Instant::from_nanos(i64::try_from(passed.as_nanos()).unwrap_or(i64::MAX))
     }
 
     fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()> {

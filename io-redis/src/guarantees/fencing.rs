@@ -32,6 +32,7 @@
 //! # Assumptions
 //!
 //! With one node:
+//! - All clients use the same node.
 //! - A server that lost its fence counter does not show an earlier time than the one before it did.
 //!
 //! With several nodes:

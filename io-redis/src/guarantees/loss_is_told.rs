@@ -25,6 +25,9 @@
 //!
 //! # Without them
 //!
+//! - **A key that is gone.** If somebody deletes the key, or a server forgets it, nobody knows
+//!   until a node answers. That is the next renewal, after at most 6.7 s with the defaults. Until
+//!   then `is_valid` says yes. See [Exclusion](super::exclusion#which-losses-are-detected).
 //! - **Blocking code.** `run` can drop a future only where it awaits. Code that computes for a
 //!   minute without an `await` is not interrupted; `run` then answers [`Lost`](crate::Lost) when
 //!   the code is done.

@@ -30,7 +30,7 @@
 //! - **Tampering.** Other programs can delete or overwrite keys in your Redis. Tenure finds out at
 //!   the next renewal and tells you, but it cannot prevent it. See [Ownership](ownership).
 //! - **Atomicity with your data.** Holding a guard and writing to a database are two steps, and
-//!   time passes between them. Only the fence, checked by the database, makes them one.
+//!   time passes between them. Only the fence, checked by the database, covers that gap.
 //!
 //! # The numbers
 //!
@@ -47,8 +47,8 @@
 //! | at most 1,000,000 leases | [`Builder::max_leases`](crate::Builder::max_leases) |
 //!
 //! The *TTL* is how long a node keeps the key. *Max TTL* is the largest TTL that any client of the
-//! same nodes uses. The request timeout is an eighth of max TTL, but at least 20 ms and at most 1
-//! s; with a short TTL a round of requests is given less, so that two rounds fit between the
+//! same nodes uses. The request timeout is an eighth of max TTL, but at least 20 ms and at most
+//! 1 s; with a short TTL a round of requests is given less, so that two rounds fit between the
 //! beginning of a renewal and the end of validity.
 //!
 //! The *drift margin* is what is subtracted from each TTL: `2 × drift bound × TTL + 2 ms`. With the

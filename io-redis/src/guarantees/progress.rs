@@ -28,7 +28,7 @@
 //! # Assumptions
 //!
 //! - A quorum of the nodes answers, and their users have the rights that the scripts need.
-//! - Clients may run at the same time, but the holder lets go at some time.
+//! - Whoever holds the key lets go at some time.
 //!
 //! # Without them
 //!

@@ -7,8 +7,8 @@
 //!
 //! # What it keeps
 //!
-//! The promises are called laws. The module `guarantees` of `tenure-redis` has a page for each,
-//! with its assumptions. In this crate they are kept here:
+//! The promises are called [laws](Law). The module `guarantees` of `tenure-redis` has a page for
+//! each, with its assumptions. In this crate they are kept here:
 //!
 //! - **Exclusion**: a lease is held only while a quorum of nodes holds its token
 //!   ([`quorum`](quorum()), [`held_until`]), less a margin for clocks that are wrong ([`Drift`]).

@@ -5,12 +5,20 @@ use std::time::Duration;
 
 use tenure_core::{AtCapacity, ConfigError, Key, LabelError};
 
-use crate::client::hub::Ended;
 use crate::link::address::AddressError;
 use crate::protocol::key::KeyError;
 
 const RUNTIME_ENDED: &str = "the tokio runtime that the client was built on has ended: build it where it is \
     used, or with `Builder::own_thread`";
+
+/// Why nothing can be asked of a client any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// It was closed.
+    Closed,
+    /// The runtime that ran its tasks has ended.
+    RuntimeEnded,
+}
 
 /// Writes the nodes that did not answer, each with what is known of it.
 fn write_nodes(f: &mut fmt::Formatter<'_>, nodes: &[(String, String)]) -> fmt::Result {

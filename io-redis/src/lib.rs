@@ -70,6 +70,7 @@ pub mod guarantees;
 mod link;
 mod protocol;
 mod runtime;
+pub mod seams;
 
 pub use api::builder::{Builder, Quarantine};
 pub use api::default::{DefaultAlreadySet, default_locks, lock, set_default, try_lock};
@@ -80,6 +81,5 @@ pub use api::options::{LockOptions, OptionsError};
 pub use error::{ConnectError, InspectError, LockError, Loss, Lost, ReleaseError, RenewError};
 pub use link::address::AddressError;
 pub use protocol::key::KeyError;
-pub use runtime::seams;
 #[doc(inline)]
 pub use tenure_core::{AtCapacity, ConfigError, Key, LabelError};

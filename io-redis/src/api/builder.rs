@@ -13,9 +13,11 @@ use crate::client::own_thread::OwnThread;
 use crate::client::shared::Client;
 use crate::error::ConnectError;
 use crate::link::address::Address;
-use crate::link::connection::{UserWire, Wire};
-use crate::link::{self, LinkConfig, Target, spawn_link};
-use crate::runtime::seams::{BootClock, OsEntropy, Seams, TokioConnector};
+use crate::link::connection::{Connection, UserConnection};
+use crate::link::interface::{LinkConfig, Target};
+use crate::link::spawn_link;
+use crate::protocol::marker::NodeSet;
+use crate::runtime::{BootClock, OsEntropy, Seams, TokioConnector};
 
 /// Whether a node that may have forgotten a lease is kept from granting until every lease that it
 /// may have forgotten has ended: one max TTL.
@@ -31,6 +33,40 @@ pub enum Quarantine {
     /// several nodes it is for development: a node that restarts without its data is counted at once, which
     /// breaks Exclusion, and Fencing if the servers' clocks differ.
     Off,
+}
+
+/// How a handle is made. It stands here and not beside the type, which knows nothing of its builder.
+impl Locks {
+    /// Connects to one node with the default options, and verifies that it serves.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves nothing behind.
+    pub async fn connect(url: impl AsRef<str>) -> Result<Self, ConnectError> {
+        Self::builder().node(url).connect().await
+    }
+
+    /// Builds a client of one node, of several, or of connections that the program already has.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tenure_redis::Locks;
+    ///
+    /// let locks = Locks::builder()
+    ///     .nodes(["redis://10.0.0.1", "redis://10.0.0.2", "redis://10.0.0.3"])
+    ///     .ttl(Duration::from_secs(5))
+    ///     .prefix("locks:")
+    ///     .connect()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
 }
 
 /// Builds a client; see [`Locks::builder`](crate::Locks::builder).
@@ -54,7 +90,7 @@ pub struct Builder {
 
 enum NodeTarget {
     Address(Address),
-    Connection(Arc<dyn Wire>),
+    Connection(Arc<dyn Connection>),
 }
 
 impl std::fmt::Debug for NodeTarget {
@@ -100,7 +136,7 @@ impl Builder {
         C: redis::aio::ConnectionLike + Clone + Send + Sync + 'static,
     {
         self.nodes
-            .push(Ok(NodeTarget::Connection(Arc::new(UserWire::new(
+            .push(Ok(NodeTarget::Connection(Arc::new(UserConnection::new(
                 connection,
             )))));
         self
@@ -251,7 +287,7 @@ impl Builder {
         if self.node_set.is_some() && !quarantined {
             return Err(ConnectError::NodeSetUnchecked);
         }
-        link_config.quarantine = quarantined.then(|| link::Quarantine {
+        link_config.node_set = quarantined.then(|| NodeSet {
             prefix: self.prefix.clone(),
             max_ttl: config.max_ttl(),
             nodes: nodes.len(),
@@ -288,7 +324,7 @@ impl Builder {
             .map(|(index, node)| {
                 let target = match node {
                     NodeTarget::Address(address) => Target::Address(address),
-                    NodeTarget::Connection(wire) => Target::Connection(wire),
+                    NodeTarget::Connection(connection) => Target::Connection(connection),
                 };
                 let work = Arc::clone(&hub);
                 spawn_link(

@@ -12,10 +12,9 @@ use tenure_core::{Fence, LeaseId, LeaseOptions, Release};
 use tracing::Instrument;
 
 use crate::client::cell::{Cell, Stage};
-use crate::client::hub::Ended;
 use crate::client::logging;
-use crate::client::shared::Client;
-use crate::error::{Loss, Lost, ReleaseError, RenewError};
+use crate::client::shared::{Client, Granted};
+use crate::error::{Ended, Loss, Lost, ReleaseError, RenewError};
 
 /// A held lock. It renews itself until it is released, dropped, or lost.
 ///
@@ -39,18 +38,12 @@ pub struct Guard {
 }
 
 impl Guard {
-    pub(crate) const fn new(
-        client: Arc<Client>,
-        lease: LeaseId,
-        cell: Arc<Cell>,
-        fence: Fence,
-        options: Arc<LeaseOptions>,
-    ) -> Self {
+    pub(crate) fn new(client: Arc<Client>, granted: Granted, options: Arc<LeaseOptions>) -> Self {
         Self {
             client,
-            lease,
-            cell,
-            fence,
+            lease: granted.lease,
+            cell: granted.cell,
+            fence: granted.fence,
             options,
         }
     }

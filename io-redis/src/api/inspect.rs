@@ -5,7 +5,8 @@ use std::time::Duration;
 use tenure_core::Key;
 
 use crate::error::InspectError;
-use crate::link;
+use crate::link::handle::NoAnswer;
+use crate::protocol::inspection::{KeyHolder, KeyState};
 
 /// What the nodes say about a key. The secret part of the holder's token is not told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +78,7 @@ impl Inspection {
 
     pub(crate) fn collect(
         key: Key,
-        answers: Vec<(String, Result<link::Inspection, link::InspectError>)>,
+        answers: Vec<(String, Result<KeyState, NoAnswer>)>,
     ) -> Result<Self, InspectError> {
         let mut inspection = Self {
             key,
@@ -89,10 +90,10 @@ impl Inspection {
                 Ok(seen) => inspection.nodes.push(NodeInspection {
                     node,
                     holder: match seen.holder {
-                        link::Holder::Free => Holder::Free,
-                        link::Holder::Lease { label, .. } => Holder::Lease { label },
-                        link::Holder::Other => Holder::Other,
-                        link::Holder::Foreign => Holder::Foreign,
+                        KeyHolder::Free => Holder::Free,
+                        KeyHolder::Lease { label, .. } => Holder::Lease { label },
+                        KeyHolder::Other => Holder::Other,
+                        KeyHolder::Foreign => Holder::Foreign,
                     },
                     left: seen.left,
                     fence: seen.fence.map(tenure_core::Fence::get),

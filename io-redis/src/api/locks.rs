@@ -8,12 +8,11 @@ use futures_util::future::select;
 use tenure_core::LeaseOptions;
 use tracing::Instrument;
 
-use crate::api::builder::Builder;
 use crate::api::guard::Guard;
 use crate::api::inspect::Inspection;
 use crate::api::options::{LockOptions, OptionsError};
-use crate::client::shared::{Client, too_late};
-use crate::error::{ConnectError, InspectError, LockError};
+use crate::client::shared::{Client, Granted, too_late};
+use crate::error::{InspectError, LockError};
 
 /// Takes locks.
 ///
@@ -40,37 +39,6 @@ pub struct Locks {
 }
 
 impl Locks {
-    /// Connects to one node with the default options, and verifies that it serves.
-    ///
-    /// # Errors
-    /// [`ConnectError`].
-    ///
-    /// # Cancel safety
-    /// Dropping the future leaves nothing behind.
-    pub async fn connect(url: impl AsRef<str>) -> Result<Self, ConnectError> {
-        Self::builder().node(url).connect().await
-    }
-
-    /// Builds a client of one node, of several, or of connections that the program already has.
-    ///
-    /// ```no_run
-    /// # use std::time::Duration;
-    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-    /// use tenure_redis::Locks;
-    ///
-    /// let locks = Locks::builder()
-    ///     .nodes(["redis://10.0.0.1", "redis://10.0.0.2", "redis://10.0.0.3"])
-    ///     .ttl(Duration::from_secs(5))
-    ///     .prefix("locks:")
-    ///     .connect()
-    ///     .await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
     pub(crate) fn new(
         client: Arc<Client>,
         options: LockOptions,
@@ -135,8 +103,8 @@ impl Locks {
         let span = tracing::debug_span!("lock", key = %key);
         let granted = async {
             loop {
-                if let Some(guard) = self.client.acquire(&key, &self.lock).await? {
-                    return Ok(guard);
+                if let Some(granted) = self.client.acquire(&key, &self.lock).await? {
+                    return Ok(self.guard(granted, &self.lock));
                 }
                 // Granted, and over before this task ran.
                 if give_up.is_some_and(|at| self.client.hub().clock().now() >= at) {
@@ -162,12 +130,19 @@ impl Locks {
             .key(key.as_ref())
             .map_err(LockError::key_refused)?;
         let span = tracing::debug_span!("try_lock", key = %key);
-        let guard = self
+        let granted = self
             .client
             .acquire(&key, &self.try_lock)
             .instrument(span)
             .await?;
-        guard.ok_or_else(|| too_late(key))
+        match granted {
+            Some(granted) => Ok(self.guard(granted, &self.try_lock)),
+            None => Err(too_late(key)),
+        }
+    }
+
+    fn guard(&self, granted: Granted, options: &Arc<LeaseOptions>) -> Guard {
+        Guard::new(Arc::clone(&self.client), granted, Arc::clone(options))
     }
 
     /// Looks who holds `key`: the owner's label, how long it still has, the last fence. Changes nothing.
@@ -182,7 +157,11 @@ impl Locks {
             .client
             .key(key.as_ref())
             .map_err(|(key, error)| InspectError::Key { key, error })?;
-        self.client.look(key).await
+        match self.client.inspect(&key).await {
+            Ok(answers) => Inspection::collect(key, answers),
+            // Closed, or its runtime is gone.
+            Err(_) => Err(InspectError::Ended { key }),
+        }
     }
 
     /// Releases all that this client holds, for all of its handles and guards, and ends its tasks.

@@ -17,14 +17,14 @@ pub(crate) struct Cell {
     key: Key,
     /// The end of validity, so that a guard can ask without a lock. `Instant::MIN` unless held.
     valid_until: AtomicI64,
-    state: Mutex<State>,
+    state: Mutex<LeaseState>,
     /// Woken at every change of the state.
     changed: Notify,
 }
 
 /// Where a lease stands and how its renewals went.
 #[derive(Clone, Debug)]
-pub(crate) struct State {
+pub(crate) struct LeaseState {
     pub(crate) stage: Stage,
     /// How many renewals were confirmed.
     pub(crate) renewed: u64,
@@ -56,7 +56,7 @@ impl Cell {
         Self {
             key,
             valid_until: AtomicI64::new(Instant::MIN.as_nanos()),
-            state: Mutex::new(State {
+            state: Mutex::new(LeaseState {
                 stage: Stage::Acquiring,
                 renewed: 0,
                 failed: 0,
@@ -76,7 +76,7 @@ impl Cell {
     }
 
     /// What is shared, as it is now.
-    pub(crate) fn state(&self) -> State {
+    pub(crate) fn state(&self) -> LeaseState {
         self.lock().clone()
     }
 
@@ -157,7 +157,7 @@ impl Cell {
     }
 
     /// Waits until `look` has an answer. It is asked at once and after every change.
-    pub(crate) async fn wait_for<T>(&self, mut look: impl FnMut(&State) -> Option<T>) -> T {
+    pub(crate) async fn wait_for<T>(&self, mut look: impl FnMut(&LeaseState) -> Option<T>) -> T {
         loop {
             let changed = self.changed.notified();
             let mut changed = std::pin::pin!(changed);
@@ -170,11 +170,11 @@ impl Cell {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, LeaseState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn end(&self, state: &mut State, stage: Stage) {
+    fn end(&self, state: &mut LeaseState, stage: Stage) {
         state.stage = stage;
         self.set_valid_until(Instant::MIN);
     }

@@ -10,7 +10,7 @@ use crate::client::hub::Hub;
 /// Runs the core's timers until the client is finished.
 pub(crate) fn drive(hub: Arc<Hub>) -> impl Future<Output = ()> + Send {
     // If the runtime drops this task before its end, even before its begin, whoever waits is told.
-    let told = TellDeath(Arc::clone(&hub));
+    let told = TellRuntimeEnded(Arc::clone(&hub));
     async move {
         let _told = told;
         while let Some(at) = hub.drive() {
@@ -21,10 +21,10 @@ pub(crate) fn drive(hub: Arc<Hub>) -> impl Future<Output = ()> + Send {
     }
 }
 
-struct TellDeath(Arc<Hub>);
+struct TellRuntimeEnded(Arc<Hub>);
 
-impl Drop for TellDeath {
+impl Drop for TellRuntimeEnded {
     fn drop(&mut self) {
-        self.0.die();
+        self.0.runtime_ended();
     }
 }

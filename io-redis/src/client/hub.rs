@@ -15,14 +15,14 @@ use tokio::sync::Notify;
 
 use crate::client::cell::{Cell, Stage};
 use crate::client::logging;
-use crate::error::Loss;
-use crate::link::{LinkStatus, Work};
-use crate::runtime::seams::Clock;
+use crate::error::{Ended, Loss};
+use crate::link::interface::{LinkStatus, Work};
+use crate::runtime::Clock;
 
 /// The core's manager and all that it is connected to.
 #[derive(Debug)]
 pub(crate) struct Hub {
-    state: Mutex<State>,
+    state: Mutex<HubState>,
     config: Config,
     clock: Arc<dyn Clock>,
     /// Wakes the driver: there is a nearer deadline, or an end.
@@ -37,13 +37,13 @@ pub(crate) struct Hub {
 }
 
 #[derive(Debug)]
-struct State {
+struct HubState {
     manager: Manager,
     /// By [`LeaseId::index`]. The lease of a cell is named beside it, since indexes are reused.
     cells: Vec<Option<(LeaseId, Arc<Cell>)>>,
     /// What the driver sleeps for.
     armed: Instant,
-    nodes: Vec<Node>,
+    nodes: Vec<NodeState>,
     life: Life,
     /// When a closing client ends whatever is still owed.
     close_by: Instant,
@@ -51,7 +51,7 @@ struct State {
 
 /// What is known of the link to a node.
 #[derive(Clone, Debug)]
-pub(crate) struct Node {
+pub(crate) struct NodeState {
     pub(crate) status: LinkStatus,
     /// Who answered there last. It may be down by now, and what it granted still counts.
     run_id: Option<Words>,
@@ -70,15 +70,6 @@ enum Life {
     Dead,
 }
 
-/// Why nothing can be asked of a client any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
-    /// It was closed.
-    Closed,
-    /// The runtime that ran its tasks has ended.
-    RuntimeEnded,
-}
-
 /// Why a lease was not begun.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Refused {
@@ -88,7 +79,7 @@ pub(crate) enum Refused {
 
 impl Hub {
     pub(crate) fn new(manager: Manager, names: Vec<String>, clock: Arc<dyn Clock>) -> Self {
-        let node = Node {
+        let node = NodeState {
             status: LinkStatus::Connecting,
             run_id: None,
             twin: None,
@@ -96,7 +87,7 @@ impl Hub {
         Self {
             config: manager.config().clone(),
             links: names.iter().map(|_| Arc::new(Notify::new())).collect(),
-            state: Mutex::new(State {
+            state: Mutex::new(HubState {
                 manager,
                 cells: Vec::new(),
                 armed: Instant::MAX,
@@ -245,7 +236,7 @@ impl Hub {
     }
 
     /// The runtime dropped a task of ours that had not ended.
-    pub(crate) fn die(&self) {
+    pub(crate) fn runtime_ended(&self) {
         let state = self.lock();
         if matches!(state.life, Life::Finished | Life::Dead) {
             return;
@@ -254,7 +245,7 @@ impl Hub {
     }
 
     /// Nothing will be answered any more: whoever waits is told.
-    fn end(&self, mut state: MutexGuard<'_, State>, life: Life) {
+    fn end(&self, mut state: MutexGuard<'_, HubState>, life: Life) {
         state.life = life;
         let cells: Vec<_> = state
             .cells
@@ -286,7 +277,7 @@ impl Hub {
     /// of a link's state; an error if the client ends meanwhile.
     pub(crate) async fn wait_for_nodes<T>(
         &self,
-        mut look: impl FnMut(&[Node]) -> Option<T>,
+        mut look: impl FnMut(&[NodeState]) -> Option<T>,
     ) -> Result<T, Ended> {
         loop {
             let changed = self.status.notified();
@@ -344,14 +335,14 @@ impl Hub {
             .collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, HubState> {
         // A panic of ours under the lock is a bug; the laws hold all the same, since guards read their
         // own clock. So nobody else is made to panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Carries the core's outputs out.
-    fn carry_out(&self, mut state: MutexGuard<'_, State>) {
+    fn carry_out(&self, mut state: MutexGuard<'_, HubState>) {
         for node in state.manager.poll_ready().iter() {
             self.links[node.index()].notify_one();
         }
@@ -401,7 +392,7 @@ impl Hub {
     }
 }
 
-impl State {
+impl HubState {
     fn cell(&self, lease: LeaseId) -> Option<&(LeaseId, Arc<Cell>)> {
         self.cells
             .get(lease.index())?
@@ -509,7 +500,7 @@ impl Work for Hub {
     }
 }
 
-impl Node {
+impl NodeState {
     /// What is known of a node that did not answer.
     fn silence(&self) -> String {
         match &self.status {

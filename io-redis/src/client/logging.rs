@@ -3,7 +3,7 @@
 use tenure_core::{AcquireFailure, EventKind, Key, NodeId, Release};
 use tracing::{Level, debug, event_enabled, info, warn};
 
-use crate::link::LinkStatus;
+use crate::link::interface::LinkStatus;
 
 /// Whether anybody listens to an event of this kind.
 pub(crate) fn wants(kind: &EventKind) -> bool {

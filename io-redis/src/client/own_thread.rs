@@ -6,7 +6,7 @@ use tokio::runtime::Runtime;
 
 use crate::client::hub::Hub;
 use crate::error::ConnectError;
-use crate::runtime::seams::{BoxFuture, Spawner};
+use crate::runtime::{BoxFuture, Spawner};
 
 /// A thread with a runtime of its own, so that renewals do not depend on the program's.
 #[derive(Debug)]

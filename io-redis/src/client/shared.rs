@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use tenure_core::{AcquireFailure, Fence, Key, LeaseId, LeaseOptions, NodeId, Secret};
 
-use crate::api::guard::Guard;
-use crate::api::inspect::Inspection;
 use crate::client::cell::{Cell, Stage};
 use crate::client::hub::{Hub, Refused};
-use crate::error::{ConnectError, InspectError, LockError, Loss};
-use crate::link::{LinkHandle, LinkStatus};
+use crate::error::{ConnectError, Ended, LockError, Loss};
+use crate::link::handle::{LinkHandle, NoAnswer};
+use crate::link::interface::LinkStatus;
+use crate::protocol::inspection::KeyState;
 use crate::protocol::key;
-use crate::runtime::seams::Seams;
+use crate::runtime::Seams;
 
 /// What handles and guards share. Dropping it closes the client in the background.
 #[derive(Debug)]
@@ -22,6 +22,16 @@ pub(crate) struct Client {
     links: Vec<LinkHandle>,
     prefix: Vec<u8>,
 }
+
+/// A lease that was granted to a caller, who makes a guard of it.
+pub(crate) struct Granted {
+    pub(crate) lease: LeaseId,
+    pub(crate) cell: Arc<Cell>,
+    pub(crate) fence: Fence,
+}
+
+/// What one node answered to who only looks.
+pub(crate) type NodeAnswer = Result<KeyState, NoAnswer>;
 
 impl Client {
     pub(crate) const fn new(
@@ -105,10 +115,10 @@ impl Client {
 
     /// Takes a lock. None if it was granted but had ended before the caller ran.
     pub(crate) async fn acquire(
-        self: &Arc<Self>,
+        &self,
         key: &Key,
         options: &Arc<LeaseOptions>,
-    ) -> Result<Option<Guard>, LockError> {
+    ) -> Result<Option<Granted>, LockError> {
         let mut secret = [0; 16];
         self.seams.entropy.fill(&mut secret);
         let secret = Secret::new(secret);
@@ -134,24 +144,16 @@ impl Client {
             Err(stage) => return Err(self.error(key.clone(), stage)),
         };
         std::mem::forget(pending);
-        Ok(Some(Guard::new(
-            Arc::clone(self),
-            lease,
-            Arc::clone(&cell),
-            fence,
-            Arc::clone(options),
-        )))
+        Ok(Some(Granted { lease, cell, fence }))
     }
 
-    /// What all nodes say of a key.
-    pub(crate) async fn look(&self, key: Key) -> Result<Inspection, InspectError> {
-        if self.hub.check().is_err() {
-            return Err(InspectError::Ended { key });
-        }
+    /// What each node says of a key, by the node's name.
+    pub(crate) async fn inspect(&self, key: &Key) -> Result<Vec<(String, NodeAnswer)>, Ended> {
+        self.hub.check()?;
         let looks = self.links.iter().map(|link| link.inspect(key.clone()));
         let answers = futures_util::future::join_all(looks).await;
-        let nodes = (0..answers.len()).map(|node| self.hub.name(NodeId::new(node)).to_owned());
-        Inspection::collect(key, nodes.zip(answers).collect())
+        let nodes = self.hub.names().iter().cloned();
+        Ok(nodes.zip(answers).collect())
     }
 
     fn error(&self, key: Key, stage: Stage) -> LockError {

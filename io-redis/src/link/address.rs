@@ -4,7 +4,7 @@ use std::fmt;
 
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 
-use crate::runtime::seams::Endpoint;
+use crate::runtime::Endpoint;
 
 /// Where a node is, who we are to it, and which of its databases is used.
 ///

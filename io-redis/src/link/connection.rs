@@ -2,14 +2,14 @@
 //! itself, and one that the user already had.
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::{Cmd, ErrorKind, Pipeline, RedisError, Value};
+use redis::{Cmd, Pipeline, RedisError, Value};
 
-use crate::protocol::decode::CommandResult;
-use crate::runtime::seams::BoxFuture;
+use crate::protocol::decode::{CommandResult, miscounted};
+use crate::runtime::BoxFuture;
 
 /// A connection, as the link uses it.
 #[cfg_attr(test, mockall::automock)]
-pub(crate) trait Wire: Send + Sync + 'static {
+pub(crate) trait Connection: Send + Sync + 'static {
     /// Writes the commands in this order when the future is first polled, and resolves to one value
     /// for each; an error reply is a value. An error is that of the whole.
     fn send(&self, commands: Pipeline) -> BoxFuture<'static, Result<Vec<Value>, RedisError>>;
@@ -20,15 +20,15 @@ pub(crate) trait Wire: Send + Sync + 'static {
 }
 
 /// A connection that the link dialled.
-pub(crate) struct OwnWire(MultiplexedConnection);
+pub(crate) struct DialledConnection(MultiplexedConnection);
 
-impl OwnWire {
+impl DialledConnection {
     pub(crate) fn new(connection: MultiplexedConnection) -> Self {
         Self(connection)
     }
 }
 
-impl Wire for OwnWire {
+impl Connection for DialledConnection {
     fn send(&self, commands: Pipeline) -> BoxFuture<'static, Result<Vec<Value>, RedisError>> {
         let mut connection = self.0.clone();
         Box::pin(async move {
@@ -49,15 +49,15 @@ impl Wire for OwnWire {
 /// time after its deadline, and what it reconnects to is its own affair. A cluster client may repeat
 /// a command by itself after an error. All requests bear being repeated, but not past a later one of
 /// the same lease: an acquire that is repeated after its release leaves the key for one TTL.
-pub(crate) struct UserWire<C>(C);
+pub(crate) struct UserConnection<C>(C);
 
-impl<C: ConnectionLike + Clone + Send + Sync + 'static> UserWire<C> {
+impl<C: ConnectionLike + Clone + Send + Sync + 'static> UserConnection<C> {
     pub(crate) fn new(connection: C) -> Self {
         Self(connection)
     }
 }
 
-impl<C: ConnectionLike + Clone + Send + Sync + 'static> Wire for UserWire<C> {
+impl<C: ConnectionLike + Clone + Send + Sync + 'static> Connection for UserConnection<C> {
     fn send(&self, commands: Pipeline) -> BoxFuture<'static, Result<Vec<Value>, RedisError>> {
         let mut connection = self.0.clone();
         Box::pin(async move {
@@ -75,14 +75,17 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Wire for UserWire<C> {
 }
 
 /// Sends commands that set something up, and waits for each one's own result.
-pub(crate) async fn exchange(wire: &dyn Wire, commands: Vec<Cmd>) -> Vec<CommandResult> {
+pub(crate) async fn exchange(
+    connection: &dyn Connection,
+    commands: Vec<Cmd>,
+) -> Vec<CommandResult> {
     let count = commands.len();
-    if wire.is_own() {
+    if connection.is_own() {
         let mut pipeline = Pipeline::with_capacity(count);
         for command in commands {
             pipeline.add_command(command);
         }
-        return match wire.send(pipeline).await {
+        return match connection.send(pipeline).await {
             Ok(values) if values.len() == count => values.into_iter().map(Ok).collect(),
             Ok(_) => vec![Err(miscounted()); count],
             Err(error) => vec![Err(error); count],
@@ -91,7 +94,7 @@ pub(crate) async fn exchange(wire: &dyn Wire, commands: Vec<Cmd>) -> Vec<Command
     let singly = commands.into_iter().map(|command| async move {
         let mut pipeline = Pipeline::with_capacity(1);
         pipeline.add_command(command);
-        match wire.send(pipeline).await {
+        match connection.send(pipeline).await {
             Ok(values) => <[Value; 1]>::try_from(values)
                 .map(|[value]| value)
                 .map_err(|_| miscounted()),
@@ -99,10 +102,4 @@ pub(crate) async fn exchange(wire: &dyn Wire, commands: Vec<Cmd>) -> Vec<Command
         }
     });
     futures_util::future::join_all(singly).await
-}
-
-/// Fewer or more replies than commands.
-pub(crate) fn miscounted() -> RedisError {
-    let words = "the number of replies is not that of the commands";
-    RedisError::from((ErrorKind::Parse, words))
 }

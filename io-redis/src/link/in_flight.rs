@@ -9,20 +9,20 @@ use futures_util::future::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use redis::{RedisError, Value};
 
-use crate::link::handle::Look;
+use crate::link::handle::InspectRequest;
 use crate::protocol::batch::Batch;
-use crate::runtime::seams::BoxFuture;
+use crate::runtime::BoxFuture;
 
 /// The replies to one write.
 pub(crate) type Replies = Result<Vec<Value>, RedisError>;
 
 /// One write and its replies to come.
-struct Flight {
+struct PendingReplies {
     serial: u64,
     replies: BoxFuture<'static, Replies>,
 }
 
-impl Future for Flight {
+impl Future for PendingReplies {
     type Output = (u64, Replies);
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -32,7 +32,7 @@ impl Future for Flight {
 }
 
 /// What a write was for.
-pub(crate) enum Cargo {
+pub(crate) enum Purpose {
     Requests {
         batch: Batch,
         /// How often the scripts had been loaded when it was written.
@@ -40,8 +40,8 @@ pub(crate) enum Cargo {
         /// How often the node had been marked.
         marks: u32,
     },
-    Look {
-        look: Look,
+    Inspect {
+        request: InspectRequest,
         /// How often the scripts had been loaded when it was written.
         loads: u32,
     },
@@ -49,57 +49,57 @@ pub(crate) enum Cargo {
 
 /// See the module.
 #[derive(Default)]
-pub(crate) struct Flights {
-    replies: FuturesUnordered<Flight>,
+pub(crate) struct InFlight {
+    replies: FuturesUnordered<PendingReplies>,
     /// Oldest first; the first has the serial `oldest`.
-    cargo: VecDeque<Option<Cargo>>,
+    purpose: VecDeque<Option<Purpose>>,
     oldest: u64,
 }
 
-impl Flights {
+impl InFlight {
     pub(crate) fn is_empty(&self) -> bool {
-        self.cargo.is_empty()
+        self.purpose.is_empty()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.cargo.len()
+        self.purpose.len()
     }
 
     /// Adds a write; it is made when it is first polled, after those that were added before.
-    pub(crate) fn launch(&mut self, cargo: Cargo, replies: BoxFuture<'static, Replies>) {
-        let serial = self.oldest + self.cargo.len() as u64;
-        self.cargo.push_back(Some(cargo));
-        self.replies.push(Flight { serial, replies });
+    pub(crate) fn add(&mut self, purpose: Purpose, replies: BoxFuture<'static, Replies>) {
+        let serial = self.oldest + self.purpose.len() as u64;
+        self.purpose.push_back(Some(purpose));
+        self.replies.push(PendingReplies { serial, replies });
     }
 
     /// The next write whose replies have come.
-    pub(crate) fn poll_landed(&mut self, cx: &mut Context<'_>) -> Poll<(Cargo, Replies)> {
+    pub(crate) fn poll_answered(&mut self, cx: &mut Context<'_>) -> Poll<(Purpose, Replies)> {
         while let Poll::Ready(Some((serial, replies))) = self.replies.poll_next_unpin(cx) {
-            if let Some(cargo) = self.unload(serial) {
-                return Poll::Ready((cargo, replies));
+            if let Some(purpose) = self.take_purpose(serial) {
+                return Poll::Ready((purpose, replies));
             }
         }
         Poll::Pending
     }
 
     /// The next write whose replies are already there.
-    pub(crate) fn landed(&mut self) -> Option<(Cargo, Replies)> {
+    pub(crate) fn answered_now(&mut self) -> Option<(Purpose, Replies)> {
         let (serial, replies) = self.replies.next().now_or_never()??;
-        Some((self.unload(serial)?, replies))
+        Some((self.take_purpose(serial)?, replies))
     }
 
-    fn unload(&mut self, serial: u64) -> Option<Cargo> {
+    fn take_purpose(&mut self, serial: u64) -> Option<Purpose> {
         let at = usize::try_from(serial.checked_sub(self.oldest)?).ok()?;
-        let cargo = self.cargo.get_mut(at)?.take();
-        while let Some(None) = self.cargo.front() {
-            self.cargo.pop_front();
+        let purpose = self.purpose.get_mut(at)?.take();
+        while let Some(None) = self.purpose.front() {
+            self.purpose.pop_front();
             self.oldest += 1;
         }
-        cargo
+        purpose
     }
 
     /// Gives up what is still in flight: what it was for, oldest first.
-    pub(crate) fn abandon(self) -> impl Iterator<Item = Cargo> {
-        self.cargo.into_iter().flatten()
+    pub(crate) fn into_purposes(self) -> impl Iterator<Item = Purpose> {
+        self.purpose.into_iter().flatten()
     }
 }

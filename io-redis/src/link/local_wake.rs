@@ -16,21 +16,21 @@ use futures_util::task::AtomicWaker;
 const ROUNDS: usize = 4;
 
 /// Runs the future with wakers that remember a wake from inside instead of passing it on.
-pub(crate) struct Quiet<F> {
+pub(crate) struct LocalWake<F> {
     future: Pin<Box<F>>,
-    state: Arc<State>,
+    state: Arc<WakeState>,
     waker: Waker,
 }
 
 #[derive(Default)]
-struct State {
+struct WakeState {
     /// The future is being polled: whoever wakes it need not tell the runtime.
     inside: AtomicBool,
     woken: AtomicBool,
     outside: AtomicWaker,
 }
 
-impl Wake for State {
+impl Wake for WakeState {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -45,9 +45,9 @@ impl Wake for State {
     }
 }
 
-impl<F: Future> Quiet<F> {
+impl<F: Future> LocalWake<F> {
     pub(crate) fn new(future: F) -> Self {
-        let state = Arc::<State>::default();
+        let state = Arc::<WakeState>::default();
         Self {
             future: Box::pin(future),
             waker: Waker::from(Arc::clone(&state)),
@@ -56,7 +56,7 @@ impl<F: Future> Quiet<F> {
     }
 }
 
-impl<F: Future> Future for Quiet<F> {
+impl<F: Future> Future for LocalWake<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
@@ -95,16 +95,16 @@ mod tests {
         }
     }
 
-    fn poll<F: Future>(quiet: &mut Quiet<F>, outside: &Arc<Count>) -> Poll<F::Output> {
+    fn poll<F: Future>(task: &mut LocalWake<F>, outside: &Arc<Count>) -> Poll<F::Output> {
         let waker = Waker::from(Arc::clone(outside));
-        Pin::new(quiet).poll(&mut Context::from_waker(&waker))
+        Pin::new(task).poll(&mut Context::from_waker(&waker))
     }
 
     #[test]
     fn a_wake_from_inside_is_heard_without_telling_the_runtime() {
         let outside = Arc::<Count>::default();
         let mut turns = 0;
-        let mut quiet = Quiet::new(poll_fn(|cx| {
+        let mut task = LocalWake::new(poll_fn(|cx| {
             turns += 1;
             if turns == 1 {
                 cx.waker().wake_by_ref();
@@ -115,7 +115,7 @@ mod tests {
                 Poll::Pending
             }
         }));
-        assert_eq!(poll(&mut quiet, &outside), Poll::Ready(()));
+        assert_eq!(poll(&mut task, &outside), Poll::Ready(()));
         assert_eq!(outside.0.load(Ordering::SeqCst), 0);
     }
 
@@ -123,12 +123,12 @@ mod tests {
     fn a_wake_from_outside_reaches_the_runtime() {
         let outside = Arc::<Count>::default();
         let mut inside = None;
-        let mut quiet = Quiet::new(poll_fn(|cx| {
+        let mut task = LocalWake::new(poll_fn(|cx| {
             inside = Some(cx.waker().clone());
             Poll::<()>::Pending
         }));
-        assert_eq!(poll(&mut quiet, &outside), Poll::Pending);
-        drop(quiet);
+        assert_eq!(poll(&mut task, &outside), Poll::Pending);
+        drop(task);
         inside.expect("it was polled").wake();
         assert_eq!(outside.0.load(Ordering::SeqCst), 1);
     }
@@ -136,11 +136,11 @@ mod tests {
     #[test]
     fn one_that_wakes_itself_for_ever_gives_way_to_others() {
         let outside = Arc::<Count>::default();
-        let mut quiet = Quiet::new(poll_fn(|cx| {
+        let mut task = LocalWake::new(poll_fn(|cx| {
             cx.waker().wake_by_ref();
             Poll::<()>::Pending
         }));
-        assert_eq!(poll(&mut quiet, &outside), Poll::Pending);
+        assert_eq!(poll(&mut task, &outside), Poll::Pending);
         assert_eq!(outside.0.load(Ordering::SeqCst), 1);
     }
 }

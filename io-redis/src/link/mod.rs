@@ -8,7 +8,9 @@ pub(crate) mod address;
 mod connect;
 pub(crate) mod connection;
 pub(crate) mod handle;
+mod identity;
 mod in_flight;
+pub(crate) mod interface;
 mod local_wake;
 mod reconnect;
 mod recovery;
@@ -19,110 +21,15 @@ pub(crate) mod tests;
 pub(crate) mod tls;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tenure_core::{NodeId, Reply, Request, RequestId, ServerTime, Words};
-use tokio::sync::{Notify, mpsc};
+use tenure_core::NodeId;
+use tokio::sync::mpsc;
 
-use crate::link::address::Address;
-use crate::link::connection::Wire;
-pub(crate) use crate::link::handle::{Holder, InspectError, Inspection, LinkHandle};
-use crate::link::local_wake::Quiet;
+use crate::link::handle::LinkHandle;
+use crate::link::interface::{LinkConfig, Target, Work};
+use crate::link::local_wake::LocalWake;
 use crate::link::reconnect::Link;
-use crate::runtime::seams::Seams;
-
-/// What a link works for: the hub, seen from one node's side. The calls come from the link's task
-/// and must not block.
-pub(crate) trait Work: Send + Sync + 'static {
-    /// Appends up to `max` requests that are due at the node, oldest first.
-    fn poll(&self, node: NodeId, max: usize, out: &mut Vec<Request>);
-
-    /// Takes the replies, and leaves the buffer empty. A batch costs one call.
-    fn reply(&self, replies: &mut Vec<(RequestId, Reply)>);
-
-    /// The state of the link has changed.
-    fn status(&self, node: NodeId, status: LinkStatus);
-
-    /// Notified (`notify_one`) when requests for the node have become due and when the work is
-    /// finished. Asked for once.
-    fn wake(&self, node: NodeId) -> Arc<Notify>;
-
-    /// Whether nothing will ever be due again: the link ends its task and closes its connection.
-    fn finished(&self) -> bool;
-}
-
-/// The state of a link, as it changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum LinkStatus {
-    /// It connects; requests wait until that has succeeded or failed.
-    Connecting,
-    /// It serves requests.
-    Up(Identity),
-    /// The node cannot be reached or cannot serve now. Requests are answered *not applied* at once.
-    Down {
-        /// Why.
-        why: Words,
-    },
-    /// The server will not serve us. Requests are answered *not applied, rejected* at once.
-    Rejected {
-        /// The server's words.
-        words: Words,
-    },
-}
-
-/// Who answered on the other side.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Identity {
-    /// The run id of the server; none if we may not ask, or over a cluster connection. Two nodes
-    /// with one run id are one server.
-    pub(crate) run_id: Option<Words>,
-    /// The server's time as the link came up.
-    pub(crate) server_time: Option<ServerTime>,
-}
-
-/// What a link speaks to.
-pub(crate) enum Target {
-    /// A node that it dials.
-    Address(Address),
-    /// A connection that the user already has (see `UserWire`).
-    Connection(Arc<dyn Wire>),
-}
-
-/// How a link behaves.
-#[derive(Clone, Debug)]
-pub(crate) struct LinkConfig {
-    /// Without any reply for so long while a request is in flight, the connection is replaced.
-    /// Over a connection of the user's: so long after its deadline a request is *unknown*.
-    pub(crate) silence: Duration,
-    /// How long connecting and the handshake may take together.
-    pub(crate) dial_timeout: Duration,
-    /// Over several nodes: what their markers say. None for one node.
-    pub(crate) quarantine: Option<Quarantine>,
-}
-
-impl LinkConfig {
-    /// The defaults, for requests that are given up after this long.
-    pub(crate) fn new(request_timeout: Duration) -> Self {
-        Self {
-            silence: request_timeout * 2,
-            dial_timeout: Duration::from_secs(2),
-            quarantine: None,
-        }
-    }
-}
-
-/// What all clients of a set of nodes must agree on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Quarantine {
-    /// In front of `tenure:node`, the marker's name.
-    pub(crate) prefix: Vec<u8>,
-    /// The largest TTL that any client of these nodes uses.
-    pub(crate) max_ttl: Duration,
-    /// The number of nodes.
-    pub(crate) nodes: usize,
-    /// The name of the set of nodes, if the user gave one.
-    pub(crate) name: Option<String>,
-}
+use crate::runtime::Seams;
 
 /// Starts the link to one node. Its task ends when the work is finished.
 pub(crate) fn spawn_link(
@@ -132,10 +39,12 @@ pub(crate) fn spawn_link(
     work: Arc<dyn Work>,
     seams: &Seams,
 ) -> LinkHandle {
-    let (handle, looks) = mpsc::channel(16);
-    let link = Link::new(node, target, config, work, looks, seams);
+    let (handle, requests) = mpsc::channel(16);
+    let link = Link::new(node, target, config, work, requests, seams);
     seams
         .spawner
-        .spawn(Box::pin(Quiet::new(tokio::task::unconstrained(link.run()))));
-    LinkHandle { looks: handle }
+        .spawn(Box::pin(LocalWake::new(tokio::task::unconstrained(
+            link.run(),
+        ))));
+    LinkHandle { requests: handle }
 }

@@ -10,13 +10,14 @@ use futures_util::future::{Either, select};
 use tenure_core::{Backoff, NodeId, Refusal, Reply, Request, RequestId, Rng, Words};
 use tokio::sync::mpsc;
 
-use crate::link::connect::{self, Connected, DialError, Dialer, Node};
-use crate::link::connection::Wire;
-use crate::link::handle::{InspectError, Look};
-use crate::link::session::{BATCH, End, Session, Shared};
-use crate::link::{LinkConfig, LinkStatus, Target, Work};
+use crate::link::connect::{Connected, DialError, Dialer};
+use crate::link::connection::Connection;
+use crate::link::handle::{InspectRequest, NoAnswer};
+use crate::link::identity::{self, NodeInfo};
+use crate::link::interface::{LinkConfig, LinkStatus, Target, Work};
+use crate::link::session::{BATCH, LinkContext, Session, SessionEnd};
 use crate::protocol::encode::Encoder;
-use crate::runtime::seams::Seams;
+use crate::runtime::Seams;
 
 /// Between two tries to connect.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
@@ -24,7 +25,7 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_
 /// Where connections come from.
 enum Source {
     Dialled(Dialer),
-    Given(Arc<dyn Wire>),
+    Given(Arc<dyn Connection>),
 }
 
 /// See the module.
@@ -33,10 +34,10 @@ pub(crate) struct Link {
     encoder: Encoder,
     rng: Rng,
     /// Who answered on the connection before, which may still be in the server's eyes.
-    previous: Option<Node>,
+    previous: Option<NodeInfo>,
     /// Connections in a row that failed, or were lost before they were of use.
     failures: u32,
-    shared: Shared,
+    context: LinkContext,
 }
 
 /// There is nothing left to do.
@@ -48,7 +49,7 @@ impl Link {
         target: Target,
         config: LinkConfig,
         work: Arc<dyn Work>,
-        looks: mpsc::Receiver<Look>,
+        inspections: mpsc::Receiver<InspectRequest>,
         seams: &Seams,
     ) -> Self {
         let mut seed = [0; 8];
@@ -58,20 +59,20 @@ impl Link {
                 Target::Address(address) => {
                     Source::Dialled(Dialer::new(address, Arc::clone(&seams.connector)))
                 }
-                Target::Connection(wire) => Source::Given(wire),
+                Target::Connection(connection) => Source::Given(connection),
             },
             encoder: Encoder::new(),
             rng: Rng::new(u64::from_ne_bytes(seed)),
             previous: None,
             failures: 0,
-            shared: Shared {
+            context: LinkContext {
                 node,
                 wake: work.wake(node),
                 work,
                 clock: Arc::clone(&seams.clock),
                 config: Arc::new(config),
-                looks,
-                singly_until: tenure_core::Instant::ORIGIN,
+                inspections,
+                unbatched_until: tenure_core::Instant::ORIGIN,
             },
         }
     }
@@ -92,15 +93,15 @@ impl Link {
                 Ok(Ok((connected, node))) => {
                     self.tell(LinkStatus::Up(node.identity()));
                     self.previous = Some(node.clone());
-                    let since = self.shared.clock.now();
+                    let since = self.context.clock.now();
                     let session =
-                        Session::new(&mut self.shared, &mut self.encoder, connected, node);
-                    let End::Lost { why, served } = session.serve().await else {
+                        Session::new(&mut self.context, &mut self.encoder, connected, node);
+                    let SessionEnd::Lost { why, served } = session.serve().await else {
                         return Finished;
                     };
                     // One that was of use is replaced at once; one that is lost again and again
                     // is not.
-                    let lived = self.shared.clock.now().saturating_since(since);
+                    let lived = self.context.clock.now().saturating_since(since);
                     self.failures = match served && lived >= BACKOFF.longest() {
                         true => 0,
                         false => self.failures + 1,
@@ -129,9 +130,9 @@ impl Link {
                 }
             }
             let pause = BACKOFF.pause(self.failures, &mut self.rng);
-            let until = self.shared.clock.now() + pause;
-            let timer = self.shared.clock.sleep_until(until);
-            if meanwhile(&mut self.shared, refusal.as_ref(), timer)
+            let until = self.context.clock.now() + pause;
+            let timer = self.context.clock.sleep_until(until);
+            if wait_and_refuse(&mut self.context, refusal.as_ref(), timer)
                 .await
                 .is_err()
             {
@@ -141,40 +142,38 @@ impl Link {
     }
 
     fn tell(&self, status: LinkStatus) {
-        self.shared.work.status(self.shared.node, status);
+        self.context.work.status(self.context.node, status);
     }
 
     /// One try to get a connection that is ready for requests.
     async fn attempt(
         &mut self,
         refusal: Option<&Refusal>,
-    ) -> Result<Result<(Connected, Node), DialError>, Finished> {
+    ) -> Result<Result<(Connected, NodeInfo), DialError>, Finished> {
         let Self {
             target,
             encoder,
             previous,
-            shared,
+            context,
             ..
         } = self;
-        let config = Arc::clone(&shared.config);
-        let until = shared.clock.now() + config.dial_timeout;
-        let timer = shared.clock.sleep_until(until);
-        let (previous, quarantine) = (previous.clone(), config.quarantine.as_ref());
+        let config = Arc::clone(&context.config);
+        let until = context.clock.now() + config.dial_timeout;
+        let timer = context.clock.sleep_until(until);
+        let (previous, node_set) = (previous.clone(), config.node_set.as_ref());
         let dialled = async {
             let mut connected = match target {
                 Source::Dialled(dialer) => dialer.dial().await?,
-                Source::Given(wire) => Connected {
-                    wire: Arc::clone(wire),
+                Source::Given(connection) => Connected {
+                    connection: Arc::clone(connection),
                     driver: None,
                 },
             };
-            let wire = Arc::clone(&connected.wire);
+            let connection = Arc::clone(&connected.connection);
             let set_up = async {
-                let node = connect::set_up(&*wire, quarantine.is_some()).await?;
-                let marker = quarantine
-                    .map(|quarantine| node.marker(quarantine))
-                    .transpose()?;
-                connect::begin(&*wire, &node, previous.as_ref(), marker.as_ref()).await?;
+                let node = identity::set_up(&*connection, node_set.is_some()).await?;
+                let marker = node_set.map(|node_set| node.marker(node_set)).transpose()?;
+                identity::begin(&*connection, &node, previous.as_ref(), marker.as_ref()).await?;
                 Ok((node, marker))
             };
             // Nothing is read or written unless the driver is polled.
@@ -204,40 +203,42 @@ impl Link {
                 ))),
             }
         };
-        meanwhile(shared, refusal, dialled).await
+        wait_and_refuse(context, refusal, dialled).await
     }
 }
 
 /// Waits for the future. Given a refusal, answers whatever becomes due meanwhile with it.
-async fn meanwhile<T>(
-    shared: &mut Shared,
+async fn wait_and_refuse<T>(
+    context: &mut LinkContext,
     refusal: Option<&Refusal>,
     future: impl Future<Output = T>,
 ) -> Result<T, Finished> {
     let mut future = pin!(future);
     let (mut due, mut replies) = (Vec::new(), Vec::new());
     loop {
-        if shared.work.finished() {
+        if context.work.finished() {
             return Err(Finished);
         }
         if let Some(refusal) = refusal {
-            refuse(shared, refusal, &mut due, &mut replies);
+            refuse(context, refusal, &mut due, &mut replies);
         }
-        let Shared { wake, looks, .. } = &mut *shared;
+        let LinkContext {
+            wake, inspections, ..
+        } = &mut *context;
         let mut woken = pin!(wake.notified());
         let ended = poll_fn(|cx| {
             if let Poll::Ready(value) = future.as_mut().poll(cx) {
                 return Poll::Ready(Some(value));
             }
             while let Some(refusal) = refusal
-                && let Poll::Ready(Some(look)) = looks.poll_recv(cx)
+                && let Poll::Ready(Some(request)) = inspections.poll_recv(cx)
             {
                 let words = match refusal {
                     Refusal::Rejected(words) => words.clone(),
                     _ => Words::new("there is no connection to the node"),
                 };
                 // Nobody may be waiting any more.
-                let _ = look.answer.send(Err(InspectError(words)));
+                let _ = request.answer.send(Err(NoAnswer(words)));
             }
             woken.as_mut().poll(cx).map(|()| None)
         })
@@ -250,19 +251,19 @@ async fn meanwhile<T>(
 
 /// Answers everything that is due: it was never sent.
 fn refuse(
-    shared: &Shared,
+    context: &LinkContext,
     refusal: &Refusal,
     due: &mut Vec<Request>,
     replies: &mut Vec<(RequestId, Reply)>,
 ) {
     loop {
-        shared.work.poll(shared.node, BATCH, due);
+        context.work.poll(context.node, BATCH, due);
         if due.is_empty() {
             return;
         }
         let answer = |request: Request| (request.id, Reply::NotApplied(refusal.clone()));
         replies.extend(due.drain(..).map(answer));
-        shared.work.reply(replies);
+        context.work.reply(replies);
         replies.clear();
     }
 }

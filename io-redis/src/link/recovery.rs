@@ -7,12 +7,14 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use tenure_core::{Instant, Refusal, Words};
 
-use crate::link::LinkConfig;
-use crate::link::connect::{self, DialError, Node};
-use crate::link::connection::{Wire, exchange};
+use crate::link::connect::DialError;
+use crate::link::connection::{Connection, exchange};
+use crate::link::identity::{self, NodeInfo};
+use crate::link::interface::LinkConfig;
 use crate::protocol::decode;
-use crate::protocol::encode::{Script, mark};
-use crate::runtime::seams::{BoxFuture, Clock};
+use crate::protocol::encode::mark;
+use crate::protocol::scripts::Script;
+use crate::runtime::{BoxFuture, Clock};
 
 /// If the same is needed again within this, something undoes it: then requests wait for a backoff
 /// instead of being asked again at once.
@@ -20,14 +22,14 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Something that must be mended before more requests are taken.
 #[derive(Default)]
-pub(crate) struct Mending {
+pub(crate) struct Recovery {
     /// How often it was done on this connection.
     pub(crate) count: u32,
     pub(crate) needed: bool,
     last: Option<Instant>,
 }
 
-impl Mending {
+impl Recovery {
     /// A reply says that it is needed; the request was written when it had been done `count` times.
     /// Says what becomes of that request.
     pub(crate) fn ask(&mut self, count: u32, now: Instant) -> Refusal {
@@ -49,41 +51,49 @@ impl Mending {
 }
 
 /// Under way, and how it ends.
-pub(crate) type Chore = BoxFuture<'static, Result<Done, Words>>;
+pub(crate) type RecoveryTask = BoxFuture<'static, Result<Recovered, Words>>;
 
 /// What the session did for itself.
-pub(crate) enum Done {
+pub(crate) enum Recovered {
     Loaded,
-    Identified(Box<Node>),
+    Identified(Box<NodeInfo>),
 }
 
 /// Loads the scripts.
-pub(crate) fn load(wire: &Arc<dyn Wire>, clock: &dyn Clock, config: &LinkConfig) -> Chore {
-    let wire = Arc::clone(wire);
+pub(crate) fn load(
+    connection: &Arc<dyn Connection>,
+    clock: &dyn Clock,
+    config: &LinkConfig,
+) -> RecoveryTask {
+    let connection = Arc::clone(connection);
     bounded(clock, config, async move {
         let commands = Script::ALL.map(Script::load).into();
-        for result in exchange(&*wire, commands).await {
-            connect::loaded(Some(result)).map_err(DialError::into_words)?;
+        for result in exchange(&*connection, commands).await {
+            identity::loaded(Some(result)).map_err(DialError::into_words)?;
         }
-        Ok(Done::Loaded)
+        Ok(Recovered::Loaded)
     })
 }
 
 /// Asks who the node is, and marks it.
-pub(crate) fn identify(wire: &Arc<dyn Wire>, clock: &dyn Clock, config: &Arc<LinkConfig>) -> Chore {
-    let wire = Arc::clone(wire);
-    let quarantine = config.quarantine.clone();
+pub(crate) fn identify(
+    connection: &Arc<dyn Connection>,
+    clock: &dyn Clock,
+    config: &Arc<LinkConfig>,
+) -> RecoveryTask {
+    let connection = Arc::clone(connection);
+    let node_set = config.node_set.clone();
     bounded(clock, config, async move {
-        let commands = connect::identity_commands(quarantine.is_some());
-        let node = connect::identity(&exchange(&*wire, commands).await);
+        let commands = identity::identity_commands(node_set.is_some());
+        let node = identity::identity(&exchange(&*connection, commands).await);
         node.usable().map_err(DialError::into_words)?;
-        if let Some(quarantine) = &quarantine {
-            let marker = node.marker(quarantine).map_err(DialError::into_words)?;
-            for result in exchange(&*wire, vec![mark(&marker)]).await {
-                result.map_err(|error| decode::words(&error.to_string()))?;
+        if let Some(node_set) = &node_set {
+            let marker = node.marker(node_set).map_err(DialError::into_words)?;
+            for result in exchange(&*connection, vec![mark(&marker)]).await {
+                result.map_err(|error| decode::without_secrets(&error.to_string()))?;
             }
         }
-        Ok(Done::Identified(Box::new(node)))
+        Ok(Recovered::Identified(Box::new(node)))
     })
 }
 
@@ -91,11 +101,11 @@ pub(crate) fn identify(wire: &Arc<dyn Wire>, clock: &dyn Clock, config: &Arc<Lin
 fn bounded(
     clock: &dyn Clock,
     config: &LinkConfig,
-    chore: impl Future<Output = Result<Done, Words>> + Send + 'static,
-) -> Chore {
+    task: impl Future<Output = Result<Recovered, Words>> + Send + 'static,
+) -> RecoveryTask {
     let timer = clock.sleep_until(clock.now() + config.dial_timeout);
     Box::pin(async move {
-        match select(Box::pin(chore), timer).await {
+        match select(Box::pin(task), timer).await {
             Either::Left((result, _)) => result,
             Either::Right(_) => Err(Words::new("the node does not answer")),
         }

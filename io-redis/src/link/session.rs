@@ -15,43 +15,44 @@ use redis::{Pipeline, RedisError};
 use tenure_core::{Instant, Op, Refusal, Reply, Request, RequestId, Words};
 use tokio::sync::{Notify, mpsc};
 
-use crate::link::connect::{Connected, Node};
-use crate::link::connection::Wire;
-use crate::link::handle::{InspectError, Look};
-use crate::link::in_flight::{Cargo, Flights, Replies};
-use crate::link::recovery::{self, Chore, Done, Mending};
-use crate::link::{LinkConfig, LinkStatus, Work};
+use crate::link::connect::Connected;
+use crate::link::connection::Connection;
+use crate::link::handle::{InspectRequest, NoAnswer};
+use crate::link::identity::NodeInfo;
+use crate::link::in_flight::{InFlight, Purpose, Replies};
+use crate::link::interface::{LinkConfig, LinkStatus, Work};
+use crate::link::recovery::{self, Recovered, Recovery, RecoveryTask};
 use crate::protocol::batch::Batch;
 use crate::protocol::decode::{self, Meaning, Signal};
 use crate::protocol::encode::Encoder;
-use crate::runtime::seams::{BoxFuture, Clock};
+use crate::runtime::{BoxFuture, Clock};
 
 /// How many requests are taken at a time.
 pub(crate) const BATCH: usize = 128;
 /// How many writes may wait for their replies; over a connection of the user's, each is one command.
 const IN_FLIGHT: usize = 64;
-const IN_FLIGHT_SINGLE: usize = 4096;
+const IN_FLIGHT_UNBATCHED: usize = 4096;
 /// How often a node over which a quorum is taken is asked again who it is.
 const IDENTITY_EVERY: Duration = Duration::from_secs(30);
 /// For how long requests share no calls after one for several keys was refused: long enough for each to
 /// have its own answer, and no longer, since one key that may not be used must not make all dear.
-const SINGLY_FOR: Duration = Duration::from_secs(5);
+const UNBATCHED_FOR: Duration = Duration::from_secs(5);
 
 /// What a session is given by its link.
-pub(crate) struct Shared {
+pub(crate) struct LinkContext {
     pub(crate) node: tenure_core::NodeId,
     pub(crate) work: Arc<dyn Work>,
     pub(crate) wake: Arc<Notify>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) config: Arc<LinkConfig>,
-    pub(crate) looks: mpsc::Receiver<Look>,
+    pub(crate) inspections: mpsc::Receiver<InspectRequest>,
     /// Until when requests share no calls.
-    pub(crate) singly_until: Instant,
+    pub(crate) unbatched_until: Instant,
 }
 
 /// Why a session ended.
 #[derive(Debug)]
-pub(crate) enum End {
+pub(crate) enum SessionEnd {
     /// There is nothing left to do.
     Finished,
     /// The connection must be replaced.
@@ -63,32 +64,32 @@ pub(crate) enum End {
 }
 
 enum Step {
-    Replies(Cargo, Replies),
+    Replies(Purpose, Replies),
     Closed,
-    Mended(Result<Done, Words>),
+    Recovered(Result<Recovered, Words>),
     Woken,
-    Look(Look),
+    Inspect(InspectRequest),
     Silence,
     Identity,
 }
 
 /// See the module.
 pub(crate) struct Session<'a> {
-    shared: &'a mut Shared,
+    context: &'a mut LinkContext,
     encoder: &'a mut Encoder,
-    wire: Arc<dyn Wire>,
+    connection: Arc<dyn Connection>,
     driver: Option<BoxFuture<'static, ()>>,
-    node: Node,
+    node: NodeInfo,
 
-    flights: Flights,
+    in_flight: InFlight,
     /// When the last reply came, or the first write after there was nothing in flight.
-    heard: Instant,
+    quiet_since: Instant,
     silence: Option<(Instant, BoxFuture<'static, ()>)>,
     identity: Option<BoxFuture<'static, ()>>,
 
-    scripts: Mending,
-    marker: Mending,
-    chore: Option<Chore>,
+    scripts: Recovery,
+    marker: Recovery,
+    recovery: Option<RecoveryTask>,
     /// More requests may be due.
     more: bool,
     /// No more requests are taken; the connection ends when those in flight are answered.
@@ -100,33 +101,33 @@ pub(crate) struct Session<'a> {
     replies: Vec<(RequestId, Reply)>,
     spare: Vec<Batch>,
     /// Looks that are to be asked again, once the scripts are loaded.
-    looks: Vec<Look>,
+    inspections: Vec<InspectRequest>,
 }
 
 impl<'a> Session<'a> {
     pub(crate) fn new(
-        shared: &'a mut Shared,
+        context: &'a mut LinkContext,
         encoder: &'a mut Encoder,
         connected: Connected,
-        node: Node,
+        node: NodeInfo,
     ) -> Self {
-        let now = shared.clock.now();
-        let identity = shared
+        let now = context.clock.now();
+        let identity = context
             .config
-            .quarantine
+            .node_set
             .is_some()
-            .then(|| shared.clock.sleep_until(now + IDENTITY_EVERY));
+            .then(|| context.clock.sleep_until(now + IDENTITY_EVERY));
         Self {
-            wire: connected.wire,
+            connection: connected.connection,
             driver: connected.driver,
             node,
-            flights: Flights::default(),
-            heard: now,
+            in_flight: InFlight::default(),
+            quiet_since: now,
             silence: None,
             identity,
-            scripts: Mending::default(),
-            marker: Mending::default(),
-            chore: None,
+            scripts: Recovery::default(),
+            marker: Recovery::default(),
+            recovery: None,
             more: true,
             closing: None,
             lost: None,
@@ -134,61 +135,62 @@ impl<'a> Session<'a> {
             due: Vec::new(),
             replies: Vec::new(),
             spare: Vec::new(),
-            looks: Vec::new(),
-            shared,
+            inspections: Vec::new(),
+            context,
             encoder,
         }
     }
 
     /// Serves until the connection is lost or the work is finished.
-    pub(crate) async fn serve(mut self) -> End {
+    pub(crate) async fn serve(mut self) -> SessionEnd {
         loop {
             if !self.replies.is_empty() {
-                self.shared.work.reply(&mut self.replies);
+                self.context.work.reply(&mut self.replies);
                 self.replies.clear();
             }
             if let Some(why) = self.lost.take() {
                 return self.give_up(why);
             }
-            self.mend();
+            self.recover();
             while self.more && self.may_take() {
                 self.take();
             }
             while self.may_take()
-                && let Some(look) = self.looks.pop()
+                && let Some(request) = self.inspections.pop()
             {
-                self.look(look);
+                self.inspect(request);
             }
             if !self.replies.is_empty() {
                 continue;
             }
-            if self.flights.is_empty() {
+            if self.in_flight.is_empty() {
                 if let Some(why) = self.closing.take() {
                     return self.give_up(why);
                 }
-                if self.shared.work.finished() {
-                    return End::Finished;
+                if self.context.work.finished() {
+                    return SessionEnd::Finished;
                 }
             }
             match self.step().await {
-                Step::Replies(cargo, replies) => {
-                    self.land(cargo, replies);
-                    self.land_ready();
+                Step::Replies(purpose, replies) => {
+                    self.take_replies(purpose, replies);
+                    self.take_ready_replies();
                 }
                 Step::Closed => {
                     self.driver = None;
                     self.lost = Some(Words::new("the node closed the connection"));
                 }
-                Step::Mended(result) => self.mended(result),
+                Step::Recovered(result) => self.recovered(result),
                 Step::Woken => self.more = true,
-                Step::Look(look) => self.look(look),
+                Step::Inspect(request) => self.inspect(request),
                 Step::Silence => self.silence(),
                 Step::Identity => {
-                    let next = self.shared.clock.now() + IDENTITY_EVERY;
-                    self.identity = Some(self.shared.clock.sleep_until(next));
-                    if self.chore.is_none() {
-                        let Shared { clock, config, .. } = &*self.shared;
-                        self.chore = Some(recovery::identify(&self.wire, &**clock, config));
+                    let next = self.context.clock.now() + IDENTITY_EVERY;
+                    self.identity = Some(self.context.clock.sleep_until(next));
+                    if self.recovery.is_none() {
+                        let LinkContext { clock, config, .. } = &*self.context;
+                        self.recovery =
+                            Some(recovery::identify(&self.connection, &**clock, config));
                     }
                 }
             }
@@ -198,29 +200,32 @@ impl<'a> Session<'a> {
     /// The next thing that happens. Replies first: they free their callers, and an end of the
     /// connection or a silence must not overtake a reply that is already there.
     async fn step(&mut self) -> Step {
-        let Shared { wake, looks, .. } = &mut *self.shared;
+        let LinkContext {
+            wake, inspections, ..
+        } = &mut *self.context;
         let mut woken = pin!(wake.notified());
-        let (flights, driver) = (&mut self.flights, &mut self.driver);
-        let (chore, silence, identity) = (&mut self.chore, &mut self.silence, &mut self.identity);
+        let (in_flight, driver) = (&mut self.in_flight, &mut self.driver);
+        let (recovery, silence, identity) =
+            (&mut self.recovery, &mut self.silence, &mut self.identity);
         poll_fn(|cx| {
             // Before the driver, for what is to be written; after it, for what it has read.
-            if let Poll::Ready((cargo, replies)) = flights.poll_landed(cx) {
-                return Poll::Ready(Step::Replies(cargo, replies));
+            if let Poll::Ready((purpose, replies)) = in_flight.poll_answered(cx) {
+                return Poll::Ready(Step::Replies(purpose, replies));
             }
             if poll_some(driver.as_mut(), cx).is_ready() {
                 return Poll::Ready(Step::Closed);
             }
-            if let Poll::Ready((cargo, replies)) = flights.poll_landed(cx) {
-                return Poll::Ready(Step::Replies(cargo, replies));
+            if let Poll::Ready((purpose, replies)) = in_flight.poll_answered(cx) {
+                return Poll::Ready(Step::Replies(purpose, replies));
             }
-            if let Poll::Ready(result) = poll_some(chore.as_mut(), cx) {
-                return Poll::Ready(Step::Mended(result));
+            if let Poll::Ready(result) = poll_some(recovery.as_mut(), cx) {
+                return Poll::Ready(Step::Recovered(result));
             }
             if woken.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Step::Woken);
             }
-            if let Poll::Ready(Some(look)) = looks.poll_recv(cx) {
-                return Poll::Ready(Step::Look(look));
+            if let Poll::Ready(Some(request)) = inspections.poll_recv(cx) {
+                return Poll::Ready(Step::Inspect(request));
             }
             if poll_some(silence.as_mut().map(|(_, timer)| timer), cx).is_ready() {
                 return Poll::Ready(Step::Silence);
@@ -234,12 +239,12 @@ impl<'a> Session<'a> {
     }
 
     fn may_take(&self) -> bool {
-        let room = if self.wire.is_own() {
+        let room = if self.connection.is_own() {
             IN_FLIGHT
         } else {
-            IN_FLIGHT_SINGLE
+            IN_FLIGHT_UNBATCHED
         };
-        self.flights.len() < room
+        self.in_flight.len() < room
             && self.closing.is_none()
             && !self.scripts.needed
             && !self.marker.needed
@@ -248,14 +253,14 @@ impl<'a> Session<'a> {
     /// Takes the requests that are due and writes them.
     fn take(&mut self) {
         self.due.clear();
-        self.shared
+        self.context
             .work
-            .poll(self.shared.node, BATCH, &mut self.due);
+            .poll(self.context.node, BATCH, &mut self.due);
         self.more = self.due.len() >= BATCH;
         if self.due.is_empty() {
             return;
         }
-        let now = self.shared.clock.now();
+        let now = self.context.clock.now();
         // An acquire that nobody waits for any more (the link was connecting) would only have to
         // be released again. Everything else is still of use.
         let replies = &mut self.replies;
@@ -267,39 +272,39 @@ impl<'a> Session<'a> {
             !stale
         });
         let due = std::mem::take(&mut self.due);
-        if self.wire.is_own() {
+        if self.connection.is_own() {
             if !due.is_empty() {
                 self.write(&due, now);
             }
         } else {
-            self.write_singly(&due, now);
+            self.write_unbatched(&due, now);
         }
         self.due = due;
     }
 
     fn write(&mut self, requests: &[Request], now: Instant) {
-        let (cargo, commands) = self.encode(requests, now);
-        let replies = self.wire.send(commands);
-        self.launch(cargo, replies, now);
+        let (purpose, commands) = self.encode(requests, now);
+        let replies = self.connection.send(commands);
+        self.track(purpose, replies, now);
     }
 
     /// Over a connection of the user's: every command alone, and given up some time after its
     /// deadline, since nothing tells when that connection is replaced.
-    fn write_singly(&mut self, requests: &[Request], now: Instant) {
+    fn write_unbatched(&mut self, requests: &[Request], now: Instant) {
         let mut rest = requests;
         while let Some(first) = rest.first() {
             let renewal = |request: &&Request| matches!(request.op, Op::Renew { .. });
-            let count = if now < self.shared.singly_until {
+            let count = if now < self.context.unbatched_until {
                 1
             } else {
                 rest.iter().take_while(renewal).count()
             };
             let (together, behind) = rest.split_at(count.max(1));
             rest = behind;
-            let (cargo, commands) = self.encode(together, now);
-            let replies = self.wire.send(commands);
+            let (purpose, commands) = self.encode(together, now);
+            let replies = self.connection.send(commands);
             let replies = self.bounded(replies, first.deadline.max(now));
-            self.launch(cargo, replies, now);
+            self.track(purpose, replies, now);
         }
     }
 
@@ -311,9 +316,9 @@ impl<'a> Session<'a> {
         from: Instant,
     ) -> BoxFuture<'static, Replies> {
         let timer = self
-            .shared
+            .context
             .clock
-            .sleep_until(from + self.shared.config.silence);
+            .sleep_until(from + self.context.config.silence);
         Box::pin(async move {
             match select(replies, timer).await {
                 Either::Left((replies, _)) => replies,
@@ -324,94 +329,94 @@ impl<'a> Session<'a> {
         })
     }
 
-    fn encode(&mut self, requests: &[Request], now: Instant) -> (Cargo, Pipeline) {
+    fn encode(&mut self, requests: &[Request], now: Instant) -> (Purpose, Pipeline) {
         let mut batch = self.spare.pop().unwrap_or_default();
         let mut commands = Pipeline::with_capacity(requests.len());
-        let share = now >= self.shared.singly_until;
+        let share = now >= self.context.unbatched_until;
         batch.encode(requests, share, self.encoder, &mut commands);
-        let cargo = Cargo::Requests {
+        let purpose = Purpose::Requests {
             batch,
             loads: self.scripts.count,
             marks: self.marker.count,
         };
-        (cargo, commands)
+        (purpose, commands)
     }
 
-    fn launch(&mut self, cargo: Cargo, replies: BoxFuture<'static, Replies>, now: Instant) {
-        if self.flights.is_empty() {
-            self.heard = now;
+    fn track(&mut self, purpose: Purpose, replies: BoxFuture<'static, Replies>, now: Instant) {
+        if self.in_flight.is_empty() {
+            self.quiet_since = now;
         }
-        self.flights.launch(cargo, replies);
-        if self.silence.is_none() && self.wire.is_own() {
-            self.arm(self.heard + self.shared.config.silence);
+        self.in_flight.add(purpose, replies);
+        if self.silence.is_none() && self.connection.is_own() {
+            self.arm(self.quiet_since + self.context.config.silence);
         }
     }
 
     /// Hands on the replies to one write.
-    fn land(&mut self, cargo: Cargo, replies: Replies) {
-        let now = self.shared.clock.now();
+    fn take_replies(&mut self, purpose: Purpose, replies: Replies) {
+        let now = self.context.clock.now();
         if replies.is_ok() {
-            self.heard = now;
+            self.quiet_since = now;
             self.served = true;
         }
-        match cargo {
-            Cargo::Requests {
+        match purpose {
+            Purpose::Requests {
                 mut batch,
                 loads,
                 marks,
             } => {
-                let config = Arc::clone(&self.shared.config);
-                batch.read(replies, config.quarantine.as_ref(), |id, meaning| {
-                    let reply = self.heed(meaning, loads, marks, now);
+                let config = Arc::clone(&self.context.config);
+                batch.read(replies, config.node_set.as_ref(), |id, meaning| {
+                    let reply = self.act_on(meaning, loads, marks, now);
                     self.replies.push((id, reply));
                 });
                 self.spare.push(batch);
             }
-            Cargo::Look { look, loads } => {
+            Purpose::Inspect { request, loads } => {
                 let result = replies.map(|mut values| values.pop().unwrap_or_default());
                 // What the answer says of the link holds for all requests.
-                let meaning = decode::look(&result);
-                let reply = self.heed((Reply::Unknown, meaning), loads, self.marker.count, now);
-                if reply == Reply::NotApplied(Refusal::Again) && !look.again {
-                    self.looks.push(Look {
+                let meaning = decode::inspection_signal(&result);
+                let reply = self.act_on((Reply::Unknown, meaning), loads, self.marker.count, now);
+                if reply == Reply::NotApplied(Refusal::Again) && !request.again {
+                    self.inspections.push(InspectRequest {
                         again: true,
-                        ..look
+                        ..request
                     });
                     return;
                 }
                 // Nobody may be waiting any more.
-                let _ = look
+                let _ = request
                     .answer
-                    .send(decode::inspection(result).map_err(InspectError));
+                    .send(decode::inspection(result).map_err(NoAnswer));
             }
         }
     }
 
     /// Hands on whatever else has arrived, so that the hub is told once.
-    fn land_ready(&mut self) {
-        while !self.flights.is_empty()
-            && let Some((cargo, replies)) = self.flights.landed()
+    fn take_ready_replies(&mut self) {
+        while !self.in_flight.is_empty()
+            && let Some((purpose, replies)) = self.in_flight.answered_now()
         {
-            self.land(cargo, replies);
+            self.take_replies(purpose, replies);
         }
     }
 
     /// Acts on what a reply tells the link.
-    fn heed(&mut self, (reply, signal): Meaning, loads: u32, marks: u32, now: Instant) -> Reply {
-        let own = self.wire.is_own();
+    fn act_on(&mut self, (reply, signal): Meaning, loads: u32, marks: u32, now: Instant) -> Reply {
+        let own = self.connection.is_own();
         match signal {
             None => {}
             Some(Signal::NoScript) => return Reply::NotApplied(self.scripts.ask(loads, now)),
             Some(Signal::Unmarked) => return Reply::NotApplied(self.marker.ask(marks, now)),
-            Some(Signal::CrossSlot) => self.shared.singly_until = Instant::MAX,
-            Some(Signal::Singly) => {
-                let until = now + SINGLY_FOR;
-                self.shared.singly_until = self.shared.singly_until.max(until);
+            Some(Signal::CrossSlot) => self.context.unbatched_until = Instant::MAX,
+            Some(Signal::DoNotBatch) => {
+                let until = now + UNBATCHED_FOR;
+                self.context.unbatched_until = self.context.unbatched_until.max(until);
             }
             // The name of the node may lead to another server by now.
-            Some(Signal::Elsewhere(why)) if own => self.closing = Some(why),
-            Some(Signal::Elsewhere(_)) => {
-                self.marker.needed |= self.shared.config.quarantine.is_some();
+            Some(Signal::Reconnect(why)) if own => self.closing = Some(why),
+            Some(Signal::Reconnect(_)) => {
+                self.marker.needed |= self.context.config.node_set.is_some();
             }
             Some(Signal::Broken(why)) if own => self.lost = Some(why),
             Some(Signal::Broken(_)) => {}
@@ -420,36 +425,36 @@ impl<'a> Session<'a> {
     }
 
     /// Starts what must be done before more requests are taken.
-    fn mend(&mut self) {
-        if self.chore.is_some() || self.closing.is_some() {
+    fn recover(&mut self) {
+        if self.recovery.is_some() || self.closing.is_some() {
             return;
         }
-        let Shared { clock, config, .. } = &*self.shared;
+        let LinkContext { clock, config, .. } = &*self.context;
         if self.scripts.needed {
-            self.chore = Some(recovery::load(&self.wire, &**clock, config));
+            self.recovery = Some(recovery::load(&self.connection, &**clock, config));
         } else if self.marker.needed {
-            self.chore = Some(recovery::identify(&self.wire, &**clock, config));
+            self.recovery = Some(recovery::identify(&self.connection, &**clock, config));
         }
     }
 
-    fn mended(&mut self, result: Result<Done, Words>) {
-        self.chore = None;
-        let now = self.shared.clock.now();
+    fn recovered(&mut self, result: Result<Recovered, Words>) {
+        self.recovery = None;
+        let now = self.context.clock.now();
         match result {
-            Ok(Done::Loaded) => self.scripts.done(now),
-            Ok(Done::Identified(node)) => {
+            Ok(Recovered::Loaded) => self.scripts.done(now),
+            Ok(Recovered::Identified(node)) => {
                 self.marker.done(now);
-                if let Some(quarantine) = &self.shared.config.quarantine
-                    && let Ok(marker) = node.marker(quarantine)
+                if let Some(node_set) = &self.context.config.node_set
+                    && let Ok(marker) = node.marker(node_set)
                 {
                     self.encoder.set_marker(marker);
                 }
                 if node.run_id != self.node.run_id {
                     self.node.run_id = node.run_id;
                     let identity = self.node.identity();
-                    self.shared
+                    self.context
                         .work
-                        .status(self.shared.node, LinkStatus::Up(identity));
+                        .status(self.context.node, LinkStatus::Up(identity));
                 }
             }
             // Another connection may do better, and its set-up tells the caller why not.
@@ -457,64 +462,64 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn look(&mut self, look: Look) {
+    fn inspect(&mut self, request: InspectRequest) {
         let mut commands = Pipeline::with_capacity(1);
-        commands.add_command(self.encoder.inspect(&look.key));
-        let now = self.shared.clock.now();
-        let mut replies = self.wire.send(commands);
-        if !self.wire.is_own() {
+        commands.add_command(self.encoder.inspect(&request.key));
+        let now = self.context.clock.now();
+        let mut replies = self.connection.send(commands);
+        if !self.connection.is_own() {
             replies = self.bounded(replies, now);
         }
         let loads = self.scripts.count;
-        self.launch(Cargo::Look { look, loads }, replies, now);
+        self.track(Purpose::Inspect { request, loads }, replies, now);
     }
 
     fn arm(&mut self, at: Instant) {
-        self.silence = Some((at, self.shared.clock.sleep_until(at)));
+        self.silence = Some((at, self.context.clock.sleep_until(at)));
     }
 
-    /// The silence timer fired: has nothing been heard for too long?
+    /// The silence timer fired: has nothing been quiet_since for too long?
     fn silence(&mut self) {
         let Some((due, _)) = self.silence.take() else {
             return;
         };
-        if self.flights.is_empty() {
+        if self.in_flight.is_empty() {
             return;
         }
-        let span = self.shared.config.silence;
-        let now = self.shared.clock.now();
-        let end = self.heard + span;
+        let span = self.context.config.silence;
+        let now = self.context.clock.now();
+        let end = self.quiet_since + span;
         if now < end {
             self.arm(end);
         } else if now.saturating_since(due) > span / 4 && due >= end {
             // The timer is late: this process stood still, and the replies may be waiting to be
             // read. They get a moment, on a timer of its own.
-            self.heard = now - span * 3 / 4;
-            self.arm(self.heard + span);
+            self.quiet_since = now - span * 3 / 4;
+            self.arm(self.quiet_since + span);
         } else {
             self.lost = Some(Words::new("the node does not answer"));
         }
     }
 
     /// Ends the connection. Replies that have arrived count; whatever else is in flight is unknown.
-    fn give_up(mut self, why: Words) -> End {
-        self.land_ready();
+    fn give_up(mut self, why: Words) -> SessionEnd {
+        self.take_ready_replies();
         // Closes the connection: nothing more of it is written.
         self.driver = None;
-        for cargo in std::mem::take(&mut self.flights).abandon() {
-            match cargo {
-                Cargo::Requests { mut batch, .. } => {
+        for purpose in std::mem::take(&mut self.in_flight).into_purposes() {
+            match purpose {
+                Purpose::Requests { mut batch, .. } => {
                     batch.abandon(|id| self.replies.push((id, Reply::Unknown)));
                 }
-                Cargo::Look { look, .. } => {
-                    let _ = look.answer.send(Err(InspectError(why.clone())));
+                Purpose::Inspect { request, .. } => {
+                    let _ = request.answer.send(Err(NoAnswer(why.clone())));
                 }
             }
         }
         if !self.replies.is_empty() {
-            self.shared.work.reply(&mut self.replies);
+            self.context.work.reply(&mut self.replies);
         }
-        End::Lost {
+        SessionEnd::Lost {
             why,
             served: self.served,
         }

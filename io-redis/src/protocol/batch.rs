@@ -5,10 +5,10 @@ use std::iter;
 use redis::{Pipeline, RedisError, Value};
 use tenure_core::{Op, Request, RequestId};
 
-use crate::link::Quarantine;
-use crate::link::connection::miscounted;
+use crate::protocol::decode::miscounted;
 use crate::protocol::decode::{self, Meaning};
 use crate::protocol::encode::Encoder;
+use crate::protocol::marker::NodeSet;
 
 /// How many locks one call handles at most: a longer script would hold up the server for others.
 pub(crate) const LOCKS_PER_CALL: usize = 128;
@@ -88,7 +88,7 @@ impl Batch {
     pub(crate) fn read(
         &mut self,
         result: Result<Vec<Value>, RedisError>,
-        quarantine: Option<&Quarantine>,
+        node_set: Option<&NodeSet>,
         mut each: impl FnMut(RequestId, Meaning),
     ) {
         let result = match result {
@@ -111,7 +111,7 @@ impl Batch {
                 }
             };
             match kind {
-                Kind::Acquire => decode::acquires(result, count, quarantine, answer),
+                Kind::Acquire => decode::acquires(result, count, node_set, answer),
                 Kind::Single => iter::once(decode::single(result)).for_each(answer),
                 Kind::Renew | Kind::Release | Kind::ReleaseBehind => {
                     decode::failures(result, count, answer);
@@ -132,7 +132,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::link::tests::desk::acquires;
+    use crate::protocol::testing::acquires;
 
     #[test]
     fn a_call_handles_128_locks_at_most_however_many_are_given() {

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use redis::{RedisError, Value};
+use redis::{ErrorKind, RedisError, Value};
 use tenure_core::{Answer, Fence, Refusal, Reply, ServerTime, Words};
 
-use crate::link::Quarantine;
-use crate::link::handle::{Holder, Inspection};
+use crate::protocol::inspection::{KeyHolder, KeyState};
+use crate::protocol::marker::NodeSet;
 
 /// What came back for one command.
 pub(crate) type CommandResult = Result<Value, RedisError>;
@@ -21,17 +21,23 @@ pub(crate) enum Signal {
     Unmarked,
     /// The node does not take writes, or does not know us any more: another connection may reach
     /// one that does.
-    Elsewhere(Words),
+    Reconnect(Words),
     /// Keys of several slots do not go into one call, here or ever.
     CrossSlot,
     /// A call for several keys was refused, perhaps for one of them: for a while they go one by one.
-    Singly,
+    DoNotBatch,
     /// The connection is lost, or what it says makes no sense.
     Broken(Words),
 }
 
 /// What a reply means.
 pub(crate) type Meaning = (Reply, Option<Signal>);
+
+/// Fewer or more replies than commands.
+pub(crate) fn miscounted() -> RedisError {
+    let words = "the number of replies is not that of the commands";
+    RedisError::from((ErrorKind::Parse, words))
+}
 
 fn broken(why: &str) -> Meaning {
     (Reply::Unknown, Some(Signal::Broken(Words::new(why))))
@@ -41,7 +47,7 @@ fn broken(why: &str) -> Meaning {
 pub(crate) fn acquires(
     result: CommandResult,
     count: usize,
-    ours: Option<&Quarantine>,
+    ours: Option<&NodeSet>,
     mut each: impl FnMut(Meaning),
 ) {
     let nonsense = || broken("an acquire was answered in a shape that is not its own");
@@ -61,7 +67,7 @@ pub(crate) fn acquires(
 }
 
 /// What one of its answers means, if it is one.
-fn acquire(text: &str, ours: Option<&Quarantine>) -> Option<Meaning> {
+fn acquire(text: &str, ours: Option<&NodeSet>) -> Option<Meaning> {
     if let Some(error) = text.strip_prefix('-') {
         return Some(refusal(error));
     }
@@ -101,9 +107,9 @@ fn all(meaning: Meaning, count: usize, mut each: impl FnMut(Meaning)) {
     let meaning = match meaning {
         meaning if count == 1 => meaning,
         (Reply::NotApplied(_), Some(Signal::CrossSlot)) => again(Signal::CrossSlot),
-        (Reply::NotApplied(_), Some(Signal::Singly))
-        | (Reply::NotApplied(Refusal::Rejected(_)), None) => again(Signal::Singly),
-        (Reply::Unknown, None) => (Reply::Unknown, Some(Signal::Singly)),
+        (Reply::NotApplied(_), Some(Signal::DoNotBatch))
+        | (Reply::NotApplied(Refusal::Rejected(_)), None) => again(Signal::DoNotBatch),
+        (Reply::Unknown, None) => (Reply::Unknown, Some(Signal::DoNotBatch)),
         meaning => meaning,
     };
     (0..count).for_each(|_| each(meaning.clone()));
@@ -170,17 +176,17 @@ pub(crate) fn failures(result: CommandResult, count: usize, mut each: impl FnMut
 }
 
 /// What the reply to a look tells the link.
-pub(crate) fn look(result: &CommandResult) -> Option<Signal> {
+pub(crate) fn inspection_signal(result: &CommandResult) -> Option<Signal> {
     value(result.clone()).err()?.1
 }
 
 /// The reply to a look.
-pub(crate) fn inspection(result: CommandResult) -> Result<Inspection, Words> {
-    let value = result.map_err(|error| words(&error_text(&error)))?;
+pub(crate) fn inspection(result: CommandResult) -> Result<KeyState, Words> {
+    let value = result.map_err(|error| without_secrets(&error_text(&error)))?;
     let nonsense = || Words::new("a look was answered in a shape that is not its own");
     if word(&value) == Some(b"foreign") {
-        return Ok(Inspection {
-            holder: Holder::Foreign,
+        return Ok(KeyState {
+            holder: KeyHolder::Foreign,
             left: None,
             fence: None,
             server_time: None,
@@ -188,14 +194,14 @@ pub(crate) fn inspection(result: CommandResult) -> Result<Inspection, Words> {
     }
     let parts = match value {
         Value::Array(parts) if word_of(parts.first()) == Some(b"seen") => parts,
-        Value::ServerError(error) => return Err(words(&server_text(&error))),
+        Value::ServerError(error) => return Err(without_secrets(&server_text(&error))),
         _ => return Err(nonsense()),
     };
     let [_, held, Value::Int(left), fence, Value::Int(now)] = &parts[..] else {
         return Err(nonsense());
     };
     let holder = match held {
-        Value::Nil => Holder::Free,
+        Value::Nil => KeyHolder::Free,
         held => holder(bytes(held).ok_or_else(nonsense)?),
     };
     let counter = match fence {
@@ -203,9 +209,9 @@ pub(crate) fn inspection(result: CommandResult) -> Result<Inspection, Words> {
         fence => Some(bytes(fence).ok_or_else(nonsense)?),
     };
     let number = counter.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
-    Ok(Inspection {
+    Ok(KeyState {
         holder: if counter.is_some() && number.is_none() {
-            Holder::Foreign
+            KeyHolder::Foreign
         } else {
             holder
         },
@@ -216,7 +222,7 @@ pub(crate) fn inspection(result: CommandResult) -> Result<Inspection, Words> {
 }
 
 /// Who holds a key with this value. The secret stays here.
-fn holder(value: &[u8]) -> Holder {
+fn holder(value: &[u8]) -> KeyHolder {
     let parse = || {
         let text = std::str::from_utf8(value).ok()?;
         let (rest, attempt) = text.rsplit_once(':')?;
@@ -226,12 +232,12 @@ fn holder(value: &[u8]) -> Holder {
         };
         let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         (secret.len() == 32 && secret.bytes().all(hex)).then_some(())?;
-        Some(Holder::Lease {
+        Some(KeyHolder::Lease {
             label: label.map(str::to_owned),
             attempt: attempt.parse().ok()?,
         })
     };
-    parse().unwrap_or(Holder::Other)
+    parse().unwrap_or(KeyHolder::Other)
 }
 
 /// The reply itself, or what the error in its place means.
@@ -241,7 +247,7 @@ fn value(result: CommandResult) -> Result<Value, Meaning> {
         Ok(value) => Ok(value),
         Err(error) if error.code().is_some() => Err(refusal(&error_text(&error))),
         // Not the server's words: the connection is lost, or does not speak the protocol.
-        Err(error) => Err(broken(words(&error.to_string()).as_str())),
+        Err(error) => Err(broken(without_secrets(&error.to_string()).as_str())),
     }
 }
 
@@ -249,15 +255,20 @@ fn value(result: CommandResult) -> Result<Value, Meaning> {
 /// `ERR Error running script (call to f_…): @user_script:3: @user_script: 3: -READONLY You can't …`.
 pub(crate) fn refusal(text: &str) -> Meaning {
     let unavailable = |signal| (Reply::NotApplied(Refusal::Unavailable), signal);
-    let rejected = |signal| (Reply::NotApplied(Refusal::Rejected(words(text))), signal);
+    let rejected = |signal| {
+        (
+            Reply::NotApplied(Refusal::Rejected(without_secrets(text))),
+            signal,
+        )
+    };
     match code(text) {
         "NOSCRIPT" => (Reply::NotApplied(Refusal::Again), Some(Signal::NoScript)),
-        "READONLY" => unavailable(Some(Signal::Elsewhere(words(text)))),
+        "READONLY" => unavailable(Some(Signal::Reconnect(without_secrets(text)))),
         "LOADING" | "BUSY" | "MASTERDOWN" | "CLUSTERDOWN" | "MOVED" | "ASK" | "OOM" | "MISCONF"
         | "NOREPLICAS" => unavailable(None),
         // A slot moves, and the keys of the call are on both sides of it.
-        "TRYAGAIN" => unavailable(Some(Signal::Singly)),
-        "NOAUTH" | "WRONGPASS" => rejected(Some(Signal::Elsewhere(words(text)))),
+        "TRYAGAIN" => unavailable(Some(Signal::DoNotBatch)),
+        "NOAUTH" | "WRONGPASS" => rejected(Some(Signal::Reconnect(without_secrets(text)))),
         "NOPERM" => rejected(None),
         "CROSSSLOT" => rejected(Some(Signal::CrossSlot)),
         // In the words of some that stand before a cluster.
@@ -335,7 +346,7 @@ pub(crate) fn server_text(error: &redis::ServerError) -> String {
 
 /// The server's words, without what it may have quoted of our arguments: an unknown command is
 /// repeated with its arguments, and there a token could stand. Digests go too; nobody misses them.
-pub(crate) fn words(text: &str) -> Words {
+pub(crate) fn without_secrets(text: &str) -> Words {
     const LONGEST: usize = 400;
     let text = text
         .split(", with args beginning with")
@@ -357,7 +368,7 @@ pub(crate) fn words(text: &str) -> Words {
 }
 
 /// How the node's marker differs from what this client says.
-fn contradiction(marked: &str, ours: Option<&Quarantine>) -> Words {
+fn contradiction(marked: &str, ours: Option<&NodeSet>) -> Words {
     let Some(ours) = ours else {
         return Words::new("the node answered about a marker that was not asked for");
     };

@@ -3,9 +3,9 @@
 use redis::Value;
 use tenure_core::{Answer, Fence, Refusal, Reply, ServerTime};
 
-use crate::link::Quarantine;
-use crate::link::handle::Holder;
 use crate::protocol::decode::{self, CommandResult, Meaning, Signal};
+use crate::protocol::inspection::KeyHolder;
+use crate::protocol::marker::NodeSet;
 
 fn error(text: &str) -> Value {
     redis::parse_redis_value(format!("-{text}\r\n").as_bytes()).expect("an error reply is a value")
@@ -140,7 +140,7 @@ fn the_failures_of_a_call_must_make_sense_as_a_whole() {
 
 #[test]
 fn a_contradicting_marker_says_both_sides_and_what_to_do() {
-    let ours = Quarantine {
+    let ours = NodeSet {
         prefix: b"app:".to_vec(),
         max_ttl: std::time::Duration::from_secs(30),
         nodes: 3,
@@ -162,7 +162,7 @@ fn a_contradicting_marker_says_both_sides_and_what_to_do() {
     assert!(told("misuse 10000 5 two words").contains("name \"two words\""));
 }
 
-fn acquires(result: CommandResult, count: usize, ours: Option<&Quarantine>) -> Vec<Meaning> {
+fn acquires(result: CommandResult, count: usize, ours: Option<&NodeSet>) -> Vec<Meaning> {
     let mut meanings = Vec::new();
     decode::acquires(result, count, ours, |meaning| meanings.push(meaning));
     meanings
@@ -205,7 +205,7 @@ fn fewer_answers_than_locks_are_believed_for_none() {
 #[test]
 fn a_refusal_of_a_shared_call_is_asked_again_lock_by_lock() {
     let refused = || Ok(error("NOPERM No permissions to access a key"));
-    let again = (Reply::NotApplied(Refusal::Again), Some(Signal::Singly));
+    let again = (Reply::NotApplied(Refusal::Again), Some(Signal::DoNotBatch));
     assert_eq!(acquires(refused(), 2, None), [again.clone(), again]);
     let alone = &acquires(refused(), 1, None)[0];
     assert!(
@@ -223,29 +223,29 @@ fn a_look_tells_the_owner_but_not_the_secret() {
     let token = format!("billing:{}:12", "0a".repeat(16));
     let seen = look(word(&token), word("77"));
     let label = Some("billing".to_owned());
-    assert_eq!(seen.holder, Holder::Lease { label, attempt: 12 });
+    assert_eq!(seen.holder, KeyHolder::Lease { label, attempt: 12 });
     assert_eq!(seen.fence.map(tenure_core::Fence::get), Some(77));
     assert!(!format!("{seen:?}").contains("0a0a"));
     assert_eq!(
         look(word(&token[8..]), Value::Nil).holder,
-        Holder::Lease {
+        KeyHolder::Lease {
             label: None,
             attempt: 12
         }
     );
     assert_eq!(
         look(word("redsync's base64=="), Value::Nil).holder,
-        Holder::Other
+        KeyHolder::Other
     );
-    assert_eq!(look(Value::Nil, Value::Nil).holder, Holder::Free);
-    assert_eq!(look(Value::Nil, word("x")).holder, Holder::Foreign);
+    assert_eq!(look(Value::Nil, Value::Nil).holder, KeyHolder::Free);
+    assert_eq!(look(Value::Nil, word("x")).holder, KeyHolder::Foreign);
     assert!(decode::inspection(Ok(Value::Okay)).is_err());
 }
 
 #[test]
 fn what_a_server_says_of_a_shared_call_in_words_of_its_own_is_unknown_and_shared_no_more() {
     let odd = || Ok(error("ERR something else"));
-    let unknown = (Reply::Unknown, Some(Signal::Singly));
+    let unknown = (Reply::Unknown, Some(Signal::DoNotBatch));
     assert_eq!(acquires(odd(), 2, None), [unknown.clone(), unknown]);
     assert_eq!(acquires(odd(), 1, None), [(Reply::Unknown, None)]);
 }
@@ -257,7 +257,7 @@ fn locks_on_both_sides_of_a_slot_that_moves_are_asked_one_by_one() {
             "TRYAGAIN Multiple keys request during rehashing of slot",
         ))
     };
-    let again = (Reply::NotApplied(Refusal::Again), Some(Signal::Singly));
+    let again = (Reply::NotApplied(Refusal::Again), Some(Signal::DoNotBatch));
     assert_eq!(acquires(moves(), 2, None), [again.clone(), again]);
     let (alone, _) = &acquires(moves(), 1, None)[0];
     assert_eq!(alone, &Reply::NotApplied(Refusal::Unavailable));

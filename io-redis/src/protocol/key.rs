@@ -12,7 +12,7 @@ const COUNTER: &[u8] = b":tenure:fence";
 const MARKER: &[u8] = b"tenure:node";
 
 /// A name that no key has and under which nothing is ever kept: it would be the counter of the empty key.
-pub(crate) const NOBODYS: &str = ":tenure:fence";
+pub(crate) const UNUSED_KEY: &str = ":tenure:fence";
 
 /// Why a key cannot be locked.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,4 +6,9 @@ pub(crate) mod decode;
 #[cfg(test)]
 mod decode_tests;
 pub(crate) mod encode;
+pub(crate) mod inspection;
 pub(crate) mod key;
+pub(crate) mod marker;
+pub(crate) mod scripts;
+#[cfg(test)]
+pub(crate) mod testing;

@@ -13,7 +13,7 @@ use tenure_core::Instant;
 use self::standard::Reading;
 #[cfg(unix)]
 use self::unix::Reading;
-use crate::runtime::seams::{BoxFuture, Clock};
+use crate::runtime::traits::{BoxFuture, Clock};
 
 /// The system's clock that counts the time that the machine sleeps, where there is one. Its origin
 /// is the moment it was made.

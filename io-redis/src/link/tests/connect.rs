@@ -3,10 +3,11 @@
 use redis::Value;
 use tenure_core::Words;
 
-use crate::link::Quarantine;
 use crate::link::connect::{self, DialError};
-use crate::link::tests::mocked::{error, wire};
+use crate::link::identity;
+use crate::link::tests::mocked::{connection, error};
 use crate::protocol::decode::CommandResult;
+use crate::protocol::marker::NodeSet;
 
 fn text(text: &str) -> CommandResult {
     Ok(Value::BulkString(text.as_bytes().to_vec()))
@@ -35,8 +36,8 @@ fn answers(from: &str, to: &str) -> Vec<CommandResult> {
     ]
 }
 
-fn quarantine() -> Quarantine {
-    Quarantine {
+fn node_set() -> NodeSet {
+    NodeSet {
         prefix: b"app:".to_vec(),
         max_ttl: std::time::Duration::from_secs(30),
         nodes: 3,
@@ -45,10 +46,8 @@ fn quarantine() -> Quarantine {
 }
 
 fn is_durable(answers: &[CommandResult]) -> bool {
-    let node = connect::identity(answers);
-    node.marker(&quarantine())
-        .expect("it says who it is")
-        .durable
+    let node = identity::identity(answers);
+    node.marker(&node_set()).expect("it says who it is").durable
 }
 
 #[test]
@@ -101,8 +100,8 @@ fn settings_are_read_from_a_map_too() {
 
 #[test]
 fn over_several_nodes_one_that_does_not_say_who_it_is_will_not_do() {
-    let node = connect::identity(&answers("run_id", "hidden"));
-    match node.marker(&quarantine()) {
+    let node = identity::identity(&answers("run_id", "hidden"));
+    match node.marker(&node_set()) {
         Err(DialError::Rejected(words)) => assert!(words.as_str().contains("INFO"), "{words}"),
         other => panic!("{other:?}"),
     }
@@ -110,14 +109,17 @@ fn over_several_nodes_one_that_does_not_say_who_it_is_will_not_do() {
 
 #[test]
 fn a_replica_cannot_be_used_now() {
-    let node = connect::identity(&answers("role:master", "role:slave"));
+    let node = identity::identity(&answers("role:master", "role:slave"));
     assert!(matches!(node.usable(), Err(DialError::Unavailable(_))));
     assert_eq!(node.identity().run_id, Some(Words::new("11aa")));
 }
 
 /// What set-up makes of a node that answers each command with OK, but one with these words.
-async fn set_up(command: &'static str, words: &'static str) -> Result<connect::Node, DialError> {
-    let (wire, mut written) = wire(true);
+async fn set_up(
+    command: &'static str,
+    words: &'static str,
+) -> Result<identity::NodeInfo, DialError> {
+    let (connection, mut written) = connection(true);
     let node = tokio::spawn(async move {
         let asked = written.recv().await.expect("it is asked");
         let answers: Vec<Value> = asked
@@ -133,7 +135,7 @@ async fn set_up(command: &'static str, words: &'static str) -> Result<connect::N
             .collect();
         asked.answer(answers);
     });
-    let result = connect::set_up(&wire, false).await;
+    let result = identity::set_up(&connection, false).await;
     node.await.expect("no panic");
     result
 }
@@ -186,7 +188,7 @@ async fn tls_needs_no_provider_of_the_users_and_fails_as_an_error() {
     tokio::spawn(async move { while listener.accept().await.is_ok() {} });
     let url = format!("rediss://127.0.0.1:{port}");
     let address = crate::link::address::Address::parse(&url).expect("an address");
-    let connector = Arc::new(crate::runtime::seams::TokioConnector);
+    let connector = Arc::new(crate::runtime::TokioConnector);
     let mut dialer = connect::Dialer::new(address, connector);
     assert!(matches!(
         dialer.dial().await,

@@ -1,11 +1,11 @@
-//! A made-up connection for unit tests, over the mocked [`Wire`](crate::link::connection::Wire): each write
+//! A made-up connection for unit tests, over the mocked [`Connection`](crate::link::connection::Connection): each write
 //! comes out, and is answered or lost as the test says.
 
 use redis::{Pipeline, RedisError, Value};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::link::connection::MockWire;
-use crate::protocol::encode::Script;
+use crate::link::connection::MockConnection;
+use crate::protocol::scripts::Script;
 
 /// One write that a link made: its commands, and where their replies go.
 pub(crate) struct Write {
@@ -47,34 +47,36 @@ impl Write {
 }
 
 /// A connection whose writes come out of the receiver.
-pub(crate) fn wire(own: bool) -> (MockWire, mpsc::UnboundedReceiver<Write>) {
+pub(crate) fn connection(own: bool) -> (MockConnection, mpsc::UnboundedReceiver<Write>) {
     let (writes, written) = mpsc::unbounded_channel();
-    let mut wire = MockWire::new();
-    wire.expect_is_own().return_const(own);
-    wire.expect_send().returning(move |pipeline: Pipeline| {
-        let commands = pipeline.cmd_iter().map(|command| {
-            let word = |arg| match arg {
-                redis::Arg::Simple(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-                _ => String::new(),
+    let mut connection = MockConnection::new();
+    connection.expect_is_own().return_const(own);
+    connection
+        .expect_send()
+        .returning(move |pipeline: Pipeline| {
+            let commands = pipeline.cmd_iter().map(|command| {
+                let word = |arg| match arg {
+                    redis::Arg::Simple(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+                    _ => String::new(),
+                };
+                command.args_iter().map(word).collect()
+            });
+            let (reply, replied) = oneshot::channel();
+            let write = Write {
+                commands: commands.collect(),
+                reply,
             };
-            command.args_iter().map(word).collect()
+            let writes = writes.clone();
+            Box::pin(async move {
+                // As a true connection: written when first polled, and in the order of polling.
+                writes.send(write).ok();
+                match replied.await {
+                    Ok(result) => result,
+                    Err(_) => std::future::pending().await,
+                }
+            })
         });
-        let (reply, replied) = oneshot::channel();
-        let write = Write {
-            commands: commands.collect(),
-            reply,
-        };
-        let writes = writes.clone();
-        Box::pin(async move {
-            // As a true connection: written when first polled, and in the order of polling.
-            writes.send(write).ok();
-            match replied.await {
-                Ok(result) => result,
-                Err(_) => std::future::pending().await,
-            }
-        })
-    });
-    (wire, written)
+    (connection, written)
 }
 
 pub(crate) fn error(text: &str) -> Value {

@@ -1,7 +1,7 @@
 //! The tests of a link, and what they share: a made-up hub and a made-up connection.
 
 mod connect;
-pub(crate) mod desk;
+mod hub;
 mod mocked;
 mod reconnect;
 mod session;

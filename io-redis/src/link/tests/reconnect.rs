@@ -10,11 +10,13 @@ use tenure_core::{Answer, NodeId, Refusal, Reply};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use crate::link::address::Address;
-use crate::link::tests::desk::{Desk, PausedClock, acquires};
-use crate::link::{LinkConfig, LinkStatus, Target, spawn_link};
-use crate::runtime::seams::{
-    BoxFuture, ByteStream, Connector, Endpoint, OsEntropy, Seams, TokioSpawner,
+use crate::link::tests::hub::{FakeHub, PausedClock};
+use crate::link::{
+    interface::{LinkConfig, LinkStatus, Target},
+    spawn_link,
 };
+use crate::protocol::testing::acquires;
+use crate::runtime::{BoxFuture, ByteStream, Connector, Endpoint, OsEntropy, Seams, TokioSpawner};
 
 /// What a node answers to a command, as the bytes of a reply; none to say nothing any more.
 type Answers = Arc<dyn Fn(&[String]) -> Option<String> + Send + Sync>;
@@ -117,12 +119,12 @@ fn but(
     })
 }
 
-struct Rig {
-    desk: Arc<Desk>,
+struct LinkRig {
+    hub: Arc<FakeHub>,
     heard: Arc<Mutex<Vec<String>>>,
 }
 
-impl Rig {
+impl LinkRig {
     fn new(nodes: impl IntoIterator<Item = io::Result<Answers>>) -> Self {
         let heard = Arc::default();
         let connector = Nodes {
@@ -135,12 +137,12 @@ impl Rig {
             spawner: Arc::new(TokioSpawner::current().expect("a runtime")),
             entropy: Arc::new(OsEntropy),
         };
-        let desk = Arc::new(Desk::default());
+        let hub = Arc::new(FakeHub::default());
         let target = Target::Address(Address::parse("redis://node").expect("an address"));
         let config = LinkConfig::new(Duration::from_millis(500));
-        let work = Arc::clone(&desk) as Arc<dyn crate::link::Work>;
+        let work = Arc::clone(&hub) as Arc<dyn crate::link::Work>;
         spawn_link(NodeId::new(0), target, config, work, &seams);
-        Self { desk, heard }
+        Self { hub, heard }
     }
 
     /// The commands of the `index`-th connection.
@@ -151,7 +153,7 @@ impl Rig {
     }
 
     fn statuses(&self) -> Vec<&'static str> {
-        let statuses = self.desk.statuses.lock().expect("no panic");
+        let statuses = self.hub.statuses.lock().expect("no panic");
         let name = |status: &LinkStatus| match status {
             LinkStatus::Connecting => "connecting",
             LinkStatus::Up(_) => "up",
@@ -168,10 +170,10 @@ fn refused() -> io::Result<Answers> {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_waits_for_the_first_connection_and_is_then_served() {
-    let rig = Rig::new([Ok(primary("a", 1))]);
+    let rig = LinkRig::new([Ok(primary("a", 1))]);
     let request = acquires(1).remove(0);
-    rig.desk.ask([request.clone()]);
-    let reply = rig.desk.answered(&request).await;
+    rig.hub.ask([request.clone()]);
+    let reply = rig.hub.answered(&request).await;
     assert!(
         matches!(reply, Reply::Applied(Answer::Granted { .. })),
         "{reply:?}"
@@ -190,16 +192,14 @@ async fn a_request_waits_for_the_first_connection_and_is_then_served() {
 
 #[tokio::test(start_paused = true)]
 async fn without_a_connection_requests_are_not_applied_at_once_until_there_is_one() {
-    let rig = Rig::new([refused(), refused(), Ok(primary("a", 1))]);
+    let rig = LinkRig::new([refused(), refused(), Ok(primary("a", 1))]);
     let requests = acquires(2);
-    rig.desk.ask([requests[0].clone()]);
-    let reply = rig.desk.answered(&requests[0]).await;
+    rig.hub.ask([requests[0].clone()]);
+    let reply = rig.hub.answered(&requests[0]).await;
     assert_eq!(reply, Reply::NotApplied(Refusal::Unavailable));
-    rig.desk
-        .until(|| rig.statuses().last() == Some(&"up"))
-        .await;
-    rig.desk.ask([requests[1].clone()]);
-    let reply = rig.desk.answered(&requests[1]).await;
+    rig.hub.until(|| rig.statuses().last() == Some(&"up")).await;
+    rig.hub.ask([requests[1].clone()]);
+    let reply = rig.hub.answered(&requests[1]).await;
     assert!(
         matches!(reply, Reply::Applied(Answer::Granted { .. })),
         "{reply:?}"
@@ -213,10 +213,10 @@ async fn a_node_that_hangs_as_it_is_connected_to_is_down_after_the_dial_timeout(
         |words| (words[0] == "SCRIPT").then_some(Some("")),
         primary("a", 1),
     );
-    let rig = Rig::new([Ok(silent)]);
+    let rig = LinkRig::new([Ok(silent)]);
     let request = acquires(1).remove(0);
-    rig.desk.ask([request.clone()]);
-    let reply = rig.desk.answered(&request).await;
+    rig.hub.ask([request.clone()]);
+    let reply = rig.hub.answered(&request).await;
     assert_eq!(reply, Reply::NotApplied(Refusal::Unavailable));
     assert_eq!(rig.statuses()[..2], ["connecting", "down"]);
 }
@@ -229,10 +229,10 @@ async fn a_wrong_password_is_told_to_the_caller_in_the_servers_words() {
             primary("a", 1),
         )
     };
-    let rig = Rig::new([Ok(wrong())]);
+    let rig = LinkRig::new([Ok(wrong())]);
     let request = acquires(1).remove(0);
-    rig.desk.ask([request.clone()]);
-    match rig.desk.answered(&request).await {
+    rig.hub.ask([request.clone()]);
+    match rig.hub.answered(&request).await {
         Reply::NotApplied(Refusal::Rejected(words)) => {
             assert_eq!(words.as_str(), "WRONGPASS invalid pair");
         }
@@ -249,10 +249,10 @@ async fn where_resp3_is_refused_resp2_is_spoken() {
             primary("a", 1),
         )
     };
-    let rig = Rig::new([Ok(old()), Ok(old())]);
+    let rig = LinkRig::new([Ok(old()), Ok(old())]);
     let request = acquires(1).remove(0);
-    rig.desk.ask([request.clone()]);
-    let reply = rig.desk.answered(&request).await;
+    rig.hub.ask([request.clone()]);
+    let reply = rig.hub.answered(&request).await;
     assert!(
         matches!(reply, Reply::Applied(Answer::Granted { .. })),
         "{reply:?}"
@@ -273,23 +273,23 @@ async fn the_connection_before_is_killed_before_the_first_request_but_only_in_th
             primary(run, client),
         )
     };
-    let rig = Rig::new([Ok(dies("a", 7)), Ok(primary("a", 8))]);
+    let rig = LinkRig::new([Ok(dies("a", 7)), Ok(primary("a", 8))]);
     let requests = acquires(2);
-    rig.desk.ask([requests[0].clone()]);
-    assert_eq!(rig.desk.answered(&requests[0]).await, Reply::Unknown);
-    rig.desk.ask([requests[1].clone()]);
-    rig.desk.answered(&requests[1]).await;
+    rig.hub.ask([requests[0].clone()]);
+    assert_eq!(rig.hub.answered(&requests[0]).await, Reply::Unknown);
+    rig.hub.ask([requests[1].clone()]);
+    rig.hub.answered(&requests[1]).await;
     let second = rig.connection(1);
     let killed = second.iter().position(|said| said == "CLIENT KILL ID 7");
     let served = second.iter().position(|said| said.starts_with("EVALSHA"));
     assert!(killed.is_some() && killed < served, "{second:?}");
     assert_eq!(rig.statuses(), ["connecting", "up", "connecting", "up"]);
 
-    let rig = Rig::new([Ok(dies("a", 7)), Ok(primary("b", 3))]);
-    rig.desk.ask([requests[0].clone()]);
-    assert_eq!(rig.desk.answered(&requests[0]).await, Reply::Unknown);
-    rig.desk.ask([requests[1].clone()]);
-    rig.desk.answered(&requests[1]).await;
+    let rig = LinkRig::new([Ok(dies("a", 7)), Ok(primary("b", 3))]);
+    rig.hub.ask([requests[0].clone()]);
+    assert_eq!(rig.hub.answered(&requests[0]).await, Reply::Unknown);
+    rig.hub.ask([requests[1].clone()]);
+    rig.hub.answered(&requests[1]).await;
     let second = rig.connection(1);
     // In another run of the server, the id may be somebody else's.
     assert!(
@@ -306,11 +306,11 @@ async fn a_connection_that_is_lost_again_and_again_is_not_replaced_in_a_storm() 
             primary("a", 7),
         )
     };
-    let rig = Rig::new((0..100).map(|_| Ok(dies())));
+    let rig = LinkRig::new((0..100).map(|_| Ok(dies())));
     let requests = acquires(40);
     for request in &requests {
-        rig.desk.ask([request.clone()]);
-        rig.desk.answered(request).await;
+        rig.hub.ask([request.clone()]);
+        rig.hub.answered(request).await;
         tokio::time::advance(Duration::from_millis(25)).await;
     }
     // Forty requests in a second: without a backoff, forty connections.
@@ -328,14 +328,14 @@ async fn a_replica_is_down_until_it_is_a_primary() {
         },
         primary("a", 1),
     );
-    let rig = Rig::new([Ok(replica), Ok(primary("a", 2))]);
+    let rig = LinkRig::new([Ok(replica), Ok(primary("a", 2))]);
     let request = acquires(1).remove(0);
-    rig.desk.ask([request.clone()]);
+    rig.hub.ask([request.clone()]);
     assert_eq!(
-        rig.desk.answered(&request).await,
+        rig.hub.answered(&request).await,
         Reply::NotApplied(Refusal::Unavailable)
     );
-    rig.desk
+    rig.hub
         .until(|| rig.statuses() == ["connecting", "down", "up"])
         .await;
 }
@@ -343,10 +343,10 @@ async fn a_replica_is_down_until_it_is_a_primary() {
 #[tokio::test(start_paused = true)]
 async fn the_task_ends_when_the_work_is_finished_also_without_a_connection() {
     for nodes in [vec![], vec![Ok(primary("a", 1))]] {
-        let rig = Rig::new(nodes);
-        rig.desk.until(|| rig.statuses().len() >= 2).await;
-        rig.desk.finish();
+        let rig = LinkRig::new(nodes);
+        rig.hub.until(|| rig.statuses().len() >= 2).await;
+        rig.hub.finish();
         // The link lets go of the hub.
-        rig.desk.until(|| Arc::strong_count(&rig.desk) == 1).await;
+        rig.hub.until(|| Arc::strong_count(&rig.hub) == 1).await;
     }
 }

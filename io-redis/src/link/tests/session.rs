@@ -8,41 +8,43 @@ use redis::Value;
 use tenure_core::{Answer, NodeId, Op, Refusal, Reply};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::link::connect::{Connected, Node};
-use crate::link::session::{End, Session, Shared};
-use crate::link::tests::desk::{Desk, PausedClock, acquires, request};
-use crate::link::tests::mocked::{Write, done, error, granted, list, wire, word};
-use crate::link::{LinkConfig, Work};
+use crate::link::connect::Connected;
+use crate::link::identity::NodeInfo;
+use crate::link::interface::{LinkConfig, Work};
+use crate::link::session::{LinkContext, Session, SessionEnd};
+use crate::link::tests::hub::{FakeHub, PausedClock};
+use crate::link::tests::mocked::{Write, connection, done, error, granted, list, word};
 use crate::protocol::encode::Encoder;
-use crate::runtime::seams::BoxFuture;
+use crate::protocol::testing::{acquires, request};
+use crate::runtime::BoxFuture;
 
-struct Rig {
-    desk: Arc<Desk>,
+struct SessionRig {
+    hub: Arc<FakeHub>,
     written: mpsc::UnboundedReceiver<Write>,
-    session: tokio::task::JoinHandle<End>,
+    session: tokio::task::JoinHandle<SessionEnd>,
     /// Ends the connection, with a last reply on it.
     hang_up: Option<oneshot::Sender<Write>>,
 }
 
-impl Rig {
+impl SessionRig {
     fn new(own: bool) -> Self {
-        let (wire, written) = wire(own);
-        let desk = Arc::new(Desk::default());
+        let (connection, written) = connection(own);
+        let hub = Arc::new(FakeHub::default());
         let (hang_up, hung_up) = oneshot::channel::<Write>();
-        let work: Arc<dyn Work> = Arc::clone(&desk) as Arc<dyn Work>;
-        let mut shared = Shared {
+        let work: Arc<dyn Work> = Arc::clone(&hub) as Arc<dyn Work>;
+        let mut context = LinkContext {
             node: NodeId::new(0),
             wake: work.wake(NodeId::new(0)),
             work,
             clock: Arc::new(PausedClock::new()),
             config: Arc::new(LinkConfig::new(Duration::from_millis(500))),
-            looks: mpsc::channel(1).1,
-            singly_until: tenure_core::Instant::ORIGIN,
+            inspections: mpsc::channel(1).1,
+            unbatched_until: tenure_core::Instant::ORIGIN,
         };
         let session = tokio::spawn(async move {
             let mut encoder = Encoder::new();
             let connected = Connected {
-                wire: Arc::new(wire),
+                connection: Arc::new(connection),
                 driver: own.then(|| {
                     Box::pin(async move {
                         if let Ok(last) = hung_up.await {
@@ -51,12 +53,12 @@ impl Rig {
                     }) as BoxFuture<'static, ()>
                 }),
             };
-            Session::new(&mut shared, &mut encoder, connected, Node::default())
+            Session::new(&mut context, &mut encoder, connected, NodeInfo::default())
                 .serve()
                 .await
         });
         Self {
-            desk,
+            hub,
             written,
             session,
             hang_up: Some(hang_up),
@@ -67,10 +69,10 @@ impl Rig {
         self.written.recv().await.expect("the session lives")
     }
 
-    async fn lost(self) -> Arc<Desk> {
+    async fn lost(self) -> Arc<FakeHub> {
         let end = self.session.await.expect("no panic");
-        assert!(matches!(end, End::Lost { .. }), "{end:?}");
-        self.desk
+        assert!(matches!(end, SessionEnd::Lost { .. }), "{end:?}");
+        self.hub
     }
 
     /// Lets the session do all that it can do now.
@@ -91,13 +93,13 @@ const RENEW: Op = Op::Renew {
 
 #[tokio::test(start_paused = true)]
 async fn requests_of_a_kind_share_a_call_and_those_of_a_lease_keep_their_order() {
-    let mut rig = Rig::new(true);
+    let mut rig = SessionRig::new(true);
     let acquires = acquires(4);
     let mut behind = acquires[0].clone();
     behind.op = Op::Release;
     behind.id.serial += 1;
     let release = request(3, Op::Release);
-    rig.desk.ask([
+    rig.hub.ask([
         acquires[0].clone(),
         behind.clone(),
         acquires[1].clone(),
@@ -110,7 +112,7 @@ async fn requests_of_a_kind_share_a_call_and_those_of_a_lease_keep_their_order()
         first.commands[1][3..7].join(" "),
         "lock-0 lock-0:tenure:fence:{lock-0} lock-1 lock-1:tenure:fence:{lock-1}"
     );
-    rig.desk.ask([acquires[2].clone()]);
+    rig.hub.ask([acquires[2].clone()]);
     let second = rig.next().await;
     assert_eq!(
         second.keys(),
@@ -120,23 +122,23 @@ async fn requests_of_a_kind_share_a_call_and_those_of_a_lease_keep_their_order()
     first.answer([done(), list(["granted 7 7", "held 5 7"]), done()]);
     second.answer([granted()]);
     rig.settle().await;
-    assert!(is_granted(&rig.desk.reply(&acquires[0])));
-    let held = rig.desk.reply(&acquires[1]);
+    assert!(is_granted(&rig.hub.reply(&acquires[0])));
+    let held = rig.hub.reply(&acquires[1]);
     assert!(
         matches!(held, Reply::Applied(Answer::Held { .. })),
         "{held:?}"
     );
-    assert!(is_granted(&rig.desk.reply(&acquires[2])));
+    assert!(is_granted(&rig.hub.reply(&acquires[2])));
     for release in [behind, release] {
-        assert_eq!(rig.desk.reply(&release), Reply::Applied(Answer::Done));
+        assert_eq!(rig.hub.reply(&release), Reply::Applied(Answer::Done));
     }
-    rig.desk.finish();
-    assert!(matches!(rig.session.await, Ok(End::Finished)));
+    rig.hub.finish();
+    assert!(matches!(rig.session.await, Ok(SessionEnd::Finished)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_shared_call_answers_the_failures_and_the_rest_is_done() {
-    let mut rig = Rig::new(true);
+    let mut rig = SessionRig::new(true);
     let op = |index, op| request(index, op);
     let requests = [
         op(0, RENEW),
@@ -146,7 +148,7 @@ async fn a_shared_call_answers_the_failures_and_the_rest_is_done() {
         op(4, RENEW),
         op(5, RENEW),
     ];
-    rig.desk.ask(requests.clone());
+    rig.hub.ask(requests.clone());
     let write = rig.next().await;
     assert_eq!(write.names(), ["Release", "Renew"]);
     write.answer([
@@ -171,16 +173,16 @@ async fn a_shared_call_answers_the_failures_and_the_rest_is_done() {
         applied(Answer::Foreign),
     ];
     for (request, expected) in requests.iter().zip(expected) {
-        assert_eq!(rig.desk.reply(request), expected);
+        assert_eq!(rig.hub.reply(request), expected);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_call_renews_128_locks_at_most() {
-    let mut rig = Rig::new(true);
+    let mut rig = SessionRig::new(true);
     let mut requests = acquires(300);
     requests.iter_mut().for_each(|request| request.op = RENEW);
-    rig.desk.ask(requests.clone());
+    rig.hub.ask(requests.clone());
     let mut sizes = Vec::new();
     while sizes.iter().sum::<usize>() < 300 {
         let write = rig.next().await;
@@ -198,30 +200,30 @@ async fn a_call_renews_128_locks_at_most() {
     assert!(
         requests
             .iter()
-            .all(|r| rig.desk.reply(r) == Reply::Applied(Answer::Done))
+            .all(|r| rig.hub.reply(r) == Reply::Applied(Answer::Done))
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn where_keys_of_several_slots_are_refused_they_go_one_by_one() {
-    let mut rig = Rig::new(true);
+    let mut rig = SessionRig::new(true);
     let requests = [request(0, RENEW), request(1, RENEW)];
-    rig.desk.ask(requests.clone());
+    rig.hub.ask(requests.clone());
     let crossslot = || error("CROSSSLOT Keys in request don't hash to the same slot");
     rig.next().await.answer([crossslot()]);
     rig.settle().await;
     for request in &requests {
-        assert_eq!(rig.desk.reply(request), Reply::NotApplied(Refusal::Again));
+        assert_eq!(rig.hub.reply(request), Reply::NotApplied(Refusal::Again));
     }
     let mut again = requests.clone();
     again.iter_mut().for_each(|request| request.id.serial += 1);
-    rig.desk.ask(again.clone());
+    rig.hub.ask(again.clone());
     let write = rig.next().await;
     assert_eq!(write.names(), ["Renew", "Renew"]);
     write.answer([Value::Array(vec![]), crossslot()]);
     rig.settle().await;
-    assert_eq!(rig.desk.reply(&again[0]), Reply::Applied(Answer::Done));
-    let refused = rig.desk.reply(&again[1]);
+    assert_eq!(rig.hub.reply(&again[0]), Reply::Applied(Answer::Done));
+    let refused = rig.hub.reply(&again[1]);
     assert!(
         matches!(refused, Reply::NotApplied(Refusal::Rejected(_))),
         "{refused:?}"
@@ -230,19 +232,19 @@ async fn where_keys_of_several_slots_are_refused_they_go_one_by_one() {
 
 #[tokio::test(start_paused = true)]
 async fn scripts_that_were_forgotten_are_loaded_before_the_next_request_is_taken() {
-    let mut rig = Rig::new(true);
+    let mut rig = SessionRig::new(true);
     let mut requests = acquires(3);
-    rig.desk.ask(requests.drain(..2).collect::<Vec<_>>());
+    rig.hub.ask(requests.drain(..2).collect::<Vec<_>>());
     let write = rig.next().await;
     let noscript = || error("NOSCRIPT No matching script. Please use EVAL.");
     let ids = acquires(2);
     write.answer([noscript()]);
-    rig.desk.ask(requests.clone());
+    rig.hub.ask(requests.clone());
     let load = rig.next().await;
     assert_eq!(load.names(), ["SCRIPT"; 7]);
     assert!(
         ids.iter()
-            .all(|r| rig.desk.reply(r) == Reply::NotApplied(Refusal::Again))
+            .all(|r| rig.hub.reply(r) == Reply::NotApplied(Refusal::Again))
     );
     rig.settle().await;
     assert!(
@@ -256,37 +258,37 @@ async fn scripts_that_were_forgotten_are_loaded_before_the_next_request_is_taken
     rig.settle().await;
     // They were loaded a moment ago: something undoes it, and asking at once would be a storm.
     assert_eq!(
-        rig.desk.reply(&requests[0]),
+        rig.hub.reply(&requests[0]),
         Reply::NotApplied(Refusal::Unavailable)
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_connection_is_given_up_and_what_was_in_flight_is_unknown_once() {
-    let mut rig = Rig::new(true);
+    let mut rig = SessionRig::new(true);
     let requests = acquires(2);
-    rig.desk.ask([requests[0].clone()]);
+    rig.hub.ask([requests[0].clone()]);
     let held = rig.next().await;
-    rig.desk.ask([requests[1].clone()]);
+    rig.hub.ask([requests[1].clone()]);
     let _later = rig.next().await;
-    let began = rig.desk.count();
+    let began = rig.hub.count();
     assert_eq!(began, 0);
-    let desk = rig.lost().await;
-    assert!(requests.iter().all(|r| desk.reply(r) == Reply::Unknown));
+    let hub = rig.lost().await;
+    assert!(requests.iter().all(|r| hub.reply(r) == Reply::Unknown));
     held.answer([granted()]);
-    assert_eq!(desk.count(), 2, "a reply that comes later is nobody's");
+    assert_eq!(hub.count(), 2, "a reply that comes later is nobody's");
 }
 
 #[tokio::test(start_paused = true)]
 async fn replies_to_others_keep_a_connection_alive() {
-    let mut rig = Rig::new(true);
+    let mut rig = SessionRig::new(true);
     for request in acquires(20) {
-        rig.desk.ask([request.clone()]);
+        rig.hub.ask([request.clone()]);
         let write = rig.next().await;
         tokio::time::advance(Duration::from_millis(900)).await;
         write.answer([granted()]);
         rig.settle().await;
-        assert!(is_granted(&rig.desk.reply(&request)));
+        assert!(is_granted(&rig.hub.reply(&request)));
     }
     // An idle connection is not silent.
     tokio::time::advance(Duration::from_secs(3600)).await;
@@ -296,28 +298,28 @@ async fn replies_to_others_keep_a_connection_alive() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reply_that_arrived_before_the_connection_ended_counts() {
-    let mut rig = Rig::new(true);
+    let mut rig = SessionRig::new(true);
     let requests = acquires(2);
-    rig.desk.ask([requests[0].clone()]);
+    rig.hub.ask([requests[0].clone()]);
     let first = rig.next().await;
-    rig.desk.ask([requests[1].clone()]);
+    rig.hub.ask([requests[1].clone()]);
     let _second = rig.next().await;
     // One read brings both the reply and the end.
     let hang_up = rig.hang_up.take().expect("it is up");
     assert!(hang_up.send(first).is_ok());
-    let desk = rig.lost().await;
-    assert!(is_granted(&desk.reply(&requests[0])));
-    assert_eq!(desk.reply(&requests[1]), Reply::Unknown);
+    let hub = rig.lost().await;
+    assert!(is_granted(&hub.reply(&requests[0])));
+    assert_eq!(hub.reply(&requests[1]), Reply::Unknown);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_reset_answers_everything_in_flight_once() {
-    let mut rig = Rig::new(true);
+    let mut rig = SessionRig::new(true);
     let requests = acquires(5);
-    rig.desk.ask(requests.clone());
+    rig.hub.ask(requests.clone());
     rig.next().await.fail();
-    let desk = rig.lost().await;
-    assert!(requests.iter().all(|r| desk.reply(r) == Reply::Unknown));
+    let hub = rig.lost().await;
+    assert!(requests.iter().all(|r| hub.reply(r) == Reply::Unknown));
 }
 
 #[tokio::test(start_paused = true)]
@@ -332,50 +334,50 @@ async fn a_reply_of_the_wrong_shape_is_unknown_and_ends_the_connection() {
         word("granted 7 7"),
         list(["done"]),
     ] {
-        let mut rig = Rig::new(true);
+        let mut rig = SessionRig::new(true);
         let requests = acquires(1);
-        rig.desk.ask(requests.clone());
+        rig.hub.ask(requests.clone());
         rig.next().await.answer([nonsense]);
         assert_eq!(rig.lost().await.reply(&requests[0]), Reply::Unknown);
     }
-    let mut rig = Rig::new(true);
+    let mut rig = SessionRig::new(true);
     let requests = acquires(2);
-    rig.desk.ask(requests.clone());
+    rig.hub.ask(requests.clone());
     rig.next().await.answer([granted()]);
-    let desk = rig.lost().await;
+    let hub = rig.lost().await;
     assert!(
-        requests.iter().all(|r| desk.reply(r) == Reply::Unknown),
+        requests.iter().all(|r| hub.reply(r) == Reply::Unknown),
         "one reply for two"
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_node_that_became_a_replica_is_left_when_all_is_answered() {
-    let mut rig = Rig::new(true);
+    let mut rig = SessionRig::new(true);
     let requests = acquires(3);
-    rig.desk.ask([requests[0].clone()]);
+    rig.hub.ask([requests[0].clone()]);
     let first = rig.next().await;
-    rig.desk.ask([requests[1].clone()]);
+    rig.hub.ask([requests[1].clone()]);
     let second = rig.next().await;
     first.answer([error(
         "READONLY You can't write against a read only replica.",
     )]);
     rig.settle().await;
-    rig.desk.ask([requests[2].clone()]);
+    rig.hub.ask([requests[2].clone()]);
     rig.settle().await;
     assert!(
         rig.written.try_recv().is_err(),
         "nothing more is written to it"
     );
     second.answer([granted()]);
-    let desk = rig.lost().await;
+    let hub = rig.lost().await;
     assert_eq!(
-        desk.reply(&requests[0]),
+        hub.reply(&requests[0]),
         Reply::NotApplied(Refusal::Unavailable)
     );
-    assert!(is_granted(&desk.reply(&requests[1])));
+    assert!(is_granted(&hub.reply(&requests[1])));
     assert_eq!(
-        desk.count(),
+        hub.count(),
         2,
         "the third was never taken and waits for the next connection"
     );
@@ -383,17 +385,17 @@ async fn a_node_that_became_a_replica_is_left_when_all_is_answered() {
 
 #[tokio::test(start_paused = true)]
 async fn what_the_server_refuses_for_now_is_not_applied_and_the_connection_stays() {
-    let mut rig = Rig::new(true);
+    let mut rig = SessionRig::new(true);
     let texts = [
         "LOADING Redis is loading the dataset in memory",
         "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
         "OOM command not allowed when used memory > 'maxmemory'.",
     ];
     for (request, text) in acquires(texts.len()).into_iter().zip(texts) {
-        rig.desk.ask([request.clone()]);
+        rig.hub.ask([request.clone()]);
         rig.next().await.answer([error(text)]);
         rig.settle().await;
-        let reply = rig.desk.reply(&request);
+        let reply = rig.hub.reply(&request);
         assert_eq!(reply, Reply::NotApplied(Refusal::Unavailable), "{text}");
     }
     assert!(!rig.session.is_finished());
@@ -401,32 +403,32 @@ async fn what_the_server_refuses_for_now_is_not_applied_and_the_connection_stays
 
 #[tokio::test(start_paused = true)]
 async fn an_acquire_that_nobody_waits_for_is_not_sent_but_a_release_is() {
-    let mut rig = Rig::new(true);
+    let mut rig = SessionRig::new(true);
     let mut late = acquires(2);
     late[1].op = Op::Release;
     late.iter_mut()
         .for_each(|request| request.deadline = tenure_core::Instant::ORIGIN);
-    rig.desk.ask(late.clone());
+    rig.hub.ask(late.clone());
     let write = rig.next().await;
     assert_eq!(write.names(), ["Release"]);
     write.answer([Value::Array(vec![Value::Int(1), word("gone")])]);
     rig.settle().await;
     assert_eq!(
-        rig.desk.reply(&late[0]),
+        rig.hub.reply(&late[0]),
         Reply::NotApplied(Refusal::Unavailable)
     );
-    assert_eq!(rig.desk.reply(&late[1]), Reply::Applied(Answer::Gone));
+    assert_eq!(rig.hub.reply(&late[1]), Reply::Applied(Answer::Gone));
 }
 
 #[tokio::test(start_paused = true)]
 async fn over_a_users_connection_each_command_goes_alone_and_is_unknown_some_time_after_its_deadline()
  {
-    let mut rig = Rig::new(false);
+    let mut rig = SessionRig::new(false);
     let mut requests = acquires(2);
     requests.iter_mut().for_each(|request| {
         request.deadline = tenure_core::Instant::ORIGIN + Duration::from_millis(500);
     });
-    rig.desk.ask(requests.clone());
+    rig.hub.ask(requests.clone());
     let held = rig.next().await;
     let answered = rig.next().await;
     assert_eq!(held.keys(), ["lock-0"]);
@@ -434,16 +436,16 @@ async fn over_a_users_connection_each_command_goes_alone_and_is_unknown_some_tim
     tokio::time::advance(Duration::from_millis(1400)).await;
     rig.settle().await;
     assert!(
-        is_granted(&rig.desk.reply(&requests[1])),
+        is_granted(&rig.hub.reply(&requests[1])),
         "it does not wait for the first"
     );
-    assert_eq!(rig.desk.count(), 1);
+    assert_eq!(rig.hub.count(), 1);
     tokio::time::advance(Duration::from_millis(200)).await;
     rig.settle().await;
-    assert_eq!(rig.desk.reply(&requests[0]), Reply::Unknown);
+    assert_eq!(rig.hub.reply(&requests[0]), Reply::Unknown);
     held.answer([granted()]);
     rig.settle().await;
-    assert_eq!(rig.desk.count(), 2);
+    assert_eq!(rig.hub.count(), 2);
     assert!(
         !rig.session.is_finished(),
         "the connection is the user's and stays"
@@ -452,18 +454,18 @@ async fn over_a_users_connection_each_command_goes_alone_and_is_unknown_some_tim
 
 #[tokio::test(start_paused = true)]
 async fn a_process_that_stood_still_reads_what_came_meanwhile_before_it_calls_a_node_silent() {
-    let mut rig = Rig::new(true);
+    let mut rig = SessionRig::new(true);
     let requests = acquires(2);
-    rig.desk.ask([requests[0].clone()]);
+    rig.hub.ask([requests[0].clone()]);
     let write = rig.next().await;
     tokio::time::advance(Duration::from_secs(10)).await;
     rig.settle().await;
     assert!(!rig.session.is_finished());
     write.answer([granted()]);
     rig.settle().await;
-    assert!(is_granted(&rig.desk.reply(&requests[0])));
+    assert!(is_granted(&rig.hub.reply(&requests[0])));
     // And if nothing came, it does not wait for ever.
-    rig.desk.ask([requests[1].clone()]);
+    rig.hub.ask([requests[1].clone()]);
     let _write = rig.next().await;
     tokio::time::advance(Duration::from_secs(10)).await;
     assert_eq!(rig.lost().await.reply(&requests[1]), Reply::Unknown);

@@ -13,26 +13,31 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::client::driver::drive;
 use crate::client::hub::Hub;
-use crate::link::tests::desk::PausedClock;
-use crate::link::tests::mocked::{Write, done, error, failed, granted, wire, word};
-use crate::link::{Holder, LinkConfig, LinkHandle, LinkStatus, Target, Work, spawn_link};
-use crate::runtime::seams::{Clock, OsEntropy, Seams, TokioConnector, TokioSpawner};
+use crate::link::tests::hub::PausedClock;
+use crate::link::tests::mocked::{Write, connection, done, error, failed, granted, word};
+use crate::link::{
+    handle::LinkHandle,
+    interface::{LinkConfig, LinkStatus, Target, Work},
+    spawn_link,
+};
+use crate::protocol::inspection::KeyHolder;
+use crate::runtime::{Clock, OsEntropy, Seams, TokioConnector, TokioSpawner};
 
 /// The hub, with a note of what it is told.
-struct Witness {
+struct RecordingHub {
     hub: Arc<Hub>,
     asked: Mutex<BTreeMap<RequestId, &'static str>>,
     told: Mutex<Vec<String>>,
 }
 
-impl Witness {
+impl RecordingHub {
     /// What the hub was told since this was asked last.
     fn told(&self) -> Vec<String> {
         std::mem::take(&mut self.told.lock().expect("no panic"))
     }
 }
 
-impl Work for Witness {
+impl Work for RecordingHub {
     fn poll(&self, node: NodeId, max: usize, out: &mut Vec<Request>) {
         let from = out.len();
         self.hub.poll(node, max, out);
@@ -85,13 +90,13 @@ const SET_UP: [&str; 15] = [
     "PEXPIRE", "DEL", "CLIENT", "INFO", "INFO",
 ];
 
-struct Rig {
+struct CoreRig {
     link: LinkHandle,
-    work: Arc<Witness>,
+    work: Arc<RecordingHub>,
     written: mpsc::UnboundedReceiver<Write>,
 }
 
-impl Rig {
+impl CoreRig {
     fn new() -> Self {
         let clock: Arc<dyn Clock> = Arc::new(PausedClock::new());
         let config = Config::builder(1).request_timeout(Duration::from_millis(500));
@@ -108,15 +113,15 @@ impl Rig {
             spawner: Arc::new(TokioSpawner::current().expect("a runtime")),
             entropy: Arc::new(OsEntropy),
         };
-        let work = Arc::new(Witness {
+        let work = Arc::new(RecordingHub {
             hub,
             asked: Mutex::default(),
             told: Mutex::default(),
         });
-        let (wire, written) = wire(true);
+        let (connection, written) = connection(true);
         let link = spawn_link(
             NodeId::new(0),
-            Target::Connection(Arc::new(wire)),
+            Target::Connection(Arc::new(connection)),
             LinkConfig::new(Duration::from_millis(500)),
             Arc::clone(&work) as Arc<dyn Work>,
             &seams,
@@ -184,7 +189,7 @@ impl Rig {
 #[tokio::test(start_paused = true)]
 async fn a_timeout_then_noscript_then_a_reset_are_told_as_what_they_are_and_the_release_owed_goes_out()
  {
-    let mut rig = Rig::new();
+    let mut rig = CoreRig::new();
     rig.ask();
     rig.connected(1).await;
 
@@ -248,7 +253,7 @@ async fn a_timeout_then_noscript_then_a_reset_are_told_as_what_they_are_and_the_
 
 #[tokio::test(start_paused = true)]
 async fn a_look_that_finds_no_scripts_is_asked_again_once_they_are_loaded_and_only_once() {
-    let mut rig = Rig::new();
+    let mut rig = CoreRig::new();
     rig.connected(1).await;
     let forgotten = || error("NOSCRIPT No matching script. Please use EVAL.");
     let link = rig.link.clone();
@@ -264,7 +269,7 @@ async fn a_look_that_finds_no_scripts_is_asked_again_once_they_are_loaded_and_on
     ]);
     rig.next(&["Inspect"]).await.answer([seen]);
     let look = look.await.expect("no panic").expect("it was seen");
-    assert_eq!(look.holder, Holder::Free);
+    assert_eq!(look.holder, KeyHolder::Free);
 
     // Where something undoes it, the caller is told instead of being asked for patience for ever.
     tokio::time::advance(Duration::from_secs(2)).await;
@@ -279,7 +284,7 @@ async fn a_look_that_finds_no_scripts_is_asked_again_once_they_are_loaded_and_on
 
 #[tokio::test(start_paused = true)]
 async fn a_look_at_a_node_that_says_nothing_ends_in_bounded_time() {
-    let mut rig = Rig::new();
+    let mut rig = CoreRig::new();
     rig.connected(1).await;
     let asked = rig.work.hub.clock().now();
     let link = rig.link.clone();

@@ -1,50 +1,18 @@
-//! What unit tests share: requests with true ids, and a hub that hands them out and notes replies.
+//! A hub for the tests of a link: it hands out requests and notes replies.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tenure_core::{
-    Config, Instant, Key, LeaseOptions, Manager, NodeId, Op, Reply, Request, RequestId, Secret,
-};
+use tenure_core::{Instant, NodeId, Reply, Request, RequestId};
 use tokio::sync::Notify;
 
-use crate::link::{LinkStatus, Work};
-use crate::runtime::seams::{BoxFuture, Clock};
-
-/// One acquire of each of `count` leases, on keys `lock-0`, `lock-1`, …; the token's secret is zero.
-pub(crate) fn acquires(count: usize) -> Vec<Request> {
-    let config = Config::builder(1).build().expect("the defaults");
-    let options = LeaseOptions::builder()
-        .build(&config)
-        .expect("the defaults");
-    let options = Arc::new(options);
-    let mut manager = Manager::new(config, 0);
-    let mut requests = Vec::new();
-    for index in 0..count {
-        let key = Key::new(format!("lock-{index}").into_bytes());
-        let options = Arc::clone(&options);
-        manager
-            .acquire(Instant::ORIGIN, key, Secret::new([0; 16]), options)
-            .expect("there is room");
-        manager.poll_requests(NodeId::new(0), 1, &mut requests);
-    }
-    for request in &mut requests {
-        request.deadline = Instant::ORIGIN + Duration::from_secs(3600);
-    }
-    requests
-}
-
-/// The request `op` of the lease on `lock-{index}`.
-pub(crate) fn request(index: usize, op: Op) -> Request {
-    let mut request = acquires(index + 1).swap_remove(index);
-    request.op = op;
-    request
-}
+use crate::link::interface::{LinkStatus, Work};
+use crate::runtime::{BoxFuture, Clock};
 
 /// A hub that hands out what it is given and notes what comes back.
 #[derive(Default)]
-pub(crate) struct Desk {
+pub(crate) struct FakeHub {
     due: Mutex<VecDeque<Request>>,
     replies: Mutex<BTreeMap<RequestId, Vec<Reply>>>,
     pub(crate) statuses: Mutex<Vec<LinkStatus>>,
@@ -52,7 +20,7 @@ pub(crate) struct Desk {
     wake: Arc<Notify>,
 }
 
-impl Desk {
+impl FakeHub {
     pub(crate) fn ask(&self, requests: impl IntoIterator<Item = Request>) {
         self.due.lock().expect("no panic").extend(requests);
         self.wake.notify_one();
@@ -103,7 +71,7 @@ impl Desk {
     }
 }
 
-impl Work for Desk {
+impl Work for FakeHub {
     fn poll(&self, _: NodeId, max: usize, out: &mut Vec<Request>) {
         let mut due = self.due.lock().expect("no panic");
         let count = max.min(due.len());

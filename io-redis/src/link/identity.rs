@@ -1,0 +1,255 @@
+//! Setting a new connection up: who the node is, whether it lets locks be kept and freed, and that it
+//! learns the scripts.
+
+use redis::{Cmd, Value};
+use tenure_core::{Refusal, Reply, ServerTime, Words};
+
+use crate::link::connect::DialError;
+use crate::link::connection::{Connection, exchange};
+use crate::link::interface::Identity;
+use crate::protocol::decode::{self, CommandResult};
+use crate::protocol::encode::mark;
+use crate::protocol::key;
+use crate::protocol::marker::{Marker, NodeSet};
+use crate::protocol::scripts::Script;
+
+/// What a lock is kept and freed with. Whoever may take locks but not call these leaves each to its
+/// expiry. Asked of a name under which nothing is kept, they do nothing.
+const PROBES: [&[&str]; 4] = [
+    &["GETEX", key::UNUSED_KEY],
+    &["PTTL", key::UNUSED_KEY],
+    &["PEXPIRE", key::UNUSED_KEY, "1"],
+    &["DEL", key::UNUSED_KEY],
+];
+
+/// What a node says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct NodeInfo {
+    pub(crate) client_id: Option<i64>,
+    pub(crate) run_id: Option<String>,
+    pub(crate) replication_id: Option<String>,
+    pub(crate) server_time: Option<ServerTime>,
+    is_replica: bool,
+    durable: bool,
+}
+
+/// Asks who the node is and teaches it the scripts, in one round trip.
+pub(crate) async fn set_up(
+    connection: &dyn Connection,
+    quarantine: bool,
+) -> Result<NodeInfo, DialError> {
+    let mut commands = Vec::new();
+    commands.extend(Script::ALL.map(Script::load));
+    commands.push(command(&["TIME"]));
+    commands.extend(PROBES.map(command));
+    if connection.is_own() {
+        commands.push(command(&["CLIENT", "ID"]));
+    }
+    commands.extend(identity_commands(quarantine));
+    let mut results = exchange(connection, commands).await.into_iter();
+    for _ in Script::ALL {
+        loaded(results.next())?;
+    }
+    let server_time = results.next().and_then(|result| time(&result.ok()?));
+    for _ in PROBES {
+        may_call(results.next())?;
+    }
+    let client_id = match connection.is_own().then(|| results.next()).flatten() {
+        Some(Ok(Value::Int(id))) => Some(id),
+        _ => None,
+    };
+    let mut node = identity(results.as_slice());
+    node.server_time = server_time;
+    node.client_id = client_id;
+    node.usable()?;
+    Ok(node)
+}
+
+/// Whether the scripts may call a command that keeps or frees a lock. An old server, or a user without
+/// the right, would grant locks that can be neither renewed nor released.
+fn may_call(result: Option<CommandResult>) -> Result<(), DialError> {
+    let text = match result {
+        Some(Ok(Value::ServerError(error))) => decode::server_text(&error),
+        Some(Err(error)) => decode::error_text(&error),
+        Some(Ok(_)) | None => return Ok(()),
+    };
+    match decode::refusal(&text).0 {
+        // Not this key but others may well be the user's.
+        Reply::NotApplied(Refusal::Rejected(words)) if !text.contains("permissions to access") => {
+            Err(DialError::Rejected(words))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a script was loaded.
+pub(crate) fn loaded(result: Option<CommandResult>) -> Result<(), DialError> {
+    let text = match result {
+        Some(Ok(Value::ServerError(error))) => decode::server_text(&error),
+        Some(Err(error)) => decode::error_text(&error),
+        Some(Ok(_)) => return Ok(()),
+        None => "no reply".to_owned(),
+    };
+    Err(match decode::refusal(&text).0 {
+        Reply::NotApplied(Refusal::Rejected(words)) => DialError::Rejected(words),
+        _ => DialError::unavailable(&text),
+    })
+}
+
+/// The questions that tell who a node is. What a user may not ask counts as not known.
+pub(crate) fn identity_commands(quarantine: bool) -> Vec<Cmd> {
+    let mut commands = vec![
+        command(&["INFO", "server"]),
+        command(&["INFO", "replication"]),
+    ];
+    if quarantine {
+        commands.push(command(&["INFO", "persistence"]));
+        commands.push(command(&["CONFIG", "GET", "appendfsync"]));
+        commands.push(command(&["CONFIG", "GET", "no-appendfsync-on-rewrite"]));
+    }
+    commands
+}
+
+/// The answers to [`identity_commands`].
+pub(crate) fn identity(results: &[CommandResult]) -> NodeInfo {
+    let text = |at: usize| match results.get(at) {
+        Some(Ok(value)) => decode::bytes(value)
+            .map(String::from_utf8_lossy)
+            .unwrap_or_default(),
+        _ => Default::default(),
+    };
+    let (server, replication, persistence) = (text(0), text(1), text(2));
+    let setting = |at: usize| match results.get(at) {
+        Some(Ok(Value::Map(pairs))) => pairs.first().map(|(_, value)| value),
+        Some(Ok(Value::Array(parts))) => parts.get(1),
+        _ => None,
+    };
+    let is_set = |at, to: &[u8]| setting(at).and_then(decode::bytes) == Some(to);
+    let no_second_id = |id: &str| id.bytes().all(|digit| digit == b'0');
+    // Durable is said only of what is known: a primary alone, every write on its disk before its
+    // reply, and no rewrite that the disk has not finished.
+    let durable = is_set(3, b"always")
+        && is_set(4, b"no")
+        && field(&persistence, "aof_enabled") == Some("1")
+        && field(&persistence, "aof_rewrite_in_progress") == Some("0")
+        && field(&persistence, "aof_rewrite_scheduled") == Some("0")
+        && field(&persistence, "aof_last_write_status") == Some("ok")
+        && field(&persistence, "aof_last_bgrewrite_status") == Some("ok")
+        && field(&replication, "role") == Some("master")
+        && field(&replication, "connected_slaves") == Some("0")
+        && field(&replication, "master_replid2").is_some_and(no_second_id);
+    NodeInfo {
+        run_id: field(&server, "run_id").map(str::to_owned),
+        replication_id: field(&replication, "master_replid").map(str::to_owned),
+        is_replica: field(&replication, "role") == Some("slave"),
+        durable,
+        ..NodeInfo::default()
+    }
+}
+
+impl NodeInfo {
+    /// What the hub is told of it.
+    pub(crate) fn identity(&self) -> Identity {
+        Identity {
+            run_id: self.run_id.as_deref().map(Words::new),
+            server_time: self.server_time,
+        }
+    }
+
+    /// A replica grants nothing.
+    pub(crate) fn usable(&self) -> Result<(), DialError> {
+        if self.is_replica {
+            return Err(DialError::unavailable(
+                "the node is a replica; it serves again once it is a primary",
+            ));
+        }
+        Ok(())
+    }
+
+    /// What its marker has to say.
+    pub(crate) fn marker(&self, node_set: &NodeSet) -> Result<Marker, DialError> {
+        let (Some(run_id), Some(replication_id)) = (&self.run_id, &self.replication_id) else {
+            return Err(DialError::Rejected(Words::new(
+                "over several nodes each must say who it is, so that one that forgot is not \
+                 counted: allow the user INFO, and use one connection per server, not a cluster",
+            )));
+        };
+        Ok(Marker {
+            key: key::marker(&node_set.prefix),
+            run_id: run_id.clone(),
+            replication_id: replication_id.clone(),
+            durable: self.durable,
+            max_ttl_ms: u64::try_from(node_set.max_ttl.as_millis()).unwrap_or(u64::MAX),
+            nodes: node_set.nodes,
+            name: node_set.name.clone().unwrap_or_default(),
+        })
+    }
+}
+
+/// What comes before the first request: the end of the connection before this one, so that nothing
+/// that still travels on it lands later, and the marker of the node.
+pub(crate) async fn begin(
+    connection: &dyn Connection,
+    node: &NodeInfo,
+    previous: Option<&NodeInfo>,
+    marker: Option<&Marker>,
+) -> Result<(), DialError> {
+    let mut commands = Vec::new();
+    // The id of a client is unique in one run of a server, and only there: another run may have
+    // given it to somebody else.
+    if let Some(previous) = previous
+        && let Some(id) = previous.client_id
+        && previous.run_id.is_some()
+        && previous.run_id == node.run_id
+    {
+        commands.push(command(&["CLIENT", "KILL", "ID", &id.to_string()]));
+    }
+    commands.extend(marker.map(mark));
+    if commands.is_empty() {
+        return Ok(());
+    }
+    for result in exchange(connection, commands).await {
+        match result {
+            Ok(Value::ServerError(error)) => {
+                // Not permitted, or the old connection is gone already. A marker that was not
+                // written is asked for by the first acquire.
+                tracing::debug!(error = %decode::without_secrets(&decode::server_text(&error)), "tolerated");
+            }
+            Ok(_) => {}
+            Err(error) if error.code().is_some() => {}
+            Err(error) => return Err(DialError::unavailable(&error.to_string())),
+        }
+    }
+    Ok(())
+}
+
+fn command(words: &[&str]) -> Cmd {
+    let mut cmd = Cmd::new();
+    for word in words {
+        cmd.arg(word);
+    }
+    cmd
+}
+
+/// The value of a field in the text of INFO.
+fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines()
+        .filter_map(|line| line.split_once(':'))
+        .find_map(|(field, value)| (field == name).then(|| value.trim()))
+        .filter(|value| !value.is_empty() && !value.contains(char::is_whitespace))
+}
+
+fn time(value: &Value) -> Option<ServerTime> {
+    let Value::Array(parts) = value else {
+        return None;
+    };
+    let part = |at: usize| -> Option<u64> {
+        std::str::from_utf8(decode::bytes(parts.get(at)?)?)
+            .ok()?
+            .parse()
+            .ok()
+    };
+    Some(ServerTime::from_micros(
+        part(0)?.checked_mul(1_000_000)?.checked_add(part(1)?)?,
+    ))
+}

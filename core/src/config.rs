@@ -8,8 +8,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::id::MAX_NODES;
-use crate::quorum::quorum;
-use crate::validity::Drift;
+use crate::math::{Drift, quorum};
 
 /// The TTL of a lease where nothing else is said.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(10);

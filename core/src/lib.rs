@@ -53,35 +53,29 @@
 
 extern crate alloc;
 
-mod backoff;
 mod config;
 mod event;
 mod id;
 mod law;
 mod lease;
 mod manager;
+mod math;
 mod options;
-mod proposal;
-mod quorum;
 mod request;
 mod rng;
 mod time;
 mod timers;
 mod token;
-mod validity;
 
-pub use backoff::Backoff;
 pub use config::{Config, ConfigBuilder, ConfigError, DEFAULT_TTL, LONGEST_TTL};
 pub use event::{AcquireFailure, Event, EventKind, Loss, Release};
 pub use id::{LeaseId, MAX_NODES, NodeId, NodeSet, RequestId};
 pub use law::Law;
 pub use lease::{Context, Due, Lease, Outputs};
 pub use manager::{AtCapacity, Manager};
+pub use math::{Backoff, Drift, ServerClock, Verdict, held_until, quorum, verdict};
 pub use options::{LeaseOptions, LeaseOptionsBuilder, RenewalPolicy};
-pub use proposal::ServerClock;
-pub use quorum::{Verdict, quorum, verdict};
 pub use request::{Answer, Op, OpKind, Refusal, Reply, Request, ServerTime, Words};
 pub use rng::Rng;
 pub use time::Instant;
 pub use token::{Fence, Key, Label, LabelError, Secret, Token};
-pub use validity::{Drift, held_until};

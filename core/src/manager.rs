@@ -12,8 +12,8 @@ use crate::event::Event;
 use crate::event::EventKind;
 use crate::id::{LeaseId, NodeId, NodeSet, RequestId};
 use crate::lease::{Context, Due, Lease, Outputs};
+use crate::math::ServerClock;
 use crate::options::LeaseOptions;
-use crate::proposal::ServerClock;
 use crate::request::{Answer, Reply, Request, ServerTime};
 use crate::rng::Rng;
 use crate::time::Instant;
@@ -125,7 +125,7 @@ impl Manager {
             ready: NodeSet::EMPTY,
             down: NodeSet::EMPTY,
             events: VecDeque::new(),
-            server_clock: ServerClock::new(&config),
+            server_clock: ServerClock::new(config.max_ttl(), config.drift()),
             config,
             rng: Rng::new(seed),
             outputs: Outputs::default(),

@@ -2,8 +2,8 @@
 
 use core::time::Duration;
 
-use crate::backoff::Backoff;
 use crate::config::{Config, ConfigError, DEFAULT_TTL, check_ttl};
+use crate::math::Backoff;
 use crate::token::Label;
 
 /// What one lease is asked for with.
@@ -207,7 +207,12 @@ impl LeaseOptionsBuilder {
         if attempts == Some(0) {
             return Err(ConfigError::Attempts);
         }
-        backoff.check()?;
+        if backoff.first().is_zero() || backoff.first() > backoff.longest() {
+            return Err(ConfigError::Backoff {
+                first: backoff.first(),
+                longest: backoff.longest(),
+            });
+        }
         // Two rounds must fit between the begin of a renewal and the end of validity, or one lost
         // reply would cost the lease.
         let window = valid_for - renew_after.unwrap_or(valid_for / 2);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tenure_core::{
-    Backoff, Config, Drift, Fence, Instant, Label, LabelError, NodeId, NodeSet, Rng, ServerClock,
+    Backoff, Drift, Fence, Instant, Label, LabelError, NodeId, NodeSet, Rng, ServerClock,
     ServerTime, Verdict, held_until, quorum, verdict,
 };
 
@@ -30,19 +30,13 @@ fn span() -> impl Strategy<Value = Duration> {
     ]
 }
 
-fn config(max_ttl: Duration, ppm: u32) -> Config {
-    let config = Config::builder(3).max_ttl(max_ttl);
-    let config = config.drift(Drift::from_ppm(ppm)).build();
-    config.expect("it is a good configuration")
-}
-
 /// Or a fast clock would run ahead of the servers for as long as its process lives, and its fences with it:
 /// further than a node that forgot them stays in quarantine.
 #[test]
 fn a_server_time_is_carried_forward_only_while_drift_is_a_small_part_of_max_ttl() {
     // Half a percent of 125 s is a sixteenth of 10 s.
     for (ttl, ppm, secs) in [(10, 5_000, 125), (10, 50_000, 12), (1, 5_000, 12)] {
-        let mut clock = ServerClock::new(&config(Duration::from_secs(ttl), ppm));
+        let mut clock = ServerClock::new(Duration::from_secs(ttl), Drift::from_ppm(ppm));
         let time = |secs: u64| ServerTime::from_micros(1_000_000_000 + secs * 1_000_000);
         clock.observe(Instant::ORIGIN, time(0));
         let last = Instant::ORIGIN + Duration::from_secs(secs);
@@ -60,7 +54,7 @@ fn a_proposal_of_a_clock_within_the_bound_is_less_than_a_tenth_of_max_ttl_ahead_
     for max_ttl in [150, 250, 1_000, 10_000] {
         for ppm in [100, 5_000, 20_000] {
             let max_ttl = Duration::from_millis(max_ttl);
-            let mut clock = ServerClock::new(&config(max_ttl, ppm));
+            let mut clock = ServerClock::new(max_ttl, Drift::from_ppm(ppm));
             clock.observe(Instant::ORIGIN, ServerTime::from_micros(0));
             let carried = max_ttl / 16 * 1_000_000 / ppm;
             let proposal = clock.propose(Instant::ORIGIN + carried).map(Fence::get);
@@ -191,7 +185,7 @@ proptest! {
         seen in prop::collection::vec((0..10_000_u64, 0..20_000_000_u64), 1..10),
         later in 0..10_000_u64,
     ) {
-        let mut clock = ServerClock::new(&config(Duration::from_secs(86_400), 1_000));
+        let mut clock = ServerClock::new(Duration::from_secs(86_400), Drift::from_ppm(1_000));
         let mut now = Instant::ORIGIN;
         prop_assert_eq!(clock.propose(now), None);
         let mut notes = Vec::new();

@@ -2,14 +2,14 @@
 
 use core::time::Duration;
 
-use super::{Context, Flight, Lease, Phase, Renewal, Vote};
+use super::seat::{Flight, Seat, Vote};
+use super::{Context, Lease, Phase, Renewal};
 use crate::event::{AcquireFailure, EventKind};
 use crate::id::{NodeId, NodeSet};
-use crate::quorum::{Verdict, verdict};
+use crate::math::{Verdict, held_until, verdict};
 use crate::request::{Answer, OpKind, Refusal, Reply};
 use crate::time::Instant;
 use crate::token::Fence;
-use crate::validity::held_until;
 
 impl Lease {
     pub(super) fn begin_attempt(&mut self, now: Instant, ctx: &mut Context<'_>) {
@@ -223,7 +223,7 @@ impl Lease {
 
     /// The backoff begins once the failed round is released.
     pub(super) fn cleared(&mut self, now: Instant, ctx: &mut Context<'_>) {
-        if self.seats.iter().all(super::Seat::is_idle) {
+        if self.seats.iter().all(Seat::is_idle) {
             self.back_off(now, ctx);
         }
     }

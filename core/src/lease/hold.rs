@@ -2,14 +2,13 @@
 
 use core::time::Duration;
 
-use super::{Context, Flight, Lack, Lease, Phase, Renewal, Vote};
-use crate::backoff::Backoff;
+use super::seat::{Flight, Lack, Vote};
+use super::{Context, Lease, Phase, Renewal};
 use crate::event::{EventKind, Loss};
 use crate::id::NodeId;
-use crate::quorum::{Verdict, verdict};
+use crate::math::{Backoff, Verdict, held_until, verdict};
 use crate::request::{Answer, OpKind, Refusal, Reply, Words};
 use crate::time::Instant;
-use crate::validity::held_until;
 
 impl Lease {
     /// Renews now, whether or not a renewal is due: the answer is an event. Nothing happens unless

@@ -1,8 +1,8 @@
 //! The machine of one lease: a value whose transitions are pure, from the request to its end.
 //!
 //! It is `Clone + Eq + Hash`, so that it can be model-checked. Its phases have a file each:
-//! `acquire`, `hold`, `release`. What they share is here: the seat that each node has in the lease,
-//! how a request is queued, taken and answered, and the next deadline.
+//! `acquire`, `hold`, `release`. `seat` has what a lease knows of one node, and how a request to it is
+//! queued, handed out and answered. Here are the phases themselves, the inputs and the next deadline.
 //!
 //! Three rules hold in every phase:
 //! - A seat has at most one request in flight, and one release behind it.
@@ -13,23 +13,22 @@
 mod acquire;
 mod hold;
 mod release;
+mod seat;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use self::seat::Seat;
 use crate::config::Config;
 use crate::event::{AcquireFailure, EventKind};
 use crate::id::{NodeId, NodeSet};
+use crate::math::ServerClock;
 use crate::options::LeaseOptions;
-use crate::proposal::ServerClock;
-use crate::request::{Answer, Op, OpKind, Refusal, Reply, Words};
+use crate::request::{OpKind, Refusal, Reply};
 use crate::rng::Rng;
 use crate::time::Instant;
-use crate::token::{Fence, Key, Secret, Token};
-
-/// How often a request is asked again at once when a node was not ready for a reason that is mended.
-const AGAIN_MAX: u8 = 3;
+use crate::token::{Fence, Key, Secret};
 
 /// What a transition of a lease reads besides the lease, and where its outputs go.
 #[derive(Debug)]
@@ -140,68 +139,6 @@ struct Round {
     deadline: Instant,
     /// The fence proposed in it, the same to all nodes.
     proposal: Option<Fence>,
-}
-
-/// What a lease knows of one node.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct Seat {
-    /// The request that is queued or in flight.
-    flight: Option<Flight>,
-    /// A release behind it.
-    behind: Option<Flight>,
-    /// Whether the node's outbox has an entry for this seat, so that it has at most one.
-    ticket: bool,
-    /// The node's answer in this round.
-    vote: Vote,
-    /// Until when the node is known to hold the token of the present attempt.
-    until: Option<Instant>,
-    /// Set while the node may hold a token of this lease: when that will have expired by itself.
-    owed: Option<Instant>,
-    /// Whether a release went out whose outcome is unknown.
-    release_unknown: bool,
-    /// How the node answered when it no longer held its copy.
-    lacks: Option<Lack>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Lack {
-    Gone,
-    Taken,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Flight {
-    ask: OpKind,
-    serial: u32,
-    attempt: u32,
-    queued: Instant,
-    sent: bool,
-    again: u8,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-enum Vote {
-    /// Not asked yet in this round.
-    #[default]
-    Unasked,
-    Asked,
-    /// To acquire: yes, with the fence that the node is known to have stored.
-    Granted(Fence),
-    Held {
-        left: Duration,
-    },
-    Foreign,
-    Quarantined {
-        left: Duration,
-    },
-    /// To renew, repair or release: done.
-    Done,
-    /// To renew, repair or release: there is nothing of ours.
-    Lacking,
-    /// It cannot serve now, or it is not known what it did.
-    Silent,
-    Rejected(Words),
-    Misuse(Words),
 }
 
 impl Lease {
@@ -381,222 +318,11 @@ impl Lease {
         self.seats[node.index()].ticket = false;
     }
 
-    /// Hands out what is queued for a node: at most two requests, in the order in which they must
-    /// be written. From here on they count as sent.
-    pub fn take(&mut self, node: NodeId, mut send: impl FnMut(u32, Op, Token, Instant)) {
-        let seat = &mut self.seats[node.index()];
-        seat.ticket = false;
-        for flight in [&mut seat.flight, &mut seat.behind].into_iter().flatten() {
-            if flight.sent {
-                continue;
-            }
-            flight.sent = true;
-            let ttl = self.options.ttl();
-            // A repair and a confirmation are asked for only once a fence is agreed or proposed.
-            let fence = match self.phase {
-                Phase::Confirming(fence) => Some(fence),
-                _ => self.fence,
-            };
-            let op = match (flight.ask, fence) {
-                (OpKind::Acquire, _) => Op::Acquire {
-                    ttl,
-                    proposal: self.round.proposal,
-                },
-                (OpKind::Renew, _) => Op::Renew { ttl },
-                (OpKind::Confirm, Some(fence)) => Op::Confirm { fence },
-                (OpKind::Repair, Some(fence)) => Op::Repair { ttl, fence },
-                (OpKind::Release, _) => Op::Release,
-                (OpKind::Confirm | OpKind::Repair, None) => {
-                    unreachable!("a fence is agreed before it is confirmed or a copy repaired")
-                }
-            };
-            let token = Token {
-                label: self.options.label().cloned(),
-                secret: self.secret,
-                attempt: flight.attempt,
-            };
-            send(
-                flight.serial,
-                op,
-                token,
-                flight.queued + self.options.round_timeout(),
-            );
-        }
-    }
-
-    /// Queues a request. The seat must be idle.
-    fn ask(&mut self, now: Instant, node: NodeId, ask: OpKind, ctx: &mut Context<'_>) {
-        self.serial += 1;
-        let flight = Flight {
-            ask,
-            serial: self.serial,
-            attempt: self.attempt,
-            queued: now,
-            sent: false,
-            again: 0,
-        };
-        let seat = &mut self.seats[node.index()];
-        debug_assert!(
-            seat.flight.is_none() && seat.behind.is_none(),
-            "one request per seat"
-        );
-        seat.flight = Some(flight);
-        seat.announce(node, ctx);
-    }
-
-    /// Gives a copy up: what is queued is dropped, what is or may be at the node is released.
-    fn let_go(&mut self, now: Instant, node: NodeId, ctx: &mut Context<'_>) {
-        let seat = &mut self.seats[node.index()];
-        seat.until = None;
-        if seat.flight.as_ref().is_some_and(|flight| !flight.sent) {
-            seat.flight = None;
-        }
-        let behind = match &seat.flight {
-            Some(flight) if flight.ask == OpKind::Release => return,
-            Some(_) if seat.behind.is_some() => return,
-            // Nothing is queued for a node that cannot be reached: the debt is paid when it can.
-            _ if ctx.down.contains(node) => return,
-            Some(_) => true,
-            None if seat.owed.is_none() => return,
-            None => false,
-        };
-        self.serial += 1;
-        let release = Flight {
-            ask: OpKind::Release,
-            serial: self.serial,
-            attempt: self.attempt,
-            queued: now,
-            sent: false,
-            again: 0,
-        };
-        if behind {
-            seat.behind = Some(release);
-        } else {
-            seat.flight = Some(release);
-        }
-        seat.announce(node, ctx);
-    }
-
-    /// Takes the request that a reply is for off its seat, matched by its serial alone.
-    fn land(&mut self, node: NodeId, serial: u32) -> Option<Flight> {
-        let seat = self.seats.get_mut(node.index())?;
-        if seat
-            .flight
-            .as_ref()
-            .is_some_and(|flight| flight.serial == serial)
-        {
-            return core::mem::replace(&mut seat.flight, seat.behind.take());
-        }
-        if seat
-            .behind
-            .as_ref()
-            .is_some_and(|flight| flight.serial == serial)
-        {
-            return seat.behind.take();
-        }
-        None
-    }
-
-    /// Queues a request again that was not applied for a reason that is mended. The moment from which
-    /// its validity counts stays.
-    fn ask_again(&mut self, node: NodeId, flight: &Flight, ctx: &mut Context<'_>) -> bool {
-        let seat = &mut self.seats[node.index()];
-        // With a release behind it, the request is no longer wanted.
-        if flight.again >= AGAIN_MAX
-            || seat.flight.is_some()
-            || ctx.down.contains(node)
-            || !self.wants(flight)
-        {
-            return false;
-        }
-        self.serial += 1;
-        let seat = &mut self.seats[node.index()];
-        seat.flight = Some(Flight {
-            serial: self.serial,
-            sent: false,
-            again: flight.again + 1,
-            ..flight.clone()
-        });
-        seat.announce(node, ctx);
-        true
-    }
-
-    /// Whether the present phase still wants a request of this kind and attempt.
-    fn wants(&self, flight: &Flight) -> bool {
-        match (&self.phase, flight.ask) {
-            (_, OpKind::Release) => true,
-            (Phase::Acquiring, OpKind::Acquire)
-            | (Phase::Confirming(_), OpKind::Acquire | OpKind::Confirm)
-            | (Phase::Held(_), OpKind::Acquire | OpKind::Renew | OpKind::Repair) => {
-                flight.attempt == self.attempt
-            }
-            _ => false,
-        }
-    }
-
-    /// Notes what the reply says about what the node may hold of ours.
-    fn note_debt(&mut self, now: Instant, node: NodeId, flight: &Flight, reply: &Reply) {
-        let expires = now + self.options.ttl() + (self.options.ttl() - self.options.valid_for());
-        let seat = &mut self.seats[node.index()];
-        match (flight.ask, reply) {
-            // It will not get better: the TTL pays.
-            (OpKind::Release, Reply::NotApplied(Refusal::Rejected(_) | Refusal::Misuse(_))) => {
-                seat.owed = None;
-            }
-            (_, Reply::NotApplied(_)) => {}
-            // Only the release of what was held: one of an older attempt says nothing about it.
-            (OpKind::Release, Reply::Unknown) => {
-                seat.release_unknown = matches!(self.phase, Phase::Releasing { .. });
-            }
-            (OpKind::Release, Reply::Applied(_)) => seat.owed = None,
-            (_, Reply::Unknown | Reply::Applied(Answer::Granted { .. } | Answer::Done)) => {
-                seat.owed = Some(expires);
-            }
-            // To renew and confirm an older attempt of our own is *gone* as well, and it is still there.
-            (OpKind::Renew | OpKind::Confirm, Reply::Applied(Answer::Gone))
-                if flight.attempt > 1 => {}
-            (OpKind::Acquire, Reply::Applied(Answer::Held { .. }))
-            | (_, Reply::Applied(Answer::Gone | Answer::Taken)) => seat.owed = None,
-            // Foreign may be said of the fence counter alone, and a quarantined node may still hold
-            // a copy: neither pays a debt.
-            (
-                _,
-                Reply::Applied(Answer::Foreign | Answer::Quarantined { .. } | Answer::Held { .. }),
-            ) => {}
-        }
-    }
-
     fn nodes(&self) -> impl Iterator<Item = NodeId> + use<> {
         (0..self.seats.len()).map(NodeId::new)
     }
 
     fn count(&self, matches: impl Fn(&Seat) -> bool) -> usize {
         self.seats.iter().filter(|seat| matches(seat)).count()
-    }
-}
-
-impl Vote {
-    /// Whether a node that was asked to acquire answered, in a way that says who may have the key.
-    const fn is_answer(&self) -> bool {
-        self.counts() || matches!(self, Self::Quarantined { .. })
-    }
-
-    /// Whether it did, and is a node that counts.
-    const fn counts(&self) -> bool {
-        matches!(self, Self::Granted(_) | Self::Held { .. } | Self::Foreign)
-    }
-}
-
-impl Seat {
-    fn is_idle(&self) -> bool {
-        self.flight.is_none() && self.behind.is_none()
-    }
-
-    /// Tells the outbox, once, that this seat has something to send.
-    fn announce(&mut self, node: NodeId, ctx: &mut Context<'_>) {
-        if !self.ticket {
-            self.ticket = true;
-            ctx.out.nodes.push(node);
-        }
     }
 }

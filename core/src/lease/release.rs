@@ -2,11 +2,11 @@
 
 use core::time::Duration;
 
-use super::{Context, Lack, Lease, Phase, Vote};
-use crate::backoff::Backoff;
+use super::seat::{Lack, Vote};
+use super::{Context, Lease, Phase};
 use crate::event::{EventKind, Loss, Release};
 use crate::id::NodeId;
-use crate::quorum::{Verdict, verdict};
+use crate::math::{Backoff, Verdict, verdict};
 use crate::request::{Answer, Refusal, Reply};
 use crate::time::Instant;
 

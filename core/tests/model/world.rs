@@ -446,7 +446,7 @@ impl Model for World {
     fn init_states(&self) -> Vec<State> {
         let client = Client {
             lease: None,
-            clock: ServerClock::new(&self.config),
+            clock: ServerClock::new(self.config.max_ttl(), self.config.drift()),
             ahead: self.skew[0],
             over: false,
             done: false,
@@ -587,7 +587,7 @@ impl Model for World {
         // A client whose lease is over and settled has no more to say; what still travels counts.
         for client in &mut state.clients {
             if client.lease.as_ref().is_some_and(Lease::is_ended) {
-                client.clock = ServerClock::new(&self.config);
+                client.clock = ServerClock::new(self.config.max_ttl(), self.config.drift());
                 client.lease = None;
                 client.done = true;
                 client.attempt = 0;

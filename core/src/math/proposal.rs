@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::config::Config;
+use super::Drift;
 use crate::request::ServerTime;
 use crate::time::Instant;
 use crate::token::Fence;
@@ -32,19 +32,19 @@ pub struct ServerClock {
 }
 
 impl ServerClock {
-    /// A client that has seen no server's time.
+    /// For a client with this max TTL and drift bound, which has seen no server's time yet.
     #[must_use]
-    pub fn new(config: &Config) -> Self {
-        let share = config.max_ttl().as_nanos() / DRIFT_SHARE;
+    pub fn new(max_ttl: Duration, drift: Drift) -> Self {
+        let share = max_ttl.as_nanos() / DRIFT_SHARE;
         let carried_for = (share * 1_000_000)
-            .checked_div(config.drift().ppm().into())
+            .checked_div(drift.ppm().into())
             .map_or(Duration::MAX, |nanos| {
                 Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
             });
         Self {
             seen: None,
             carried_for,
-            lead: LEAD.min(config.max_ttl() / LEAD_SHARE),
+            lead: LEAD.min(max_ttl / LEAD_SHARE),
         }
     }
 

@@ -2,7 +2,6 @@
 
 use core::time::Duration;
 
-use crate::config::ConfigError;
 use crate::rng::Rng;
 
 /// Pauses between attempts: the bound doubles from `first` to `longest`; each pause is drawn from
@@ -36,16 +35,6 @@ impl Backoff {
     #[must_use]
     pub const fn longest(self) -> Duration {
         self.longest
-    }
-
-    pub(crate) fn check(self) -> Result<(), ConfigError> {
-        if self.first.is_zero() || self.first > self.longest {
-            return Err(ConfigError::Backoff {
-                first: self.first,
-                longest: self.longest,
-            });
-        }
-        Ok(())
     }
 
     /// The pause after the `failures`-th failure in a row, counted from one.

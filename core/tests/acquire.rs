@@ -108,7 +108,7 @@ fn unequal_fences_need_a_second_round_and_are_stored_on_a_quorum_before_they_are
     world.deliver(1);
     world.pump();
     let (fence, _) = acquired(world.event());
-    let stored = |node: usize| world.nodes[node].fences[&key("k")];
+    let stored = |node: usize| world.nodes[node].fence(&key("k"));
     assert_eq!(fence, stored(2));
     assert_eq!((0..3).filter(|node| stored(*node) >= fence).count(), 2);
 }
@@ -185,7 +185,7 @@ fn contention_with_a_node_down_is_contention_and_not_an_outage() {
 #[test]
 fn a_foreign_key_is_contention_of_its_own_kind() {
     let mut world = World::new(1);
-    world.nodes[0].foreign.insert(key("k"));
+    world.nodes[0].make_foreign(&key("k"));
     world.acquire_with("k", once());
     assert_eq!(
         failed(world.event()),
@@ -445,8 +445,8 @@ fn a_grant_of_which_nothing_is_left_is_released() {
 #[test]
 fn quarantine_is_told_with_the_node_and_what_is_left() {
     let mut world = World::new(3);
-    world.nodes[1].quarantine = Some(at(secs(5)));
-    world.nodes[2].quarantine = Some(at(secs(7)));
+    world.nodes[1].quarantined(at(secs(5)));
+    world.nodes[2].quarantined(at(secs(7)));
     world.acquire_with("k", once());
     assert_eq!(
         failed(world.event()),

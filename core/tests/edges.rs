@@ -32,7 +32,7 @@ fn rival(world: &mut World, until: tenure_core::Instant) {
         secret: Secret::new([0xEE; 16]),
         attempt: 1,
     };
-    world.nodes[0].locks.insert(key("k"), (token, until));
+    world.nodes[0].put(&key("k"), &token, until);
 }
 
 #[test]
@@ -309,7 +309,7 @@ fn a_renewal_is_rejected_when_no_quorum_is_left_that_might_renew() {
 #[test]
 fn a_quorum_that_may_still_form_beside_a_node_in_quarantine_decides_why_a_round_failed() {
     let mut world = World::new(3);
-    world.nodes[0].quarantine = Some(at(secs(5)));
+    world.nodes[0].quarantined(at(secs(5)));
     world.withhold([1, 2]);
     world.acquire_with("k", once());
     let held = |left| {
@@ -361,7 +361,7 @@ fn an_answer_to_an_old_attempt_does_not_count_for_the_lease_that_is_held() {
     assert!(world.may_act(lease), "granted by two, in another attempt");
     // Node 2 grants the first attempt only now; then node 0 loses its copy.
     world.deliver(2);
-    world.nodes[0].locks.remove(&key("k"));
+    world.nodes[0].delete(&key("k"));
     world.renew(lease);
     assert!(!world.may_act(lease), "one node is no quorum");
 }

@@ -7,7 +7,7 @@ mod support;
 use support::{RENEW_AFTER, ROUND, VALID_FOR, World, at, id, ms, secs};
 use tenure_core::{
     Answer, Due, EventKind, Instant, LeaseId, LeaseOptions, Loss, Refusal, RenewalPolicy, Reply,
-    Words,
+    Secret, Token, Words,
 };
 
 fn held(nodes: usize) -> (World, LeaseId) {
@@ -350,7 +350,7 @@ fn a_lost_copy_is_put_back_with_its_fence_while_a_quorum_holds_without_it() {
     world.advance(RENEW_AFTER);
     assert_eq!(world.ops(1), ["acquire", "renew", "repair"]);
     assert!(world.holds(1, "k"));
-    assert_eq!(world.nodes[1].fences[&support::key("k")], fence);
+    assert_eq!(world.nodes[1].fence(&support::key("k")), fence);
     // Then another node may lose its copy.
     world.nodes[0].forget();
     world.advance(RENEW_AFTER);
@@ -382,22 +382,16 @@ fn nothing_is_put_back_where_no_quorum_holds_without_it() {
 fn a_node_that_another_has_taken_is_not_repaired_over() {
     let (mut world, lease) = held(3);
     world.nodes[1].forget();
-    let mut thief = World::new(1);
-    thief.acquire("k");
-    let stolen = thief.nodes[0].locks[&support::key("k")].clone();
-    let stolen = (
-        tenure_core::Token {
-            secret: tenure_core::Secret::new([0xEE; 16]),
-            ..stolen.0
-        },
-        stolen.1,
-    );
-    world.nodes[1]
-        .locks
-        .insert(support::key("k"), stolen.clone());
+    let thief = Token {
+        label: None,
+        secret: Secret::new([0xEE; 16]),
+        attempt: 1,
+    };
+    let (key, until) = (support::key("k"), support::at(secs(10)));
+    world.nodes[1].put(&key, &thief, until);
     world.advance(RENEW_AFTER);
     assert!(world.may_act(lease));
-    assert_eq!(world.nodes[1].locks[&support::key("k")], stolen);
+    assert_eq!(world.nodes[1].lock(world.now, &key), Some((thief, until)));
 }
 
 #[test]

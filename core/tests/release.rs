@@ -329,7 +329,7 @@ fn a_cancel_is_silent_and_frees_the_key_in_every_phase() {
         }),
         ("backoff", |world| {
             for node in 0..3 {
-                world.nodes[node].quarantine = Some(at(secs(9)));
+                world.nodes[node].quarantined(at(secs(9)));
             }
             let lease = world.acquire("k");
             assert!(matches!(world.event(), EventKind::Waiting { .. }));

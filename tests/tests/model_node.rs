@@ -1,32 +1,58 @@
-//! The models of a node against what they are models of: the adapter's Lua texts in the embedded
-//! server. The same requests at the same times to both, and the same answers and keys from both. One
-//! model is that of the worlds; the other, which knows less, is that of the model checker and of the
-//! transcripts.
+//! The model of a node against what it is a model of: the adapter's scripts in the embedded server. Both
+//! get the same requests at the same times, and must give the same answers and end with the same keys.
+//!
+//! The model is compared in both of its precisions: that of the worlds, which is a server's, and the
+//! exact one of the core's tests, of the model checker and of the transcripts.
 #![forbid(unsafe_code)]
-
-#[path = "../../core/tests/support/node.rs"]
-#[allow(dead_code, reason = "it also helps to set scenes")]
-mod small;
 
 use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use tenure_core::{
-    Answer, Fence, Instant, Key, Op, Refusal, Reply, Secret, ServerTime, Token, Words,
+use tenure_core::{Answer, Fence, Op, Refusal, Reply, ServerTime, Words};
+use tenure_sim::node::{
+    Arrived, Entry, Exact, Identity, Milliseconds, Node, Precision, Refused, SetOfNodes, Shown,
+    Value,
 };
-use tenure_sim::node::probe::{Held, ModelNode, Question, Stranger};
 use tenure_sim::server::{ManualClock, Reply as Wire, Server};
 use tenure_tests::scripts;
 
 const BEGIN_US: u64 = 1_767_225_600_123_456;
 const KEYS: [&str; 2] = ["k", "l"];
 const MAX_TTL_MS: u64 = 10_000;
+const NODES: usize = 3;
+
+/// Something that is asked of a node.
+#[derive(Clone, Copy, Debug)]
+struct Question {
+    key: usize,
+    lease: u32,
+    attempt: u32,
+    op: Op,
+    /// Whether an acquire names the node that it believes to ask: in which of its lives, if so.
+    life: Option<u32>,
+}
+
+/// What somebody does to a key who knows nothing of locks.
+#[derive(Clone, Copy, Debug)]
+enum Stranger {
+    Deletes,
+    /// Writes something else, for so many milliseconds or for ever.
+    Overwrites(Option<i64>),
+    /// Makes it a key of another type.
+    Mistakes,
+    /// Takes the expiry from it.
+    Persists,
+}
+
+/// The lease and the attempt of the token that a key holds, if it is one; and when the key expires, in
+/// milliseconds.
+type Held = (Option<(u32, u32)>, Option<i64>);
 
 #[derive(Clone, Debug)]
 enum Step {
     Ask {
-        key: u8,
+        key: usize,
         lease: u32,
         attempt: u32,
         op: Op,
@@ -39,13 +65,51 @@ enum Step {
         durable: bool,
     },
     Full(bool),
-    Stranger(u8, Stranger),
+    Stranger(usize, Stranger),
+    /// In microseconds.
     Advance(u64),
+    /// The wall clock is set, by so many microseconds.
     Clock(i64),
 }
 
-fn op() -> impl Strategy<Value = Op> {
-    let ttl = || select(&[1, 250, 1_000, 10_000][..]).prop_map(Duration::from_millis);
+/// The spans that steps are made of.
+#[derive(Clone, Copy)]
+struct Spans {
+    ttls_ms: &'static [u64],
+    overwrites_ms: &'static [Option<i64>],
+    advances_us: &'static [u64],
+    clock_us: &'static [i64],
+}
+
+/// Down to the microsecond, and with a clock that is set back and forth.
+const ANY: Spans = Spans {
+    ttls_ms: &[1, 250, 1_000, 10_000],
+    overwrites_ms: &[Some(1), Some(1_000), None],
+    advances_us: &[
+        1,
+        999,
+        1_000,
+        1_001,
+        250_000,
+        999_999,
+        1_000_000,
+        10_000_000,
+        86_400_500_000,
+    ],
+    clock_us: &[-2_000_000, -1_000, -1, 1, 1_000, 2_000_000],
+};
+
+/// Whole milliseconds whose sums are no TTL: so nothing is asked in the millisecond in which a key
+/// expires, through which it lives at a server and not in the exact model.
+const WHOLE: Spans = Spans {
+    ttls_ms: &[250, 1_000, 10_000],
+    overwrites_ms: &[Some(1_000), None],
+    advances_us: &[1_000, 251_000, 1_001_000, 10_001_000],
+    clock_us: &[0],
+};
+
+fn op(spans: Spans) -> impl Strategy<Value = Op> {
+    let ttl = move || select(spans.ttls_ms).prop_map(Duration::from_millis);
     // Past, near, and further ahead than a node follows.
     let fence = || {
         select(
@@ -62,8 +126,9 @@ fn op() -> impl Strategy<Value = Op> {
         )
         .prop_map(|us| Fence::new(BEGIN_US.saturating_add_signed(us)).expect("not zero"))
     };
+    let acquire = (ttl(), prop::option::of(fence()));
     prop_oneof![
-        6 => (ttl(), prop::option::of(fence())).prop_map(|(ttl, proposal)| Op::Acquire { ttl, proposal }),
+        6 => acquire.prop_map(|(ttl, proposal)| Op::Acquire { ttl, proposal }),
         2 => fence().prop_map(|fence| Op::Confirm { fence }),
         4 => ttl().prop_map(|ttl| Op::Renew { ttl }),
         2 => (ttl(), fence()).prop_map(|(ttl, fence)| Op::Repair { ttl, fence }),
@@ -71,12 +136,13 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step(spans: Spans) -> impl Strategy<Value = Step> {
+    let key = || 0..KEYS.len();
     let ask = (
-        0..2_u8,
+        key(),
         0..2_u32,
         select(&[1, 2, 10][..]),
-        op(),
+        op(spans),
         prop::option::of(prop::bool::weighted(0.8)),
     )
         .prop_map(|(key, lease, attempt, op, named)| Step::Ask {
@@ -86,21 +152,126 @@ fn step() -> impl Strategy<Value = Step> {
             op,
             named,
         });
+    let restart = any::<(bool, bool)>();
     let stranger = prop_oneof![
         2 => Just(Stranger::Deletes),
-        2 => select(&[Some(1), Some(1_000), None][..]).prop_map(Stranger::Overwrites),
+        2 => select(spans.overwrites_ms).prop_map(Stranger::Overwrites),
         1 => Just(Stranger::Mistakes),
         2 => Just(Stranger::Persists),
     ];
     prop_oneof![
         20 => ask,
         3 => Just(Step::Mark),
-        1 => any::<(bool, bool)>().prop_map(|(forgets, durable)| Step::Restart { forgets, durable }),
+        1 => restart.prop_map(|(forgets, durable)| Step::Restart { forgets, durable }),
         1 => prop::bool::weighted(0.3).prop_map(Step::Full),
-        2 => (0..2_u8, stranger).prop_map(|(key, stranger)| Step::Stranger(key, stranger)),
-        6 => select(&[1, 999, 1_000, 1_001, 250_000, 999_999, 1_000_000, 10_000_000, 86_400_500_000][..]).prop_map(Step::Advance),
-        1 => select(&[-2_000_000, -1_000, -1, 1, 1_000, 2_000_000][..]).prop_map(Step::Clock),
+        2 => (key(), stranger).prop_map(|(key, stranger)| Step::Stranger(key, stranger)),
+        6 => select(spans.advances_us).prop_map(Step::Advance),
+        1 => select(spans.clock_us).prop_map(Step::Clock),
     ]
+}
+
+/// The model, asked in the same words as the server.
+struct Model<P> {
+    node: Node<P>,
+    wall_us: i64,
+    lives: u32,
+}
+
+impl<P: Precision> Model<P> {
+    const TICKS_PER_MS: i64 = 1_000_000 / P::TICK;
+    const SET: SetOfNodes = SetOfNodes {
+        max_ttl: MAX_TTL_MS as i64 * Self::TICKS_PER_MS,
+        nodes: NODES,
+    };
+
+    fn beginning(at_us: u64) -> Self {
+        Self {
+            node: Node::new(KEYS.len()),
+            wall_us: i64::try_from(at_us).expect("in range"),
+            lives: 0,
+        }
+    }
+
+    const fn shown(&self) -> Shown {
+        Shown::wall::<P>(self.wall_us * 1_000)
+    }
+
+    const fn identity(life: u32) -> Identity {
+        Identity {
+            run: life,
+            replication: life,
+        }
+    }
+
+    fn mark(&mut self) {
+        self.node.mark(self.shown(), Self::SET);
+    }
+
+    fn ask(&mut self, question: &Question) -> Reply {
+        let life = question.life;
+        let arrived = Arrived {
+            key: question.key,
+            lease: question.lease,
+            attempt: question.attempt,
+            op: question.op,
+            marker: life.map(|life| (Self::identity(life), Self::SET)),
+        };
+        match self.node.apply(self.shown(), &arrived) {
+            Ok(answer) => Reply::Applied(answer),
+            Err(Refused::Unmarked) => Reply::NotApplied(Refusal::Rejected(Words::new("unmarked"))),
+            Err(Refused::OutOfMemory) => Reply::NotApplied(Refusal::Unavailable),
+            Err(Refused::OtherSet) => panic!("there is one set of nodes"),
+        }
+    }
+
+    fn restart(&mut self, forgets: bool, durable: bool) {
+        if forgets {
+            self.node.forget();
+        }
+        self.lives += 1;
+        self.node.identity = Self::identity(self.lives);
+        self.node.durable = durable;
+    }
+
+    fn stranger(&mut self, key: usize, stranger: Stranger) {
+        let now = self.shown();
+        let entry = match stranger {
+            Stranger::Deletes => None,
+            Stranger::Overwrites(ms) => Some(Entry {
+                value: Value::Other,
+                until: ms.map(|ms| now.ticks + ms * Self::TICKS_PER_MS),
+            }),
+            Stranger::Mistakes => Some(Entry {
+                value: Value::WrongType,
+                until: None,
+            }),
+            Stranger::Persists => self.node.entry(now, key).map(|entry| Entry {
+                until: None,
+                ..entry
+            }),
+        };
+        self.node.set(key, entry);
+    }
+
+    fn holds(&self, key: usize) -> Option<Held> {
+        let entry = self.node.entry(self.shown(), key)?;
+        let token = match entry.value {
+            Value::Token { lease, attempt } => Some((lease, attempt)),
+            Value::Other | Value::WrongType => None,
+        };
+        Some((token, entry.until.map(|until| until / Self::TICKS_PER_MS)))
+    }
+
+    /// The last fence of a key and, where counters expire, when its counter does.
+    fn counter(&self, key: usize) -> Option<(i64, Option<i64>)> {
+        let (fence, until) = self.node.counter(self.shown(), key)?;
+        Some((fence, P::COUNTERS_EXPIRE.then_some(until)))
+    }
+
+    fn marked_until_ms(&self) -> Option<i64> {
+        let until = self.node.marked_until(self.shown())?;
+        Some(until / Self::TICKS_PER_MS)
+    }
 }
 
 /// The embedded server, asked as the adapter asks.
@@ -145,14 +316,14 @@ impl Real {
             replication,
             durable,
             MAX_TTL_MS.to_string(),
-            "3".to_owned(),
+            NODES.to_string(),
             String::new(),
         ];
         self.call(scripts::MARK, &["tenure:node"], &args);
     }
 
     fn ask(&self, question: &Question) -> Reply {
-        let key = KEYS[usize::from(question.key)];
+        let key = KEYS[question.key];
         let counter = counter(key);
         let token = token(question.lease, question.attempt);
         let ms = |ttl: Duration| ttl.as_millis().to_string();
@@ -164,7 +335,8 @@ impl Real {
                 if let Some(life) = question.life {
                     keys.push("tenure:node");
                     args.extend(Self::ids(life));
-                    args.extend([MAX_TTL_MS.to_string(), "3".to_owned(), String::new()]);
+                    let set = [MAX_TTL_MS.to_string(), NODES.to_string(), String::new()];
+                    args.extend(set);
                 }
                 return acquired(&self.call(scripts::ACQUIRE, &keys, &args));
             }
@@ -182,8 +354,8 @@ impl Real {
         word(&reply).map_or_else(|| refused(&reply), Reply::Applied)
     }
 
-    fn stranger(&self, key: u8, stranger: Stranger) {
-        let key = KEYS[usize::from(key)];
+    fn stranger(&self, key: usize, stranger: Stranger) {
+        let key = KEYS[key];
         match stranger {
             Stranger::Deletes => drop(self.server.call(&["DEL", key])),
             Stranger::Overwrites(Some(ms)) => {
@@ -209,9 +381,9 @@ impl Real {
         self.durable = durable;
     }
 
-    /// As [`ModelNode::holds`] says it.
-    fn holds(&self, key: u8) -> Option<Held> {
-        let key = KEYS[usize::from(key)];
+    /// As [`Model::holds`] says it.
+    fn holds(&self, key: usize) -> Option<Held> {
+        let key = KEYS[key];
         let token = match self.server.peek(key) {
             Some(value) => {
                 let text = String::from_utf8(value).expect("text");
@@ -227,9 +399,9 @@ impl Real {
         Some((token, self.server.peek_expiry_ms(key)))
     }
 
-    /// As [`ModelNode::counter`] says it.
-    fn counter(&self, key: u8) -> Option<(i64, i64)> {
-        let key = counter(KEYS[usize::from(key)]);
+    /// The last fence of a key and when its counter expires.
+    fn counter(&self, key: usize) -> Option<(i64, i64)> {
+        let key = counter(KEYS[key]);
         let value = String::from_utf8(self.server.peek(&key)?).expect("text");
         let until = self
             .server
@@ -304,176 +476,104 @@ fn acquired(reply: &Wire) -> Reply {
     }
 }
 
-fn agree(steps: &[Step]) -> Result<(), TestCaseError> {
-    let mut real = Real::beginning(BEGIN_US);
-    let begin = i64::try_from(BEGIN_US).expect("in range");
-    let max_ttl = i64::try_from(MAX_TTL_MS).expect("in range");
-    let mut model = ModelNode::new(begin, KEYS.len(), max_ttl, 3);
-    for (at, step) in steps.iter().enumerate() {
-        match *step {
-            Step::Ask {
+/// One step, to both.
+fn take<P: Precision>(
+    step: &Step,
+    model: &mut Model<P>,
+    real: &mut Real,
+) -> Result<(), TestCaseError> {
+    match *step {
+        Step::Ask {
+            key,
+            lease,
+            attempt,
+            op,
+            named,
+        } => {
+            let question = Question {
                 key,
                 lease,
                 attempt,
                 op,
-                named,
-            } => {
-                let life = named.map(|now| if now { model.life() } else { model.life() + 1 });
-                let question = Question {
-                    key,
-                    lease,
-                    attempt,
-                    op,
-                    life,
-                };
-                prop_assert_eq!(
-                    model.ask(&question),
-                    real.ask(&question),
-                    "step {}: {:?}",
-                    at,
-                    step
-                );
-            }
-            Step::Mark => {
-                model.mark();
-                real.mark();
-            }
-            Step::Restart { forgets, durable } => {
-                model.restart(forgets, durable);
-                real.restart(forgets, durable);
-            }
-            Step::Full(full) => {
-                model.set_full(full);
-                real.server.set_oom(full);
-            }
-            Step::Stranger(key, stranger) => {
-                // A stranger is refused, too.
-                model.set_full(false);
-                real.server.set_oom(false);
-                model.stranger(key, stranger);
-                real.stranger(key, stranger);
-            }
-            Step::Advance(us) => {
-                model.advance(us);
-                real.clock.advance(Duration::from_micros(us));
-            }
-            Step::Clock(us) => {
-                model.step(us);
-                let span = Duration::from_micros(us.unsigned_abs());
-                if us < 0 {
-                    real.clock.step_back(span);
-                } else {
-                    real.clock.advance(span);
-                }
+                life: named.map(|now| if now { model.lives } else { model.lives + 1 }),
+            };
+            prop_assert_eq!(model.ask(&question), real.ask(&question));
+        }
+        Step::Mark => {
+            model.mark();
+            real.mark();
+        }
+        Step::Restart { forgets, durable } => {
+            model.restart(forgets, durable);
+            real.restart(forgets, durable);
+        }
+        Step::Full(full) => {
+            model.node.full = full;
+            real.server.set_oom(full);
+        }
+        Step::Stranger(key, stranger) => {
+            // A stranger is refused, too.
+            model.node.full = false;
+            real.server.set_oom(false);
+            model.stranger(key, stranger);
+            real.stranger(key, stranger);
+        }
+        Step::Advance(us) => {
+            model.wall_us += us.cast_signed();
+            real.clock.advance(Duration::from_micros(us));
+        }
+        Step::Clock(us) => {
+            model.wall_us += us;
+            let span = Duration::from_micros(us.unsigned_abs());
+            if us < 0 {
+                real.clock.step_back(span);
+            } else {
+                real.clock.advance(span);
             }
         }
-        // What has expired goes now: whether a look removes it is not what is compared.
-        model.expire();
-        real.server.expire_now();
-        let marked = real.server.peek_expiry_ms("tenure:node");
-        prop_assert_eq!(model.marked_until(), marked, "step {}: {:?}", at, step);
-        for key in 0..2 {
-            prop_assert_eq!(model.holds(key), real.holds(key), "step {}: {:?}", at, step);
-            prop_assert_eq!(
-                model.counter(key),
-                real.counter(key),
-                "step {}: {:?}",
-                at,
-                step
-            );
-        }
+    }
+    // What has expired goes now: whether a look removes it is not what is compared.
+    model.node.expire(model.shown());
+    real.server.expire_now();
+    let marked = real.server.peek_expiry_ms("tenure:node");
+    prop_assert_eq!(model.marked_until_ms(), marked);
+    for key in 0..KEYS.len() {
+        prop_assert_eq!(model.holds(key), real.holds(key));
+        let counter = real.counter(key);
+        let counter = counter.map(|(fence, until)| (fence, P::COUNTERS_EXPIRE.then_some(until)));
+        prop_assert_eq!(model.counter(key), counter);
     }
     Ok(())
 }
 
-/// What the small model knows of: leases and their attempts, and keys that are no locks. Its time is in
-/// whole milliseconds, and nothing is asked in the one in which a key ends.
-#[derive(Clone, Debug)]
-enum SmallStep {
-    OpKind(u8, u32, u32, Op),
-    Foreign(u8),
-    Deleted(u8),
-    Advance(u64),
-}
-
-fn small_step() -> impl Strategy<Value = SmallStep> {
-    let ask = (0..2_u8, 0..2_u32, select(&[1, 2, 10][..]), op());
-    let ask = ask.prop_filter("it ends between two instants", |(.., op)| match op {
-        Op::Acquire { ttl, .. } | Op::Renew { ttl } | Op::Repair { ttl, .. } => {
-            ttl.as_millis() >= 250
-        }
-        Op::Confirm { .. } | Op::Release => true,
-    });
-    prop_oneof![
-        20 => ask.prop_map(|(key, lease, attempt, op)| SmallStep::OpKind(key, lease, attempt, op)),
-        1 => (0..2_u8).prop_map(SmallStep::Foreign),
-        3 => (0..2_u8).prop_map(SmallStep::Deleted),
-        6 => select(&[1, 251, 1_001, 10_001][..]).prop_map(SmallStep::Advance),
-    ]
-}
-
-fn agree_small(steps: &[SmallStep]) -> Result<(), TestCaseError> {
-    let begin_us = BEGIN_US.next_multiple_of(1_000);
-    let real = Real::beginning(begin_us);
-    let mut model = small::Node {
-        wall_ahead: begin_us,
-        ..small::Node::default()
-    };
-    let key = |key: u8| Key::new(KEYS[usize::from(key)].as_bytes());
-    let mut now = Instant::ORIGIN;
+fn agree<P: Precision>(begin_us: u64, steps: &[Step]) -> Result<(), TestCaseError> {
+    let mut real = Real::beginning(begin_us);
+    let mut model = Model::<P>::beginning(begin_us);
     for (at, step) in steps.iter().enumerate() {
-        match *step {
-            SmallStep::OpKind(asked, lease, attempt, op) => {
-                let question = Question {
-                    key: asked,
-                    lease,
-                    attempt,
-                    op,
-                    life: None,
-                };
-                let token = Token {
-                    label: None,
-                    secret: Secret::new(u128::from(lease).to_be_bytes()),
-                    attempt,
-                };
-                let answer = model.perform(now, &key(asked), &token, &op);
-                prop_assert_eq!(
-                    Reply::Applied(answer),
-                    real.ask(&question),
-                    "step {}: {:?}",
-                    at,
-                    step
-                );
-            }
-            SmallStep::Foreign(of) => {
-                model.locks.remove(&key(of));
-                model.foreign.insert(key(of));
-                real.stranger(of, Stranger::Mistakes);
-            }
-            SmallStep::Deleted(of) => {
-                model.locks.remove(&key(of));
-                model.foreign.remove(&key(of));
-                real.stranger(of, Stranger::Deletes);
-            }
-            SmallStep::Advance(ms) => {
-                now = now + Duration::from_millis(ms);
-                real.clock.advance(Duration::from_millis(ms));
-            }
-        }
+        take(step, &mut model, &mut real)
+            .map_err(|error| TestCaseError::fail(format!("step {at}: {step:?}: {error}")))?;
     }
     Ok(())
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 400,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
-    fn the_model_of_a_node_answers_as_the_scripts_do(steps in prop::collection::vec(step(), 1..60)) {
-        agree(&steps)?;
+    fn the_model_of_a_node_answers_as_the_scripts_do(
+        steps in prop::collection::vec(step(ANY), 1..60),
+    ) {
+        agree::<Milliseconds>(BEGIN_US, &steps)?;
     }
 
     #[test]
-    fn the_small_model_of_a_node_answers_as_the_scripts_do(steps in prop::collection::vec(small_step(), 1..60)) {
-        agree_small(&steps)?;
+    fn the_exact_model_of_a_node_answers_as_the_scripts_do(
+        steps in prop::collection::vec(step(WHOLE), 1..60),
+    ) {
+        agree::<Exact>(BEGIN_US.next_multiple_of(1_000), &steps)?;
     }
 }

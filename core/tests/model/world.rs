@@ -13,15 +13,27 @@ use std::time::Duration;
 
 use stateright::{Model, Property};
 use tenure_core::{
-    Answer, Backoff, Config, Context, Drift, EventKind, Instant, Key, Lease, LeaseOptions,
+    Answer, Backoff, Config, Context, Drift, EventKind, Instant, Key, Law, Lease, LeaseOptions,
     LeaseOptionsBuilder, Loss, NodeId, Op, Outputs, RenewalPolicy, Reply, Rng, Secret, ServerClock,
     Token,
 };
 
-use crate::node::{Node, same_lease};
+use tenure_sim::node::{Arrived, Entry, Exact, Node, Shown, Value};
+
+/// The key that both want, as the nodes number it.
+const KEY: usize = 0;
 
 const fn ticks(ticks: u8) -> Duration {
     Duration::from_secs(ticks as u64)
+}
+
+/// The number of a lease at the nodes is that of its client, which its secret consists of.
+fn lease_of(token: &Token) -> u32 {
+    token.secret.expose()[0].into()
+}
+
+fn is_of(entry: &Entry, lease: u32) -> bool {
+    matches!(entry.value, Value::Token { lease: its, .. } if its == lease)
 }
 
 /// What may happen in a world.
@@ -64,13 +76,13 @@ pub(crate) struct State {
     losses: u8,
     resets: u8,
     clients: [Client; 2],
-    nodes: Vec<Node>,
+    nodes: Vec<Node<Exact>>,
     /// How far each node's clock is ahead.
     ahead: Vec<u8>,
     /// Fences that were told, in order.
     told: Vec<u64>,
     /// A law that was broken on the way here.
-    broken: Option<&'static str>,
+    broken: Option<Law>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -206,7 +218,7 @@ impl World {
         }
         let me = &mut state.clients[client];
         if me.over && me.lease.as_ref().is_some_and(|l| l.valid_until().is_some()) {
-            state.broken = Some("No resurrection");
+            state.broken = Some(Law::NoResurrection);
         }
     }
 
@@ -239,14 +251,14 @@ impl World {
     fn tell(&self, state: &mut State, client: usize, event: &EventKind) {
         let me = &mut state.clients[client];
         if me.over {
-            state.broken = Some("an event follows the last one");
+            state.broken = Some(Law::NoResurrection);
         }
         me.over |= event.is_final();
         match event {
             EventKind::Acquired { fence, .. } => {
                 self.mark(["the first acquires", "the second acquires"][client]);
                 if fence.get() <= me.floor || state.told.contains(&fence.get()) {
-                    state.broken = Some("Fencing");
+                    state.broken = Some(Law::Fencing);
                 }
                 state.told.push(fence.get());
             }
@@ -308,13 +320,23 @@ impl World {
 
     /// A node executes a request. Nobody else's copy may change by it.
     fn perform(&self, state: &mut State, node: usize, token: &Token, op: &Op) -> Answer {
-        let now = state.node_time(node);
-        let before = state.nodes[node].holder(now, &self.key).cloned();
-        let answer = state.nodes[node].perform(now, &self.key, token, op);
-        if before.as_ref().is_some_and(|held| {
-            !same_lease(held, token) && state.nodes[node].holder(now, &self.key) != Some(held)
-        }) {
-            state.broken = Some("Ownership");
+        let now = state.shown(node);
+        let arrived = Arrived {
+            key: KEY,
+            lease: lease_of(token),
+            attempt: token.attempt,
+            op: *op,
+            marker: None,
+        };
+        let model = &mut state.nodes[node];
+        // What has expired is gone, or it would tell apart two states that are the same.
+        model.expire(now);
+        let before = model.entry(now, KEY);
+        let answer = model.apply(now, &arrived).expect("it is not full");
+        if before
+            .is_some_and(|held| !is_of(&held, arrived.lease) && model.entry(now, KEY) != Some(held))
+        {
+            state.broken = Some(Law::Ownership);
         }
         answer
     }
@@ -403,24 +425,32 @@ impl State {
         until.is_some_and(|until| self.now(client) < until)
     }
 
-    fn node_time(&self, node: usize) -> Instant {
-        Instant::ORIGIN + ticks(self.time + self.ahead[node])
+    /// What the clock of a node shows. For fences it stands still, so that they only count; the first
+    /// node's is ahead of the others.
+    fn shown(&self, node: usize) -> Shown {
+        Shown {
+            ticks: (Instant::ORIGIN + ticks(self.time + self.ahead[node])).as_nanos(),
+            micros: if node == 0 { 7 } else { 1 },
+        }
     }
 
-    /// The token of a client that a node holds.
-    fn copy(&self, client: usize, node: usize, key: &Key) -> Option<&Token> {
-        let holder = self.nodes[node].holder(self.node_time(node), key);
-        holder.filter(|token| *token.secret.expose() == [client as u8; 16])
+    /// Whether a node holds a token of a client.
+    fn has_copy(&self, client: usize, node: usize) -> bool {
+        let entry = self.nodes[node].entry(self.shown(node), KEY);
+        entry.is_some_and(|entry| is_of(&entry, client as u32))
     }
 
     /// How many nodes hold the token of a client's present attempt.
-    fn copies(&self, client: usize, key: &Key) -> usize {
-        let attempt = self.clients[client].attempt;
-        let mine = |node: &usize| {
-            self.copy(client, *node, key)
-                .is_some_and(|token| token.attempt == attempt)
+    fn copies(&self, client: usize) -> usize {
+        let mine = Value::Token {
+            lease: client as u32,
+            attempt: self.clients[client].attempt,
         };
-        (0..self.nodes.len()).filter(mine).count()
+        let holds = |node: &usize| {
+            let entry = self.nodes[*node].entry(self.shown(*node), KEY);
+            entry.is_some_and(|entry| entry.value == mine)
+        };
+        (0..self.nodes.len()).filter(holds).count()
     }
 
     /// Whether a lease that is settled left its key at a node, though nothing of it travels any more
@@ -435,7 +465,7 @@ impl State {
             && debts_live
             && nodes
                 .filter(|node| quiet(&me.links[*node]))
-                .any(|node| self.copy(client, node, &world.key).is_some())
+                .any(|node| self.has_copy(client, node))
     }
 }
 
@@ -459,14 +489,7 @@ impl Model for World {
             losses: 0,
             resets: 0,
             clients: [client.clone(), client],
-            nodes: (0..self.nodes)
-                .map(|node| Node {
-                    // The counter alone makes the fence; the first node's is ahead of the others.
-                    wall_still: true,
-                    wall_ahead: if node == 0 { 7 } else { 1 },
-                    ..Node::default()
-                })
-                .collect(),
+            nodes: vec![Node::new(1); self.nodes],
             ahead: vec![0; self.nodes],
             told: Vec::new(),
             broken: None,
@@ -602,16 +625,15 @@ impl Model for World {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("Exclusion", |_, state: &State| {
+            Property::always(Law::Exclusion.name(), |_, state: &State| {
                 !(state.may_act(0) && state.may_act(1))
             }),
-            Property::always("Honest validity", |world: &Self, state: &State| {
+            Property::always(Law::HonestValidity.name(), |world: &Self, state: &State| {
                 (0..2).all(|client| {
-                    !state.may_act(client)
-                        || state.copies(client, &world.key) >= world.config.quorum()
+                    !state.may_act(client) || state.copies(client) >= world.config.quorum()
                 })
             }),
-            Property::always("No orphan", |world: &Self, state: &State| {
+            Property::always(Law::NoOrphan.name(), |world: &Self, state: &State| {
                 !(0..2).any(|client| state.is_orphaned(client, world))
             }),
             Property::always("no law broken on the way", |_, state: &State| {

@@ -5,7 +5,7 @@
 //! node and one release behind it, and that nothing follows the last event of a lease.
 #![allow(dead_code, reason = "each test file uses its part of the harness")]
 
-pub(crate) mod node;
+mod node;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -81,7 +81,7 @@ impl World {
         Self {
             now: Instant::ORIGIN,
             manager: Manager::new(config, seed),
-            nodes: vec![Node::default(); nodes],
+            nodes: vec![Node::new(); nodes],
             prompt: vec![true; nodes],
             wire: vec![VecDeque::new(); nodes],
             written: Vec::new(),
@@ -235,8 +235,8 @@ impl World {
                 panic!("Exclusion: {lease:?} and {other:?} both act on {key}");
             }
             let lasting = self.nodes.iter().filter(|node| {
-                let lock = node.locks.get(key);
-                lock.is_some_and(|(token, expiry)| token.secret == *secret && *expiry >= until)
+                let lock = node.lock(self.now, key);
+                lock.is_some_and(|(token, expiry)| token.secret == *secret && expiry >= until)
             });
             assert!(
                 lasting.count() >= self.manager.config().quorum(),
@@ -278,11 +278,11 @@ impl World {
         let request = self.wire[node]
             .pop_front()
             .expect("nothing is on the wire to this node");
-        let before = self.nodes[node].holder(self.now, &request.key).cloned();
+        let before = self.nodes[node].holder(self.now, &request.key);
         let answer = self.nodes[node].apply(self.now, &request);
         if let Some(held) = before.filter(|held| !node::same_lease(held, &request.token)) {
             let after = self.nodes[node].holder(self.now, &request.key);
-            assert_eq!(after, Some(&held), "Ownership");
+            assert_eq!(after, Some(held), "Ownership");
         }
         (request.id, answer)
     }

@@ -1,26 +1,26 @@
-//! A node, as the protocol defines it: what each request does to a key, and what it answers.
+//! A node of the harness: the model of a node, which numbers keys and leases, under their own names.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::HashMap;
 
-use tenure_core::{Answer, Fence, Instant, Key, Op, Request, ServerTime, Token};
+use tenure_core::{Answer, Instant, Key, Request, Token};
+use tenure_sim::node::{self, Arrived, Entry, Exact, SetOfNodes, Shown, Value};
 
-/// How far ahead of its own time a node follows a proposed fence, in microseconds.
-const AHEAD_MAX: u64 = 60_000_000;
+/// What all clients of the harness are configured with, in nanoseconds.
+const SET: SetOfNodes = SetOfNodes {
+    max_ttl: 10_000_000_000,
+    nodes: 0,
+};
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug)]
 pub(crate) struct Node {
-    /// Who holds a key, and until when on the node's clock.
-    pub(crate) locks: BTreeMap<Key, (Token, Instant)>,
-    pub(crate) fences: BTreeMap<Key, u64>,
-    /// Keys that are not of a lock's making.
-    pub(crate) foreign: BTreeSet<Key>,
-    /// Until when it may have forgotten a lease.
-    pub(crate) quarantine: Option<Instant>,
+    model: node::Node<Exact>,
+    keys: HashMap<Key, usize>,
+    /// By the number of the lease: one of its tokens.
+    leases: Vec<Token>,
+    /// The other way round, by the token of attempt 0.
+    numbers: HashMap<Token, u32>,
     /// How far its wall clock is ahead, in microseconds.
     pub(crate) wall_ahead: u64,
-    /// Whether its wall clock stands still, so that its fences are plain counters.
-    pub(crate) wall_still: bool,
 }
 
 pub(crate) fn same_lease(a: &Token, b: &Token) -> bool {
@@ -28,115 +28,134 @@ pub(crate) fn same_lease(a: &Token, b: &Token) -> bool {
 }
 
 impl Node {
-    pub(crate) fn holder(&self, now: Instant, key: &Key) -> Option<&Token> {
-        self.locks
-            .get(key)
-            .filter(|(_, until)| now < *until)
-            .map(|(token, _)| token)
+    pub(crate) fn new() -> Self {
+        let mut node = Self {
+            model: node::Node::new(0),
+            keys: HashMap::new(),
+            leases: Vec::new(),
+            numbers: HashMap::new(),
+            wall_ahead: 0,
+        };
+        node.marked_at(Instant::from_nanos(-SET.max_ttl));
+        node
     }
 
-    /// All is forgotten, the fences too.
-    pub(crate) fn forget(&mut self) {
-        self.locks.clear();
-        self.fences.clear();
+    /// It is marked by a client, whose mark says that its memory goes back to this instant.
+    fn marked_at(&mut self, since: Instant) {
+        let since = self.shown(since);
+        self.model.mark(since, SET);
     }
 
-    pub(crate) fn wall(&self, now: Instant) -> u64 {
-        if self.wall_still {
-            return self.wall_ahead;
+    /// What its clock shows.
+    fn shown(&self, now: Instant) -> Shown {
+        let ahead = i64::try_from(self.wall_ahead).unwrap();
+        Shown {
+            ticks: now.as_nanos(),
+            micros: ahead + now.as_nanos() / 1_000,
         }
-        self.wall_ahead + u64::try_from(now.as_nanos() / 1_000).unwrap_or(0)
+    }
+
+    /// All is forgotten, the fences too, and nobody notices.
+    pub(crate) fn forget(&mut self) {
+        self.model.forget();
+        self.marked_at(Instant::from_nanos(-SET.max_ttl));
+    }
+
+    /// It is known to have been started without its memory, so that it is in quarantine until then.
+    pub(crate) fn quarantined(&mut self, until: Instant) {
+        self.model.identity.run += 1;
+        let since = Instant::from_nanos(until.as_nanos() - SET.max_ttl);
+        self.marked_at(since);
+    }
+
+    /// The token that a key holds, and when it expires.
+    pub(crate) fn lock(&self, now: Instant, key: &Key) -> Option<(Token, Instant)> {
+        let entry = self.model.entry(self.shown(now), *self.keys.get(key)?)?;
+        let (Value::Token { lease, attempt }, Some(until)) = (entry.value, entry.until) else {
+            return None;
+        };
+        let token = Token {
+            attempt,
+            ..self.leases[lease as usize].clone()
+        };
+        Some((token, Instant::from_nanos(until)))
+    }
+
+    pub(crate) fn holder(&self, now: Instant, key: &Key) -> Option<Token> {
+        self.lock(now, key).map(|(token, _)| token)
+    }
+
+    /// The fence that is stored for a key.
+    pub(crate) fn fence(&self, key: &Key) -> u64 {
+        let counter = self
+            .model
+            .counter(self.shown(Instant::ORIGIN), self.keys[key]);
+        counter.unwrap().0.unsigned_abs()
+    }
+
+    /// A key holds this token, whatever it held before.
+    pub(crate) fn put(&mut self, key: &Key, token: &Token, until: Instant) {
+        let lease = self.number_of_lease(token);
+        let entry = Entry {
+            value: Value::Token {
+                lease,
+                attempt: token.attempt,
+            },
+            until: Some(until.as_nanos()),
+        };
+        self.set(key, Some(entry));
+    }
+
+    pub(crate) fn delete(&mut self, key: &Key) {
+        self.set(key, None);
+    }
+
+    /// A key is of another type than a lock.
+    pub(crate) fn make_foreign(&mut self, key: &Key) {
+        let entry = Entry {
+            value: Value::WrongType,
+            until: None,
+        };
+        self.set(key, Some(entry));
+    }
+
+    fn set(&mut self, key: &Key, entry: Option<Entry>) {
+        let key = self.number_of_key(key);
+        self.model.set(key, entry);
     }
 
     pub(crate) fn apply(&mut self, now: Instant, request: &Request) -> Answer {
-        self.perform(now, &request.key, &request.token, &request.op)
-    }
-
-    pub(crate) fn perform(&mut self, now: Instant, key: &Key, token: &Token, op: &Op) -> Answer {
-        if self.locks.get(key).is_some_and(|(_, until)| now >= *until) {
-            self.locks.remove(key);
-        }
-        if self.foreign.contains(key) {
-            return Answer::Foreign;
-        }
-        let held = self.locks.get(key).cloned();
-        match *op {
-            Op::Acquire { ttl, proposal } => {
-                let server_time = ServerTime::from_micros(self.wall(now));
-                if let Some((holder, until)) = &held {
-                    if !same_lease(holder, token) {
-                        let left = until.saturating_since(now);
-                        return Answer::Held { left, server_time };
-                    }
-                    if holder.attempt > token.attempt {
-                        return Answer::Taken;
-                    }
-                }
-                if let Some(until) = self.quarantine.filter(|until| now < *until) {
-                    let left = until.saturating_since(now);
-                    return Answer::Quarantined { left };
-                }
-                let stored = self.fences.get(key).copied().unwrap_or(0);
-                let own = (stored + 1).max(self.wall(now));
-                let fence = proposal
-                    .map(Fence::get)
-                    .filter(|proposed| *proposed <= self.wall(now) + AHEAD_MAX)
-                    .map_or(own, |proposed| proposed.max(own));
-                self.fences.insert(key.clone(), fence);
-                self.locks.insert(key.clone(), (token.clone(), now + ttl));
-                let fence = Fence::new(fence).unwrap();
-                Answer::Granted { fence, server_time }
-            }
-            Op::Repair { ttl, fence } => match &held {
-                Some((holder, _)) if !same_lease(holder, token) => Answer::Taken,
-                Some((holder, _)) if holder.attempt > token.attempt => Answer::Taken,
-                _ => {
-                    self.store(key, fence);
-                    self.put(now, key, token, ttl);
-                    Answer::Done
-                }
-            },
-            Op::Confirm { fence } => self.exactly(key, token, |node| node.store(key, fence)),
-            Op::Renew { ttl } => self.exactly(key, token, |node| node.put(now, key, token, ttl)),
-            Op::Release => match held {
-                None => Answer::Gone,
-                Some((holder, _))
-                    if same_lease(&holder, token) && holder.attempt <= token.attempt =>
-                {
-                    self.locks.remove(key);
-                    Answer::Done
-                }
-                Some(_) => Answer::Taken,
-            },
-        }
-    }
-
-    fn exactly(&mut self, key: &Key, token: &Token, act: impl FnOnce(&mut Self)) -> Answer {
-        match self.locks.get(key) {
-            Some((holder, _)) if holder == token => {
-                act(self);
-                Answer::Done
-            }
-            // An older attempt of the same lease is never "taken".
-            Some((holder, _)) if same_lease(holder, token) && holder.attempt < token.attempt => {
-                Answer::Gone
-            }
-            Some(_) => Answer::Taken,
-            None => Answer::Gone,
-        }
-    }
-
-    fn store(&mut self, key: &Key, fence: Fence) {
-        let stored = self.fences.entry(key.clone()).or_default();
-        *stored = fence.get().max(*stored);
-    }
-
-    /// The expiry is never brought forward.
-    fn put(&mut self, now: Instant, key: &Key, token: &Token, ttl: Duration) {
-        let until = match self.locks.get(key) {
-            Some((_, until)) => (*until).max(now + ttl),
-            None => now + ttl,
+        let arrived = Arrived {
+            key: self.number_of_key(&request.key),
+            lease: self.number_of_lease(&request.token),
+            attempt: request.token.attempt,
+            op: request.op,
+            marker: Some((self.model.identity, SET)),
         };
-        self.locks.insert(key.clone(), (token.clone(), until));
+        let now = self.shown(now);
+        self.model.apply(now, &arrived).expect("it is marked")
+    }
+
+    fn number_of_key(&mut self, key: &Key) -> usize {
+        if let Some(number) = self.keys.get(key) {
+            return *number;
+        }
+        self.model.add_key();
+        self.keys.insert(key.clone(), self.keys.len());
+        self.keys.len() - 1
+    }
+
+    fn number_of_lease(&mut self, token: &Token) -> u32 {
+        let lease = Token {
+            attempt: 0,
+            ..token.clone()
+        };
+        if let Some(number) = self.numbers.get(&lease) {
+            return *number;
+        }
+        let number = self.leases.len() as u32;
+        self.leases.push(lease.clone());
+        self.numbers.insert(lease, number);
+        number
     }
 }

@@ -11,9 +11,9 @@ use super::report::{ClockLine, Report};
 use crate::choice::Choices;
 use crate::clock::Clock;
 use crate::judge::{Judge, Law};
-use crate::node::Node;
 use crate::observe::fact::{Fact, Fault, MS, Nanos, Record, SEC};
 use crate::observe::marks::Marks;
+use crate::world::node::Node;
 
 /// Where the run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +90,7 @@ impl<'a> World<'a> {
                 };
                 let clock = Clock::new(EPOCH + ahead, 0);
                 let mut node = Node::new(clock, drawn.keys, drawn.clients, index as u32);
-                node.durable = drawn.durable[index];
+                node.model.durable = drawn.durable[index];
                 node
             })
             .collect();

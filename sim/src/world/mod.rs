@@ -23,6 +23,7 @@ mod engine;
 mod fault;
 mod hash;
 mod link;
+mod node;
 mod queue;
 mod report;
 mod small;

@@ -6,9 +6,6 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-#[path = "../../../core/tests/support/node.rs"]
-#[allow(dead_code, reason = "the scenes use their part of the model")]
-mod node;
 mod scenes;
 mod stage;
 

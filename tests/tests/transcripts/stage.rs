@@ -10,16 +10,20 @@ use std::time::Duration;
 
 use tenure_core::{
     Answer, Config, EventKind, Instant, Key, LeaseId, LeaseOptions, LeaseOptionsBuilder, Manager,
-    NodeId, Op, Refusal, Reply, Request, RequestId, Secret, ServerTime, Token,
+    NodeId, Op, Refusal, Reply, Request, RequestId, Secret, Token,
 };
 use tenure_sim::judge::{Judge, Rules};
+use tenure_sim::node::{Arrived, Exact, Node, SetOfNodes, Shown, Value};
 use tenure_sim::observe::fact::{Fact, Fault, Freed, Holder, Link, Nanos, Outcome, Record, Why};
-
-use crate::node::Node;
 
 const MS: Nanos = 1_000_000;
 /// How long a link waits for a node that says nothing.
 const PATIENCE: Nanos = 2_000 * MS;
+
+/// The one key, as the nodes number it.
+const KEY: usize = 0;
+/// In nanoseconds.
+const MAX_TTL: i64 = 10_000_000_000;
 
 const CLIENTS: [&str; 2] = ["one", "two"];
 const NODES: [&str; 3] = ["a", "b", "c"];
@@ -29,7 +33,9 @@ pub(crate) type Lease = usize;
 
 pub(crate) struct Stage {
     now: Nanos,
-    nodes: Vec<Node>,
+    nodes: Vec<Node<Exact>>,
+    /// By node: how far its wall clock is ahead, in microseconds.
+    ahead: Vec<u64>,
     clients: Vec<Client>,
     leases: Vec<(usize, LeaseId, Secret)>,
     queue: BTreeMap<(Nanos, u64), Event>,
@@ -90,9 +96,16 @@ impl Stage {
             lossy: false,
             in_flight: Vec::new(),
         };
+        let mut node = Node::new(1);
+        let long_ago = Shown {
+            ticks: -MAX_TTL,
+            micros: 0,
+        };
+        node.mark(long_ago, set_of(nodes));
         Self {
             now: 0,
-            nodes: vec![Node::default(); nodes],
+            nodes: vec![node; nodes],
+            ahead: vec![0; nodes],
             clients: (0..clients)
                 .map(|seed| Client {
                     manager: Manager::new(config.clone(), seed as u64),
@@ -182,7 +195,7 @@ impl Stage {
 
     /// The wall clock of a node is so far ahead of the others.
     pub(crate) fn set_ahead(&mut self, node: usize, micros: u64) {
-        self.nodes[node].wall_ahead = micros;
+        self.ahead[node] = micros;
     }
 
     /// The next reply on a link is lost with the connection; it is connected again at once.
@@ -219,8 +232,9 @@ impl Stage {
     /// A crash and a start without a memory: nothing is counted for one max TTL.
     pub(crate) fn restarts_empty(&mut self, node: usize) {
         let from = self.holder(node);
+        let (now, set) = (self.shown(node), set_of(self.nodes.len()));
         self.nodes[node].forget();
-        self.nodes[node].quarantine = Some(self.instant() + Duration::from_secs(10));
+        self.nodes[node].mark(now, set);
         self.tell(None, Some(node), None, Fact::Fault(Fault::CrashEmpty));
         self.tell_key(node, None, from);
         self.tell(None, Some(node), None, Fact::Mended(Fault::CrashEmpty));
@@ -229,7 +243,7 @@ impl Stage {
     /// Somebody deletes the key without looking whose it is.
     pub(crate) fn deleted(&mut self, node: usize) {
         let from = self.holder(node);
-        self.nodes[node].locks.clear();
+        self.nodes[node].set(KEY, None);
         // As the judge has it, such a fault is of a key.
         let record = self.record(None, Some(node), None, Fact::Fault(Fault::Deleted));
         self.write(Record {
@@ -271,6 +285,14 @@ impl Stage {
         Instant::from_nanos(self.now as i64)
     }
 
+    /// What the clock of a node shows.
+    fn shown(&self, node: usize) -> Shown {
+        Shown {
+            ticks: self.now as i64,
+            micros: (self.ahead[node] + self.now / 1_000) as i64,
+        }
+    }
+
     fn schedule(&mut self, after: Nanos, event: Event) {
         self.events += 1;
         self.queue.insert((self.now + after, self.events), event);
@@ -295,7 +317,7 @@ impl Stage {
                 link.up = true;
                 self.tell(Some(client), Some(node), None, Fact::Link(Link::Up));
                 let now = self.instant();
-                let time = ServerTime::from_micros(self.nodes[node].wall(now));
+                let time = self.shown(node).server_time();
                 let manager = &mut self.clients[client].manager;
                 manager.handle_node_up(now, NodeId::new(node), Some(time));
                 self.settle(client);
@@ -312,9 +334,17 @@ impl Stage {
             return;
         }
         let from = self.holder(node);
-        let now = self.instant();
-        let answer = self.nodes[node].apply(now, &request);
         let lease = self.lease_of(&request.token);
+        let arrived = Arrived {
+            key: KEY,
+            lease: lease as u32,
+            attempt: request.token.attempt,
+            op: request.op,
+            marker: Some((self.nodes[node].identity, set_of(self.nodes.len()))),
+        };
+        let now = self.shown(node);
+        let answer = self.nodes[node].apply(now, &arrived);
+        let answer = answer.expect("it is marked, and not full");
         let to = self.holder(node);
         let holds = to == Holder::Lease(lease as u32);
         let wrote = matches!(answer, Answer::Granted { .. } | Answer::Done);
@@ -454,15 +484,17 @@ impl Stage {
     }
 
     fn holder(&self, node: usize) -> Holder {
-        let token = self.nodes[node].holder(self.instant(), &Key::new(*b"k"));
-        token.map_or(Holder::Nobody, |token| {
-            Holder::Lease(self.lease_of(token) as u32)
-        })
+        let entry = self.nodes[node].entry(self.shown(node), KEY);
+        match entry.map(|entry| entry.value) {
+            None => Holder::Nobody,
+            Some(Value::Token { lease, .. }) => Holder::Lease(lease),
+            Some(Value::Other | Value::WrongType) => Holder::Foreign,
+        }
     }
 
     fn expiry(&self, node: usize) -> Option<Nanos> {
-        let lock = self.nodes[node].locks.get(&Key::new(*b"k"))?;
-        Some(lock.1.as_nanos() as Nanos)
+        let entry = self.nodes[node].entry(self.shown(node), KEY)?;
+        entry.until.map(|until| until as Nanos)
     }
 
     fn tell_key(&mut self, node: usize, by: Option<(usize, Lease)>, from: Holder) {
@@ -528,6 +560,14 @@ impl Stage {
             lease.unwrap_or_default(),
             record.fact
         );
+    }
+}
+
+/// What all clients of a scene agree on.
+const fn set_of(nodes: usize) -> SetOfNodes {
+    SetOfNodes {
+        max_ttl: MAX_TTL,
+        nodes,
     }
 }
 

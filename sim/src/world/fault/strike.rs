@@ -84,10 +84,10 @@ impl World<'_> {
             Fault::CrashStale | Fault::Failover | Fault::Replaced => {
                 // What is written from now until it strikes will be forgotten.
                 let node = &mut self.nodes[usize::from(server)];
-                if node.durable || node.stale.is_some() {
+                if node.model.durable || node.stale.is_some() {
                     return;
                 }
-                node.stale = Some(node.data.clone());
+                node.stale = Some(node.model.memory.clone());
                 let after = self.choices.below(self.drawn.max_ttl);
                 let index = self.note(fault, 0, server);
                 self.schedule(self.now + after, Event::Struck(index));
@@ -95,7 +95,7 @@ impl World<'_> {
             Fault::CrashKept => self.crash(fault, server),
             Fault::CrashEmpty => {
                 // What is on its disk is there when it comes back.
-                if !self.nodes[usize::from(server)].durable {
+                if !self.nodes[usize::from(server)].model.durable {
                     self.crash(fault, server);
                 }
             }
@@ -103,7 +103,7 @@ impl World<'_> {
             Fault::Flushed => {
                 let node = &mut self.nodes[usize::from(server)];
                 if node.up {
-                    node.forget();
+                    node.model.forget();
                     self.tell_fault(fault, None, Some(server), None);
                     self.tell_keys(server, true);
                 }
@@ -156,7 +156,7 @@ impl World<'_> {
         if self.phase != Phase::Faulty || !self.nodes[usize::from(node)].up {
             return;
         }
-        self.nodes[usize::from(node)].data = stale;
+        self.nodes[usize::from(node)].model.memory = stale;
         if fault == Fault::CrashStale {
             return self.crash(fault, node);
         }
@@ -179,7 +179,7 @@ impl World<'_> {
     fn replaced(&mut self, server: u8) {
         self.lives += 1;
         let node = &mut self.nodes[usize::from(server)];
-        node.identity.replication = self.lives;
+        node.model.identity.replication = self.lives;
         node.scripts = false;
         self.tell_fault(Fault::Replaced, None, Some(server), None);
         self.tell_keys(server, true);
@@ -216,7 +216,7 @@ impl World<'_> {
         }
         node.up = false;
         if fault == Fault::CrashEmpty {
-            node.forget();
+            node.model.forget();
         }
         self.tell_fault(fault, None, Some(server), None);
         self.tell_keys(server, true);
@@ -233,9 +233,9 @@ impl World<'_> {
         let node = &mut self.nodes[usize::from(server)];
         node.boot += 1;
         if !same_run {
-            node.identity.run = self.lives;
+            node.model.identity.run = self.lives;
         }
-        node.identity.replication = self.lives;
+        node.model.identity.replication = self.lives;
         node.scripts = false;
         node.busy_until = 0;
     }
@@ -295,10 +295,10 @@ impl World<'_> {
                 } else {
                     Value::Other
                 },
-                until_ms: (!stays).then(|| node.clock.nanos(now) / 1_000_000 + span),
+                until: (!stays).then(|| node.shown(now).ticks + span),
             }),
             _ => entry.map(|entry| Entry {
-                until_ms: None,
+                until: None,
                 ..entry
             }),
         };
@@ -440,7 +440,7 @@ impl World<'_> {
             Fault::Slow => node.slow = if begins { slow } else { 0 },
             Fault::Loading => node.loading = begins,
             Fault::ReadOnly => node.read_only = begins,
-            Fault::OutOfMemory => node.full = begins,
+            Fault::OutOfMemory => node.model.full = begins,
             _ => node.refusing = begins,
         }
     }
@@ -543,13 +543,10 @@ impl World<'_> {
         for key in 0..self.drawn.keys as u8 {
             let node = &mut self.nodes[usize::from(server)];
             let entry = match node.entry(now, key) {
-                Some(entry) if !matches!(entry.value, Value::Ours { .. }) => None,
-                Some(Entry {
+                Some(entry) if !matches!(entry.value, Value::Token { .. }) => None,
+                Some(Entry { value, until: None }) => Some(Entry {
                     value,
-                    until_ms: None,
-                }) => Some(Entry {
-                    value,
-                    until_ms: Some(node.clock.nanos(now) / 1_000_000 + ttl),
+                    until: Some(node.shown(now).ticks + ttl),
                 }),
                 entry => entry,
             };

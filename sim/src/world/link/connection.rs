@@ -45,7 +45,7 @@ impl World<'_> {
         }
         if link.marker.needed && quarantine {
             server.mark(now, set);
-            link.identity = server.identity;
+            link.identity = server.model.identity;
             link.marker.done(now);
             told = Some(fact::Link::Marked);
         }
@@ -59,7 +59,7 @@ impl World<'_> {
     pub(in crate::world) fn set_of_nodes(&self, client: u8) -> SetOfNodes {
         let config = &self.clients[usize::from(client)].config;
         SetOfNodes {
-            max_ttl_ms: config.max_ttl().as_millis() as i64,
+            max_ttl: config.max_ttl().as_millis() as i64,
             nodes: config.nodes(),
         }
     }
@@ -184,7 +184,7 @@ impl World<'_> {
             return;
         }
         if link.cut == [None; 2] {
-            link.identity = self.nodes[usize::from(link.server)].identity;
+            link.identity = self.nodes[usize::from(link.server)].model.identity;
         } else {
             let event = Event::Reread {
                 client,
@@ -238,7 +238,7 @@ impl World<'_> {
         let mut killed = false;
         if let Some((previous, run)) = link.previous
             && drawn.may_kill
-            && run == server.identity.run
+            && run == server.model.identity.run
         {
             server.killed[usize::from(client)] = previous + 1;
             killed = true;
@@ -248,7 +248,7 @@ impl World<'_> {
             server.mark(now, set);
         }
         link.boot = server.boot;
-        link.identity = server.identity;
+        link.identity = server.model.identity;
         link.state = State::Up;
         link.up_since = now;
         let time = server.time(now);

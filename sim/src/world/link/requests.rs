@@ -3,9 +3,10 @@
 use tenure_core::{NodeId, Op, OpKind, Refusal, Reply, Request, Words};
 
 use super::state::{Cut, Link, Message, State};
-use crate::node::{Arrived, Node, Signal};
+use crate::node::Arrived;
 use crate::observe::fact::{self, Fact, Outcome};
 use crate::world::engine::{Phase, World};
+use crate::world::node::{Node, Signal};
 use crate::world::queue::Event;
 
 const BATCH: usize = 16;
@@ -95,7 +96,7 @@ impl World<'_> {
             id: request.id,
             ask,
             arrived: Arrived {
-                key,
+                key: usize::from(key),
                 lease,
                 attempt,
                 op: request.op,
@@ -220,10 +221,11 @@ impl World<'_> {
         if !takes(node, message) {
             return self.park(index);
         }
-        let from = node.holder(now, arrived.key);
+        let key = arrived.key as u8;
+        let from = node.holder(now, key);
         let done = node.apply(now, &arrived);
-        let to = node.holder(now, arrived.key);
-        let expiry = node.expiry(now, arrived.key);
+        let to = node.holder(now, key);
+        let expiry = node.expiry(now, key);
         let wrote = matches!(
             done.reply,
             Reply::Applied(tenure_core::Answer::Granted { .. } | tenure_core::Answer::Done)

@@ -2,8 +2,9 @@
 
 use tenure_core::{OpKind, Refusal, Reply, RequestId};
 
-use crate::node::{Arrived, Identity, Signal};
+use crate::node::{Arrived, Identity};
 use crate::observe::fact::{Nanos, SEC};
+use crate::world::node::Signal;
 
 /// If the same must be mended again within this, requests wait for a backoff.
 const AGAIN_AFTER: Nanos = SEC;

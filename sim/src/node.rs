@@ -1,0 +1,495 @@
+//! The model of a node: what each Lua script does to the keys and what it answers, without Lua.
+//!
+//! It is the only one. The worlds, the tests of the core, the model checker and the transcripts use
+//! it, and `tests/tests/model_node.rs` compares it with the scripts themselves.
+//!
+//! Keys and leases are small numbers here, and the model is a plain value, so that a model checker can
+//! copy, compare and hash it. It has no clock: each call is told what the node's clock shows.
+
+use std::cmp::Ordering;
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use tenure_core::{Answer, Fence, Op, ServerTime};
+
+/// A node ignores a proposed fence that is further ahead of its own time than this, in microseconds.
+const AHEAD_MAX: i64 = 60_000_000;
+/// A fence counter is kept for a day after the time that its value stands for, and a marker for a day
+/// and ten max TTLs.
+const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How finely a node keeps expiries, and when exactly a key is gone.
+///
+/// A server keeps whole milliseconds. The model checker must not be that lenient: a lease that
+/// outlives its key by less than a millisecond is a bug there.
+pub trait Precision: Copy + Debug + Default + Eq + Hash {
+    /// The unit of all expiries, in nanoseconds.
+    const TICK: i64;
+    /// Whether a key still lives through the tick in which it expires.
+    const LIVES_IN_LAST_TICK: bool;
+    /// Whether a fence counter expires. If not, it has no expiry that would tell two states apart.
+    const COUNTERS_EXPIRE: bool;
+}
+
+/// As a server: an expiry is a whole millisecond, and the key lives until that millisecond has passed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Milliseconds;
+
+impl Precision for Milliseconds {
+    const TICK: i64 = 1_000_000;
+    const LIVES_IN_LAST_TICK: bool = true;
+    const COUNTERS_EXPIRE: bool = true;
+}
+
+/// Stricter than a server: to the nanosecond, and at the instant of its expiry a key is gone.
+/// Fence counters never expire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Exact;
+
+impl Precision for Exact {
+    const TICK: i64 = 1;
+    const LIVES_IN_LAST_TICK: bool = false;
+    const COUNTERS_EXPIRE: bool = false;
+}
+
+/// What the clock of a node shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// For expiries, in ticks of the node's [`Precision`].
+    pub ticks: i64,
+    /// For fences and server times, in microseconds since the Unix epoch.
+    pub micros: i64,
+}
+
+impl Shown {
+    /// A wall clock that shows so many nanoseconds since the Unix epoch.
+    #[must_use]
+    pub const fn wall<P: Precision>(nanos: i64) -> Self {
+        Self {
+            ticks: nanos / P::TICK,
+            micros: nanos / 1_000,
+        }
+    }
+
+    /// As the server says it.
+    #[must_use]
+    pub const fn server_time(self) -> ServerTime {
+        ServerTime::from_micros(self.micros.unsigned_abs())
+    }
+}
+
+/// What a key can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Value {
+    /// A token.
+    Token {
+        /// Of which lease.
+        lease: u32,
+        /// Of which of its attempts.
+        attempt: u32,
+    },
+    /// A string that is not a token.
+    Other,
+    /// Not a string.
+    WrongType,
+}
+
+/// A key that exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Entry {
+    /// What it holds.
+    pub value: Value,
+    /// When it expires, in ticks; never if none.
+    pub until: Option<i64>,
+}
+
+/// Who a node is. A client that connects learns it, and names it in each acquire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// Changes when the server is started again.
+    pub run: u32,
+    /// Changes when its data may come from another server.
+    pub replication: u32,
+}
+
+/// What all clients of a set of nodes must agree on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SetOfNodes {
+    /// In ticks.
+    pub max_ttl: i64,
+    /// How many there are.
+    pub nodes: usize,
+}
+
+/// What a client wrote to a node about it: who it is, and since when it has forgotten nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Marker {
+    identity: Identity,
+    durable: bool,
+    since: i64,
+    set: SetOfNodes,
+    until: i64,
+}
+
+/// A fence counter: the last fence, and when the counter expires.
+type Counter = (i64, i64);
+
+/// What a node keeps in its memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Memory {
+    keys: Vec<Option<Entry>>,
+    counters: Vec<Option<Counter>>,
+    marker: Option<Marker>,
+}
+
+impl Memory {
+    fn empty(keys: usize) -> Self {
+        Self {
+            keys: vec![None; keys],
+            counters: vec![None; keys],
+            marker: None,
+        }
+    }
+}
+
+/// A request as it arrives.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrived {
+    /// Of which key.
+    pub key: usize,
+    /// For which lease.
+    pub lease: u32,
+    /// In which of its attempts.
+    pub attempt: u32,
+    /// What is asked.
+    pub op: Op,
+    /// Where quarantine is on: which node an acquire believes to ask, and in which set.
+    pub marker: Option<(Identity, SetOfNodes)>,
+}
+
+/// Why a script did nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The node has no marker, or not the one that the acquire names.
+    Unmarked,
+    /// The node is marked for another set of nodes.
+    OtherSet,
+    /// The server is out of memory.
+    OutOfMemory,
+}
+
+/// A node.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Node<P> {
+    /// What it has not forgotten.
+    pub memory: Memory,
+    /// Who it is now.
+    pub identity: Identity,
+    /// Whether every write that it acknowledged is on its disk.
+    pub durable: bool,
+    /// Whether it is out of memory.
+    pub full: bool,
+    precision: PhantomData<P>,
+}
+
+impl<P: Precision> Node<P> {
+    /// A node whose keys are numbered below `keys`.
+    #[must_use]
+    pub fn new(keys: usize) -> Self {
+        Self {
+            memory: Memory::empty(keys),
+            identity: Identity::default(),
+            durable: false,
+            full: false,
+            precision: PhantomData,
+        }
+    }
+
+    /// It has one more key.
+    pub fn add_key(&mut self) {
+        self.memory.keys.push(None);
+        self.memory.counters.push(None);
+    }
+
+    /// It forgets everything.
+    pub fn forget(&mut self) {
+        self.memory = Memory::empty(self.memory.keys.len());
+    }
+
+    /// What a key holds, if it has not expired.
+    #[must_use]
+    pub fn entry(&self, now: Shown, key: usize) -> Option<Entry> {
+        let lives = |entry: &Entry| entry.until.is_none_or(|until| Self::lives(now, until));
+        self.memory.keys[key].filter(lives)
+    }
+
+    /// Somebody writes a key, or deletes it, without a script.
+    pub fn set(&mut self, key: usize, entry: Option<Entry>) {
+        self.memory.keys[key] = entry;
+    }
+
+    /// The last fence of a key and when its counter expires.
+    #[must_use]
+    pub fn counter(&self, now: Shown, key: usize) -> Option<Counter> {
+        self.memory.counters[key].filter(|(_, until)| Self::lives(now, *until))
+    }
+
+    /// When its marker expires.
+    #[must_use]
+    pub fn marked_until(&self, now: Shown) -> Option<i64> {
+        self.marker(now).map(|marker| marker.until)
+    }
+
+    /// Deletes what has expired, as a server does sooner or later. Where nobody calls this, what
+    /// has expired lives again when the clock is set back.
+    pub fn expire(&mut self, now: Shown) {
+        for key in 0..self.memory.keys.len() {
+            self.memory.keys[key] = self.entry(now, key);
+            self.memory.counters[key] = self.counter(now, key);
+        }
+        self.memory.marker = self.marker(now).copied();
+    }
+
+    /// Writes the marker, as `mark.lua` does.
+    pub fn mark(&mut self, now: Shown, set: SetOfNodes) {
+        let mut since = now.ticks;
+        if let Some(marker) = self.marker(now) {
+            if marker.set != set {
+                return;
+            }
+            if marker.identity == self.identity || (marker.durable && self.durable) {
+                since = since.min(marker.since);
+            }
+        }
+        self.memory.marker = Some(Marker {
+            identity: self.identity,
+            durable: self.durable,
+            since,
+            set,
+            until: now.ticks + Self::ticks(KEEP) + 10 * set.max_ttl,
+        });
+    }
+
+    /// Does what is asked, as the scripts do.
+    ///
+    /// # Errors
+    /// If the script does nothing.
+    ///
+    /// # Panics
+    /// If the node does not have this key.
+    pub fn apply(&mut self, now: Shown, request: &Arrived) -> Result<Answer, Refused> {
+        match request.op {
+            Op::Acquire { ttl, proposal } => self.acquire(now, request, ttl, proposal),
+            Op::Confirm { fence } => {
+                let answer = self.exactly(now, request);
+                if answer == Answer::Done {
+                    self.store(now, request.key, fence);
+                }
+                Ok(answer)
+            }
+            Op::Renew { ttl } => {
+                let answer = self.exactly(now, request);
+                if answer == Answer::Done {
+                    self.extend(now, request.key, ttl);
+                }
+                Ok(answer)
+            }
+            Op::Repair { ttl, fence } => Ok(self.repair(now, request, ttl, fence)),
+            Op::Release => Ok(self.release(now, request)),
+        }
+    }
+
+    fn acquire(
+        &mut self,
+        now: Shown,
+        request: &Arrived,
+        ttl: Duration,
+        proposal: Option<Fence>,
+    ) -> Result<Answer, Refused> {
+        let quarantine = match request.marker {
+            Some((identity, set)) => self.quarantine(now, identity, set)?,
+            None => None,
+        };
+        let held = self.entry(now, request.key);
+        if let Some(entry) = held {
+            match entry.value {
+                Value::Token { lease, attempt } if lease == request.lease => {
+                    if attempt > request.attempt {
+                        return Ok(Answer::Taken);
+                    }
+                }
+                Value::WrongType => return Ok(Answer::Foreign),
+                Value::Token { .. } | Value::Other => {
+                    return Ok(entry.until.map_or(Answer::Foreign, |until| Answer::Held {
+                        left: Self::span(until - now.ticks),
+                        server_time: now.server_time(),
+                    }));
+                }
+            }
+        }
+        if let Some(left) = quarantine {
+            return Ok(Answer::Quarantined { left });
+        }
+        // A script that finds the lease's own token writes over it, which needs no memory.
+        if self.full && held.is_none() {
+            return Err(Refused::OutOfMemory);
+        }
+        self.put(now, request, ttl);
+        let mut fence = now.micros.max(self.last_fence(now, request.key) + 1);
+        if let Some(proposal) = proposal.map(|fence| fence.get() as i64)
+            && proposal > fence
+            && proposal <= now.micros + AHEAD_MAX
+        {
+            fence = proposal;
+        }
+        self.count(now, request.key, fence);
+        Ok(Answer::Granted {
+            fence: Fence::new(fence.unsigned_abs()).expect("it is larger than the last"),
+            server_time: now.server_time(),
+        })
+    }
+
+    /// For how long the node is not counted yet, if it is not; refused if it is not the node that is
+    /// meant.
+    fn quarantine(
+        &self,
+        now: Shown,
+        identity: Identity,
+        set: SetOfNodes,
+    ) -> Result<Option<Duration>, Refused> {
+        let marker = self.marker(now).ok_or(Refused::Unmarked)?;
+        if marker.set != set {
+            return Err(Refused::OtherSet);
+        }
+        if marker.identity != identity {
+            return Err(Refused::Unmarked);
+        }
+        let left = marker.since + set.max_ttl - now.ticks;
+        Ok((left > 0).then(|| Self::span(left.min(set.max_ttl))))
+    }
+
+    fn repair(&mut self, now: Shown, request: &Arrived, ttl: Duration, fence: Fence) -> Answer {
+        let mut least = None;
+        if let Some(entry) = self.entry(now, request.key) {
+            match entry.value {
+                Value::Token { lease, attempt } if lease == request.lease => {
+                    if attempt > request.attempt {
+                        return Answer::Taken;
+                    }
+                    least = entry.until;
+                }
+                _ => return Self::not_ours(&entry),
+            }
+        }
+        // Also where memory is out: the script begins with a write that needs none.
+        self.store(now, request.key, fence);
+        self.put(now, request, ttl);
+        if let Some(entry) = &mut self.memory.keys[request.key] {
+            entry.until = entry.until.max(least);
+        }
+        Answer::Done
+    }
+
+    fn release(&mut self, now: Shown, request: &Arrived) -> Answer {
+        let Some(entry) = self.entry(now, request.key) else {
+            return Answer::Gone;
+        };
+        match entry.value {
+            Value::Token { lease, attempt } if lease == request.lease => {
+                if attempt > request.attempt {
+                    return Answer::Taken;
+                }
+                self.set(request.key, None);
+                Answer::Done
+            }
+            _ => Self::not_ours(&entry),
+        }
+    }
+
+    /// What renew and confirm say of a key, which must hold exactly the token of the request.
+    fn exactly(&self, now: Shown, request: &Arrived) -> Answer {
+        let Some(entry) = self.entry(now, request.key) else {
+            return Answer::Gone;
+        };
+        match entry.value {
+            Value::Token { lease, attempt } if lease == request.lease => {
+                match attempt.cmp(&request.attempt) {
+                    Ordering::Equal => Answer::Done,
+                    Ordering::Less => Answer::Gone,
+                    Ordering::Greater => Self::not_ours(&entry),
+                }
+            }
+            _ => Self::not_ours(&entry),
+        }
+    }
+
+    /// What a script says of a key that holds another token, or something that is no token.
+    const fn not_ours(entry: &Entry) -> Answer {
+        match (entry.value, entry.until) {
+            (Value::WrongType, _) | (_, None) => Answer::Foreign,
+            (Value::Token { .. } | Value::Other, Some(_)) => Answer::Taken,
+        }
+    }
+
+    fn put(&mut self, now: Shown, request: &Arrived, ttl: Duration) {
+        let (lease, attempt) = (request.lease, request.attempt);
+        let entry = Entry {
+            value: Value::Token { lease, attempt },
+            until: Some(now.ticks + Self::ticks(ttl)),
+        };
+        self.set(request.key, Some(entry));
+    }
+
+    /// Never brings an expiry forward, and gives one to a key that lost its own.
+    fn extend(&mut self, now: Shown, key: usize, ttl: Duration) {
+        let later = now.ticks + Self::ticks(ttl);
+        if let Some(entry) = &mut self.memory.keys[key]
+            && entry.until.is_none_or(|until| until < later)
+        {
+            entry.until = Some(later);
+        }
+    }
+
+    fn last_fence(&self, now: Shown, key: usize) -> i64 {
+        self.counter(now, key).map_or(0, |(fence, _)| fence)
+    }
+
+    /// Stores a fence, unless a larger one is stored.
+    fn store(&mut self, now: Shown, key: usize, fence: Fence) {
+        let fence = fence.get() as i64;
+        if self.last_fence(now, key) < fence {
+            self.count(now, key, fence);
+        }
+    }
+
+    fn count(&mut self, now: Shown, key: usize, fence: i64) {
+        let until = if P::COUNTERS_EXPIRE {
+            // A fence ahead of the node's time is kept for longer by as much, rounded up.
+            let ahead = (fence - now.micros).max(0) * 1_000;
+            now.ticks + Self::ticks(KEEP) + (ahead + P::TICK - 1).div_euclid(P::TICK)
+        } else {
+            i64::MAX
+        };
+        self.memory.counters[key] = Some((fence, until));
+    }
+
+    fn marker(&self, now: Shown) -> Option<&Marker> {
+        let marker = self.memory.marker.as_ref();
+        marker.filter(|marker| Self::lives(now, marker.until))
+    }
+
+    const fn lives(now: Shown, until: i64) -> bool {
+        now.ticks < until || (P::LIVES_IN_LAST_TICK && now.ticks == until)
+    }
+
+    const fn ticks(span: Duration) -> i64 {
+        span.as_nanos() as i64 / P::TICK
+    }
+
+    /// None of a lock's spans is negative.
+    fn span(ticks: i64) -> Duration {
+        Duration::from_nanos(ticks.max(0).unsigned_abs() * P::TICK.unsigned_abs())
+    }
+}

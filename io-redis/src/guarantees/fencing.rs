@@ -72,4 +72,4 @@
 //! forward only while the drift bound allows an error of at most 1/16 of max TTL (for 125 s by
 //! default). What is left of one max TTL is the nine tenths that the clocks may differ by. A node
 //! ignores a proposal that is more than a minute ahead of its own time. The arithmetic is in
-//! `core/src`, in `proposal.rs`.
+//! `core/src/math/proposal.rs`.

@@ -55,7 +55,7 @@
 //! defaults that is 102 ms, so a guard is valid for 9.898 s after each renewal. The factor two is
 //! there because two clocks may be wrong in opposite directions: the holder's slow and the server's
 //! fast. The 2 ms cover the rounding of a server, which expires keys in whole milliseconds. The
-//! formula is in `core/src`, in `validity.rs`.
+//! formula is in `core/src/math/validity.rs`.
 //!
 //! How each promise is tested is described in `docs/testing.md` of the repository.
 

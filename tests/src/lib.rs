@@ -17,6 +17,7 @@ pub mod conformance;
 pub mod live;
 pub mod rivals;
 pub mod scripts;
+pub mod tree;
 pub mod witness;
 
 /// The code in the repository's README, which must compile.

@@ -8,26 +8,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use arbitrary::{Arbitrary, Unstructured};
+use tenure_fuzz::{config, manager_ops, replies, resp, scenarios};
 use tenure_sim::observe::marks::Marks;
-
-/// A module of the fuzz targets.
-macro_rules! body {
-    ($name:ident, $path:literal) => {
-        #[path = $path]
-        #[allow(
-            dead_code,
-            missing_docs,
-            unreachable_pub,
-            reason = "it is a public module where it lives"
-        )]
-        mod $name;
-    };
-}
-body!(config, "../../fuzz/src/config.rs");
-body!(manager_ops, "../../fuzz/src/manager_ops.rs");
-body!(replies, "../../fuzz/src/replies.rs");
-body!(resp, "../../fuzz/src/resp.rs");
-body!(scenarios, "../../fuzz/src/scenarios.rs");
 
 /// The committed inputs of a target, by name.
 fn seeds(target: &str) -> Vec<Vec<u8>> {

@@ -1,0 +1,227 @@
+//! What documents name exists. In backticks:
+//!
+//! - a word in small letters with three underscores or more is a test;
+//! - a word with a slash, or with the extension of a source, is a file or folder, from the root or as
+//!   the end of a path, where `*` stands for anything, and `NAME` for what the reader puts there;
+//! - a word that begins with `TENURE_` is a variable that code or a script reads;
+//! - in `docs/testing/faults.md`, a word with a hyphen is a planted bug.
+//!
+//! A link without a scheme leads to a file.
+
+use std::collections::BTreeSet;
+
+use crate::names;
+use crate::source::{Complaint, Source};
+
+/// A test has so many underscores in its name, and what else is named seldom has.
+const UNDERSCORES: usize = 3;
+const EXTENSIONS: [&str; 6] = [".rs", ".lua", ".md", ".toml", ".txt", ".patch"];
+/// Folders that come to be by building and fuzzing.
+const WRITTEN: [&str; 3] = ["target", "fuzz/corpus", "fuzz/artifacts"];
+const FAULTS: &str = "docs/testing/faults.md";
+
+pub(crate) fn check(sources: &[Source]) -> Vec<Complaint> {
+    let tests: BTreeSet<&str> = sources
+        .iter()
+        .flat_map(|source| names::tests(source).into_iter().map(|(_, name)| name))
+        .collect();
+    let mut complaints = Vec::new();
+    for document in sources.iter().filter(|source| source.extension() == "md") {
+        for (line, word) in words(&document.text) {
+            let exists = if is_test(word) {
+                tests.contains(word.rsplit("::").next().unwrap_or_default())
+            } else if word.starts_with("TENURE_") {
+                let name = word.split('=').next().unwrap_or_default();
+                sources
+                    .iter()
+                    .any(|source| source.extension() != "md" && source.text.contains(name))
+            } else if document.path == FAULTS && is_planted(word) {
+                let patch = format!("tests/planted/{word}.patch");
+                sources.iter().any(|source| source.path == patch)
+            } else {
+                !is_path(word) || is_there(sources, document, word)
+            };
+            if !exists {
+                complaints.push(document.complain(line, format!("there is no `{word}`")));
+            }
+        }
+        for (line, target) in links(&document.text) {
+            if !is_there(sources, document, target) {
+                complaints.push(document.complain(line, format!("there is no {target}")));
+            }
+        }
+    }
+    complaints
+}
+
+fn is_test(word: &str) -> bool {
+    let name = word.rsplit("::").next().unwrap_or_default();
+    name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        && name.matches('_').count() >= UNDERSCORES
+}
+
+fn is_planted(word: &str) -> bool {
+    word.contains('-') && word.chars().all(|c| c.is_ascii_lowercase() || c == '-')
+}
+
+fn is_path(word: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_./*-".contains(c);
+    let named = EXTENSIONS.iter().any(|extension| word.ends_with(extension));
+    // Capitals stand for a name that the reader puts there.
+    let stem = word.rsplit('/').next().unwrap_or_default();
+    let stands_for = stem.starts_with("NAME");
+    !stands_for
+        && word.chars().all(plain)
+        && !word.starts_with('/')
+        && (word.contains('/') || named)
+}
+
+/// Whether a file or folder has this path, from the root, from the document or at its end.
+fn is_there(sources: &[Source], document: &Source, word: &str) -> bool {
+    let word = word.trim_end_matches('/');
+    if WRITTEN.iter().any(|folder| word.starts_with(folder)) {
+        return true;
+    }
+    let mut beside: Vec<&str> = document
+        .folder()
+        .split('/')
+        .filter(|part| !part.is_empty())
+        .collect();
+    for part in word.split('/') {
+        match part {
+            "." => {}
+            ".." => drop(beside.pop()),
+            part => beside.push(part),
+        }
+    }
+    let beside = beside.join("/");
+    sources.iter().any(|source| {
+        let path = &source.path;
+        let inside = |folder: &str| {
+            path.strip_prefix(folder)
+                .is_some_and(|rest| rest.starts_with('/'))
+        };
+        let ends = format!("/{word}");
+        match word.split_once('*') {
+            Some((begin, end)) => path.starts_with(begin) && path.ends_with(end),
+            None => {
+                *path == word
+                    || *path == beside
+                    || inside(word)
+                    || inside(&beside)
+                    || path.ends_with(&ends)
+                    || path.contains(&format!("{ends}/"))
+            }
+        }
+    })
+}
+
+/// The lines of a document that are in no block of code.
+fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut fenced = false;
+    (1..).zip(text.lines()).filter(move |(_, line)| {
+        let fence = line.trim_start().starts_with("```");
+        fenced ^= fence;
+        !fenced && !fence
+    })
+}
+
+/// What stands in backticks on a line. (What is broken over two lines is a command, and no name.)
+fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    prose(text).flat_map(|(number, line)| {
+        let parts = line.split('`').skip(1).step_by(2);
+        parts.map(move |word| (number, word))
+    })
+}
+
+/// Where links lead that have no scheme.
+fn links(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    prose(text).flat_map(|(number, line)| {
+        let targets = line.split("](").skip(1);
+        targets.filter_map(move |rest| {
+            let target = rest.split([')', '#']).next()?;
+            let here = !target.is_empty() && !target.contains(':');
+            here.then_some((number, target))
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+    use crate::source::Source;
+
+    /// Whether a document of that path may have this text.
+    fn passes(path: &str, text: &str) -> bool {
+        let sources = [
+            Source::new(path, text),
+            Source::new("a/src/b.rs", "#[test]\nfn a_test_that_is_there() {}\n"),
+            Source::new("docs/one.md", ""),
+            Source::new("tests/planted/no-one.patch", ""),
+            Source::new(".ci/run", "TENURE_ONE=1 cargo test"),
+        ];
+        check(&sources).is_empty()
+    }
+
+    #[test]
+    fn a_test_that_is_not_there_is_found() {
+        assert!(passes(
+            "README.md",
+            "see `a_test_that_is_there` and `m::a_test_that_is_there`"
+        ));
+        assert!(!passes("README.md", "see `a_test_that_is_not_there`"));
+        assert!(passes(
+            "README.md",
+            "call `max_ttl`, or `Some_thing_else_here`"
+        ));
+        assert!(passes(
+            "README.md",
+            "```sh\nrun `a_test_that_is_not_there`\n```\n"
+        ));
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_found() {
+        for word in [
+            "a/src/b.rs",
+            "a/src",
+            "a/src/",
+            "b.rs",
+            "src/b.rs",
+            "a/*.rs",
+            "target/x",
+        ] {
+            assert!(passes("README.md", &format!("in `{word}`")), "{word}");
+        }
+        for word in ["a/src/c.rs", "b", "c.rs", "a/b.rs", "b/*.rs"] {
+            let there = passes("README.md", &format!("in `{word}`"));
+            assert_eq!(there, word == "b", "{word}");
+        }
+    }
+
+    #[test]
+    fn a_link_to_a_file_that_is_not_there_is_found() {
+        assert!(passes(
+            "docs/a.md",
+            "[1](one.md#x), [2](../a/src/b.rs), [3](https://a.b), [4](#x)"
+        ));
+        assert!(!passes("docs/a.md", "[1](two.md)"));
+        assert!(!passes("docs/a.md", "[1](../one/two.md)"));
+    }
+
+    #[test]
+    fn a_variable_that_nobody_reads_is_found() {
+        assert!(passes("README.md", "`TENURE_ONE=N`"));
+        assert!(!passes("README.md", "`TENURE_TWO`"));
+    }
+
+    #[test]
+    fn a_planted_bug_that_is_not_there_is_found() {
+        assert!(passes("docs/testing/faults.md", "Planted: `no-one`."));
+        assert!(!passes("docs/testing/faults.md", "Planted: `no-two`."));
+        assert!(passes("README.md", "`no-two`"));
+    }
+}

@@ -7,24 +7,14 @@ use std::time::Duration;
 
 use tenure_sim::choice::Choices;
 use tenure_sim::memory_net::{Node, SimClock};
+use tenure_sim::observe::fact::fault::{Hits, Illness, Meddling, NetworkFault, NodeEvent, Process};
 use tenure_sim::observe::fact::{Fact, Fault};
+
+pub use tenure_sim::observe::fact::fault::Way;
 use tenure_sim::server::{Lost, Snapshot};
 use tenure_sim::turmoil_net::Memory;
 
 use crate::witness::Witness;
-
-/// What may become of the way between a client and a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// What is sent is lost, both ways.
-    Cut,
-    /// What the client sends is lost.
-    CutOut,
-    /// What the node sends is lost.
-    CutIn,
-    /// What is sent waits until the way is open again.
-    Held,
-}
 
 /// A world in which there are bad days.
 pub trait Ground {
@@ -52,42 +42,18 @@ pub trait Ground {
     fn resume(&mut self, client: usize);
 }
 
-/// The kinds of faults that there are here.
-pub const KINDS: [Fault; 26] = [
-    Fault::Cut,
-    Fault::CutOut,
-    Fault::CutIn,
-    Fault::Isolate,
-    Fault::Slow,
-    Fault::LostReply,
-    Fault::Reset,
-    Fault::CrashKept,
-    Fault::CrashEmpty,
-    Fault::CrashStale,
-    Fault::Failover,
-    Fault::Replaced,
-    Fault::Deleted,
-    Fault::Overwritten,
-    Fault::Persisted,
-    Fault::Flushed,
-    Fault::ScriptsFlushed,
-    Fault::Loading,
-    Fault::ReadOnly,
-    Fault::OutOfMemory,
-    Fault::Refusal,
-    Fault::ClientCrash,
-    Fault::Pause,
-    Fault::ClientStep,
-    Fault::NodeStep,
-    Fault::LostRequest,
-];
+/// The faults that there are here, and how each is made.
+fn made_here() -> impl Iterator<Item = (Fault, NetworkFault)> {
+    let made = |fault: &Fault| Some((*fault, fault.row().network?));
+    Fault::ALL.iter().filter_map(made)
+}
 
 /// The faults of a run.
 #[derive(Debug)]
 pub struct Chaos {
     choices: Choices,
     witness: Witness,
-    kinds: Vec<Fault>,
+    kinds: Vec<(Fault, NetworkFault)>,
     /// The longest pause between two faults, and the longest that one lasts.
     pause: Duration,
     last: Duration,
@@ -107,27 +73,19 @@ pub struct Chaos {
 #[derive(Debug)]
 enum Undo {
     Way(Fault, usize, usize, Way),
-    Node(Fault, usize, Ill),
+    /// A node is well again; if it was down, or is restored, then with this memory.
+    Node(Fault, usize, Illness, Memory),
     Client(Fault, usize),
-}
-
-#[derive(Debug)]
-enum Ill {
-    Down(Memory),
-    Paused,
-    Loading,
-    ReadOnly,
-    Full,
-    Refusing,
 }
 
 impl Chaos {
     /// Draws what kind of days these are. A fault lasts for up to `last`.
     #[must_use]
     pub fn new(mut choices: Choices, witness: Witness, last: Duration) -> Self {
-        let mut kinds: Vec<Fault> = KINDS.into_iter().filter(|_| choices.chance(350)).collect();
+        let mut kinds: Vec<_> = made_here().filter(|_| choices.chance(350)).collect();
         if kinds.is_empty() {
-            kinds.push(choices.pick(&KINDS));
+            let all: Vec<_> = made_here().collect();
+            kinds.push(choices.pick(&all));
         }
         let pause = last * u32::try_from(choices.within(1, 6)).unwrap_or(1) / 3;
         Self {
@@ -148,18 +106,22 @@ impl Chaos {
     }
 
     /// Only faults of this kind, one after the other.
+    ///
+    /// # Panics
+    /// If there are none of this kind here.
     #[must_use]
     pub fn only(mut self, kind: Fault) -> Self {
-        self.kinds = vec![kind];
+        self.kinds = made_here().filter(|(fault, _)| *fault == kind).collect();
+        assert!(!self.kinds.is_empty(), "{kind} is not made here");
         self
     }
 
     /// No faults of this kind. Where they were to be the only ones, there are all others.
     #[must_use]
     pub fn without(mut self, kind: Fault) -> Self {
-        self.kinds.retain(|other| *other != kind);
+        self.kinds.retain(|(other, _)| *other != kind);
         if self.kinds.is_empty() {
-            self.kinds = KINDS.into_iter().filter(|other| *other != kind).collect();
+            self.kinds = made_here().filter(|(other, _)| *other != kind).collect();
         }
         self
     }
@@ -239,24 +201,14 @@ impl Chaos {
     /// None if whom it would meet is ill already.
     fn begin(&mut self, now: Duration, ground: &mut impl Ground) -> Option<()> {
         let kinds = self.kinds.clone();
-        let fault = self.choices.pick(&kinds);
+        let (fault, how) = self.choices.pick(&kinds);
         let until = now + self.up_to(self.last);
-        match fault {
-            Fault::Cut | Fault::CutOut | Fault::CutIn => {
-                let way = match fault {
-                    Fault::CutOut => Way::CutOut,
-                    Fault::CutIn => Way::CutIn,
-                    _ => Way::Cut,
-                };
+        match how {
+            NetworkFault::Close(way) => {
                 let (client, node) = (self.one_of(ground.clients()), self.node(ground)?);
                 self.close(fault, client, node, way, until, ground);
             }
-            // TCP sends a lost request again, later.
-            Fault::LostRequest => {
-                let (client, node) = (self.one_of(ground.clients()), self.node(ground)?);
-                self.close(fault, client, node, Way::Held, until, ground);
-            }
-            Fault::Isolate => {
+            NetworkFault::Isolate => {
                 let way = self
                     .choices
                     .pick(&[Way::Cut, Way::Held, Way::CutOut, Way::CutIn]);
@@ -272,28 +224,7 @@ impl Chaos {
                     }
                 }
             }
-            Fault::Slow => self.node_ill(fault, Ill::Paused, until, ground)?,
-            Fault::Loading => self.node_ill(fault, Ill::Loading, until, ground)?,
-            Fault::ReadOnly => self.node_ill(fault, Ill::ReadOnly, until, ground)?,
-            Fault::OutOfMemory => self.node_ill(fault, Ill::Full, until, ground)?,
-            Fault::Refusal => self.node_ill(fault, Ill::Refusing, until, ground)?,
-            Fault::CrashKept => self.node_ill(fault, Ill::Down(Memory::Kept), until, ground)?,
-            Fault::CrashEmpty => self.node_ill(fault, Ill::Down(Memory::Lost), until, ground)?,
-            // What is written from now until it is down is what its disk does not have.
-            Fault::CrashStale => {
-                let node = self.node(ground)?;
-                let stale = Memory::Stale(ground.nodes()[node].server().snapshot());
-                self.make_ill(fault, node, Ill::Down(stale), until, ground);
-            }
-            Fault::Failover
-            | Fault::Replaced
-            | Fault::Flushed
-            | Fault::ScriptsFlushed
-            | Fault::Reset => {
-                let node = self.node(ground)?;
-                self.at_once(fault, node, ground);
-            }
-            Fault::LostReply => {
+            NetworkFault::LoseReply => {
                 let node = self.node(ground)?;
                 let how = self.choices.pick(&[Lost::Cut, Lost::Mute]);
                 ground.nodes()[node]
@@ -301,27 +232,25 @@ impl Chaos {
                     .lose_reply(Some("evalsha"), how);
                 self.tell(fault, None, Some(node), None);
             }
-            Fault::Deleted | Fault::Overwritten | Fault::Persisted => {
+            NetworkFault::Ill(illness) => {
+                let node = self.node(ground)?;
+                self.make_ill(fault, node, illness, until, ground);
+            }
+            NetworkFault::Once(event) => {
+                let node = self.node(ground)?;
+                self.at_once(fault, node, event, ground);
+            }
+            NetworkFault::Meddle(how) => {
                 let (node, key) = (self.node(ground)?, self.one_of(self.witness.keys().len()));
-                self.meddle(fault, node, key, ground);
+                self.meddle(fault, node, key, how, ground);
             }
-            Fault::ClientCrash => {
+            NetworkFault::Process => {
                 let client = self.client(ground)?;
                 self.sick_clients.push(client);
-                self.witness.crashes(client);
-                self.happened.push(fault);
-                ground.crash_client(client);
+                self.away(fault, client, ground);
                 self.undo.push((until, Undo::Client(fault, client)));
             }
-            Fault::Pause => {
-                let client = self.client(ground)?;
-                self.sick_clients.push(client);
-                self.tell(fault, Some(client), None, None);
-                ground.pause(client);
-                self.undo.push((until, Undo::Client(fault, client)));
-            }
-            Fault::ClientStep | Fault::NodeStep => self.step(fault, now, ground)?,
-            Fault::Freeze => {}
+            NetworkFault::StepClock => self.step(fault, now, ground)?,
         }
         Some(())
     }
@@ -355,70 +284,105 @@ impl Chaos {
         self.undo.push((until, Undo::Way(fault, client, node, way)));
     }
 
-    fn node_ill(
-        &mut self,
-        fault: Fault,
-        ill: Ill,
-        until: Duration,
-        ground: &mut impl Ground,
-    ) -> Option<()> {
-        let node = self.node(ground)?;
-        self.make_ill(fault, node, ill, until, ground);
-        Some(())
-    }
-
     fn make_ill(
         &mut self,
         fault: Fault,
         node: usize,
-        ill: Ill,
+        illness: Illness,
         until: Duration,
         ground: &mut impl Ground,
     ) {
         self.sick_nodes.push(node);
-        self.tell(fault, None, Some(node), None);
         let server = ground.nodes()[node].server().clone();
-        match &ill {
-            Ill::Down(Memory::Stale(_)) => {}
-            Ill::Down(_) => ground.crash_node(node),
-            Ill::Paused => server.pause(),
-            Ill::Loading => server.set_loading(true),
-            Ill::ReadOnly => server.set_readonly(true),
-            Ill::Full => server.set_oom(true),
-            Ill::Refusing => server.deny_default_user(&["evalsha"]),
+        let memory = match illness {
+            // What is written from now until it is restarted is what its disk does not have.
+            Illness::RestoredLater => Memory::Stale(server.snapshot()),
+            Illness::DownAndEmpty => Memory::Lost,
+            Illness::Down
+            | Illness::Paused
+            | Illness::Loading
+            | Illness::ReadOnly
+            | Illness::Full
+            | Illness::Refusing => Memory::Kept,
+        };
+        self.tell(fault, None, Some(node), None);
+        match illness {
+            Illness::RestoredLater => {}
+            Illness::Down | Illness::DownAndEmpty => ground.crash_node(node),
+            Illness::Paused => server.pause(),
+            Illness::Loading => server.set_loading(true),
+            Illness::ReadOnly => server.set_readonly(true),
+            Illness::Full => server.set_oom(true),
+            Illness::Refusing => server.deny_default_user(&["evalsha"]),
         }
-        self.undo.push((until, Undo::Node(fault, node, ill)));
+        self.undo
+            .push((until, Undo::Node(fault, node, illness, memory)));
     }
 
-    fn at_once(&mut self, fault: Fault, node: usize, ground: &impl Ground) {
-        let server = ground.nodes()[node].server();
-        match fault {
-            Fault::Failover | Fault::Replaced => {
-                let replica = self.replicas.get(node).and_then(Option::as_ref);
-                let replica = replica.cloned().unwrap_or_else(|| server.snapshot());
-                match fault {
-                    Fault::Failover => server.promote_stale(&replica),
-                    _ => server.replace_in_place(&replica),
-                }
+    fn cure(node: usize, illness: Illness, memory: &Memory, ground: &mut impl Ground) {
+        let server = ground.nodes()[node].server().clone();
+        match illness {
+            Illness::RestoredLater => {
+                ground.crash_node(node);
+                ground.start_node(node, memory);
             }
-            Fault::Flushed => drop(server.call(&["FLUSHALL"])),
-            Fault::ScriptsFlushed => drop(server.call(&["SCRIPT", "FLUSH"])),
-            _ => server.kill_connections(),
+            Illness::Down | Illness::DownAndEmpty => ground.start_node(node, memory),
+            Illness::Paused => server.resume(),
+            Illness::Loading => server.set_loading(false),
+            Illness::ReadOnly => server.set_readonly(false),
+            Illness::Full => server.set_oom(false),
+            Illness::Refusing => server.deny_default_user(&[]),
+        }
+    }
+
+    fn at_once(&mut self, fault: Fault, node: usize, event: NodeEvent, ground: &impl Ground) {
+        let server = ground.nodes()[node].server();
+        let replica = self.replicas.get(node).and_then(Option::as_ref);
+        let replica = || replica.cloned().unwrap_or_else(|| server.snapshot());
+        match event {
+            NodeEvent::Failover => server.promote_stale(&replica()),
+            NodeEvent::Replaced => server.replace_in_place(&replica()),
+            NodeEvent::Flush => drop(server.call(&["FLUSHALL"])),
+            NodeEvent::FlushScripts => drop(server.call(&["SCRIPT", "FLUSH"])),
+            NodeEvent::Reset => server.kill_connections(),
         }
         self.tell(fault, None, Some(node), None);
     }
 
     /// Somebody who knows nothing of locks.
-    fn meddle(&mut self, fault: Fault, node: usize, key: usize, ground: &impl Ground) {
+    fn meddle(
+        &mut self,
+        fault: Fault,
+        node: usize,
+        key: usize,
+        how: Meddling,
+        ground: &impl Ground,
+    ) {
         let server = ground.nodes()[node].server();
         let name = self.witness.keys()[key].clone();
         let ttl = if self.choices.chance(500) { "PX" } else { "EX" };
-        match fault {
-            Fault::Deleted => drop(server.call(&["DEL", &name])),
-            Fault::Overwritten => drop(server.call(&["SET", &name, "a stranger's", ttl, "1"])),
-            _ => drop(server.call(&["PERSIST", &name])),
+        match how {
+            Meddling::Delete => drop(server.call(&["DEL", &name])),
+            Meddling::Overwrite => drop(server.call(&["SET", &name, "a stranger's", ttl, "1"])),
+            Meddling::Persist => drop(server.call(&["PERSIST", &name])),
         }
         self.tell(fault, None, Some(node), Some(key));
+    }
+
+    /// A client's process dies, or stands still.
+    fn away(&mut self, fault: Fault, client: usize, ground: &mut impl Ground) {
+        match fault.row().process {
+            Process::Dies => {
+                self.witness.crashes(client);
+                self.happened.push(fault);
+                ground.crash_client(client);
+            }
+            Process::Stops => {
+                self.tell(fault, Some(client), None, None);
+                ground.pause(client);
+            }
+            Process::Freezes | Process::GoesOn => panic!("{fault} is not made here"),
+        }
     }
 
     /// By no more than half of the drift bound of the shortest TTL, and not again before that is over;
@@ -429,7 +393,7 @@ impl Chaos {
         }
         self.stepped = now;
         let by = Duration::from_micros(self.choices.within(1, 500));
-        if fault == Fault::ClientStep {
+        if fault.row().hits == Hits::Client {
             let client = self.one_of(ground.clients());
             ground.clock(client).step(by);
             self.tell(fault, Some(client), None, None);
@@ -454,28 +418,17 @@ impl Chaos {
                     self.ways.retain(|sick| *sick != (client, node));
                     self.mended(fault, Some(client), Some(node));
                 }
-                Undo::Node(fault, node, ill) => {
-                    let server = ground.nodes()[node].server().clone();
-                    match ill {
-                        Ill::Down(memory @ Memory::Stale(_)) => {
-                            ground.crash_node(node);
-                            ground.start_node(node, &memory);
-                        }
-                        Ill::Down(memory) => ground.start_node(node, &memory),
-                        Ill::Paused => server.resume(),
-                        Ill::Loading => server.set_loading(false),
-                        Ill::ReadOnly => server.set_readonly(false),
-                        Ill::Full => server.set_oom(false),
-                        Ill::Refusing => server.deny_default_user(&[]),
-                    }
+                Undo::Node(fault, node, illness, memory) => {
+                    Self::cure(node, illness, &memory, ground);
                     self.sick_nodes.retain(|sick| *sick != node);
                     self.mended(fault, None, Some(node));
                 }
                 Undo::Client(fault, client) => {
-                    if fault == Fault::Pause {
-                        ground.resume(client);
-                    } else {
-                        ground.start_client(client);
+                    match fault.row().process {
+                        Process::Dies => ground.start_client(client),
+                        Process::Stops | Process::Freezes | Process::GoesOn => {
+                            ground.resume(client);
+                        }
                     }
                     self.sick_clients.retain(|sick| *sick != client);
                     self.mended(fault, Some(client), None);

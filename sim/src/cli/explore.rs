@@ -205,7 +205,7 @@ impl fmt::Display for Sums {
         f.write_str("    faults ")?;
         for (index, fault) in Fault::ALL.iter().enumerate() {
             let comma = if index == 0 { "" } else { ", " };
-            write!(f, "{comma}{fault:?} {}", self.faults[index])?;
+            write!(f, "{comma}{fault} {}", self.faults[index])?;
         }
         let checks = &self.checks;
         write!(

@@ -8,7 +8,8 @@ use std::fmt;
 use tenure_core::OpKind;
 
 use crate::listed::listed;
-use crate::observe::fact::{Answer, Cause, Fact, Fault, Freed, Link, Loss, Outcome, Record, Why};
+use crate::observe::fact::fault::Process;
+use crate::observe::fact::{Answer, Cause, Fact, Freed, Link, Loss, Outcome, Record, Why};
 
 listed! {
     /// A rare situation.
@@ -178,8 +179,8 @@ impl Marks {
             Fact::Link(Link::Cut(in_flight)) => self.when(in_flight > 1, Mark::BatchCut),
             Fact::Link(Link::Killed) => self.hit(Mark::Killed),
             Fact::Link(Link::Marked) => self.hit(Mark::Marked),
-            Fact::Mended(Fault::Pause) => self.woke(record),
-            Fact::Fault(Fault::ClientCrash) => {
+            Fact::Mended(fault) if fault.row().process == Process::Stops => self.woke(record),
+            Fact::Fault(fault) if fault.row().process == Process::Dies => {
                 let its = |seen: &&mut Seen| record.client == Some(seen.client);
                 for seen in self.leases.iter_mut().filter(its) {
                     seen.over = true;

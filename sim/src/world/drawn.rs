@@ -10,6 +10,7 @@ use tenure_core::{Backoff, Config, Drift, LeaseOptions, RenewalPolicy};
 use crate::choice::Choices;
 use crate::judge::Rules;
 use crate::listed::listed;
+use crate::observe::fact::fault::Hits;
 use crate::observe::fact::{Fault, MS, Nanos, SEC};
 
 listed! {
@@ -155,7 +156,7 @@ impl Drawn {
         let step_max = (shortest * ppm / 1_000_000 * clocks[1] / 100).saturating_sub(MS / 10);
 
         let mut faults = faults(c, outside);
-        let forgets = faults.iter().any(|(fault, _)| fault.loses_memory());
+        let forgets = faults.iter().any(|(fault, _)| fault.row().loses.memory());
         let mut durable = vec![false; servers];
         for durable in &mut durable {
             // A node that has every write on its disk, and says so.
@@ -163,9 +164,9 @@ impl Drawn {
         }
         // They strike each message, and not from time to time.
         let mut lost = [0; 2];
-        for (lost, kind) in lost.iter_mut().zip([Fault::LostRequest, Fault::LostReply]) {
-            let among = faults.iter().position(|(fault, _)| *fault == kind);
-            if let Some(index) = among {
+        for (way, lost) in lost.iter_mut().enumerate() {
+            let hits = |fault: Fault| fault.row().hits == Hits::Message(way);
+            if let Some(index) = faults.iter().position(|(fault, _)| hits(*fault)) {
                 faults.remove(index);
                 *lost = c.pick(&[5, 40]);
             }
@@ -336,8 +337,7 @@ fn faults(c: &mut Choices, outside: Option<Outside>) -> Vec<(Fault, u64)> {
             _ => false,
         };
         // Some twins need that nothing else excuses what they break.
-        let excuses = fault.loses_a_key() || fault == Fault::Replaced;
-        let unwanted = outside.is_some() && excuses;
+        let unwanted = outside.is_some() && fault.row().loses.unseen();
         if (wanted || c.chance(share)) && !unwanted {
             faults.push((fault, c.spread(1, 64) * if wanted { 10 } else { 1 }));
         }
@@ -388,7 +388,7 @@ impl fmt::Display for Drawn {
             )?;
             for (index, (fault, weight)) in self.faults.iter().enumerate() {
                 let comma = if index == 0 { "" } else { "," };
-                write!(f, "{comma} {fault:?} {weight}")?;
+                write!(f, "{comma} {fault} {weight}")?;
             }
             writeln!(f)?;
         }

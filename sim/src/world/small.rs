@@ -2,6 +2,7 @@
 
 use super::drawn::{Drawn, NODES};
 use crate::choice::Choices;
+use crate::observe::fact::fault::Hits;
 use crate::observe::fact::{Fault, SEC};
 
 /// For how many TTLs it is broken.
@@ -25,15 +26,13 @@ impl Drawn {
         drawn.fault_length = ttl;
         // Nobody forgets: quarantine would only take a third of the run.
         drawn.quarantine = false;
-        drawn.faults = [
-            Fault::Reset,
-            Fault::Pause,
-            Fault::Slow,
-            Fault::CrashKept,
-            Fault::ClientCrash,
-        ]
-        .map(|fault| (fault, 1))
-        .into();
+        // What strikes a message is drawn for each.
+        let strikes = |fault: &&Fault| {
+            let row = fault.row();
+            row.small && !matches!(row.hits, Hits::Message(_))
+        };
+        let faults = Fault::ALL.iter().filter(strikes);
+        drawn.faults = faults.map(|fault| (*fault, 1)).collect();
         drawn.lost = [1; 2];
         drawn.spike = 1;
         drawn.repeated = 1;

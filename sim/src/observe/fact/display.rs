@@ -105,8 +105,8 @@ impl fmt::Display for Fact {
                 value,
             } => write!(f, "wrote {value} with fence {fence}: {}", verdict(accepted)),
             Self::Link(link) => write!(f, "link: {link:?}"),
-            Self::Fault(fault) => write!(f, "FAULT {fault:?}"),
-            Self::Mended(fault) => write!(f, "mended {fault:?}"),
+            Self::Fault(fault) => write!(f, "FAULT {fault}"),
+            Self::Mended(fault) => write!(f, "mended {fault}"),
             Self::Full
             | Self::Suspect
             | Self::Renew

@@ -6,10 +6,11 @@
 
 mod core;
 mod display;
+pub mod fault;
 
 use tenure_core::{Instant, OpKind};
 
-use crate::listed::listed;
+pub use fault::Fault;
 
 /// True time, in nanoseconds since the world began.
 pub type Nanos = u64;
@@ -283,84 +284,6 @@ pub enum Link {
     Loaded,
     /// The node was marked again.
     Marked,
-}
-
-listed! {
-    /// A fault, each where the record says.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-    pub enum Fault {
-        /// Requests from the client to the node do not pass.
-        CutOut,
-        /// Replies from the node to the client do not pass.
-        CutIn,
-        /// Neither pass.
-        Cut,
-        /// The node is cut off from all clients, or the client from all nodes.
-        Isolate,
-        /// A request is lost.
-        LostRequest,
-        /// A reply is lost.
-        LostReply,
-        /// A connection is reset.
-        Reset,
-        /// The node is slow.
-        Slow,
-        /// The node is down, and will come back with all its memory.
-        CrashKept,
-        /// The node is down, and will come back empty.
-        CrashEmpty,
-        /// The node is down, and will come back as it was a moment before.
-        CrashStale,
-        /// A replica that missed the last writes takes over.
-        Failover,
-        /// The node was demoted and promoted again, and missed the last writes: its connections live on.
-        Replaced,
-        /// The server evicts or a stranger deletes a lock key.
-        Deleted,
-        /// A stranger writes its own value over a lock key.
-        Overwritten,
-        /// A stranger takes the expiry from a lock key.
-        Persisted,
-        /// The node forgets all keys.
-        Flushed,
-        /// The node forgets the scripts.
-        ScriptsFlushed,
-        /// The node is loading its data and serves nobody.
-        Loading,
-        /// The node takes no writes.
-        ReadOnly,
-        /// The node is out of memory.
-        OutOfMemory,
-        /// The client's process dies, and comes back knowing nothing.
-        ClientCrash,
-        /// The client's process stands still.
-        Pause,
-        /// The client's process stands still, and its clock with it for a while.
-        Freeze,
-        /// The client's clock is stepped forward.
-        ClientStep,
-        /// The node's wall clock is stepped.
-        NodeStep,
-        /// The server will not serve us.
-        Refusal,
-    }
-}
-
-impl Fault {
-    /// Whether single lock keys are lost, which no marker shows.
-    #[must_use]
-    pub const fn loses_a_key(self) -> bool {
-        matches!(self, Self::Deleted | Self::Overwritten)
-    }
-
-    /// Whether a node loses or may lose what it had acknowledged.
-    #[must_use]
-    pub const fn loses_memory(self) -> bool {
-        matches!(
-            self,
-            Self::CrashEmpty | Self::CrashStale | Self::Failover | Self::Replaced | Self::Flushed
-        )
-    }
 }
 
 impl Record {

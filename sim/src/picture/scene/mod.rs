@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use tenure_core::OpKind;
 
+use crate::observe::fact::fault::{Hits, Process};
 use crate::observe::fact::{Fact, Fault, Holder, Link, Loss, Nanos, Outcome, Record, Why};
 use crate::world::ClockLine;
 
@@ -343,28 +344,28 @@ impl Scene {
         let Record {
             at, client, node, ..
         } = *record;
-        match (fault, client, node) {
-            (Fault::CutOut | Fault::CutIn | Fault::Cut, Some(client), Some(node)) => {
+        match (fault.row().hits, client, node) {
+            (Hits::Link, Some(client), Some(node)) if fault.lasts() => {
                 self.cut(at, client, node, fault, open);
             }
-            (Fault::Isolate, Some(client), None) => {
+            (Hits::Either, Some(client), None) => {
                 for node in 0..self.nodes as u8 {
                     self.cut(at, client, node, Fault::Cut, open);
                 }
                 self.point(record, 7, text);
             }
-            (Fault::Isolate, None, Some(node)) => {
+            (Hits::Either, None, Some(node)) => {
                 for client in 0..self.clients as u8 {
                     self.cut(at, client, node, Fault::Cut, open);
                 }
                 self.point(record, 7, text);
             }
-            _ if lasts(fault) => {
+            (Hits::Node | Hits::Client | Hits::Key, ..) if fault.lasts() => {
                 open.shades.entry((client, node, fault)).or_insert(at);
             }
             _ => self.point(record, 7, text),
         }
-        if fault == Fault::ClientCrash {
+        if fault.row().process == Process::Dies {
             for bar in self.leases.iter_mut().rev() {
                 if Some(bar.client) == client && !bar.dead {
                     bar.die(at);
@@ -397,8 +398,7 @@ impl Scene {
         let Record {
             at, client, node, ..
         } = *record;
-        if let (Fault::CutOut | Fault::CutIn | Fault::Cut, Some(client), Some(node)) =
-            (fault, client, node)
+        if let (Hits::Link, Some(client), Some(node)) = (fault.row().hits, client, node)
             && let Some(cut) = open.cuts.remove(&(client, node))
         {
             self.end_cut((client, node), cut, at);
@@ -463,24 +463,6 @@ impl Scene {
             }
         }
     }
-}
-
-/// Whether a fault is mended some time after it struck.
-const fn lasts(fault: Fault) -> bool {
-    matches!(
-        fault,
-        Fault::Slow
-            | Fault::CrashKept
-            | Fault::CrashEmpty
-            | Fault::CrashStale
-            | Fault::Loading
-            | Fault::ReadOnly
-            | Fault::OutOfMemory
-            | Fault::Refusal
-            | Fault::ClientCrash
-            | Fault::Pause
-            | Fault::Freeze
-    )
 }
 
 const fn is_yes(answer: crate::observe::fact::Answer) -> bool {

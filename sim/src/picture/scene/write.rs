@@ -23,7 +23,7 @@ impl Scene {
                         l.number(shade.until);
                         l.index(shade.client);
                         l.index(shade.node);
-                        l.string(&format!("{:?}", shade.fault));
+                        l.string(shade.fault.row().name);
                     });
                 }
             });
@@ -36,7 +36,7 @@ impl Scene {
                         l.number(cut.until);
                         l.number(cut.client);
                         l.number(cut.node);
-                        l.string(&format!("{:?}", cut.fault));
+                        l.string(cut.fault.row().name);
                     });
                 }
             });

@@ -1,0 +1,81 @@
+//! What faults do to links: they are cut, alone or all of a client or a node, and reset.
+
+use super::ongoing::Undo;
+use crate::observe::fact::Fault;
+use crate::world::engine::World;
+use crate::world::link::Cut;
+use crate::world::queue::Event;
+
+impl World<'_> {
+    /// One link of a client is cut, each way or both: there, and back.
+    pub(super) fn cut_one(&mut self, fault: Fault, client: u8, ways: [bool; 2]) {
+        let nodes = self.drawn.nodes as u64;
+        let node = self.draws(fault).below(nodes) as u8;
+        self.cut(fault, client, node, ways);
+        self.tell_fault(fault, Some(client), Some(node), None);
+        self.ends(fault, Undo::Join { client, node });
+    }
+
+    /// All links of a client, or of a server, are cut.
+    pub(super) fn isolate(&mut self, client: u8, server: u8) {
+        let fault = Fault::Isolate;
+        let a_node = self.draws(fault).chance(500);
+        let links = if a_node {
+            self.links_of_server(server)
+        } else {
+            self.links_of_client(client)
+        };
+        for (client, node) in links {
+            self.cut(fault, client, node, [true, true]);
+            // Each link is told to be cut no more.
+            self.ends(Fault::Cut, Undo::Join { client, node });
+        }
+        let (client, node) = if a_node {
+            (None, Some(server))
+        } else {
+            (Some(client), None)
+        };
+        self.tell_fault(fault, client, node, None);
+    }
+
+    fn cut(&mut self, fault: Fault, client: u8, node: u8, ways: [bool; 2]) {
+        let cut = if self.draws(fault).chance(500) {
+            Cut::Drop
+        } else {
+            Cut::Stall
+        };
+        let link = self.link_mut(client, node);
+        for way in (0..2).filter(|way| ways[*way]) {
+            link.cut[way] = Some(cut);
+        }
+    }
+
+    /// A connection is reset, if there is one.
+    pub(super) fn reset(&mut self, client: u8) {
+        let nodes = self.drawn.nodes as u64;
+        let node = self.draws(Fault::Reset).below(nodes) as u8;
+        let epoch = self.link(client, node).epoch;
+        if self.link(client, node).is_up() {
+            self.tell_fault(Fault::Reset, Some(client), Some(node), None);
+            let event = Event::Reset {
+                client,
+                node,
+                epoch,
+            };
+            self.schedule(self.now, event);
+        }
+    }
+
+    pub(super) fn links_of_client(&self, client: u8) -> Vec<(u8, u8)> {
+        let links = self.clients[usize::from(client)].links.len() as u8;
+        (0..links).map(|node| (client, node)).collect()
+    }
+
+    pub(super) fn links_of_server(&self, server: u8) -> Vec<(u8, u8)> {
+        let clients = 0..self.clients.len() as u8;
+        let links = clients.flat_map(|client| self.links_of_client(client));
+        links
+            .filter(|(client, node)| self.link(*client, *node).server == server)
+            .collect()
+    }
+}

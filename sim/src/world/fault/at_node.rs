@@ -1,0 +1,265 @@
+//! What faults do to nodes: they are impaired, crash, forget and are replaced, strangers change their
+//! keys, and their clocks are stepped.
+
+use super::at_client::may_step;
+use super::ongoing::{Impairment, Prepared, Undo};
+use crate::node::{Entry, Value};
+use crate::observe::fact::{Fact, Fault, Holder, MS, Record};
+use crate::world::engine::World;
+use crate::world::queue::Event;
+
+impl World<'_> {
+    /// The server is up, and does not work as it should.
+    pub(super) fn impair(&mut self, fault: Fault, server: u8, of: Impairment) {
+        self.set_impaired(fault, server, of, true);
+        self.tell_fault(fault, None, Some(server), None);
+        self.ends(fault, Undo::Cure { server, of });
+    }
+
+    pub(super) fn set_impaired(&mut self, fault: Fault, server: u8, of: Impairment, is: bool) {
+        let most = self.patience();
+        let slow = self.draws(fault).spread(MS / 10, most.max(MS / 5));
+        let node = &mut self.nodes[usize::from(server)];
+        match of {
+            Impairment::Slow => node.slow = if is { slow } else { 0 },
+            Impairment::Loading => node.loading = is,
+            Impairment::ReadOnly => node.read_only = is,
+            Impairment::Full => node.model.full = is,
+            Impairment::Refusing => node.refusing = is,
+        }
+    }
+
+    /// The server goes down, and comes back with what it has in its memory now.
+    pub(super) fn crash(&mut self, fault: Fault, server: u8) {
+        let node = &mut self.nodes[usize::from(server)];
+        if !node.up {
+            return;
+        }
+        node.up = false;
+        self.tell_fault(fault, None, Some(server), None);
+        self.tell_keys(server, true);
+        self.new_life(server, false);
+        // A process that dies closes its connections; a machine that dies does not.
+        if self.draws(fault).chance(500) {
+            self.reset_links_of(fault, server);
+        }
+        self.ends(fault, Undo::Boot { server });
+    }
+
+    /// What is written from now until the fault strikes will be forgotten.
+    pub(super) fn prepare(&mut self, fault: Fault, server: u8, what: Prepared) {
+        let node = &mut self.nodes[usize::from(server)];
+        if node.model.durable || node.stale.is_some() {
+            return;
+        }
+        node.stale = Some(node.model.memory.clone());
+        let most = self.drawn.max_ttl;
+        let after = self.draws(fault).below(most);
+        let index = self.note(fault, Undo::Forget { server, what });
+        self.schedule(self.now + after, Event::Struck(index));
+    }
+
+    /// Another server answers under the same name; or the same one, which was a replica meanwhile.
+    pub(super) fn failover(&mut self, server: u8) {
+        let fault = Fault::Failover;
+        let same_run = self.draws(fault).chance(500);
+        self.tell_fault(fault, None, Some(server), None);
+        self.new_life(server, same_run);
+        if !same_run {
+            self.another_clock(fault, server);
+        }
+        self.tell_keys(server, true);
+        self.reset_links_of(fault, server);
+    }
+
+    /// Its data is that of a moment ago, and its connections live on. Who it is shows only when a link
+    /// asks again, as each does from time to time.
+    pub(super) fn replaced(&mut self, server: u8) {
+        self.lives += 1;
+        let node = &mut self.nodes[usize::from(server)];
+        node.model.identity.replication = self.lives;
+        node.scripts = false;
+        self.tell_fault(Fault::Replaced, None, Some(server), None);
+        self.tell_keys(server, true);
+        let most = self.drawn.max_ttl;
+        for (client, node) in self.links_of_server(server) {
+            let epoch = self.link(client, node).epoch;
+            let after = self.draws(Fault::Replaced).within(MS, most);
+            let event = Event::Reread {
+                client,
+                node,
+                epoch,
+            };
+            self.schedule(self.now + after, event);
+        }
+    }
+
+    /// The server that takes over has a clock of its own, which agrees with the others within the
+    /// bound.
+    fn another_clock(&mut self, fault: Fault, server: u8) {
+        let Some(bound) = self.drawn.wall_bound else {
+            return;
+        };
+        let far = self.draws(fault).below(bound * 3 / 4) as i64;
+        let ahead = if self.draws(fault).chance(500) {
+            far
+        } else {
+            -far
+        };
+        let by = ahead - self.wall_ahead(usize::from(server));
+        let node = &mut self.nodes[usize::from(server)];
+        node.stepped = self.now;
+        node.clock.step(self.now, by);
+        self.note_clock(None, Some(server));
+    }
+
+    fn new_life(&mut self, server: u8, same_run: bool) {
+        self.lives += 1;
+        let node = &mut self.nodes[usize::from(server)];
+        node.boot += 1;
+        if !same_run {
+            node.model.identity.run = self.lives;
+        }
+        node.model.identity.replication = self.lives;
+        node.scripts = false;
+        node.busy_until = 0;
+    }
+
+    fn reset_links_of(&mut self, fault: Fault, server: u8) {
+        for (client, node) in self.links_of_server(server) {
+            let link = self.link(client, node);
+            if link.is_up() && link.cut == [None; 2] {
+                let epoch = link.epoch;
+                let after = self.draws(fault).below(5 * MS);
+                let event = Event::Reset {
+                    client,
+                    node,
+                    epoch,
+                };
+                self.schedule(self.now + after, event);
+            }
+        }
+    }
+
+    /// Tells what the keys of a node hold and until when, after it forgot some or its clock changed.
+    pub(in crate::world) fn tell_keys(&mut self, server: u8, absent_too: bool) {
+        for key in 0..self.drawn.keys as u8 {
+            let node = &self.nodes[usize::from(server)];
+            let (to, until) = (node.holder(self.now, key), node.expiry(self.now, key));
+            let (from, to_nobody) = (to, to == Holder::Nobody);
+            if absent_too || !to_nobody {
+                self.tell_of_key(server, key, Fact::Key { from, to, until });
+            }
+        }
+    }
+
+    fn tell_of_key(&mut self, server: u8, key: u8, fact: Fact) {
+        let record = Record {
+            node: Some(server),
+            key: Some(key),
+            ..Record::new(self.now, fact)
+        };
+        self.tell(&record);
+    }
+
+    /// The server evicts a key, or a stranger deletes it.
+    pub(super) fn delete(&mut self, server: u8) {
+        let Meddled { key, .. } = self.meddled(Fault::Deleted);
+        if self.held(server, key).is_some() {
+            self.meddle(Fault::Deleted, server, key, None);
+        }
+    }
+
+    /// A stranger writes something else.
+    pub(super) fn overwrite(&mut self, server: u8) {
+        let Meddled {
+            key,
+            stays,
+            wrong,
+            span,
+        } = self.meddled(Fault::Overwritten);
+        let node = &self.nodes[usize::from(server)];
+        let entry = Entry {
+            value: if wrong {
+                Value::WrongType
+            } else {
+                Value::Other
+            },
+            until: (!stays).then(|| node.shown(self.now).ticks + span),
+        };
+        if node.up {
+            self.meddle(Fault::Overwritten, server, key, Some(entry));
+        }
+    }
+
+    /// A stranger takes the expiry from a key.
+    pub(super) fn persist(&mut self, server: u8) {
+        let Meddled { key, .. } = self.meddled(Fault::Persisted);
+        if let Some(entry) = self.held(server, key) {
+            let entry = Entry {
+                until: None,
+                ..entry
+            };
+            self.meddle(Fault::Persisted, server, key, Some(entry));
+        }
+    }
+
+    /// What a key holds, if the server is up. Who changes nothing excuses nothing.
+    fn held(&self, server: u8, key: u8) -> Option<Entry> {
+        let node = &self.nodes[usize::from(server)];
+        node.entry(self.now, key).filter(|_| node.up)
+    }
+
+    fn meddled(&mut self, fault: Fault) -> Meddled {
+        let drawn = self.drawn;
+        let c = self.draws(fault);
+        Meddled {
+            key: c.below(drawn.keys as u64) as u8,
+            stays: c.chance(300),
+            wrong: c.chance(300),
+            span: c.within(1, drawn.max_ttl / MS) as i64,
+        }
+    }
+
+    fn meddle(&mut self, fault: Fault, server: u8, key: u8, entry: Option<Entry>) {
+        let now = self.now;
+        let node = &mut self.nodes[usize::from(server)];
+        let from = node.holder(now, key);
+        node.set(key, entry);
+        let (to, until) = (node.holder(now, key), node.expiry(now, key));
+        self.tell_fault(fault, None, Some(server), Some(key));
+        self.tell_of_key(server, key, Fact::Key { from, to, until });
+    }
+
+    /// Its wall clock is stepped, one way or the other.
+    pub(super) fn step_node(&mut self, server: u8) {
+        let (now, drawn) = (self.now, self.drawn);
+        let last = self.nodes[usize::from(server)].stepped;
+        let c = self.draws(Fault::NodeStep);
+        let size = c.below(drawn.step_max) as i64;
+        let back = c.chance(500) && drawn.steps_back;
+        let by = if back { -size } else { size };
+        let far = (self.wall_ahead(usize::from(server)) + by).unsigned_abs();
+        if by == 0
+            || !may_step(last, now, drawn.max_ttl)
+            || drawn.wall_bound.is_some_and(|bound| far > bound * 3 / 4)
+        {
+            return;
+        }
+        let node = &mut self.nodes[usize::from(server)];
+        node.stepped = now;
+        node.clock.step(now, by);
+        self.note_clock(None, Some(server));
+        self.tell_fault(Fault::NodeStep, None, Some(server), None);
+        self.tell_keys(server, true);
+    }
+}
+
+/// What a stranger does: to which key, whether for good, whether it is a key of another type, and for
+/// how many milliseconds otherwise.
+struct Meddled {
+    key: u8,
+    stays: bool,
+    wrong: bool,
+    span: i64,
+}

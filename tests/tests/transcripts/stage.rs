@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tenure_core::{
     Answer, Config, EventKind, Instant, Key, LeaseId, LeaseOptions, LeaseOptionsBuilder, Manager,

@@ -1,16 +1,17 @@
-//! Bounded work, spurious inputs, batches and replay.
+//! Bounds on work: requests, retries, batches and steps; inputs that change nothing; replay.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use support::{RENEW_AFTER, World, at, id, key, ms, secs};
 use tenure_core::{
-    Answer, Config, EventKind, Instant, LeaseOptions, Loss, Manager, Reply, Request, Secret,
+    Answer, Config, EventKind, Fence, Instant, LeaseOptions, Loss, Manager, Op, OpKind, Refusal,
+    Reply, Request, Secret, ServerTime,
 };
 
 fn secret(number: u64) -> Secret {
@@ -102,7 +103,11 @@ fn after_a_stall_expiry_is_first_and_a_step_handles_at_most_1024_leases() {
                 )
             })
             .count();
-        let now_renewed = world.waiting(0).iter().filter(|op| **op == "renew").count();
+        let now_renewed = world
+            .waiting(0)
+            .iter()
+            .filter(|op| **op == OpKind::Renew)
+            .count();
         assert!(
             now_lost + now_renewed <= 1_024,
             "{now_lost} + {now_renewed}"
@@ -166,7 +171,7 @@ fn a_batch_is_no_larger_than_the_link_can_write() {
 }
 
 #[test]
-fn a_short_lease_of_a_client_with_a_long_max_ttl_is_not_renewed_more_often() {
+fn a_short_lease_is_not_renewed_more_often_for_a_long_max_ttl() {
     // A thousandth of this max TTL is longer than these TTLs.
     let config = Config::builder(1).max_ttl(secs(86_400)).build().unwrap();
     let mut world = World::with(config, 1);
@@ -243,7 +248,7 @@ fn a_waiter_costs_a_bounded_number_of_requests() {
 }
 
 #[test]
-fn leases_that_come_and_go_on_a_link_that_does_not_write_leave_nothing_behind() {
+fn leases_that_come_and_go_on_an_idle_link_leave_nothing_behind() {
     let mut world = World::new(1);
     let options = Arc::new(
         LeaseOptions::builder()
@@ -328,21 +333,22 @@ fn a_hundred_thousand_leases_are_held_and_renewed_with_counted_work() {
     let options = Arc::new(LeaseOptions::builder().build(&config).unwrap());
     let mut manager = Manager::new(config, 1);
     let mut fence = 0;
+    let mut batches = 0;
     let mut batch: Vec<Request> = Vec::new();
-    let mut answer = |manager: &mut Manager, now: Instant, seen: &mut BTreeMap<&str, usize>| {
+    let mut answer = |manager: &mut Manager, now: Instant, seen: &mut BTreeMap<OpKind, usize>| {
         loop {
             batch.clear();
             if manager.poll_requests(id(0), 256, &mut batch) == 0 {
                 return;
             }
-            *seen.entry("batches").or_default() += 1;
+            batches += 1;
             for request in batch.drain(..) {
-                *seen.entry(support::op_name(&request.op)).or_default() += 1;
+                *seen.entry(request.op.kind()).or_default() += 1;
                 fence += 1;
                 let answer = match request.op {
-                    tenure_core::Op::Acquire { .. } => Answer::Granted {
-                        fence: tenure_core::Fence::new(fence).unwrap(),
-                        server_time: tenure_core::ServerTime::from_micros(fence),
+                    Op::Acquire { .. } => Answer::Granted {
+                        fence: Fence::new(fence).unwrap(),
+                        server_time: ServerTime::from_micros(fence),
                     },
                     _ => Answer::Done,
                 };
@@ -381,8 +387,69 @@ fn a_hundred_thousand_leases_are_held_and_renewed_with_counted_work() {
     }
     answer(&mut manager, now, &mut seen);
     assert!(manager.is_empty() && manager.poll_timeout().is_none());
-    assert_eq!(seen["acquire"], LEASES);
-    assert_eq!(seen["renew"], 3 * LEASES);
-    assert_eq!(seen["release"], LEASES);
-    assert_eq!(seen["batches"], 5 * LEASES.div_ceil(256));
+    assert_eq!(seen[&OpKind::Acquire], LEASES);
+    assert_eq!(seen[&OpKind::Renew], 3 * LEASES);
+    assert_eq!(seen[&OpKind::Release], LEASES);
+    assert_eq!(batches, 5 * LEASES.div_ceil(256));
+}
+
+#[test]
+fn no_two_requests_of_a_lease_share_a_name() {
+    let mut world = World::new(1);
+    world.withhold([0]);
+    let lease = world.acquire("k");
+    world.refuse(0, Refusal::Again);
+    world.deliver(0);
+    world.pump();
+    world.renew(lease);
+    world.release(lease);
+    world.resume([0]);
+    let names: BTreeSet<_> = world
+        .written
+        .iter()
+        .map(|(_, request)| request.id)
+        .collect();
+    assert_eq!(
+        world.ops(0),
+        [
+            OpKind::Acquire,
+            OpKind::Acquire,
+            OpKind::Renew,
+            OpKind::Release
+        ]
+    );
+    assert_eq!(names.len(), 4);
+}
+
+#[test]
+fn renewals_are_gathered_within_a_thousandth_of_the_max_ttl() {
+    let config = Config::builder(1).max_ttl(secs(1)).build().unwrap();
+    let mut world = World::with(config, 1);
+    let options = LeaseOptions::builder().ttl(secs(1));
+    world.acquire_with("one", options.clone());
+    world.advance(ms(2));
+    world.acquire_with("two", options);
+    world.withhold([0]);
+    world.now = world.manager.poll_timeout().unwrap();
+    world.manager.handle_timeout(world.now);
+    let mut batch = Vec::new();
+    assert_eq!(world.manager.poll_requests(id(0), 9, &mut batch), 1);
+}
+
+#[test]
+fn requests_are_appended_to_what_is_there_and_only_they_are_counted() {
+    let mut world = World::new(1);
+    let mut batch = Vec::new();
+    let options = LeaseOptions::builder().build(world.manager.config());
+    let options = std::sync::Arc::new(options.unwrap());
+    for number in 0..3 {
+        let secret = Secret::new([number; 16]);
+        let begun = world
+            .manager
+            .acquire(world.now, key("k"), secret, options.clone());
+        begun.unwrap();
+    }
+    assert_eq!(world.manager.poll_requests(id(0), 1, &mut batch), 1);
+    assert_eq!(world.manager.poll_requests(id(0), 2, &mut batch), 2);
+    assert_eq!(batch.len(), 3);
 }

@@ -171,7 +171,7 @@ fn the_defaults_are_what_the_documents_say() {
 }
 
 #[test]
-fn what_is_below_a_millisecond_is_cut_off_before_anything_is_computed_from_it() {
+fn a_ttl_is_cut_to_milliseconds_before_it_is_used() {
     let config = Config::builder(1).build().unwrap();
     let ttl = ms(500) + Duration::from_nanos(999_999);
     let cut = LeaseOptions::builder().ttl(ttl).build(&config).unwrap();

@@ -4,10 +4,10 @@
 
 mod support;
 
-use support::{RENEW_AFTER, ROUND, VALID_FOR, World, at, id, ms, secs};
+use support::{RENEW_AFTER, ROUND, VALID_FOR, World, at, id, key, ms, secs};
 use tenure_core::{
-    Answer, Due, EventKind, Instant, LeaseId, LeaseOptions, Loss, Refusal, RenewalPolicy, Reply,
-    Secret, Token, Words,
+    Answer, Due, EventKind, Instant, LeaseId, LeaseOptions, Loss, Op, OpKind, Refusal,
+    RenewalPolicy, Reply, Secret, Token, Words,
 };
 
 fn held(nodes: usize) -> (World, LeaseId) {
@@ -42,7 +42,7 @@ fn a_ttl_of_two_seconds_held_for_ten_is_renewed_exactly_seven_times() {
         .map(|k| Instant::from_nanos(k * 1_333_333_333))
         .collect();
     assert_eq!(renewals, expected);
-    assert_eq!(world.ops(0)[1..], ["renew"; 7]);
+    assert_eq!(world.ops(0)[1..], [OpKind::Renew; 7]);
     assert_eq!(world.events().len(), 1 + 7);
 }
 
@@ -84,7 +84,7 @@ fn a_renewal_counts_from_queueing_and_not_from_the_reply() {
 }
 
 #[test]
-fn a_renewal_whose_reply_is_lost_is_retried_and_the_lease_is_suspect_meanwhile() {
+fn a_renewal_whose_reply_is_lost_is_retried_by_a_suspect_lease() {
     let (mut world, lease) = held(1);
     world.withhold([0]);
     world.advance(RENEW_AFTER);
@@ -135,7 +135,7 @@ fn a_renewal_without_answer_ends_in_a_loss_by_expiry() {
 }
 
 #[test]
-fn an_expired_lease_is_not_revived_by_a_late_renewal_even_before_the_timeout_is_handled() {
+fn a_late_renewal_does_not_revive_a_lease_whose_expiry_is_not_handled() {
     let (mut world, lease) = held(1);
     world.withhold([0]);
     world.advance(RENEW_AFTER);
@@ -176,7 +176,7 @@ fn a_key_that_vanished_is_a_loss_by_gone() {
     world.advance(RENEW_AFTER);
     assert_eq!(lost(&mut world), Loss::Gone);
     assert!(
-        !world.ops(0).contains(&"repair"),
+        !world.ops(0).contains(&OpKind::Repair),
         "one node repairs nothing"
     );
 }
@@ -199,7 +199,7 @@ fn a_key_that_someone_else_has_is_a_loss_by_taken() {
 }
 
 #[test]
-fn a_server_that_refuses_for_good_is_told_at_once_and_is_the_reason_of_the_loss() {
+fn a_server_that_refuses_for_good_is_the_reason_of_the_loss() {
     let (mut world, lease) = held(1);
     world.withhold([0]);
     world.advance(RENEW_AFTER);
@@ -245,7 +245,13 @@ fn a_cap_on_the_hold_ends_it_and_is_told_as_such() {
     // Renewed three times; the last made it last until the cap.
     assert_eq!(
         world.ops(0),
-        ["acquire", "renew", "renew", "renew", "release"]
+        [
+            OpKind::Acquire,
+            OpKind::Renew,
+            OpKind::Renew,
+            OpKind::Renew,
+            OpKind::Release
+        ]
     );
 }
 
@@ -259,7 +265,7 @@ fn a_cap_below_the_ttl_bounds_validity_from_the_start() {
 }
 
 #[test]
-fn a_lease_that_expired_before_its_cap_is_told_expired_however_late_it_is_handled() {
+fn a_lease_that_expired_before_its_cap_is_expired_and_not_capped() {
     let mut world = World::new(1);
     world.acquire_with("k", LeaseOptions::builder().max_hold(Some(secs(25))));
     world.down(0);
@@ -278,7 +284,7 @@ fn without_renewal_a_lease_ends_with_its_first_validity() {
     assert_eq!(world.manager.timeout_reason(), Some(Due::Expiry));
     world.advance(ms(1));
     assert_eq!(lost(&mut world), Loss::Expired);
-    assert_eq!(world.ops(0), ["acquire", "release"]);
+    assert_eq!(world.ops(0), [OpKind::Acquire, OpKind::Release]);
 }
 
 #[test]
@@ -313,7 +319,7 @@ fn a_renewal_by_hand_while_one_runs_queues_nothing() {
     let before = world.manager.lease(lease).unwrap().clone();
     assert!(world.renew(lease));
     assert_eq!(world.manager.lease(lease), Some(&before));
-    assert_eq!(world.waiting(0), ["renew"]);
+    assert_eq!(world.waiting(0), [OpKind::Renew]);
 }
 
 #[test]
@@ -348,9 +354,12 @@ fn a_lost_copy_is_put_back_with_its_fence_while_a_quorum_holds_without_it() {
     let fence = world.manager.fence(lease).unwrap().get();
     world.nodes[1].forget();
     world.advance(RENEW_AFTER);
-    assert_eq!(world.ops(1), ["acquire", "renew", "repair"]);
+    assert_eq!(
+        world.ops(1),
+        [OpKind::Acquire, OpKind::Renew, OpKind::Repair]
+    );
     assert!(world.holds(1, "k"));
-    assert_eq!(world.nodes[1].fence(&support::key("k")), fence);
+    assert_eq!(world.nodes[1].fence(&key("k")), fence);
     // Then another node may lose its copy.
     world.nodes[0].forget();
     world.advance(RENEW_AFTER);
@@ -370,11 +379,15 @@ fn nothing_is_put_back_where_no_quorum_holds_without_it() {
     let (first, gone) = world.apply(1);
     assert_eq!(gone, Answer::Gone);
     world.reply(first, Reply::Applied(gone));
-    assert_eq!(world.waiting(1), ["repair"], "0 and 2 are believed to hold");
+    assert_eq!(
+        world.waiting(1),
+        [OpKind::Repair],
+        "0 and 2 are believed to hold"
+    );
     let (second, gone) = world.apply(2);
     world.reply(second, Reply::Applied(gone));
     assert_eq!(lost(&mut world), Loss::Gone);
-    assert!(!world.ops(2).contains(&"repair"));
+    assert!(!world.ops(2).contains(&OpKind::Repair));
     assert!(!world.may_act(lease));
 }
 
@@ -387,7 +400,7 @@ fn a_node_that_another_has_taken_is_not_repaired_over() {
         secret: Secret::new([0xEE; 16]),
         attempt: 1,
     };
-    let (key, until) = (support::key("k"), support::at(secs(10)));
+    let (key, until) = (key("k"), at(secs(10)));
     world.nodes[1].put(&key, &thief, until);
     world.advance(RENEW_AFTER);
     assert!(world.may_act(lease));
@@ -412,7 +425,7 @@ fn a_node_that_is_down_is_not_renewed_at_and_is_again_when_it_is_up() {
     world.down(2);
     world.advance(secs(60));
     assert!(world.may_act(lease));
-    assert_eq!(world.ops(2), ["acquire"]);
+    assert_eq!(world.ops(2), [OpKind::Acquire]);
     world.up(2);
     world.advance(secs(7));
     assert!(world.holds(2, "k"));
@@ -448,7 +461,7 @@ fn a_renewal_not_ready_is_asked_again_and_counts_from_its_queueing() {
 }
 
 #[test]
-fn a_link_that_does_not_write_is_no_excuse_to_count_from_the_past_or_the_future() {
+fn a_renewal_that_was_never_sent_is_asked_anew_with_a_later_start() {
     // Queued, but not written before the round is over: asked anew at the retry, counted from there.
     let (mut world, lease) = held(1);
     let due = at(RENEW_AFTER);
@@ -462,7 +475,7 @@ fn a_link_that_does_not_write_is_no_excuse_to_count_from_the_past_or_the_future(
     let queued = world.now;
     world.stall(ms(100));
     world.pump();
-    assert_eq!(world.ops(0), ["acquire", "renew"]);
+    assert_eq!(world.ops(0), [OpKind::Acquire, OpKind::Renew]);
     assert!(queued > due);
     assert_eq!(world.manager.valid_until(lease), Some(queued + VALID_FOR));
 }
@@ -480,4 +493,149 @@ fn a_late_grant_of_a_slow_node_counts_while_the_lease_is_held() {
     world.advance(RENEW_AFTER);
     assert!(world.may_act(lease));
     assert_eq!(id(2).index(), 2);
+}
+
+fn renewals(world: &World) -> usize {
+    let renewals = world.written.iter();
+    renewals
+        .filter(|(_, request)| matches!(request.op, Op::Renew { .. }))
+        .count()
+}
+
+#[test]
+fn a_late_answer_of_the_acquire_begins_no_renewal() {
+    let mut world = World::new(3);
+    world.withhold([2]);
+    world.acquire("k");
+    world.advance(ms(50));
+    world.deliver(2);
+    world.pump();
+    assert_eq!(renewals(&world), 0);
+}
+
+#[test]
+fn a_lease_that_cannot_last_longer_is_not_renewed() {
+    let mut world = World::new(1);
+    let capped = LeaseOptions::builder().ttl(secs(3));
+    world.acquire_with("k", capped.max_hold(Some(ms(2_500))));
+    world.advance(ms(2_499));
+    assert_eq!(renewals(&world), 0);
+
+    // Nor one whose cap is just what it has.
+    let mut world = World::new(1);
+    let three = LeaseOptions::builder().ttl(secs(3));
+    let valid_for = three
+        .clone()
+        .build(world.manager.config())
+        .unwrap()
+        .valid_for();
+    world.acquire_with("k", three.max_hold(Some(valid_for)));
+    world.advance(ms(2_900));
+    assert_eq!(renewals(&world), 0);
+}
+
+#[test]
+fn a_renewal_is_rejected_when_no_quorum_is_left_that_might_renew() {
+    let suspect = |rejecting: usize| {
+        let mut world = World::new(3);
+        let lease = world.acquire("k");
+        world.advance(secs(1));
+        world.events();
+        world.withhold([0, 1, 2]);
+        world.renew(lease);
+        for node in 0..3 {
+            let words = Words::new("NOPERM");
+            world.refuse(
+                node,
+                if node < rejecting {
+                    Refusal::Rejected(words)
+                } else {
+                    Refusal::Unavailable
+                },
+            );
+        }
+        match world.events().into_iter().next() {
+            Some(EventKind::Suspect { rejected, .. }) => rejected.is_some(),
+            other => panic!("expected Suspect, got {other:?}"),
+        }
+    };
+    assert!(!suspect(1));
+    assert!(suspect(2));
+}
+
+#[test]
+fn an_answer_to_an_old_attempt_does_not_count_for_the_lease_that_is_held() {
+    let mut world = World::new(3);
+    world.withhold([0, 1, 2]);
+    let lease = world.acquire("k");
+    world.refuse(0, Refusal::Unavailable);
+    world.refuse(1, Refusal::Unavailable);
+    world.resume([0, 1]);
+    world.advance(secs(2));
+    assert!(world.may_act(lease), "granted by two, in another attempt");
+    // Node 2 grants the first attempt only now; then node 0 loses its copy.
+    world.deliver(2);
+    world.nodes[0].delete(&key("k"));
+    world.renew(lease);
+    assert!(!world.may_act(lease), "one node is no quorum");
+}
+
+#[test]
+fn a_late_answer_to_a_confirmation_lengthens_nothing() {
+    let mut world = World::new(3);
+    for node in 0..3 {
+        world.nodes[node].wall_ahead = 100 * node as u64;
+    }
+    world.withhold([0, 1, 2]);
+    let lease = world.acquire("k");
+    world.advance(ms(40));
+    for node in [2, 0, 1] {
+        world.deliver(node);
+    }
+    world.pump();
+    world.deliver(1);
+    world.pump();
+    let told = world.manager.valid_until(lease);
+    // The other confirmation is answered when it is held: it kept the fence, and not the lock.
+    world.deliver(0);
+    world.advance(ms(100));
+    world.renew(lease);
+    world.deliver(1);
+    world.pump();
+    assert_eq!(world.manager.valid_until(lease), told);
+}
+
+#[test]
+fn validity_that_grows_by_the_halves_of_two_renewals_is_told() {
+    let mut world = World::new(3);
+    world.withhold([0, 1, 2]);
+    let lease = world.acquire("k");
+    (0..3).for_each(|node| world.deliver(node));
+    world.pump();
+    world.events();
+    let first = world.manager.valid_until(lease);
+    // Each renewal reaches one node, and not the same: together they are a quorum that lasts longer.
+    for reached in [0, 1] {
+        world.advance(secs(1));
+        world.renew(lease);
+        for node in 0..3 {
+            if node == reached {
+                world.deliver(node);
+                world.pump();
+            } else {
+                world.lose_request(node);
+            }
+        }
+    }
+    let now = world.manager.valid_until(lease);
+    assert!(now > first);
+    let told = world
+        .events()
+        .into_iter()
+        .rev()
+        .find_map(|kind| match kind {
+            EventKind::Renewed { valid_until } => Some(valid_until),
+            _ => None,
+        });
+    assert_eq!(told, now, "no validity grows in silence");
 }

@@ -6,9 +6,10 @@ mod support;
 
 use std::time::Duration;
 
-use support::{ROUND, World, at, ms, secs};
+use support::{RENEW_AFTER, ROUND, World, at, ms, secs};
 use tenure_core::{
-    Backoff, EventKind, LeaseId, LeaseOptions, Loss, Refusal, Release, Reply, Words,
+    AcquireFailure, Backoff, EventKind, Fence, LeaseId, LeaseOptions, Loss, NodeSet, OpKind,
+    Refusal, Release, Reply, Words,
 };
 
 fn held(nodes: usize) -> (World, LeaseId) {
@@ -64,7 +65,7 @@ fn an_unknown_release_is_told_as_unknown_and_does_not_restore_the_lease() {
     assert!(!world.may_act(lease));
     // It is retried meanwhile.
     world.advance(secs(1));
-    assert_eq!(world.waiting(0), ["release"]);
+    assert_eq!(world.waiting(0), [OpKind::Release]);
     world.lose_request(0);
     world.advance(secs(1));
     assert_eq!(outcome(world.event()), Release::Unknown);
@@ -145,7 +146,7 @@ fn a_release_that_the_server_refuses_is_unknown_and_left_to_the_ttl() {
 }
 
 #[test]
-fn a_release_of_a_node_that_is_down_is_unknown_in_bounded_time_and_done_when_it_is_up() {
+fn a_release_at_a_node_that_is_down_is_unknown_and_done_when_it_is_up() {
     let (mut world, lease) = held(1);
     world.down(0);
     world.release(lease);
@@ -176,7 +177,7 @@ fn a_release_waits_behind_a_request_in_flight_on_the_same_connection() {
     world.withhold([0]);
     world.renew(lease);
     world.release(lease);
-    assert_eq!(world.waiting(0), ["renew", "release"]);
+    assert_eq!(world.waiting(0), [OpKind::Renew, OpKind::Release]);
     world.resume([0]);
     assert_eq!(
         world.events(),
@@ -210,13 +211,13 @@ fn a_second_release_does_not_silence_the_first() {
     world.withhold([0]);
     world.release(lease);
     world.release(lease);
-    assert_eq!(world.waiting(0), ["release"]);
+    assert_eq!(world.waiting(0), [OpKind::Release]);
     world.resume([0]);
     assert_eq!(outcome(world.event()), Release::Released);
 }
 
 #[test]
-fn a_release_of_a_node_that_went_down_with_a_request_in_flight_ends_with_the_ttl() {
+fn a_release_at_a_node_that_stays_down_ends_with_the_ttl() {
     let (mut world, lease) = held(1);
     world.withhold([0]);
     world.renew(lease);
@@ -248,7 +249,7 @@ fn a_release_asked_again_by_a_node_that_went_down_ends_with_the_ttl() {
 }
 
 #[test]
-fn the_late_release_of_an_old_attempt_says_nothing_about_the_lease_that_is_held() {
+fn the_late_release_of_an_old_attempt_does_not_touch_a_held_lease() {
     // Attempt 1 stays in flight at node 2, its release behind it; attempt 2 is held by 0 and 1.
     let mut world = World::new(3);
     world.withhold([0, 1, 2]);
@@ -259,7 +260,7 @@ fn the_late_release_of_an_old_attempt_says_nothing_about_the_lease_that_is_held(
     world.resume([0, 1]);
     world.advance(ROUND + ms(50));
     assert!(world.may_act(lease));
-    assert_eq!(world.waiting(2), ["acquire", "release"]);
+    assert_eq!(world.waiting(2), [OpKind::Acquire, OpKind::Release]);
     world.events();
     // A renewal runs, and cannot ask node 2 yet.
     world.withhold([0]);
@@ -270,7 +271,7 @@ fn the_late_release_of_an_old_attempt_says_nothing_about_the_lease_that_is_held(
     world.reply(release, Reply::Unknown);
     assert_eq!(
         world.waiting(2),
-        ["renew"],
+        [OpKind::Renew],
         "asked as soon as its seat is free"
     );
     world.deliver(2);
@@ -316,7 +317,7 @@ fn a_cancel_is_silent_and_frees_the_key_in_every_phase() {
             let lease = world.acquire("k");
             world.deliver(1);
             world.pump();
-            assert_eq!(world.waiting(1), ["confirm"]);
+            assert_eq!(world.waiting(1), [OpKind::Confirm]);
             lease
         }),
         ("clearing", |world| {
@@ -324,7 +325,7 @@ fn a_cancel_is_silent_and_frees_the_key_in_every_phase() {
             let lease = world.acquire("k");
             world.refuse(0, Refusal::Unavailable);
             world.refuse(1, Refusal::Unavailable);
-            assert_eq!(world.waiting(2), ["acquire", "release"]);
+            assert_eq!(world.waiting(2), [OpKind::Acquire, OpKind::Release]);
             lease
         }),
         ("backoff", |world| {
@@ -351,7 +352,7 @@ fn a_cancel_is_silent_and_frees_the_key_in_every_phase() {
             let lease = world.acquire("k");
             world.down(0);
             world.down(1);
-            world.advance(support::RENEW_AFTER);
+            world.advance(RENEW_AFTER);
             assert!(world.manager.lease(lease).unwrap().is_suspect());
             world.up(0);
             world.up(1);
@@ -390,7 +391,7 @@ fn a_cancel_frees_the_key_in_one_round_trip() {
         world.withhold(0..nodes);
         world.cancel(lease);
         for node in 0..nodes {
-            assert_eq!(world.waiting(node), ["release"]);
+            assert_eq!(world.waiting(node), [OpKind::Release]);
             world.deliver(node);
         }
         none_left(&world);
@@ -454,7 +455,7 @@ fn minority(backoff: Duration) -> (World, LeaseId) {
     world.refuse(1, Refusal::Unavailable);
     world.refuse(2, Refusal::Unavailable);
     world.pump();
-    assert_eq!(world.waiting(0), ["release"]);
+    assert_eq!(world.waiting(0), [OpKind::Release]);
     (world, lease)
 }
 
@@ -482,33 +483,31 @@ fn what_a_failed_round_left_is_released_again_during_a_long_backoff() {
 }
 
 #[test]
-fn a_node_that_cannot_be_freed_during_a_backoff_is_asked_ever_less_often_until_the_key_has_expired()
-{
+fn a_node_that_cannot_be_freed_is_asked_ever_less_often() {
     let (mut world, lease) = minority(secs(20));
     world.resume([1, 2]);
     let mut asked = 0;
     while world.now < at(secs(21)) {
-        if world.waiting(0) == ["release"] {
+        if world.waiting(0) == [OpKind::Release] {
             world.refuse(0, Refusal::Unavailable);
             asked += 1;
         }
         world.advance(ms(5));
     }
     assert!((10..=25).contains(&asked), "{asked} releases");
-    assert_eq!(world.waiting(0), ["acquire"]);
+    assert_eq!(world.waiting(0), [OpKind::Acquire]);
     assert!(world.may_act(lease));
 }
 
 #[test]
-fn what_is_released_again_during_a_backoff_is_answered_before_the_next_attempt_which_asks_that_node_too()
- {
+fn a_release_in_a_backoff_is_answered_before_the_next_attempt() {
     // Each answer takes a whole round, the longest that a link waits for one.
     for millis in (100..4_000).step_by(97) {
         let (mut world, lease) = minority(ms(millis));
         world.refuse(0, Refusal::Unavailable);
         world.resume([1, 2]);
         while !world.may_act(lease) {
-            if world.waiting(0) == ["release"] {
+            if world.waiting(0) == [OpKind::Release] {
                 world.advance(ROUND - ms(1));
                 assert!(
                     !world.may_act(lease),
@@ -518,19 +517,19 @@ fn what_is_released_again_during_a_backoff_is_answered_before_the_next_attempt_w
             }
             world.advance(ms(1));
         }
-        assert_eq!(world.waiting(0), ["acquire"], "backoff {millis} ms");
+        assert_eq!(world.waiting(0), [OpKind::Acquire], "backoff {millis} ms");
     }
 }
 
 #[test]
-fn who_gives_up_during_a_backoff_frees_what_the_failed_round_left_all_the_same() {
+fn giving_up_in_a_backoff_frees_what_the_failed_round_left() {
     // While its release is tried again, and between two tries.
     for retried in [true, false] {
         let (mut world, lease) = minority(secs(60));
         world.refuse(0, Refusal::Unavailable);
         if retried {
             world.advance(ms(60));
-            assert_eq!(world.waiting(0), ["release"]);
+            assert_eq!(world.waiting(0), [OpKind::Release]);
         }
         world.cancel(lease);
         world.resume([0, 1, 2]);
@@ -543,7 +542,7 @@ fn who_gives_up_during_a_backoff_frees_what_the_failed_round_left_all_the_same()
 #[test]
 fn each_failed_round_begins_its_releases_anew() {
     let fail_again = |world: &mut World| {
-        assert_eq!(world.waiting(0), ["acquire"]);
+        assert_eq!(world.waiting(0), [OpKind::Acquire]);
         world.deliver(0);
         world.refuse(1, Refusal::Unavailable);
         world.refuse(2, Refusal::Unavailable);
@@ -551,12 +550,16 @@ fn each_failed_round_begins_its_releases_anew() {
         world.refuse(0, Refusal::Unavailable);
         assert!(world.waiting(0).is_empty(), "not at once");
         world.advance(ms(50));
-        assert_eq!(world.waiting(0), ["release"], "as soon as the first time");
+        assert_eq!(
+            world.waiting(0),
+            [OpKind::Release],
+            "as soon as the first time"
+        );
     };
     // After many tries, and after a stall in which a try and the next attempt came due together.
     let (mut world, _) = minority(secs(9));
-    while world.waiting(0) != ["acquire"] {
-        if world.waiting(0) == ["release"] {
+    while world.waiting(0) != [OpKind::Acquire] {
+        if world.waiting(0) == [OpKind::Release] {
             world.refuse(0, Refusal::Unavailable);
         }
         world.advance(ms(5));
@@ -567,4 +570,98 @@ fn each_failed_round_begins_its_releases_anew() {
     world.stall(secs(9));
     world.timeout();
     fail_again(&mut world);
+}
+
+#[test]
+fn a_release_that_was_not_ready_is_asked_again_at_once() {
+    let mut world = World::new(1);
+    let lease = world.acquire("k");
+    world.withhold([0]);
+    world.release(lease);
+    world.refuse(0, Refusal::Again);
+    assert_eq!(world.waiting(0), [OpKind::Release]);
+}
+
+#[test]
+fn nothing_is_due_while_a_cancelled_acquire_only_waits_for_its_answer() {
+    let mut world = World::new(1);
+    world.withhold([0]);
+    let lease = world.acquire("k");
+    world.cancel(lease);
+    assert_eq!(world.manager.poll_timeout(), None);
+    assert_eq!(world.manager.len(), 1);
+    assert!(!world.manager.is_empty());
+}
+
+#[test]
+fn a_debt_ends_when_the_key_has_expired_by_the_slowest_clock() {
+    let mut world = World::new(1);
+    world.withhold([0]);
+    world.acquire_with("k", LeaseOptions::builder().attempts(Some(1)));
+    let acquire = world.wire[0].pop_front().unwrap();
+    world.reply(acquire.id, Reply::Unknown);
+    world.down(0);
+    // TTL and drift margin.
+    world.advance_to(at(ms(10_102)) - ms(1));
+    assert_eq!(world.manager.len(), 1);
+    world.advance(ms(1));
+    assert!(world.manager.is_empty());
+}
+
+#[test]
+fn a_key_that_is_gone_is_owed_no_release() {
+    let mut world = World::new(1);
+    world.acquire("k");
+    world.nodes[0].forget();
+    world.advance(RENEW_AFTER);
+    assert_eq!(world.ops(0), [OpKind::Acquire, OpKind::Renew]);
+    assert!(world.manager.is_empty());
+}
+
+#[test]
+fn a_release_is_waited_for_as_long_as_two_rounds() {
+    let mut world = World::new(1);
+    let lease = world.acquire("k");
+    world.events();
+    world.withhold([0]);
+    world.release(lease);
+    world.advance(ROUND * 2 - ms(1));
+    assert_eq!(world.events(), []);
+    world.advance(ms(1));
+    let outcome = Release::Unknown;
+    assert_eq!(world.events(), [EventKind::Released { outcome }]);
+}
+
+#[test]
+fn nothing_follows_a_failure_a_loss_or_a_release_and_all_else_goes_on() {
+    let valid_until = at(std::time::Duration::ZERO);
+    let cause = AcquireFailure::Outage {
+        silent: NodeSet::EMPTY,
+    };
+    let last = [
+        EventKind::Failed {
+            cause: cause.clone(),
+            gave_up: true,
+        },
+        EventKind::Lost {
+            loss: Loss::Expired,
+        },
+        EventKind::Released {
+            outcome: Release::Released,
+        },
+    ];
+    assert!(last.iter().all(EventKind::is_final));
+    let fence = Fence::new(1).unwrap();
+    let until = valid_until;
+    let others = [
+        EventKind::Acquired { fence, valid_until },
+        EventKind::Waiting { cause, until },
+        EventKind::Renewed { valid_until },
+        EventKind::Shortened { valid_until },
+        EventKind::Suspect {
+            valid_until,
+            rejected: None,
+        },
+    ];
+    assert!(!others.iter().any(EventKind::is_final));
 }

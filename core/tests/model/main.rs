@@ -85,7 +85,7 @@ fn one_node_with_loss_and_a_second_attempt() {
 
 /// 14,047 states.
 #[test]
-fn one_node_where_replies_to_requests_that_were_given_up_are_read_all_the_same() {
+fn one_node_where_replies_come_after_their_requests_were_given_up() {
     let mut world = World::new(1, 2, 0, tries_twice);
     world.end = 1;
     // Replies come in order: the release of the first attempt is given up as well.
@@ -111,7 +111,7 @@ fn one_node_where_the_first_may_cancel_whenever_it_likes() {
 
 /// 175,468 states.
 #[test]
-fn one_node_where_a_connection_is_lost_while_the_first_renews_cancels_or_releases() {
+fn one_node_where_a_connection_is_lost_while_the_first_holds() {
     let mut world = World::new(1, 2, 0, renews);
     world.end = 2;
     world.cancels = true;
@@ -144,7 +144,7 @@ fn one_node_where_a_connection_is_lost_between_two_attempts() {
 }
 
 #[test]
-fn where_the_old_connection_is_not_killed_a_key_may_be_orphaned_and_nothing_worse() {
+fn without_the_kill_of_the_old_connection_only_no_orphan_breaks() {
     let mut world = World::new(1, 3, 0, renews);
     world.cancels = true;
     world.resets = 1;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use node::Node;
 use tenure_core::{
     Answer, Config, Event, EventKind, Instant, Key, LeaseId, LeaseOptions, LeaseOptionsBuilder,
-    Manager, NodeId, Op, Refusal, Reply, Request, RequestId, Secret,
+    Manager, NodeId, Op, OpKind, Refusal, Reply, Request, RequestId, Secret,
 };
 
 /// How long a lease with the default TTL of 10 s lasts: less 1 % and 2 ms.
@@ -374,14 +374,14 @@ impl World {
     }
 
     /// The kinds of the requests that wait on the wire to a node, oldest first.
-    pub(crate) fn waiting(&self, node: usize) -> Vec<&'static str> {
-        self.wire[node].iter().map(|r| op_name(&r.op)).collect()
+    pub(crate) fn waiting(&self, node: usize) -> Vec<OpKind> {
+        self.wire[node].iter().map(|r| r.op.kind()).collect()
     }
 
     /// The kinds of all requests that were written to a node.
-    pub(crate) fn ops(&self, node: usize) -> Vec<&'static str> {
+    pub(crate) fn ops(&self, node: usize) -> Vec<OpKind> {
         let to_it = self.written.iter().filter(|(_, r)| r.id.node == id(node));
-        to_it.map(|(_, request)| op_name(&request.op)).collect()
+        to_it.map(|(_, request)| request.op.kind()).collect()
     }
 
     /// Whether any node holds the key.
@@ -391,15 +391,5 @@ impl World {
 
     pub(crate) fn holds(&self, node: usize, name: &str) -> bool {
         self.nodes[node].holder(self.now, &key(name)).is_some()
-    }
-}
-
-pub(crate) fn op_name(op: &Op) -> &'static str {
-    match op {
-        Op::Acquire { .. } => "acquire",
-        Op::Confirm { .. } => "confirm",
-        Op::Renew { .. } => "renew",
-        Op::Repair { .. } => "repair",
-        Op::Release => "release",
     }
 }

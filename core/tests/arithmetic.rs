@@ -1,4 +1,5 @@
-//! The arithmetic: validity, quorum, backoff, fence proposals, time, names.
+//! The arithmetic, and the small values: validity, quorum, backoff, fence proposals, jitter, time, sets
+//! of nodes, labels.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -7,8 +8,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tenure_core::{
-    Backoff, Drift, Fence, Instant, Label, LabelError, NodeId, NodeSet, Rng, ServerClock,
-    ServerTime, Verdict, held_until, quorum, verdict,
+    Backoff, Drift, Fence, Instant, Label, LabelError, MAX_NODES, NodeId, NodeSet, Rng,
+    ServerClock, ServerTime, Verdict, held_until, quorum, verdict,
 };
 
 fn instant() -> impl Strategy<Value = Instant> {
@@ -33,7 +34,7 @@ fn span() -> impl Strategy<Value = Duration> {
 /// Or a fast clock would run ahead of the servers for as long as its process lives, and its fences with it:
 /// further than a node that forgot them stays in quarantine.
 #[test]
-fn a_server_time_is_carried_forward_only_while_drift_is_a_small_part_of_max_ttl() {
+fn a_server_time_is_carried_forward_only_while_drift_is_small() {
     // Half a percent of 125 s is a sixteenth of 10 s.
     for (ttl, ppm, secs) in [(10, 5_000, 125), (10, 50_000, 12), (1, 5_000, 12)] {
         let mut clock = ServerClock::new(Duration::from_secs(ttl), Drift::from_ppm(ppm));
@@ -50,7 +51,7 @@ fn a_server_time_is_carried_forward_only_while_drift_is_a_small_part_of_max_ttl(
 }
 
 #[test]
-fn a_proposal_of_a_clock_within_the_bound_is_less_than_a_tenth_of_max_ttl_ahead_of_the_servers() {
+fn a_proposal_is_less_than_a_tenth_of_max_ttl_ahead_of_the_servers() {
     for max_ttl in [150, 250, 1_000, 10_000] {
         for ppm in [100, 5_000, 20_000] {
             let max_ttl = Duration::from_millis(max_ttl);
@@ -276,4 +277,22 @@ fn a_fence_is_never_zero() {
     assert_eq!(Fence::new(0), None);
     assert_eq!(Fence::new(7).map(Fence::get), Some(7));
     assert!(Fence::new(7) < Fence::new(8));
+}
+
+#[test]
+fn the_generator_is_splitmix64() {
+    let mut rng = Rng::new(1_234_567);
+    let drawn = [rng.next_u64(), rng.next_u64(), rng.next_u64()];
+    let published = [
+        6_457_827_717_110_365_317,
+        3_203_168_211_198_807_973,
+        9_817_491_932_198_370_423,
+    ];
+    assert_eq!(drawn, published);
+}
+
+#[test]
+#[should_panic(expected = "at most 9")]
+fn there_is_no_tenth_node() {
+    let _ = NodeId::new(MAX_NODES);
 }

@@ -1,11 +1,11 @@
-//! What people read of names and sets, and which events are the last.
+//! How ids, sets, keys, secrets and times are shown to people.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 mod support;
 
-use support::{World, at, id};
-use tenure_core::{
-    AcquireFailure, EventKind, Fence, Key, Loss, MAX_NODES, NodeId, NodeSet, Release, Words,
-};
+use support::{World, id};
+use tenure_core::{Fence, Key, NodeSet, Words};
 
 #[test]
 fn leases_and_nodes_are_named_by_number() {
@@ -22,46 +22,6 @@ fn a_set_of_nodes_is_collected_and_shown() {
     let nodes: NodeSet = [id(4), id(0), id(4)].into_iter().collect();
     assert_eq!(nodes.iter().collect::<Vec<_>>(), [id(0), id(4)]);
     assert_eq!(format!("{nodes:?}"), "{0, 4}");
-}
-
-#[test]
-#[should_panic(expected = "at most 9")]
-fn there_is_no_tenth_node() {
-    let _ = NodeId::new(MAX_NODES);
-}
-
-#[test]
-fn nothing_follows_a_failure_a_loss_or_a_release_and_all_else_goes_on() {
-    let valid_until = at(std::time::Duration::ZERO);
-    let cause = AcquireFailure::Outage {
-        silent: NodeSet::EMPTY,
-    };
-    let last = [
-        EventKind::Failed {
-            cause: cause.clone(),
-            gave_up: true,
-        },
-        EventKind::Lost {
-            loss: Loss::Expired,
-        },
-        EventKind::Released {
-            outcome: Release::Released,
-        },
-    ];
-    assert!(last.iter().all(EventKind::is_final));
-    let fence = Fence::new(1).unwrap();
-    let until = valid_until;
-    let others = [
-        EventKind::Acquired { fence, valid_until },
-        EventKind::Waiting { cause, until },
-        EventKind::Renewed { valid_until },
-        EventKind::Shortened { valid_until },
-        EventKind::Suspect {
-            valid_until,
-            rejected: None,
-        },
-    ];
-    assert!(!others.iter().any(EventKind::is_final));
 }
 
 #[test]

@@ -100,8 +100,9 @@ fn a_release_deletes_an_earlier_attempt_and_never_a_later_one() {
     }
 }
 
+/// An earlier attempt is never taken for a later one.
 #[test]
-fn renewals_and_confirmations_are_for_exactly_one_attempt_and_an_earlier_one_is_never_taken() {
+fn renewals_and_confirmations_are_for_exactly_one_attempt() {
     for (holder, asker) in pairs() {
         let word = match holder.cmp(&asker) {
             std::cmp::Ordering::Less => "gone",

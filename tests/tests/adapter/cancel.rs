@@ -129,7 +129,7 @@ fn a_lock_future_that_is_dropped_at_any_point_leaves_nothing_held() {
 }
 
 #[test]
-fn a_lock_future_over_three_nodes_that_is_dropped_at_any_point_leaves_nothing_held() {
+fn a_lock_over_three_nodes_dropped_at_any_point_leaves_nothing_held() {
     drop_acquires(3, true, async |locks: &Locks| locks.lock("k").await);
 }
 
@@ -139,12 +139,12 @@ fn a_try_lock_future_that_is_dropped_at_any_point_leaves_nothing_held() {
 }
 
 #[test]
-fn a_try_lock_future_over_three_nodes_that_is_dropped_at_any_point_leaves_nothing_held() {
+fn a_try_lock_over_three_nodes_dropped_at_any_point_leaves_nothing_held() {
     drop_acquires(3, true, async |locks: &Locks| locks.try_lock("k").await);
 }
 
 #[test]
-fn a_lock_future_that_is_dropped_while_the_client_connects_leaves_nothing_held() {
+fn a_lock_dropped_while_its_client_connects_leaves_nothing_held() {
     for count in [1, 3] {
         drop_acquires(count, false, async |locks: &Locks| locks.lock("k").await);
     }
@@ -235,7 +235,7 @@ fn an_ensure_whose_future_is_dropped_at_any_point_leaves_the_lock_held() {
 }
 
 #[test]
-fn work_whose_run_is_dropped_at_any_point_is_dropped_and_the_lock_stays_held() {
+fn work_whose_run_is_dropped_at_any_point_ends_and_the_lock_stays() {
     with_guard(
         1,
         Weather::Fair,

@@ -6,8 +6,9 @@ use tenure_sim::server::ServerClock;
 
 use crate::support::{Outcome, calls, ms, secs, stands};
 
+/// Then its key is free.
 #[test]
-fn a_lease_of_two_seconds_that_is_held_for_ten_is_renewed_seven_times_and_then_free() -> Outcome {
+fn a_lease_of_two_seconds_held_for_ten_is_renewed_seven_times() -> Outcome {
     World::run(1, async |world| {
         let node = world.node("a");
         let (one, two) = (world.client("one"), world.client("two"));

@@ -66,8 +66,9 @@ fn the_fence_grows_whatever_becomes_of_the_counter() -> Outcome {
     Ok(())
 }
 
+/// The clocks of the nodes differ.
 #[test]
-fn the_fence_grows_over_nodes_that_take_turns_in_being_away_and_whose_clocks_differ() -> Outcome {
+fn the_fence_grows_over_nodes_that_take_turns_in_being_away() -> Outcome {
     World::run(1, async |world| {
         let nodes = nodes(&world, 3);
         nodes[0].clock().step(ms(300));
@@ -93,8 +94,9 @@ fn the_fence_grows_over_nodes_that_take_turns_in_being_away_and_whose_clocks_dif
     })
 }
 
+/// The times of the nodes' clocks, from which a fence is proposed.
 #[test]
-fn a_grant_over_three_nodes_costs_one_round_trip_once_their_times_are_known() -> Outcome {
+fn a_grant_over_three_nodes_costs_one_round_trip_with_times_known() -> Outcome {
     World::run(1, async |world| {
         let nodes = nodes(&world, 3);
         // Clocks as they are in a fleet.

@@ -84,7 +84,7 @@ fn a_guard_that_is_dropped_while_it_renews_frees_its_key() -> Outcome {
 }
 
 #[test]
-fn a_guard_that_is_dropped_during_an_outage_is_released_when_the_node_is_back() -> Outcome {
+fn a_guard_dropped_in_an_outage_is_released_when_the_node_is_back() -> Outcome {
     World::run(1, async |world| {
         let nodes = nodes(&world, 1);
         let (one, locks) = client(&world, "one").await?;
@@ -175,7 +175,7 @@ fn closing_ends_in_bounded_time_while_no_node_answers() -> Outcome {
 }
 
 #[test]
-fn a_release_that_is_under_way_when_the_client_closes_says_what_became_of_it() -> Outcome {
+fn a_release_under_way_as_the_client_closes_says_what_became_of_it() -> Outcome {
     World::run(1, async |world| {
         let nodes = nodes(&world, 1);
         let one = world.client("one");

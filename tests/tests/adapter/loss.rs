@@ -7,8 +7,9 @@ use tenure_sim::memory_net::World;
 
 use crate::support::{MARGIN, Outcome, TTL, builder, client, ms, nodes, secs, stands, until};
 
+/// It stays over when the link is back.
 #[test]
-fn a_lease_that_cannot_be_renewed_ends_exactly_with_its_validity_and_stays_over() -> Outcome {
+fn a_lease_that_cannot_be_renewed_ends_exactly_with_its_validity() -> Outcome {
     for (count, ppm) in [(1, 0), (1, 4_000), (3, -4_000)] {
         World::run(1, async |world| {
             let nodes = nodes(&world, count);
@@ -76,8 +77,9 @@ fn a_lease_that_cannot_be_renewed_ends_exactly_with_its_validity_and_stays_over(
     Ok(())
 }
 
+/// It knows it before any of its tasks ran again.
 #[test]
-fn a_process_that_stood_still_past_its_validity_knows_it_before_any_of_its_tasks_ran() -> Outcome {
+fn a_process_that_stood_still_past_its_validity_knows_it_first() -> Outcome {
     World::run(1, async |world| {
         let nodes = nodes(&world, 3);
         let (one, locks) = client(&world, "one").await?;
@@ -121,7 +123,7 @@ fn a_process_that_stood_still_for_less_than_its_validity_keeps_the_lock() -> Out
 }
 
 #[test]
-fn who_waits_for_the_loss_is_told_at_the_end_of_a_validity_that_was_shortened() -> Outcome {
+fn who_waits_for_the_loss_is_told_at_the_end_of_a_shortened_validity() -> Outcome {
     World::run(1, async |world| {
         let nodes = nodes(&world, 3);
         let (one, locks) = client(&world, "one").await?;

@@ -208,7 +208,7 @@ fn ensure_near_a_cap_says_that_it_cannot_be_had() -> Outcome {
 }
 
 #[test]
-fn an_operator_sees_whose_lock_it_is_and_a_prefix_stands_in_front_of_the_key() -> Outcome {
+fn an_operator_sees_whose_lock_it_is_behind_the_prefix_of_the_key() -> Outcome {
     World::run(1, async |world| {
         let nodes = nodes(&world, 3);
         let one = world.client("one");

@@ -13,7 +13,7 @@ async fn settled(world: &World, client: &Client) -> Result<Locks, ConnectError> 
 }
 
 #[test]
-fn a_set_of_nodes_that_is_used_for_the_first_time_grants_after_one_max_ttl() -> Outcome {
+fn a_new_set_of_nodes_grants_after_one_max_ttl() -> Outcome {
     World::run(1, async |world| {
         nodes(&world, 3);
         let one = world.client("one");
@@ -72,8 +72,9 @@ fn quarantine_that_is_turned_off_grants_at_once() -> Outcome {
     })
 }
 
+/// The holder keeps its lease, and nobody is granted another one beside it.
 #[test]
-fn a_node_that_restarts_empty_under_a_holder_costs_neither_the_lease_nor_a_second_grant() -> Outcome
+fn a_node_that_restarts_empty_under_a_holder_costs_nothing() -> Outcome
 {
     for victim in 0..3 {
         World::run(1, async |world| {
@@ -141,8 +142,9 @@ fn two_forget(
     })
 }
 
+/// They grant nobody while the forgotten lease is valid.
 #[test]
-fn nodes_that_restart_empty_together_grant_nobody_while_a_forgotten_lease_is_valid() -> Outcome {
+fn nodes_that_restart_empty_respect_the_lease_they_forgot() -> Outcome {
     let how = |node: &Node, _: &_| node.server().restart_empty();
     assert!(!two_forget(how, Quarantine::On)?);
     // What it protects from.
@@ -150,16 +152,18 @@ fn nodes_that_restart_empty_together_grant_nobody_while_a_forgotten_lease_is_val
     Ok(())
 }
 
+/// They grant nobody while the lease that did not reach them is valid.
 #[test]
-fn stale_replicas_that_are_promoted_grant_nobody_while_a_forgotten_lease_is_valid() -> Outcome {
+fn stale_replicas_that_are_promoted_respect_a_lease_they_lack() -> Outcome {
     let how = |node: &Node, before: &_| node.server().promote_stale(before);
     assert!(!two_forget(how, Quarantine::On)?);
     assert!(two_forget(how, Quarantine::Off)?);
     Ok(())
 }
 
+/// They grant nobody while the forgotten lease is valid.
 #[test]
-fn nodes_that_are_replaced_in_place_by_old_data_grant_nobody_while_a_forgotten_lease_is_valid()
+fn nodes_replaced_in_place_by_old_data_respect_the_lease_they_forgot()
 -> Outcome {
     // Demoted, and promoted again: the process goes on, and so its run id stays. Its connections do not,
     // since on one that lives on it would not be noticed at once.
@@ -173,8 +177,9 @@ fn nodes_that_are_replaced_in_place_by_old_data_grant_nobody_while_a_forgotten_l
     Ok(())
 }
 
+/// They grant nobody while the forgotten lease is valid.
 #[test]
-fn old_data_that_is_restored_grants_nobody_while_a_forgotten_lease_is_valid() -> Outcome {
+fn nodes_with_restored_old_data_respect_the_lease_they_forgot() -> Outcome {
     let how = |node: &Node, before: &_| node.server().restart_from(before);
     assert!(!two_forget(how, Quarantine::On)?);
     assert!(two_forget(how, Quarantine::Off)?);

@@ -220,8 +220,9 @@ fn a_server_that_will_never_serve_us_is_told_at_once() -> Outcome {
     })
 }
 
+/// It is told before a lock is taken that would then stay for its whole TTL.
 #[test]
-fn a_server_that_will_not_let_locks_be_kept_or_freed_is_told_before_one_is_taken() -> Outcome {
+fn a_server_that_forbids_to_keep_or_free_locks_is_told_at_first() -> Outcome {
     for command in ["getex", "pttl", "pexpire", "del"] {
         World::run(1, async |world| {
             let node = world.node("a");
@@ -247,7 +248,7 @@ fn a_server_that_will_not_let_locks_be_kept_or_freed_is_told_before_one_is_taken
 }
 
 #[test]
-fn a_right_that_is_withdrawn_later_ends_the_lease_or_leaves_the_key_to_its_expiry() -> Outcome {
+fn a_right_withdrawn_later_ends_the_lease_or_leaves_the_key_to_expire() -> Outcome {
     World::run(1, async |world| {
         let nodes = nodes(&world, 1);
         let (_one, locks) = client(&world, "one").await?;

@@ -79,7 +79,7 @@ fn a_key_whose_guard_is_dropped_can_be_taken_at_once() -> Outcome {
 }
 
 #[test]
-fn a_lock_that_is_held_or_foreign_does_not_touch_its_neighbours_in_the_call() {
+fn a_held_or_foreign_lock_does_not_touch_its_neighbours_in_the_call() {
     let server = Server::new(ManualClock::new(NOW));
     server.call(&["SET", "held", "somebody", "PX", "5000"]);
     server.call(&["HSET", "hash", "f", "v"]);
@@ -102,8 +102,9 @@ fn one_lock_twice_in_a_call_is_granted_once() {
     assert_eq!(answers[1], format!("held 10000 {NOW}"));
 }
 
+/// The locks share a call.
 #[test]
-fn out_of_memory_no_lock_of_a_call_is_granted_and_a_held_one_is_told_as_held() {
+fn out_of_memory_no_lock_is_granted_and_a_held_one_is_told_as_held() {
     let server = Server::new(ManualClock::new(NOW));
     server.call(&["SET", "held", "somebody", "PX", "5000"]);
     server.call(&["SET", "counted:tenure:fence", "not a number"]);

@@ -102,7 +102,7 @@ fn late_bytes_of_a_connection_that_was_replaced_are_never_executed() -> Outcome 
 }
 
 #[test]
-fn a_reply_that_is_lost_after_an_acquire_was_applied_costs_a_retry_not_the_lock() -> Outcome {
+fn a_lost_reply_to_an_acquire_that_was_applied_costs_only_a_retry() -> Outcome {
     for count in [1, 3] {
         for how in [Lost::Cut, Lost::Mute] {
             World::run(1, async |world| {

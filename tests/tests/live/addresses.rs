@@ -7,8 +7,9 @@ use tenure_tests::live::{
     Fault, Match, Options, Proxy, RedisServer, eventually, servers_available,
 };
 
+/// So is a proxy.
 #[tokio::test]
-async fn a_server_or_proxy_that_knows_no_hello_is_spoken_to_in_protocol_version_2() {
+async fn a_server_that_knows_no_hello_is_spoken_to_in_protocol_version_2() {
     if !servers_available() {
         return;
     }
@@ -50,7 +51,7 @@ async fn a_user_who_may_not_say_hello_is_served_in_protocol_version_2() {
 }
 
 #[tokio::test]
-async fn a_user_who_may_not_ask_about_the_server_or_its_clients_is_served_all_the_same() {
+async fn a_user_who_may_not_ask_about_server_or_clients_is_served() {
     if !servers_available() {
         return;
     }

@@ -14,8 +14,9 @@ fn on_a_runtime_of_its_own<F: Future>(future: F) -> F::Output {
         .block_on(future)
 }
 
+/// It has a thread of its own. While none is set, each call says what to do.
 #[test]
-fn a_default_with_a_thread_of_its_own_serves_several_runtimes_and_an_unset_one_says_what_to_do() {
+fn the_default_client_serves_several_runtimes() {
     if !servers_available() {
         return;
     }

@@ -28,7 +28,7 @@ async fn dropped_after<F: Future>(polls: usize, future: F) -> Option<F::Output> 
 }
 
 #[tokio::test]
-async fn an_acquire_that_is_dropped_after_any_number_of_polls_leaves_nothing_held() {
+async fn an_acquire_dropped_after_any_number_of_polls_leaves_nothing_held() {
     if !servers_available() {
         return;
     }
@@ -57,8 +57,9 @@ async fn an_acquire_that_is_dropped_after_any_number_of_polls_leaves_nothing_hel
     }
 }
 
+/// Its request, or the reply to it.
 #[tokio::test]
-async fn an_acquire_that_is_dropped_while_its_request_or_reply_travels_leaves_nothing_held() {
+async fn an_acquire_dropped_while_its_messages_travel_leaves_nothing_held() {
     if !servers_available() {
         return;
     }
@@ -102,7 +103,7 @@ async fn an_acquire_that_is_dropped_before_there_is_a_connection_sends_nothing()
 }
 
 #[tokio::test]
-async fn a_waiter_that_is_dropped_disturbs_neither_the_holder_nor_the_next_waiter() {
+async fn a_waiter_that_is_dropped_disturbs_neither_holder_nor_next_waiter() {
     if !servers_available() {
         return;
     }
@@ -157,8 +158,9 @@ async fn a_release_that_is_not_waited_for_frees_the_key_all_the_same() {
     }
 }
 
+/// It is renewed meanwhile.
 #[tokio::test]
-async fn a_guard_outlives_all_handles_and_is_renewed_and_the_connection_ends_with_it() {
+async fn a_guard_outlives_all_handles_and_the_connection_ends_with_it() {
     if !servers_available() {
         return;
     }
@@ -193,7 +195,7 @@ async fn the_last_handle_that_is_dropped_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn a_client_that_is_closed_frees_its_keys_tells_its_guards_and_takes_no_more() {
+async fn a_closed_client_frees_its_keys_tells_its_guards_and_takes_no_more() {
     if !servers_available() {
         return;
     }
@@ -265,8 +267,9 @@ where
     thread.join().expect("it ends well")
 }
 
+/// Its keys end with their TTL.
 #[tokio::test]
-async fn a_client_whose_runtime_ended_says_so_at_once_and_its_keys_end_with_their_ttl() {
+async fn a_client_whose_runtime_ended_says_so_at_once() {
     if !servers_available() {
         return;
     }
@@ -405,7 +408,7 @@ fn futures_executor<F: Future>(future: F) -> F::Output {
 }
 
 #[test]
-fn without_a_runtime_and_without_a_thread_of_its_own_a_client_is_not_built() {
+fn a_client_with_neither_runtime_nor_own_thread_is_not_built() {
     let error = Locks::builder()
         .node("redis://127.0.0.1:1")
         .connect_lazy()

@@ -38,7 +38,7 @@ async fn an_acquire_whose_reply_is_lost_is_granted_on_a_later_attempt() {
 }
 
 #[tokio::test]
-async fn a_single_try_whose_reply_is_lost_is_an_outage_and_leaves_nothing_behind() {
+async fn a_try_whose_reply_is_lost_is_an_outage_and_leaves_nothing_behind() {
     if !servers_available() {
         return;
     }
@@ -110,8 +110,9 @@ async fn a_guard_that_is_dropped_while_its_replies_are_lost_frees_its_key() {
     }
 }
 
+/// It travels on after its client gave the connection up.
 #[tokio::test]
-async fn an_acquire_that_travels_on_after_its_connection_was_given_up_is_killed_with_it() {
+async fn an_acquire_that_travels_on_is_killed_with_its_connection() {
     if !servers_available() {
         return;
     }
@@ -200,8 +201,9 @@ async fn replies_that_come_late_confirm_nothing_that_was_given_up() {
     renewed(&guard, 1).await;
 }
 
+/// It does not disturb the next owner.
 #[tokio::test]
-async fn a_holder_behind_a_cut_network_is_told_in_time_and_the_next_owner_is_not_disturbed() {
+async fn a_holder_behind_a_cut_network_is_told_in_time() {
     if !servers_available() {
         return;
     }
@@ -304,7 +306,7 @@ async fn an_outage_is_not_a_storm() {
 }
 
 #[tokio::test]
-async fn a_server_that_forgets_a_script_between_load_and_call_is_taught_it_again() {
+async fn a_script_forgotten_between_load_and_call_is_loaded_again() {
     if !servers_available() {
         return;
     }
@@ -320,8 +322,9 @@ async fn a_server_that_forgets_a_script_between_load_and_call_is_taught_it_again
     freed(&server, "k").await;
 }
 
+/// Holders notice nothing.
 #[tokio::test]
-async fn errors_before_any_write_are_an_outage_to_newcomers_and_nothing_to_holders() {
+async fn errors_before_a_write_are_an_outage_to_newcomers_only() {
     if !servers_available() {
         return;
     }
@@ -356,7 +359,7 @@ async fn errors_before_any_write_are_an_outage_to_newcomers_and_nothing_to_holde
 }
 
 #[tokio::test]
-async fn a_lease_whose_node_answers_nothing_ends_on_time_even_if_its_connection_stands() {
+async fn a_lease_whose_node_is_silent_ends_on_time_although_connected() {
     if !servers_available() {
         return;
     }

@@ -15,8 +15,9 @@ use tenure_tests::live::{
 };
 use tokio::task::JoinSet;
 
+/// The next holder has a larger fence.
 #[tokio::test]
-async fn a_lock_is_held_through_seven_renewals_and_then_handed_to_the_next_with_a_larger_fence() {
+async fn a_lock_is_held_through_seven_renewals_and_then_handed_on() {
     if !servers_available() {
         return;
     }
@@ -100,8 +101,9 @@ async fn work(guard: &Guard, link: &mut MultiplexedConnection, register: &str) -
         .is_some()
 }
 
+/// Their TTLs are short.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_clients_with_many_tasks_and_short_ttls_never_hold_a_key_at_the_same_time() {
+async fn two_clients_with_many_tasks_never_hold_a_key_at_the_same_time() {
     const KEYS: usize = 3;
     const TASKS: usize = 5;
     const ROUNDS: usize = 6;
@@ -252,7 +254,7 @@ async fn many_leases_that_are_due_together_are_renewed_by_few_commands() {
 }
 
 #[tokio::test]
-async fn an_onlooker_sees_the_label_the_time_left_and_the_fence_but_never_the_secret() {
+async fn an_onlooker_sees_label_time_left_and_fence_but_never_the_secret() {
     if !servers_available() {
         return;
     }

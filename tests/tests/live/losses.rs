@@ -34,7 +34,7 @@ async fn loss(guard: Guard) -> Loss {
 }
 
 #[tokio::test]
-async fn a_key_that_is_deleted_under_its_holder_is_told_gone_and_is_not_created_again() {
+async fn a_key_deleted_under_its_holder_is_told_gone_and_not_created_again() {
     if !servers_available() {
         return;
     }
@@ -45,8 +45,9 @@ async fn a_key_that_is_deleted_under_its_holder_is_told_gone_and_is_not_created_
     assert_eq!(value(&server, "deleted").await, None);
 }
 
+/// The next fence is larger all the same.
 #[tokio::test]
-async fn a_flushed_server_tells_the_holder_gone_and_the_next_fence_is_larger_all_the_same() {
+async fn a_flushed_server_tells_the_holder_gone() {
     if !servers_available() {
         return;
     }
@@ -94,7 +95,7 @@ async fn a_key_that_became_a_hash_is_told_taken_and_left_alone() {
 }
 
 #[tokio::test]
-async fn a_key_that_was_made_persistent_is_given_its_expiry_back_by_the_next_renewal() {
+async fn a_key_made_persistent_gets_its_expiry_back_by_the_next_renewal() {
     if !servers_available() {
         return;
     }
@@ -140,8 +141,9 @@ async fn scripts_that_are_flushed_before_a_single_try_do_not_make_it_fail() {
     guard.release().await.expect("it was held");
 }
 
+/// It revives nothing when it goes on.
 #[tokio::test]
-async fn a_server_that_stands_still_past_the_validity_costs_the_lock_and_revives_nothing() {
+async fn a_server_that_stands_still_past_the_validity_costs_the_lock() {
     if !servers_available() {
         return;
     }
@@ -178,8 +180,9 @@ async fn renewed_briefly(guard: &Guard) {
     }
 }
 
+/// Neither the next owner's lock, nor what the old guard says.
 #[tokio::test]
-async fn a_renewal_that_arrives_after_the_loss_touches_neither_the_next_owner_nor_the_old_guard() {
+async fn a_renewal_that_arrives_after_the_loss_changes_nothing() {
     if !servers_available() {
         return;
     }
@@ -210,7 +213,7 @@ async fn a_renewal_that_arrives_after_the_loss_touches_neither_the_next_owner_no
 }
 
 #[tokio::test]
-async fn a_full_server_renews_and_frees_what_is_held_and_is_an_outage_to_newcomers() {
+async fn a_full_server_keeps_and_frees_locks_and_is_an_outage_to_newcomers() {
     if !servers_available() {
         return;
     }
@@ -266,8 +269,9 @@ async fn a_replica_is_an_outage_and_never_says_that_a_key_is_free_or_gone() {
         .expect("it was held");
 }
 
+/// The lease goes on with the next promotion.
 #[tokio::test]
-async fn a_demotion_under_the_holder_is_never_told_as_gone_and_ends_with_the_promotion() {
+async fn a_demotion_under_the_holder_is_never_told_as_gone() {
     if !servers_available() {
         return;
     }

@@ -189,8 +189,9 @@ fn what_is_not_an_address_is_refused_without_being_repeated() {
     assert_eq!(error.expect_err("no node"), ConnectError::NoNodes);
 }
 
+/// The error has the value.
 #[tokio::test]
-async fn a_ttl_that_cannot_work_is_refused_with_the_value_before_anything_is_sent() {
+async fn a_ttl_that_cannot_work_is_refused_before_anything_is_sent() {
     if !servers_available() {
         return;
     }

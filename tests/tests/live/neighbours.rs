@@ -139,7 +139,7 @@ async fn a_lock_of_another_library_without_an_expiry_is_foreign_and_stays() {
 }
 
 #[tokio::test]
-async fn the_seed_excludes_us_we_exclude_it_and_its_blind_delete_is_told_as_gone() {
+async fn a_plain_set_nx_excludes_us_and_its_blind_delete_is_told() {
     if !servers_available() {
         return;
     }
@@ -214,8 +214,9 @@ async fn a_connection_manager_serves_and_carries_a_lease_over_a_reconnection() {
     freed(&server, "three").await;
 }
 
+/// Each has the counter of its fence beside it.
 #[tokio::test]
-async fn a_cluster_connection_serves_keys_of_all_slots_each_with_its_fence_beside_it() {
+async fn a_cluster_connection_serves_keys_of_all_slots() {
     if !servers_available() {
         return;
     }
@@ -249,7 +250,7 @@ async fn a_cluster_connection_serves_keys_of_all_slots_each_with_its_fence_besid
 /// A script of two keys, of which one is there, is refused for as long as its slot migrates; one of a
 /// single key is not. So who holds a lock keeps it and frees it, and newcomers wait.
 #[tokio::test]
-async fn a_lock_is_kept_and_freed_while_its_slot_migrates_and_newcomers_wait_until_it_has() {
+async fn a_lock_is_kept_and_freed_while_its_slot_migrates() {
     if !servers_available() {
         return;
     }

@@ -86,8 +86,9 @@ async fn the_only_node_restarted_with_every_write_on_its_disk_keeps_the_lock() {
     freed(&server, "kept").await;
 }
 
+/// Their clients say so.
 #[tokio::test]
-async fn nodes_that_were_restarted_empty_are_in_quarantine_for_one_max_ttl_and_say_so() {
+async fn nodes_restarted_empty_are_in_quarantine_for_one_max_ttl() {
     if !servers_available() {
         return;
     }
@@ -141,8 +142,9 @@ async fn with_quarantine_turned_off_fresh_nodes_grant_at_once() {
     locked(&locks, "now").await.release().await.expect("held");
 }
 
+/// Its copy on that node is put back.
 #[tokio::test]
-async fn a_lease_outlives_the_loss_of_one_node_of_three_and_its_copy_is_put_back() {
+async fn a_lease_outlives_the_loss_of_one_node_of_three() {
     if !servers_available() {
         return;
     }
@@ -170,8 +172,9 @@ async fn a_lease_outlives_the_loss_of_one_node_of_three_and_its_copy_is_put_back
     }
 }
 
+/// They keep the lease.
 #[tokio::test]
-async fn nodes_with_every_write_on_their_disk_come_back_without_quarantine_and_keep_the_lease() {
+async fn nodes_with_every_write_on_disk_come_back_without_quarantine() {
     if !servers_available() {
         return;
     }
@@ -197,7 +200,7 @@ async fn nodes_with_every_write_on_their_disk_come_back_without_quarantine_and_k
 }
 
 #[tokio::test]
-async fn nodes_that_write_to_disk_once_a_second_are_in_quarantine_after_a_restart() {
+async fn nodes_that_write_to_disk_each_second_are_quarantined_at_restart() {
     if !servers_available() {
         return;
     }
@@ -286,8 +289,9 @@ async fn a_lease_over_five_nodes_lives_through_the_death_of_two_of_them() {
     guard.release().await.expect("it was held all the time");
 }
 
+/// Each gets its turn.
 #[tokio::test]
-async fn rivals_over_three_nodes_never_hold_a_key_at_the_same_time_and_each_gets_its_turn() {
+async fn rivals_over_three_nodes_never_hold_a_key_at_the_same_time() {
     const RIVALS: usize = 6;
     const ROUNDS: usize = 4;
     if !servers_available() {
@@ -349,8 +353,9 @@ async fn one_server_that_is_named_twice_is_refused() {
     assert!(error.to_string().contains("one server"), "{error}");
 }
 
+/// They disagree on the max TTL, or on the set of nodes.
 #[tokio::test]
-async fn clients_that_disagree_on_max_ttl_or_on_the_set_of_nodes_are_told_and_not_served() {
+async fn clients_that_disagree_are_told_and_not_served() {
     if !servers_available() {
         return;
     }

@@ -23,8 +23,9 @@ async fn not_connected(builder: Builder) -> ConnectError {
     answer.expect_err("it cannot be connected to")
 }
 
+/// A connection that was cut is made again.
 #[tokio::test]
-async fn a_server_whose_authority_is_named_is_spoken_to_over_tls_and_dialled_again() {
+async fn a_server_whose_authority_is_named_is_spoken_to_over_tls() {
     if !tls::available() {
         return;
     }
@@ -43,8 +44,9 @@ async fn a_server_whose_authority_is_named_is_spoken_to_over_tls_and_dialled_aga
     freed(&server, "k").await;
 }
 
+/// The dropped guard frees its key before.
 #[tokio::test]
-async fn a_dropped_guard_frees_its_key_and_the_last_handle_closes_the_tls_connection() {
+async fn the_last_handle_that_is_dropped_closes_the_tls_connection() {
     if !tls::available() {
         return;
     }
@@ -62,7 +64,7 @@ async fn a_dropped_guard_frees_its_key_and_the_last_handle_closes_the_tls_connec
 }
 
 #[tokio::test]
-async fn a_server_whose_authority_nobody_named_is_an_outage_that_names_the_certificate() {
+async fn an_unknown_authority_is_an_outage_that_names_the_certificate() {
     if !tls::available() {
         return;
     }
@@ -79,7 +81,7 @@ async fn a_server_whose_authority_nobody_named_is_an_outage_that_names_the_certi
 }
 
 #[tokio::test]
-async fn a_server_that_asks_who_we_are_serves_who_shows_a_certificate_and_nobody_else() {
+async fn a_server_that_asks_for_certificates_serves_only_who_shows_one() {
     if !tls::available() {
         return;
     }

@@ -100,8 +100,9 @@ fn a_node_that_crashes_and_forgets_costs_nothing() {
     }
 }
 
+/// They grant nobody while the forgotten lease is valid.
 #[test]
-fn nodes_that_all_forget_at_once_grant_nobody_while_a_forgotten_lease_is_valid() {
+fn nodes_that_all_forget_at_once_respect_the_lease_they_forgot() {
     // The judge's Exclusion is the sentence; this is that it had something to judge.
     for power_loss in [false, true] {
         let mut stage = settled(4);
@@ -131,8 +132,9 @@ fn nodes_that_all_forget_at_once_grant_nobody_while_a_forgotten_lease_is_valid()
     }
 }
 
+/// It begins again.
 #[test]
-fn a_client_that_crashes_leaves_nothing_for_longer_than_one_ttl_and_begins_again() {
+fn a_client_that_crashes_leaves_nothing_for_longer_than_one_ttl() {
     let mut stage = settled(5);
     for _ in 0..4 {
         stage.witness.crashes(0);
@@ -148,8 +150,9 @@ fn a_client_that_crashes_leaves_nothing_for_longer_than_one_ttl_and_begins_again
     stage.heal_and_end();
 }
 
+/// Its late writes are refused.
 #[test]
-fn a_process_that_stands_still_past_its_validity_knows_it_and_its_late_writes_are_refused() {
+fn a_process_that_stands_still_past_its_validity_knows_it() {
     let mut stage = settled(6);
     let refused = |fact: &Fact| {
         matches!(
@@ -212,7 +215,7 @@ fn clocks_that_drift_and_step_within_the_bound_break_nothing() {
 }
 
 #[test]
-fn a_server_that_stands_still_and_then_does_all_it_was_asked_breaks_nothing() {
+fn a_server_that_stands_still_and_then_does_it_all_breaks_nothing() {
     let mut stage = settled(8);
     for round in 0..5 {
         let server = stage.nodes[round % 3].server().clone();

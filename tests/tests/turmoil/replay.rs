@@ -23,7 +23,7 @@ fn run(seed: u64) -> (Vec<Record>, String) {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_facts_and_the_same_bytes_at_the_same_times() {
+fn the_same_seed_gives_the_same_facts_and_bytes_at_the_same_times() {
     let (facts, bytes) = run(1);
     let (again, bytes_again) = run(1);
     assert_eq!(facts, again);

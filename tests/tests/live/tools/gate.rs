@@ -21,8 +21,9 @@ fn probe_without_servers(require: &str) -> Output {
         .expect("this test's own program runs")
 }
 
+/// It says so on standard error, past what captures a test's output.
 #[test]
-fn a_live_test_without_a_server_passes_and_says_on_standard_error_that_it_was_left_out() {
+fn without_a_server_a_live_test_passes_and_says_that_it_was_left_out() {
     let output = probe_without_servers("0");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");

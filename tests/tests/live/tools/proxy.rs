@@ -77,7 +77,7 @@ async fn without_a_fault_everything_passes_and_is_counted() {
 }
 
 #[tokio::test]
-async fn a_lost_reply_leaves_the_command_applied_and_the_client_with_a_closed_connection() {
+async fn a_lost_reply_leaves_the_command_applied_and_the_connection_closed() {
     if !servers_available() {
         return;
     }
@@ -102,7 +102,7 @@ async fn a_lost_reply_leaves_the_command_applied_and_the_client_with_a_closed_co
 }
 
 #[tokio::test]
-async fn a_reply_lost_in_a_black_hole_is_followed_by_silence_on_that_connection_only() {
+async fn a_reply_lost_in_a_black_hole_silences_that_connection_only() {
     if !servers_available() {
         return;
     }
@@ -337,7 +337,7 @@ async fn a_cut_closes_every_connection_and_welcomes_new_ones() {
 }
 
 #[tokio::test]
-async fn a_partition_is_silence_and_what_was_sent_meanwhile_lands_after_it_heals() {
+async fn a_partition_is_silence_and_what_was_sent_meanwhile_lands_later() {
     if !servers_available() {
         return;
     }
@@ -397,7 +397,7 @@ async fn a_one_way_partition_lets_the_other_direction_pass() {
 }
 
 #[tokio::test]
-async fn a_refusing_proxy_keeps_its_connections_and_accepts_again_at_the_same_address() {
+async fn a_refusing_proxy_keeps_connections_and_accepts_again_where_it_was() {
     if !servers_available() {
         return;
     }
@@ -417,8 +417,9 @@ async fn a_refusing_proxy_keeps_its_connections_and_accepts_again_at_the_same_ad
         .expect("a new connection");
 }
 
+/// The successor is reached at once, at the same address.
 #[tokio::test]
-async fn a_killed_server_is_a_closed_connection_and_its_successor_is_reached_at_once() {
+async fn a_killed_server_closes_connections_and_its_successor_is_reached() {
     if !servers_available() {
         return;
     }

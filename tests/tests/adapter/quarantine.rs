@@ -74,8 +74,7 @@ fn quarantine_that_is_turned_off_grants_at_once() -> Outcome {
 
 /// The holder keeps its lease, and nobody is granted another one beside it.
 #[test]
-fn a_node_that_restarts_empty_under_a_holder_costs_nothing() -> Outcome
-{
+fn a_node_that_restarts_empty_under_a_holder_costs_nothing() -> Outcome {
     for victim in 0..3 {
         World::run(1, async |world| {
             let nodes = nodes(&world, 3);
@@ -163,8 +162,7 @@ fn stale_replicas_that_are_promoted_respect_a_lease_they_lack() -> Outcome {
 
 /// They grant nobody while the forgotten lease is valid.
 #[test]
-fn nodes_replaced_in_place_by_old_data_respect_the_lease_they_forgot()
--> Outcome {
+fn nodes_replaced_in_place_by_old_data_respect_the_lease_they_forgot() -> Outcome {
     // Demoted, and promoted again: the process goes on, and so its run id stays. Its connections do not,
     // since on one that lives on it would not be noticed at once.
     let how = |node: &Node, before: &_| {

@@ -1,5 +1,6 @@
-//! Ten hours in seconds: the real adapter over links in memory, whose time jumps, on one bad day after the
-//! other, and the judge watches. `TENURE_SOAK_SEED=n` runs another seed.
+//! Hours in seconds: the real adapter over links in memory, whose time jumps, on one bad day after the
+//! other, while the judge watches. `TENURE_SOAK_HOURS=n` runs for so many hours, and
+//! `TENURE_SOAK_SEED=n` another seed.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -15,7 +16,8 @@ use tenure_tests::rivals::{self, Habits};
 use tenure_tests::witness::Witness;
 use tokio::task::AbortHandle;
 
-const HOURS: u64 = 10;
+/// For so long, where nothing else is said.
+const HOURS: u64 = 3;
 const NODES: [&str; 3] = ["a", "b", "c"];
 const CLIENTS: [&str; 3] = ["one", "two", "three"];
 const MAX_TTL: Duration = Duration::from_secs(10);
@@ -221,14 +223,15 @@ fn nanos(span: Duration) -> Nanos {
 }
 
 #[test]
-fn no_law_is_broken_in_ten_hours_of_bad_days() {
-    let seed = std::env::var("TENURE_SOAK_SEED").ok();
-    let seed = seed.and_then(|seed| seed.parse().ok()).unwrap_or(1);
+fn no_law_is_broken_in_hours_of_bad_days() {
+    let number = |name| std::env::var(name).ok()?.parse().ok();
+    let seed = number("TENURE_SOAK_SEED").unwrap_or(1);
+    let hours = number("TENURE_SOAK_HOURS").unwrap_or(HOURS);
     World::run(seed, async |world| {
         let mut soak = Soak::new(world.clone(), Choices::from_seed(seed));
         let mut faults = BTreeSet::new();
         let mut chaos = None;
-        for half_hour in 1..=2 * HOURS {
+        for half_hour in 1..=2 * hours {
             let day = Choices::from_seed(soak.choices.below(u64::MAX));
             let mut bad = Chaos::new(day, soak.witness.clone(), Duration::from_secs(30));
             let until = Duration::from_secs(30 * 60) * u32::try_from(half_hour).expect("few");
@@ -256,9 +259,9 @@ fn no_law_is_broken_in_ten_hours_of_bad_days() {
             faults.len(),
             soak.judge.checks()
         );
-        assert!(soak.grants > 1_000, "{}", soak.grants);
+        assert!(soak.grants > 100 * hours, "{}", soak.grants);
         assert!(
-            soak.judge.checks().beside > 1_000,
+            soak.judge.checks().beside > 100 * hours,
             "counters and markers were seen"
         );
         assert!(faults.len() > 15, "{faults:?}");

@@ -17,7 +17,7 @@ use tenure_tests::conformance::wire::{self, Wire};
 use tenure_tests::live::gate;
 use tenure_tests::scripts;
 
-const HISTORIES: u32 = 2000;
+const HISTORIES: u32 = 500;
 
 /// The adapter's scripts, on a lock that another lease holds and on one that is free.
 const SCRIPTS: &[&[&str]] = &[

@@ -102,6 +102,9 @@ fn days(seeds: std::ops::Range<u64>) {
     }
 }
 
+/// So many seeds, where nothing else is said.
+const SEEDS: u64 = 12;
+
 /// The seeds in four parts, which run beside each other.
 fn part(part: u64) {
     if let Some(seed) = number("TENURE_TURMOIL_SEED") {
@@ -110,7 +113,7 @@ fn part(part: u64) {
         }
         return;
     }
-    let seeds = number("TENURE_TURMOIL_SEEDS").unwrap_or(20).div_ceil(4);
+    let seeds = number("TENURE_TURMOIL_SEEDS").unwrap_or(SEEDS).div_ceil(4);
     days(part * seeds..(part + 1) * seeds);
 }
 

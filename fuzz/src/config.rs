@@ -1,5 +1,6 @@
 //! Any calls of the builders: what they accept keeps every relation that the core relies on.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use arbitrary::Arbitrary;
@@ -58,6 +59,27 @@ impl From<Span> for Duration {
 /// # Panics
 /// If a relation does not hold.
 pub fn check(calls: &Calls) {
+    let Some(config) = config(calls) else { return };
+    assert!((1..=MAX_NODES).contains(&config.nodes()));
+    assert!(config.quorum() * 2 > config.nodes() && config.quorum() <= config.nodes());
+    assert!(config.max_ttl() >= Duration::from_millis(1) && config.max_ttl() <= LONGEST_TTL);
+    assert!(config.drift().ppm() <= Drift::MAX_PPM);
+    assert!(config.request_timeout() >= Duration::from_millis(1));
+    assert!(config.request_timeout() <= LONGEST_TTL);
+    assert!(config.max_leases() >= 1);
+    if let Some(options) = options(calls, &config) {
+        check_options(&options, &config);
+    }
+}
+
+/// What was built; none if it was refused, in words.
+fn accepted<T, E: Display>(built: Result<T, E>) -> Option<T> {
+    built
+        .inspect_err(|error| assert!(!error.to_string().is_empty()))
+        .ok()
+}
+
+fn config(calls: &Calls) -> Option<Config> {
     let mut builder = Config::builder(usize::from(calls.nodes));
     if let Some(span) = calls.max_ttl {
         builder = builder.max_ttl(span.into());
@@ -73,18 +95,10 @@ pub fn check(calls: &Calls) {
     if let Some(max_leases) = calls.max_leases {
         builder = builder.max_leases(max_leases);
     }
-    let config = match builder.build() {
-        Ok(config) => config,
-        Err(error) => return assert!(!error.to_string().is_empty()),
-    };
-    assert!((1..=MAX_NODES).contains(&config.nodes()));
-    assert!(config.quorum() * 2 > config.nodes() && config.quorum() <= config.nodes());
-    assert!(config.max_ttl() >= Duration::from_millis(1) && config.max_ttl() <= LONGEST_TTL);
-    assert!(config.drift().ppm() <= Drift::MAX_PPM);
-    assert!(config.request_timeout() >= Duration::from_millis(1));
-    assert!(config.request_timeout() <= LONGEST_TTL);
-    assert!(config.max_leases() >= 1);
+    accepted(builder.build())
+}
 
+fn options(calls: &Calls, config: &Config) -> Option<LeaseOptions> {
     let mut options = LeaseOptions::builder()
         .renewal(match calls.renewal {
             Renewal::TwoThirds => RenewalPolicy::TwoThirds,
@@ -100,20 +114,17 @@ pub fn check(calls: &Calls) {
     if let Some((first, longest)) = calls.backoff {
         options = options.backoff(Backoff::new(first.into(), longest.into()));
     }
-    if let Some(text) = &calls.label {
-        match Label::new(text) {
-            Ok(label) => {
-                assert!((1..=Label::MAX_LEN).contains(&text.len()));
-                assert!(text.bytes().all(|b| (0x20..0x7f).contains(&b) && b != b':'));
-                options = options.label(Some(label));
-            }
-            Err(error) => assert!(!error.to_string().is_empty()),
-        }
+    if let Some(text) = &calls.label
+        && let Some(label) = accepted(Label::new(text))
+    {
+        assert!((1..=Label::MAX_LEN).contains(&text.len()));
+        assert!(text.bytes().all(|b| (0x20..0x7f).contains(&b) && b != b':'));
+        options = options.label(Some(label));
     }
-    let options = match options.build(&config) {
-        Ok(options) => options,
-        Err(error) => return assert!(!error.to_string().is_empty()),
-    };
+    accepted(options.build(config))
+}
+
+fn check_options(options: &LeaseOptions, config: &Config) {
     // What goes over the wire is whole milliseconds, one at least: zero would delete the key.
     assert!(options.ttl() >= Duration::from_millis(1) && options.ttl() <= config.max_ttl());
     assert_eq!(options.ttl().subsec_nanos() % 1_000_000, 0);

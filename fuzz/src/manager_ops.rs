@@ -1,14 +1,14 @@
-//! Any history of the core's manager: commands, outcomes of requests true and false, nodes that go and
-//! come, and a clock that moves on. It never panics, and keeps what it can be seen to promise:
+//! Any history of the core's manager: commands, outcomes of requests true and false, nodes that go
+//! and come, and a clock that moves on. It never panics, and keeps what it can be seen to promise:
 //!
-//! - **Bounded work.** At most one request per lease and node is out, and one release behind it; no more
-//!   leases than allowed.
-//! - **No resurrection.** One final event per lease and nothing after it, nothing after a cancel, and
-//!   validity only between the grant and the end.
+//! - **Bounded work.** At most one request per lease and node is out, and one release behind it; no
+//!   more leases than allowed.
+//! - **No resurrection.** One final event per lease and nothing after it, nothing after a cancel,
+//!   and validity only between the grant and the end.
 //! - **Honest validity.** Never further from now than a fresh request would give.
 //! - **Loss is told.** Once what is due is handled, no lease is held beyond its validity.
-//! - **Progress.** `handle_timeout` deals with all that is due in a bounded number of calls, and a client
-//!   whose leases are cancelled and whose requests are answered becomes empty.
+//! - **Progress.** `handle_timeout` deals with all that is due in a bounded number of calls, and a
+//!   client whose leases are cancelled and whose requests are answered becomes empty.
 //! - **Replay.** The same history gives the same outputs.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -24,8 +24,8 @@ use tenure_core::{
 const MAX_LEASES: usize = 6;
 const TTL: Duration = Duration::from_secs(1);
 
-/// Something that happens. Small numbers name leases, nodes and requests, around the end and on from the
-/// beginning.
+/// Something that happens. Small numbers name leases, nodes and requests, around the end and on
+/// from the beginning.
 #[derive(Arbitrary, Debug)]
 pub enum Step {
     /// The number of nodes, if it comes first.
@@ -86,7 +86,8 @@ pub enum Step {
     Due,
 }
 
-/// What happens, one after the other. As long as there are bytes: a `Vec` would toss a coin after each.
+/// What happens, one after the other. As long as there are bytes: a `Vec` would toss a coin after
+/// each.
 #[derive(Debug)]
 pub struct History(pub Vec<Step>);
 
@@ -131,8 +132,8 @@ pub enum Outcome {
     Unknown,
 }
 
-/// Plays the history twice, checks each, and compares what they put out. Says what was told in it, so
-/// that a run can show that it came to what is rare.
+/// Plays the history twice, checks each, and compares what they put out. Says what was told in it,
+/// so that a run can show that it came to what is rare.
 ///
 /// # Panics
 /// If a promise is broken.

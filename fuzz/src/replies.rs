@@ -1,6 +1,6 @@
 //! Any replies to the adapter: through redis-rs, into the real link and its handles. A server that
-//! talks nonsense may make it refuse, wait or believe a lie, but never panic, never hang, and never hold
-//! for longer than a TTL; and once the server is itself again, locks are granted.
+//! talks nonsense may make it refuse, wait or believe a lie, but never panic, never hang, and never
+//! hold for longer than a TTL; and once the server is itself again, locks are granted.
 
 use std::time::Duration;
 
@@ -124,8 +124,8 @@ fn word(bytes: &mut Unstructured<'_>, words: &[&str]) -> arbitrary::Result<Strin
     Ok((*bytes.choose(words)?).to_owned())
 }
 
-/// Plants the replies, one before each step, and looks at what comes of it. Says whether a lock was ever
-/// held before the end.
+/// Plants the replies, one before each step, and looks at what comes of it. Says whether a lock was
+/// ever held before the end.
 ///
 /// # Panics
 /// If it does not end well.

@@ -1,5 +1,5 @@
-//! Any bytes to the embedded server: its parser and its engine answer or refuse, and never panic; and
-//! the pieces in which the bytes come make no difference to what they say.
+//! Any bytes to the embedded server: its parser and its engine answer or refuse, and never panic;
+//! and the pieces in which the bytes come make no difference to what they say.
 
 use arbitrary::{Arbitrary, Unstructured};
 use tenure_sim::server::{ManualClock, RequestParser, Server};

@@ -1,6 +1,6 @@
-/* The wall clock of a process, taken from a file: preloaded into a real server, it lets a test set the
- * server's time. The file (named by TENURE_CLOCK_FILE) holds one int64, microseconds since the epoch.
- * The monotonic clock is left alone: a server's own timers must go on. */
+/* The wall clock of a process, taken from a file: preloaded into a real server, it lets a test set
+ * the server's time. The file (named by TENURE_CLOCK_FILE) holds one int64, microseconds since the
+ * epoch. The monotonic clock is left alone: a server's own timers must go on. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 //! Bad days: faults that are drawn from choices, begin, and end after a while.
 //!
-//! Which kinds there are on a day is drawn first, and how often they come; so some days know one fault
-//! only, and often. Clocks stay within the drift bound: the laws are not promised beyond it.
+//! Which kinds there are on a day is drawn first, and how often they come; so some days know one
+//! fault only, and often. Clocks stay within the drift bound: the laws are not promised beyond it.
 
 use std::time::Duration;
 
@@ -385,8 +385,8 @@ impl Chaos {
         }
     }
 
-    /// By no more than half of the drift bound of the shortest TTL, and not again before that is over;
-    /// the other half is for the rates.
+    /// By no more than half of the drift bound of the shortest TTL, and not again before that is
+    /// over; the other half is for the rates.
     fn step(&mut self, fault: Fault, now: Duration, ground: &impl Ground) -> Option<()> {
         if now < self.stepped + self.last {
             return None;

@@ -1,5 +1,5 @@
-//! An application of many: workers that want the same few locks, hold them for a while, change what the
-//! locks protect, and let go of them in every way there is.
+//! An application of many: workers that want the same few locks, hold them for a while, change what
+//! the locks protect, and let go of them in every way there is.
 
 use std::pin::pin;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! The Lua texts of the adapter, for the tests that look at them from outside.
 //!
-//! The adapter does not tell them: they are no part of its API. This is the one place that knows where
-//! they lie.
+//! The adapter does not tell them: they are no part of its API. This is the one place that knows
+//! where they lie.
 
 /// Takes the lock, and draws a fence.
 pub const ACQUIRE: &str = include_str!("../../io-redis/src/protocol/lua/acquire.lua");

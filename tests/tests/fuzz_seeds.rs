@@ -1,5 +1,5 @@
-//! The fuzz targets on the inputs that are committed in `fuzz/seeds`: what a fuzzer would run first, on
-//! a stable compiler, in every run of the suite. The bodies are the targets' own.
+//! The fuzz targets on the inputs that are committed in `fuzz/seeds`: what a fuzzer would run
+//! first, on a stable compiler, in every run of the suite. The bodies are the targets' own.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

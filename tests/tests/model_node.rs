@@ -1,8 +1,9 @@
-//! The model of a node against what it is a model of: the adapter's scripts in the embedded server. Both
-//! get the same requests at the same times, and must give the same answers and end with the same keys.
+//! The model of a node against what it is a model of: the adapter's scripts in the embedded server.
+//! Both get the same requests at the same times, and must give the same answers and end with the
+//! same keys.
 //!
-//! The model is compared in both of its precisions: that of the worlds, which is a server's, and the
-//! exact one of the core's tests, of the model checker and of the transcripts.
+//! The model is compared in both of its precisions: that of the worlds, which is a server's, and
+//! the exact one of the core's tests, of the model checker and of the transcripts.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
@@ -45,8 +46,8 @@ enum Stranger {
     Persists,
 }
 
-/// The lease and the attempt of the token that a key holds, if it is one; and when the key expires, in
-/// milliseconds.
+/// The lease and the attempt of the token that a key holds, if it is one; and when the key expires,
+/// in milliseconds.
 type Held = (Option<(u32, u32)>, Option<i64>);
 
 #[derive(Clone, Debug)]
@@ -56,7 +57,8 @@ enum Step {
         lease: u32,
         attempt: u32,
         op: Op,
-        /// Of an acquire: whether it names the node, and whether it believes to ask its present life.
+        /// Of an acquire: whether it names the node, and whether it believes to ask its present
+        /// life.
         named: Option<bool>,
     },
     Mark,

@@ -1,5 +1,5 @@
-//! How a program that uses locks is tested, as a stranger would write it: a small service in the first
-//! half of the file, which knows `tenure-redis` only, and its tests in the second.
+//! How a program that uses locks is tested, as a stranger would write it: a small service in the
+//! first half of the file, which knows `tenure-redis` only, and its tests in the second.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -8,8 +8,8 @@ use std::time::Duration;
 use service::{Ledger, Ran, Runner};
 use tenure_sim::kit;
 
-/// A runner of jobs: each job runs on one machine at a time, stops when its lock is lost, and writes its
-/// result to a ledger that refuses the late.
+/// A runner of jobs: each job runs on one machine at a time, stops when its lock is lost, and
+/// writes its result to a ledger that refuses the late.
 mod service {
     use std::sync::{Arc, Mutex};
     use std::time::Duration;

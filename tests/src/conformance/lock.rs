@@ -1,5 +1,5 @@
-//! Random histories of locks: the adapter's own scripts, called as the adapter calls them and a little
-//! worse, on few keys, so that leases, attempts and markers meet each other.
+//! Random histories of locks: the adapter's own scripts, called as the adapter calls them and a
+//! little worse, on few keys, so that leases, attempts and markers meet each other.
 //!
 //! The wall clock is steered and the same for both servers, so even what an answer says of the
 //! server's time is compared exactly.
@@ -64,10 +64,22 @@ fn lock() -> impl Strategy<Value = Vec<String>> {
 
 /// A fence or a proposal: none, past, near, a minute ahead and more.
 fn fence() -> impl Strategy<Value = String> {
+    let from_now = select(
+        &[
+            -3_600_000_000_i64,
+            -1,
+            0,
+            1,
+            1_000,
+            59_999_999,
+            60_000_000,
+            60_000_001,
+            90_000_000_000,
+        ][..],
+    );
     prop_oneof![
         2 => Just("0".to_owned()),
-        4 => select(&[-3_600_000_000_i64, -1, 0, 1, 1_000, 59_999_999, 60_000_000, 60_000_001, 90_000_000_000][..])
-            .prop_map(|us| BEGIN_US.saturating_add_signed(us).to_string()),
+        4 => from_now.prop_map(|us| BEGIN_US.saturating_add_signed(us).to_string()),
         1 => one(&["1", "9007199254740990"]),
     ]
 }
@@ -160,7 +172,8 @@ fn interference() -> BoxedStrategy<Vec<String>> {
     };
     let text = || prop_oneof![one(FOREIGN), token(), fence()];
     prop_oneof![
-        3 => (key(), text(), one(TTLS)).prop_map(|(k, v, ttl)| ["SET", &k, &v, "PX", &ttl].map(str::to_owned).to_vec()),
+        3 => (key(), text(), one(TTLS))
+            .prop_map(|(k, v, ttl)| ["SET", &k, &v, "PX", &ttl].map(str::to_owned).to_vec()),
         1 => (key(), text()).prop_map(|(k, v)| ["SET", &k, &v].map(str::to_owned).to_vec()),
         2 => (select(&["DEL", "PERSIST", "GET", "PTTL", "PEXPIRETIME"][..]), key())
             .prop_map(|(name, k)| [name, &k].map(str::to_owned).to_vec()),
@@ -191,7 +204,8 @@ pub fn lock_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         30 => script_call().prop_map(command),
         6 => interference().prop_map(command),
-        4 => (moves, prop::bool::weighted(0.2)).prop_map(|(us, back)| Step::Move(if back { -us } else { us })),
+        4 => (moves, prop::bool::weighted(0.2))
+            .prop_map(|(us, back)| Step::Move(if back { -us } else { us })),
         3 => (select(LOCKS), near).prop_map(|(key, us)| Step::ToExpiry(key, us)),
         1 => prop::bool::weighted(0.3).prop_map(Step::OutOfMemory),
     ]

@@ -73,27 +73,38 @@ const NUMBERS: &[&str] = &[
     "+1",
 ];
 
-/// The scripts: lock shapes, and every way in which values and errors cross. (The adapter's own, with
-/// keys and arguments that make sense to them: [`super::lock`].)
+/// The scripts: lock shapes, and every way in which values and errors cross. (The adapter's own,
+/// with keys and arguments that make sense to them: [`super::lock`].)
 pub const SCRIPTS: &[&str] = &[
     // Lock shapes.
-    "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) end return 0",
+    "if redis.call('get', KEYS[1]) == ARGV[1] then
+       return redis.call('pexpire', KEYS[1], ARGV[2])
+     end
+     return 0",
     "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0",
-    "if redis.call('set', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return {1, redis.call('incr', KEYS[2])} end
+    "if redis.call('set', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then
+       return {1, redis.call('incr', KEYS[2])}
+     end
      return {0, redis.call('pttl', KEYS[1])}",
     "local t = redis.call('time') local now = t[1] * 1000000 + t[2]
      local next = math.max(now, (tonumber(redis.call('get', KEYS[2])) or 0) + 1)
      redis.call('set', KEYS[2], string.format('%.0f', next), 'PX', 5000)
      return {redis.call('get', KEYS[2]), tostring(next - now)}",
     "local failed = {} for i, k in ipairs(KEYS) do
-       local r = redis.pcall('getex', k) if type(r) == 'table' and r.err then failed[#failed + 1] = i end end
+       local r = redis.pcall('getex', k)
+       if type(r) == 'table' and r.err then failed[#failed + 1] = i end
+     end
      return failed",
     "local left = redis.call('pttl', KEYS[1])
-     if left >= 0 and left < tonumber(ARGV[2] or '0') then redis.call('pexpire', KEYS[1], ARGV[2]) end
+     if left >= 0 and left < tonumber(ARGV[2] or '0') then
+       redis.call('pexpire', KEYS[1], ARGV[2])
+     end
      return {left, redis.call('pttl', KEYS[1]), redis.call('type', KEYS[1])}",
     // What a command says to a script.
     "return redis.call('get', KEYS[1])",
-    "return {redis.call('get', KEYS[1]), redis.call('strlen', 'none'), redis.call('type', KEYS[2])}",
+    "return {
+       redis.call('get', KEYS[1]), redis.call('strlen', 'none'), redis.call('type', KEYS[2])
+     }",
     "return redis.pcall('incr', KEYS[1])",
     "return redis.call('incr', KEYS[1])",
     "local ok, e = pcall(redis.call, 'incr', KEYS[1]) return {tostring(ok), type(e)}",
@@ -111,21 +122,51 @@ pub const SCRIPTS: &[&str] = &[
     // What a script says to its caller.
     "return {1, 2.9, -2.9, 1e300, 0/0, 'x', true, false, nil, 3}",
     "return {{}, {1, {2}}, {ok = 'fine'}, {err = 'MY words'}}",
-    "return {ok = 'fine'}", "return {err = 'MY words'}", "return {double = 3.5}", "return nil", "return false",
-    "return redis.error_reply('MY words')", "return redis.error_reply('-MY words')", "return redis.error_reply('word')",
-    "return redis.status_reply('fine')", "return redis.status_reply()", "return tostring(2 ^ 53)",
-    "return tonumber(ARGV[2])", "return -0.5", "return tostring(tonumber(' 0x10 '))", "return {unpack(ARGV)}",
-    "return redis.sha1hex(ARGV[1])", "return {#KEYS, #ARGV}", "return string.format('%d %s', 3, 'x')",
+    "return {ok = 'fine'}",
+    "return {err = 'MY words'}",
+    "return {double = 3.5}",
+    "return nil",
+    "return false",
+    "return redis.error_reply('MY words')",
+    "return redis.error_reply('-MY words')",
+    "return redis.error_reply('word')",
+    "return redis.status_reply('fine')",
+    "return redis.status_reply()",
+    "return tostring(2 ^ 53)",
+    "return tonumber(ARGV[2])",
+    "return -0.5",
+    "return tostring(tonumber(' 0x10 '))",
+    "return {unpack(ARGV)}",
+    "return redis.sha1hex(ARGV[1])",
+    "return {#KEYS, #ARGV}",
+    "return string.format('%d %s', 3, 'x')",
     // How a script fails.
-    "error('boo')", "error({err = 'XX boo'})", "error()", "return nosuch", "x = 1", "return redis.call()",
-    "return redis.call('nosuch')", "return redis.call('get')", "return redis.call('eval', 'return 1', 0)",
-    "return redis.call({})", "return redis.pcall({})", "syntax error", "string.x = 1", "return redis.call('wait', 0, 0)",
-    "assert(false, 'hm')", "return redis.call('client', 'id')", "return redis.call('config', 'get', 'save')",
+    "error('boo')",
+    "error({err = 'XX boo'})",
+    "error()",
+    "return nosuch",
+    "x = 1",
+    "return redis.call()",
+    "return redis.call('nosuch')",
+    "return redis.call('get')",
+    "return redis.call('eval', 'return 1', 0)",
+    "return redis.call({})",
+    "return redis.pcall({})",
+    "syntax error",
+    "string.x = 1",
+    "return redis.call('wait', 0, 0)",
+    "assert(false, 'hm')",
+    "return redis.call('client', 'id')",
+    "return redis.call('config', 'get', 'save')",
     // Declared.
     "#!lua\nreturn 1",
-    "#!lua\nreturn redis.call('set', KEYS[1], 'v')", "#!lua flags=no-writes\nreturn redis.call('set', KEYS[1], 'v')",
-    "#!lua flags=no-writes\nreturn redis.call('get', KEYS[1])", "#!lua flags=allow-oom\nreturn redis.call('set', KEYS[1], 'v')",
-    "#!lua flags=nonsense\nreturn 1", "#!python\nreturn 1", "#!lua",
+    "#!lua\nreturn redis.call('set', KEYS[1], 'v')",
+    "#!lua flags=no-writes\nreturn redis.call('set', KEYS[1], 'v')",
+    "#!lua flags=no-writes\nreturn redis.call('get', KEYS[1])",
+    "#!lua flags=allow-oom\nreturn redis.call('set', KEYS[1], 'v')",
+    "#!lua flags=nonsense\nreturn 1",
+    "#!python\nreturn 1",
+    "#!lua",
 ];
 
 fn key() -> impl Strategy<Value = String> {
@@ -137,7 +178,10 @@ fn value() -> impl Strategy<Value = String> {
 }
 
 fn number() -> impl Strategy<Value = String> {
-    prop_oneof![3 => (1i64..4000).prop_map(|n| n.to_string()), 2 => select(NUMBERS).prop_map(str::to_owned)]
+    prop_oneof![
+        3 => (1i64..4000).prop_map(|n| n.to_string()),
+        2 => select(NUMBERS).prop_map(str::to_owned),
+    ]
 }
 
 /// Words in a row: each is a fixed one or drawn.
@@ -175,7 +219,18 @@ fn set_options() -> impl Strategy<Value = Vec<String>> {
 }
 
 fn commands() -> BoxedStrategy<Vec<String>> {
-    let (k, v, n) = (|| key().boxed(), || value().boxed(), || number().boxed());
+    prop_oneof![
+        17 => with_expiry(),
+        16 => scripts(),
+        4 => super::lock::script_call(),
+        22 => on_keys(),
+        7 => on_the_server(),
+    ]
+    .boxed()
+}
+
+/// Commands that set, read or change an expiry, with any options.
+fn with_expiry() -> BoxedStrategy<Vec<String>> {
     let set = (key(), value(), set_options())
         .prop_map(|(k, v, options)| [vec!["SET".to_owned(), k, v], options].concat());
     let getex = prop_oneof![
@@ -186,86 +241,137 @@ fn commands() -> BoxedStrategy<Vec<String>> {
     ];
     let getex =
         (key(), getex).prop_map(|(k, options)| [vec!["GETEX".to_owned(), k], options].concat());
-    let expire = (
-        select(&["EXPIRE", "PEXPIRE", "EXPIREAT", "PEXPIREAT"][..]),
-        key(),
-        number(),
-        prop::collection::vec(
-            select(&["NX", "XX", "GT", "LT", "zz"][..]).prop_map(str::to_owned),
-            0..3,
-        ),
-    )
+    let names = select(&["EXPIRE", "PEXPIRE", "EXPIREAT", "PEXPIREAT"][..]);
+    let option = select(&["NX", "XX", "GT", "LT", "zz"][..]).prop_map(str::to_owned);
+    let expire = (names, key(), number(), prop::collection::vec(option, 0..3))
         .prop_map(|(name, k, n, options)| [vec![name.to_owned(), k, n], options].concat());
-    let eval = (
-        select(&["EVAL", "EVAL", "EVAL", "EVAL_RO"][..]),
-        select(SCRIPTS),
-        key(),
-        key(),
-        value(),
-        number(),
-    )
-        .prop_map(|(name, script, k1, k2, v, n)| {
+    prop_oneof![8 => set, 4 => getex, 5 => expire].boxed()
+}
+
+/// Scripts that are called by their text or name, and loaded.
+fn scripts() -> BoxedStrategy<Vec<String>> {
+    let by_text = select(&["EVAL", "EVAL", "EVAL", "EVAL_RO"][..]);
+    let eval = (by_text, select(SCRIPTS), key(), key(), value(), number()).prop_map(
+        |(name, script, k1, k2, v, n)| {
             [name, script, "2", &k1, &k2, &v, &n]
                 .map(str::to_owned)
                 .to_vec()
-        });
-    let evalsha = (
-        select(&["EVALSHA", "EVALSHA_RO"][..]),
-        select(&NAMES[..]),
-        number(),
-        key(),
-        key(),
-        value(),
-        number(),
-    )
-        .prop_map(|(name, sha, count, k1, k2, v, n)| {
+        },
+    );
+    let by_name = (select(&["EVALSHA", "EVALSHA_RO"][..]), select(&NAMES[..]));
+    let evalsha = (by_name, number(), key(), key(), value(), number()).prop_map(
+        |((name, sha), count, k1, k2, v, n)| {
             // Mostly two keys, sometimes nonsense.
-            let count = if count.len() > 2 {
-                "2".to_owned()
-            } else {
-                count
+            let count = match count.len() {
+                0..=2 => count,
+                _ => "2".to_owned(),
             };
             vec![name.to_owned(), sha, count, k1, k2, v, n]
-        });
+        },
+    );
     let load = select(SCRIPTS)
         .prop_map(|script| vec!["SCRIPT".to_owned(), "LOAD".to_owned(), script.to_owned()]);
+    prop_oneof![10 => eval, 4 => evalsha, 2 => load].boxed()
+}
+
+/// What a key alone is asked.
+const OF_A_KEY: &[&str] = &[
+    "GET",
+    "TTL",
+    "PTTL",
+    "PEXPIRETIME",
+    "EXPIRETIME",
+    "TYPE",
+    "STRLEN",
+    "GETDEL",
+    "PERSIST",
+    "INCR",
+    "DECR",
+    "HGETALL",
+    "HLEN",
+    "DEL",
+    "UNLINK",
+    "EXISTS",
+    "TOUCH",
+];
+
+/// Commands on keys and their values.
+fn on_keys() -> BoxedStrategy<Vec<String>> {
+    let (k, v, n) = (|| key().boxed(), || value().boxed(), || number().boxed());
+    let field = || one_of(&["f", "g"]);
     prop_oneof![
-        8 => set,
-        4 => getex,
-        5 => expire,
-        10 => eval,
-        4 => super::lock::script_call(),
-        4 => evalsha,
-        2 => load,
-        8 => line(vec![one_of(&["GET", "TTL", "PTTL", "PEXPIRETIME", "EXPIRETIME", "TYPE", "STRLEN", "GETDEL", "PERSIST",
-            "INCR", "DECR", "HGETALL", "HLEN", "DEL", "UNLINK", "EXISTS", "TOUCH"]), k()]),
+        8 => line(vec![one_of(OF_A_KEY), k()]),
         2 => line(vec![one_of(&["DEL", "EXISTS", "MGET", "UNLINK"]), k(), k(), k()]),
         3 => line(vec![one_of(&["SETNX", "APPEND", "GETSET", "INCRBY", "DECRBY"]), k(), v()]),
         1 => line(vec![one_of(&["INCRBY", "DECRBY"]), k(), n()]),
         2 => line(vec![one_of(&["SETEX", "PSETEX"]), k(), n(), v()]),
         1 => line(vec![word("MSET"), k(), v(), k(), v()]),
-        2 => line(vec![word("HSET"), word("h"), one_of(&["f", "g"]), v()]),
-        1 => line(vec![word("HSET"), k(), one_of(&["f", "g"]), v(), one_of(&["f", "z"]), v()]),
-        1 => line(vec![one_of(&["HGET", "HEXISTS", "HDEL"]), k(), one_of(&["f", "g"])]),
-        1 => line(vec![word("SELECT"), one_of(&["0", "0", "1", "16", "-1", "x"])]),
+        2 => line(vec![word("HSET"), word("h"), field(), v()]),
+        1 => line(vec![word("HSET"), k(), field(), v(), one_of(&["f", "z"]), v()]),
+        1 => line(vec![one_of(&["HGET", "HEXISTS", "HDEL"]), k(), field()]),
         1 => line(vec![word("WAIT"), word("0"), one_of(&["0", "1", "-1", "x"])]),
-        1 => line(vec![word("CONFIG"), word("SET"), one_of(&["appendfsync", "maxmemory-policy", "nosuch"]),
-            one_of(&["always", "noeviction", "nonsense"])]),
-        1 => line(vec![word("CONFIG"), word("GET"), one_of(&["appendfsync", "appendonly", "nosuch"])]),
-        1 => line(vec![word("CLIENT"), word("SETNAME"), one_of(&["me", "", "a b"])]),
-        2 => select(&[
-            "TIME", "PING", "PING hello", "PING a b", "ECHO x", "ECHO", "DBSIZE", "FLUSHALL", "FLUSHDB ASYNC",
-            "FLUSHALL nonsense", "SCRIPT FLUSH", "SCRIPT EXISTS x", "SCRIPT KILL", "SCRIPT nonsense", "NOSUCH a", "GET",
-            "CLIENT GETNAME", "CLIENT KILL ID 999999", "CLIENT KILL ID 0", "CLIENT KILL 1:1", "CLIENT nonsense",
-            "CLIENT NO-EVICT on", "CONFIG RESETSTAT", "CONFIG nonsense", "AUTH x", "AUTH default x", "ROLE", "HELLO 2",
-            "HELLO 4", "HELLO x", "SET a", "SET a b PX", "MSET a", "EVAL x", "KEYS [", "CLIENT ID x",
-        ][..]).prop_map(|text| text.split(' ').map(str::to_owned).collect()),
     ]
     .boxed()
 }
 
-/// The names of the scripts, their SHA-1s. The embedded server computes them: were it wrong, the real
-/// one would not know them.
+/// Commands that are always the same, right and wrong ones.
+const FIXED: &[&str] = &[
+    "TIME",
+    "PING",
+    "PING hello",
+    "PING a b",
+    "ECHO x",
+    "ECHO",
+    "DBSIZE",
+    "FLUSHALL",
+    "FLUSHDB ASYNC",
+    "FLUSHALL nonsense",
+    "SCRIPT FLUSH",
+    "SCRIPT EXISTS x",
+    "SCRIPT KILL",
+    "SCRIPT nonsense",
+    "NOSUCH a",
+    "GET",
+    "CLIENT GETNAME",
+    "CLIENT KILL ID 999999",
+    "CLIENT KILL ID 0",
+    "CLIENT KILL 1:1",
+    "CLIENT nonsense",
+    "CLIENT NO-EVICT on",
+    "CONFIG RESETSTAT",
+    "CONFIG nonsense",
+    "AUTH x",
+    "AUTH default x",
+    "ROLE",
+    "HELLO 2",
+    "HELLO 4",
+    "HELLO x",
+    "SET a",
+    "SET a b PX",
+    "MSET a",
+    "EVAL x",
+    "KEYS [",
+    "CLIENT ID x",
+];
+
+/// Commands on the connection and the server.
+fn on_the_server() -> BoxedStrategy<Vec<String>> {
+    let setting = one_of(&["appendfsync", "maxmemory-policy", "nosuch"]);
+    let to = one_of(&["always", "noeviction", "nonsense"]);
+    let asked = one_of(&["appendfsync", "appendonly", "nosuch"]);
+    let words = |text: &str| text.split(' ').map(str::to_owned).collect();
+    prop_oneof![
+        1 => line(vec![word("SELECT"), one_of(&["0", "0", "1", "16", "-1", "x"])]),
+        1 => line(vec![word("CONFIG"), word("SET"), setting, to]),
+        1 => line(vec![word("CONFIG"), word("GET"), asked]),
+        1 => line(vec![word("CLIENT"), word("SETNAME"), one_of(&["me", "", "a b"])]),
+        3 => select(FIXED).prop_map(words),
+    ]
+    .boxed()
+}
+
+/// The names of the scripts, their SHA-1s. The embedded server computes them: were it wrong, the
+/// real one would not know them.
 static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
     let server = Server::new(ManualClock::default());
     let name =
@@ -293,10 +399,13 @@ pub fn step() -> impl Strategy<Value = Step> {
             90_000_000_000,
         ][..],
     );
+    let command =
+        |argv: Vec<String>| Step::Command(argv.into_iter().map(String::into_bytes).collect());
+    let near = select(&[-1_500_000, -500_000, -1000, -1, 0, 1, 999, 1000, 1001][..]);
     prop_oneof![
-        30 => commands().prop_map(|argv| Step::Command(argv.into_iter().map(String::into_bytes).collect())),
+        30 => commands().prop_map(command),
         4 => (moves, any::<bool>()).prop_map(|(us, back)| Step::Move(if back { -us } else { us })),
-        3 => (select(KEYS), select(&[-1_500_000, -500_000, -1000, -1, 0, 1, 999, 1000, 1001][..])).prop_map(|(k, us)| Step::ToExpiry(k, us)),
+        3 => (select(KEYS), near).prop_map(|(k, us)| Step::ToExpiry(k, us)),
         1 => prop::bool::weighted(0.3).prop_map(Step::OutOfMemory),
     ]
 }

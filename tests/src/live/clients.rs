@@ -1,8 +1,9 @@
 //! Clients under test, and what a test asks a server about them.
 //!
 //! The figures are such that no test depends on the machine being fast: a lease that must survive
-//! has ten minutes, so that an orphan cannot be mistaken for one that expired either, and is renewed
-//! several times a second, so that nobody waits for a renewal. A lease that must expire has little.
+//! has ten minutes, so that an orphan cannot be mistaken for one that expired either, and is
+//! renewed several times a second, so that nobody waits for a renewal. A lease that must expire has
+//! little.
 
 use std::time::Duration;
 
@@ -101,7 +102,8 @@ pub async fn renewed(guard: &Guard, times: u32) {
     }
 }
 
-/// Takes the lock `k`, renews it once and frees it again, on the database that the harness looks at.
+/// Takes the lock `k`, renews it once and frees it again, on the database that the harness looks
+/// at.
 ///
 /// # Panics
 /// When one of that goes wrong.

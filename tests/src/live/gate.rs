@@ -1,4 +1,5 @@
-//! The gate before every test that needs a program which not every machine has, first of all a server.
+//! The gate before every test that needs a program which not every machine has, first of all a
+//! server.
 //!
 //! Without it such a test has nothing to say. It is then left out, visibly; where the live suite
 //! is demanded (`TENURE_REQUIRE_LIVE=1`, as in continuous integration) it fails instead, so that a

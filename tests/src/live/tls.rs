@@ -36,8 +36,8 @@ pub struct Certificates {
     folder: TempDir,
 }
 
-/// Like [`servers_available`](super::servers_available), for a server that speaks TLS and a program that
-/// makes certificates for it.
+/// Like [`servers_available`](super::servers_available), for a server that speaks TLS and a program
+/// that makes certificates for it.
 ///
 /// # Panics
 /// When one is missing and nothing may be left out.

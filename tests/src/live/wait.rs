@@ -81,7 +81,7 @@ pub fn within<Fut: Future>(
 
 #[allow(
     clippy::disallowed_methods,
-    reason = "a real server in another process can only be asked again, and asking must not burn the core it runs on"
+    reason = "a real server can only be asked again, and asking must leave it its core"
 )]
 pub(super) async fn pause(length: Duration) {
     tokio::time::sleep(length).await;

@@ -303,7 +303,8 @@ impl Holding {
         self.guard = None;
     }
 
-    /// Announces itself at the resource behind the lock, and reads its value; none if it is refused.
+    /// Announces itself at the resource behind the lock, and reads its value; none if it is
+    /// refused.
     #[must_use]
     pub fn read(&self) -> Option<u64> {
         let mut state = self.diary.witness.lock();

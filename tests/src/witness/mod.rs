@@ -1,11 +1,12 @@
-//! An observer of applications that use the real adapter: tells what happened as facts, in true time, so
-//! that the judge of the worlds judges the adapter too.
+//! An observer of applications that use the real adapter: tells what happened as facts, in true
+//! time, so that the judge of the worlds judges the adapter too.
 //!
-//! It sees what an application asks and is told, what its guards say, what travels on its connections,
-//! and what the servers hold. Leases are told apart by labels, which stand in their tokens.
+//! It sees what an application asks and is told, what its guards say, what travels on its
+//! connections, and what the servers hold. Leases are told apart by labels, which stand in their
+//! tokens.
 //!
-//! - [`Witness`] is the observer; [`Diary`] is what the application of one client tells it, and [`Holding`]
-//!   a guard in it. [`rivals`](crate::rivals) is such an application.
+//! - [`Witness`] is the observer; [`Diary`] is what the application of one client tells it, and
+//!   [`Holding`] a guard in it. [`rivals`](crate::rivals) is such an application.
 //! - `wire` listens on the connections, `nodes` looks at the servers, `names` knows the leases.
 
 mod diary;

@@ -1,8 +1,8 @@
 //! The leases, by the labels in their tokens.
 //!
-//! The application numbers what it asks for and writes the number into the label. A call of `lock` may
-//! begin a second lease inside, if the first was over before its task ran: that one has the same label and
-//! another secret, and is told as a lease of its own.
+//! The application numbers what it asks for and writes the number into the label. A call of `lock`
+//! may begin a second lease inside, if the first was over before its task ran: that one has the
+//! same label and another secret, and is told as a lease of its own.
 
 use std::collections::BTreeMap;
 
@@ -113,8 +113,8 @@ impl Names {
         *serial - 1
     }
 
-    /// The last such request. If an older one of the same kind is executed late it is taken for this one,
-    /// which is on its way to say the same.
+    /// The last such request. If an older one of the same kind is executed late it is taken for
+    /// this one, which is on its way to say the same.
     pub(super) fn sent(&self, lease: u32, node: u8, ask: OpKind) -> u32 {
         self.sent
             .get(&(lease, node, ask as u8))
@@ -129,8 +129,8 @@ impl Names {
         std::mem::take(&mut current.early)
     }
 
-    /// Keeps back a renewal of a lease whose grant the application has not heard of yet, since its task
-    /// had no turn. Gives it back otherwise.
+    /// Keeps back a renewal of a lease whose grant the application has not heard of yet, since its
+    /// task had no turn. Gives it back otherwise.
     pub(super) fn keep_back(&mut self, token: &[u8], record: Record) -> Option<Record> {
         let current = split(token)
             .and_then(|(lease, _)| label_of(lease))

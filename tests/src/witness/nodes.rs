@@ -56,7 +56,8 @@ impl Watched {
         }
     }
 
-    /// Looks at the keys that a request names, which was executed just now, and at what stands beside.
+    /// Looks at the keys that a request names, which was executed just now, and at what stands
+    /// beside.
     pub(super) fn executed(
         &mut self,
         now: Nanos,
@@ -78,8 +79,8 @@ impl Watched {
                 continue;
             };
             told.extend(self.ended(now, index, at, names));
-            // Where several leases ask for one key in one call, it was the one that had it before its
-            // release, or has it after.
+            // Where several leases ask for one key in one call, it was the one that had it before
+            // its release, or has it after.
             let alone = asked.iter().filter(|(other, _)| *other == key).count() == 1;
             let holder = match ask {
                 OpKind::Release => self.holder(at, names),

@@ -1,5 +1,5 @@
-//! What travels on the connections of a client: each request as it is written, each answer as it is read,
-//! and the requests that a connection took with it as it ended.
+//! What travels on the connections of a client: each request as it is written, each answer as it is
+//! read, and the requests that a connection took with it as it ended.
 
 use std::collections::VecDeque;
 use std::io;

@@ -1,5 +1,5 @@
-//! The real adapter with the real redis-rs, on simulated time against embedded servers: every test is
-//! a sentence about a law, and the same in every run.
+//! The real adapter with the real redis-rs, on simulated time against embedded servers: every test
+//! is a sentence about a law, and the same in every run.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

@@ -1,5 +1,5 @@
-//! What is logged: every turn of a lease, with its key and outcome, inside the span of the operation
-//! that asked for it, and never a token.
+//! What is logged: every turn of a lease, with its key and outcome, inside the span of the
+//! operation that asked for it, and never a token.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};

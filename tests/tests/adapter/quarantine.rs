@@ -108,8 +108,8 @@ fn a_node_that_restarts_empty_under_a_holder_costs_nothing() -> Outcome {
     Ok(())
 }
 
-/// Two of three nodes forget the holder's lease. Says whether a rival held the lock while the holder's
-/// guard was valid.
+/// Two of three nodes forget the holder's lease. Says whether a rival held the lock while the
+/// holder's guard was valid.
 fn two_forget(
     how: impl Fn(&Node, &tenure_sim::server::Snapshot),
     quarantine: Quarantine,
@@ -163,8 +163,8 @@ fn stale_replicas_that_are_promoted_respect_a_lease_they_lack() -> Outcome {
 /// They grant nobody while the forgotten lease is valid.
 #[test]
 fn nodes_replaced_in_place_by_old_data_respect_the_lease_they_forgot() -> Outcome {
-    // Demoted, and promoted again: the process goes on, and so its run id stays. Its connections do not,
-    // since on one that lives on it would not be noticed at once.
+    // Demoted, and promoted again: the process goes on, and so its run id stays. Its connections do
+    // not, since on one that lives on it would not be noticed at once.
     let how = |node: &Node, before: &_| {
         node.server().replace_in_place(before);
         node.server().set_down(true);

@@ -1,4 +1,5 @@
-//! Who waits for the next renewal is told when it is confirmed, and told the loss if that comes first.
+//! Who waits for the next renewal is told when it is confirmed, and told the loss if that comes
+//! first.
 
 use tenure_redis::Loss;
 use tenure_sim::memory_net::World;

@@ -58,8 +58,8 @@ fn the_old_connection_is_ended_before_the_first_request_on_the_new_one() -> Outc
     })
 }
 
-/// An acquire travels on a connection that is given up, and arrives after its release was answered on
-/// the next. Says whether it took the lock that nobody wants.
+/// An acquire travels on a connection that is given up, and arrives after its release was answered
+/// on the next. Says whether it took the lock that nobody wants.
 async fn late_acquire(may_kill: bool) -> Result<bool, Box<dyn std::error::Error>> {
     let world = World::new(1);
     let node = world.node("a");

@@ -1,5 +1,5 @@
-//! Hours in seconds: the real adapter over links in memory, whose time jumps, on one bad day after the
-//! other, while the judge watches. `TENURE_SOAK_HOURS=n` runs for so many hours, and
+//! Hours in seconds: the real adapter over links in memory, whose time jumps, on one bad day after
+//! the other, while the judge watches. `TENURE_SOAK_HOURS=n` runs for so many hours, and
 //! `TENURE_SOAK_SEED=n` another seed.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -104,8 +104,8 @@ impl Soak {
         (process, tokio::spawn(app).abort_handle())
     }
 
-    /// Each half hour the servers' clocks run back towards the true time which they ran away from: they
-    /// never disagree by more than one max TTL, as Fencing assumes.
+    /// Each half hour the servers' clocks run back towards the true time which they ran away from:
+    /// they never disagree by more than one max TTL, as Fencing assumes.
     fn set_clocks(&self, half_hour: u64) {
         for (node, ppm) in self.nodes.iter().zip([2_000, -2_000, 0]) {
             let ppm = if half_hour % 2 == 1 { ppm } else { -ppm };

@@ -121,8 +121,8 @@ pub(crate) async fn cut<T>(world: &World, cut: Cut, future: impl Future<Output =
     .await
 }
 
-/// Every cut of a future that takes at most this long: after every poll, and at every millisecond of
-/// its beginning, before and after others had a turn of the scheduler; later less densely.
+/// Every cut of a future that takes at most this long: after every poll, and at every millisecond
+/// of its beginning, before and after others had a turn of the scheduler; later less densely.
 pub(crate) fn cuts(longest: Duration) -> impl Iterator<Item = Cut> {
     let polls = (0..8).map(Cut::Polls);
     let longest = longest.as_millis() as u64;

@@ -160,7 +160,8 @@ impl Pair {
                         let text: Vec<_> =
                             argv.iter().map(|a| String::from_utf8_lossy(a)).collect();
                         return Err(TestCaseError::fail(format!(
-                            "step {i}, {text:?}:\n  the real server says     {real:?}\n  the embedded server says {embedded:?}"
+                            "step {i}, {text:?}:\n  the real server says     {real:?}\n  \
+                             the embedded server says {embedded:?}"
                         )));
                     }
                 }

@@ -101,6 +101,53 @@ async fn work(guard: &Guard, link: &mut MultiplexedConnection, register: &str) -
         .is_some()
 }
 
+/// Holds a lock for some work, and with `long` beyond its first TTL, so that others find it
+/// renewed. Says when it was held, and whether the register took the write.
+async fn hold(
+    locks: &Locks,
+    key: usize,
+    long: bool,
+    clock: &BootClock,
+    link: &mut MultiplexedConnection,
+) -> (Guard, Interval, bool) {
+    let guard = locked(locks, format!("shared:{key}")).await;
+    let from = clock.now().as_nanos();
+    let promised = from + i64::try_from(guard.remaining().as_nanos()).expect("short");
+    let wrote = work(&guard, link, &format!("register:{key}")).await;
+    if long {
+        eventually("a renewal, or a loss", || async {
+            !guard.is_valid() || clock.now().as_nanos() > promised
+        })
+        .await;
+    }
+    let before = clock.now().as_nanos();
+    let to = if guard.is_valid() { before } else { promised };
+    let held = Interval {
+        key,
+        fence: guard.fence(),
+        from,
+        to: to.max(from),
+    };
+    (guard, held, wrote)
+}
+
+/// Checks that no two of these, which are of one key, overlap or share a fence.
+fn nobody_shares(key: usize, mut held: Vec<&Interval>) {
+    held.sort_by_key(|interval| interval.from);
+    for pair in held.windows(2) {
+        assert!(
+            pair[0].to <= pair[1].from,
+            "two held key {key}: until {} and from {}",
+            pair[0].to,
+            pair[1].from,
+        );
+    }
+    let mut fences: Vec<_> = held.iter().map(|interval| interval.fence).collect();
+    fences.sort_unstable();
+    fences.dedup();
+    assert_eq!(fences.len(), held.len(), "no two grants share a fence");
+}
+
 /// Their TTLs are short.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_clients_with_many_tasks_never_hold_a_key_at_the_same_time() {
@@ -134,27 +181,10 @@ async fn two_clients_with_many_tasks_never_hold_a_key_at_the_same_time() {
             let mut written = [0_u64; KEYS];
             for round in 0..ROUNDS {
                 let key = (task + round) % KEYS;
-                let guard = locked(&locks, format!("shared:{key}")).await;
-                let from = clock.now().as_nanos();
-                let promised = from + i64::try_from(guard.remaining().as_nanos()).expect("short");
-                if work(&guard, &mut link, &format!("register:{key}")).await {
-                    written[key] += 1;
-                }
-                if (task + round) % 4 == 0 {
-                    // Held beyond its first TTL, so that others find it renewed.
-                    eventually("a renewal, or a loss", || async {
-                        !guard.is_valid() || clock.now().as_nanos() > promised
-                    })
-                    .await;
-                }
-                let before = clock.now().as_nanos();
-                let to = if guard.is_valid() { before } else { promised };
-                intervals.push(Interval {
-                    key,
-                    fence: guard.fence(),
-                    from,
-                    to: to.max(from),
-                });
+                let long = (task + round) % 4 == 0;
+                let (guard, held, wrote) = hold(&locks, key, long, &clock, &mut link).await;
+                written[key] += u64::from(wrote);
+                intervals.push(held);
                 if round % 2 == 0 {
                     drop(guard);
                 } else {
@@ -177,20 +207,7 @@ async fn two_clients_with_many_tasks_never_hold_a_key_at_the_same_time() {
 
     assert_eq!(intervals.len(), clients.len() * TASKS * ROUNDS);
     for (key, written) in written.into_iter().enumerate() {
-        let mut held: Vec<_> = intervals.iter().filter(|i| i.key == key).collect();
-        held.sort_by_key(|interval| interval.from);
-        for pair in held.windows(2) {
-            assert!(
-                pair[0].to <= pair[1].from,
-                "two held key {key}: until {} and from {}",
-                pair[0].to,
-                pair[1].from,
-            );
-        }
-        let mut fences: Vec<_> = held.iter().map(|interval| interval.fence).collect();
-        fences.sort_unstable();
-        fences.dedup();
-        assert_eq!(fences.len(), held.len(), "no two grants share a fence");
+        nobody_shares(key, intervals.iter().filter(|i| i.key == key).collect());
         let n: u64 = server
             .cmd::<Option<u64>>(&["HGET", &format!("register:{key}"), "n"])
             .await

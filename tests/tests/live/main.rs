@@ -1,5 +1,5 @@
-//! Everything that needs a real server: the adapter against it, the embedded server compared with it,
-//! and the tools that these tests use.
+//! Everything that needs a real server: the adapter against it, the embedded server compared with
+//! it, and the tools that these tests use.
 //!
 //! Without a server on `PATH` each test passes and says that it was left out; with
 //! `TENURE_REQUIRE_LIVE=1` it fails.

@@ -136,8 +136,8 @@ async fn the_rights_that_the_documentation_names_are_enough() {
     if !servers_available() {
         return;
     }
-    let rules = "app on >pw ~locks:* resetchannels -@all +evalsha +script|load +get +getex +set +del \
-                 +pexpire +pttl +time";
+    let rules = "app on >pw ~locks:* resetchannels -@all +evalsha +script|load +get +getex +set \
+                 +del +pexpire +pttl +time";
     let server = RedisServer::start(Options::new().user(rules)).await;
     let locks = connect(patient().prefix("locks:"), server.url_with("app", "pw", 0)).await;
     let guard = locked(&locks, "k").await;

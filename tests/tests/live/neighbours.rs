@@ -1,4 +1,5 @@
-//! In company: other libraries' locks on the same key, and connections that the program already has.
+//! In company: other libraries' locks on the same key, and connections that the program already
+//! has.
 
 use redis::aio::{ConnectionManager, MultiplexedConnection};
 use redis::cluster::ClusterClient;
@@ -247,8 +248,8 @@ async fn a_cluster_connection_serves_keys_of_all_slots() {
     assert_eq!(owners.len(), 3, "the keys are of all three masters");
 }
 
-/// A script of two keys, of which one is there, is refused for as long as its slot migrates; one of a
-/// single key is not. So who holds a lock keeps it and frees it, and newcomers wait.
+/// A script of two keys, of which one is there, is refused for as long as its slot migrates; one of
+/// a single key is not. So who holds a lock keeps it and frees it, and newcomers wait.
 #[tokio::test]
 async fn a_lock_is_kept_and_freed_while_its_slot_migrates() {
     if !servers_available() {

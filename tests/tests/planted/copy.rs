@@ -46,7 +46,8 @@ impl Copy {
                 }
                 let to = debug.join(part).join(&file);
                 fs::create_dir_all(to.parent().unwrap()).unwrap();
-                // What another build takes away meanwhile, or what cannot be written, is built again.
+                // What another build takes away meanwhile, or what cannot be written, is built
+                // again.
                 let _ = copy_with_its_time(&from.join(file), &to);
             }
         }
@@ -102,7 +103,8 @@ impl Copy {
         )
     }
 
-    /// Which law is broken first in so many worlds, if one is. `Err` says that they do not build or run.
+    /// Which law is broken first in so many worlds, if one is. `Err` says that they do not build or
+    /// run.
     pub(crate) fn explore(&self, worlds: u32) -> Result<Option<Law>, String> {
         let worlds = worlds.to_string();
         let program = [
@@ -130,7 +132,8 @@ impl Copy {
         }
     }
 
-    /// Builds the test and runs it. `Ok` says whether it passed; `Err` that it does not build or run.
+    /// Builds the test and runs it. `Ok` says whether it passed; `Err` that it does not build or
+    /// run.
     pub(crate) fn run(&self, planted: &Planted) -> Result<bool, String> {
         let said = |output: &Output| {
             let out = String::from_utf8_lossy(&output.stdout);

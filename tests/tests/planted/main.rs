@@ -1,18 +1,18 @@
 //! The check of the checks: each protection is taken away once, and a named test must notice.
 //!
-//! A planted bug is a patch in `tests/planted`. Its first lines say which law it breaks, what kind of
-//! fault it is (`docs/testing/faults.md` lists them), by which attack, and which test must fail. The
-//! code that people read has no switches for it: the patch is applied to a copy of the sources, with a
-//! target directory of its own. Where it also says `# worlds: N`, the judge must see that law broken in
-//! one of the first N random worlds, or first another that follows from it, which then stands behind
-//! `# judged:`.
+//! A planted bug is a patch in `tests/planted`. Its first lines say which law it breaks, what kind
+//! of fault it is (`docs/testing/faults.md` lists them), by which attack, and which test must fail.
+//! The code that people read has no switches for it: the patch is applied to a copy of the sources,
+//! with a target directory of its own. Where it also says `# worlds: N`, the judge must see that
+//! law broken in one of the first N random worlds, or first another that follows from it, which
+//! then stands behind `# judged:`.
 //!
-//! Trying a planted bug builds again what it changes, so a plain run tries none: it checks that each
-//! patch can be tried. `TENURE_PLANTED` says which are:
+//! Trying a planted bug builds again what it changes, so a plain run tries none: it checks that
+//! each patch can be tried. `TENURE_PLANTED` says which are:
 //!
 //! - `all`: all of them.
-//! - `sample:HASH:REVISION`: those whose files changed since the revision, which may be left out, and a
-//!   tenth of the others, drawn by the hexadecimal hash.
+//! - `sample:HASH:REVISION`: those whose files changed since the revision, which may be left out,
+//!   and a tenth of the others, drawn by the hexadecimal hash.
 //! - a part of a name: those whose name contains it.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

@@ -1,7 +1,7 @@
 //! A planted bug: its header, and how its difference is applied to the sources.
 //!
-//! A difference is found by its code alone. Comments, blank lines, indentation and the numbers of lines
-//! do not count, so a patch outlives all changes but those of the lines that it names.
+//! A difference is found by its code alone. Comments, blank lines, indentation and the numbers of
+//! lines do not count, so a patch outlives all changes but those of the lines that it names.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -110,8 +110,8 @@ impl Planted {
         self.hunks.iter().map(|hunk| hunk.file.as_str())
     }
 
-    /// The files that it changes below `tree`, with what they are then. `Err` says which place is not
-    /// found.
+    /// The files that it changes below `tree`, with what they are then. `Err` says which place is
+    /// not found.
     pub(crate) fn changed(&self, tree: &Path) -> Result<BTreeMap<&str, String>, String> {
         let mut changed = BTreeMap::new();
         for hunk in &self.hunks {

@@ -1,5 +1,6 @@
-//! No line is wider than 100 columns, in code, comments and documents alike. The only exception is a
-//! line that cannot be broken: a single word, such as a link, behind what makes it a comment or a list.
+//! No line is wider than 100 columns, in code, comments and documents alike. The only exception is
+//! a line that cannot be broken: a single word, such as a link, behind what makes it a comment or a
+//! list.
 
 use crate::source::{Complaint, Source};
 

@@ -1,8 +1,9 @@
 //! What documents name exists. In backticks:
 //!
 //! - a word in small letters with three underscores or more is a test;
-//! - a word with a slash, or with the extension of a source, is a file or folder, from the root or as
-//!   the end of a path, where `*` stands for anything, and `NAME` for what the reader puts there;
+//! - a word with a slash, or with the extension of a source, is a file or folder, from the root or
+//!   as the end of a path, where `*` stands for anything, and `NAME` for what the reader puts
+//!   there;
 //! - a word that begins with `TENURE_` is a variable that code or a script reads;
 //! - in `docs/testing/faults.md`, a word with a hyphen is a planted bug.
 //!

@@ -1,5 +1,5 @@
-//! No function is longer than 70 lines, from its first line to its last brace, unless a comment right
-//! above it says why: `// tidy: long: ` and the reason.
+//! No function is longer than 70 lines, from its first line to its last brace, unless a comment
+//! right above it says why: `// tidy: long: ` and the reason.
 
 use crate::source::{Complaint, Source, is_comment};
 
@@ -52,8 +52,8 @@ fn name(line: &str) -> Option<&str> {
     rest.split(['(', '<']).next()
 }
 
-/// How long the function is that begins on the first of these lines. The formatters put the end of a
-/// body under its beginning.
+/// How long the function is that begins on the first of these lines. The formatters put the end of
+/// a body under its beginning.
 fn length(lines: &[&str], end: &str) -> usize {
     let indent = |line: &str| line.len() - line.trim_start().len();
     if end == "}" {

@@ -1,7 +1,8 @@
 //! What a program can check of how the house is kept (`CONTRIBUTING.md` has the rules for people).
 //!
-//! Each rule is a module: a function that complains of files, and tests on small texts which show that
-//! it can complain. What still breaks a rule stands in `allowed.rs`, a list that only gets shorter.
+//! Each rule is a module: a function that complains of files, and tests on small texts which show
+//! that it can complain. What still breaks a rule stands in `allowed.rs`, a list that only gets
+//! shorter.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

@@ -1,5 +1,6 @@
-//! Every file is used. A Rust file is a target of Cargo or a module of a file that is used; a document
-//! is named by another; what else there is, is named by the code or is of a kind that a test reads.
+//! Every file is used. A Rust file is a target of Cargo or a module of a file that is used; a
+//! document is named by another; what else there is, is named by the code or is of a kind that a
+//! test reads.
 
 use std::collections::BTreeSet;
 
@@ -45,8 +46,8 @@ pub(crate) fn check(sources: &[Source]) -> Vec<Complaint> {
     complaints
 }
 
-/// Whether another file of the kind has this name in it: in code at the end of a text, or as one without
-/// its extension; in documents anywhere.
+/// Whether another file of the kind has this name in it: in code at the end of a text, or as one
+/// without its extension; in documents anywhere.
 fn named(sources: &[Source], kind: &str, name: &str) -> bool {
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
     let quoted = [format!("{name}\""), format!("\"{stem}\"")];

@@ -1,5 +1,5 @@
-//! Words that may not be there: in code, what reads a clock or waits for a time, and what says where
-//! the file of a module is; anywhere, what only one machine has.
+//! Words that may not be there: in code, what reads a clock or waits for a time, and what says
+//! where the file of a module is; anywhere, what only one machine has.
 
 use crate::source::{Complaint, Source};
 

@@ -27,10 +27,10 @@ pub(crate) const SCENES: &[Scene] = &[
         file: "01-taken-renewed-released",
         title: "A lock is taken, renewed and given back",
         prose: "
-Nothing goes wrong here: this is what one lease costs, one request at a time.
-Look at \"valid until\": it is counted from the moment before the request was sent, not from its reply,
-and it is 1 % and 2 ms less than the TTL, so it ends before the key does (10.010000 at the node).
-The renewal begins when two thirds of the TTL have passed.",
+Nothing goes wrong here: this is what one lease costs, one request at a time. Look at \"valid
+until\": it is counted from the moment before the request was sent, not from its reply, and it is 1
+% and 2 ms less than the TTL, so it ends before the key does (10.010000 at the node). The renewal
+begins when two thirds of the TTL have passed.",
         nodes: 1,
         clients: 1,
         play: |stage| {
@@ -44,10 +44,10 @@ The renewal begins when two thirds of the TTL have passed.",
         file: "02-contention",
         title: "Two want the same lock",
         prose: "
-The second is refused, and told why: contention, not an error. It asks again after a pause that is random,
-and longer each time, or when the holder's TTL ends, whichever is earlier. A refusal is an answer, so
-nothing has to be cleaned up before the next try. Each try is an attempt of its own. The fence of the second
-lease is larger than that of the first.",
+The second is refused, and told why: contention, not an error. It asks again after a pause that is
+random, and longer each time, or when the holder's TTL ends, whichever is earlier. A refusal is an
+answer, so nothing has to be cleaned up before the next try. Each try is an attempt of its own.
+The fence of the second lease is larger than that of the first.",
         nodes: 1,
         clients: 2,
         play: |stage| {
@@ -65,10 +65,10 @@ lease is larger than that of the first.",
         file: "03-lost-reply-of-an-acquire",
         title: "The reply to an acquire is lost, and a release is owed",
         prose: "
-The node grants, but the connection breaks before the reply arrives: the outcome is unknown, and unknown
-is a third answer beside yes and no. The caller allowed one attempt, so the acquire fails (\"outage\": too few
-nodes answered). But the key may stand at the node, and here it does: so the node is owed a release, which is
-sent at once and frees the key at 0.030000, and not at 10.010000.",
+The node grants, but the connection breaks before the reply arrives: the outcome is unknown, and
+unknown is a third answer beside yes and no. The caller allowed one attempt, so the acquire fails
+(\"outage\": too few nodes answered). But the key may stand at the node, and here it does: so the
+node is owed a release, which is sent at once and frees the key at 0.030000, and not at 10.010000.",
         nodes: 1,
         clients: 1,
         play: |stage| {
@@ -81,9 +81,10 @@ sent at once and frees the key at 0.030000, and not at 10.010000.",
         file: "04-renewal-lost-and-retried",
         title: "A renewal's reply is lost; the lease is suspect, and then renewed",
         prose: "
-The renewal at 6.666666 is done by the node, but the reply is lost. The lease does not end for that: its
-validity was told to last until 9.898000, and until then nobody else can have the lock. It is suspect, and the
-renewal is tried again. The retry is confirmed, and validity counts from the retry.",
+The renewal at 6.666666 is done by the node, but the reply is lost. The lease does not end for
+that: its validity was told to last until 9.898000, and until then nobody else can have the lock.
+It is suspect, and the renewal is tried again. The retry is confirmed, and validity counts from
+the retry.",
         nodes: 1,
         clients: 1,
         play: |stage| {
@@ -99,11 +100,12 @@ renewal is tried again. The retry is confirmed, and validity counts from the ret
         file: "05-expiry-behind-a-cut",
         title: "The holder is cut off until its validity ends",
         prose: "
-Nothing arrives at the node from 2 s on, and nobody is told. The renewals stay without an answer. At
-9.898000 the first client tells the loss by its own clock, although no reply came: it need not know
-anything else. Only at 10.010000 does the node forget the key. The second client, who asks again about then,
-holds it after that: between the two instants nobody held it. When the cut is mended, the release that the
-node was owed arrives late, and touches nothing: the key holds another token (\"Taken\").",
+Nothing arrives at the node from 2 s on, and nobody is told. The renewals stay without an answer.
+At 9.898000 the first client tells the loss by its own clock, although no reply came: it need not
+know anything else. Only at 10.010000 does the node forget the key. The second client, who asks
+again about then, holds it after that: between the two instants nobody held it. When the cut is
+mended, the release that the node was owed arrives late, and touches nothing: the key holds
+another token (\"Taken\").",
         nodes: 1,
         clients: 2,
         play: |stage| {
@@ -123,8 +125,8 @@ node was owed arrives late, and touches nothing: the key holds another token (\"
         file: "06-one-of-three-is-dead",
         title: "A quorum of three nodes, one of which is dead",
         prose: "
-Two of three are enough, and nobody waits for the third: the lease is held with the second yes. Validity is
-the instant up to which two nodes are known to keep the key.",
+Two of three are enough, and nobody waits for the third: the lease is held with the second yes.
+Validity is the instant up to which two nodes are known to keep the key.",
         nodes: 3,
         clients: 1,
         play: |stage| {
@@ -140,10 +142,10 @@ the instant up to which two nodes are known to keep the key.",
         file: "07-split-vote",
         title: "Two clients at once: a split vote, and how it clears",
         prose: "
-The third node is dead, and each client is near one of the others: so each gets one of three, and neither has a
-quorum. If each kept what it has and asked for the rest, neither would ever get it. So each gives back all
-that it touched before it pauses, and the pauses are random: after some rounds one comes back well before the
-other, and gets both.",
+The third node is dead, and each client is near one of the others: so each gets one of three, and
+neither has a quorum. If each kept what it has and asked for the rest, neither would ever get it.
+So each gives back all that it touched before it pauses, and the pauses are random: after some
+rounds one comes back well before the other, and gets both.",
         nodes: 3,
         clients: 2,
         play: |stage| {
@@ -163,10 +165,10 @@ other, and gets both.",
         file: "08-repair",
         title: "A node loses its copy, and gets it back",
         prose: "
-The second node restarts empty while the lease is held. The holder learns of it at its next renewal: that node
-answers gone. The lease is held by the other two, so it goes on, and the node gets its copy back by a repair,
-which writes only where the key is absent. That the node is in quarantine does not matter for a lease
-that a quorum holds without it.",
+The second node restarts empty while the lease is held. The holder learns of it at its next
+renewal: that node answers gone. The lease is held by the other two, so it goes on, and the node
+gets its copy back by a repair, which writes only where the key is absent. That the node is in
+quarantine does not matter for a lease that a quorum holds without it.",
         nodes: 3,
         clients: 1,
         play: |stage| {
@@ -182,11 +184,12 @@ that a quorum holds without it.",
         file: "09-fence-confirmed",
         title: "A fence that needs a second round",
         prose: "
-Each node draws a fence, at least its own time in microseconds, and these clocks differ; the third node is
-slow. With two yeses there is a quorum, but only one node has stored the larger fence, 310000: another
-quorum, without that node, could draw a smaller one later. So before the lease is told, the other node stores
-it too, by a second request, a confirmation. The second lease proposes a fence a little ahead of all the time it
-has seen. Both nodes take it, the answers are equal, and one round is enough: that is the usual case.",
+Each node draws a fence, at least its own time in microseconds, and these clocks differ; the third
+node is slow. With two yeses there is a quorum, but only one node has stored the larger fence,
+310000: another quorum, without that node, could draw a smaller one later. So before the lease is
+told, the other node stores it too, by a second request, a confirmation. The second lease proposes
+a fence a little ahead of all the time it has seen. Both nodes take it, the answers are equal, and
+one round is enough: that is the usual case.",
         nodes: 3,
         clients: 1,
         play: |stage| {
@@ -207,10 +210,11 @@ has seen. Both nodes take it, the answers are equal, and one round is enough: th
         file: "10-quarantine",
         title: "A node that forgot is not counted",
         prose: "
-The first client is cut off from the third node, and holds the other two. Then the second node restarts
-without its memory. If it granted at once, the second client would have two of three as well, the second and the
-third, and both would hold the lock. But a node that may have forgotten a lease answers \"in quarantine\"
-for one max TTL: by then every lease that it may have forgotten has ended.",
+The first client is cut off from the third node, and holds the other two. Then the second node
+restarts without its memory. If it granted at once, the second client would have two of three as
+well, the second and the third, and both would hold the lock. But a node that may have forgotten a
+lease answers \"in quarantine\" for one max TTL: by then every lease that it may have forgotten has
+ended.",
         nodes: 3,
         clients: 2,
         play: |stage| {
@@ -230,8 +234,9 @@ for one max TTL: by then every lease that it may have forgotten has ended.",
         file: "11-cancelled-acquire",
         title: "An acquire is dropped while its request is on its way",
         prose: "
-The caller drops the future after 5 ms. The request cannot be called back: it arrives, and the node sets the key.
-So a release goes behind it on the same connection, and the key stands for no longer than that.",
+The caller drops the future after 5 ms. The request cannot be called back: it arrives, and the
+node sets the key. So a release goes behind it on the same connection, and the key stands for no
+longer than that.",
         nodes: 1,
         clients: 1,
         play: |stage| {
@@ -245,10 +250,11 @@ So a release goes behind it on the same connection, and the key stands for no lo
         file: "12-deleted-by-a-stranger",
         title: "A stranger deletes the key",
         prose: "
-Some program deletes the key without looking whose it is. No lock can detect that at once: the first client
-goes on believing until its next renewal, which finds the token of the second client (\"Taken\"; \"Gone\", if
-nobody had come), and then the loss is told. In between, from 5.020000 to 6.686666, two hold the lock. What
-protects the resource behind it in that time is the fence, which is larger for the second.",
+Some program deletes the key without looking whose it is. No lock can detect that at once: the
+first client goes on believing until its next renewal, which finds the token of the second client
+(\"Taken\"; \"Gone\", if nobody had come), and then the loss is told. In between, from 5.020000 to
+6.686666, two hold the lock. What protects the resource behind it in that time is the fence, which
+is larger for the second.",
         nodes: 1,
         clients: 2,
         play: |stage| {
@@ -266,10 +272,11 @@ protects the resource behind it in that time is the fence, which is larger for t
         file: "13-pause-past-validity",
         title: "The holder stands still for longer than its validity",
         prose: "
-The first client's process stands still from 1 s to 15 s, so nothing in it can notice anything. The second gets
-the lock when the key has expired. When the first goes on, the loss is the first thing it is told, before any
-late reply; a guard that is asked earlier still reads its own clock and says the same. What the first sent
-before, or sends now, cannot touch a key that holds another token.",
+The first client's process stands still from 1 s to 15 s, so nothing in it can notice anything.
+The second gets the lock when the key has expired. When the first goes on, the loss is the first
+thing it is told, before any late reply; a guard that is asked earlier still reads its own clock
+and says the same. What the first sent before, or sends now, cannot touch a key that holds another
+token.",
         nodes: 1,
         clients: 2,
         play: |stage| {

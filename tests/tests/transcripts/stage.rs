@@ -1,5 +1,5 @@
-//! The stage: real managers, model nodes and simple links on one clock, moved by a scene. What happens
-//! is told in the words of `tenure_sim::observe::fact`, judged, and written down.
+//! The stage: real managers, model nodes and simple links on one clock, moved by a scene. What
+//! happens is told in the words of `tenure_sim::observe::fact`, judged, and written down.
 //!
 //! All clocks show true time, a message travels for 10 ms, and there is one key.
 

@@ -1,6 +1,6 @@
-//! One fault at a time, and what it may cost. The judge watches in each of them; what is said here is
-//! what it does not demand: that a fault that should cost nothing costs nothing, and that one that
-//! should cost something was felt.
+//! One fault at a time, and what it may cost. The judge watches in each of them; what is said here
+//! is what it does not demand: that a fault that should cost nothing costs nothing, and that one
+//! that should cost something was felt.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The real adapter with the real redis-rs over turmoil: every process a host of its own, with a clock of
-//! its own, and one judge who watches the laws in true time.
+//! The real adapter with the real redis-rs over turmoil: every process a host of its own, with a
+//! clock of its own, and one judge who watches the laws in true time.
 #![forbid(unsafe_code)]
 
 mod support;

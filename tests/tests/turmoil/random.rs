@@ -1,5 +1,5 @@
-//! Bad days drawn from seeds. What a failing seed did is printed; `TENURE_TURMOIL_SEED=n` runs one seed
-//! alone, `TENURE_TURMOIL_SEEDS=n` so many of them.
+//! Bad days drawn from seeds. What a failing seed did is printed; `TENURE_TURMOIL_SEED=n` runs one
+//! seed alone, `TENURE_TURMOIL_SEEDS=n` so many of them.
 
 use std::collections::BTreeSet;
 
@@ -40,7 +40,8 @@ fn day(seed: u64) -> Day {
     }
     for node in &stage.nodes {
         node.clock().set_drift_ppm(ppm(&mut choices));
-        // Their clocks do not agree at the beginning, and with what they drift by less than one max TTL.
+        // Their clocks do not agree at the beginning, and with what they drift by less than one max
+        // TTL.
         node.clock().step(ms(choices.pick(&[0, 300, 600])));
     }
     let durable = plan.nodes == 1 || choices.chance(300);
@@ -105,7 +106,7 @@ fn days(seeds: std::ops::Range<u64>) {
 /// So many seeds, where nothing else is said.
 const SEEDS: u64 = 12;
 
-/// The seeds in four parts, which run beside each other.
+/// The seeds in two parts, which run beside each other.
 fn part(part: u64) {
     if let Some(seed) = number("TENURE_TURMOIL_SEED") {
         if part == 0 {
@@ -113,7 +114,7 @@ fn part(part: u64) {
         }
         return;
     }
-    let seeds = number("TENURE_TURMOIL_SEEDS").unwrap_or(SEEDS).div_ceil(4);
+    let seeds = number("TENURE_TURMOIL_SEEDS").unwrap_or(SEEDS).div_ceil(2);
     days(part * seeds..(part + 1) * seeds);
 }
 
@@ -125,14 +126,4 @@ fn no_law_is_broken_on_bad_days_1() {
 #[test]
 fn no_law_is_broken_on_bad_days_2() {
     part(1);
-}
-
-#[test]
-fn no_law_is_broken_on_bad_days_3() {
-    part(2);
-}
-
-#[test]
-fn no_law_is_broken_on_bad_days_4() {
-    part(3);
 }

@@ -176,7 +176,8 @@ impl Stage {
         }
     }
 
-    /// What was told last, for who has to find out why; `TENURE_TURMOIL_FACTS=n` shows so many facts.
+    /// What was told last, for who has to find out why; `TENURE_TURMOIL_FACTS=n` shows so many
+    /// facts.
     fn last(&self) -> String {
         let shown = number("TENURE_TURMOIL_FACTS").unwrap_or(200);
         let shown = usize::try_from(shown).unwrap_or(usize::MAX);
@@ -211,8 +212,8 @@ impl Stage {
         self.witness.tell(Fact::Mended(fault), client, node);
     }
 
-    /// All faults are over: wanted keys are granted. Then nobody wants anything more, and nothing is
-    /// left. Says what was looked at.
+    /// All faults are over: wanted keys are granted. Then nobody wants anything more, and nothing
+    /// is left. Says what was looked at.
     pub(crate) fn end(&mut self) -> Checks {
         self.run(secs(6));
         self.witness.calm_down();

@@ -1,4 +1,5 @@
-//! The tools of the live suite, themselves tested on real servers before anything is tested with them.
+//! The tools of the live suite, themselves tested on real servers before anything is tested with
+//! them.
 //!
 //! What a fault claims to do is checked from both ends: what the client saw, and what the server
 //! has.

@@ -1,8 +1,8 @@
-//! Configuration of a client, checked once and as a whole; and why one, of a client or of a lease,
-//! cannot work.
+//! The configuration of a client, and the errors of configurations that cannot work, of clients and
+//! of leases.
 //!
-//! Every relation between two values is checked in one place, so the order in which they were set
-//! does not matter, and each error carries the values and says what to do.
+//! All values are checked together when the configuration is built, so the order in which they were
+//! set does not matter. Each error carries the values and says what to do.
 
 use core::fmt;
 use core::time::Duration;
@@ -10,14 +10,14 @@ use core::time::Duration;
 use crate::id::MAX_NODES;
 use crate::math::{Drift, quorum};
 
-/// The TTL of a lease where nothing else is said.
+/// The TTL of a lease, unless another is set.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(10);
 
-/// The longest TTL: thirty days. A crashed holder blocks its key for one TTL; a lock that must be
-/// held longer is renewed.
+/// The longest TTL: thirty days. A crashed holder blocks its key for one TTL. A lock that is held
+/// for longer is renewed.
 pub const LONGEST_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// What is the same for all leases of one client.
+/// What is the same for all leases of a client.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Config {
     nodes: usize,
@@ -80,14 +80,14 @@ impl Config {
         self.request_timeout
     }
 
-    /// How many leases may live at a time, those included that are still being cleaned up.
+    /// How many leases there may be at a time, those included that are still being released.
     #[must_use]
     pub const fn max_leases(&self) -> usize {
         self.max_leases
     }
 }
 
-/// Collects what is the same for all leases of one client; see [`Config::builder`].
+/// Collects what is the same for all leases of a client. See [`Config::builder`].
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct ConfigBuilder {
@@ -99,8 +99,9 @@ pub struct ConfigBuilder {
 }
 
 impl ConfigBuilder {
-    /// The largest TTL that any client of these nodes uses. Over several nodes it is a constant of the
-    /// fleet: it is also how long a node that may have forgotten a lease is kept in quarantine.
+    /// The largest TTL that any client of these nodes uses. Over several nodes, all clients must
+    /// have the same: it is also how long a node that may have forgotten a lease stays in
+    /// quarantine.
     pub const fn max_ttl(mut self, max_ttl: Duration) -> Self {
         self.max_ttl = max_ttl;
         self
@@ -112,19 +113,20 @@ impl ConfigBuilder {
         self
     }
 
-    /// How long a round of requests is waited for. Default: an eighth of max TTL, between 20 ms and 1 s.
+    /// How long a round of requests is waited for. Default: an eighth of max TTL, but at least 20
+    /// ms and at most 1 s.
     pub const fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = Some(timeout);
         self
     }
 
-    /// How many leases may live at a time. It bounds every queue of the client.
+    /// How many leases there may be at a time. This bounds every queue of the client.
     pub const fn max_leases(mut self, max_leases: usize) -> Self {
         self.max_leases = max_leases;
         self
     }
 
-    /// Checks all of it.
+    /// Checks all values.
     ///
     /// # Errors
     /// A [`ConfigError`] that carries the values.
@@ -174,16 +176,16 @@ pub(crate) fn check_ttl(ttl: Duration) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// A configuration that cannot work, with the values and what to do.
+/// A configuration that cannot work. It carries the values, and its message says what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// There is no such number of nodes.
+    /// No nodes, or more than [`MAX_NODES`].
     Nodes {
         /// The number given.
         nodes: usize,
     },
-    /// A TTL under one millisecond, which a server would take for "delete now".
+    /// A TTL under one millisecond, with which a server would delete the key at once.
     TtlTooShort {
         /// The TTL given.
         ttl: Duration,
@@ -193,14 +195,14 @@ pub enum ConfigError {
         /// The TTL given.
         ttl: Duration,
     },
-    /// A TTL over the largest one that the clients of these nodes agreed on.
+    /// A TTL over max TTL, on which the clients of these nodes agreed.
     TtlAboveMax {
         /// The TTL given.
         ttl: Duration,
         /// The client's max TTL.
         max_ttl: Duration,
     },
-    /// The drift margin eats the whole TTL.
+    /// A TTL that is not longer than the drift margin.
     NoValidity {
         /// The TTL given.
         ttl: Duration,
@@ -224,7 +226,7 @@ pub enum ConfigError {
         /// The timeout given.
         timeout: Duration,
     },
-    /// No room for leases, or for more than can be numbered.
+    /// A number of leases that is zero, or too large to number them.
     MaxLeases {
         /// The number given.
         max_leases: usize,
@@ -233,7 +235,7 @@ pub enum ConfigError {
     MaxHold,
     /// An acquire that may make no attempt.
     Attempts,
-    /// A backoff that begins at zero, or above its own maximum.
+    /// A backoff whose first pause is zero, or longer than its longest.
     Backoff {
         /// The first pause.
         first: Duration,
@@ -254,23 +256,26 @@ impl fmt::Display for ConfigError {
             }
             Self::TtlTooLong { ttl } => write!(
                 f,
-                "a TTL of {ttl:?} is over {LONGEST_TTL:?}: a crashed holder would block the key for so long; \
-                 take a short TTL, it is renewed while the lease is held"
+                "a TTL of {ttl:?} is over {LONGEST_TTL:?}: a crashed holder would block the key \
+                 for so long; take a short TTL, it is renewed while the lease is held"
             ),
             Self::TtlAboveMax { ttl, max_ttl } => write!(
                 f,
-                "a TTL of {ttl:?} is over the max TTL of {max_ttl:?}: raise max_ttl, on every client of these nodes"
+                "a TTL of {ttl:?} is over the max TTL of {max_ttl:?}: raise max_ttl, on every \
+                 client of these nodes"
             ),
             Self::NoValidity { ttl, margin } => write!(
                 f,
-                "a TTL of {ttl:?} leaves no validity after the drift margin of {margin:?}: raise the TTL"
+                "a TTL of {ttl:?} leaves no validity after the drift margin of {margin:?}: raise \
+                 the TTL"
             ),
             Self::Renewal {
                 renew_after,
                 valid_for,
             } => write!(
                 f,
-                "renewal after {renew_after:?}: it must be over zero and below the validity of {valid_for:?}"
+                "renewal after {renew_after:?}: it must be over zero and below the validity of \
+                 {valid_for:?}"
             ),
             Self::Drift { ppm } => {
                 write!(
@@ -292,7 +297,8 @@ impl fmt::Display for ConfigError {
             Self::Attempts => f.write_str("no attempts: give 1 or more, or no bound"),
             Self::Backoff { first, longest } => write!(
                 f,
-                "a backoff from {first:?} to {longest:?}: it must begin above zero and not above its longest pause"
+                "a backoff from {first:?} to {longest:?}: it must begin above zero and not above \
+                 its longest pause"
             ),
         }
     }

@@ -16,7 +16,7 @@ pub struct Event {
     pub kind: EventKind,
 }
 
-/// What happened to a lease. [`EventKind::is_final`] says which kinds are its last.
+/// What happened to a lease. [`EventKind::is_final`] says which kinds are the last of a lease.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum EventKind {
     /// The lease is held.
@@ -26,14 +26,14 @@ pub enum EventKind {
         /// Until when the holder may act, on its own clock.
         valid_until: Instant,
     },
-    /// A round failed and another will follow: for the log.
+    /// A round failed, and another will follow. This is for the log.
     Waiting {
         /// Why the round failed.
         cause: AcquireFailure,
         /// When the next one begins.
         until: Instant,
     },
-    /// The acquire is over without a lease. Final.
+    /// The acquire ended without a lease. Final.
     Failed {
         /// Why the last round failed.
         cause: AcquireFailure,
@@ -45,13 +45,14 @@ pub enum EventKind {
         /// The new end of validity.
         valid_until: Instant,
     },
-    /// A node no longer holds its copy, so validity ends earlier than was told. A later renewal may
-    /// lengthen it again.
+    /// A node lost its copy, so validity ends earlier than was told. A later renewal may lengthen
+    /// it again.
     Shortened {
         /// The new end of validity.
         valid_until: Instant,
     },
-    /// A renewal is overdue, or its outcome unknown. The lease is still held, and retried.
+    /// A renewal failed, or its outcome is unknown. The lease is still held, and renewal is
+    /// retried.
     Suspect {
         /// Until when it is held if no retry succeeds.
         valid_until: Instant,
@@ -63,9 +64,9 @@ pub enum EventKind {
         /// How it ended.
         loss: Loss,
     },
-    /// The release asked for is done, as far as it can be known. Final.
+    /// The release is over, and its outcome known as far as it can be. Final.
     Released {
-        /// What became of it.
+        /// Its outcome.
         outcome: Release,
     },
 }
@@ -86,28 +87,30 @@ impl EventKind {
 pub enum AcquireFailure {
     /// Someone else holds the key.
     Contended {
-        /// After how long a quorum will be free if nobody renews; none if that cannot be known.
+        /// After how long a quorum will be free if nobody renews. None if that is unknown.
         left: Option<Duration>,
-        /// Whether what holds it is not of a lock's making: another type, or no expiry.
+        /// Whether what is there was not written by a lock: it has another type, or no expiry.
         foreign: bool,
     },
-    /// Enough nodes answer, but too few of them count: they may have forgotten a lease.
+    /// Enough nodes answer, but some may have forgotten a lease, and too few of the others are
+    /// left.
     Quarantined {
-        /// The node whose quarantine ends last of those that are needed.
+        /// Of the nodes that are needed for a quorum, the one whose quarantine ends last.
         node: NodeId,
-        /// After how long it counts.
+        /// After how long its quarantine ends.
         left: Duration,
     },
     /// Not enough nodes answer.
     Outage {
-        /// The nodes that did not.
+        /// The nodes that did not answer.
         silent: NodeSet,
     },
-    /// The server will not serve us. It will not get better by itself, so this is told at once.
+    /// A server refuses to serve this client. It will not change by itself, so this is told at
+    /// once.
     Rejected {
         /// The node.
         node: NodeId,
-        /// In its words.
+        /// What the server said.
         words: Words,
     },
     /// A node contradicts the configuration. Told at once.
@@ -119,7 +122,7 @@ pub enum AcquireFailure {
     },
 }
 
-/// How a held lease ended other than by its owner's release.
+/// How a held lease ended without its owner's release.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Loss {
     /// Its validity passed before a renewal was confirmed.
@@ -128,19 +131,19 @@ pub enum Loss {
     Taken,
     /// The key vanished early.
     Gone,
-    /// The server would not serve us.
+    /// The server refused to renew it.
     Rejected(Words),
-    /// The cap on its total hold was reached.
+    /// The longest time that the options allow was reached.
     Capped,
 }
 
-/// What became of a release.
+/// The outcome of a release.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Release {
-    /// The lock was ours until this release, which freed it.
+    /// The lease was held until this release, which freed the key.
     Released,
-    /// The lock had been lost before.
+    /// The lease had been lost before.
     Lost(Loss),
-    /// Not enough nodes answered in time. It is retried in the background and the TTL ends it at last.
+    /// Not enough nodes answered in time. It is retried in the background until the TTL has passed.
     Unknown,
 }

@@ -1,11 +1,11 @@
-//! Names of things inside one client: leases, nodes, sets of nodes, requests.
+//! The ids of things inside one client: leases, nodes, sets of nodes, requests.
 
 use core::fmt;
 
-/// The largest number of nodes that a quorum is taken over.
+/// The largest number of nodes.
 pub const MAX_NODES: usize = 9;
 
-/// One lease of one manager. A lease that ended never shares its id with a later one.
+/// A lease of a manager. No later lease of the manager has the same id.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeaseId {
     pub(crate) slot: u32,
@@ -19,14 +19,16 @@ impl fmt::Debug for LeaseId {
 }
 
 impl LeaseId {
-    /// A small number that no two *living* leases share; the driver may index a table with it.
+    /// A small number that no two leases have at the same time. The driver may index a table with
+    /// it.
     #[must_use]
     pub const fn index(self) -> usize {
         self.slot as usize
     }
 }
 
-/// One node: a deployment that grants on its own. Numbered from zero in the order of the configuration.
+/// A node: a deployment that grants on its own. Nodes are numbered from zero, in the order of the
+/// configuration.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub(crate) u8);
 
@@ -117,8 +119,8 @@ impl fmt::Debug for NodeSet {
     }
 }
 
-/// One request. A reply is matched to its request by this and by nothing else, so a late reply to an
-/// older attempt cannot be credited to a newer one.
+/// A request. A reply is matched to its request by this id alone, so a late reply to an older
+/// attempt does not count for a newer one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId {
     /// The lease that asks.

@@ -1,11 +1,12 @@
-//! The laws: what a lock promises, by name. Each is kept by code that a comment `Law: <name>` marks.
+//! The laws: what a lock promises, by name. A comment with `Law:` and the name marks the code that
+//! keeps it.
 
 use core::fmt;
 
 macro_rules! laws {
     ($($law:ident, $name:literal, $sentence:literal;)*) => {
-        /// A promise to the users of a lock. The documentation of `tenure-redis` has a page for each,
-        /// with its assumptions.
+        /// A promise to the users of a lock. The documentation of `tenure-redis` has a page for
+        /// each, with its assumptions.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Law {
             $(#[doc = $sentence] $law,)*

@@ -1,4 +1,4 @@
-//! The machine of many leases: what a driver talks to.
+//! The state machine of all leases of a client. This is what a driver talks to.
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -20,34 +20,38 @@ use crate::time::Instant;
 use crate::timers::Timers;
 use crate::token::{Fence, Key, Secret};
 
-/// How many leases one call of [`Manager::handle_timeout`] handles at most. After a long pause of the
-/// process, 100,000 due leases are many steps, not one.
+/// How many leases one call of [`Manager::handle_timeout`] handles at most. If 100,000 leases are
+/// due after a long pause of the process, they are handled in many steps.
+// Law: Bounded work
 const WORK_MAX: usize = 1_024;
 
-/// By how much a renewal may be begun before its time, so that it goes with others that are due.
+/// By how much a renewal may begin before its time, so that it is sent together with others.
 const EARLY_MAX: Duration = Duration::from_millis(10);
 
 /// All leases of one client.
 ///
-/// It does no I/O, reads no clock and never sleeps. A driver calls three kinds of method, each with
-/// the present instant of a clock that never goes back:
+/// It does no I/O, reads no clock and never sleeps. A driver calls three kinds of methods. It
+/// passes the present instant, by a clock that never goes back:
 ///
 /// - **Commands** of the application: [`acquire`](Self::acquire), [`renew`](Self::renew),
 ///   [`release`](Self::release), [`cancel`](Self::cancel).
 /// - **Events** of the world: [`handle_reply`](Self::handle_reply),
 ///   [`handle_timeout`](Self::handle_timeout), [`handle_node_up`](Self::handle_node_up),
 ///   [`handle_node_down`](Self::handle_node_down).
-/// - **Outputs**, to be polled until they are empty after each of the above, in any order:
-///   [`poll_event`](Self::poll_event), [`poll_ready`](Self::poll_ready) and then, when the link of
-///   that node can write, [`poll_requests`](Self::poll_requests);
-///   [`poll_timeout`](Self::poll_timeout) says when `handle_timeout` is due.
+/// - **Outputs**. After each of the calls above they are polled until they are empty, in any order:
+///   [`poll_event`](Self::poll_event); [`poll_ready`](Self::poll_ready), and, when the link of that
+///   node can write, [`poll_requests`](Self::poll_requests). [`poll_timeout`](Self::poll_timeout)
+///   says when `handle_timeout` is due.
 ///
-/// Spurious calls do nothing, and a late `handle_timeout` costs liveness, never safety: whoever asks
-/// [`valid_until`](Self::valid_until) compares it with a clock of its own.
+/// Extra calls do nothing. A late `handle_timeout` delays work, but breaks no promise: whoever asks
+/// [`valid_until`](Self::valid_until) compares it with the present instant.
 ///
 /// ```
 /// use std::sync::Arc;
-/// use tenure_core::{Answer, Config, EventKind, Fence, Instant, Key, LeaseOptions, Manager, NodeId, Reply, Secret, ServerTime};
+/// use tenure_core::{
+///     Answer, Config, EventKind, Fence, Instant, Key, LeaseOptions, Manager, NodeId, Reply, Secret,
+///     ServerTime,
+/// };
 ///
 /// let config = Config::builder(1).build()?;
 /// let options = Arc::new(LeaseOptions::builder().build(&config)?);
@@ -74,8 +78,8 @@ pub struct Manager {
     slots: Vec<Slot>,
     free: Vec<u32>,
     timers: Timers,
-    /// Per node, the slots of the leases that have something to send to it: one entry per slot at most,
-    /// whatever comes and goes in it.
+    /// By node: the slots of the leases that have something to send to it. A slot has at most one
+    /// entry, however many leases come and go in it.
     outboxes: Vec<VecDeque<u32>>,
     ready: NodeSet,
     down: NodeSet,
@@ -94,7 +98,8 @@ struct Slot {
     queued: NodeSet,
 }
 
-/// The client holds or cleans up as many leases as its configuration allows.
+/// The client has as many leases as its configuration allows, those included that are being
+/// released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AtCapacity {
     /// The bound, from [`Config::max_leases`].
@@ -114,7 +119,7 @@ impl fmt::Display for AtCapacity {
 impl core::error::Error for AtCapacity {}
 
 impl Manager {
-    /// A client without leases. `seed` feeds the jitter and nothing else.
+    /// A client without leases. `seed` is used for jitter only.
     #[must_use]
     pub fn new(config: Config, seed: u64) -> Self {
         Self {
@@ -127,6 +132,7 @@ impl Manager {
             events: VecDeque::new(),
             server_clock: ServerClock::new(config.max_ttl(), config.drift()),
             config,
+            // Law: Replay
             rng: Rng::new(seed),
             outputs: Outputs::default(),
         }
@@ -138,11 +144,11 @@ impl Manager {
         &self.config
     }
 
-    /// Begins a lease on `key`. It ends in an event that [is final](EventKind::is_final), or silently
-    /// by [`cancel`](Self::cancel).
+    /// Begins a lease on `key`. It ends with an event that [is final](EventKind::is_final), or
+    /// without an event by [`cancel`](Self::cancel).
     ///
-    /// `secret` must be unguessable and used once. `options` must have been built against this
-    /// client's configuration.
+    /// `secret` must be unguessable, and used for one lease only. `options` must have been built
+    /// against the configuration of this client.
     ///
     /// # Errors
     /// [`AtCapacity`] if the client has as many leases as it may.
@@ -164,6 +170,7 @@ impl Manager {
                 });
                 (self.slots.len() - 1) as u32
             }
+            // Law: Bounded work
             None => {
                 return Err(AtCapacity {
                     max_leases: self.config.max_leases(),
@@ -190,26 +197,26 @@ impl Manager {
     }
 
     /// Renews a held lease now. The answer is [`EventKind::Renewed`], [`EventKind::Suspect`] or
-    /// [`EventKind::Lost`]; a renewal that is already running answers for this one. Says whether the
-    /// lease is held.
+    /// [`EventKind::Lost`]. If a renewal is already running, its answer is the answer to this one.
+    /// Returns whether the lease is held.
     pub fn renew(&mut self, now: Instant, lease: LeaseId) -> bool {
         self.step(lease, |lease, ctx| lease.renew(now, ctx));
         self.valid_until(lease).is_some()
     }
 
-    /// Gives a held lease back; validity ends here. The answer is [`EventKind::Released`], or
-    /// [`EventKind::Lost`] if it was lost before. A lease that is not held yet is cancelled.
+    /// Gives a held lease back. Its validity ends at once. The answer is [`EventKind::Released`],
+    /// or [`EventKind::Lost`] if it was lost before. A lease that is not held yet is cancelled.
     pub fn release(&mut self, now: Instant, lease: LeaseId) {
         self.step(lease, |lease, ctx| lease.release(now, ctx));
     }
 
-    /// Ends a lease in whatever state it is. Legal always, never fails, tells nothing: what is or may
-    /// be at a node is released in the background.
+    /// Ends a lease in whatever state it is. It may always be called, never fails, and causes no
+    /// event. What is or may be at a node is released in the background.
     pub fn cancel(&mut self, now: Instant, lease: LeaseId) {
         self.step(lease, |lease, ctx| lease.cancel(now, ctx));
     }
 
-    /// Handles the outcome of a request. Late and repeated replies change nothing.
+    /// Handles the outcome of a request. A reply that comes too late or twice changes nothing.
     pub fn handle_reply(&mut self, now: Instant, request: RequestId, reply: Reply) {
         if let Reply::Applied(
             Answer::Granted { server_time, .. } | Answer::Held { server_time, .. },
@@ -222,8 +229,8 @@ impl Manager {
         });
     }
 
-    /// The link to a node is up: it was connected and is ready to serve. `server_time` is what the
-    /// server said its time was.
+    /// The link to a node is up: it is connected, and the node is ready to serve. `server_time` is
+    /// the time that the server told, if it did.
     pub fn handle_node_up(&mut self, now: Instant, node: NodeId, server_time: Option<ServerTime>) {
         self.down.remove(node);
         if !self.outboxes[node.index()].is_empty() {
@@ -234,8 +241,8 @@ impl Manager {
         }
     }
 
-    /// A node cannot be reached: what is queued for it was never sent, and it is not asked until it
-    /// is up.
+    /// A node cannot be reached. What is queued for it is answered as not sent, and it is not asked
+    /// until it is up.
     pub fn handle_node_down(&mut self, now: Instant, node: NodeId) {
         self.down.insert(node);
         let queued = core::mem::take(&mut self.outboxes[node.index()]);
@@ -246,15 +253,18 @@ impl Manager {
         }
     }
 
-    /// Handles what is due: expiry first, then renewals nearest to expiry, retries last. Handles a
-    /// bounded number of leases; if more are due, [`poll_timeout`](Self::poll_timeout) stays in the past.
+    /// Handles what is due: first the leases whose validity ends, then renewals in the order of
+    /// their time, then retries. It handles a bounded number of leases. If more are due,
+    /// [`poll_timeout`](Self::poll_timeout) still says an instant in the past.
     pub fn handle_timeout(&mut self, now: Instant) {
-        // Renewals that are due within this are begun together with the first, as one batch.
+        // Renewals that fall due within this time of the first begin together with it, as one
+        // batch.
         let early = (self.config.max_ttl() / 1_000).min(EARLY_MAX);
         let mut work = 0;
+        // Law: Loss is told
         for due in [Due::Expiry, Due::Renewal, Due::Retry] {
             let mut horizon = now;
-            // A lease is looked at once: what it is due for next waits for its own time.
+            // Each lease is handled once. If that makes it due again, it waits for the next call.
             let mut done = None;
             while work < WORK_MAX
                 && let Some(entry) = self.timers.due(due, horizon, done)
@@ -272,14 +282,14 @@ impl Manager {
         }
     }
 
-    /// Takes at most `max` requests for a node, in the order in which they must be written, and
-    /// appends them. From here on they count as sent. Says how many it took.
+    /// Takes at most `max` requests for a node and appends them to `out`, in the order in which
+    /// they must be written. From here on they count as sent. Returns how many it took.
     ///
-    /// What no longer matters is not handed out: a renewal of a lease that was released meanwhile, an
-    /// acquire that was cancelled.
+    /// Requests that no longer matter are not handed out: the renewal of a lease that was released
+    /// meanwhile, or an acquire that was cancelled.
     pub fn poll_requests(&mut self, node: NodeId, max: usize, out: &mut Vec<Request>) -> usize {
         let before = out.len();
-        // A lease hands out two requests at most: a release behind what is in flight.
+        // A lease hands out at most two: a request, and a release behind it.
         while out.len() - before < max
             && let Some(slot) = self.outboxes[node.index()].pop_front()
         {
@@ -313,19 +323,19 @@ impl Manager {
         self.events.pop_front()
     }
 
-    /// The nodes for which something was queued since the last call: their links are to be woken.
+    /// The nodes for which something was queued since the last call. The driver wakes their links.
     #[must_use]
     pub fn poll_ready(&mut self) -> NodeSet {
         core::mem::take(&mut self.ready)
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is due next; never if none.
+    /// When [`handle_timeout`](Self::handle_timeout) is due next. None if it is not.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.timers.first()
     }
 
-    /// Why [`poll_timeout`](Self::poll_timeout) says what it says, for a log or a test.
+    /// What is due at [`poll_timeout`](Self::poll_timeout), for a log or a test.
     #[must_use]
     pub fn timeout_reason(&self) -> Option<Due> {
         let first = self.poll_timeout()?;
@@ -336,7 +346,7 @@ impl Manager {
             .map(|(_, d)| d)
     }
 
-    /// Until when the holder of a lease may act; none unless it is held.
+    /// Until when the holder of a lease may act. None unless it is held.
     #[must_use]
     pub fn valid_until(&self, lease: LeaseId) -> Option<Instant> {
         self.lease(lease)?.valid_until()
@@ -348,7 +358,7 @@ impl Manager {
         self.lease(lease)?.fence()
     }
 
-    /// A lease, until all that it owed is paid.
+    /// A lease. It is there until no node is owed a release any more.
     #[must_use]
     pub fn lease(&self, lease: LeaseId) -> Option<&Lease> {
         let slot = self.slots.get(lease.index())?;
@@ -357,19 +367,19 @@ impl Manager {
             .filter(|_| slot.generation == lease.generation)
     }
 
-    /// How many leases there are, those included that are still being cleaned up.
+    /// How many leases there are, those included that are still being released.
     #[must_use]
     pub fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }
 
-    /// Whether nothing is held, wanted or owed.
+    /// Whether no lease is left: none is held, wanted or being released.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The leases that are not over, in no particular but a fixed order.
+    /// All leases. The order has no meaning, but is the same in each run.
     pub fn leases(&self) -> impl Iterator<Item = LeaseId> {
         self.slots
             .iter()
@@ -381,7 +391,7 @@ impl Manager {
             })
     }
 
-    /// The lease that is in a slot now, if any is.
+    /// The id of the lease that is in a slot now, or of the next one.
     fn id(&self, slot: u32) -> LeaseId {
         LeaseId {
             slot,
@@ -396,7 +406,7 @@ impl Manager {
             .filter(|_| slot.generation == id.generation)
     }
 
-    /// Runs one transition of one lease and takes in what it put out.
+    /// Runs one transition of one lease, and collects its outputs.
     fn step(&mut self, id: LeaseId, transition: impl FnOnce(&mut Lease, &mut Context<'_>)) {
         let Some(lease) = Self::lease_mut(&mut self.slots, id) else {
             return;
@@ -412,6 +422,7 @@ impl Manager {
         self.collect(id);
     }
 
+    /// Passes on what a transition put out, and plans the next deadline of the lease.
     fn collect(&mut self, id: LeaseId) {
         for node in self.outputs.nodes.drain(..) {
             let queued = &mut self.slots[id.index()].queued;

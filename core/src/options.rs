@@ -1,4 +1,4 @@
-//! What one lease is asked for with, checked as a whole against the client's configuration.
+//! The options of a lease, checked together against the configuration of the client.
 
 use core::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::config::{Config, ConfigError, DEFAULT_TTL, check_ttl};
 use crate::math::Backoff;
 use crate::token::Label;
 
-/// What one lease is asked for with.
+/// The options of a lease.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LeaseOptions {
     ttl: Duration,
@@ -21,8 +21,8 @@ pub struct LeaseOptions {
 }
 
 impl LeaseOptions {
-    /// The defaults: TTL [`DEFAULT_TTL`], renewed each time two thirds of it have passed, never
-    /// giving up, held without a cap.
+    /// The defaults: TTL [`DEFAULT_TTL`], renewed each time two thirds of it have passed. The
+    /// acquire never gives up, and the lease may be held for any time.
     pub const fn builder() -> LeaseOptionsBuilder {
         LeaseOptionsBuilder {
             ttl: DEFAULT_TTL,
@@ -35,44 +35,47 @@ impl LeaseOptions {
         }
     }
 
-    /// How long a node keeps the key; whole milliseconds.
+    /// How long a node keeps the key, in whole milliseconds.
     #[must_use]
     pub const fn ttl(&self) -> Duration {
         self.ttl
     }
 
-    /// How long a copy counts, from the moment before its request was queued: TTL less the drift margin.
+    /// How long a node's copy counts, from the moment at which its request was queued: the TTL less
+    /// the drift margin.
     #[must_use]
     pub const fn valid_for(&self) -> Duration {
         self.valid_for
     }
 
-    /// When a renewal begins, counted from the queueing of the last one; none if it is off.
+    /// When a renewal begins, counted from the moment at which the last one was queued. None if
+    /// renewal is off.
     #[must_use]
     pub const fn renew_after(&self) -> Option<Duration> {
         self.renew_after
     }
 
-    /// How long one round of requests is waited for: the client's request timeout, or less where the
-    /// TTL leaves no room for two of them.
+    /// How long a round of requests is waited for: the client's request timeout, or less if the TTL
+    /// is too short for two such rounds.
     #[must_use]
     pub const fn round_timeout(&self) -> Duration {
         self.round_timeout
     }
 
-    /// After how long an acquire gives up; none if never.
+    /// After how long an acquire gives up. None if never.
     #[must_use]
     pub const fn give_up_after(&self) -> Option<Duration> {
         self.give_up_after
     }
 
-    /// After how many attempts an acquire gives up; none if never.
+    /// After how many attempts an acquire gives up. None if never.
     #[must_use]
     pub const fn attempts(&self) -> Option<u32> {
         self.attempts
     }
 
-    /// The longest that the lease may be held in total, renewals included; none if there is no cap.
+    /// The longest time for which the lease may be held in total, with renewals. None if there is
+    /// no limit.
     #[must_use]
     pub const fn max_hold(&self) -> Option<Duration> {
         self.max_hold
@@ -94,16 +97,16 @@ impl LeaseOptions {
 /// When a lease is renewed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum RenewalPolicy {
-    /// Each time two thirds of the TTL have passed; the last third is for retries.
+    /// Each time two thirds of the TTL have passed. The last third is for retries.
     #[default]
     TwoThirds,
-    /// Each time this has passed.
+    /// Each time this time has passed.
     After(Duration),
-    /// Never by itself: the lease ends with its first validity unless it is renewed by hand.
+    /// Never by itself. The lease ends with its first validity, unless it is renewed by hand.
     Off,
 }
 
-/// Collects what one lease is asked for with; see [`LeaseOptions::builder`].
+/// Collects the options of a lease. See [`LeaseOptions::builder`].
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct LeaseOptionsBuilder {
@@ -117,7 +120,7 @@ pub struct LeaseOptionsBuilder {
 }
 
 impl LeaseOptionsBuilder {
-    /// How long a node keeps the key, 1 ms or more; what is below a millisecond is cut off.
+    /// How long a node keeps the key: 1 ms or more. Parts of a millisecond are cut off.
     pub const fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
         self
@@ -129,19 +132,19 @@ impl LeaseOptionsBuilder {
         self
     }
 
-    /// After how long an acquire gives up; never if none.
+    /// After how long an acquire gives up. Never if none.
     pub const fn give_up_after(mut self, span: Option<Duration>) -> Self {
         self.give_up_after = span;
         self
     }
 
-    /// After how many attempts an acquire gives up; never if none.
+    /// After how many attempts an acquire gives up. Never if none.
     pub const fn attempts(mut self, attempts: Option<u32>) -> Self {
         self.attempts = attempts;
         self
     }
 
-    /// The longest that the lease may be held in total; no cap if none.
+    /// The longest time for which the lease may be held in total. No limit if none.
     pub const fn max_hold(mut self, max_hold: Option<Duration>) -> Self {
         self.max_hold = max_hold;
         self
@@ -159,7 +162,7 @@ impl LeaseOptionsBuilder {
         self
     }
 
-    /// Checks all of it against the client's configuration.
+    /// Checks all values against the configuration of the client.
     ///
     /// # Errors
     /// A [`ConfigError`] that carries the values.
@@ -180,7 +183,7 @@ impl LeaseOptionsBuilder {
                 max_ttl: config.max_ttl(),
             });
         }
-        // Cut to what goes over the wire before anything is computed from it.
+        // Cut to whole milliseconds, as the node gets it, before anything is computed from it.
         let ttl = Duration::from_millis(ttl.as_millis() as u64);
         let margin = config.drift().margin(ttl);
         let Some(valid_for) = ttl.checked_sub(margin).filter(|left| !left.is_zero()) else {
@@ -189,7 +192,7 @@ impl LeaseOptionsBuilder {
         let renew_after = match renewal {
             RenewalPolicy::Off => None,
             RenewalPolicy::After(span) => Some(span),
-            // A TTL so short that the margin eats the last third is renewed halfway.
+            // The TTL is so short that the drift margin leaves nothing after two thirds.
             RenewalPolicy::TwoThirds if ttl * 2 / 3 >= valid_for => Some(valid_for / 2),
             RenewalPolicy::TwoThirds => Some(ttl * 2 / 3),
         };
@@ -213,8 +216,8 @@ impl LeaseOptionsBuilder {
                 longest: backoff.longest(),
             });
         }
-        // Two rounds must fit between the begin of a renewal and the end of validity, or one lost
-        // reply would cost the lease.
+        // Two rounds must fit between the begin of a renewal and the end of validity. Otherwise one
+        // lost reply would end the lease.
         let window = valid_for - renew_after.unwrap_or(valid_for / 2);
         let round_timeout = config
             .request_timeout()

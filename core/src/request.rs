@@ -10,8 +10,8 @@ use crate::token::{Fence, Key, Token};
 
 /// One request to one node.
 ///
-/// The link answers each exactly once, with a [`Reply`], and writes the requests of one lease to
-/// one connection in the order in which they were polled.
+/// The link answers each request exactly once, with a [`Reply`]. It writes the requests of a lease
+/// to one connection, in the order in which they were polled.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Request {
     /// Comes back with the reply.
@@ -22,49 +22,52 @@ pub struct Request {
     pub token: Token,
     /// What is asked.
     pub op: Op,
-    /// When the core stops waiting for the answer. The link may take repeated silence beyond it
-    /// for a dead connection; the request itself is still answered.
+    /// When the core stops waiting for the answer. If the node is silent for longer, again and
+    /// again, the link may take the connection for dead. Even then it must answer the request.
     pub deadline: Instant,
 }
 
 /// What is asked of a node. Spans are whole milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
-    /// Set the token with its TTL if the key is free, or holds a token of the same lease with an
-    /// attempt that is not newer, and draw a fence that is greater than the stored one and at least
-    /// the server's time in microseconds.
+    /// If the key is free, or holds a token of the same lease and of no newer attempt: set the
+    /// token with its TTL. And draw a fence that is larger than the stored one, and not smaller
+    /// than the server's time in microseconds.
     Acquire {
         /// How long the node keeps the key.
         ttl: Duration,
-        /// The node takes this fence if it is larger than its own next and not far ahead of its own time.
+        /// The node takes this fence instead, if it is larger than the one that it would draw, and
+        /// not far ahead of the server's time.
         proposal: Option<Fence>,
     },
-    /// Store this fence if the key still holds exactly this token and the stored fence is smaller.
+    /// If the key still holds exactly this token: store this fence, unless a larger one is stored.
     Confirm {
-        /// The fence that is about to be reported.
+        /// The fence that is about to be reported to the application.
         fence: Fence,
     },
-    /// Set what is left to the TTL, if the key still holds exactly this token and less is left.
+    /// If the key still holds exactly this token: let it expire one TTL from now, unless it expires
+    /// later already.
     Renew {
         /// How long the node keeps the key from now.
         ttl: Duration,
     },
-    /// Put back a copy that the node lost, with its fence: only if the key is absent. The core asks
-    /// for it only while the lease is held by a quorum without that node.
+    /// If the key is free, or holds a token of the same lease and of no newer attempt: put the
+    /// token and its fence back, which the node lost. The core asks for this only while a quorum of
+    /// other nodes holds the lease.
     Repair {
         /// How long the node keeps the key.
         ttl: Duration,
         /// The fence of the lease.
         fence: Fence,
     },
-    /// Delete the key if it holds a token of the same lease with an attempt that is not newer.
+    /// If the key holds a token of the same lease and of no newer attempt: delete it.
     Release,
 }
 
 macro_rules! op_kinds {
     ($($(#[$doc:meta])* $kind:ident,)*) => {
-        /// Which [`Op`] a request is, without its values: the one list of requests, by which each
-        /// layer names them.
+        /// Which [`Op`] a request is, without its values. This is the one list of requests, by
+        /// which each layer names them.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum OpKind {
             $($(#[$doc])* $kind,)*
@@ -115,18 +118,18 @@ impl Op {
 /// The outcome of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Reply {
-    /// The node did what was asked, or looked and said no.
+    /// The node handled it: it did what was asked, or looked at the key and refused.
     Applied(Answer),
-    /// Nothing was changed: refused, or never sent.
+    /// Nothing was changed: it was refused, or never sent.
     NotApplied(Refusal),
-    /// Sent, and no reply will come.
+    /// It was sent, and no reply will come. It may have been done or not.
     Unknown,
 }
 
 /// What a node answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Answer {
-    /// To acquire: the key holds the token of this attempt.
+    /// To acquire: the key holds the token of this attempt now.
     Granted {
         /// The fence that the node drew and stored.
         fence: Fence,
@@ -135,42 +138,44 @@ pub enum Answer {
     },
     /// To acquire: another lease holds the key.
     Held {
-        /// What is left to that lease at the node.
+        /// After how long the key expires.
         left: Duration,
         /// The server's time as it refused.
         server_time: ServerTime,
     },
-    /// To any request: the key (or its fence counter) is of another type or has no expiry, so it is
-    /// not of a lock's making, and was not touched.
+    /// To any request: the key, or its fence counter, has another type or no expiry. So it was not
+    /// written by a lock, and was not touched.
     Foreign,
-    /// To acquire: the node may have forgotten a lease, and is not counted yet.
+    /// To acquire: the node may have forgotten a lease, so it does not grant yet.
     Quarantined {
-        /// Until it counts again.
+        /// After how long it grants again.
         left: Duration,
     },
     /// To confirm, renew, repair, release: done.
     Done,
-    /// The key is absent; or, to confirm and renew, holds an older attempt of the same lease.
+    /// The key is absent. Or, to confirm and renew: it holds the token of an older attempt of this
+    /// lease.
     Gone,
-    /// The key holds another token (to release: one of another lease, or of a newer attempt).
+    /// The key holds the token of another lease, or of a newer attempt of this one.
     Taken,
 }
 
 /// Why a request was not applied.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
-    /// The node is not ready for a reason that is already mended (its scripts were loaded again):
-    /// ask at once.
+    /// The node was not ready, for a reason that is mended by now: for example, its scripts were
+    /// loaded again. The core asks again at once.
     Again,
-    /// The node cannot be reached or cannot serve now: worth retrying later.
+    /// The node cannot be reached, or cannot serve now. It may later.
     Unavailable,
-    /// The server will not serve us (rights, password, unknown command): it will not get better.
+    /// The server refuses to serve this client: rights, password, unknown command. It will not
+    /// change by itself.
     Rejected(Words),
-    /// The node contradicts the configuration (another max TTL, number or name of nodes).
+    /// The node contradicts the configuration: another max TTL, number of nodes or name of the set.
     Misuse(Words),
 }
 
-/// The words of a server, or of the adapter about it. They never hold a token or a password.
+/// What a server said, or what the adapter says about it. It never contains a token or a password.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Words(Arc<str>);
 
@@ -200,8 +205,8 @@ impl fmt::Display for Words {
     }
 }
 
-/// A server's wall clock, in microseconds since the Unix epoch. Only ever compared with the clocks of
-/// other servers, for fences; no expiry is computed from it.
+/// The time of a server's wall clock, in microseconds since the Unix epoch. It is used for fences
+/// only, and no expiry is computed from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServerTime(u64);
 

@@ -1,8 +1,9 @@
-//! A small seeded generator for jitter. Nothing secret is drawn from it.
+//! A small seeded generator of random numbers, for jitter. Nothing secret is drawn from it.
 
 use core::time::Duration;
 
-/// `SplitMix64` (Steele, Lea, Flood 2014): one multiplication chain per number, any seed is good.
+/// `SplitMix64` (Steele, Lea, Flood 2014). It is fast, and every seed is good.
+// Law: Replay
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Rng(u64);
 
@@ -22,10 +23,10 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// A span below `bound`, or zero if that is zero.
+    /// A random time below `bound`. Zero if `bound` is zero.
     pub fn below(&mut self, bound: Duration) -> Duration {
         let nanos = u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);
-        // The high half of the product is uniform enough for jitter, and needs no division.
+        // The high half of the product needs no division, and is uniform enough for jitter.
         Duration::from_nanos(((u128::from(self.next_u64()) * u128::from(nanos)) >> 64) as u64)
     }
 }

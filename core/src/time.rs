@@ -1,15 +1,15 @@
-//! The core's own instant: nanoseconds on the driver's clock, from an origin that the driver chooses.
+//! An instant on the driver's clock, in nanoseconds from an origin that the driver chooses.
 //!
-//! It is not `std::time::Instant`, because that has no zero, cannot be made up in a test, and stops
-//! on some platforms while the machine sleeps.
+//! It is not `std::time::Instant`. That one has no zero, a test cannot make one up, and on some
+//! platforms it stands still while the machine sleeps.
 
 use core::fmt;
 use core::time::Duration;
 
 /// A point on the holder's own clock, in nanoseconds from an origin that the driver chooses.
 ///
-/// Arithmetic saturates. The clock that feeds it never goes back and goes on while the machine
-/// sleeps (on Linux, `CLOCK_BOOTTIME`).
+/// Arithmetic saturates. The clock behind it must never go back, and must go on while the machine
+/// sleeps: on Linux, `CLOCK_BOOTTIME`.
 ///
 /// ```
 /// use core::time::Duration;
@@ -42,10 +42,10 @@ impl Instant {
         self.0
     }
 
-    /// What has passed since `earlier`; zero if `earlier` is later.
+    /// The time from `earlier` to this instant. Zero if `earlier` is later.
     #[must_use]
     pub fn saturating_since(self, earlier: Self) -> Duration {
-        // Widened, since the distance between two i64 does not fit one.
+        // The distance between two i64 does not fit one.
         let nanos = i128::from(self.0) - i128::from(earlier.0);
         Duration::from_nanos(u64::try_from(nanos.max(0)).unwrap_or(u64::MAX))
     }

@@ -1,4 +1,4 @@
-//! The timer queue of all leases: one entry per lease, ordered, exact and deterministic.
+//! The deadlines of all leases, in order: one entry for each lease.
 
 use alloc::collections::BTreeSet;
 use core::ops::Bound;
@@ -6,13 +6,14 @@ use core::ops::Bound;
 use crate::lease::Due;
 use crate::time::Instant;
 
-/// Deadlines by class, so that expiry comes before renewals and retries last, however many are due.
+/// The deadlines by class, so that expiry comes first and retries come last, however many are due.
+// Law: Replay
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     queues: [BTreeSet<(Instant, u32)>; 3],
 }
 
-/// Renewals are taken in the order of their time: with equal TTLs, nearest to expiry first.
+/// The queue of a kind of deadline.
 const fn class(due: Due) -> usize {
     match due {
         Due::Expiry => 0,
@@ -49,7 +50,8 @@ impl Timers {
             .min()
     }
 
-    /// The first entry of this class behind `done` whose deadline is not after `now`. It stays in the queue.
+    /// Of the entries of this class behind `done`, the first, if it is due at `now`. It stays in
+    /// the queue.
     pub(crate) fn due(
         &self,
         class_of: Due,

@@ -1,10 +1,11 @@
-//! What is written to a node: the key that is locked, the token that proves ownership, the fence.
+//! What is written to a node: the key that is locked, the token that proves who holds it, and the
+//! fence.
 
 use alloc::sync::Arc;
 use core::fmt;
 use core::num::NonZeroU64;
 
-/// What is locked: bytes, shared cheaply.
+/// What is locked: a string of bytes. Clones share it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(Arc<[u8]>);
 
@@ -23,7 +24,7 @@ impl Key {
 }
 
 impl fmt::Display for Key {
-    /// The bytes with what is not printable ASCII escaped, at most the first 64 of them.
+    /// At most the first 64 bytes. What is not printable ASCII is escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 64;
         write!(f, "{}", self.0[..self.0.len().min(SHOWN)].escape_ascii())?;
@@ -40,9 +41,10 @@ impl fmt::Debug for Key {
     }
 }
 
-/// The 128 random bits of a lease. Whoever knows them can release the lock: a secret, never shown.
+/// The 128 random bits of a lease. They are never shown, since whoever knows them can release the
+/// lock.
 ///
-/// They come from outside: entropy of the operating system live, a seed in simulation.
+/// They come from outside: from the operating system, or in a simulation from the seed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Secret([u8; 16]);
 
@@ -53,7 +55,7 @@ impl Secret {
         Self(bytes)
     }
 
-    /// The bytes, for the one place that writes them to a node.
+    /// The bytes. Only the code that writes them to a node should need this.
     #[must_use]
     pub const fn expose(&self) -> &[u8; 16] {
         &self.0
@@ -66,7 +68,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A name for operators, written in front of the token: visible to whoever looks at the key.
+/// A name for operators, in front of the token. Whoever looks at the key sees it.
 ///
 /// At most 64 bytes of printable ASCII without `:`, which separates the parts of a token.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -76,7 +78,7 @@ impl Label {
     /// The longest label, in bytes.
     pub const MAX_LEN: usize = 64;
 
-    /// Checks and takes a label.
+    /// Takes a label, if it is valid.
     ///
     /// # Errors
     /// [`LabelError`] if it is empty, too long, or has a character that a token cannot carry.
@@ -117,9 +119,9 @@ impl fmt::Debug for Label {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LabelError {
-    /// It has this many bytes; one to [`Label::MAX_LEN`] are allowed.
+    /// It has this many bytes. One to [`Label::MAX_LEN`] are allowed.
     Length(usize),
-    /// It has this character; printable ASCII without `:` is allowed.
+    /// It has this character. Printable ASCII without `:` is allowed.
     Character(char),
 }
 
@@ -145,17 +147,17 @@ impl fmt::Display for LabelError {
 
 impl core::error::Error for LabelError {}
 
-/// Proof of ownership at a node: unique per attempt, not per owner.
+/// What a key holds: it proves to the node which lease and which of its attempts has the key.
 ///
-/// In ASCII it is `label:` if there is one, the secret in 32 lower-case hexadecimal digits, `:`,
-/// and the attempt in decimal. Two tokens are of one lease when all but the attempt is equal.
+/// As text it is `label:` if there is a label, the secret in 32 lower-case hexadecimal digits, `:`,
+/// and the attempt in decimal. Two tokens belong to one lease if all but the attempt is equal.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Token {
     /// Shown to operators.
     pub label: Option<Label>,
-    /// Names the lease.
+    /// Tells the lease from all others.
     pub secret: Secret,
-    /// Counts the lease's attempts, from one.
+    /// Which attempt of the lease, counted from one.
     pub attempt: u32,
 }
 
@@ -165,12 +167,13 @@ impl fmt::Debug for Token {
     }
 }
 
-/// A fencing token: grows with every grant of a key. The resource behind the lock refuses a smaller one.
+/// A fencing token: a number that grows with every grant of a key. The resource behind the lock
+/// refuses a number that is smaller than one that it has seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fence(NonZeroU64);
 
 impl Fence {
-    /// A fence as a node counted it; none if it is zero.
+    /// The fence with this number. None if it is zero.
     #[must_use]
     pub const fn new(value: u64) -> Option<Self> {
         match NonZeroU64::new(value) {

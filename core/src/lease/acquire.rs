@@ -1,4 +1,4 @@
-//! Acquiring: attempts, votes, the agreement on a fence, and what happens between two attempts.
+//! Acquiring: attempts, the nodes' votes, the agreement on a fence, and the pause between attempts.
 
 use core::time::Duration;
 
@@ -18,7 +18,7 @@ impl Lease {
         self.settle_at = Instant::MAX;
         self.round.started = now;
         self.round.deadline = now + self.options.round_timeout();
-        // One node draws its own fence; only several have to agree on one.
+        // A single node draws its own fence. Only several nodes have to agree on one.
         self.round.proposal = if self.seats.len() > 1 {
             ctx.server_clock.propose(now)
         } else {
@@ -29,7 +29,7 @@ impl Lease {
             seat.until = None;
             seat.lacks = None;
             seat.release_unknown = false;
-            // A node that has not answered the last attempt is not asked twice at a time.
+            // A node that has not answered the last attempt is not asked again before it has.
             if !seat.is_idle() || ctx.down.contains(node) {
                 seat.vote = Vote::Silent;
             } else {
@@ -45,7 +45,7 @@ impl Lease {
             return;
         }
         for seat in &mut self.seats {
-            // A grant whose fence was not confirmed in time did not answer either.
+            // A node that granted, but did not confirm the fence in time, counts as silent too.
             let silent = match (&seat.vote, self.phase) {
                 (Vote::Asked, _) => true,
                 (Vote::Granted(drawn), Phase::Confirming(fence)) => *drawn < fence,
@@ -58,7 +58,7 @@ impl Lease {
         self.fail_round(now, ctx);
     }
 
-    /// A vote of the present attempt.
+    /// Takes a node's answer in the present attempt.
     pub(super) fn voted(
         &mut self,
         now: Instant,
@@ -71,6 +71,7 @@ impl Lease {
         let seat = &mut self.seats[node.index()];
         match (flight.ask, reply) {
             (OpKind::Acquire, Reply::Applied(Answer::Granted { fence, .. })) => {
+                // Law: Honest validity
                 seat.until = Some(flight.queued + valid_for);
                 seat.vote = Vote::Granted(fence);
                 if let Phase::Confirming(agreed) = self.phase
@@ -99,12 +100,14 @@ impl Lease {
         self.decide(now, ctx);
     }
 
+    /// Decides the round, if the votes so far are enough.
     fn decide(&mut self, now: Instant, ctx: &mut Context<'_>) {
         let nodes = self.seats.len();
         let asked = self.count(|seat| seat.vote == Vote::Asked);
         match self.phase {
             Phase::Acquiring => {
                 let granted = self.count(|seat| matches!(seat.vote, Vote::Granted(_)));
+                // Law: Exclusion
                 match verdict(nodes, granted, asked) {
                     Verdict::Won => self.agree(now, ctx),
                     Verdict::Lost if self.cause_is_open(ctx.config.quorum()) => {}
@@ -115,6 +118,7 @@ impl Lease {
             Phase::Confirming(fence) => {
                 let stored = self.count(|seat| matches!(seat.vote, Vote::Granted(f) if f >= fence));
                 let open = self.count(|seat| matches!(seat.vote, Vote::Granted(f) if f < fence));
+                // Law: Fencing
                 match verdict(nodes, stored, open + asked) {
                     Verdict::Won => self.hold(now, fence, ctx),
                     Verdict::Lost => self.fail_round(now, ctx),
@@ -125,9 +129,11 @@ impl Lease {
         }
     }
 
-    /// Whether the nodes that have not answered yet decide why the round failed: with a node down, one
-    /// *held* is an outage or contention, depending on who else answers; beside a node in quarantine it
-    /// is quarantine or contention.
+    /// Whether the nodes that have not answered yet still decide why the round failed.
+    ///
+    /// Example: one of three nodes is down, and one says *held*. If the third answers too, a quorum
+    /// answered, and the reason is contention. If it does not, the reason is an outage. Likewise,
+    /// beside a node in quarantine, the third node decides between quarantine and contention.
     fn cause_is_open(&self, quorum: usize) -> bool {
         let asked = self.count(|seat| seat.vote == Vote::Asked);
         let open = |known| known < quorum && known + asked >= quorum;
@@ -135,8 +141,10 @@ impl Lease {
             || open(self.count(|seat| seat.vote.counts()))
     }
 
-    /// A quorum granted. The fence is the largest that was drawn, and is reported only once a quorum
-    /// has it stored: the largest of a quorum's counters alone is not monotone from one quorum to the next.
+    /// A quorum granted: agrees on the largest fence that a node drew.
+    ///
+    /// It is reported only once a quorum has stored it. Otherwise the next grant, by another
+    /// quorum, could draw a smaller one.
     fn agree(&mut self, now: Instant, ctx: &mut Context<'_>) {
         let drawn = self.seats.iter().filter_map(|seat| match seat.vote {
             Vote::Granted(fence) => Some(fence),
@@ -152,6 +160,7 @@ impl Lease {
         self.decide(now, ctx);
     }
 
+    /// The fence is stored on a quorum: the lease is held, if any validity is left.
     fn hold(&mut self, now: Instant, fence: Fence, ctx: &mut Context<'_>) {
         let copies = self.seats.iter().map(|seat| seat.until);
         self.cap = self
@@ -160,7 +169,7 @@ impl Lease {
             .map_or(Instant::MAX, |span| self.round.started + span);
         let held = held_until(copies, ctx.config.quorum());
         let Some(held) = held.filter(|until| (*until).min(self.cap) > now) else {
-            // Granted, but so late that nothing is left of it: as good as no answer.
+            // Granted so late that no validity is left. This counts as no answer.
             for seat in &mut self.seats {
                 if matches!(seat.vote, Vote::Granted(_)) {
                     seat.vote = Vote::Silent;
@@ -179,17 +188,18 @@ impl Lease {
         });
     }
 
-    /// The round failed: whatever it touched is released before anything else, so that a retry never
-    /// sits on a minority.
+    /// The round failed. First, everything that it wrote or may have written is released, so that
+    /// no minority of nodes keeps the key from others during the backoff.
     fn fail_round(&mut self, now: Instant, ctx: &mut Context<'_>) {
         let mut failure = self.classify(ctx.config.quorum());
-        // A round that was cut short by the end of waiting says less than the one before it.
+        // If giving up cut the round short, the reason of the round before it says more.
         if now < self.round.deadline
             && now >= self.give_up
             && matches!(failure, AcquireFailure::Outage { .. })
         {
             failure = self.failure.take().unwrap_or(failure);
         }
+        // Law: Progress, No orphan
         for node in self.nodes() {
             self.let_go(now, node, ctx);
         }
@@ -212,7 +222,7 @@ impl Lease {
         self.cleared(now, ctx);
     }
 
-    /// The acquire is over.
+    /// Ends the acquire without a lease.
     fn fail(&mut self, now: Instant, gave_up: bool, ctx: &mut Context<'_>) {
         let cause = self.failure.take().unwrap_or(AcquireFailure::Outage {
             silent: NodeSet::EMPTY,
@@ -221,7 +231,7 @@ impl Lease {
         self.settle_from(now, ctx);
     }
 
-    /// The backoff begins once the failed round is released.
+    /// Begins the backoff, once all releases of the failed round are answered.
     pub(super) fn cleared(&mut self, now: Instant, ctx: &mut Context<'_>) {
         if self.seats.iter().all(Seat::is_idle) {
             self.back_off(now, ctx);
@@ -234,7 +244,8 @@ impl Lease {
         };
         let backoff = self.options.backoff();
         let pause = backoff.pause(self.failures, ctx.rng);
-        // When the holder's time ends the key is free: no need to wait longer, but not all at once.
+        // The key is free when the holder's TTL ends, so there is no need to wait longer. A little
+        // jitter keeps the waiters from all asking at that moment.
         let pause = match cause {
             AcquireFailure::Contended {
                 left: Some(left), ..
@@ -263,7 +274,7 @@ impl Lease {
         }
     }
 
-    /// Why the round failed: what the caller can act on comes first.
+    /// Why the round failed. The reason that the caller can act on comes first.
     fn classify(&self, quorum: usize) -> AcquireFailure {
         let mut rejected = None;
         let mut rejections = 0;
@@ -304,7 +315,7 @@ impl Lease {
             let (left, node) = waits[missing - 1];
             return AcquireFailure::Quarantined { node, left };
         }
-        // A node that is still asked when the others decided the round may well answer.
+        // A node whose answer was not needed any more is not silent: it may yet answer.
         let silent = self
             .nodes()
             .zip(&self.seats)
@@ -315,7 +326,7 @@ impl Lease {
         }
     }
 
-    /// The key is held by others: after how long a quorum will be free if nobody renews.
+    /// Others hold the key: says after how long a quorum of nodes will be free, if nobody renews.
     fn contention(&self, quorum: usize) -> AcquireFailure {
         let mut lefts: alloc::vec::Vec<Duration> = self
             .seats

@@ -1,4 +1,4 @@
-//! Holding: renewal, repair of a copy that a node lost, and loss.
+//! Holding: renewal, the repair of a copy that a node lost, and the loss of the lease.
 
 use core::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::request::{Answer, OpKind, Refusal, Reply, Words};
 use crate::time::Instant;
 
 impl Lease {
-    /// Renews now, whether or not a renewal is due: the answer is an event. Nothing happens unless
-    /// the lease is held, or if a renewal is already running.
+    /// Renews now, whether or not a renewal is due. The answer is an event. Nothing happens if the
+    /// lease is not held, or if a renewal is already running.
     pub fn renew(&mut self, now: Instant, ctx: &mut Context<'_>) {
         self.handle_timeout(now, Duration::ZERO, ctx);
         if let Phase::Held(renewal) = self.phase
@@ -23,7 +23,8 @@ impl Lease {
     }
 
     pub(super) fn held_timeout(&mut self, now: Instant, early: Duration, ctx: &mut Context<'_>) {
-        // Expiry before renewal: what has expired is never renewed.
+        // Expiry comes before renewal: an expired lease is never renewed.
+        // Law: No resurrection, Loss is told
         if now >= self.valid_until {
             let loss = if self.valid_until >= self.cap {
                 Loss::Capped
@@ -33,7 +34,8 @@ impl Lease {
             return self.lose(now, loss, ctx);
         }
         match self.phase {
-            // Early by less than the shortest pause between two tries, or a retry would have none.
+            // It may begin early, but by less than the shortest pause between two tries. Otherwise
+            // a retry would have no pause.
             Phase::Held(Renewal::At(at) | Renewal::RetryAt(at))
                 if now + early.min(self.options.round_timeout() / 16) >= at =>
             {
@@ -41,7 +43,8 @@ impl Lease {
             }
             Phase::Held(Renewal::Running) if now >= self.round.deadline => {
                 for seat in &mut self.seats {
-                    // Never sent: asked anew, with a later instant to count from, at the retry.
+                    // It was never sent. The retry asks anew, and counts validity from a later
+                    // instant.
                     if seat.flight.as_ref().is_some_and(|flight| !flight.sent) {
                         seat.flight = None;
                     }
@@ -55,7 +58,7 @@ impl Lease {
         }
     }
 
-    /// When the next renewal begins, after one that made the lease last until `held`.
+    /// Plans the next renewal, after a round that made the lease last until `held`.
     pub(super) fn schedule_renewal(&mut self, held: Instant) {
         let renewal = match self.options.renew_after() {
             Some(span) if held < self.cap => Renewal::At(self.round.started + span),
@@ -77,7 +80,8 @@ impl Lease {
         self.assess(now, ctx);
     }
 
-    /// Asks a node in the running renewal: to renew what it may hold, or to take back what it lost.
+    /// Asks a node in the running renewal: to renew the copy that it may hold, or to repair the one
+    /// that it lost.
     fn ask_renewal(&mut self, now: Instant, node: NodeId, ctx: &mut Context<'_>) {
         let seat = &self.seats[node.index()];
         if ctx.down.contains(node) {
@@ -85,7 +89,7 @@ impl Lease {
             return;
         }
         if !seat.is_idle() {
-            // Asked as soon as what is in flight is answered.
+            // It is asked as soon as the request in flight is answered.
             return;
         }
         let ask = if seat.owed.is_some() {
@@ -100,18 +104,20 @@ impl Lease {
         self.ask(now, node, ask, ctx);
     }
 
-    /// Whether a quorum holds the lease without this node: only then may its copy be put back, since
-    /// only then can nobody else have been granted the key.
+    /// Whether a quorum without this node holds the lease. Only then can nobody else have been
+    /// granted the key, so only then may the node's copy be put back.
     fn held_without(&self, now: Instant, node: NodeId, ctx: &Context<'_>) -> bool {
         let others = self
             .nodes()
             .zip(&self.seats)
             .filter(|(other, _)| *other != node);
+        // Law: Exclusion
         held_until(others.map(|(_, seat)| seat.until), ctx.config.quorum())
             .is_some_and(|until| until > now)
     }
 
-    /// An answer while the lease is held: to a renewal, a repair, or late to the acquire.
+    /// Takes an answer while the lease is held: to a renewal, to a repair, or a late one to the
+    /// acquire.
     pub(super) fn renewal_answered(
         &mut self,
         now: Instant,
@@ -120,13 +126,14 @@ impl Lease {
         reply: Reply,
         ctx: &mut Context<'_>,
     ) {
+        // Law: Honest validity
         let until = flight.queued + self.options.valid_for();
         let seat = &mut self.seats[node.index()];
         let mut vote = Vote::Silent;
         match reply {
             Reply::Applied(Answer::Done) if flight.ask == OpKind::Confirm => {}
             Reply::Applied(Answer::Done | Answer::Granted { .. }) => {
-                // A renewal that was overtaken by a later one shortens nothing.
+                // The answer to an older renewal does not shorten what a later one achieved.
                 seat.until = seat.until.max(Some(until));
                 seat.lacks = None;
                 vote = Vote::Done;
@@ -161,7 +168,7 @@ impl Lease {
         self.catch_up(now, node, ctx);
     }
 
-    /// Asks a node that the running renewal could not ask before, since its seat was busy.
+    /// Asks a node that the running renewal could not ask before, because its seat was busy.
     pub(super) fn catch_up(&mut self, now: Instant, node: NodeId, ctx: &mut Context<'_>) {
         if self.phase == Phase::Held(Renewal::Running)
             && self.seats[node.index()].vote == Vote::Unasked
@@ -171,14 +178,16 @@ impl Lease {
         self.assess(now, ctx);
     }
 
-    /// Draws the conclusions from what the nodes are known to hold.
+    /// Compares what the nodes are known to hold with what the application was told: lengthens or
+    /// shortens validity, or ends the lease.
     fn assess(&mut self, now: Instant, ctx: &mut Context<'_>) {
         let held = held_until(
             self.seats.iter().map(|seat| seat.until),
             ctx.config.quorum(),
         );
         let Some(held) = held.filter(|until| *until > now) else {
-            // Not time but an answer took it away.
+            // An answer ended it, and not the clock.
+            // Law: Loss is told
             let lacks = |lack| self.seats.iter().any(|seat| seat.lacks == Some(lack));
             let loss = if lacks(Lack::Taken) {
                 Loss::Taken
@@ -217,6 +226,7 @@ impl Lease {
         }
     }
 
+    /// Tries again later, until validity ends.
     fn renewal_failed(&mut self, now: Instant, ctx: &mut Context<'_>) {
         self.failures += 1;
         self.suspect = true;
@@ -235,7 +245,7 @@ impl Lease {
         });
     }
 
-    /// What the server said, if so many refuse for good that no quorum can renew.
+    /// The words of a server that refuses for good, if so many refuse that no quorum can renew.
     fn rejection(&self, ctx: &Context<'_>) -> Option<Words> {
         let mut words = self.seats.iter().filter_map(|seat| match &seat.vote {
             Vote::Rejected(words) => Some(words),
@@ -246,6 +256,7 @@ impl Lease {
         (rest < ctx.config.quorum()).then(|| first.clone())
     }
 
+    /// Ends the lease without its owner's release.
     fn lose(&mut self, now: Instant, loss: Loss, ctx: &mut Context<'_>) {
         ctx.out.events.push(EventKind::Lost { loss });
         self.settle_from(now, ctx);

@@ -1,14 +1,16 @@
-//! The machine of one lease: a value whose transitions are pure, from the request to its end.
+//! The state machine of one lease, from the first request to its end. It is a value, and its
+//! transitions are pure.
 //!
-//! It is `Clone + Eq + Hash`, so that it can be model-checked. Its phases have a file each:
-//! `acquire`, `hold`, `release`. `seat` has what a lease knows of one node, and how a request to it is
-//! queued, handed out and answered. Here are the phases themselves, the inputs and the next deadline.
+//! It is `Clone + Eq + Hash`, so that a model checker can visit its states. Its phases have a file
+//! each: `acquire`, `hold`, `release`. The file `seat` has what a lease knows of one node, and how
+//! a request to it is queued, handed out and answered. Here are the list of phases, the inputs, and
+//! the next deadline.
 //!
 //! Three rules hold in every phase:
 //! - A seat has at most one request in flight, and one release behind it.
-//! - Whatever may have been written to a node is *owed* a release until the node answered one, or
-//!   until the key has expired by itself.
-//! - The clock decides, never a timer that fired: every input first handles what is due.
+//! - A node that may hold a token of the lease is *owed* a release, until it has answered one or
+//!   the key has expired by itself.
+//! - The clock decides, and never the firing of a timer: every input first handles what is due.
 
 mod acquire;
 mod hold;
@@ -30,12 +32,12 @@ use crate::rng::Rng;
 use crate::time::Instant;
 use crate::token::{Fence, Key, Secret};
 
-/// What a transition of a lease reads besides the lease, and where its outputs go.
+/// What a transition reads besides the lease, and where its outputs go.
 #[derive(Debug)]
 pub struct Context<'a> {
     /// The client's configuration.
     pub config: &'a Config,
-    /// Nodes that cannot be reached now: they are not asked.
+    /// Nodes that cannot be reached now. They are not asked.
     pub down: NodeSet,
     /// For jitter.
     pub rng: &'a mut Rng,
@@ -48,20 +50,20 @@ pub struct Context<'a> {
 /// What a transition puts out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outputs {
-    /// Nodes for which the lease has something to send: [`Lease::take`] hands it out.
+    /// Nodes for which the lease has something to send. [`Lease::take`] hands it out.
     pub nodes: Vec<NodeId>,
     /// What to tell the application.
     pub events: Vec<EventKind>,
 }
 
-/// Why a deadline exists.
+/// What is due at a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Due {
     /// Validity, or the cap on the total hold, ends.
     Expiry,
     /// A renewal begins or is retried.
     Renewal,
-    /// A round of requests has been waited for long enough.
+    /// The time for the answers of a round is over.
     Round,
     /// The next attempt, the next try of a release, or the end of waiting.
     Retry,
@@ -78,13 +80,13 @@ pub struct Lease {
     attempt: u32,
     /// Counts requests.
     serial: u32,
-    /// The round of requests that is waited for, or was last.
+    /// The round of requests that is under way, or the last one.
     round: Round,
     /// Rounds or renewals that failed in a row.
     failures: u32,
     /// When the acquire gives up.
     give_up: Instant,
-    /// The end of validity as it was told to the application. In no phase but `Held` does it matter.
+    /// The end of validity, as the application was told it. It matters in the phase `Held` only.
     valid_until: Instant,
     /// The cap on the total hold.
     cap: Instant,
@@ -92,9 +94,9 @@ pub struct Lease {
     /// Why the last round failed.
     failure: Option<AcquireFailure>,
     suspect: bool,
-    /// When owed releases that failed are tried again.
+    /// When releases that are owed and failed are tried again.
     settle_at: Instant,
-    /// How often in a row they were put off.
+    /// How many such tries failed in a row.
     put_off: u32,
     seats: Vec<Seat>,
 }
@@ -103,9 +105,9 @@ pub struct Lease {
 enum Phase {
     /// Acquire requests are out.
     Acquiring,
-    /// A quorum granted; the fence is being stored on a quorum.
+    /// A quorum granted. The fence is being stored on a quorum.
     Confirming(Fence),
-    /// The round failed; what it touched is being released.
+    /// The round failed. What it wrote or may have written is being released.
     Clearing {
         until: Instant,
     },
@@ -113,19 +115,21 @@ enum Phase {
     Backoff {
         until: Instant,
     },
+    /// The lease is held.
     Held(Renewal),
     /// The owner asked for the release and waits for its outcome.
     Releasing {
         until: Instant,
     },
-    /// The application was told the end, or does not want to know it; debts remain.
+    /// The application was told the end, or does not want to know it. Some node is still owed a
+    /// release, or still has a request in flight.
     Settling,
     Ended,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Renewal {
-    /// None is due: switched off, or the cap on the total hold is reached without one.
+    /// None is planned: renewal is off, or the lease lasts to its cap without one.
     Off,
     At(Instant),
     Running,
@@ -134,10 +138,10 @@ enum Renewal {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Round {
-    /// When its requests were queued: validity counts from here, never from a reply.
+    /// When its requests were queued. Validity is counted from here, and never from a reply.
     started: Instant,
     deadline: Instant,
-    /// The fence proposed in it, the same to all nodes.
+    /// The fence that it proposes to all nodes.
     proposal: Option<Fence>,
 }
 
@@ -186,9 +190,10 @@ impl Lease {
         &self.key
     }
 
-    /// Until when the holder may act; none unless the lease is held.
+    /// Until when the holder may act. None unless the lease is held.
     #[must_use]
     pub const fn valid_until(&self) -> Option<Instant> {
+        // Law: No resurrection
         match self.phase {
             Phase::Held(_) => Some(self.valid_until),
             _ => None,
@@ -210,7 +215,7 @@ impl Lease {
         self.suspect
     }
 
-    /// Whether nothing is left to do: no request is out and no node is owed a release.
+    /// Whether nothing is left to do: no request is in flight and no node is owed a release.
     #[must_use]
     pub const fn is_ended(&self) -> bool {
         matches!(self.phase, Phase::Ended)
@@ -247,8 +252,8 @@ impl Lease {
 
     /// Handles what is due at `now`. Extra calls do nothing.
     ///
-    /// `early` lets a renewal begin that much before its time, so that leases that are due close
-    /// together renew together.
+    /// `early` lets a renewal begin that much before its time, so that leases that are due at
+    /// nearly the same time renew together.
     pub fn handle_timeout(&mut self, now: Instant, early: Duration, ctx: &mut Context<'_>) {
         match self.phase {
             Phase::Acquiring | Phase::Confirming(_) => self.acquire_timeout(now, ctx),
@@ -259,8 +264,8 @@ impl Lease {
         }
     }
 
-    /// Handles the outcome of the request `serial` to `node`. A reply to no present request changes
-    /// nothing.
+    /// Handles the outcome of the request `serial` to `node`. If no such request is in flight,
+    /// nothing changes.
     pub fn handle_reply(
         &mut self,
         now: Instant,
@@ -269,6 +274,7 @@ impl Lease {
         reply: Reply,
         ctx: &mut Context<'_>,
     ) {
+        // Law: No resurrection
         self.handle_timeout(now, Duration::ZERO, ctx);
         let Some(flight) = self.land(node, serial) else {
             return;
@@ -282,6 +288,8 @@ impl Lease {
         if flight.ask == OpKind::Release {
             return self.released(now, node, &reply, ctx);
         }
+        // The answer to an older attempt does not count for this one.
+        // Law: Honest validity
         match self.phase {
             Phase::Acquiring | Phase::Confirming(_) if flight.attempt == self.attempt => {
                 self.voted(now, node, &flight, reply, ctx);
@@ -297,7 +305,7 @@ impl Lease {
         }
     }
 
-    /// Answers what is queued for a node that went down: it was never sent.
+    /// A node went down: what is queued for it was never sent, and is answered so.
     pub fn handle_down(&mut self, now: Instant, node: NodeId, ctx: &mut Context<'_>) {
         let seat = &self.seats[node.index()];
         let queued = [&seat.behind, &seat.flight].map(|flight| {

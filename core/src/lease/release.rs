@@ -1,4 +1,5 @@
-//! Releasing: on the owner's wish, after a loss, after a cancel; and the debts that remain.
+//! Releasing: when the owner asks, after a loss, after a cancel. And the retries of releases that a
+//! node is still *owed*.
 
 use core::time::Duration;
 
@@ -10,24 +11,25 @@ use crate::math::{Backoff, Verdict, verdict};
 use crate::request::{Answer, Refusal, Reply};
 use crate::time::Instant;
 
-/// Pauses between tries of a release that failed.
+/// The pauses between tries of a release that failed.
 const SETTLE: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
 
 impl Lease {
-    /// The owner gives the lease back and wants to know what came of it: the answer is an event.
+    /// The owner gives the lease back and wants to know the outcome, which is an event.
     ///
-    /// Validity ends here, before anything is queued. If it had ended already the event says
-    /// [`EventKind::Lost`]; if the lease was not held yet there is no event, as for a cancel.
+    /// Validity ends here, before any request is queued. If it had ended already, the event is
+    /// [`EventKind::Lost`]. If the lease was not held yet, there is no event, as for a cancel.
     pub fn release(&mut self, now: Instant, ctx: &mut Context<'_>) {
         self.handle_timeout(now, Duration::ZERO, ctx);
         match self.phase {
             Phase::Held(_) => {}
-            // The outcome of the release that runs answers for this one.
+            // A release is running already, and its outcome is the answer to this one too.
             Phase::Releasing { .. } => return,
             _ => return self.cancel(now, ctx),
         }
         self.suspect = false;
         self.put_off = 0;
+        // Law: No resurrection
         self.phase = Phase::Releasing {
             until: now + self.options.round_timeout() * 2,
         };
@@ -44,15 +46,15 @@ impl Lease {
         self.settle(now, ctx);
     }
 
-    /// Ends the lease in whatever state it is. What is or may be at a node is released; the
-    /// application hears no more of it.
+    /// Ends the lease in whatever state it is. What is or may be at a node is released. The
+    /// application is told nothing more.
     pub fn cancel(&mut self, now: Instant, ctx: &mut Context<'_>) {
         if !matches!(self.phase, Phase::Settling | Phase::Ended) {
             self.settle_from(now, ctx);
         }
     }
 
-    /// The application needs no further word: what is owed is paid in the background.
+    /// The application has been told everything: what is left is released in the background.
     pub(super) fn settle_from(&mut self, now: Instant, ctx: &mut Context<'_>) {
         self.phase = Phase::Settling;
         self.suspect = false;
@@ -63,7 +65,7 @@ impl Lease {
         self.settle(now, ctx);
     }
 
-    /// The outcome of a release.
+    /// Takes the outcome of a release.
     pub(super) fn released(
         &mut self,
         now: Instant,
@@ -75,14 +77,15 @@ impl Lease {
             Phase::Releasing { .. } => {}
             Phase::Clearing { .. } => return self.cleared(now, ctx),
             Phase::Settling => return self.settle(now, ctx),
-            // Of an older attempt, from the round before this one: the node can be asked now.
+            // It was the release of an older attempt. The node can be asked to renew now.
             Phase::Held(_) => return self.catch_up(now, node, ctx),
             Phase::Backoff { until } => return self.settle_between(now, until, ctx),
             Phase::Acquiring | Phase::Confirming(_) | Phase::Ended => return,
         }
         let seat = &mut self.seats[node.index()];
         match reply {
-            // The release that went unanswered did it, and the next may have come since.
+            // An earlier release that was not answered had freed the key. Someone else may have
+            // taken it since.
             Reply::Applied(Answer::Gone | Answer::Taken) if seat.release_unknown => {
                 seat.vote = Vote::Done;
             }
@@ -103,7 +106,8 @@ impl Lease {
         self.settle(now, ctx);
     }
 
-    /// Looks whether the release asked for is decided, what is still owed, and when to try again.
+    /// Decides a release that the owner asked for, if it can. Plans the next try of releases that
+    /// are still owed. Ends the lease if there are none.
     pub(super) fn settle(&mut self, now: Instant, ctx: &mut Context<'_>) {
         if matches!(self.phase, Phase::Releasing { .. }) {
             self.decide_release(ctx);
@@ -119,8 +123,9 @@ impl Lease {
         }
     }
 
-    /// Between two attempts, what is left of the failed round is asked for again; but not when the next
-    /// attempt, which replaces it, begins before there could be an answer.
+    /// During a backoff, releases of the failed round that were not answered are tried again. They
+    /// are not if the next attempt begins before an answer could come: its acquire replaces the old
+    /// token anyway.
     pub(super) fn settle_between(&mut self, now: Instant, until: Instant, ctx: &mut Context<'_>) {
         if now >= self.settle_at {
             self.settle_at = Instant::MAX;
@@ -137,18 +142,20 @@ impl Lease {
         }
     }
 
-    /// Whether a node is owed a release that is not on its way.
+    /// Whether a node is owed a release, and no request to it is under way.
     fn is_unpaid(&mut self, now: Instant) -> bool {
         for seat in &mut self.seats {
-            // Expired by itself by now: nothing is owed any more.
+            // The key has expired by itself by now.
             if seat.owed.is_some_and(|expires| now >= expires) {
                 seat.owed = None;
             }
         }
+        // Law: No orphan
         let mut seats = self.seats.iter();
         seats.any(|seat| seat.is_idle() && seat.owed.is_some())
     }
 
+    /// Plans the next try.
     fn settle_later(&mut self, now: Instant, ctx: &mut Context<'_>) {
         self.put_off += 1;
         self.settle_at = now + SETTLE.pause(self.put_off, ctx.rng);
@@ -171,6 +178,7 @@ impl Lease {
         self.settle(now, ctx);
     }
 
+    /// Tells the owner the outcome of its release, once it is certain.
     fn decide_release(&mut self, ctx: &mut Context<'_>) {
         let freed = self.count(|seat| seat.vote == Vote::Done);
         let open = self.count(|seat| seat.vote == Vote::Unasked);

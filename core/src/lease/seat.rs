@@ -1,5 +1,5 @@
-//! The seat of a node in a lease: what the lease knows of that node, and how a request to it is queued,
-//! handed out and answered.
+//! The seat of a node in a lease: what the lease knows of that node, and how a request to it is
+//! queued, handed out and answered.
 
 use core::time::Duration;
 
@@ -9,7 +9,9 @@ use crate::request::{Answer, Op, OpKind, Refusal, Reply, Words};
 use crate::time::Instant;
 use crate::token::{Fence, Token};
 
-/// How often a request is asked again at once when a node was not ready for a reason that is mended.
+/// How often a request is asked again at once, if the node was not ready for a reason that is
+/// mended by now.
+// Law: Bounded work
 const AGAIN_MAX: u8 = 3;
 
 /// What a lease knows of one node.
@@ -19,36 +21,43 @@ pub(super) struct Seat {
     pub(super) flight: Option<Flight>,
     /// A release behind it.
     pub(super) behind: Option<Flight>,
-    /// Whether the node's outbox has an entry for this seat, so that it has at most one.
+    /// Whether the node's outbox has an entry for this seat. It has at most one.
     pub(super) ticket: bool,
     /// The node's answer in this round.
     pub(super) vote: Vote,
     /// Until when the node is known to hold the token of the present attempt.
     pub(super) until: Option<Instant>,
-    /// Set while the node may hold a token of this lease: when that will have expired by itself.
+    /// Set while the node may hold a token of this lease: when the key will have expired by itself.
     pub(super) owed: Option<Instant>,
     /// Whether a release went out whose outcome is unknown.
     pub(super) release_unknown: bool,
-    /// How the node answered when it no longer held its copy.
+    /// What the node answered when it no longer held its copy.
     pub(super) lacks: Option<Lack>,
 }
 
+/// What a node without its copy has instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Lack {
+    /// Nothing.
     Gone,
+    /// The token of someone else.
     Taken,
 }
 
+/// A request that is queued or in flight.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Flight {
     pub(super) ask: OpKind,
     pub(super) serial: u32,
     pub(super) attempt: u32,
     pub(super) queued: Instant,
+    /// Whether it was handed out to be sent.
     pub(super) sent: bool,
+    /// How often it was asked again at once.
     pub(super) again: u8,
 }
 
+/// A node's answer in a round.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum Vote {
     /// Not asked yet in this round.
@@ -66,21 +75,21 @@ pub(super) enum Vote {
     },
     /// To renew, repair or release: done.
     Done,
-    /// To renew, repair or release: there is nothing of ours.
+    /// To renew, repair or release: the node does not hold our token.
     Lacking,
-    /// It cannot serve now, or it is not known what it did.
+    /// The node cannot serve now, or it is unknown what it did.
     Silent,
     Rejected(Words),
     Misuse(Words),
 }
 
 impl Vote {
-    /// Whether a node that was asked to acquire answered, in a way that says who may have the key.
+    /// Whether it is an answer to acquire that says who may have the key.
     pub(super) const fn is_answer(&self) -> bool {
         self.counts() || matches!(self, Self::Quarantined { .. })
     }
 
-    /// Whether it did, and is a node that counts.
+    /// The same, of a node that is not in quarantine.
     pub(super) const fn counts(&self) -> bool {
         matches!(self, Self::Granted(_) | Self::Held { .. } | Self::Foreign)
     }
@@ -93,6 +102,7 @@ impl Seat {
 
     /// Tells the outbox, once, that this seat has something to send.
     pub(super) fn announce(&mut self, node: NodeId, ctx: &mut Context<'_>) {
+        // Law: Bounded work
         if !self.ticket {
             self.ticket = true;
             ctx.out.nodes.push(node);
@@ -112,7 +122,7 @@ impl Lease {
             }
             flight.sent = true;
             let ttl = self.options.ttl();
-            // A repair and a confirmation are asked for only once a fence is agreed or proposed.
+            // Confirm and repair are asked for only after a fence was agreed on.
             let fence = match self.phase {
                 Phase::Confirming(fence) => Some(fence),
                 _ => self.fence,
@@ -130,6 +140,7 @@ impl Lease {
                     unreachable!("a fence is agreed before it is confirmed or a copy repaired")
                 }
             };
+            // Law: Ownership
             let token = Token {
                 label: self.options.label().cloned(),
                 secret: self.secret,
@@ -156,6 +167,7 @@ impl Lease {
             again: 0,
         };
         let seat = &mut self.seats[node.index()];
+        // Law: Bounded work
         debug_assert!(
             seat.flight.is_none() && seat.behind.is_none(),
             "one request per seat"
@@ -164,7 +176,8 @@ impl Lease {
         seat.announce(node, ctx);
     }
 
-    /// Gives a copy up: what is queued is dropped, what is or may be at the node is released.
+    /// Gives the node's copy up: drops what is queued, and queues a release of what is or may be
+    /// there.
     pub(super) fn let_go(&mut self, now: Instant, node: NodeId, ctx: &mut Context<'_>) {
         let seat = &mut self.seats[node.index()];
         seat.until = None;
@@ -174,7 +187,8 @@ impl Lease {
         let behind = match &seat.flight {
             Some(flight) if flight.ask == OpKind::Release => return,
             Some(_) if seat.behind.is_some() => return,
-            // Nothing is queued for a node that cannot be reached: the debt is paid when it can.
+            // Nothing is queued for a node that cannot be reached. It stays owed, and the release
+            // is tried again later.
             _ if ctx.down.contains(node) => return,
             Some(_) => true,
             None if seat.owed.is_none() => return,
@@ -197,8 +211,9 @@ impl Lease {
         seat.announce(node, ctx);
     }
 
-    /// Takes the request that a reply is for off its seat, matched by its serial alone.
+    /// Takes the request that a reply belongs to off its seat. Only the serial tells which it is.
     pub(super) fn land(&mut self, node: NodeId, serial: u32) -> Option<Flight> {
+        // Law: Honest validity
         let seat = self.seats.get_mut(node.index())?;
         if seat
             .flight
@@ -217,8 +232,8 @@ impl Lease {
         None
     }
 
-    /// Queues a request again that was not applied for a reason that is mended. The moment from which
-    /// its validity counts stays.
+    /// Queues a request again that was not applied for a reason that is mended by now. Validity is
+    /// still counted from when it was first queued.
     pub(super) fn ask_again(
         &mut self,
         node: NodeId,
@@ -226,7 +241,7 @@ impl Lease {
         ctx: &mut Context<'_>,
     ) -> bool {
         let seat = &mut self.seats[node.index()];
-        // With a release behind it, the request is no longer wanted.
+        // With a release behind it, the request is not wanted any more.
         if flight.again >= AGAIN_MAX
             || seat.flight.is_some()
             || ctx.down.contains(node)
@@ -259,17 +274,19 @@ impl Lease {
         }
     }
 
-    /// Notes what the reply says about what the node may hold of ours.
+    /// Notes whether the node may hold a token of this lease, as the reply tells.
+    // Law: No orphan
     pub(super) fn note_debt(&mut self, now: Instant, node: NodeId, flight: &Flight, reply: &Reply) {
         let expires = now + self.options.ttl() + (self.options.ttl() - self.options.valid_for());
         let seat = &mut self.seats[node.index()];
         match (flight.ask, reply) {
-            // It will not get better: the TTL pays.
+            // The server will never serve us. The key goes with its TTL.
             (OpKind::Release, Reply::NotApplied(Refusal::Rejected(_) | Refusal::Misuse(_))) => {
                 seat.owed = None;
             }
             (_, Reply::NotApplied(_)) => {}
-            // Only the release of what was held: one of an older attempt says nothing about it.
+            // It matters for the release of a held lease only. That of an older attempt says
+            // nothing.
             (OpKind::Release, Reply::Unknown) => {
                 seat.release_unknown = matches!(self.phase, Phase::Releasing { .. });
             }
@@ -277,13 +294,14 @@ impl Lease {
             (_, Reply::Unknown | Reply::Applied(Answer::Granted { .. } | Answer::Done)) => {
                 seat.owed = Some(expires);
             }
-            // To renew and confirm an older attempt of our own is *gone* as well, and it is still there.
+            // Renew and confirm say *gone* also where an older attempt of this lease is still
+            // there.
             (OpKind::Renew | OpKind::Confirm, Reply::Applied(Answer::Gone))
                 if flight.attempt > 1 => {}
             (OpKind::Acquire, Reply::Applied(Answer::Held { .. }))
             | (_, Reply::Applied(Answer::Gone | Answer::Taken)) => seat.owed = None,
-            // Foreign may be said of the fence counter alone, and a quarantined node may still hold
-            // a copy: neither pays a debt.
+            // *Foreign* may be said of the fence counter alone, and a node in quarantine may still
+            // hold a copy. So the release stays owed.
             (
                 _,
                 Reply::Applied(Answer::Foreign | Answer::Quarantined { .. } | Answer::Held { .. }),

@@ -1,11 +1,12 @@
-//! How long to wait between attempts: exponential, with jitter.
+//! How long to wait between attempts: twice as long after each failure, with jitter.
 
 use core::time::Duration;
 
 use crate::rng::Rng;
 
-/// Pauses between attempts: the bound doubles from `first` to `longest`; each pause is drawn from
-/// the upper half of its bound, so that rivals drift apart and none retries at once.
+/// Pauses between attempts. The bound of the pause doubles with each failure, from `first` to
+/// `longest`. Each pause is a random time from the upper half of its bound, so that rivals drift
+/// apart and none retries at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Backoff {
     first: Duration,
@@ -19,7 +20,8 @@ impl Backoff {
         longest: Duration::from_secs(1),
     };
 
-    /// Pauses of up to `first`, doubling to `longest`. Checked where it is used.
+    /// A first pause of at most `first`, and no pause longer than `longest`. The values are checked
+    /// when the options of a lease are built.
     #[must_use]
     pub const fn new(first: Duration, longest: Duration) -> Self {
         Self { first, longest }
@@ -37,12 +39,13 @@ impl Backoff {
         self.longest
     }
 
-    /// The pause after the `failures`-th failure in a row, counted from one.
+    /// The pause after so many failures in a row.
     #[must_use]
     pub fn pause(self, failures: u32, rng: &mut Rng) -> Duration {
         let doublings = failures.saturating_sub(1).min(31);
         let bound = self.first.saturating_mul(1 << doublings).min(self.longest);
-        // Rounded up: a pause is never zero, however short its bound.
+        // Rounded up, so that no pause is zero, however short its bound.
+        // Law: Bounded work
         let half = bound - bound / 2;
         half + rng.below(bound - half)
     }

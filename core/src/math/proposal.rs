@@ -1,4 +1,5 @@
-//! What fence to propose, so that all nodes of a quorum draw the same one in one round trip.
+//! The fence to propose to all nodes, so that they grant with the same fence and need no second
+//! round trip.
 
 use core::time::Duration;
 
@@ -7,23 +8,27 @@ use crate::request::ServerTime;
 use crate::time::Instant;
 use crate::token::Fence;
 
-/// How far a proposal runs ahead of the largest server time that is expected on arrival: it must
-/// exceed what a request waits and travels, or the nodes' own times win and differ.
+/// How far a proposal is ahead of the servers' time when it is made. It must be more than the time
+/// that a request waits and travels. Otherwise each node draws a fence from its own time, and they
+/// differ.
 const LEAD: Duration = Duration::from_millis(10);
 
-/// Of max TTL, the part by which it does so at most.
+/// The lead is at most this part of max TTL.
 const LEAD_SHARE: u32 = 32;
 
-/// Of max TTL, the part by which a holder's clock may carry a server's time too far.
+/// The estimate of a server's time may be wrong by at most this part of max TTL.
 const DRIFT_SHARE: u128 = 16;
 
-/// The largest server time seen of late, carried forward by the holder's own clock.
+/// An estimate of the servers' time: the largest that was seen of late, carried forward by the
+/// holder's own clock.
 ///
-/// A fence that runs ahead of the servers is still ahead when a node that forgot it comes out of
-/// quarantine one max TTL later, unless it is by less than that, with what the servers' clocks differ by. So
-/// a time is carried forward only until the [drift bound](crate::Drift) allows an error of a sixteenth of max
-/// TTL: for `max TTL / (16ρ)`, 125 s by default. Then the next that is seen counts, be it smaller. With
-/// the lead, a thirty-second at most, a proposal is less than a tenth of max TTL ahead.
+/// A fence must not be far ahead of the servers' time. A node that forgot its fence counter draws
+/// from its own time again when its quarantine ends, one max TTL later, and must then draw a larger
+/// fence. So a server's time is carried forward only as long as the error, by the [drift
+/// bound](crate::Drift), stays within a sixteenth of max TTL: for `max TTL / 16 / drift bound`,
+/// which is 125 s by default. After that the next time that is seen counts, even if it is smaller.
+/// With the lead, which is at most a thirty-second of max TTL, a proposal is less than a tenth of
+/// max TTL ahead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ServerClock {
     seen: Option<(ServerTime, Instant)>,
@@ -55,11 +60,12 @@ impl ServerClock {
         }
     }
 
-    /// The largest server time that is expected at `now`; none if none was seen for too long.
+    /// The largest server time that is expected at `now`. None if none was seen for too long.
     #[must_use]
     pub fn estimate(&self, now: Instant) -> Option<ServerTime> {
         let (time, at) = self.seen?;
         let passed = now.saturating_since(at);
+        // Law: Fencing
         if passed > self.carried_for {
             return None;
         }
@@ -69,11 +75,12 @@ impl ServerClock {
         ))
     }
 
-    /// The fence to propose in a round that begins at `now`; none without an [`estimate`](Self::estimate):
-    /// then each node draws its own, and where they differ a second round trip stores the largest.
+    /// The fence to propose in a round that begins at `now`. None without an
+    /// [`estimate`](Self::estimate). Then each node draws its own, and if they differ, a second
+    /// round trip stores the largest.
     ///
-    /// A proposal is only a hint: a node whose own next fence is larger draws that, and a node
-    /// ignores one that is far ahead of its own time.
+    /// A proposal is only a hint. A node draws its own fence if that is larger, or if the proposal
+    /// is far ahead of its own time.
     #[must_use]
     pub fn propose(&self, now: Instant) -> Option<Fence> {
         let estimate = self.estimate(now)?;

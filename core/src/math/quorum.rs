@@ -1,4 +1,4 @@
-//! Quorum arithmetic, purely.
+//! Majorities, and votes that are decided by one.
 
 /// How many of `nodes` are a majority.
 ///
@@ -7,17 +7,18 @@
 /// ```
 #[must_use]
 pub const fn quorum(nodes: usize) -> usize {
+    // Law: Exclusion
     nodes / 2 + 1
 }
 
-/// Where a vote stands.
+/// The state of a vote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {
-    /// It can still go either way.
+    /// It is not decided yet.
     Open,
-    /// A quorum said yes.
+    /// A quorum agreed.
     Won,
-    /// Too few can still say yes.
+    /// No quorum can agree any more.
     Lost,
 }
 

@@ -1,14 +1,15 @@
-//! Validity, purely: the drift margin, and the instant up to which a quorum is known to hold a token.
+//! Validity: the drift margin, and the instant up to which a quorum is known to hold a token.
 
 use core::time::Duration;
 
 use crate::time::Instant;
 
-/// By how much the time that a clock measures over one TTL may differ from true time, steps included.
+/// By how much the time that a clock measures over one TTL may differ from true time, with its
+/// steps.
 ///
-/// This is assumption (a) of the Exclusion law. Both the holder's and the server's clock may be wrong,
-/// in opposite directions, so twice the rate is subtracted from every TTL, and a granularity for what
-/// servers round to.
+/// The law of Exclusion assumes this bound. The clock of the holder and that of the server may be
+/// wrong in opposite directions, so twice the bound is subtracted from every TTL. Since servers
+/// round expiries, a granularity is subtracted too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Drift {
     ppm: u32,
@@ -22,10 +23,10 @@ impl Drift {
         granularity: Duration::from_millis(2),
     };
 
-    /// The largest bound: 200,000 ppm, a fifth. Beyond it little validity is left.
+    /// The largest bound: 200,000 ppm, a fifth of the TTL. Beyond it little validity would be left.
     pub const MAX_PPM: u32 = 200_000;
 
-    /// A bound of `ppm` millionths of the TTL, with the default granularity.
+    /// A bound of so many millionths of the TTL, with the default granularity.
     ///
     /// ```
     /// use core::time::Duration;
@@ -42,8 +43,8 @@ impl Drift {
         }
     }
 
-    /// The same bound with another granularity: the largest rounding of a server's expiry, 1 ms or
-    /// more on a real server.
+    /// The same bound with another granularity: by how much a server may round an expiry. On a real
+    /// server that is at least 1 ms.
     #[must_use]
     pub const fn with_granularity(mut self, granularity: Duration) -> Self {
         self.granularity = granularity;
@@ -56,9 +57,11 @@ impl Drift {
         self.ppm
     }
 
-    /// What is subtracted from a TTL: 2ρ·TTL plus granularity, rounded up to a nanosecond.
+    /// What is subtracted from a TTL: twice the bound, and the granularity. Rounded up to a
+    /// nanosecond.
     #[must_use]
     pub fn margin(self, ttl: Duration) -> Duration {
+        // Law: Exclusion
         let nanos = (ttl.as_nanos() * 2 * u128::from(self.ppm)).div_ceil(1_000_000);
         let rate = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
         rate.saturating_add(self.granularity)
@@ -71,9 +74,7 @@ impl Default for Drift {
     }
 }
 
-/// The instant up to which at least `quorum` of the copies last: the quorum-th largest.
-///
-/// None if fewer than `quorum` copies are known.
+/// The instant up to which at least `quorum` of the copies last. None if fewer copies are known.
 ///
 /// # Panics
 /// If there are more than [`MAX_NODES`](crate::MAX_NODES) copies.
@@ -93,7 +94,7 @@ pub fn held_until(
     let mut largest = [Instant::MIN; crate::id::MAX_NODES];
     let mut count = 0;
     for until in copies.into_iter().flatten() {
-        // Insertion into a list of at most nine, largest first.
+        // The list is sorted, the largest first, and has at most nine entries.
         let at = largest[..count]
             .iter()
             .position(|other| *other < until)
@@ -102,5 +103,6 @@ pub fn held_until(
         largest[at] = until;
         count += 1;
     }
+    // Law: Honest validity
     (quorum > 0 && count >= quorum).then(|| largest[quorum - 1])
 }

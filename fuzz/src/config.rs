@@ -26,7 +26,7 @@ pub struct Calls {
     label: Option<String>,
 }
 
-/// A span, most often of a size that could be meant.
+/// A span of time. Most are of a size that a user could mean.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Span {
     Nanos(u32),
@@ -72,7 +72,7 @@ pub fn check(calls: &Calls) {
     }
 }
 
-/// What was built; none if it was refused, in words.
+/// What was built. None if it was refused, with an error that has a text.
 fn accepted<T, E: Display>(built: Result<T, E>) -> Option<T> {
     built
         .inspect_err(|error| assert!(!error.to_string().is_empty()))

@@ -44,7 +44,7 @@ mod tests {
         on_random_bytes(3_000, |history| {
             told.borrow_mut().extend(crate::manager_ops::check(history));
         });
-        // All there is to tell was told: the histories come to what is rare.
+        // Every kind of event was told, so the histories came to the rare ones.
         let told = told.take();
         assert_eq!(told.len(), 8, "{told:?}");
     }

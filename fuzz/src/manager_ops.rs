@@ -1,5 +1,6 @@
-//! Any history of the core's manager: commands, outcomes of requests true and false, nodes that go
-//! and come, and a clock that moves on. It never panics, and keeps what it can be seen to promise:
+//! Any history of the core's manager: commands, outcomes of requests (true or false), nodes that go
+//! and come, and a clock that moves on. It never panics, and keeps what can be seen of its
+//! promises:
 //!
 //! - **Bounded work.** At most one request per lease and node is out, and one release behind it; no
 //!   more leases than allowed.
@@ -24,8 +25,8 @@ use tenure_core::{
 const MAX_LEASES: usize = 6;
 const TTL: Duration = Duration::from_secs(1);
 
-/// Something that happens. Small numbers name leases, nodes and requests, around the end and on
-/// from the beginning.
+/// Something that happens. Leases, nodes and requests are named by small numbers, which begin again
+/// where there are no more.
 #[derive(Arbitrary, Debug)]
 pub enum Step {
     /// The number of nodes, if it comes first.
@@ -68,16 +69,16 @@ pub enum Step {
     Up(u8, Option<u32>),
     /// A node is down.
     Down(u8),
-    /// Every node takes what there is and answers as a well node would.
+    /// Every node takes its requests and answers as a node without faults would.
     Serve,
-    /// Likewise, but for one node that answers something else, or not at all.
+    /// The same, except for one node that answers something else, or nothing.
     ServeBut {
         /// Which node.
         node: u8,
         /// With what.
         reply: Option<Outcome>,
     },
-    /// Time passes, and nobody looks.
+    /// Time passes without a deadline being handled.
     Pass {
         /// Microseconds; what is over half a second is cut off.
         micros: u32,
@@ -86,8 +87,8 @@ pub enum Step {
     Due,
 }
 
-/// What happens, one after the other. As long as there are bytes: a `Vec` would toss a coin after
-/// each.
+/// What happens, in order, for as long as there are bytes. (A derived `Vec` draws after each
+/// element whether to end, and stays short.)
 #[derive(Debug)]
 pub struct History(pub Vec<Step>);
 
@@ -104,7 +105,7 @@ impl<'a> Arbitrary<'a> for History {
 /// How a request ends.
 #[derive(Arbitrary, Clone, Debug)]
 pub enum Outcome {
-    /// As a well node would answer that request.
+    /// As a node without faults would answer that request.
     Well,
     /// Held by another lease.
     Held(u16),
@@ -132,8 +133,8 @@ pub enum Outcome {
     Unknown,
 }
 
-/// Plays the history twice, checks each, and compares what they put out. Says what was told in it,
-/// so that a run can show that it came to what is rare.
+/// Plays the history twice, checks each run, and compares their outputs. Gives the kinds of events
+/// that were told, so that a fuzzer's run can show that it came to the rare ones.
 ///
 /// # Panics
 /// If a promise is broken.
@@ -235,7 +236,8 @@ impl World {
             }
             Step::Cancel(lease) => {
                 if let Some(lease) = pick(&self.leases, *lease) {
-                    // What was told before it is not yet heard; nothing may be told after.
+                    // Events from before the release may still be heard, but none may be told after
+                    // it.
                     self.look();
                     self.cancel(lease);
                 }
@@ -456,7 +458,7 @@ fn name(kind: &EventKind) -> &'static str {
 }
 
 fn pick<T: Copy>(of: &[T], index: u8) -> Option<T> {
-    // The latest first, since what is old is mostly over.
+    // The newest first, since old leases are mostly over.
     (!of.is_empty()).then(|| of[of.len() - 1 - usize::from(index) % of.len()])
 }
 

@@ -14,7 +14,7 @@ use tenure_sim::server::Reply;
 pub struct Nonsense {
     /// Planted before the client connects.
     first: Option<(u8, Reply)>,
-    /// Before each step a reply is planted, or none, and the server tells the truth.
+    /// The reply that is planted before each step. Without one the server answers truly.
     then: Vec<(Step, Option<Reply>)>,
 }
 
@@ -31,7 +31,7 @@ enum Step {
 /// What a client asks as it connects.
 const ASKED: &[&str] = &["hello", "client", "info", "config", "script", "evalsha"];
 
-/// What errors begin with, beside what nobody knows.
+/// What errors begin with.
 const ERRORS: &[&str] = &[
     "ERR",
     "NOSCRIPT",
@@ -56,7 +56,7 @@ const ERRORS: &[&str] = &[
     "",
 ];
 
-/// What the scripts answer with, and what is near to it.
+/// What the scripts answer, and what looks similar.
 const WORDS: &[&str] = &[
     "held 900 1767225600000000",
     "quarantine 500",
@@ -78,7 +78,7 @@ const WORDS: &[&str] = &[
 ];
 
 impl<'a> Arbitrary<'a> for Nonsense {
-    /// By hand, since a derived `Vec` tosses a coin after each element and stays short.
+    /// By hand, since a derived `Vec` draws after each element whether to end, and stays short.
     fn arbitrary(bytes: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
         let first = match bytes.arbitrary::<u8>()? {
             0..128 => None,
@@ -124,8 +124,8 @@ fn word(bytes: &mut Unstructured<'_>, words: &[&str]) -> arbitrary::Result<Strin
     Ok((*bytes.choose(words)?).to_owned())
 }
 
-/// Plants the replies, one before each step, and looks at what comes of it. Says whether a lock was
-/// ever held before the end.
+/// Plants the replies, one before each step, and checks what comes of it. Says whether a lock was
+/// held at any time before the end.
 ///
 /// # Panics
 /// If it does not end well.
@@ -175,7 +175,7 @@ pub fn check(nonsense: &Nonsense) -> bool {
     })
 }
 
-/// The server is itself again: after two minutes nothing of what was said before matters.
+/// The server answers truly again. After two minutes nothing that it said before matters.
 async fn end(kit: &Kit, locks: &Locks) {
     kit.node().server().clear_planted();
     kit.advance(Duration::from_secs(120)).await;

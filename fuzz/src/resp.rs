@@ -7,7 +7,7 @@ use tenure_sim::server::{ManualClock, RequestParser, Server};
 /// What a client sends.
 #[derive(Debug)]
 pub struct Input {
-    /// Bytes as they come, framed by whoever made them up.
+    /// Any bytes, framed or not.
     raw: Vec<u8>,
     /// Where the bytes are cut in two.
     cut: u16,
@@ -16,7 +16,7 @@ pub struct Input {
 }
 
 impl<'a> Arbitrary<'a> for Input {
-    /// By hand, since a derived `Vec` tosses a coin after each element and stays short.
+    /// By hand, since a derived `Vec` draws after each element whether to end, and stays short.
     fn arbitrary(bytes: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
         let length = bytes.int_in_range(0..=bytes.len().min(512))?;
         let raw = bytes.bytes(length)?.to_vec();
@@ -33,7 +33,7 @@ impl<'a> Arbitrary<'a> for Input {
     }
 }
 
-/// A command of words that the server knows and of words that it does not.
+/// A command, of words that the server knows and of others.
 #[derive(Debug)]
 struct Command {
     name: u8,

@@ -1,5 +1,5 @@
-//! Any world: the bytes are the decisions of the simulated world around the core, and no law may be
-//! broken in it, whatever they say.
+//! Any world: the bytes are the decisions of a simulated world around the core. Whatever they are,
+//! no law may be broken in it.
 
 use tenure_sim::world::{Report, Scenario, explain, run};
 

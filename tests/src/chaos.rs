@@ -1,7 +1,7 @@
 //! Bad days: faults that are drawn from choices, begin, and end after a while.
 //!
-//! Which kinds there are on a day is drawn first, and how often they come; so some days know one
-//! fault only, and often. Clocks stay within the drift bound: the laws are not promised beyond it.
+//! First it is drawn which kinds of faults a day has, and how often they come. So some days have a
+//! single kind, and often. Clocks stay within the drift bound, beyond which no law is promised.
 
 use std::time::Duration;
 
@@ -24,25 +24,25 @@ pub trait Ground {
     fn clients(&self) -> usize;
     /// A client's clock.
     fn clock(&self, client: usize) -> SimClock;
-    /// A way goes bad.
+    /// The way between a client and a node fails.
     fn close(&mut self, client: usize, node: usize, way: Way);
-    /// It is open again. What was lost stays lost.
+    /// The way works again. What was lost stays lost.
     fn open(&mut self, client: usize, node: usize, way: Way);
     /// A node goes down.
     fn crash_node(&mut self, node: usize);
-    /// It comes back, and knows this.
+    /// A node that was down comes back, with this memory.
     fn start_node(&mut self, node: usize, memory: &Memory);
     /// A client's process dies.
     fn crash_client(&mut self, client: usize);
-    /// It begins again.
+    /// A client's process begins again after it died.
     fn start_client(&mut self, client: usize);
     /// A client's process stands still.
     fn pause(&mut self, client: usize);
-    /// It goes on.
+    /// A client's process goes on after it stood still.
     fn resume(&mut self, client: usize);
 }
 
-/// The faults that there are here, and how each is made.
+/// The faults that can be made here, and how each is made.
 fn made_here() -> impl Iterator<Item = (Fault, NetworkFault)> {
     let made = |fault: &Fault| Some((*fault, fault.row().network?));
     Fault::ALL.iter().filter_map(made)
@@ -59,7 +59,7 @@ pub struct Chaos {
     last: Duration,
     next: Duration,
     undo: Vec<(Duration, Undo)>,
-    /// What is not well already, and so is left alone.
+    /// What has a fault already, and gets no second one.
     ways: Vec<(usize, usize)>,
     sick_nodes: Vec<usize>,
     sick_clients: Vec<usize>,
@@ -152,7 +152,7 @@ impl Chaos {
             let node = self.one_of(self.replicas.len());
             self.replicas[node] = Some(ground.nodes()[node].server().snapshot());
         }
-        // What a stranger did is not taken for the doing of the next request.
+        // Looked at now, what a stranger did is not taken for what the next request did.
         self.witness.look();
     }
 
@@ -198,7 +198,7 @@ impl Chaos {
         (!self.sick_clients.contains(&client)).then_some(client)
     }
 
-    /// None if whom it would meet is ill already.
+    /// Begins a fault. None if what it would hit has one already.
     fn begin(&mut self, now: Duration, ground: &mut impl Ground) -> Option<()> {
         let kinds = self.kinds.clone();
         let (fault, how) = self.choices.pick(&kinds);
@@ -349,7 +349,7 @@ impl Chaos {
         self.tell(fault, None, Some(node), None);
     }
 
-    /// Somebody who knows nothing of locks.
+    /// A stranger changes a key.
     fn meddle(
         &mut self,
         fault: Fault,
@@ -385,8 +385,8 @@ impl Chaos {
         }
     }
 
-    /// By no more than half of the drift bound of the shortest TTL, and not again before that is
-    /// over; the other half is for the rates.
+    /// Steps a clock by at most half of the drift bound of the shortest TTL, and not again before
+    /// that TTL is over. The other half of the bound is for the rates of clocks.
     fn step(&mut self, fault: Fault, now: Duration, ground: &impl Ground) -> Option<()> {
         if now < self.stepped + self.last {
             return None;

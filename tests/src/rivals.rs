@@ -1,5 +1,5 @@
-//! An application of many: workers that want the same few locks, hold them for a while, change what
-//! the locks protect, and let go of them in every way there is.
+//! An application whose workers compete: they want the same few locks, hold them for a while,
+//! change what the locks protect, and let go of them in every way there is.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -24,7 +24,8 @@ pub struct Habits {
     pub pause: Duration,
 }
 
-/// Lives until the witness wants quiet. The builder names the nodes; its client outlives this.
+/// Runs until the witness wants quiet. The builder names the nodes. Gives the client, which lives
+/// on.
 ///
 /// # Panics
 /// If the builder cannot work, or something fails that no fault explains.
@@ -114,7 +115,8 @@ impl Worker {
         let steps = self.choices.below(5);
         let hold = self.up_to(self.habits.hold);
         for _ in 0..=steps {
-            // Asked, then paused for a while and then writing: that is what fences are for.
+            // Between the check of the lock and the write there is a pause: this is what fences are
+            // for.
             if !holding.is_valid() {
                 break;
             }

@@ -1,5 +1,5 @@
-//! How a program that uses locks is tested, as a stranger would write it: a small service in the
-//! first half of the file, which knows `tenure-redis` only, and its tests in the second.
+//! How a program that uses locks is tested, as a user would write it. The first half of the file is
+//! a small service, which knows only `tenure-redis`; the second half are its tests.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -8,8 +8,8 @@ use std::time::Duration;
 use service::{Ledger, Ran, Runner};
 use tenure_sim::kit;
 
-/// A runner of jobs: each job runs on one machine at a time, stops when its lock is lost, and
-/// writes its result to a ledger that refuses the late.
+/// A runner of jobs. Each job runs on one machine at a time, stops when its lock is lost, and
+/// writes its result to a ledger that refuses results which come too late.
 mod service {
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
@@ -34,7 +34,7 @@ mod service {
     pub(crate) struct Ledger(Arc<Mutex<Vec<(u64, &'static str)>>>);
 
     impl Ledger {
-        /// Refuses who comes with a smaller fence than one it has seen.
+        /// Refuses a writer with a smaller fence than one it has seen.
         pub(crate) fn write(&self, fence: u64, result: &'static str) -> bool {
             let mut lines = self.0.lock().unwrap();
             let late = lines.iter().any(|(seen, _)| *seen > fence);
@@ -72,7 +72,7 @@ mod service {
             if !self.ledger.write(guard.fence(), job) {
                 return Ran::Stopped;
             }
-            // The result stands; whether the key is freed now or by its expiry matters to nobody.
+            // The result is written. Whether the key is freed now or by its expiry does not matter.
             let _ = guard.release().await;
             Ran::Done
         }
@@ -121,7 +121,7 @@ fn an_outage_is_not_taken_for_contention() {
         kit.cut();
         assert_eq!(runner.run("report", MINUTE).await, Ran::Outage);
         kit.mend();
-        // What the cut held up frees the key as soon as it arrives.
+        // The release that the cut held up frees the key as soon as it arrives.
         kit.advance(MINUTE).await;
         assert_eq!(runner.run("report", MINUTE).await, Ran::Done);
     });

@@ -1,5 +1,5 @@
-//! Random histories of locks: the adapter's own scripts, called as the adapter calls them and a
-//! little worse, on few keys, so that leases, attempts and markers meet each other.
+//! Random histories of locks: the adapter's own scripts, called as the adapter calls them, and with
+//! wrong arguments too. There are few keys, so that leases, attempts and markers collide.
 //!
 //! The wall clock is steered and the same for both servers, so even what an answer says of the
 //! server's time is compared exactly.
@@ -10,7 +10,8 @@ use proptest::sample::select;
 use super::steps::Step;
 use crate::scripts;
 
-/// A midnight and a bit, so that rounding shows: where histories begin, and where proposals lie.
+/// Where histories begin, and what proposals lie around: a bit after midnight, so that rounding
+/// shows.
 pub const BEGIN_US: u64 = 1_767_225_600_123_456;
 
 /// Locks; the last is a hash as often as not.
@@ -25,7 +26,7 @@ const LEASES: &[&str] = &[
     "ffeeddccbbaa99887766554433221100",
     "web-1:0011",
 ];
-/// As numbers they are in another order than as text.
+/// Attempts: as numbers they have another order than as text.
 const ATTEMPTS: &[&str] = &["1", "2", "9", "10", "4294967295"];
 /// What else may be in the place of a token or a counter or a marker.
 const FOREIGN: &[&str] = &[

@@ -114,7 +114,7 @@ impl RealServer {
                     clock,
                     stream,
                 };
-                // Its own expiry would remove keys at moments that no test can know.
+                // Its background expiry would remove keys at moments that a test cannot know.
                 let words =
                     ["DEBUG", "SET-ACTIVE-EXPIRE", "0"].map(|word| word.as_bytes().to_vec());
                 let reply = server.call(&words);
@@ -127,7 +127,8 @@ impl RealServer {
                 }
             }
             Err(problem) => {
-                // It is our child, and of no use; if it is dead already, so much the better.
+                // It failed to start and is of no use. If it is dead already, this fails, and
+                // nothing is lost.
                 let _ = child.kill();
                 let _ = child.wait();
                 Err(problem)
@@ -226,7 +227,7 @@ fn wait_until_ready(child: &mut Child) -> Result<(), String> {
         let mut said = String::new();
         for line in BufReader::new(output).lines().map_while(Result::ok) {
             if line.contains("Ready to accept connections") {
-                // Whoever waited may have lost patience.
+                // The receiver may have given up waiting.
                 let _ = tell.send(Ok(()));
             }
             said.push_str(&line);

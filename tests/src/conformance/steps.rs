@@ -1,4 +1,4 @@
-//! Random histories of a server: few keys and few values, so that commands meet each other.
+//! Random histories of a server, of few keys and few values, so that commands affect each other.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -73,10 +73,10 @@ const NUMBERS: &[&str] = &[
     "+1",
 ];
 
-/// The scripts: lock shapes, and every way in which values and errors cross. (The adapter's own,
-/// with keys and arguments that make sense to them: [`super::lock`].)
+/// Scripts like those of locks, and every way in which values and errors pass between a script, its
+/// commands and its caller. (For the adapter's own scripts see [`super::lock`].)
 pub const SCRIPTS: &[&str] = &[
-    // Lock shapes.
+    // As locks are written.
     "if redis.call('get', KEYS[1]) == ARGV[1] then
        return redis.call('pexpire', KEYS[1], ARGV[2])
      end
@@ -158,7 +158,7 @@ pub const SCRIPTS: &[&str] = &[
     "assert(false, 'hm')",
     "return redis.call('client', 'id')",
     "return redis.call('config', 'get', 'save')",
-    // Declared.
+    // With a declaration in the first line.
     "#!lua\nreturn 1",
     "#!lua\nreturn redis.call('set', KEYS[1], 'v')",
     "#!lua flags=no-writes\nreturn redis.call('set', KEYS[1], 'v')",
@@ -314,7 +314,7 @@ fn on_keys() -> BoxedStrategy<Vec<String>> {
     .boxed()
 }
 
-/// Commands that are always the same, right and wrong ones.
+/// Commands without random parts, valid and invalid.
 const FIXED: &[&str] = &[
     "TIME",
     "PING",
@@ -370,8 +370,8 @@ fn on_the_server() -> BoxedStrategy<Vec<String>> {
     .boxed()
 }
 
-/// The names of the scripts, their SHA-1s. The embedded server computes them: were it wrong, the
-/// real one would not know them.
+/// The SHA-1s of the scripts, computed by the embedded server. If it computed them wrongly, the
+/// real one would not know the scripts.
 static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
     let server = Server::new(ManualClock::default());
     let name =

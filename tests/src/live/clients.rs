@@ -1,9 +1,8 @@
 //! Clients under test, and what a test asks a server about them.
 //!
-//! The figures are such that no test depends on the machine being fast: a lease that must survive
-//! has ten minutes, so that an orphan cannot be mistaken for one that expired either, and is
-//! renewed several times a second, so that nobody waits for a renewal. A lease that must expire has
-//! little.
+//! No test depends on a fast machine. A lease that must survive has a TTL of ten minutes, so that
+//! what is freed was released and did not expire; it is renewed several times a second, so that no
+//! test waits long for a renewal. A lease that must expire has a short TTL.
 
 use std::time::Duration;
 
@@ -20,8 +19,8 @@ pub const LONG: Duration = Duration::from_secs(600);
 /// The TTL of a lease that must expire while the test waits.
 pub const SHORT: Duration = Duration::from_millis(1_500);
 
-/// A client whose leases outlive the test and are renewed three times a second. It waits long
-/// enough for a reply that a busy machine is not taken for a lost one.
+/// A client whose leases outlive the test and are renewed three times a second. It waits so long
+/// for a reply that a late one is not taken for a lost one.
 pub fn patient() -> Builder {
     Locks::builder()
         .ttl(LONG)
@@ -29,8 +28,8 @@ pub fn patient() -> Builder {
         .request_timeout(Duration::from_secs(5))
 }
 
-/// Like [`patient`], but it soon takes a reply for lost. An attempt of its may fail on a busy
-/// machine, a lease of its may not.
+/// Like [`patient`], but it soon takes a reply for lost. On a busy machine its attempts may fail,
+/// but not its leases.
 pub fn hasty() -> Builder {
     patient().request_timeout(Duration::from_millis(500))
 }
@@ -91,7 +90,7 @@ pub async fn renewed(guard: &Guard, times: u32) {
     let until = || clock.now() + guard.remaining();
     let mut seen = until();
     for _ in 0..times {
-        // Far more than two readings of one instant differ by, far less than a renewal moves it.
+        // More than two readings of one instant can differ, and less than a renewal adds.
         let noise = Duration::from_millis(50);
         seen = eventually_some("a renewal is confirmed", || async {
             assert!(guard.is_valid(), "lost instead of renewed");
@@ -106,7 +105,7 @@ pub async fn renewed(guard: &Guard, times: u32) {
 /// at.
 ///
 /// # Panics
-/// When one of that goes wrong.
+/// When one of these fails.
 pub async fn serves(locks: &Locks, server: &RedisServer) {
     let guard = locked(locks, "k").await;
     assert!(value(server, "k").await.is_some());

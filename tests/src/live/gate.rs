@@ -1,9 +1,7 @@
-//! The gate before every test that needs a program which not every machine has, first of all a
-//! server.
+//! The gate before every test that needs a program which not every machine has, such as a server.
 //!
-//! Without it such a test has nothing to say. It is then left out, visibly; where the live suite
-//! is demanded (`TENURE_REQUIRE_LIVE=1`, as in continuous integration) it fails instead, so that a
-//! missing package cannot pass for a green suite.
+//! Without the program the test is left out, and says so. With `TENURE_REQUIRE_LIVE=1`, as in
+//! continuous integration, it fails instead, so that a missing package does not look like success.
 
 use std::env;
 use std::io::{self, Write as _};

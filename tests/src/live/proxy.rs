@@ -2,7 +2,7 @@
 //!
 //! It understands where commands and replies begin and end, so it can lose exactly the reply of
 //! one command after the server has applied it. A reply belongs to the oldest command of its
-//! connection that has none, pipelined or not; pushes belong to none. Two habits of a connection
+//! connection that has none, pipelined or not; pushes belong to none. Two commands
 //! break that order and are not supported: `CLIENT REPLY` and `MONITOR`. A connection of protocol
 //! version 2 that subscribes is passed through unmatched from then on.
 
@@ -114,8 +114,8 @@ impl Proxy {
         self.shared.state().links.len()
     }
 
-    /// Closes every connection with whatever still travels on it, as a crash would. New ones are
-    /// welcome.
+    /// Closes every connection, and loses whatever still travels on it, as a crash would. New ones
+    /// are accepted.
     pub async fn cut(&self) {
         let links = std::mem::take(&mut self.shared.state().links);
         for link in links.into_values() {
@@ -261,7 +261,7 @@ fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(listener)
 }
 
-/// A poisoned lock means that another thread of the test panicked; its message is what matters.
+/// A poisoned lock means that another thread of the test panicked, and that is reported anyway.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -165,7 +165,7 @@ impl Diary {
         self.write(record, state);
     }
 
-    /// A record of this client, now. Of the dead nothing is told.
+    /// A record of this client, now. A process that has crashed tells nothing.
     fn write(&self, record: Record, state: &mut State) {
         if self.is_alive(state) {
             let record = self.dated(record);
@@ -195,7 +195,8 @@ impl Wanted {
     #[must_use]
     pub fn answered(mut self, answer: Result<Guard, LockError>) -> Option<Holding> {
         self.open = false;
-        // What others have is looked at first: this grant is judged by what they say now.
+        // All other guards are looked at first, since this grant is judged against their validity
+        // now.
         self.diary.witness.look();
         match answer {
             Ok(guard) => Some(self.granted(guard)),
@@ -259,12 +260,12 @@ impl Holding {
     /// The guard.
     ///
     /// # Panics
-    /// Never: only what ends the holding takes it.
+    /// Never: the guard is taken only when the holding ends.
     pub fn guard(&self) -> &Guard {
         self.guard.as_ref().expect("it is held")
     }
 
-    /// Asks the guard, as one does before each step that must not have company.
+    /// Asks the guard whether it is valid, as one does before each step that must not overlap.
     ///
     /// # Panics
     /// If it says yes after the end that it had told.
@@ -284,10 +285,10 @@ impl Holding {
     /// The guard says that it is lost.
     ///
     /// # Panics
-    /// If it names a loss that nobody caused: nobody closed the client.
+    /// If it gives a reason that nothing here causes, such as a closed client.
     pub fn lost(mut self, lost: &Lost) {
         self.diary.witness.look();
-        // A loss by time was told by the clock.
+        // A loss by expiry was told already, when the clock showed it.
         if !self.with_held(|held| held.expired) {
             let loss = match &lost.loss {
                 tenure_redis::Loss::Expired => Loss::Expired,
@@ -341,7 +342,7 @@ impl Holding {
     /// Renews by hand.
     pub async fn renew(&self) {
         self.diary.tell(self.lease, Fact::Renew);
-        // What came of it, the guard says.
+        // The guard tells what came of it.
         let _ = self.guard().renew().await;
     }
 

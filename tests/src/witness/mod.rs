@@ -42,7 +42,7 @@ struct State {
     names: Names,
     /// By the number that the application knows the lease by.
     held: BTreeMap<u32, Held>,
-    /// Which life of each client is told of.
+    /// The life of each client that facts are about: a crash begins the next.
     lives: BTreeMap<u8, u32>,
     /// How many applications of each client have not come to their end.
     busy: BTreeMap<u8, u32>,
@@ -63,7 +63,7 @@ struct Held {
     /// What was last told of it.
     told: Nanos,
     over: bool,
-    /// Its time is over, and that was told.
+    /// Its validity ran out, and that was told.
     expired: bool,
 }
 
@@ -128,7 +128,7 @@ impl Witness {
         Diary::new(self.clone(), client, life, clock.clone())
     }
 
-    /// These seams, but that the witness listens on the connections.
+    /// These seams, with a connector on whose connections the witness listens.
     #[must_use]
     pub fn listen(&self, diary: &Diary, seams: Seams) -> Seams {
         Seams {
@@ -156,12 +156,12 @@ impl Witness {
         }
     }
 
-    /// Something that is about no lease.
+    /// Tells a fact that is about no lease.
     pub fn tell(&self, fact: Fact, client: Option<usize>, node: Option<usize>) {
         self.tell_of(fact, client, node, None);
     }
 
-    /// As [`tell`](Self::tell), of a key.
+    /// As [`tell`](Self::tell), about a key.
     pub fn tell_of(
         &self,
         fact: Fact,
@@ -247,7 +247,7 @@ impl Held {
         };
         if left == Duration::ZERO {
             self.over = true;
-            // Ended before its time, the guard itself says why, to whoever waits for it.
+            // If it ended before its time, the guard says why, to whoever waits for it.
             if local >= self.until {
                 self.expired = true;
                 tell(Fact::Lost(Loss::Expired));
@@ -259,7 +259,8 @@ impl Held {
         let why = match until.cmp(&self.until) {
             std::cmp::Ordering::Greater => Why::Renewed,
             std::cmp::Ordering::Less => Why::Shortened,
-            // A clock is a line: where it is read is where it rounds.
+            // The true time of one instant differs by where the clock was read, since it is
+            // rounded.
             std::cmp::Ordering::Equal if in_true_time.abs_diff(self.told) <= 2 => return,
             std::cmp::Ordering::Equal => Why::Clock,
         };

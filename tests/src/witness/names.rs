@@ -27,10 +27,10 @@ pub(super) struct Names {
 struct Current {
     lease: u32,
     ttl: Nanos,
-    /// A token has named it.
+    /// A request with its token was sent.
     named: bool,
     granted: bool,
-    /// What was told of it before its grant was: it comes behind.
+    /// What happened to it before its grant was told. It is told after the grant.
     early: Vec<Record>,
 }
 
@@ -39,7 +39,7 @@ struct Current {
 pub(super) struct Named {
     pub(super) lease: u32,
     pub(super) attempt: u32,
-    /// It takes the place of this lease of the same label, which is over.
+    /// The earlier lease of the same label, which is over.
     pub(super) instead_of: Option<u32>,
     pub(super) ttl: Nanos,
 }
@@ -113,8 +113,8 @@ impl Names {
         *serial - 1
     }
 
-    /// The last such request. If an older one of the same kind is executed late it is taken for
-    /// this one, which is on its way to say the same.
+    /// The serial of the last such request. An older one of the same kind that is executed late is
+    /// taken for this one, which asks for the same.
     pub(super) fn sent(&self, lease: u32, node: u8, ask: OpKind) -> u32 {
         self.sent
             .get(&(lease, node, ask as u8))
@@ -122,7 +122,7 @@ impl Names {
             .unwrap_or_default()
     }
 
-    /// The grant of a label is told now. Gives what comes behind it.
+    /// The grant of a label is told now. Gives what was kept back until then.
     pub(super) fn granted(&mut self, label: u32) -> Vec<Record> {
         let current = &mut self.current[label as usize];
         current.granted = true;

@@ -42,7 +42,7 @@ impl Watched {
         self.node.name() == name
     }
 
-    /// Looks at all keys: what has changed is nobody's doing but that of time, or of the test.
+    /// Looks at all keys. What has changed was changed by time or by the test, not by a request.
     pub(super) fn look(
         &mut self,
         now: Nanos,
@@ -56,8 +56,7 @@ impl Watched {
         }
     }
 
-    /// Looks at the keys that a request names, which was executed just now, and at what stands
-    /// beside.
+    /// Looks at the keys that a request names, which was just executed, and at all other keys.
     pub(super) fn executed(
         &mut self,
         now: Nanos,
@@ -79,8 +78,8 @@ impl Watched {
                 continue;
             };
             told.extend(self.ended(now, index, at, names));
-            // Where several leases ask for one key in one call, it was the one that had it before
-            // its release, or has it after.
+            // If several leases ask for one key in one call, the change is ascribed to the lease
+            // that held the key before its release, or that holds it after the call.
             let alone = asked.iter().filter(|(other, _)| *other == key).count() == 1;
             let holder = match ask {
                 OpKind::Release => self.holder(at, names),
@@ -93,7 +92,7 @@ impl Watched {
         }
     }
 
-    /// Whatever is there but the lock keys was written by an adapter.
+    /// Tells of all keys other than lock keys. An adapter wrote them.
     fn look_beside(&mut self, now: Nanos, index: usize, keys: &[String], told: &mut Vec<Record>) {
         for name in self.node.server().keys() {
             if keys.iter().any(|key| key.as_bytes() == name) {
@@ -135,7 +134,8 @@ impl Watched {
         }
     }
 
-    /// What had expired before the request came is not its doing.
+    /// Tells what expired before the request came, so that it is not taken for what the request
+    /// did.
     fn ended(&mut self, now: Nanos, index: usize, at: usize, names: &Names) -> Option<Record> {
         let now_ms = i64::try_from(self.node.clock().now_us() / 1_000).unwrap_or(i64::MAX);
         let ended = self.keys[at]

@@ -1,5 +1,5 @@
 //! What travels on the connections of a client: each request as it is written, each answer as it is
-//! read, and the requests that a connection took with it as it ended.
+//! read, and the requests that were unanswered when a connection ended.
 
 use std::collections::VecDeque;
 use std::io;
@@ -18,7 +18,7 @@ use super::diary::Diary;
 use crate::conformance::wire::{self, Wire};
 use crate::scripts;
 
-/// The scripts that are asked for with a token, by the names that `EVALSHA` knows them by.
+/// The scripts that take a token, by the hashes that `EVALSHA` is given.
 static SCRIPTS: LazyLock<[(OpKind, String); 5]> = LazyLock::new(|| {
     [
         (OpKind::Acquire, scripts::ACQUIRE),

@@ -4,7 +4,7 @@ use tenure_sim::server::{ManualClock, Reply, Server};
 use tenure_tests::scripts;
 
 const SECRET: &str = "00112233445566778899aabbccddeeff";
-/// Whatever the number of digits: text would sort them otherwise.
+/// Attempts with different numbers of digits. As text they would have another order.
 const ATTEMPTS: [u32; 6] = [1, 2, 9, 10, 99, 100];
 
 /// A lock that one attempt holds, and what another attempt of the same lease is answered by a

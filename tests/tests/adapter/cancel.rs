@@ -1,4 +1,4 @@
-//! No orphan, and no lock lost: a future may be dropped at any point.
+//! A future may be dropped at any point. No orphan is left then, and no lock is lost.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ impl Weather {
         }
     }
 
-    /// For how long a future may be under way, as far as it is of interest.
+    /// For how long a future is cut at all points.
     fn longest(self) -> Duration {
         match self {
             Self::Fair => ms(8),
@@ -73,7 +73,7 @@ async fn prove_free(world: &World, nodes: &[Node], rivals: &Locks, what: &str) {
     let rival = rivals.try_lock("k").await;
     let rival = rival.unwrap_or_else(|error| panic!("{error}: {what}"));
     rival.release().await.expect("is released");
-    // Nor does anything that was still on its way bring it back.
+    // Nothing that was still on its way sets the key again.
     world.sleep(secs(1)).await;
     assert!(!stands(nodes, "k"), "orphan, later: {what}");
 }
@@ -98,7 +98,7 @@ where
         };
         let done = cut(&world, at, ask(&locks)).await;
         let over = done.is_some();
-        // A guard is dropped here, which must do the same.
+        // The future was done, so a guard is dropped here. That must free the key as well.
         drop(done);
         world.sleep(weather.freed_within()).await;
         nodes.iter().for_each(|node| node.server().clear_planted());

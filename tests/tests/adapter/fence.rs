@@ -1,4 +1,4 @@
-//! Fencing: what is granted later has a larger fence, whatever happened in between.
+//! Fencing: a later grant has a larger fence, whatever happened in between.
 
 use tenure_redis::Locks;
 use tenure_sim::memory_net::{Node, World};
@@ -99,7 +99,7 @@ fn the_fence_grows_over_nodes_that_take_turns_in_being_away() -> Outcome {
 fn a_grant_over_three_nodes_costs_one_round_trip_with_times_known() -> Outcome {
     World::run(1, async |world| {
         let nodes = nodes(&world, 3);
-        // Clocks as they are in a fleet.
+        // Clocks that differ as those of real servers do.
         nodes[0].clock().step(ms(3));
         nodes[1].clock().step_back(ms(5));
         let (one, two) = (world.client("one"), world.client("two"));

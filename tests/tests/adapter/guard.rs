@@ -225,7 +225,7 @@ fn a_released_lease_is_not_valid_from_the_moment_release_is_polled() -> Outcome 
         nodes[0].server().lose_reply(Some("evalsha"), Lost::Mute);
         let begun = world.now();
         let released = guard.release().await;
-        // It was done; only the word of it was lost.
+        // It was done. Only the reply was lost.
         assert!(released.is_ok() || matches!(released, Err(ReleaseError::Unknown { .. })));
         assert!(world.now() - begun <= secs(3));
         rivals.try_lock("k").await?.release().await?;

@@ -1,4 +1,4 @@
-//! Loss is told: at the end of validity, on the client's own clock, and for ever.
+//! A loss is told at the end of validity, by the client's own clock, and is final.
 
 use tenure_core::Instant;
 use tenure_redis::Loss;
@@ -41,7 +41,7 @@ fn a_lease_that_cannot_be_renewed_ends_exactly_with_its_validity() -> Outcome {
                 assert_eq!(guard.is_valid(), clock.now() < until_then);
                 assert_eq!(guard.remaining().is_zero(), clock.now() >= until_then);
                 let near = until_then.saturating_since(clock.now()) < ms(3);
-                // Finer than the timers' granularity where it matters.
+                // In finer steps near the end of validity.
                 let step = if near {
                     std::time::Duration::from_micros(97)
                 } else {

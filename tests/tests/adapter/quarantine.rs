@@ -48,7 +48,7 @@ fn a_new_set_of_nodes_grants_after_one_max_ttl() -> Outcome {
         );
         guard.release().await?;
         locks.try_lock("k").await?.release().await?;
-        // Who comes later does not wait again.
+        // A client that comes later does not wait again.
         let two = world.client("two");
         two.builder()
             .connect()
@@ -146,7 +146,7 @@ fn two_forget(
 fn nodes_that_restart_empty_respect_the_lease_they_forgot() -> Outcome {
     let how = |node: &Node, _: &_| node.server().restart_empty();
     assert!(!two_forget(how, Quarantine::On)?);
-    // What it protects from.
+    // Without quarantine a rival is granted the lock: this is what it protects from.
     assert!(two_forget(how, Quarantine::Off)?);
     Ok(())
 }
@@ -268,14 +268,14 @@ fn two_names_of_one_server_are_forgiven_once_they_are_two() -> Outcome {
         world.alias("c", &node);
         let one = world.client("one");
         let locks = one.builder().quarantine(Quarantine::Off).connect_lazy()?;
-        // Whatever is granted takes both names.
+        // What is granted is written under both names.
         one.link("b").set_connecting(Connecting::Refused);
         let asked = locks.try_lock("k").await;
         assert!(
             matches!(asked, Err(LockError::Misconfigured { .. })),
             "{asked:?}"
         );
-        // One that reconnects meanwhile must not be left with a reproach that is no longer true.
+        // A client that reconnects meanwhile must not keep an error that is no longer true.
         one.link("a").cut();
         world.sleep(secs(1)).await;
         let asked = locks.try_lock("k").await;

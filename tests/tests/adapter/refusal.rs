@@ -1,4 +1,4 @@
-//! What a server may say instead of an answer: none of it is taken for a "no".
+//! Errors of a server, and replicas: none of what they say is taken for a "no".
 
 use tenure_redis::{ConnectError, LockError, Loss, ReleaseError};
 use tenure_sim::memory_net::World;

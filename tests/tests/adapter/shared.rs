@@ -1,4 +1,4 @@
-//! Calls that locks share: what becomes of one lock does not hang on the others.
+//! Calls that several locks share: what becomes of one lock does not depend on the others.
 
 use tenure_sim::memory_net::World;
 use tenure_sim::server::{ManualClock, Reply, Server};
@@ -136,7 +136,7 @@ fn a_refusal_of_a_shared_call_is_asked_again_lock_by_lock() -> Outcome {
             .collect();
         assert_eq!(counts, ["6", "2", "2", "2"], "two keys for each lock");
         drop(guards);
-        // One key that may not be used does not make all dear for ever.
+        // After one key that may not be used, locks share calls again.
         world.sleep(secs(6)).await;
         let before = calls(&world, "acquire").len();
         let keys = ["a", "b", "c"].map(|key| locks.try_lock(key));

@@ -13,7 +13,7 @@ fn a_silent_connection_is_replaced_and_the_lease_is_kept() -> Outcome {
             let node = world.node("a");
             let (one, locks) = client(&world, "one").await?;
             let guard = locks.lock("k").await?;
-            // Something is lost, and nobody is told; the network is well again soon.
+            // Messages are lost without an error, for a short time.
             one.link("a").black_hole(direction);
             world.sleep(secs(7)).await;
             one.link("a").heal();
@@ -58,8 +58,8 @@ fn the_old_connection_is_ended_before_the_first_request_on_the_new_one() -> Outc
     })
 }
 
-/// An acquire travels on a connection that is given up, and arrives after its release was answered
-/// on the next. Says whether it took the lock that nobody wants.
+/// An acquire is on its way on a connection that is given up, and arrives after its release was
+/// answered on the next connection. Says whether it took the lock, which nobody wants any more.
 async fn late_acquire(may_kill: bool) -> Result<bool, Box<dyn std::error::Error>> {
     let world = World::new(1);
     let node = world.node("a");
@@ -95,7 +95,7 @@ async fn late_acquire(may_kill: bool) -> Result<bool, Box<dyn std::error::Error>
 fn late_bytes_of_a_connection_that_was_replaced_are_never_executed() -> Outcome {
     World::run(1, async |_| {
         assert!(!late_acquire(true).await?);
-        // What it protects from: without the right to end connections the bound is one TTL.
+        // Without the right to end connections the late acquire takes the lock, for one TTL.
         assert!(late_acquire(false).await?);
         Ok(())
     })

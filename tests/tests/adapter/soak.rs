@@ -16,7 +16,7 @@ use tenure_tests::rivals::{self, Habits};
 use tenure_tests::witness::Witness;
 use tokio::task::AbortHandle;
 
-/// For so long, where nothing else is said.
+/// How many hours, where nothing else is said.
 const HOURS: u64 = 3;
 const NODES: [&str; 3] = ["a", "b", "c"];
 const CLIENTS: [&str; 3] = ["one", "two", "three"];
@@ -61,7 +61,7 @@ impl Soak {
             told_within: nanos(LOOK * 3 / 2),
             granted_within: Some(nanos(habits.hold + MAX_TTL * 4)),
             pace: nanos(Duration::from_millis(12)),
-            // Nobody tells here of renewals that failed.
+            // Failed renewals are not told here, so they cannot be counted.
             renewals: 0,
             kills: false,
             freed_within: 0,
@@ -98,14 +98,14 @@ impl Soak {
         let app = rivals::live(diary, time, builder, self.habits.clone(), choices);
         let app = process.run(async move {
             let locks = app.await;
-            // The client stays, with what it still owes.
+            // The client lives on, and pays what it still owes.
             std::mem::forget(locks);
         });
         (process, tokio::spawn(app).abort_handle())
     }
 
-    /// Each half hour the servers' clocks run back towards the true time which they ran away from:
-    /// they never disagree by more than one max TTL, as Fencing assumes.
+    /// Turns the drift of the servers' clocks around each half hour, so that they never differ by
+    /// more than one max TTL, as Fencing assumes.
     fn set_clocks(&self, half_hour: u64) {
         for (node, ppm) in self.nodes.iter().zip([2_000, -2_000, 0]) {
             let ppm = if half_hour % 2 == 1 { ppm } else { -ppm };

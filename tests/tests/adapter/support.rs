@@ -1,4 +1,4 @@
-//! What the tests share: spans, the scripts by name, and looking until something is so.
+//! What the tests share: time spans, requests by script, waiting for a condition, dropping futures.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -24,7 +24,7 @@ pub(crate) const TTL: Duration = secs(10);
 /// What is subtracted from it: twice half a percent, and two milliseconds.
 pub(crate) const MARGIN: Duration = ms(102);
 
-/// So many nodes: `a`, `b`, `c`, …
+/// The first nodes of `a`, `b`, `c`, …
 pub(crate) fn nodes(world: &World, count: usize) -> Vec<Node> {
     ["a", "b", "c", "d", "e"][..count]
         .iter()
@@ -32,7 +32,7 @@ pub(crate) fn nodes(world: &World, count: usize) -> Vec<Node> {
         .collect()
 }
 
-/// A builder that does not wait for quarantine to end: its tests are elsewhere.
+/// A builder with quarantine off, so that new nodes grant at once.
 pub(crate) fn builder(client: &Client) -> Builder {
     client.builder().quarantine(Quarantine::Off)
 }
@@ -44,7 +44,7 @@ pub(crate) async fn client(world: &World, name: &str) -> Result<(Client, Locks),
     Ok((client, locks))
 }
 
-/// Whether the lock key stands on any of the nodes.
+/// Whether the lock key exists on any of the nodes.
 pub(crate) fn stands(nodes: &[Node], key: &str) -> bool {
     nodes.iter().any(|node| node.server().peek(key).is_some())
 }
@@ -66,7 +66,7 @@ pub(crate) fn calls(world: &World, script: &str) -> Vec<Request> {
     requests
 }
 
-/// Looks every millisecond until it is so; says how long that took.
+/// Looks every millisecond whether the condition holds. Says how long that took.
 pub(crate) async fn until(
     world: &World,
     within: Duration,
@@ -121,8 +121,9 @@ pub(crate) async fn cut<T>(world: &World, cut: Cut, future: impl Future<Output =
     .await
 }
 
-/// Every cut of a future that takes at most this long: after every poll, and at every millisecond
-/// of its beginning, before and after others had a turn of the scheduler; later less densely.
+/// Every cut of a future that takes at most this long: after each of its first polls, and at each
+/// of its first milliseconds, before and after other tasks had a turn. Later the cuts are less
+/// dense.
 pub(crate) fn cuts(longest: Duration) -> impl Iterator<Item = Cut> {
     let polls = (0..8).map(Cut::Polls);
     let longest = longest.as_millis() as u64;

@@ -146,7 +146,7 @@ impl Pair {
     fn play(&mut self, resp3: bool, steps: &[Step]) -> Result<(), TestCaseError> {
         self.reset();
         if resp3 {
-            // Its reply names versions and ids, which differ.
+            // The reply has versions and ids, which differ.
             self.call(&[b"HELLO".to_vec(), b"3".to_vec()]);
         }
         for (i, step) in steps.iter().enumerate() {
@@ -243,7 +243,7 @@ fn the_scripts_of_the_adapter_answer_as_on_a_real_server() {
     if std::env::var_os("PROPTEST_CASES").is_some() {
         return;
     }
-    // So many histories are not blind: whatever a script can say was said.
+    // The histories came to every word that a script can answer.
     for word in [
         "granted",
         "held",
@@ -301,7 +301,7 @@ fn tried() -> impl Iterator<Item = &'static &'static [&'static str]> {
 fn a_replica_refuses_what_a_real_one_refuses() {
     let Some(mut pair) = pair() else { return };
     pair.agree(&["SET", "k", "v"]);
-    // Of a master that is not there.
+    // A replica of a primary that does not exist.
     assert_eq!(
         pair.real.call(&argv(&["REPLICAOF", "127.0.0.1", "1"])),
         Wire::Status("OK".to_owned())

@@ -5,7 +5,7 @@ use tenure_redis::{Guard, LockError, default_locks, set_default};
 use tenure_tests::live::clients::{connected, patient, renewed, value};
 use tenure_tests::live::{Options, RedisServer, servers_available, within};
 
-/// As in a test suite: every runtime lives for one piece of work.
+/// Runs this on a new runtime, as every test of a suite does.
 fn on_a_runtime_of_its_own<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()

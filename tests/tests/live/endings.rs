@@ -36,7 +36,7 @@ async fn an_acquire_dropped_after_any_number_of_polls_leaves_nothing_held() {
     let locks = connect(patient(), server.url()).await;
     let mut keys = Vec::new();
     let (mut polls, mut granted) = (0, 0);
-    // Until the drop comes after the grant a few times, however long a round trip takes here.
+    // Until the drop came after the grant a few times, however many polls a round trip takes.
     while granted < 5 {
         let key = format!("dropped:{polls}");
         if let Some(answer) = dropped_after(polls, locks.lock(&key)).await {
@@ -50,7 +50,7 @@ async fn an_acquire_dropped_after_any_number_of_polls_leaves_nothing_held() {
     for key in &keys {
         freed(&server, key).await;
     }
-    // And nothing comes after.
+    // And nothing takes the key later.
     locks.close().await;
     for key in &keys {
         assert_eq!(value(&server, key).await, None, "{key}");

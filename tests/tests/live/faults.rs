@@ -156,7 +156,7 @@ async fn what_arrives_after_the_next_owner_took_the_key_does_not_touch_its_lock(
             false => None,
         };
         let late = proxy.on(script_on("k"), Fault::HoldRequest);
-        // Nothing else of the client's gets through, and no other connection ends this one.
+        // No other request of the client gets through, and no other connection ends this one.
         proxy.refuse().await;
         match guard {
             Some(guard) => {
@@ -176,7 +176,7 @@ async fn what_arrives_after_the_next_owner_took_the_key_does_not_touch_its_lock(
         renewed(&next, 2).await;
         assert!(calls(&server, "evalsha").await >= before + 2);
         assert_eq!(value(&server, "k").await, token, "release: {release}");
-        // Nor does what it owed the key, once it can pay.
+        // Nor does the release that is still owed, once it can be sent.
         proxy.accept().await;
         within("the client closes", slow.close()).await;
         renewed(&next, 1).await;
@@ -225,7 +225,7 @@ async fn a_holder_behind_a_cut_network_is_told_in_time() {
         proxy.heal();
         assert!(refused(&other, "k").await.is_some());
         drop(guard);
-        // Served again, it is told the truth about the key.
+        // Once the network works, the holder learns what became of the key.
         eventually("the cut-off client is served", || async {
             cut_off
                 .try_lock("k")
@@ -247,7 +247,7 @@ async fn a_waiter_behind_a_cut_network_is_granted_the_lock_after_it_heals() {
     let (_server, proxy, locks) = through_a_proxy().await;
     proxy.partition();
     let waiting = tokio::spawn(async move { locked(&locks, "k").await });
-    // It has noticed: it connects anew.
+    // The client has noticed, and connects again.
     eventually("a new connection is tried", || async {
         proxy.accepted() > 1
     })
@@ -296,7 +296,7 @@ async fn an_outage_is_not_a_storm() {
         proxy.accepted() >= before + 2
     })
     .await;
-    // Nothing answers, so there is nothing to say but to introduce oneself.
+    // Nothing answers, so only the commands that begin a connection are sent.
     let scripts = proxy.count("EVALSHA");
     assert!(scripts <= 50 * 2, "{scripts} calls that nobody answers");
     proxy.heal();

@@ -68,7 +68,7 @@ struct Interval {
     to: i64,
 }
 
-/// A register that refuses a writer which is older than one it has seen, read or write.
+/// A register that refuses a fence smaller than one it has seen, for reads and writes.
 async fn fenced_add(
     link: &mut MultiplexedConnection,
     register: &str,
@@ -188,7 +188,7 @@ async fn two_clients_with_many_tasks_never_hold_a_key_at_the_same_time() {
                 if round % 2 == 0 {
                     drop(guard);
                 } else {
-                    // Lost is an answer like another here.
+                    // That it was lost is a valid answer here.
                     let _ = guard.release().await;
                 }
             }

@@ -152,7 +152,7 @@ async fn a_server_that_stands_still_past_the_validity_costs_the_lock() {
     let guard = locked(&locks, "paused").await;
     let (fence, token) = (guard.fence(), value(&server, "paused").await);
     server.pause();
-    // While it stands still: nobody but our own clock can tell.
+    // While the server stands still, only the client's own clock can tell.
     let lost = within("the loss is told while the server sleeps", guard.lost()).await;
     assert_eq!(lost.loss, Loss::Expired);
     assert!(!guard.is_valid());
@@ -169,7 +169,7 @@ async fn a_server_that_stands_still_past_the_validity_costs_the_lock() {
     freed(&server, "paused").await;
 }
 
-/// A renewal by hand, as a lease with a short TTL may be lost while its own is waited for.
+/// Renews by hand, since a lease with a short TTL may be lost before its own renewal comes.
 async fn renewed_briefly(guard: &Guard) {
     match guard.renew().await {
         Ok(left) => assert!(left <= SHORT),
@@ -193,7 +193,7 @@ async fn a_renewal_that_arrives_after_the_loss_changes_nothing() {
     let guard = locked(&slow, "late").await;
     let held_up = proxy.on(script_on("late"), Fault::HoldRequest);
     held_up.hit().await;
-    // Or it would be renewed over another connection.
+    // Otherwise it would be renewed over another connection.
     proxy.refuse().await;
     let lost = within("the loss is told", guard.lost()).await;
     assert_eq!(lost.loss, Loss::Expired);
@@ -205,7 +205,7 @@ async fn a_renewal_that_arrives_after_the_loss_changes_nothing() {
     assert_eq!(value(&server, "late").await, token);
     assert!(!guard.is_valid());
     drop(guard);
-    // The old owner may pay its debts now.
+    // Now the release that the old owner still owes can reach the server.
     proxy.accept().await;
     within("the client closes", slow.close()).await;
     renewed(&next, 2).await;
@@ -277,7 +277,7 @@ async fn a_demotion_under_the_holder_is_never_told_as_gone() {
     }
     let (server, _locks, guard) = holder("demoted").await;
     let token = value(&server, "demoted").await;
-    // Of nobody who answers: it keeps its data, and is a replica all the same.
+    // A replica of a primary that does not answer: it keeps its data, and refuses writes.
     let nowhere = Proxy::start(server.addr()).await;
     nowhere.refuse().await;
     let (ip, port) = (
@@ -302,7 +302,8 @@ async fn a_demotion_that_lasts_costs_the_lock_by_time_not_by_a_replicas_word() {
     }
     let primary = RedisServer::start(Options::new()).await;
     let server = RedisServer::start(Options::new()).await;
-    // Longer than the copy from the primary takes, mostly: what a replica says is what is tested.
+    // Mostly longer than the copy from the primary takes, so that the answers of a replica are
+    // tested.
     let builder = Locks::builder().ttl(Duration::from_secs(4));
     let locks = connect(builder, server.url()).await;
     let guard = locked(&locks, "demoted").await;

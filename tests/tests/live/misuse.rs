@@ -12,7 +12,7 @@ use tenure_tests::live::{Options, Proxy, RedisServer, servers_available, within}
 
 const PASSWORD: &str = "hunter2secret";
 
-/// Neither of its two faces shows the password.
+/// The text of an error. Neither `Debug` nor `Display` shows the password.
 fn discreet(error: &(impl Debug + Display)) -> String {
     let text = format!("{error}\n{error:?}");
     assert!(!text.contains(PASSWORD), "{text}");

@@ -1,5 +1,5 @@
-//! In company: other libraries' locks on the same key, and connections that the program already
-//! has.
+//! Tenure beside others: locks of other libraries on the same key, and connections that a program
+//! already has.
 
 use redis::aio::{ConnectionManager, MultiplexedConnection};
 use redis::cluster::ClusterClient;
@@ -20,7 +20,7 @@ struct Neighbour {
 enum Take {
     /// `SET key token NX` with an expiry, in the order and unit that the library writes.
     Set(&'static [&'static str]),
-    /// A script that looks first and writes then.
+    /// A script that looks first and then writes.
     Script(&'static str),
 }
 
@@ -153,7 +153,7 @@ async fn a_plain_set_nx_excludes_us_and_its_blind_delete_is_told() {
 
     let guard = locked(&locks, "seed").await;
     assert!(server.cmd::<Option<String>>(&take).await.is_none());
-    // Its unlock asks nobody.
+    // It unlocks without looking whose lock it is.
     server.cmd::<()>(&["DEL", "seed"]).await;
     let lost = within("the loss is told", guard.lost()).await;
     assert_eq!(lost.loss, Loss::Gone);
@@ -265,7 +265,8 @@ async fn a_lock_is_kept_and_freed_while_its_slot_migrates() {
     let (from, to) = cluster.begin_migration("k").await;
     renewed(&guard, 1).await;
     refused(&locks, "k").await;
-    // Neither it nor its counter is there: the new owner is asked, and has not got all of the slot.
+    // Neither the key nor its counter is there. The new owner is asked, and does not have the whole
+    // slot yet.
     let asked = within("an answer", locks.try_lock("{k}another")).await;
     let error = asked.expect_err("nobody may say what the slot holds");
     assert!(error.is_outage(), "{error}");

@@ -1,5 +1,5 @@
-//! Restarts of one node and of several: what is forgotten is told or kept in quarantine, and a
-//! quorum serves as long as it stands.
+//! Restarts of one node and of several. A lease that is forgotten is told as lost, or the node is
+//! in quarantine until it is over; and a quorum serves as long as there is one.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tenure_tests::live::{
     Fsync, Options, RedisServer, eventually, eventually_some, servers_available, within,
 };
 
-/// Also how long a node that may have forgotten something is kept from granting.
+/// Also the length of a quarantine.
 const MAX_TTL: Duration = Duration::from_secs(4);
 
 async fn nodes(count: usize, options: &Options) -> Vec<RedisServer> {
@@ -94,7 +94,7 @@ async fn nodes_restarted_empty_are_in_quarantine_for_one_max_ttl() {
     }
     let mut servers = nodes(3, &Options::new()).await;
     let locks = connected(quorum(&servers, MAX_TTL)).await;
-    // Nobody knows what these nodes knew before: their first use costs one max TTL.
+    // A new node may have forgotten leases, so the first use of nodes costs one max TTL.
     let guard = locked(&locks, "first").await;
     guard.release().await.expect("it was held");
 
@@ -122,7 +122,7 @@ async fn nodes_restarted_empty_are_in_quarantine_for_one_max_ttl() {
     ] {
         assert!(text.contains(part), "{text}");
     }
-    // Who waits is granted it when the quarantine is over.
+    // A waiter is granted the lock when the quarantine is over.
     let guard = locked(&locks, "again").await;
     assert!(guard.is_valid());
 }
@@ -248,8 +248,8 @@ async fn five_nodes_serve_with_two_dead_fail_with_three_away_and_serve_again() {
     assert!(nodes.len() >= 3, "{error}");
     assert!(error.is_outage() && !error.is_contention());
 
-    // One of the dead comes back with nothing: it does not count before its quarantine ends, but
-    // one that only slept does, at once.
+    // One that was killed comes back empty, and does not count before its quarantine ends. One that
+    // only stood still counts at once.
     servers[0].restart_empty().await;
     servers[2].resume();
     let guard = locked(&locks, "five").await;
@@ -272,7 +272,7 @@ async fn a_lease_over_five_nodes_lives_through_the_death_of_two_of_them() {
     let guard = locked(&locks, "survives").await;
     servers[4].kill();
     servers[3].pause();
-    // So often that it must have been renewed by the other three.
+    // So many renewals that the other three nodes must have confirmed them.
     let start = guard.remaining();
     for _ in 0..3 {
         guard
@@ -312,7 +312,7 @@ async fn rivals_over_three_nodes_never_hold_a_key_at_the_same_time() {
             let mut fences = Vec::new();
             for _ in 0..ROUNDS {
                 let guard = locked(&locks, "rivals").await;
-                // With ten minutes of validity, being inside is being inside.
+                // A validity of ten minutes does not end here, so no clock has to be compared.
                 let others = inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
                 assert_eq!(others, 0, "two hold the key");
                 tokio::task::yield_now().await;

@@ -1,4 +1,4 @@
-//! Over TLS: a server whose authority only this test trusts, and one that asks who we are.
+//! Over TLS: a server whose authority only this test trusts, and one that asks for a certificate.
 
 use std::net::SocketAddr;
 

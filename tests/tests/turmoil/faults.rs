@@ -1,6 +1,6 @@
-//! One fault at a time, and what it may cost. The judge watches in each of them; what is said here
-//! is what it does not demand: that a fault that should cost nothing costs nothing, and that one
-//! that should cost something was felt.
+//! One fault at a time, and what it may cost. The judge watches the laws. The tests demand beside
+//! it that a fault which should cost nothing costs nothing, and that one which should cost
+//! something was felt.
 
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ fn a_client_that_is_cut_off_loses_what_it_holds_and_the_others_take_over() {
             let told = |is: fn(&Fact) -> bool| stage.count(Some(0), is);
             let granted = told(|fact| matches!(fact, Fact::Granted { .. }));
             let ended = told(|fact| matches!(fact, Fact::Lost(_) | Fact::Release));
-            // Cancelled is also what was never granted, so this errs to the safe side.
+            // What was never granted can be cancelled too, so this may count too few.
             granted > ended + told(|fact| matches!(fact, Fact::Cancel))
         };
         stage.until(secs(20), holds);
@@ -103,14 +103,14 @@ fn a_node_that_crashes_and_forgets_costs_nothing() {
 /// They grant nobody while the forgotten lease is valid.
 #[test]
 fn nodes_that_all_forget_at_once_respect_the_lease_they_forgot() {
-    // The judge's Exclusion is the sentence; this is that it had something to judge.
+    // The judge checks Exclusion. Here it is checked that there was something to judge.
     for power_loss in [false, true] {
         let mut stage = settled(4);
         for round in 0..4 {
             for node in 0..3 {
                 stage.fault(Fault::CrashEmpty, None, Some(node));
                 if power_loss {
-                    // Nobody is told: the connections stay half open.
+                    // The clients are not told: their connections stay half open.
                     for client in 0..3 {
                         stage.close(client, node, Way::Cut);
                     }
@@ -194,7 +194,7 @@ fn clocks_that_drift_and_step_within_the_bound_break_nothing() {
     }
     let (grants, losses) = within(&mut stage, secs(6), None);
     assert!(grants > 5 && losses == 0, "{grants}, {losses}");
-    // And steps alone, up to the whole bound of the shortest TTL.
+    // Then steps alone, up to the whole drift bound of the shortest TTL.
     for machine in &stage.machines {
         machine.clock().set_drift_ppm(0);
     }

@@ -40,7 +40,7 @@ fn day(seed: u64) -> Day {
     }
     for node in &stage.nodes {
         node.clock().set_drift_ppm(ppm(&mut choices));
-        // Their clocks do not agree at the beginning, and with what they drift by less than one max
+        // The clocks of the nodes differ from the beginning, drift included by less than one max
         // TTL.
         node.clock().step(ms(choices.pick(&[0, 300, 600])));
     }
@@ -55,7 +55,7 @@ fn day(seed: u64) -> Day {
     let last = ms(choices.pick(&[400, 1_200, 2_500]));
     let mut chaos = Chaos::new(choices, stage.witness.clone(), last);
     if durable {
-        // What was acknowledged is on the disk: nothing comes back without it.
+        // What was acknowledged is on the disk, so no node comes back without it.
         chaos = chaos.without(Fault::CrashStale);
     }
     while stage.now() < secs(7) {
@@ -94,7 +94,7 @@ fn days(seeds: std::ops::Range<u64>) {
         faults.extend(day.faults);
     }
     println!("{grants} grants, {losses} losses, {checks:?}");
-    // Days on which nothing happens show nothing. (One that somebody looks at may be calm.)
+    // Days without faults would show nothing. (A single day that somebody looks at may be calm.)
     if days > 1 {
         let kinds = faults.len();
         assert!(kinds >= KINDS, "only {kinds} in {days} days: {faults:?}");

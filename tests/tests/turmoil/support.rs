@@ -1,4 +1,4 @@
-//! What the tests share: a network with nodes, clients and a judge, and how it goes on.
+//! What the tests share: a network with nodes, clients and a judge, which a test steps through.
 
 use std::time::Duration;
 
@@ -96,7 +96,7 @@ impl Stage {
                     let app = rivals::live(diary, time, builder, plan.habits.clone(), choices);
                     async move {
                         let locks = app.await;
-                        // The client stays, with what it still owes.
+                        // The client lives on, and pays what it still owes.
                         std::mem::forget(locks);
                     }
                 })
@@ -117,7 +117,7 @@ impl Stage {
             told_within: nanos(ms(2)),
             granted_within: Some(nanos(plan.habits.hold + plan.habits.max_ttl * 4)),
             pace: nanos(ms(12)),
-            // Nobody tells here of renewals that failed.
+            // Failed renewals are not told here, so they cannot be counted.
             renewals: 0,
             kills: false,
             freed_within: 0,
@@ -155,7 +155,7 @@ impl Stage {
         self.net.now()
     }
 
-    /// Goes on by one millisecond, and hears what was told.
+    /// Steps by one millisecond, and gives the judge what was told.
     pub(crate) fn step(&mut self) {
         self.net.step();
         self.witness.look();
@@ -176,8 +176,7 @@ impl Stage {
         }
     }
 
-    /// What was told last, for who has to find out why; `TENURE_TURMOIL_FACTS=n` shows so many
-    /// facts.
+    /// The last facts, for the report of a failure. `TENURE_TURMOIL_FACTS=n` shows so many.
     fn last(&self) -> String {
         let shown = number("TENURE_TURMOIL_FACTS").unwrap_or(200);
         let shown = usize::try_from(shown).unwrap_or(usize::MAX);
@@ -193,7 +192,7 @@ impl Stage {
         }
     }
 
-    /// Steps until it is so.
+    /// Steps until the condition holds.
     pub(crate) fn until(&mut self, within: Duration, mut so: impl FnMut(&Self) -> bool) {
         let until = self.net.now() + within;
         while !so(self) {
@@ -212,14 +211,14 @@ impl Stage {
         self.witness.tell(Fact::Mended(fault), client, node);
     }
 
-    /// All faults are over: wanted keys are granted. Then nobody wants anything more, and nothing
-    /// is left. Says what was looked at.
+    /// Ends the run after all faults are over: first wanted keys must be granted; then nobody wants
+    /// anything, and nothing may be left at the nodes. Says what the judge compared.
     pub(crate) fn end(&mut self) -> Checks {
         self.run(secs(6));
         self.witness.calm_down();
         self.until(secs(60), |stage| stage.witness.is_idle());
         self.witness.tell(Fact::Quiet, None, None);
-        // Who was cancelled while a request was on its way owes a release.
+        // A lease that was cancelled while a request was on its way owes a release.
         self.run(ms(200));
         self.witness.tell(Fact::Swept, None, None);
         self.run(MAX_TTL);
@@ -294,7 +293,7 @@ impl Ground for Stage {
     }
 }
 
-/// A number from the environment, for who looks closer.
+/// A number from the environment.
 pub(crate) fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }

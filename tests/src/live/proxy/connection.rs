@@ -44,7 +44,7 @@ struct Request {
     expected: Expected,
 }
 
-/// What the server owes for a command.
+/// A command whose reply the server has not sent.
 struct Expected {
     subscription: bool,
     struck: Option<Struck>,
@@ -67,7 +67,7 @@ pub(super) async fn serve(shared: Arc<Shared>, id: u64, client: TcpStream) {
         owed: Mutex::default(),
         black_hole: watch::Sender::new(false),
     };
-    // However it ends, there is nobody to tell; the sockets are closed with the loops.
+    // How it ended is of no use to anyone. The sockets are closed with the loops.
     let _: Result<(), Close> = wire.run(client).await;
     shared.state().links.remove(&id);
 }
@@ -99,7 +99,7 @@ impl Wire {
     ) -> Result<(), Close> {
         let mut buffer = Vec::new();
         loop {
-            // A reset tells no more than an orderly end: what was sent before still travels.
+            // A reset is handled like an orderly end: what was sent before still travels.
             if from_client.read_buf(&mut buffer).await.unwrap_or(0) == 0 {
                 return Ok(());
             }
@@ -155,7 +155,7 @@ impl Wire {
                 }
             }
             self.passes(Direction::Up).await;
-            // Owed before it is sent, or the reply could be faster than the note of it.
+            // Noted before it is sent, since its reply could otherwise come before the note.
             lock(&self.owed).push_back(expected);
             to_server.write_all(&frame).await?;
         }
@@ -189,8 +189,8 @@ impl Wire {
                     }
                 }
                 self.passes(Direction::Down).await;
-                // A client that is gone is no reason to end: the server may have commands of its
-                // that still travel.
+                // The connection goes on after its client has left, since commands of that client
+                // may still be on their way to the server.
                 let _ = to_client.write_all(&frame).await;
             }
         }
@@ -217,7 +217,7 @@ impl Wire {
                 struck.happened();
                 Ok(format!("{line}\r\n").into_bytes())
             }
-            // These happened on the way up, and the reply is an ordinary one.
+            // These happened to the request. The reply is passed on unchanged.
             Fault::HoldRequest | Fault::LoseRequestAndClose | Fault::LoseRequestAndBlackHole => {
                 Ok(frame)
             }

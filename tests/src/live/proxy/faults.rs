@@ -73,7 +73,7 @@ impl Match {
         Self::when(move |command| command.is(&name))
     }
 
-    /// A command of which this holds.
+    /// A command for which this is true.
     pub fn when(fits: impl Fn(&Command) -> bool + Send + 'static) -> Self {
         Self {
             fits: Box::new(fits),
@@ -123,7 +123,8 @@ pub enum Fault {
     RefuseWith(&'static str),
 }
 
-/// An armed fault, as the test sees it. Dropped, it stays armed, and holds nothing back any more.
+/// An armed fault, as the test sees it. When this is dropped, the fault stays armed, and what it
+/// holds back is released.
 #[must_use = "a fault that nobody saw happen proves nothing: await `hit`"]
 #[derive(Debug)]
 pub struct Rule {
@@ -168,7 +169,7 @@ pub(super) struct Armed {
     struck: Struck,
 }
 
-/// A fault that has met its command.
+/// A fault whose command has come.
 pub(super) struct Struck {
     pub(super) fault: Fault,
     hit: watch::Sender<bool>,

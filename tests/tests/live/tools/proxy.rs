@@ -9,7 +9,8 @@ use tenure_tests::live::{
     Direction, Fault, Match, Options, Proxy, RedisServer, eventually, servers_available, within,
 };
 
-/// Long enough for a real reply on a loaded machine, short enough to wait for in vain.
+/// Long enough for a real reply on a busy machine, and short enough to wait for one that never
+/// comes.
 const IMPATIENT: Duration = Duration::from_secs(1);
 
 async fn server_and_proxy() -> (RedisServer, Proxy) {
@@ -266,7 +267,7 @@ async fn the_right_reply_is_struck_among_pipelined_commands_and_pushes() {
     );
     assert!(!other.has_hit(), "its command was never sent");
 
-    // A push comes while a reply is owed, for certain: the command waits for the list.
+    // The command waits for the list, so the push certainly comes before its reply.
     let blocked = proxy.on(Match::command("BLPOP"), Fault::AnswerWith("+struck"));
     let mut waiting = link.clone();
     let mut pop = Cmd::new();

@@ -257,7 +257,7 @@ async fn a_replica_follows_its_primary_and_refuses_writes_until_it_is_promoted()
 #[ignore = "runs for ever; the test below starts and kills it"]
 async fn holds_a_server_until_it_is_killed() {
     let server = RedisServer::start(Options::new()).await;
-    // Past libtest's capturing.
+    // Not `println!`, which libtest captures.
     writeln!(std::io::stdout().lock(), "\nserver: {}", server.addr()).expect("a pipe to the test");
     std::future::pending::<()>().await;
 }
@@ -266,11 +266,11 @@ async fn holds_a_server_until_it_is_killed() {
 async fn a_server_does_not_outlive_a_test_process_that_was_killed() {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let tied = std::env::split_paths(&path).any(|folder| folder.join("setpriv").is_file());
-    // Without that program there is no tie to prove.
+    // Without that program servers are not tied to the test process.
     if !servers_available() || !tied {
         return;
     }
-    // Killed, it cannot remove the server's folder; so that lies in ours.
+    // A process that is killed cannot remove the server's folder, so that lies in ours.
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut owner = Command::new(std::env::current_exe().expect("this test's own program"))
         .args([

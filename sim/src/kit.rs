@@ -1,13 +1,15 @@
-//! For the tests of a program that uses locks: no Redis, no waiting, no luck.
+//! For the tests of a program that uses locks, without Redis, real waiting or chance.
 //!
 //! [`run`] makes a small world around your code: one server, the process under test, and a rival
-//! process that wants the same locks. All of it is the real `tenure-redis` on simulated time, which jumps
-//! to the next thing that is due: an hour costs milliseconds, and each run is like the one before.
+//! process that wants the same locks. All of it is the real `tenure-redis` on simulated time, which
+//! jumps to the next thing that is due: an hour costs milliseconds, and each run is like the one
+//! before.
 //!
-//! Your code needs one thing for it: that it is given its [`Locks`] (or a [`Builder`]) instead of making
-//! its own from an address. (In here is no network but the world's: [`Locks::connect`] and other I/O of
-//! tokio panic.) What it does with time goes through tokio, as ever; the clocks of `std::time` do not jump.
-//! The test is a plain `#[test]`, not `#[tokio::test]`: [`run`] brings its own runtime.
+//! Your code needs one thing for it: that it is given its [`Locks`] (or a [`Builder`]) instead of
+//! making its own from an address. (In here is no network but the world's: [`Locks::connect`] and
+//! other I/O of tokio panic.) What it does with time goes through tokio, as ever; the clocks of
+//! `std::time` do not jump. The test is a plain `#[test]`, not `#[tokio::test]`: [`run`] brings its
+//! own runtime.
 //!
 //! ```
 //! use std::time::Duration;
@@ -28,8 +30,9 @@
 //! });
 //! ```
 //!
-//! Beyond that: [`Kit::client`] (a crash, and what comes after it), [`Kit::node`] and [`Kit::world`] are the
-//! whole of [`adapter`](crate::memory_net), with more nodes, other faults and every clock in reach.
+//! Beyond that: [`Kit::client`] (a crash, and what comes after it), [`Kit::node`] and
+//! [`Kit::world`] are the whole of [`memory_net`](crate::memory_net), with more nodes, other faults
+//! and every clock in reach.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -62,8 +65,8 @@ pub struct Kit {
 /// ```
 ///
 /// # Panics
-/// If the test does not end within a day of simulated time: it awaits what never comes. (A day in which a
-/// lock is held and renewed may take a minute of real time.)
+/// If the test does not end within a day of simulated time: it awaits what never comes. (A day in
+/// which a lock is held and renewed may take a minute of real time.)
 #[track_caller]
 pub fn run<T>(test: impl AsyncFnOnce(Kit) -> T) -> T {
     World::run(1, async |world| {
@@ -79,9 +82,9 @@ pub fn run<T>(test: impl AsyncFnOnce(Kit) -> T) -> T {
     })
 }
 
-/// How often it is looked whether a holder asks the server.
+/// How often to look whether a holder asked the server.
 const STEP: Duration = Duration::from_millis(1);
-/// Who asks no more for so long has been answered.
+/// A holder that has not asked again for so long has been answered.
 const SILENCE: Duration = Duration::from_secs(1);
 
 impl Kit {
@@ -133,8 +136,8 @@ impl Kit {
     }
 
     /// Spawns your code as a part of the process under test, so that it stands still in a
-    /// [`pause`](Self::pause). A task that it starts itself, with [`tokio::spawn`], is no part of the process
-    /// unless its future is wrapped in [`Client::run`].
+    /// [`pause`](Self::pause). A task that it starts itself, with [`tokio::spawn`], is no part of
+    /// the process unless its future is wrapped in [`Client::run`].
     ///
     /// ```
     /// # tenure_sim::kit::run(async |kit| {
@@ -163,10 +166,10 @@ impl Kit {
         self.world.sleep(span).await;
     }
 
-    /// The lock of this key is lost: somebody deletes it (from each node, if there are more), and time passes
-    /// until its holder has found out, be it the process under test or the rival: until a second after its
-    /// next renewal, or until its validity ends if nothing renews it. The key is the whole of it, with the
-    /// client's prefix.
+    /// The lock of this key is lost: somebody deletes it (from each node, if there are more), and
+    /// time passes until its holder has found out, be it the process under test or the rival: until
+    /// a second after its next renewal, or until its validity ends if nothing renews it. The key is
+    /// the whole of it, with the client's prefix.
     ///
     /// ```
     /// # tenure_sim::kit::run(async |kit| {
@@ -192,7 +195,8 @@ impl Kit {
                 .map(|key| key.escape_ascii().to_string())
                 .collect();
             panic!(
-                "nobody holds {} (the key is the whole of it, with the client's prefix); the server has {keys:?}",
+                "nobody holds {} (the key is the whole of it, with the client's prefix); \
+                 the server has {keys:?}",
                 key.escape_ascii()
             )
         };
@@ -205,7 +209,7 @@ impl Kit {
             }
             node.server().call(&[b"DEL".as_slice(), key]);
         }
-        // Who was told asks no more; who lost the answer asks again.
+        // A holder that was answered does not ask again; one whose answer was lost does.
         let mut silent = None;
         for _ in 0..left {
             self.advance(STEP).await;
@@ -221,14 +225,15 @@ impl Kit {
         self.advance(STEP).await;
     }
 
-    /// The server will do what it is asked next, by whomever, and the answer will be lost with the connection:
-    /// nobody knows what came of it. So say it just before the request that is meant, with the handles
-    /// connected.
+    /// The server will do what it is asked next, by whomever, and the answer will be lost with the
+    /// connection: nobody knows what came of it. So say it just before the request that is meant,
+    /// with the handles connected.
     ///
-    /// A `lock` makes another attempt, as here, and a lease that renews itself another renewal. What is asked
-    /// once answers with an outage: a `try_lock` (what it may have taken is freed behind its back), and a
-    /// [`renew`](tenure_redis::Guard::renew) or [`ensure`](tenure_redis::Guard::ensure) by hand (the lock is
-    /// held all the same, and renewed a moment later).
+    /// A `lock` makes another attempt, as here, and a lease that renews itself another renewal.
+    /// What is asked once answers with an outage: a `try_lock` (what it may have taken is freed
+    /// behind its back), and a [`renew`](tenure_redis::Guard::renew) or
+    /// [`ensure`](tenure_redis::Guard::ensure) by hand (the lock is held all the same, and renewed
+    /// a moment later).
     ///
     /// ```
     /// # tenure_sim::kit::run(async |kit| {
@@ -239,12 +244,12 @@ impl Kit {
     /// # });
     /// ```
     pub fn lose_next_reply(&self) {
-        // Its looks at the server are not what a test of locks means.
+        // Not `INFO` and the like, by which the client looks at the server.
         self.node.server().lose_reply(Some("evalsha"), Lost::Cut);
     }
 
-    /// The process under test is cut off from the server, until [`mend`](Self::mend): nothing arrives,
-    /// nothing answers, nothing is closed. Its rival is not.
+    /// The process under test is cut off from the server, until [`mend`](Self::mend): nothing
+    /// arrives, nothing answers, nothing is closed. Its rival is not.
     ///
     /// ```
     /// # tenure_sim::kit::run(async |kit| {
@@ -276,9 +281,9 @@ impl Kit {
         self.client.link(NODE).heal();
     }
 
-    /// The process under test stands still for so long, as in a long collection of garbage: what was
-    /// [spawned](Self::spawn) in it, and its handles' own work. Its clock goes on. What your code starts with
-    /// [`tokio::spawn`] does not stand still, nor does the test itself.
+    /// The process under test stands still for so long, as in a long collection of garbage: what
+    /// was [spawned](Self::spawn) in it, and its handles' own work. Its clock goes on. What your
+    /// code starts with [`tokio::spawn`] does not stand still, nor does the test itself.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -296,8 +301,8 @@ impl Kit {
 
     /// The process under test: its clock, its links, its crash.
     ///
-    /// After a [crash](Client::crash) nothing runs in it any more, and nothing that was spawned in it ever
-    /// ends. Started again it is another process:
+    /// After a [crash](Client::crash) nothing runs in it any more, and nothing that was spawned in
+    /// it ever ends. Started again it is another process:
     ///
     /// ```
     /// # tenure_sim::kit::run(async |kit| {
@@ -347,7 +352,8 @@ impl Kit {
     }
 }
 
-/// A handle, or a panic that says what is wrong with the process: a test that goes on would fail elsewhere.
+/// A handle, or a panic that says what is wrong with the process: a test that goes on would fail
+/// elsewhere.
 async fn connected(client: &Client) -> Locks {
     match client.builder().connect().await {
         Ok(locks) => locks,

@@ -1,4 +1,5 @@
-//! Clocks on simulated time: that of a client, which drifts, and that of a server, which also steps.
+//! Clocks on simulated time: that of a client, which drifts, and that of a server, which also
+//! steps.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,8 +21,8 @@ pub struct TrueTime {
 enum Source {
     /// Everything runs on one tokio runtime, whose paused time it is.
     Paused { origin: tokio::time::Instant },
-    /// Every host has a runtime of its own, and the simulation says how far each has come. Outside of
-    /// them, between two steps, it is so many nanoseconds.
+    /// Every host has a runtime of its own, and the simulation says how far each has come. Outside
+    /// of them, between two steps, it is so many nanoseconds.
     #[cfg(feature = "turmoil")]
     Hosts {
         outside: Arc<std::sync::atomic::AtomicU64>,
@@ -30,7 +31,7 @@ enum Source {
 
 #[allow(
     clippy::disallowed_methods,
-    reason = "this is the Clock seam of the simulated worlds: tokio's paused time is their true time"
+    reason = "this is the Clock seam of the simulated worlds, whose true time is tokio's"
 )]
 impl TrueTime {
     pub(super) fn begin() -> Self {
@@ -155,8 +156,8 @@ impl SimClock {
         }
     }
 
-    /// From now on it goes faster than true time by so many millionths; slower, if negative. What is
-    /// asleep on it may wake late by what the change makes.
+    /// From now on it goes faster than true time by so many millionths; slower, if negative. What
+    /// is asleep on it may wake late by what the change makes.
     ///
     /// # Panics
     /// If it would stand still or go back.
@@ -228,8 +229,8 @@ impl WallClock {
         self.dial.line(|line| line.shows -= by.as_nanos() as i128);
     }
 
-    /// The true time at which it shows so many milliseconds since the Unix epoch, if its rate stays as
-    /// it is; now, if it has shown them.
+    /// The true time at which it shows so many milliseconds since the Unix epoch, if its rate stays
+    /// as it is; now, if it has shown them.
     #[must_use]
     pub fn true_time_of_ms(&self, ms: i64) -> Duration {
         self.dial.true_time_of(i128::from(ms) * MILLION)

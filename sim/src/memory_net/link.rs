@@ -15,14 +15,14 @@ pub enum Direction {
     Back,
 }
 
-/// What becomes of who connects.
+/// What becomes of attempts to connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Connecting {
-    /// They are let in.
+    /// They succeed.
     Open,
     /// They are refused at once, as by a host on which nobody listens.
     Refused,
-    /// They wait until it is otherwise, as behind a firewall that drops.
+    /// They wait until this changes, as behind a firewall that drops packets.
     Hangs,
 }
 
@@ -88,7 +88,7 @@ impl Link {
         });
     }
 
-    /// What becomes of who connects, from now on. It does nothing to connections that are open.
+    /// What becomes of attempts to connect, from now on. Open connections stay as they are.
     pub fn set_connecting(&self, connecting: Connecting) {
         self.change(|state| state.connecting = connecting);
     }
@@ -111,8 +111,8 @@ impl Link {
         self.change(|state| state.way(direction).stalled = true);
     }
 
-    /// The connections that are open stall, both ways, until [`heal`](Self::heal); new ones work. So the
-    /// old bytes arrive late.
+    /// The connections that are open stall, both ways, until [`heal`](Self::heal); new ones work.
+    /// So the old bytes arrive late.
     pub fn stick(&self) {
         self.change(|state| state.stuck = state.connections);
     }
@@ -123,7 +123,7 @@ impl Link {
         self.change(|state| state.way(direction).hole = true);
     }
 
-    /// Ends every fault: what stalled goes on, and who wants to connect can.
+    /// Ends every fault: what stalled goes on, and connecting works.
     pub fn heal(&self) {
         self.change(|state| {
             for direction in [Direction::Out, Direction::Back] {
@@ -172,7 +172,7 @@ impl Link {
         .await
     }
 
-    /// Waits until who connects is answered; says whether they are let in.
+    /// Waits until an attempt to connect is answered. Says whether it succeeds.
     pub(super) async fn admits(&self) -> bool {
         self.wait_for(|state| {
             let open = |way: Way| !way.stalled && !way.hole;

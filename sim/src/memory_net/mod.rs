@@ -1,11 +1,11 @@
 //! A network in memory: the real adapter with the real redis-rs, on simulated time, in one process.
 //!
-//! It is the other implementation of [`tenure_redis::seams`]: names lead to embedded [`Server`]s over
-//! a network in memory, every client and every server has a clock of its own, random bytes come from a
-//! seed, and a process can stand still or die. Everything runs on one tokio runtime whose time is
-//! paused: it jumps to the next timer when nothing is left to do, so ten minutes cost milliseconds, and the
-//! same program with the same seed does the same, byte for byte. It reads neither the machine's clock nor
-//! its entropy.
+//! It is the other implementation of [`tenure_redis::seams`]: names lead to embedded [`Server`]s
+//! over a network in memory, every client and every server has a clock of its own, random bytes
+//! come from a seed, and a process can stand still or die. Everything runs on one tokio runtime
+//! whose time is paused: it jumps to the next timer when nothing is left to do, so ten minutes cost
+//! milliseconds, and the same program with the same seed does the same, byte for byte. It reads
+//! neither the machine's clock nor its entropy.
 //!
 //! ```
 //! use std::time::Duration;
@@ -35,8 +35,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! - [`World`] makes everything; [`Node`] is a server with its clock; [`Client`] is a process with its
-//!   clock, from which a builder comes that connects to every node.
+//! - [`World`] makes everything; [`Node`] is a server with its clock; [`Client`] is a process with
+//!   its clock, from which a builder comes that connects to every node.
 //! - [`Link`] is the way between a client and a node, and what may happen to it.
 //! - [`Request`] is what was written to a node, and when: what a test counts.
 //!

@@ -163,7 +163,7 @@ impl Net {
                     continue;
                 }
                 if bytes.is_empty() {
-                    // It is closed already, then.
+                    // An error says that it is closed already.
                     let _ = to.shutdown().await;
                     return;
                 }
@@ -173,7 +173,7 @@ impl Net {
                 }
             }
             if !whole {
-                // Nobody is told: the other end stays open, and hears nothing.
+                // The other end is not told. It stays open and hears nothing.
                 std::future::pending::<()>().await;
             }
         };

@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Waker};
 use tenure_redis::seams::{BoxFuture, Spawner};
 use tokio::task::AbortHandle;
 
-/// A process of the simulated world. It spawns on the tokio runtime that it was made in. Clones are the
-/// same process.
+/// A process of the simulated world. It spawns on the tokio runtime that it was made in. Clones are
+/// the same process.
 #[derive(Clone, Debug)]
 pub struct Process {
     runtime: tokio::runtime::Handle,
@@ -38,8 +38,8 @@ impl Process {
         }
     }
 
-    /// None of its tasks runs until [`resume`](Self::resume): a long collection of garbage, a stopped
-    /// virtual machine. Its clock goes on.
+    /// None of its tasks runs until [`resume`](Self::resume): a long collection of garbage, a
+    /// stopped virtual machine. Its clock goes on.
     pub fn pause(&self) {
         self.lock().paused = true;
     }
@@ -53,8 +53,8 @@ impl Process {
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    /// It dies: its tasks are dropped, and the kernel closes their connections. Nothing runs in it ever
-    /// after.
+    /// It dies: its tasks are dropped, and the kernel closes their connections. Nothing runs in it
+    /// ever after.
     pub fn crash(&self) {
         let mut state = self.lock();
         state.dead = true;
@@ -69,7 +69,8 @@ impl Process {
         self.lock().dead
     }
 
-    /// Makes `future` a part of this process: it stands still with it, and after a crash it never ends.
+    /// Makes `future` a part of this process: it stands still with it, and after a crash it never
+    /// ends.
     pub fn run<F: Future>(&self, future: F) -> Pausable<F> {
         Pausable {
             process: self.clone(),

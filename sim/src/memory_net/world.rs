@@ -70,15 +70,15 @@ impl World {
         match ended {
             Ok(answer) => answer,
             Err(_) => panic!(
-                "it does not end within a day of simulated time: something it awaits never comes, such as a \
-                 lock that a guard here still holds, the end of what runs in a process that was never resumed or \
-                 that crashed, or of a task that panicked (told above)"
+                "it does not end within a day of simulated time: something it awaits never comes, \
+                 such as a lock that a guard here still holds, the end of what runs in a process \
+                 that was never resumed or that crashed, or of a task that panicked (told above)"
             ),
         }
     }
 
-    /// A world without nodes and clients. The time of the caller's tokio runtime must be paused, as with
-    /// `#[tokio::test(start_paused = true)]`, and it must have one thread.
+    /// A world without nodes and clients. The time of the caller's tokio runtime must be paused, as
+    /// with `#[tokio::test(start_paused = true)]`, and it must have one thread.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let time = TrueTime::begin();

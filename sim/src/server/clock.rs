@@ -54,7 +54,8 @@ impl ManualClock {
 }
 
 impl Default for ManualClock {
-    /// Midnight, 1 January 2026 (UTC): any instant would do, as long as it is the same in every run.
+    /// Midnight, 1 January 2026 (UTC): any instant would do, as long as it is the same in every
+    /// run.
     fn default() -> Self {
         Self::new(1_767_225_600_000_000)
     }
@@ -73,7 +74,7 @@ pub struct SystemClock;
 impl ServerClock for SystemClock {
     #[allow(
         clippy::disallowed_methods,
-        reason = "this is the clock seam: a server in real time expires keys by the machine's wall clock"
+        reason = "this is the clock seam: in real time keys expire by the machine's wall clock"
     )]
     fn now_us(&self) -> u64 {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);

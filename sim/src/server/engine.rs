@@ -1,4 +1,5 @@
-//! The server as a pure machine: a request, the time, and what follows. No clock, no randomness, no I/O.
+//! The server as a pure machine: a request, the time, and what follows. No clock, no randomness, no
+//! I/O.
 
 use super::commands::{
     self, CONTAINER, Command, DENYOOM, LOADING, NO_AUTH, OOM, READONLY_REPLICA, Run, WRITE,
@@ -42,7 +43,8 @@ impl Engine {
         let reply = match self.state.faults.take_answer(&name) {
             Some(reply) if !local => reply,
             Some(reply) => {
-                // A caller in this process is no victim: keep the answer for the next connection.
+                // Calls from inside this process are spared: keep the answer for the next
+                // connection.
                 self.state.faults.answer(&name, reply);
                 self.answer(conn, argv, now_us)
             }

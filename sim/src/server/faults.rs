@@ -1,5 +1,4 @@
-//! What a test may do to a server: the faults that are the server's own. (Those of the network are
-//! the network's.)
+//! The faults of a server that a test may make. (The network has its own.)
 
 use super::reply::Reply;
 

@@ -1,4 +1,4 @@
-//! The handle of a server: what tests hold, and how they do harm.
+//! The handle of a server: how tests look at it and make its faults.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -24,7 +24,7 @@ struct Shared {
     watcher: OnceLock<Watcher>,
 }
 
-/// Looks on; see [`Server::watch`].
+/// Is called with each request; see [`Server::watch`].
 type Watcher = Box<dyn Fn(&[Vec<u8>]) + Send + Sync>;
 
 pub(super) struct Inner {
@@ -138,8 +138,8 @@ impl Server {
         Self::with_seed(clock, 0)
     }
 
-    /// An empty server on this clock. Its run id and replication id, in each of its lives, come from
-    /// the seed: give each server of a test its own.
+    /// An empty server on this clock. Its run id and replication id, in each of its lives, come
+    /// from the seed: give each server of a test its own.
     pub fn with_seed(clock: impl ServerClock + 'static, seed: u64) -> Self {
         let engine = Engine::new(seed, clock.now_us());
         let inner = Inner {
@@ -273,7 +273,8 @@ impl Server {
 
     // ---- what may happen to a server ----
 
-    /// A crash and a start without persistence: no data, no scripts, new ids, all connections closed.
+    /// A crash and a start without persistence: no data, no scripts, new ids, all connections
+    /// closed.
     pub fn restart_empty(&self) {
         self.restart(|inner| inner.engine.state.keys.clear_all());
     }
@@ -308,9 +309,9 @@ impl Server {
         }
     }
 
-    /// A failover to a replica that had only what the snapshot holds: another process answers from now
-    /// on at the same address. Its run id and replication id are new, its second replication id is
-    /// that of the snapshot's server; all connections are closed.
+    /// A failover to a replica that had only what the snapshot holds: another process answers from
+    /// now on at the same address. Its run id and replication id are new, its second replication id
+    /// is that of the snapshot's server; all connections are closed.
     pub fn promote_stale(&self, snapshot: &Snapshot) {
         self.restart(|inner| {
             inner.engine.state.keys = snapshot.keys.clone();
@@ -346,8 +347,8 @@ impl Server {
         self.lock().engine.state.faults.loading = loading;
     }
 
-    /// Out of memory: what might need some is refused with OOM. A script is stopped at the first such
-    /// command, unless it wrote before.
+    /// Out of memory: what might need some is refused with OOM. A script is stopped at the first
+    /// such command, unless it wrote before.
     pub fn set_oom(&self, oom: bool) {
         self.lock().engine.state.faults.oom = oom;
     }
@@ -378,8 +379,9 @@ impl Server {
         self.lock().engine.state.faults.clear_planted();
     }
 
-    /// Stops serving, as a stopped process does: connections open and take bytes, nothing is executed.
-    /// What was taken is executed after [`Server::resume`], also if its sender is gone by then.
+    /// Stops serving, as a stopped process does: connections open and take bytes, nothing is
+    /// executed. What was taken is executed after [`Server::resume`], also if its sender is gone by
+    /// then.
     pub fn pause(&self) {
         self.lock().paused = true;
     }
@@ -396,8 +398,9 @@ impl Server {
         self.lock().close_all();
     }
 
-    /// Removes all keys whose time is over now. Without this a key that nobody looks at stays, and is
-    /// alive again should the clock go back; a real server does this at moments of its own choice.
+    /// Removes all keys whose time is over now. Without this a key that nobody looks at stays, and
+    /// is alive again should the clock go back; a real server does this at moments of its own
+    /// choice.
     pub fn expire_now(&self) {
         let now_ms = self.now_ms();
         self.lock().engine.state.keys.expire(now_ms);

@@ -1,8 +1,8 @@
 //! The keys, their values and their expiry.
 //!
-//! A key expires lazily: it is gone once somebody looks after its instant, and is still there *at* the
-//! instant. What nobody looked at survives a clock that went past its expiry and back again. (Redis
-//! also expires some keys by itself now and then; [`Keyspace::expire`] does so on demand.)
+//! A key expires lazily: it is gone once somebody looks after its instant, and is still there *at*
+//! the instant. What nobody looked at survives a clock that went past its expiry and back again.
+//! (Redis also expires some keys by itself now and then; [`Keyspace::expire`] does so on demand.)
 
 use std::collections::BTreeMap;
 

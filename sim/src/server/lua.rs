@@ -1,8 +1,9 @@
-//! The bridge to Lua 5.1: replies become Lua values, Lua values become replies, errors become lines.
+//! The bridge to Lua 5.1: replies become Lua values, Lua values become replies, errors become
+//! lines.
 //!
-//! Inside a script everything looks like RESP2, whatever the connection speaks. What a script can see
-//! is in `prelude.lua`. Not deterministic, as in Redis: `tostring` of a table (an address), and the order
-//! of `pairs` over keys that are tables.
+//! Inside a script everything looks like RESP2, whatever the connection speaks. What a script can
+//! see is in `prelude.lua`. Not deterministic, as in Redis: `tostring` of a table (an address), and
+//! the order of `pairs` over keys that are tables.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -347,7 +348,7 @@ fn table_to_reply(table: &Table, depth: usize) -> Reply {
         _ => {}
     }
     let mut items = Vec::new();
-    // An array ends at its first nil. Metamethods have no say.
+    // An array ends at its first nil. Metamethods do not count.
     while let Ok(value) = table.raw_get::<Value>(items.len() + 1) {
         if value.is_nil() {
             break;
@@ -369,7 +370,7 @@ fn failure(value: Value, sha: &str) -> Reply {
     let Value::Table(table) = value else {
         return Reply::Error(format!("ERR Error running script {sha}, execution failure"));
     };
-    // A real 7.0 crashes on a raised table that has no `err`; an error is the kinder answer.
+    // A real 7.0 crashes on a raised table that has no `err`. Here it is an error.
     let text = text_field(&table, "err").unwrap_or_else(|| "ERR unknown error".to_owned());
     match (
         text_field(&table, "source"),

@@ -73,14 +73,16 @@ impl Server {
         let server = self.clone();
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
-            // An error of accept is the connection's or a shortage of descriptors; neither is for ever.
+            // An error of accept is the connection's or a shortage of descriptors; neither is for
+            // ever.
             loop {
                 while connections.try_join_next().is_some() {}
                 let Ok((stream, peer)) = listener.accept().await else {
                     tokio::task::yield_now().await;
                     continue;
                 };
-                // Without it replies wait for the client's acknowledgement; with it or not, they arrive.
+                // Without it replies wait for the client's acknowledgement; with it or not, they
+                // arrive.
                 let _ = stream.set_nodelay(true);
                 connections.spawn(server.serve_as(stream, peer.to_string()));
             }

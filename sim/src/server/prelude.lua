@@ -21,8 +21,8 @@ end
 
 local env = {}
 for _, name in ipairs({
-  "assert", "error", "getmetatable", "ipairs", "next", "pairs", "rawequal", "select", "setmetatable",
-  "tonumber", "tostring", "type", "unpack", "collectgarbage", "gcinfo", "_VERSION",
+  "assert", "error", "getmetatable", "ipairs", "next", "pairs", "rawequal", "select",
+  "setmetatable", "tonumber", "tostring", "type", "unpack", "collectgarbage", "gcinfo", "_VERSION",
 }) do
   env[name] = _G[name]
 end

@@ -59,7 +59,8 @@ impl RequestParser {
         self.buffer.len() - self.start
     }
 
-    /// The next whole request, or `None` if more bytes are needed. After an error the stream is lost.
+    /// The next whole request, or `None` if more bytes are needed. After an error the stream is
+    /// lost.
     ///
     /// # Errors
     /// [`ProtocolError`] for bytes that are no requests.

@@ -1,4 +1,5 @@
-//! Scripts: `EVAL` and its kin, the cache of compiled scripts, and what a script may do to the server.
+//! Scripts: `EVAL` and its kin, the cache of compiled scripts, and what a script may do to the
+//! server.
 
 use std::collections::BTreeMap;
 
@@ -21,8 +22,8 @@ struct Script {
     flags: Flags,
 }
 
-/// What a script's first line (`#!lua flags=…`) says. Without that line, old rules hold: the script is
-/// stopped at the first command that may not run.
+/// What a script's first line (`#!lua flags=…`) says. Without that line, old rules hold: the script
+/// is stopped at the first command that may not run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Flags {
     declared: bool,

@@ -77,18 +77,18 @@ impl Machine {
         // A task of the process like those of the adapter, so that all of them end together.
         process.spawn(Box::pin(async move {
             software.await;
-            // Nobody hears it if the host has crashed.
+            // Nothing receives it if the host has crashed.
             let _ = done.send(());
         }));
         if end.await.is_err() && self.is_running() {
             return Err(format!("the software of {} panicked", self.name).into());
         }
-        // What the software left behind goes on.
+        // Tasks that the software started go on.
         std::future::pending().await
     }
 
-    /// The process dies: its tasks end in the order of their beginning, on the next turn of the host.
-    /// Says whether there was one.
+    /// The process dies: its tasks end in the order of their beginning, on the next turn of the
+    /// host. Says whether there was one.
     pub(super) fn crash(&self) -> bool {
         let process = self.lock().process.take();
         process.iter().for_each(Process::crash);

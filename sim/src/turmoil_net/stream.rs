@@ -153,8 +153,8 @@ impl Connector for HostConnector {
 
 /// Serves whoever connects to this host, until it crashes.
 ///
-/// Connections are tasks of the host's own set, which drops them in the order of their beginning. A runtime
-/// drops its tasks in an order that depends on how many there were in the whole program.
+/// Connections are tasks of the host's own set, which drops them in the order of their beginning. A
+/// runtime drops its tasks in an order that depends on how many there were in the whole program.
 pub(super) async fn listen(name: String, server: Server, tape: Tape) -> io::Result<()> {
     let listener = TcpListener::bind(("0.0.0.0", 6379)).await?;
     loop {

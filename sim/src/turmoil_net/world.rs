@@ -15,7 +15,7 @@ use crate::server::{Server, Snapshot};
 
 /// The step of time. Latencies and timers have the same granularity.
 const TICK: Duration = Duration::from_millis(1);
-/// No scenario is longer.
+/// The longest that a scenario may take.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A simulated network of hosts; see the [module](super).
@@ -109,7 +109,7 @@ impl Network {
         machine
     }
 
-    /// Goes on by one millisecond.
+    /// Steps by one millisecond.
     ///
     /// # Panics
     /// If the software of a host panicked.
@@ -158,8 +158,8 @@ impl Network {
         self.sim.partition(one, other);
     }
 
-    /// As [`partition`](Self::partition), one way only. Who connects against that way is let in, and hears
-    /// nothing; who connects along it is refused.
+    /// As [`partition`](Self::partition), one way only. Who connects against that way is let in,
+    /// and hears nothing; who connects along it is refused.
     pub fn partition_one_way(&mut self, from: &str, to: &str) {
         self.sim.partition_oneway(from, to);
     }
@@ -189,8 +189,8 @@ impl Network {
         self.sim.crash(node.name());
     }
 
-    /// The process on a machine crashes: all that ran in it is gone, and its connections are closed. It
-    /// takes a step of time.
+    /// The process on a machine crashes: all that ran in it is gone, and its connections are
+    /// closed. It takes a step of time.
     pub fn crash(&mut self, machine: &Machine) {
         if machine.crash() {
             self.step();

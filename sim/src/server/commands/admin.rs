@@ -1,4 +1,4 @@
-//! The server as a whole: its clock, its size, its role, and forgetting everything.
+//! Commands about the server as a whole: its clock, size and role, and deleting everything.
 
 use crate::server::reply::Reply;
 use crate::server::state::{Ctx, Outcome, Reject, State};

@@ -1,4 +1,4 @@
-//! `CLIENT`: connections by id and by name, and the end of one at the word of another.
+//! `CLIENT`: connections by id and by name, and how one ends another.
 
 use std::fmt::Write as _;
 
@@ -67,8 +67,9 @@ fn describe(conn: &Conn, now_us: u64) -> String {
     // Writing to a string cannot fail.
     let _ = writeln!(
         line,
-        "id={} addr={} laddr=127.0.0.1:6379 fd=8 name={} age={age} idle=0 flags=N db={} sub=0 psub=0 \
-         ssub=0 multi=-1 events=r cmd={} user={user} redir=-1 resp={resp} lib-name={} lib-ver={}",
+        "id={} addr={} laddr=127.0.0.1:6379 fd=8 name={} age={age} idle=0 flags=N db={} sub=0 \
+         psub=0 ssub=0 multi=-1 events=r cmd={} user={user} redir=-1 resp={resp} \
+         lib-name={} lib-ver={}",
         conn.client_id,
         conn.address,
         conn.name,
@@ -147,7 +148,7 @@ fn kill(state: &mut State, ctx: &Ctx<'_>) -> Outcome {
         .map(|(id, _)| *id)
         .collect();
     for id in &chosen {
-        // Who kills itself still gets the answer.
+        // A connection that kills itself still gets the answer.
         state.effects.push(if *id == me {
             Effect::Finish(me)
         } else {

@@ -1,4 +1,4 @@
-//! A connection talks about itself: protocol, user, database, farewell.
+//! Commands of a connection about itself: protocol, user, database, end.
 
 use crate::server::VERSION;
 use crate::server::keyspace::DATABASES;

@@ -1,4 +1,4 @@
-//! Hashes: enough to hold the wrong type where a lock is looked for.
+//! Hashes: as much as it takes to have a key of the wrong type where a lock should be.
 
 use crate::server::keyspace::{Entry, Value};
 use crate::server::reply::Reply;

@@ -38,6 +38,7 @@ pub(super) fn info(state: &mut State, ctx: &mut Ctx<'_>) -> Outcome {
     Ok(Reply::Text(parts.join("\r\n")))
 }
 
+// tidy: long: a list of lines, one arm for each section.
 fn section(state: &State, ctx: &Ctx<'_>, name: &str) -> String {
     let mut title = name.to_owned();
     title[..1].make_ascii_uppercase();

@@ -89,7 +89,13 @@ const EVALSHA_RO: Scripting = Scripting::EvalSha { read_only: true };
 
 macro_rules! commands {
     ($($name:literal $arity:literal $flags:expr, $keys:expr, $kind:ident $handler:path;)*) => {
-        &[$(Command { name: $name, arity: $arity, flags: $flags, keys: $keys, run: Run::$kind($handler) }),*]
+        &[$(Command {
+            name: $name,
+            arity: $arity,
+            flags: $flags,
+            keys: $keys,
+            run: Run::$kind($handler),
+        }),*]
     };
 }
 

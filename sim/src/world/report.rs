@@ -28,7 +28,7 @@ pub struct Report {
     pub checks: Checks,
     /// How the clocks went.
     pub clocks: Vec<ClockLine>,
-    /// What was decided, if the choices were [written down](Choices::written_down).
+    /// What was decided, if the choices were [written down](crate::choice::Choices::written_down).
     pub decisions: Vec<Decision>,
 }
 

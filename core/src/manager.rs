@@ -49,8 +49,8 @@ const EARLY_MAX: Duration = Duration::from_millis(10);
 /// ```
 /// use std::sync::Arc;
 /// use tenure_core::{
-///     Answer, Config, EventKind, Fence, Instant, Key, LeaseOptions, Manager, NodeId, Reply, Secret,
-///     ServerTime,
+///     Answer, Config, EventKind, Fence, Instant, Key, LeaseOptions, Manager, NodeId, Reply,
+///     Secret, ServerTime,
 /// };
 ///
 /// let config = Config::builder(1).build()?;

@@ -1,4 +1,4 @@
-//! Acquiring: grants, fences, contention, outage, attempts and their debts.
+//! Acquiring: grants, fences, contention, outage, attempts and what they leave to release.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -85,7 +85,7 @@ fn validity_is_the_quorum_th_largest() {
     world.withhold([2]);
     let lease = world.acquire("k");
     assert_eq!(acquired(world.event()).1, at(VALID_FOR));
-    // The third grant comes late: it counts from where it was queued, and adds nothing to the two.
+    // The third grant comes late. It counts from when it was queued, so it lengthens nothing.
     world.advance(ms(500));
     world.deliver(2);
     world.pump();
@@ -93,6 +93,7 @@ fn validity_is_the_quorum_th_largest() {
     assert_eq!(world.events(), []);
 }
 
+/// Nodes that drew different fences need a second round, in which the largest is stored.
 #[test]
 fn a_fence_is_stored_on_a_quorum_before_it_is_told() {
     let mut world = World::new(3);
@@ -117,6 +118,7 @@ fn a_fence_is_stored_on_a_quorum_before_it_is_told() {
     assert_eq!((0..3).filter(|node| stored(*node) >= fence).count(), 2);
 }
 
+/// Then the proposal is larger than what each of them would draw, and one round is enough.
 #[test]
 fn nodes_whose_clocks_differ_agree_once_a_server_time_was_seen() {
     let mut world = World::new(3);
@@ -139,7 +141,7 @@ fn the_fence_of_each_grant_is_larger_whatever_quorum_grants_it() {
     let mut world = World::new(3);
     let mut last = 0;
     for round in 0..12 {
-        // Each grant is seen by another two of the three, and the nodes' clocks are apart.
+        // Each time two others of the three nodes grant, and the nodes' clocks differ.
         let silent = round % 3;
         world.nodes[round % 3].wall_ahead += 1_000;
         world.down(silent);
@@ -205,7 +207,7 @@ fn a_failed_round_releases_its_minority_before_its_backoff_begins() {
     let mut world = World::new(3);
     let rival = world.acquire("k");
     world.events();
-    // The rival loses one node of three, where our next attempt is granted.
+    // A rival holds the key at three nodes. One of them forgets it, and grants our next attempt.
     world.nodes[2].forget();
     world.withhold([0, 1, 2]);
     world.acquire("k");
@@ -231,7 +233,7 @@ fn a_failed_round_releases_its_minority_before_its_backoff_begins() {
 
 #[test]
 fn rivals_that_split_the_nodes_do_not_stay_split() {
-    // Three clients, each first at another node, again and again: one gets it soon.
+    // Three clients begin at another node each, again and again. One of them gets the key soon.
     let mut world = World::new(3);
     world.withhold([0, 1, 2]);
     let leases: Vec<_> = (0..3).map(|_| world.acquire("k")).collect();
@@ -313,19 +315,20 @@ fn a_vote_of_an_old_attempt_is_not_credited_to_a_new_one() {
     world.withhold([0, 1, 2]);
     let backoff = Backoff::new(ms(25), ms(25));
     let lease = world.acquire_with("k", LeaseOptions::builder().backoff(backoff));
-    // Attempt 1: the first node grants and its reply stays away; the others refuse.
+    // Attempt 1: node 0 grants, but its reply does not come yet. The others refuse.
     let (late, granted) = world.apply(0);
     world.refuse(1, Refusal::Unavailable);
     world.refuse(2, Refusal::Unavailable);
     world.advance(ROUND + ms(50));
-    // Attempt 2 is out to the two others. The old vote arrives, and one new one.
+    // Attempt 2 is asked of the two others. The reply to attempt 1 arrives, and one grant of
+    // attempt 2.
     assert_eq!(world.waiting(1), [OpKind::Acquire]);
     assert_eq!(world.wire[1][0].token.attempt, 2);
     world.reply(late, Reply::Applied(granted));
     world.deliver(1);
     world.pump();
     assert!(!world.may_act(lease), "one node of three is no quorum");
-    // What the old attempt left is released.
+    // The token of attempt 1 is released.
     assert_eq!(world.waiting(0), [OpKind::Release]);
     world.deliver(0);
     world.pump();
@@ -337,7 +340,8 @@ fn a_vote_of_an_old_attempt_is_not_credited_to_a_new_one() {
 
 #[test]
 fn an_old_attempt_that_a_node_still_holds_is_released_in_the_end() {
-    // Attempt 1 is unknown at node 2 and so is its release; attempt 2 is granted by the others.
+    // At node 2, the outcomes of attempt 1 and of its release are unknown. The others grant attempt
+    // 2.
     let mut world = World::new(3);
     world.withhold([0, 1, 2]);
     let backoff = Backoff::new(ms(25), ms(25));
@@ -353,7 +357,7 @@ fn an_old_attempt_that_a_node_still_holds_is_released_in_the_end() {
     world.pump();
     assert!(world.may_act(lease));
     world.resume([0, 1]);
-    // The renewal finds an older attempt at node 2, and the repair of it is lost.
+    // The renewal finds the token of attempt 1 at node 2, and the repair is lost.
     world.advance(secs(7));
     assert_eq!(world.waiting(2), [OpKind::Renew]);
     world.deliver(2);
@@ -366,6 +370,7 @@ fn an_old_attempt_that_a_node_still_holds_is_released_in_the_end() {
     assert!(world.manager.is_empty());
 }
 
+/// What was queued for it when it went down is answered at once, as never sent.
 #[test]
 fn a_node_that_is_down_is_not_asked() {
     let mut world = World::new(1);
@@ -432,7 +437,7 @@ fn a_confirmation_that_goes_unanswered_is_an_outage_and_not_contention() {
 
 #[test]
 fn a_grant_of_which_nothing_is_left_is_released() {
-    // The round times out long after validity: only a reply handled late can be so late.
+    // The round is waited for until long after validity has ended.
     let mut world = World::new(1);
     world.withhold([0]);
     let lease = world.acquire_with("k", once().ttl(secs(1)));
@@ -459,7 +464,7 @@ fn quarantine_is_told_with_the_node_and_what_is_left() {
             left: secs(5)
         }
     );
-    // Waited for, it is over when the first of the two counts again.
+    // A waiter gets the key when the first of the two quarantines ends.
     let lease = world.acquire("k");
     world.advance(secs(6));
     assert!(world.may_act(lease));
@@ -500,6 +505,7 @@ fn one_node_that_contradicts_the_configuration_ends_the_acquire() {
     );
 }
 
+/// Each time at once.
 #[test]
 fn a_node_that_was_not_ready_is_asked_again_at_most_three_times() {
     let mut world = World::new(1);

@@ -1,5 +1,5 @@
-//! The arithmetic, and the small values: validity, quorum, backoff, fence proposals, jitter, time, sets
-//! of nodes, labels.
+//! The arithmetic and the small values: validity, quorum, backoff, fence proposals, jitter,
+//! instants, sets of nodes, labels.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -31,8 +31,9 @@ fn span() -> impl Strategy<Value = Duration> {
     ]
 }
 
-/// Or a fast clock would run ahead of the servers for as long as its process lives, and its fences with it:
-/// further than a node that forgot them stays in quarantine.
+/// Otherwise the estimate of a client with a fast clock, and its fences, would get further and
+/// further ahead of the servers. A node that forgot such a fence could draw a smaller one after its
+/// quarantine.
 #[test]
 fn a_server_time_is_carried_forward_only_while_drift_is_small() {
     // Half a percent of 125 s is a sixteenth of 10 s.
@@ -44,12 +45,13 @@ fn a_server_time_is_carried_forward_only_while_drift_is_small() {
         assert_eq!(clock.estimate(last), Some(time(secs)));
         let later = last + Duration::from_secs(1);
         assert_eq!(clock.propose(later), None, "{ttl} s, {ppm} ppm");
-        // What comes then is believed, although the time before would be ahead of it by now.
+        // The next server time counts, although the one before, carried forward, would be later.
         clock.observe(later, time(3));
         assert_eq!(clock.estimate(later), Some(time(3)));
     }
 }
 
+/// As long as the client's clock is within the drift bound.
 #[test]
 fn a_proposal_is_less_than_a_tenth_of_max_ttl_ahead_of_the_servers() {
     for max_ttl in [150, 250, 1_000, 10_000] {
@@ -110,7 +112,8 @@ proptest! {
         let exact = ttl.as_nanos() * 2 * u128::from(ppm);
         let rate = drift.margin(ttl).as_nanos() - u128::from(granularity);
         prop_assert!(rate * 1_000_000 >= exact, "never too small");
-        prop_assert!(rate * 1_000_000 < exact + 1_000_000, "and by less than a nanosecond too large");
+        let next = exact + 1_000_000;
+        prop_assert!(rate * 1_000_000 < next, "and by less than a nanosecond too large");
     }
 
     #[test]
@@ -118,7 +121,8 @@ proptest! {
         ppm in 0..=Drift::MAX_PPM,
         ttl in 1..1_000_000_u64,
     ) {
-        // The holder's clock measures ρ·TTL too little while the server's measures as much too much.
+        // The holder's clock measures too little by the drift bound, and the server's as much too
+        // much.
         let ttl = Duration::from_millis(ttl);
         let drift = Drift::from_ppm(ppm).with_granularity(Duration::ZERO);
         let valid_for = ttl - drift.margin(ttl);
@@ -139,9 +143,10 @@ proptest! {
         let exact = i128::from(start.as_nanos());
         let nanos = i128::try_from(span.as_nanos()).unwrap_or(i128::MAX / 2);
         let clamp = |value: i128| value.clamp(i64::MIN.into(), i64::MAX.into());
-        // A span longer than i64 counts as the longest: earlier than it should be, which is safe.
+        // A span too long for i64 is cut. The result is too early, which is safe.
         let later = i128::from((start + span).as_nanos());
-        prop_assert!(later == clamp(exact + nanos) || (nanos > i128::from(i64::MAX) && later >= exact));
+        let cut = nanos > i128::from(i64::MAX);
+        prop_assert!(later == clamp(exact + nanos) || (cut && later >= exact));
         prop_assert!(later <= clamp(exact + nanos));
         prop_assert!(start + span >= start && start - span <= start);
     }
@@ -173,8 +178,8 @@ proptest! {
     #[test]
     fn jitter_is_below_its_bound_and_spread(bound in 1_000..1_000_000_u64, seed in any::<u64>()) {
         let mut rng = Rng::new(seed);
-        let drawn: Vec<Duration> = (0..64).map(|_| rng.below(Duration::from_nanos(bound))).collect();
         let bound = Duration::from_nanos(bound);
+        let drawn: Vec<Duration> = (0..64).map(|_| rng.below(bound)).collect();
         prop_assert!(drawn.iter().all(|span| *span < bound));
         prop_assert!(drawn.iter().any(|span| *span < bound / 2));
         prop_assert!(drawn.iter().any(|span| *span >= bound / 2));
@@ -201,7 +206,7 @@ proptest! {
         };
         let expected = notes.iter().map(carried).max().unwrap();
         prop_assert_eq!(clock.estimate(now), Some(ServerTime::from_micros(expected)));
-        // A little ahead, so that it is not behind the nodes' own times when it arrives.
+        // It is a little ahead, so that it is not behind the nodes' own times when it arrives.
         let proposal = clock.propose(now).map(Fence::get);
         prop_assert_eq!(proposal, Some(expected + 10_000));
     }
@@ -258,7 +263,7 @@ fn a_verdict_is_final_when_no_open_vote_can_change_it_and_not_before() {
     for nodes in 1..=9_usize {
         for yes in 0..=nodes {
             for open in 0..=nodes - yes {
-                // By enumeration of what the open votes can still say.
+                // Found by trying all outcomes of the open votes.
                 let outcomes: BTreeSet<bool> =
                     (0..=open).map(|more| yes + more >= quorum(nodes)).collect();
                 let expected = match (outcomes.contains(&true), outcomes.contains(&false)) {

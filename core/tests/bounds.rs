@@ -30,7 +30,7 @@ fn extra_timeouts_and_repeated_or_stale_replies_change_nothing() {
     let mut compared = 0;
     for step in 0..400_u64 {
         match step % 80 {
-            // In turn: nothing answers, all answer, some answer.
+            // In turn, no node, all nodes or some nodes answer.
             0..20 => {}
             turn => {
                 for node in 0..3 {
@@ -70,7 +70,7 @@ fn extra_timeouts_and_repeated_or_stale_replies_change_nothing() {
 fn after_a_stall_expiry_is_first_and_a_step_handles_at_most_1024_leases() {
     let config = Config::builder(1).build().unwrap();
     let mut world = World::with(config, 1);
-    // 1,500 leases that expire, 1,500 whose renewal is due, and acquires that wait, in mixed order.
+    // Mixed: 1,500 leases that expire, 1,500 whose renewal is due, and acquires that wait.
     let short = LeaseOptions::builder().ttl(secs(5));
     for number in 0..1_500 {
         world.acquire_with(&format!("short {number}"), short.clone());
@@ -170,6 +170,8 @@ fn a_batch_is_no_larger_than_the_link_can_write() {
     assert_eq!(batch.len(), 10);
 }
 
+/// How early a renewal may begin depends on max TTL. With a short TTL, it must still not begin so
+/// early that it begins more often.
 #[test]
 fn a_short_lease_is_not_renewed_more_often_for_a_long_max_ttl() {
     // A thousandth of this max TTL is longer than these TTLs.
@@ -184,7 +186,7 @@ fn a_short_lease_is_not_renewed_more_often_for_a_long_max_ttl() {
     world.acquire_with("long", long);
     let before = world.written.len();
     world.advance(secs(100));
-    // Ten leases, once per 1.333 s.
+    // Ten leases are each renewed every 1.333 s.
     assert!((740..=752).contains(&(world.written.len() - before)));
 }
 
@@ -205,7 +207,7 @@ fn a_renewal_that_fails_at_once_is_tried_once_in_a_step() {
 
 #[test]
 fn no_configuration_makes_a_retry_without_a_pause() {
-    // A renewal that begins one nanosecond before validity ends leaves rounds no time at all.
+    // A renewal that begins one nanosecond before the end of validity leaves no time for a round.
     let mut world = World::new(1);
     let renew_after = support::VALID_FOR - std::time::Duration::from_nanos(1);
     let options = LeaseOptions::builder().renewal(tenure_core::RenewalPolicy::After(renew_after));
@@ -247,6 +249,8 @@ fn a_waiter_costs_a_bounded_number_of_requests() {
     assert!((60..=130).contains(&asked), "{asked} in 60 s, each a try");
 }
 
+/// The link does not write meanwhile. The outbox keeps one entry for a slot, and not one for each
+/// lease.
 #[test]
 fn leases_that_come_and_go_on_an_idle_link_leave_nothing_behind() {
     let mut world = World::new(1);
@@ -262,7 +266,7 @@ fn leases_that_come_and_go_on_an_idle_link_leave_nothing_behind() {
             .unwrap();
         world.manager.cancel(world.now, lease);
     }
-    // The Debug form shows the outbox: it must not have grown with the leases.
+    // The Debug output shows the outbox. It must not have grown with the number of leases.
     assert!(format!("{:?}", world.manager).len() < 5_000);
     let lease = world.acquire("k");
     assert!(world.may_act(lease));

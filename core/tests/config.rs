@@ -1,4 +1,4 @@
-//! Configuration: whatever is built keeps its promises, and every error says what is wrong.
+//! Configuration: what can be built is consistent, and every error says what is wrong.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -77,7 +77,7 @@ prop_compose! {
     }
 }
 
-/// The values that an error carries, as they must appear in its words.
+/// The values that an error carries, as its message must show them.
 fn values(error: &ConfigError) -> Vec<String> {
     match *error {
         ConfigError::Nodes { nodes } => vec![nodes.to_string()],
@@ -136,7 +136,7 @@ proptest! {
         };
         let ttl = options.ttl();
         prop_assert!((ms(1)..=config.max_ttl()).contains(&ttl));
-        prop_assert_eq!(ttl, ms(ttl.as_millis() as u64), "what goes over the wire is what is counted");
+        prop_assert_eq!(ttl, ms(ttl.as_millis() as u64), "the node gets the same TTL");
         prop_assert_eq!(options.valid_for(), ttl - config.drift().margin(ttl));
         prop_assert!(!options.valid_for().is_zero());
         prop_assert!(!options.round_timeout().is_zero());
@@ -144,8 +144,9 @@ proptest! {
         if let Some(renew_after) = options.renew_after() {
             prop_assert!(!renew_after.is_zero() && renew_after < options.valid_for());
             let window = options.valid_for() - renew_after;
+            let round = options.round_timeout();
             prop_assert!(
-                options.round_timeout() * 2 <= window || options.round_timeout() == Duration::from_nanos(1),
+                round * 2 <= window || round == Duration::from_nanos(1),
                 "two rounds fit between the begin of a renewal and the end of validity"
             );
         }
@@ -170,6 +171,7 @@ fn the_defaults_are_what_the_documents_say() {
     assert_eq!(renew_after, Some(Duration::from_nanos(1_333_333_333)));
 }
 
+/// What is below a millisecond is cut off before anything is computed from the TTL.
 #[test]
 fn a_ttl_is_cut_to_milliseconds_before_it_is_used() {
     let config = Config::builder(1).build().unwrap();
@@ -257,7 +259,7 @@ fn the_limits_themselves_are_allowed() {
 fn a_ttl_whose_last_third_the_margin_eats_is_renewed_halfway() {
     let config = Config::builder(1).build().unwrap();
     let short = LeaseOptions::builder().ttl(ms(5)).build(&config).unwrap();
-    // 5 ms less 1 % and 2 ms, and two thirds of 5 ms are more than that.
+    // Validity is 5 ms less 1 % and 2 ms, and two thirds of 5 ms are more than that.
     let valid_for = Duration::from_micros(2_950);
     assert_eq!(short.valid_for(), valid_for);
     assert_eq!(short.renew_after(), Some(valid_for / 2));

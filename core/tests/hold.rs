@@ -89,9 +89,10 @@ fn a_renewal_whose_reply_is_lost_is_retried_by_a_suspect_lease() {
     world.withhold([0]);
     world.advance(RENEW_AFTER);
     world.lose_reply(0);
-    assert!(
-        matches!(world.event(), EventKind::Suspect { valid_until, rejected: None } if valid_until == at(VALID_FOR))
-    );
+    assert!(matches!(
+        world.event(),
+        EventKind::Suspect { valid_until, rejected: None } if valid_until == at(VALID_FOR)
+    ));
     assert!(world.manager.lease(lease).unwrap().is_suspect());
     assert!(world.may_act(lease));
     world.resume([0]);
@@ -108,7 +109,7 @@ fn two_rounds_fit_between_the_begin_of_a_renewal_and_the_end_of_validity() {
     for node in 0..3 {
         world.wire[node].clear();
     }
-    // The first round is silent throughout.
+    // No node answers the first round.
     world.advance(ROUND);
     assert_eq!(suspects(&world.events()), 1);
     for written in world.written.clone() {
@@ -134,6 +135,7 @@ fn a_renewal_without_answer_ends_in_a_loss_by_expiry() {
     assert_eq!(lost(&mut world), Loss::Expired);
 }
 
+/// The reply is handled after the end of validity, but before the timeout.
 #[test]
 fn a_late_renewal_does_not_revive_a_lease_whose_expiry_is_not_handled() {
     let (mut world, lease) = held(1);
@@ -198,6 +200,7 @@ fn a_key_that_someone_else_has_is_a_loss_by_taken() {
     assert!(world.may_act(thief), "what is not ours is not released");
 }
 
+/// The refusal itself is told at once, while the lease is still held.
 #[test]
 fn a_server_that_refuses_for_good_is_the_reason_of_the_loss() {
     let (mut world, lease) = held(1);
@@ -242,7 +245,7 @@ fn a_cap_on_the_hold_ends_it_and_is_told_as_such() {
     assert!(!world.may_act(lease));
     assert_eq!(lost(&mut world), Loss::Capped);
     assert!(!world.is_locked("k"));
-    // Renewed three times; the last made it last until the cap.
+    // It is renewed three times. With the third it lasts until the cap.
     assert_eq!(
         world.ops(0),
         [
@@ -264,6 +267,7 @@ fn a_cap_below_the_ttl_bounds_validity_from_the_start() {
     assert_eq!(lost(&mut world), Loss::Capped);
 }
 
+/// Also where the expiry is handled after the cap.
 #[test]
 fn a_lease_that_expired_before_its_cap_is_expired_and_not_capped() {
     let mut world = World::new(1);
@@ -302,7 +306,7 @@ fn a_renewal_by_hand_lengthens_the_lease_with_and_without_a_policy() {
                 valid_until: at(secs(4) + VALID_FOR)
             }
         );
-        // The next one counts from here.
+        // The next renewal is planned from here.
         world.advance(secs(6));
         let again = renewal != RenewalPolicy::Off;
         assert_eq!(world.events(), []);
@@ -325,13 +329,13 @@ fn a_renewal_by_hand_while_one_runs_queues_nothing() {
 #[test]
 fn a_node_that_answers_gone_counts_no_more_and_validity_goes_down() {
     let (mut world, lease) = held(3);
-    // Node 2 misses the first renewal, so its copy ends at the first validity.
+    // The first renewal does not reach node 2, so its copy counts until the first end of validity.
     world.withhold([2]);
     world.advance(RENEW_AFTER);
     let missed = world.wire[2].pop_front().unwrap();
     world.reply(missed.id, Reply::Unknown);
     assert!(matches!(world.event(), EventKind::Renewed { .. }));
-    // By hand before that: node 0 has lost its copy, node 1 says nothing yet.
+    // A renewal by hand before that: node 0 has lost its copy, and node 1 has not answered yet.
     world.nodes[0].forget();
     world.withhold([0, 1]);
     world.advance(secs(1));
@@ -369,8 +373,8 @@ fn a_lost_copy_is_put_back_with_its_fence_while_a_quorum_holds_without_it() {
 #[test]
 fn nothing_is_put_back_where_no_quorum_holds_without_it() {
     let (mut world, lease) = held(3);
-    // Two lose their copies. Between the two answers only one is known to be gone: its repair is
-    // asked for while the other is believed to hold, and the lease ends with the second answer.
+    // Two nodes lose their copies. After the first answer only one loss is known, so a repair of
+    // that copy is asked for. The second answer ends the lease.
     world.nodes[1].forget();
     world.nodes[2].forget();
     world.down(0);
@@ -460,9 +464,11 @@ fn a_renewal_not_ready_is_asked_again_and_counts_from_its_queueing() {
     );
 }
 
+/// Validity is neither counted from the first try nor from a moment at which nothing was queued.
 #[test]
 fn a_renewal_that_was_never_sent_is_asked_anew_with_a_later_start() {
-    // Queued, but not written before the round is over: asked anew at the retry, counted from there.
+    // It is queued, but not written before the round is over. The retry asks anew, and counts from
+    // then.
     let (mut world, lease) = held(1);
     let due = at(RENEW_AFTER);
     world.stall(RENEW_AFTER);
@@ -487,7 +493,7 @@ fn a_late_grant_of_a_slow_node_counts_while_the_lease_is_held() {
     let lease = world.acquire("k");
     world.deliver(2);
     world.pump();
-    // Now any one of the others may lose its copy.
+    // Now either of the others may lose its copy.
     world.nodes[0].forget();
     world.resume([2]);
     world.advance(RENEW_AFTER);
@@ -521,7 +527,7 @@ fn a_lease_that_cannot_last_longer_is_not_renewed() {
     world.advance(ms(2_499));
     assert_eq!(renewals(&world), 0);
 
-    // Nor one whose cap is just what it has.
+    // Nor is a lease whose cap is just its validity.
     let mut world = World::new(1);
     let three = LeaseOptions::builder().ttl(secs(3));
     let valid_for = three
@@ -573,7 +579,7 @@ fn an_answer_to_an_old_attempt_does_not_count_for_the_lease_that_is_held() {
     world.resume([0, 1]);
     world.advance(secs(2));
     assert!(world.may_act(lease), "granted by two, in another attempt");
-    // Node 2 grants the first attempt only now; then node 0 loses its copy.
+    // Only now does node 2 grant the first attempt. Then node 0 loses its copy.
     world.deliver(2);
     world.nodes[0].delete(&key("k"));
     world.renew(lease);
@@ -596,7 +602,7 @@ fn a_late_answer_to_a_confirmation_lengthens_nothing() {
     world.deliver(1);
     world.pump();
     let told = world.manager.valid_until(lease);
-    // The other confirmation is answered when it is held: it kept the fence, and not the lock.
+    // The other confirmation is answered while the lease is held. It stored a fence, and no expiry.
     world.deliver(0);
     world.advance(ms(100));
     world.renew(lease);
@@ -614,7 +620,8 @@ fn validity_that_grows_by_the_halves_of_two_renewals_is_told() {
     world.pump();
     world.events();
     let first = world.manager.valid_until(lease);
-    // Each renewal reaches one node, and not the same: together they are a quorum that lasts longer.
+    // Each of the two renewals reaches one node. Together, the two nodes are a quorum that lasts
+    // longer.
     for reached in [0, 1] {
         world.advance(secs(1));
         world.renew(lease);

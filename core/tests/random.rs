@@ -1,5 +1,6 @@
-//! The manager against random worlds: whatever is asked, lost, delayed, repeated or stopped, the laws
-//! hold; and when all is well again, all is as it should be.
+//! The manager in random worlds. Requests and replies are lost, delayed and repeated, nodes go
+//! down, the process stops: the laws hold. When all works again, nothing is left, and keys can be
+//! had.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -11,11 +12,11 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use support::{World, id, key, ms, secs};
 use tenure_core::{
-    Answer, Backoff, Config, EventKind, LeaseId, LeaseOptions, Refusal, RenewalPolicy, Reply,
+    Answer, Backoff, Config, EventKind, Law, LeaseId, LeaseOptions, Refusal, RenewalPolicy, Reply,
     RequestId,
 };
 
-/// What may happen; small numbers are calm.
+/// What may happen.
 #[derive(Clone, Debug)]
 enum Step {
     Advance(u64),
@@ -28,9 +29,9 @@ enum Step {
     Renew(usize),
     /// The oldest request to a node arrives and is answered.
     Deliver(usize),
-    /// It arrives, and the answer stays away for now.
+    /// It arrives, and its answer does not come yet.
     Apply(usize),
-    /// An answer that stayed away comes, however late; sometimes twice.
+    /// Such an answer comes, however late. If the flag is set, it comes twice.
     Late(usize, bool),
     LoseReply(usize),
     LoseRequest(usize),
@@ -39,7 +40,7 @@ enum Step {
     Resume(usize),
     Down(usize),
     Up(usize),
-    /// The process stops: time passes and nothing is handled.
+    /// The process stands still: time passes, and nothing is handled.
     Stall(u64),
     Spurious,
 }
@@ -67,7 +68,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Every node that something waits for; one of them by number.
+/// One of the nodes to which a request is on its way.
 fn waiting(world: &World, pick: usize) -> Option<usize> {
     let busy: Vec<usize> = (0..world.nodes.len())
         .filter(|node| !world.wire[*node].is_empty())
@@ -114,7 +115,6 @@ impl Run {
 
     fn step(&mut self, step: Step) {
         let world = &mut self.world;
-        let nodes = world.nodes.len();
         match step {
             Step::Advance(span) => world.advance(ms(span)),
             Step::Stall(span) => world.stall(ms(span)),
@@ -140,6 +140,15 @@ impl Run {
                     self.world.renew(lease);
                 }
             }
+            step => self.step_of_link(step),
+        }
+    }
+
+    /// Something happens on the way to a node or back.
+    fn step_of_link(&mut self, step: Step) {
+        let world = &mut self.world;
+        let nodes = world.nodes.len();
+        match step {
             Step::Deliver(pick) => {
                 if let Some(node) = waiting(world, pick) {
                     world.deliver(node);
@@ -189,10 +198,11 @@ impl Run {
                 world.down(node.index());
             }
             Step::Up(pick) => world.up(pick % nodes),
+            other => unreachable!("{other:?} is no step of a link"),
         }
     }
 
-    /// All works again, and the clients stop: nothing may be left, and a key can be had.
+    /// All works again, and all leases are cancelled. Nothing may be left, and each key can be had.
     fn heal(mut self) -> World {
         for (request, answer) in std::mem::take(&mut self.late) {
             self.world.reply(request, Reply::Applied(answer));
@@ -209,10 +219,10 @@ impl Run {
         assert!(world.manager.is_empty(), "{:?}", world.manager);
         assert_eq!(world.manager.poll_timeout(), None);
         for name in ["k0", "k1"] {
-            assert!(!world.is_locked(name), "No orphan");
+            assert!(!world.is_locked(name), "{}", Law::NoOrphan);
             let lease = world.acquire(name);
             world.advance(secs(2));
-            assert!(world.may_act(lease), "Progress");
+            assert!(world.may_act(lease), "{}", Law::Progress);
             assert!(world.manager.lease(lease).unwrap().key() == &key(name));
         }
         world
@@ -238,7 +248,7 @@ proptest! {
 
 #[test]
 fn the_random_worlds_are_not_idle() {
-    // Without this, a generator that never acquires would pass.
+    // Otherwise a generator that never acquires would pass.
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let steps = prop::collection::vec(step(), 150);
     let mut seen = [0_usize; 6];

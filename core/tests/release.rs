@@ -1,4 +1,4 @@
-//! Releasing and cancelling: outcomes, requests in flight, debts, and no resurrection.
+//! Releasing and cancelling: outcomes, requests in flight, retries, and what is never held again.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -63,7 +63,7 @@ fn an_unknown_release_is_told_as_unknown_and_does_not_restore_the_lease() {
     world.release(lease);
     world.lose_request(0);
     assert!(!world.may_act(lease));
-    // It is retried meanwhile.
+    // It is retried in the background.
     world.advance(secs(1));
     assert_eq!(world.waiting(0), [OpKind::Release]);
     world.lose_request(0);
@@ -84,7 +84,8 @@ fn a_release_that_was_done_but_unanswered_is_found_done_by_its_retry() {
         world.release(lease);
         world.lose_reply(0);
         if taken_since {
-            // The next holder came at once: the lock was ours until the release all the same.
+            // The next holder took the key at once. The lease was held until its release
+            // nevertheless.
             let options = LeaseOptions::builder();
             world.acquire_with("k", options);
             world.deliver(0);
@@ -145,6 +146,7 @@ fn a_release_that_the_server_refuses_is_unknown_and_left_to_the_ttl() {
     assert!(world.manager.is_empty());
 }
 
+/// It is told as unknown after a bounded time.
 #[test]
 fn a_release_at_a_node_that_is_down_is_unknown_and_done_when_it_is_up() {
     let (mut world, lease) = held(1);
@@ -216,6 +218,7 @@ fn a_second_release_does_not_silence_the_first() {
     assert_eq!(outcome(world.event()), Release::Released);
 }
 
+/// The node went down while a request was in flight.
 #[test]
 fn a_release_at_a_node_that_stays_down_ends_with_the_ttl() {
     let (mut world, lease) = held(1);
@@ -250,7 +253,8 @@ fn a_release_asked_again_by_a_node_that_went_down_ends_with_the_ttl() {
 
 #[test]
 fn the_late_release_of_an_old_attempt_does_not_touch_a_held_lease() {
-    // Attempt 1 stays in flight at node 2, its release behind it; attempt 2 is held by 0 and 1.
+    // At node 2, attempt 1 stays in flight, and its release behind it. Nodes 0 and 1 grant attempt
+    // 2.
     let mut world = World::new(3);
     world.withhold([0, 1, 2]);
     let backoff = Backoff::new(ms(25), ms(25));
@@ -267,7 +271,7 @@ fn the_late_release_of_an_old_attempt_does_not_touch_a_held_lease() {
     world.renew(lease);
     world.deliver(2);
     let (release, _) = world.apply(2);
-    // Its outcome stays unknown; then node 2 is asked.
+    // The outcome of the release is unknown. Then node 2 is asked.
     world.reply(release, Reply::Unknown);
     assert_eq!(
         world.waiting(2),
@@ -278,7 +282,7 @@ fn the_late_release_of_an_old_attempt_does_not_touch_a_held_lease() {
     world.pump();
     world.resume([0, 1, 2]);
     assert!(world.may_act(lease));
-    // Two nodes lose their copies: node 2's unknown release of attempt 1 must not count for attempt 2.
+    // Two nodes lose their copies. The unknown release of attempt 1 must not count for attempt 2.
     world.nodes[1].forget();
     world.nodes[2].forget();
     world.events();
@@ -286,92 +290,95 @@ fn the_late_release_of_an_old_attempt_does_not_touch_a_held_lease() {
     assert_eq!(outcome(world.event()), Release::Lost(Loss::Gone));
 }
 
+/// Brings a lease into a phase.
+type Prepare = fn(&mut World) -> LeaseId;
+
+const PHASES: [(&str, Prepare); 11] = [
+    ("acquiring, queued", |world| {
+        world.withhold([0, 1, 2]);
+        let options = LeaseOptions::builder().build(world.manager.config());
+        let secret = tenure_core::Secret::new([9; 16]);
+        let options = std::sync::Arc::new(options.unwrap());
+        let lease = world
+            .manager
+            .acquire(world.now, support::key("k"), secret, options);
+        lease.unwrap()
+    }),
+    ("acquiring, sent", |world| {
+        world.withhold([0, 1, 2]);
+        world.acquire("k")
+    }),
+    ("acquiring, one granted", |world| {
+        world.withhold([0, 1, 2]);
+        let lease = world.acquire("k");
+        world.deliver(1);
+        world.pump();
+        lease
+    }),
+    ("confirming", |world| {
+        world.nodes[0].wall_ahead = 1_000;
+        world.withhold([1, 2]);
+        let lease = world.acquire("k");
+        world.deliver(1);
+        world.pump();
+        assert_eq!(world.waiting(1), [OpKind::Confirm]);
+        lease
+    }),
+    ("clearing", |world| {
+        world.withhold([0, 1, 2]);
+        let lease = world.acquire("k");
+        world.refuse(0, Refusal::Unavailable);
+        world.refuse(1, Refusal::Unavailable);
+        assert_eq!(world.waiting(2), [OpKind::Acquire, OpKind::Release]);
+        lease
+    }),
+    ("backoff", |world| {
+        for node in 0..3 {
+            world.nodes[node].quarantined(at(secs(9)));
+        }
+        let lease = world.acquire("k");
+        assert!(matches!(world.event(), EventKind::Waiting { .. }));
+        lease
+    }),
+    ("held", |world| {
+        let lease = world.acquire("k");
+        assert!(world.may_act(lease));
+        lease
+    }),
+    ("renewing", |world| {
+        let lease = world.acquire("k");
+        world.withhold([0, 1, 2]);
+        world.renew(lease);
+        world.deliver(0);
+        lease
+    }),
+    ("retrying a renewal", |world| {
+        let lease = world.acquire("k");
+        world.down(0);
+        world.down(1);
+        world.advance(RENEW_AFTER);
+        assert!(world.manager.lease(lease).unwrap().is_suspect());
+        world.up(0);
+        world.up(1);
+        lease
+    }),
+    ("releasing", |world| {
+        let lease = world.acquire("k");
+        world.withhold([0, 1, 2]);
+        world.release(lease);
+        lease
+    }),
+    ("settling", |world| {
+        let lease = world.acquire("k");
+        world.withhold([0, 1, 2]);
+        world.cancel(lease);
+        lease
+    }),
+];
+
 #[test]
 fn a_cancel_is_silent_and_frees_the_key_in_every_phase() {
-    type Prepare = fn(&mut World) -> LeaseId;
-    let phases: [(&str, Prepare); 11] = [
-        ("acquiring, queued", |world| {
-            world.withhold([0, 1, 2]);
-            let options = LeaseOptions::builder().build(world.manager.config());
-            let secret = tenure_core::Secret::new([9; 16]);
-            let options = std::sync::Arc::new(options.unwrap());
-            let lease = world
-                .manager
-                .acquire(world.now, support::key("k"), secret, options);
-            lease.unwrap()
-        }),
-        ("acquiring, sent", |world| {
-            world.withhold([0, 1, 2]);
-            world.acquire("k")
-        }),
-        ("acquiring, one granted", |world| {
-            world.withhold([0, 1, 2]);
-            let lease = world.acquire("k");
-            world.deliver(1);
-            world.pump();
-            lease
-        }),
-        ("confirming", |world| {
-            world.nodes[0].wall_ahead = 1_000;
-            world.withhold([1, 2]);
-            let lease = world.acquire("k");
-            world.deliver(1);
-            world.pump();
-            assert_eq!(world.waiting(1), [OpKind::Confirm]);
-            lease
-        }),
-        ("clearing", |world| {
-            world.withhold([0, 1, 2]);
-            let lease = world.acquire("k");
-            world.refuse(0, Refusal::Unavailable);
-            world.refuse(1, Refusal::Unavailable);
-            assert_eq!(world.waiting(2), [OpKind::Acquire, OpKind::Release]);
-            lease
-        }),
-        ("backoff", |world| {
-            for node in 0..3 {
-                world.nodes[node].quarantined(at(secs(9)));
-            }
-            let lease = world.acquire("k");
-            assert!(matches!(world.event(), EventKind::Waiting { .. }));
-            lease
-        }),
-        ("held", |world| {
-            let lease = world.acquire("k");
-            assert!(world.may_act(lease));
-            lease
-        }),
-        ("renewing", |world| {
-            let lease = world.acquire("k");
-            world.withhold([0, 1, 2]);
-            world.renew(lease);
-            world.deliver(0);
-            lease
-        }),
-        ("retrying a renewal", |world| {
-            let lease = world.acquire("k");
-            world.down(0);
-            world.down(1);
-            world.advance(RENEW_AFTER);
-            assert!(world.manager.lease(lease).unwrap().is_suspect());
-            world.up(0);
-            world.up(1);
-            lease
-        }),
-        ("releasing", |world| {
-            let lease = world.acquire("k");
-            world.withhold([0, 1, 2]);
-            world.release(lease);
-            lease
-        }),
-        ("settling", |world| {
-            let lease = world.acquire("k");
-            world.withhold([0, 1, 2]);
-            world.cancel(lease);
-            lease
-        }),
-    ];
-    for (phase, prepare) in phases {
+    for (phase, prepare) in PHASES {
         let mut world = World::new(3);
         let lease = prepare(&mut world);
         world.events();
@@ -426,7 +433,7 @@ fn a_release_before_the_grant_is_a_cancel() {
 
 #[test]
 fn the_release_of_a_failed_attempt_does_not_touch_a_later_one() {
-    // The release of attempt 1 is unknown and arrives after attempt 2 was granted.
+    // The outcome of the release of attempt 1 is unknown. It arrives after attempt 2 was granted.
     let mut world = World::new(1);
     world.withhold([0]);
     let backoff = Backoff::new(ms(25), ms(25));
@@ -445,7 +452,8 @@ fn the_release_of_a_failed_attempt_does_not_touch_a_later_one() {
     assert!(world.is_locked("k"));
 }
 
-/// An attempt of which one node of three granted. Its release waits there, and so long is the backoff.
+/// One of three nodes granted the first attempt, and its release is on its way. The backoff lasts
+/// as long as given.
 fn minority(backoff: Duration) -> (World, LeaseId) {
     let mut world = World::new(3);
     world.withhold([0, 1, 2]);
@@ -462,7 +470,7 @@ fn minority(backoff: Duration) -> (World, LeaseId) {
 #[test]
 fn what_a_failed_round_left_is_released_again_during_a_long_backoff() {
     type Fail = fn(&mut World);
-    // How the release of the failed round fails.
+    // Ways in which the release of the failed round fails.
     let ways: [(&str, Fail); 3] = [
         ("refused", |world| world.refuse(0, Refusal::Unavailable)),
         ("lost", |world| world.lose_request(0)),
@@ -482,6 +490,7 @@ fn what_a_failed_round_left_is_released_again_during_a_long_backoff() {
     }
 }
 
+/// The pauses in the backoff grow, until the key has expired by itself.
 #[test]
 fn a_node_that_cannot_be_freed_is_asked_ever_less_often() {
     let (mut world, lease) = minority(secs(20));
@@ -499,9 +508,10 @@ fn a_node_that_cannot_be_freed_is_asked_ever_less_often() {
     assert!(world.may_act(lease));
 }
 
+/// So the next attempt asks that node too.
 #[test]
 fn a_release_in_a_backoff_is_answered_before_the_next_attempt() {
-    // Each answer takes a whole round, the longest that a link waits for one.
+    // Each answer takes a whole round, which is the longest time that a link waits.
     for millis in (100..4_000).step_by(97) {
         let (mut world, lease) = minority(ms(millis));
         world.refuse(0, Refusal::Unavailable);
@@ -523,7 +533,7 @@ fn a_release_in_a_backoff_is_answered_before_the_next_attempt() {
 
 #[test]
 fn giving_up_in_a_backoff_frees_what_the_failed_round_left() {
-    // While its release is tried again, and between two tries.
+    // It gives up while the release is tried again, or between two tries.
     for retried in [true, false] {
         let (mut world, lease) = minority(secs(60));
         world.refuse(0, Refusal::Unavailable);
@@ -556,7 +566,7 @@ fn each_failed_round_begins_its_releases_anew() {
             "as soon as the first time"
         );
     };
-    // After many tries, and after a stall in which a try and the next attempt came due together.
+    // After many tries, or after a stall in which a try and the next attempt fell due together.
     let (mut world, _) = minority(secs(9));
     while world.waiting(0) != [OpKind::Acquire] {
         if world.waiting(0) == [OpKind::Release] {
@@ -593,6 +603,7 @@ fn nothing_is_due_while_a_cancelled_acquire_only_waits_for_its_answer() {
     assert!(!world.manager.is_empty());
 }
 
+/// And not before.
 #[test]
 fn a_debt_ends_when_the_key_has_expired_by_the_slowest_clock() {
     let mut world = World::new(1);
@@ -601,7 +612,7 @@ fn a_debt_ends_when_the_key_has_expired_by_the_slowest_clock() {
     let acquire = world.wire[0].pop_front().unwrap();
     world.reply(acquire.id, Reply::Unknown);
     world.down(0);
-    // TTL and drift margin.
+    // The TTL and the drift margin.
     world.advance_to(at(ms(10_102)) - ms(1));
     assert_eq!(world.manager.len(), 1);
     world.advance(ms(1));

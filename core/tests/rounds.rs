@@ -1,4 +1,5 @@
-//! The rounds of an acquire: why a round failed, when it is decided, and what comes before the next.
+//! The rounds of an acquire: why a round failed, when it is decided, and what comes before the
+//! next.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -25,7 +26,7 @@ fn contended(cause: &AcquireFailure) -> bool {
     matches!(cause, AcquireFailure::Contended { .. })
 }
 
-/// Someone else holds the key until then.
+/// Someone else holds the key until that instant.
 fn rival(world: &mut World, until: Instant) {
     let token = Token {
         label: None,
@@ -88,6 +89,7 @@ fn a_grant_that_comes_at_the_very_end_of_its_cap_is_no_grant() {
     assert!(matches!(failure(&mut world), AcquireFailure::Outage { .. }));
 }
 
+/// The last round would say outage only because nobody waited for its answers.
 #[test]
 fn the_round_before_is_told_if_giving_up_cut_the_last_one_short() {
     let mut world = World::new(1);
@@ -98,6 +100,7 @@ fn the_round_before_is_told_if_giving_up_cut_the_last_one_short() {
     assert!(contended(&failure(&mut world)));
 }
 
+/// Whatever the round before it was answered.
 #[test]
 fn the_last_round_is_told_if_it_failed_by_itself() {
     let mut world = World::new(1);
@@ -122,6 +125,7 @@ fn a_waiter_asks_soon_after_the_time_of_a_silent_holder_ends() {
     }
 }
 
+/// The failed round must be released first.
 #[test]
 fn an_extra_timeout_does_not_begin_the_backoff_before_the_release() {
     let mut world = World::new(3);
@@ -134,6 +138,7 @@ fn an_extra_timeout_does_not_begin_the_backoff_before_the_release() {
     assert_eq!(world.events(), [], "not waiting yet");
 }
 
+/// The answer to the acquire comes first, and the one to the release is still on its way.
 #[test]
 fn an_answer_does_not_begin_the_backoff_before_the_release_behind_it() {
     let mut world = World::new(3);
@@ -146,6 +151,8 @@ fn an_answer_does_not_begin_the_backoff_before_the_release_behind_it() {
     assert_eq!(world.events(), [], "its release is still to be answered");
 }
 
+/// One node is in quarantine, one says *held*, and the third decides which of the two is the
+/// reason.
 #[test]
 fn why_a_round_failed_is_open_while_a_quorum_may_still_answer() {
     let mut world = World::new(3);

@@ -1,10 +1,10 @@
-//! The model of a node: what each Lua script does to the keys and what it answers, without Lua.
+//! The model of a node: what each Lua script does to the keys, and what it answers.
 //!
 //! It is the only one. The worlds, the tests of the core, the model checker and the transcripts use
-//! it, and `tests/tests/model_node.rs` compares it with the scripts themselves.
+//! it, and `tests/tests/model_node.rs` compares it with the scripts.
 //!
-//! Keys and leases are small numbers here, and the model is a plain value, so that a model checker can
-//! copy, compare and hash it. It has no clock: each call is told what the node's clock shows.
+//! Keys and leases are small numbers here, and the model is a plain value, so that a model checker
+//! can copy, compare and hash it. It has no clock: each call is told what the node's clock shows.
 
 use std::cmp::Ordering;
 use std::fmt::Debug;
@@ -14,16 +14,18 @@ use std::time::Duration;
 
 use tenure_core::{Answer, Fence, Op, ServerTime};
 
-/// A node ignores a proposed fence that is further ahead of its own time than this, in microseconds.
+/// A node ignores a proposed fence that is further ahead of its own time than this, in
+/// microseconds.
 const AHEAD_MAX: i64 = 60_000_000;
-/// A fence counter is kept for a day after the time that its value stands for, and a marker for a day
-/// and ten max TTLs.
+/// A fence counter is kept for a day after the time that its value stands for, and a marker for a
+/// day and ten max TTLs.
 const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How finely a node keeps expiries, and when exactly a key is gone.
+/// How precise the expiries of a node are, and when exactly a key is gone.
 ///
-/// A server keeps whole milliseconds. The model checker must not be that lenient: a lease that
-/// outlives its key by less than a millisecond is a bug there.
+/// A server keeps a key through the whole millisecond in which it expires. For the model checker
+/// this would be too lenient: there, a lease must not be valid even for a nanosecond longer than
+/// its key.
 pub trait Precision: Copy + Debug + Default + Eq + Hash {
     /// The unit of all expiries, in nanoseconds.
     const TICK: i64;
@@ -33,7 +35,8 @@ pub trait Precision: Copy + Debug + Default + Eq + Hash {
     const COUNTERS_EXPIRE: bool;
 }
 
-/// As a server: an expiry is a whole millisecond, and the key lives until that millisecond has passed.
+/// As a server: an expiry is a whole millisecond, and the key is there until that millisecond has
+/// passed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Milliseconds;
 
@@ -54,7 +57,7 @@ impl Precision for Exact {
     const COUNTERS_EXPIRE: bool = false;
 }
 
-/// What the clock of a node shows.
+/// What the clock of a node shows at some moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shown {
     /// For expiries, in ticks of the node's [`Precision`].
@@ -351,8 +354,8 @@ impl<P: Precision> Node<P> {
         })
     }
 
-    /// For how long the node is not counted yet, if it is not; refused if it is not the node that is
-    /// meant.
+    /// For how long the node is not counted yet, if it is not; refused if it is not the node that
+    /// is meant.
     fn quarantine(
         &self,
         now: Shown,

@@ -1,9 +1,8 @@
-//! The real lease under a model checker: every interleaving of small worlds.
+//! The real lease under a model checker, which visits every state of small worlds.
 //!
-//! A world is small so that all of it can be visited. What each one is about is in its name, what must
-//! have happened somewhere in it is checked by marks (or "it holds" would say nothing), and how many
-//! states it has stands beside it and is printed with `--nocapture`. The larger ones take
-//! minutes:
+//! Each test is a world, and its name says what can happen in it. Marks show that it did happen in
+//! some state: otherwise it would mean nothing that the laws hold. The number of states stands
+//! above each test, and is printed with `--nocapture`. The larger worlds take minutes:
 //!
 //! ```text
 //! cargo test --release -p tenure-core --test model -- --ignored --nocapture
@@ -25,7 +24,7 @@ fn visit(world: World) -> impl Checker<World> {
     checker.spawn_bfs().join()
 }
 
-/// Visits every state; demands that all laws hold, and that the world was not too small to tell.
+/// Visits every state. All laws must hold, and each of these marks must have been seen.
 fn check(world: World, sometimes: &[&str]) {
     let checker = visit(world);
     println!(
@@ -41,7 +40,8 @@ fn check(world: World, sometimes: &[&str]) {
     }
 }
 
-/// The check is not blind: in a world without a protection one of these laws breaks, and no other.
+/// Shows that the check can find something: in a world without a protection, one of these laws
+/// breaks, and no other.
 fn breaks(world: World, laws: &[Law]) {
     let checker = visit(world);
     let mut broken = checker.discoveries().into_keys().peekable();
@@ -52,7 +52,7 @@ fn breaks(world: World, laws: &[Law]) {
 const BOTH: [&str; 2] = ["the first acquires", "the second acquires"];
 
 fn renews(options: LeaseOptionsBuilder) -> LeaseOptionsBuilder {
-    // With the next tick; and as early as that so that a round may last longer than a tick.
+    // At the next tick. It is that early so that a round may last longer than a tick.
     options.renewal(RenewalPolicy::After(Duration::from_millis(1)))
 }
 
@@ -88,7 +88,7 @@ fn one_node_with_loss_and_a_second_attempt() {
 fn one_node_where_replies_come_after_their_requests_were_given_up() {
     let mut world = World::new(1, 2, 0, tries_twice);
     world.end = 1;
-    // Replies come in order: the release of the first attempt is given up as well.
+    // Replies come in order, so the release of the first attempt is given up as well.
     world.losses = 2;
     world.late_replies = true;
     let seen = ["a second attempt", "a late reply", "released", "failed"];

@@ -1,11 +1,16 @@
-//! A small world around two real leases, for the model checker: what may happen, and what must hold.
+//! A small world around two real leases, for the model checker: what may happen, and what must
+//! hold.
 //!
-//! Two clients want one key. Time goes in ticks of a second; a process may be paused for any number of
-//! them. Each client has a link in order to each node; requests and replies take any time; where the
-//! world is lossy a client may be told *unknown* at any moment, and the request or its reply may still
-//! arrive later; where connections are lost, all that is in flight is unknown at once, what was queued
-//! waits, and the bytes of the old connection may still be executed until the new one kills it. What a
-//! lease believes is compared with what the nodes hold, at every state.
+//! Two clients want one key. Time goes in ticks of a second, and a process may stand still for any
+//! number of ticks. Each client has a link to each node, which keeps the order of requests and
+//! replies. These may take any time.
+//!
+//! Where the world loses replies, a client may be told *unknown* at any moment, and the request or
+//! its reply may still arrive later. Where it loses connections, all requests in flight become
+//! unknown at once, and what was queued waits. The node may still execute what was written to the
+//! old connection, until the new connection kills the old one.
+//!
+//! In every state, the validity of each lease is compared with what the nodes hold.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -20,18 +25,19 @@ use tenure_core::{
 
 use tenure_sim::node::{Arrived, Entry, Exact, Node, Shown, Value};
 
-/// The key that both want, as the nodes number it.
+/// The number of the key that both want.
 const KEY: usize = 0;
 
 const fn ticks(ticks: u8) -> Duration {
     Duration::from_secs(ticks as u64)
 }
 
-/// The number of a lease at the nodes is that of its client, which its secret consists of.
+/// The number of a lease is that of its client, and each byte of its secret.
 fn lease_of(token: &Token) -> u32 {
     token.secret.expose()[0].into()
 }
 
+/// Whether a key holds a token of a lease.
 fn is_of(entry: &Entry, lease: u32) -> bool {
     matches!(entry.value, Value::Token { lease: its, .. } if its == lease)
 }
@@ -39,34 +45,35 @@ fn is_of(entry: &Entry, lease: u32) -> bool {
 /// What may happen in a world.
 pub(crate) struct World {
     config: Config,
-    /// What each of the two asks for: the first renews and releases, the second is simpler, or the
-    /// product of the two is too large to visit.
+    /// The options of the two. The second has simpler ones, since otherwise there are too many
+    /// states.
     options: [Arc<LeaseOptions>; 2],
     nodes: usize,
-    /// True time ends here.
+    /// How many ticks there are.
     pub(crate) end: u8,
     /// How often a client may be told *unknown*.
     pub(crate) losses: u8,
-    /// Whether that happens to confirmations only.
+    /// Whether only confirmations can be lost.
     pub(crate) spares: bool,
-    /// How often a connection of the first may be lost.
+    /// How often a connection of the first client may be lost.
     pub(crate) resets: u8,
-    /// Whether the first command on a new connection ends the old one.
+    /// Whether a new connection kills the old one.
     pub(crate) kills: bool,
-    /// Whether replies take no time: what several nodes and time need, or there is no end of it.
+    /// Whether replies take no time. With several nodes and ticks there are too many states
+    /// otherwise.
     pub(crate) prompt: bool,
-    /// Whether the reply to a request that was given up may still be read.
+    /// Whether a client may still get the reply to a request that it was told *unknown* of.
     pub(crate) late_replies: bool,
-    /// How many ticks the clock of a client may lose, and that of a node gain.
+    /// By how many ticks the clock of a client may be slow, and that of a node fast.
     pub(crate) skew: [u8; 2],
     /// Whether the holder may release.
     pub(crate) releases: bool,
-    /// Whether the first may cancel, in whatever state its lease is.
+    /// Whether the first client may cancel, in whatever state its lease is.
     pub(crate) cancels: bool,
-    /// Whether the second never begins: what the first believes is compared with the nodes all the same.
+    /// Whether the second client never begins.
     pub(crate) alone: bool,
     key: Key,
-    /// What was seen to happen in any of the states.
+    /// What happened in some state.
     pub(crate) marks: Mutex<BTreeSet<&'static str>>,
 }
 
@@ -79,9 +86,9 @@ pub(crate) struct State {
     nodes: Vec<Node<Exact>>,
     /// How far each node's clock is ahead.
     ahead: Vec<u8>,
-    /// Fences that were told, in order.
+    /// The fences that were told, in order.
     told: Vec<u64>,
-    /// A law that was broken on the way here.
+    /// A law that was broken on the way to this state.
     broken: Option<Law>,
 }
 
@@ -90,25 +97,25 @@ struct Client {
     lease: Option<Lease>,
     clock: ServerClock,
     ahead: u8,
-    /// Whether the last event was told, or none is wanted.
+    /// Whether the last event of the lease was told, or it was cancelled.
     over: bool,
-    /// Whether the lease is settled as well.
+    /// Whether the lease has ended.
     done: bool,
-    /// The attempt that was sent last, and the largest fence that had been told before it was.
+    /// The attempt that was sent last, and the largest fence that had been told before.
     attempt: u32,
     floor: u64,
     links: Vec<Link>,
 }
 
-/// To and from one node, in order.
+/// The way from a client to a node and back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Link {
     status: Status,
-    /// Serials that the client waits for.
+    /// The serials of the requests that are not answered yet.
     open: VecDeque<u32>,
     there: VecDeque<(u32, Token, Op)>,
     back: VecDeque<(u32, Answer)>,
-    /// What was written to a connection that was lost, and may still be executed.
+    /// Requests on a connection that was lost, which may still be executed.
     old: VecDeque<(Token, Op)>,
 }
 
@@ -116,30 +123,32 @@ struct Link {
 enum Status {
     #[default]
     Up,
-    /// Requests wait for the outcome.
+    /// A new connection is on its way, and requests wait for it.
     Dialling,
     Down,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Action {
-    /// Time passes; the clock of one client may stand still, or that of one node make two ticks.
+    /// Time passes. The clock of one client may stand still, or that of one node may make two
+    /// ticks.
     Tick(Option<(bool, usize)>),
     Start(usize),
-    /// The process runs, and handles what is due.
+    /// A client handles what is due.
     Run(usize),
     Release(usize),
     Cancel(usize),
     Arrive(usize, usize),
     Answer(usize, usize),
-    /// The oldest open request is given up for unknown; it or its answer may still travel.
+    /// The client is told *unknown* of its oldest request. The request or its reply may still
+    /// arrive.
     Unknown(usize, usize),
-    /// The same, and it never arrives.
+    /// The same, and the request never arrives.
     Lose(usize, usize),
-    /// The connection is lost; what it carried may still be executed, and is never answered.
+    /// The connection is lost. Requests on it may still be executed, and are never answered.
     Reset(usize, usize),
     ArriveOld(usize, usize),
-    /// The new connection could not be had.
+    /// The node cannot be reached.
     Refuse(usize, usize),
     Connect(usize, usize),
 }
@@ -160,7 +169,7 @@ impl World {
             .ttl(ticks(ttl))
             .renewal(RenewalPolicy::Off)
             .attempts(Some(1))
-            // No jitter: the next tick.
+            // So short that the next attempt begins with the next tick.
             .backoff(Backoff::new(
                 Duration::from_nanos(1),
                 Duration::from_nanos(1),
@@ -191,7 +200,7 @@ impl World {
         self.marks.lock().unwrap().insert(mark);
     }
 
-    /// Runs one transition of a client's lease, and takes what it puts out.
+    /// Runs one transition of a client's lease, and carries out its outputs.
     fn step(
         &self,
         state: &mut State,
@@ -222,7 +231,7 @@ impl World {
         }
     }
 
-    /// Writes what is queued, if there is a connection.
+    /// Writes the queued requests, if there is a connection.
     fn write(&self, state: &mut State, client: usize, node: usize) {
         let told = state.told.iter().copied().max().unwrap_or(0);
         let me = &mut state.clients[client];
@@ -287,7 +296,7 @@ impl World {
         });
     }
 
-    /// A transition of a lease that lives.
+    /// Runs one transition of a lease that has begun.
     fn act(
         &self,
         state: &mut State,
@@ -318,7 +327,7 @@ impl World {
         });
     }
 
-    /// A node executes a request. Nobody else's copy may change by it.
+    /// A node executes a request. It must not change the key of another lease.
     fn perform(&self, state: &mut State, node: usize, token: &Token, op: &Op) -> Answer {
         let now = state.shown(node);
         let arrived = Arrived {
@@ -329,7 +338,7 @@ impl World {
             marker: None,
         };
         let model = &mut state.nodes[node];
-        // What has expired is gone, or it would tell apart two states that are the same.
+        // Otherwise two states could differ only by a key that has expired.
         model.expire(now);
         let before = model.entry(now, KEY);
         let answer = model.apply(now, &arrived).expect("it is not full");
@@ -351,6 +360,60 @@ impl World {
         });
         me.over = true;
         self.act(state, client, |lease, now, ctx| lease.cancel(now, ctx));
+    }
+
+    /// The oldest request on a link arrives.
+    fn arrive(&self, state: &mut State, client: usize, node: usize) {
+        let link = &mut state.clients[client].links[node];
+        let (serial, token, op) = link.there.pop_front().unwrap();
+        let answer = self.perform(state, node, &token, &op);
+        // A reply that nobody waits for changes nothing. One world checks that, so the others can
+        // do without it.
+        let me = &mut state.clients[client];
+        let link = &mut me.links[node];
+        let awaited = link.open.contains(&serial);
+        if awaited && self.prompt {
+            self.reply(state, client, node, serial, Reply::Applied(answer));
+        } else if awaited || (self.late_replies && me.lease.is_some()) {
+            link.back.push_back((serial, answer));
+        }
+    }
+
+    /// The oldest request on a connection that was lost is executed after all.
+    fn arrive_late(&self, state: &mut State, client: usize, node: usize) {
+        let link = &mut state.clients[client].links[node];
+        let (token, op) = link.old.pop_front().unwrap();
+        self.perform(state, node, &token, &op);
+        self.mark("executed on a connection that was lost");
+    }
+
+    /// The oldest answer on a link comes back.
+    fn answer(&self, state: &mut State, client: usize, node: usize) {
+        let link = &mut state.clients[client].links[node];
+        let (serial, answer) = link.back.pop_front().unwrap();
+        if !link.open.contains(&serial) {
+            self.mark("a late reply");
+        }
+        self.reply(state, client, node, serial, Reply::Applied(answer));
+    }
+
+    /// The outcome of the oldest open request is taken for unknown.
+    fn give_up(&self, state: &mut State, client: usize, node: usize) {
+        state.losses += 1;
+        let serial = state.clients[client].links[node].open[0];
+        let link = &mut state.clients[client].links[node];
+        if !self.late_replies {
+            link.back.retain(|(answered, _)| *answered != serial);
+        }
+        self.reply(state, client, node, serial, Reply::Unknown);
+    }
+
+    /// The oldest request on a link is lost.
+    fn lose(&self, state: &mut State, client: usize, node: usize) {
+        state.losses += 1;
+        let link = &mut state.clients[client].links[node];
+        let (serial, ..) = link.there.pop_front().unwrap();
+        self.reply(state, client, node, serial, Reply::Unknown);
     }
 
     fn reset(&self, state: &mut State, client: usize, node: usize) {
@@ -425,8 +488,8 @@ impl State {
         until.is_some_and(|until| self.now(client) < until)
     }
 
-    /// What the clock of a node shows. For fences it stands still, so that they only count; the first
-    /// node's is ahead of the others.
+    /// What the clock of a node shows. For fences it stands still, so that they count by one. The
+    /// clock of the first node is ahead of the others.
     fn shown(&self, node: usize) -> Shown {
         Shown {
             ticks: (Instant::ORIGIN + ticks(self.time + self.ahead[node])).as_nanos(),
@@ -453,8 +516,9 @@ impl State {
         (0..self.nodes.len()).filter(holds).count()
     }
 
-    /// Whether a lease that is settled left its key at a node, though nothing of it travels any more
-    /// and the network works. After a TTL an unpaid debt ends by itself, wherever its request is by then.
+    /// Whether a lease that has ended left its token at a node, although the link works and no
+    /// request is on its way. After one TTL this may be so: then the lease owes no release any
+    /// more.
     fn is_orphaned(&self, client: usize, world: &World) -> bool {
         let me = &self.clients[client];
         let debts_live = ticks(self.time) < world.options[client].ttl();
@@ -494,7 +558,7 @@ impl Model for World {
             told: Vec::new(),
             broken: None,
         };
-        // Who begins is called the first, and time begins with it.
+        // The client that begins is called the first, and time begins with it.
         self.start(&mut state, 0);
         vec![state]
     }
@@ -555,49 +619,11 @@ impl Model for World {
                 lease.release(now, ctx);
             }),
             Action::Cancel(client) => self.cancel(&mut state, client),
-            Action::Arrive(client, node) => {
-                let link = &mut state.clients[client].links[node];
-                let (serial, token, op) = link.there.pop_front().unwrap();
-                let answer = self.perform(&mut state, node, &token, &op);
-                // What nobody waits for changes nothing: one world checks that, the others are smaller.
-                let me = &mut state.clients[client];
-                let link = &mut me.links[node];
-                let awaited = link.open.contains(&serial);
-                if awaited && self.prompt {
-                    self.reply(&mut state, client, node, serial, Reply::Applied(answer));
-                } else if awaited || (self.late_replies && me.lease.is_some()) {
-                    link.back.push_back((serial, answer));
-                }
-            }
-            Action::ArriveOld(client, node) => {
-                let link = &mut state.clients[client].links[node];
-                let (token, op) = link.old.pop_front().unwrap();
-                self.perform(&mut state, node, &token, &op);
-                self.mark("executed on a connection that was lost");
-            }
-            Action::Answer(client, node) => {
-                let link = &mut state.clients[client].links[node];
-                let (serial, answer) = link.back.pop_front().unwrap();
-                if !link.open.contains(&serial) {
-                    self.mark("a late reply");
-                }
-                self.reply(&mut state, client, node, serial, Reply::Applied(answer));
-            }
-            Action::Unknown(client, node) => {
-                state.losses += 1;
-                let serial = state.clients[client].links[node].open[0];
-                let link = &mut state.clients[client].links[node];
-                if !self.late_replies {
-                    link.back.retain(|(answered, _)| *answered != serial);
-                }
-                self.reply(&mut state, client, node, serial, Reply::Unknown);
-            }
-            Action::Lose(client, node) => {
-                state.losses += 1;
-                let link = &mut state.clients[client].links[node];
-                let (serial, ..) = link.there.pop_front().unwrap();
-                self.reply(&mut state, client, node, serial, Reply::Unknown);
-            }
+            Action::Arrive(client, node) => self.arrive(&mut state, client, node),
+            Action::ArriveOld(client, node) => self.arrive_late(&mut state, client, node),
+            Action::Answer(client, node) => self.answer(&mut state, client, node),
+            Action::Unknown(client, node) => self.give_up(&mut state, client, node),
+            Action::Lose(client, node) => self.lose(&mut state, client, node),
             Action::Reset(client, node) => self.reset(&mut state, client, node),
             Action::Refuse(client, node) => {
                 state.clients[client].links[node].status = Status::Down;
@@ -607,7 +633,7 @@ impl Model for World {
             }
             Action::Connect(client, node) => self.connect(&mut state, client, node),
         }
-        // A client whose lease is over and settled has no more to say; what still travels counts.
+        // The lease has ended. What differs in its client makes no difference any more.
         for client in &mut state.clients {
             if client.lease.as_ref().is_some_and(Lease::is_ended) {
                 client.clock = ServerClock::new(self.config.max_ttl(), self.config.drift());

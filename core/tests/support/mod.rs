@@ -1,8 +1,9 @@
-//! A small world for the manager: nodes that do what the protocol says, a clock that the test moves,
-//! and links whose requests and replies the test can withhold, lose and repeat.
+//! A small world for a manager: model nodes, a clock that the test moves, and links whose requests
+//! and replies the test can withhold, lose and repeat.
 //!
-//! Whatever a test does, the harness itself checks that a lease has at most one request in flight per
-//! node and one release behind it, and that nothing follows the last event of a lease.
+//! In every test it checks that a lease has at most one request in flight at each node and one
+//! release behind it, that no request changes the key of another lease, that fences grow, and that
+//! nothing follows the last event of a lease.
 #![allow(dead_code, reason = "each test file uses its part of the harness")]
 
 mod node;
@@ -13,13 +14,13 @@ use std::time::Duration;
 
 use node::Node;
 use tenure_core::{
-    Answer, Config, Event, EventKind, Instant, Key, LeaseId, LeaseOptions, LeaseOptionsBuilder,
-    Manager, NodeId, Op, OpKind, Refusal, Reply, Request, RequestId, Secret,
+    Answer, Config, Event, EventKind, Instant, Key, Law, LeaseId, LeaseOptions,
+    LeaseOptionsBuilder, Manager, NodeId, Op, OpKind, Refusal, Reply, Request, RequestId, Secret,
 };
 
-/// How long a lease with the default TTL of 10 s lasts: less 1 % and 2 ms.
+/// How long a lease with the default TTL of 10 s is valid: the TTL less 1 % and 2 ms.
 pub(crate) const VALID_FOR: Duration = Duration::from_millis(9_898);
-/// When it is renewed.
+/// After how long it is renewed.
 pub(crate) const RENEW_AFTER: Duration = Duration::from_nanos(6_666_666_666);
 /// How long its rounds are waited for.
 pub(crate) const ROUND: Duration = Duration::from_secs(1);
@@ -49,19 +50,20 @@ pub(crate) struct World {
     pub(crate) now: Instant,
     pub(crate) manager: Manager,
     pub(crate) nodes: Vec<Node>,
-    /// Per node: whether requests are polled, applied and answered as soon as they are queued.
+    /// By node: whether requests are written, applied and answered as soon as they are queued.
     pub(crate) prompt: Vec<bool>,
-    /// Per node: what was written and did not arrive yet.
+    /// By node: the requests that were written and have not arrived yet.
     pub(crate) wire: Vec<VecDeque<Request>>,
-    /// Every request that was ever written.
+    /// Every request that was written.
     pub(crate) written: Vec<(Instant, Request)>,
-    /// Every event that was ever told.
+    /// Every event that was told.
     pub(crate) told: Vec<(Instant, Event)>,
-    /// Whether what each lease believes is compared with what the nodes hold. Not where a test lets a
-    /// node forget: a lease learns of that only when it asks.
+    /// Whether the validity of each lease is compared with what the nodes hold. This cannot be done
+    /// where a test lets a node forget, since a lease learns of that only when it asks.
     pub(crate) judged: bool,
     owners: BTreeMap<LeaseId, (Key, Secret)>,
-    /// Per lease: the attempt that was written last, and the largest fence of its key told before.
+    /// By lease: the attempt that was written last, and the largest fence of its key that had been
+    /// told before.
     floors: BTreeMap<LeaseId, (u32, u64)>,
     fences: BTreeMap<Key, BTreeSet<u64>>,
     in_flight: BTreeMap<(LeaseId, NodeId), Vec<(u32, bool)>>,
@@ -71,7 +73,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// A client of `nodes` nodes with the defaults, all of which answer at once.
+    /// A client with the defaults and `nodes` nodes, all of which answer at once.
     pub(crate) fn new(nodes: usize) -> Self {
         Self::with(Config::builder(nodes).build().unwrap(), 7)
     }
@@ -97,14 +99,14 @@ impl World {
         }
     }
 
-    /// The links carry nothing by themselves from here on.
+    /// From here on, nothing is written to these nodes unless the test says so.
     pub(crate) fn withhold(&mut self, nodes: impl IntoIterator<Item = usize>) {
         for node in nodes {
             self.prompt[node] = false;
         }
     }
 
-    /// A link works again, and first carries what waits on it.
+    /// These links work again, beginning with what waits on them.
     pub(crate) fn resume(&mut self, nodes: impl IntoIterator<Item = usize>) {
         for node in nodes {
             self.prompt[node] = true;
@@ -155,7 +157,7 @@ impl World {
         held
     }
 
-    /// What is in flight at the node is lost with the connection, and the node is not reachable.
+    /// The connection to a node is lost, with all requests in flight, and cannot be had again.
     pub(crate) fn down(&mut self, node: usize) {
         self.prompt[node] = false;
         while let Some(request) = self.wire[node].pop_front() {
@@ -171,7 +173,7 @@ impl World {
         self.pump();
     }
 
-    /// Polls everything until nothing is left to do at this instant.
+    /// Carries out everything that is to be done at this instant.
     pub(crate) fn pump(&mut self) {
         loop {
             let mut busy = false;
@@ -186,7 +188,8 @@ impl World {
             while let Some(event) = self.manager.poll_event() {
                 assert!(
                     !self.over.contains(&event.lease),
-                    "{event:?} follows the last event"
+                    "{}: {event:?} follows the last event",
+                    Law::NoResurrection
                 );
                 if event.kind.is_final() {
                     self.over.insert(event.lease);
@@ -203,7 +206,7 @@ impl World {
         }
     }
 
-    /// Fencing: larger than what was told before the acquire was sent, and told once.
+    /// The fence is larger than those that were told before the acquire was sent, and is told once.
     fn judge_fence(&mut self, event: &Event) {
         let EventKind::Acquired { fence, .. } = event.kind else {
             return;
@@ -212,12 +215,20 @@ impl World {
             return;
         };
         let floor = self.floors[&event.lease].1;
-        assert!(fence.get() > floor, "Fencing: {fence} is not above {floor}");
+        assert!(
+            fence.get() > floor,
+            "{}: {fence} is not above {floor}",
+            Law::Fencing
+        );
         let told = self.fences.entry(key.clone()).or_default();
-        assert!(told.insert(fence.get()), "Fencing: {fence} was told twice");
+        assert!(
+            told.insert(fence.get()),
+            "{}: {fence} was told twice",
+            Law::Fencing
+        );
     }
 
-    /// Exclusion, honest validity and no resurrection, against what the nodes hold now.
+    /// Compares the validity of each lease with the others and with what the nodes hold.
     fn judge(&self) {
         let mut acting: BTreeMap<&Key, LeaseId> = BTreeMap::new();
         for lease in self.manager.leases() {
@@ -227,12 +238,19 @@ impl World {
             let Some(until) = self.manager.valid_until(lease) else {
                 continue;
             };
-            assert!(!self.over.contains(&lease), "No resurrection: {lease:?}");
+            assert!(
+                !self.over.contains(&lease),
+                "{}: {lease:?}",
+                Law::NoResurrection
+            );
             if self.now >= until {
                 continue;
             }
             if let Some(other) = acting.insert(key, lease) {
-                panic!("Exclusion: {lease:?} and {other:?} both act on {key}");
+                panic!(
+                    "{}: {lease:?} and {other:?} both act on {key}",
+                    Law::Exclusion
+                );
             }
             let lasting = self.nodes.iter().filter(|node| {
                 let lock = node.lock(self.now, key);
@@ -240,12 +258,13 @@ impl World {
             });
             assert!(
                 lasting.count() >= self.manager.config().quorum(),
-                "Honest validity: no quorum holds {lease:?} until {until:?}"
+                "{}: no quorum holds {lease:?} until {until:?}",
+                Law::HonestValidity
             );
         }
     }
 
-    /// Polls what is queued for a node onto the wire.
+    /// Writes what is queued for a node.
     pub(crate) fn write(&mut self, node: usize) {
         let mut batch = Vec::new();
         while self.manager.poll_requests(id(node), 64, &mut batch) > 0 {}
@@ -257,7 +276,8 @@ impl World {
                 .or_default();
             assert!(
                 seat.is_empty() || (seat.len() == 1 && !seat[0].1 && release),
-                "{request:?} behind {seat:?}: at most one in flight, and one release behind it"
+                "{}: {request:?} is behind {seat:?}",
+                Law::BoundedWork
             );
             seat.push((request.id.serial, release));
             if matches!(request.op, Op::Acquire { .. }) {
@@ -273,7 +293,7 @@ impl World {
         }
     }
 
-    /// The oldest request on the wire arrives and is applied; the reply does not come back yet.
+    /// The oldest request on the wire arrives and is applied. Its reply does not come back yet.
     pub(crate) fn apply(&mut self, node: usize) -> (RequestId, Answer) {
         let request = self.wire[node]
             .pop_front()
@@ -282,7 +302,7 @@ impl World {
         let answer = self.nodes[node].apply(self.now, &request);
         if let Some(held) = before.filter(|held| !node::same_lease(held, &request.token)) {
             let after = self.nodes[node].holder(self.now, &request.key);
-            assert_eq!(after, Some(held), "Ownership");
+            assert_eq!(after, Some(held), "{}", Law::Ownership);
         }
         (request.id, answer)
     }
@@ -293,13 +313,13 @@ impl World {
         self.answer(request, Reply::Applied(answer));
     }
 
-    /// The oldest request on the wire arrives; nobody will ever know.
+    /// The oldest request on the wire arrives, and its reply is lost.
     pub(crate) fn lose_reply(&mut self, node: usize) {
         let (request, _) = self.apply(node);
         self.reply(request, Reply::Unknown);
     }
 
-    /// The oldest request on the wire never arrives; nobody will ever know.
+    /// The oldest request on the wire is lost.
     pub(crate) fn lose_request(&mut self, node: usize) {
         let request = self.wire[node].pop_front().unwrap();
         self.reply(request.id, Reply::Unknown);
@@ -341,7 +361,7 @@ impl World {
         self.now = self.now.max(until);
     }
 
-    /// Time passes and nothing is handled, as if the process was stopped.
+    /// Time passes and nothing is handled, as if the process stood still.
     pub(crate) fn stall(&mut self, span: Duration) {
         self.now = self.now + span;
     }
@@ -358,7 +378,7 @@ impl World {
             .is_some_and(|until| self.now < until)
     }
 
-    /// What was told since the last call.
+    /// The events that were told since the last call.
     pub(crate) fn events(&mut self) -> Vec<EventKind> {
         let news = self.told[self.read..].iter();
         let news = news.map(|(_, event)| event.kind.clone()).collect();
@@ -366,7 +386,7 @@ impl World {
         news
     }
 
-    /// What was told since the last call, which must be one thing.
+    /// The one event that was told since the last call.
     pub(crate) fn event(&mut self) -> EventKind {
         let mut events = self.events();
         assert_eq!(events.len(), 1, "{events:?}");

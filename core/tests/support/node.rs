@@ -1,11 +1,11 @@
-//! A node of the harness: the model of a node, which numbers keys and leases, under their own names.
+//! A node of the test world: the model of a node, with keys and tokens instead of numbers.
 
 use std::collections::HashMap;
 
 use tenure_core::{Answer, Instant, Key, Request, Token};
 use tenure_sim::node::{self, Arrived, Entry, Exact, SetOfNodes, Shown, Value};
 
-/// What all clients of the harness are configured with, in nanoseconds.
+/// What all clients of a test agree on. In nanoseconds.
 const SET: SetOfNodes = SetOfNodes {
     max_ttl: 10_000_000_000,
     nodes: 0,
@@ -15,9 +15,9 @@ const SET: SetOfNodes = SetOfNodes {
 pub(crate) struct Node {
     model: node::Node<Exact>,
     keys: HashMap<Key, usize>,
-    /// By the number of the lease: one of its tokens.
+    /// By number: a token of the lease, with attempt 0.
     leases: Vec<Token>,
-    /// The other way round, by the token of attempt 0.
+    /// By that token: the number of the lease.
     numbers: HashMap<Token, u32>,
     /// How far its wall clock is ahead, in microseconds.
     pub(crate) wall_ahead: u64,
@@ -40,7 +40,7 @@ impl Node {
         node
     }
 
-    /// It is marked by a client, whose mark says that its memory goes back to this instant.
+    /// A client marks it: it has forgotten nothing since this instant.
     fn marked_at(&mut self, since: Instant) {
         let since = self.shown(since);
         self.model.mark(since, SET);
@@ -55,13 +55,13 @@ impl Node {
         }
     }
 
-    /// All is forgotten, the fences too, and nobody notices.
+    /// It forgets everything, the fences too, and nobody notices.
     pub(crate) fn forget(&mut self) {
         self.model.forget();
         self.marked_at(Instant::from_nanos(-SET.max_ttl));
     }
 
-    /// It is known to have been started without its memory, so that it is in quarantine until then.
+    /// It may have forgotten a lease, and its quarantine ends at this instant.
     pub(crate) fn quarantined(&mut self, until: Instant) {
         self.model.identity.run += 1;
         let since = Instant::from_nanos(until.as_nanos() - SET.max_ttl);
@@ -93,7 +93,7 @@ impl Node {
         counter.unwrap().0.unsigned_abs()
     }
 
-    /// A key holds this token, whatever it held before.
+    /// Lets a key hold this token.
     pub(crate) fn put(&mut self, key: &Key, token: &Token, until: Instant) {
         let lease = self.number_of_lease(token);
         let entry = Entry {
@@ -110,7 +110,7 @@ impl Node {
         self.set(key, None);
     }
 
-    /// A key is of another type than a lock.
+    /// Makes a key that was not written by a lock.
     pub(crate) fn make_foreign(&mut self, key: &Key) {
         let entry = Entry {
             value: Value::WrongType,

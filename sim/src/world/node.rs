@@ -1,5 +1,5 @@
-//! A server of a world: the [model of a node](crate::node), with the clock, the life and the faults of the
-//! server that it runs on.
+//! A server of a world: the [model of a node](crate::node), with the clock, the life and the faults
+//! of the server that it runs on.
 
 use tenure_core::{Refusal, Reply, ServerTime, Words};
 

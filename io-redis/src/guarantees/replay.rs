@@ -46,5 +46,4 @@
 //! - Give your code its [`Locks`](crate::Locks) or its [`Builder`](crate::Builder), rather than an
 //!   address to connect to.
 //! - If a test must be exact to the byte, use `biased` in `tokio::select!`, and ordered maps.
-//! - Look at `tests/tests/users_code.rs` in the repository (or where it has moved, under `tests`):
-//!   a whole service with its tests.
+//! - Look at `tests/tests/users_code.rs` in the repository: a whole service with its tests.

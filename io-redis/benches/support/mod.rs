@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
+use tenure_core::OpKind;
 use tenure_redis::Locks;
+use tenure_redis::seams::Script;
 use tenure_tests::live::{Options, RedisServer, server};
 use tokio::runtime::Runtime;
 
@@ -140,10 +142,10 @@ impl Raw {
         let mut load = redis::pipe();
         load.cmd("SCRIPT")
             .arg("LOAD")
-            .arg(include_str!("../../src/protocol/lua/acquire.lua"));
+            .arg(Script::Lease(OpKind::Acquire).text());
         load.cmd("SCRIPT")
             .arg("LOAD")
-            .arg(include_str!("../../src/protocol/lua/release.lua"));
+            .arg(Script::Lease(OpKind::Release).text());
         let (acquire, release) = load.query_async(&mut connection).await.expect("loads");
         Self {
             connection,

@@ -39,7 +39,7 @@ pub(crate) async fn set_up(
     quarantine: bool,
 ) -> Result<NodeInfo, DialError> {
     let mut commands = Vec::new();
-    commands.extend(Script::ALL.map(Script::load));
+    commands.extend(Script::all().map(Script::load));
     commands.push(command(&["TIME"]));
     commands.extend(PROBES.map(command));
     if connection.is_own() {
@@ -47,7 +47,7 @@ pub(crate) async fn set_up(
     }
     commands.extend(identity_commands(quarantine));
     let mut results = exchange(connection, commands).await.into_iter();
-    for _ in Script::ALL {
+    for _ in Script::all() {
         loaded(results.next())?;
     }
     let server_time = results.next().and_then(|result| time(&result.ok()?));

@@ -67,7 +67,7 @@ pub(crate) fn load(
 ) -> RecoveryTask {
     let connection = Arc::clone(connection);
     bounded(clock, config, async move {
-        let commands = Script::ALL.map(Script::load).into();
+        let commands = Script::all().map(Script::load).collect();
         for result in exchange(&*connection, commands).await {
             identity::loaded(Some(result)).map_err(DialError::into_words)?;
         }

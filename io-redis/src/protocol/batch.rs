@@ -3,40 +3,28 @@
 use std::iter;
 
 use redis::{Pipeline, RedisError, Value};
-use tenure_core::{Op, Request, RequestId};
+use tenure_core::{OpKind, Request, RequestId};
 
 use crate::protocol::decode::miscounted;
 use crate::protocol::decode::{self, Meaning};
 use crate::protocol::encode::Encoder;
 use crate::protocol::marker::NodeSet;
+use crate::protocol::scripts::{Answers, Script};
 
 /// How many locks one call handles at most: a longer script would hold up the server for others.
 pub(crate) const LOCKS_PER_CALL: usize = 128;
 
-/// What a command asks: how it is written and its reply read. In the order in which those of one
-/// batch are written. Locks are given back before they are taken, so that who drops a guard and takes
-/// the same key again meets nobody; but a release behind an acquire of its own lease stays behind it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
-    Release,
-    Renew,
-    Single,
-    Acquire,
-    ReleaseBehind,
-}
-
-impl Kind {
-    fn of(request: &Request, before: Option<&Request>) -> Self {
-        match request.op {
-            Op::Acquire { .. } => Self::Acquire,
-            Op::Renew { .. } => Self::Renew,
-            Op::Confirm { .. } | Op::Repair { .. } => Self::Single,
-            // The core hands out the requests of one lease one after the other.
-            Op::Release if before.is_some_and(|r| r.id.lease == request.id.lease) => {
-                Self::ReleaseBehind
-            }
-            Op::Release => Self::Release,
-        }
+/// When a command is written within its batch: the smaller, the earlier. Locks are given back before
+/// they are taken, so that whoever drops a guard and takes the same key again meets nobody; but a
+/// release that follows a request of its own lease stays behind it.
+fn place(request: &Request, before: Option<&Request>) -> u8 {
+    match request.op.kind() {
+        // The core hands out the requests of one lease one after the other.
+        OpKind::Release if before.is_some_and(|r| r.id.lease == request.id.lease) => 4,
+        OpKind::Release => 0,
+        OpKind::Renew => 1,
+        OpKind::Confirm | OpKind::Repair => 2,
+        OpKind::Acquire => 3,
     }
 }
 
@@ -45,7 +33,7 @@ impl Kind {
 pub(crate) struct Batch {
     ids: Vec<RequestId>,
     /// The kind of each command, and how many of the requests it carries.
-    calls: Vec<(Kind, usize)>,
+    calls: Vec<(OpKind, usize)>,
 }
 
 impl Batch {
@@ -64,22 +52,17 @@ impl Batch {
         let mut order: Vec<_> = requests
             .iter()
             .zip(before)
-            .map(|(request, before)| (Kind::of(request, before), request))
+            .map(|(request, before)| ((place(request, before), request.op.kind()), request))
             .collect();
-        order.sort_by_key(|(kind, _)| *kind);
+        order.sort_by_key(|((place, _), _)| *place);
         for of_a_kind in order.chunk_by(|one, next| one.0 == next.0) {
-            let kind = of_a_kind[0].0;
-            let shared = share && kind != Kind::Single;
+            let ((_, kind), _) = of_a_kind[0];
+            let shared = share && Script::Lease(kind).layout().answers != Answers::Word;
             for call in of_a_kind.chunks(if shared { LOCKS_PER_CALL } else { 1 }) {
                 let requests = call.iter().map(|(_, request)| *request);
                 self.ids.extend(requests.clone().map(|request| request.id));
                 self.calls.push((kind, call.len()));
-                commands.add_command(match kind {
-                    Kind::Acquire => encoder.acquire(requests),
-                    Kind::Renew => encoder.renew(requests),
-                    Kind::Release | Kind::ReleaseBehind => encoder.release(requests),
-                    Kind::Single => encoder.single(call[0].1),
-                });
+                commands.add_command(encoder.call(kind, requests));
             }
         }
     }
@@ -110,13 +93,7 @@ impl Batch {
                     each(id, meaning);
                 }
             };
-            match kind {
-                Kind::Acquire => decode::acquires(result, count, node_set, answer),
-                Kind::Single => iter::once(decode::single(result)).for_each(answer),
-                Kind::Renew | Kind::Release | Kind::ReleaseBehind => {
-                    decode::failures(result, count, answer);
-                }
-            }
+            decode::replies(kind, result, count, node_set, answer);
         }
     }
 
@@ -130,6 +107,8 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use tenure_core::Op;
 
     use super::*;
     use crate::protocol::testing::acquires;

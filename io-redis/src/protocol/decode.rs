@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use redis::{ErrorKind, RedisError, Value};
-use tenure_core::{Answer, Fence, Refusal, Reply, ServerTime, Words};
+use tenure_core::{Answer, Fence, OpKind, Refusal, Reply, ServerTime, Words};
 
 use crate::protocol::inspection::{KeyHolder, KeyState};
 use crate::protocol::marker::NodeSet;
+use crate::protocol::scripts::{Answers, Script};
 
 /// What came back for one command.
 pub(crate) type CommandResult = Result<Value, RedisError>;
@@ -41,6 +42,21 @@ pub(crate) fn miscounted() -> RedisError {
 
 fn broken(why: &str) -> Meaning {
     (Reply::Unknown, Some(Signal::Broken(Words::new(why))))
+}
+
+/// The reply to a call for `count` requests of one kind: `each` is called for every request, in order.
+pub(crate) fn replies(
+    kind: OpKind,
+    result: CommandResult,
+    count: usize,
+    ours: Option<&NodeSet>,
+    mut each: impl FnMut(Meaning),
+) {
+    match Script::Lease(kind).layout().answers {
+        Answers::EachLock => acquires(result, count, ours, each),
+        Answers::Failures => failures(result, count, each),
+        Answers::Word | Answers::Other => each(single(result)),
+    }
 }
 
 /// The reply to a call that takes `count` locks: `each` is called for every lock, in order.

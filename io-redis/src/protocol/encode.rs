@@ -1,11 +1,11 @@
 //! How requests are written as calls of the scripts.
 
 use redis::{Cmd, RedisWrite};
-use tenure_core::{Key, Op, Request, Token};
+use tenure_core::{Fence, Key, Op, OpKind, Request, Token};
 
 use crate::protocol::key;
 use crate::protocol::marker::Marker;
-use crate::protocol::scripts::Script;
+use crate::protocol::scripts::{Layout, LockArg, LockKey, MarkerArg, Script};
 
 /// Requests that share a call.
 pub(crate) trait Requests<'a>:
@@ -40,133 +40,112 @@ impl Encoder {
         self.marker = Some(marker);
     }
 
-    /// One call for many acquires. Requests of another kind do not belong here, as below.
-    pub(crate) fn acquire<'a>(&mut self, requests: impl Requests<'a>) -> Cmd {
+    /// One call for all of these requests, which are of one kind.
+    pub(crate) fn call<'a>(&mut self, kind: OpKind, requests: impl Requests<'a>) -> Cmd {
         let requests = requests.into_iter();
-        let count = requests.len();
-        let size: usize = requests.clone().map(|r| 3 * r.key.as_bytes().len()).sum();
-        let size = size + 160 * (count + 1);
-        let mut cmd = match &self.marker {
-            None => Script::Acquire.call(2 * count, 3 * count, size),
-            Some(_) => Script::Acquire.call(2 * count + 1, 3 * count + 5, size),
+        let script = Script::Lease(kind);
+        let layout = script.layout();
+        // The name of a counter is less than 40 bytes longer than twice its key.
+        let counters = layout.lock_keys.len() - 1;
+        let size_of = |request: &Request| {
+            (1 + 2 * counters) * request.key.as_bytes().len() + 40 * counters + 120
         };
-        for request in requests.clone() {
-            cmd.write_arg(request.key.as_bytes());
-            key::counter(request.key.as_bytes(), &mut self.counter);
-            cmd.write_arg(&self.counter);
+        let mut size = requests.clone().map(size_of).sum();
+        let marker = match &self.marker {
+            Some(marker) if !layout.marker_args.is_empty() => Some(marker),
+            _ => None,
+        };
+        if marker.is_some() {
+            size += 160;
         }
-        if let Some(marker) = &self.marker {
+        let mut cmd = script.call(requests.len(), marker.is_some(), size);
+        for request in requests.clone() {
+            write_keys(&mut cmd, layout, &request.key, &mut self.counter);
+        }
+        if let Some(marker) = marker {
             cmd.write_arg(&marker.key);
         }
         for request in requests {
-            write_token(&request.token, &mut self.token);
-            cmd.write_arg(&self.token);
-            if let Op::Acquire { ttl, proposal } = request.op {
-                cmd.arg(millis(ttl));
-                cmd.arg(proposal.map_or(0, tenure_core::Fence::get));
-            }
+            write_args(&mut cmd, layout, request, &mut self.token);
         }
-        if let Some(marker) = &self.marker {
-            cmd.write_arg(marker.run_id.as_bytes());
-            cmd.write_arg(marker.replication_id.as_bytes());
-            cmd.arg(marker.max_ttl_ms).arg(marker.nodes);
-            cmd.write_arg(marker.name.as_bytes());
+        if let Some(marker) = marker {
+            write_marker(&mut cmd, layout, marker);
         }
         cmd
     }
 
-    /// The call for one request of a kind that shares none.
-    pub(crate) fn single(&mut self, request: &Request) -> Cmd {
-        let key = request.key.as_bytes();
-        match request.op {
-            Op::Acquire { .. } => self.acquire([request]),
-            Op::Renew { .. } => self.renew([request]),
-            Op::Release => self.release([request]),
-            Op::Confirm { fence } => {
-                self.prepare(key, &request.token);
-                let size = key.len() + self.counter.len() + self.token.len() + 32;
-                let mut cmd = Script::Confirm.call(2, 2, size);
-                cmd.write_arg(key);
-                cmd.write_arg(&self.counter);
-                cmd.write_arg(&self.token);
-                cmd.arg(fence.get());
-                cmd
-            }
-            Op::Repair { ttl, fence } => {
-                self.prepare(key, &request.token);
-                let size = key.len() + self.counter.len() + self.token.len() + 48;
-                let mut cmd = Script::Repair.call(2, 3, size);
-                cmd.write_arg(key);
-                cmd.write_arg(&self.counter);
-                cmd.write_arg(&self.token);
-                cmd.arg(millis(ttl)).arg(fence.get());
-                cmd
-            }
-        }
-    }
-
-    /// One call for many renewals.
-    pub(crate) fn renew<'a>(&mut self, requests: impl Requests<'a>) -> Cmd {
-        self.locks(Script::Renew, 2, requests, |cmd, request| {
-            if let Op::Renew { ttl } = request.op {
-                cmd.arg(millis(ttl));
-            }
-        })
-    }
-
-    /// One call for many releases.
-    pub(crate) fn release<'a>(&mut self, requests: impl Requests<'a>) -> Cmd {
-        self.locks(Script::Release, 1, requests, |_, _| {})
-    }
-
-    /// A call with the locks as its keys, and for each the token and `more` as its `args` arguments.
-    fn locks<'a>(
-        &mut self,
-        script: Script,
-        args: usize,
-        requests: impl Requests<'a>,
-        more: impl Fn(&mut Cmd, &Request),
-    ) -> Cmd {
-        let requests = requests.into_iter();
-        let size = requests.clone().map(|r| r.key.as_bytes().len() + 120).sum();
-        let mut cmd = script.call(requests.len(), args * requests.len(), size);
-        for request in requests.clone() {
-            cmd.write_arg(request.key.as_bytes());
-        }
-        for request in requests {
-            write_token(&request.token, &mut self.token);
-            cmd.write_arg(&self.token);
-            more(&mut cmd, request);
-        }
-        cmd
-    }
-
-    /// The look at a key.
+    /// The call that looks at a key.
     pub(crate) fn inspect(&mut self, key: &Key) -> Cmd {
-        key::counter(key.as_bytes(), &mut self.counter);
-        let size = key.as_bytes().len() + self.counter.len();
-        let mut cmd = Script::Inspect.call(2, 0, size);
-        cmd.write_arg(key.as_bytes());
-        cmd.write_arg(&self.counter);
+        let mut cmd = Script::Inspect.call(1, false, 3 * key.as_bytes().len() + 40);
+        write_keys(&mut cmd, Script::Inspect.layout(), key, &mut self.counter);
         cmd
-    }
-
-    fn prepare(&mut self, key: &[u8], token: &Token) {
-        key::counter(key, &mut self.counter);
-        write_token(token, &mut self.token);
     }
 }
 
 /// The call that writes or refreshes the marker of a node.
 pub(crate) fn mark(marker: &Marker) -> Cmd {
-    let mut cmd = Script::Mark.call(1, 6, marker.key.len() + 160);
+    let mut cmd = Script::Mark.call(0, true, marker.key.len() + 160);
     cmd.write_arg(&marker.key);
-    cmd.write_arg(marker.run_id.as_bytes());
-    cmd.write_arg(marker.replication_id.as_bytes());
-    cmd.arg(u8::from(marker.durable));
-    cmd.arg(marker.max_ttl_ms).arg(marker.nodes);
-    cmd.write_arg(marker.name.as_bytes());
+    write_marker(&mut cmd, Script::Mark.layout(), marker);
     cmd
+}
+
+/// Writes the keys of one lock.
+fn write_keys(cmd: &mut Cmd, layout: &Layout, lock: &Key, counter: &mut Vec<u8>) {
+    for key in layout.lock_keys {
+        match key {
+            LockKey::Lock => cmd.write_arg(lock.as_bytes()),
+            LockKey::Counter => {
+                key::counter(lock.as_bytes(), counter);
+                cmd.write_arg(counter);
+            }
+        }
+    }
+}
+
+/// Writes the arguments of one lock.
+fn write_args(cmd: &mut Cmd, layout: &Layout, request: &Request, token: &mut Vec<u8>) {
+    let (ttl, fence) = match request.op {
+        Op::Acquire { ttl, proposal } => (Some(ttl), proposal),
+        Op::Confirm { fence } => (None, Some(fence)),
+        Op::Renew { ttl } => (Some(ttl), None),
+        Op::Repair { ttl, fence } => (Some(ttl), Some(fence)),
+        Op::Release => (None, None),
+    };
+    for arg in layout.lock_args {
+        match arg {
+            LockArg::Token => {
+                write_token(&request.token, token);
+                cmd.write_arg(token);
+            }
+            LockArg::Ttl => {
+                cmd.arg(ttl.map_or(0, millis));
+            }
+            LockArg::Proposal | LockArg::Fence => {
+                cmd.arg(fence.map_or(0, Fence::get));
+            }
+        }
+    }
+}
+
+/// Writes the parts of a marker that the script is given.
+fn write_marker(cmd: &mut Cmd, layout: &Layout, marker: &Marker) {
+    for arg in layout.marker_args {
+        match arg {
+            MarkerArg::RunId => cmd.write_arg(marker.run_id.as_bytes()),
+            MarkerArg::ReplicationId => cmd.write_arg(marker.replication_id.as_bytes()),
+            MarkerArg::Durable => {
+                cmd.arg(u8::from(marker.durable));
+            }
+            MarkerArg::MaxTtl => {
+                cmd.arg(marker.max_ttl_ms);
+            }
+            MarkerArg::Nodes => {
+                cmd.arg(marker.nodes);
+            }
+            MarkerArg::Name => cmd.write_arg(marker.name.as_bytes()),
+        }
+    }
 }
 
 fn millis(span: std::time::Duration) -> u64 {
@@ -193,7 +172,7 @@ fn write_token(token: &Token, out: &mut Vec<u8>) {
 mod tests {
     use std::time::Duration;
 
-    use tenure_core::{Fence, Label, Secret};
+    use tenure_core::{Label, Secret};
 
     use super::*;
     use crate::protocol::testing::request;
@@ -205,14 +184,6 @@ mod tests {
                 _ => "?".to_owned(),
             })
             .collect()
-    }
-
-    #[test]
-    fn a_text_says_nothing_of_flags_so_that_6_2_runs_it() {
-        for script in Script::ALL {
-            assert!(!script.text().starts_with("#!"), "{script:?}");
-            assert_eq!(script.sha().len(), 40);
-        }
     }
 
     #[test]
@@ -228,7 +199,7 @@ mod tests {
         request.token.label = Some(Label::new("billing").expect("a label"));
         request.token.secret = Secret::new([0xa0; 16]);
         let token = format!("billing:{}:1", "a0".repeat(16));
-        let words_of = words(&encoder.acquire([&request]));
+        let words_of = words(&encoder.call(OpKind::Acquire, [&request]));
         assert_eq!(words_of[0], "EVALSHA");
         assert_eq!(
             words_of[2..],
@@ -250,7 +221,7 @@ mod tests {
             nodes: 3,
             name: "a set".into(),
         });
-        let words_of = words(&encoder.acquire([&request]));
+        let words_of = words(&encoder.call(OpKind::Acquire, [&request]));
         assert_eq!(words_of[2], "3");
         assert_eq!(words_of[5], "app:tenure:node");
         assert_eq!(words_of[9..], ["run", "replication", "9", "3", "a set"]);
@@ -262,7 +233,7 @@ mod tests {
             ttl: Duration::from_millis(1500),
         };
         let requests = [request(0, renew), request(1, renew)];
-        let words = words(&Encoder::new().renew(&requests));
+        let words = words(&Encoder::new().call(OpKind::Renew, &requests));
         assert_eq!(words[2..5], ["2", "lock-0", "lock-1"]);
         assert_eq!(words[5], format!("{}:1", "00".repeat(16)));
         assert_eq!(words[6], "1500");

@@ -1,19 +1,8 @@
-//! The Lua texts, and what is common to all calls of them.
-//!
-//! # The wire
+//! The table of the scripts: for each its Lua text, what it is for, and how its calls are laid out.
+//! Writing calls, reading answers and the tests all go by this table.
 //!
 //! A request is part of one `EVALSHA`: acquires that are due together share one, and so do releases
-//! and renewals; most of what a call costs a server is the same for one lock and for many. `now` is
-//! the server's time in microseconds, spans are milliseconds.
-//!
-//! | script | keys | arguments | answers |
-//! |---|---|---|---|
-//! | acquire | lock, counter for each [, marker] | token, TTL, proposal or 0 for each [, run id, replication id, max TTL, nodes, name] | a string for each: `granted FENCE NOW`, `held LEFT NOW`, `taken` (a newer attempt of the same lease is there), `foreign`, `unmarked`, `quarantine LEFT`, `misuse MAX-TTL NODES NAME` or `misuse` (the marker is unreadable), `-` and the text of an error |
-//! | confirm | lock, counter | token, fence | `done`, `gone`, `taken`, `foreign` |
-//! | renew, release | locks | token, TTL for each; token for each | the failures only: `[index, why, …]`, why being `gone`, `taken`, `foreign` or the text of an error |
-//! | repair | lock, counter | token, TTL, fence | `done`, `taken`, `foreign` |
-//! | inspect | lock, counter | | `[seen, value or nil, PTTL, counter or nil, now]`, `foreign` |
-//! | mark | marker | run id, replication id, durable, max TTL, nodes, name | `[marked, left]`, `[misuse, …]` as above |
+//! and renewals; most of what a call costs a server is the same for one lock and for many.
 //!
 //! A token is `label:hex32:attempt` or `hex32:attempt`. Two are of one lease if all but the attempt is
 //! equal. A fence counter is kept for a day after the time that its value stands for, and a proposal
@@ -28,49 +17,183 @@
 use std::sync::LazyLock;
 
 use redis::{Cmd, RedisWrite};
+use tenure_core::OpKind;
 
-/// One of the texts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Script {
-    Acquire,
-    Confirm,
-    Renew,
-    Repair,
-    Release,
+/// One of the scripts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Script {
+    /// What a lease asks of a node.
+    Lease(OpKind),
+    /// Looks at a lock and changes nothing.
     Inspect,
+    /// Writes the marker of a node, or refreshes it.
     Mark,
 }
 
-impl Script {
-    pub(crate) const ALL: [Self; 7] = [
-        Self::Acquire,
-        Self::Confirm,
-        Self::Renew,
-        Self::Repair,
-        Self::Release,
-        Self::Inspect,
-        Self::Mark,
-    ];
-
+/// A script's text, and how its calls are laid out: first what each lock has, one lock after the
+/// other, then what the call has once.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Layout {
     /// The Lua text.
-    pub(crate) const fn text(self) -> &'static str {
+    pub text: &'static str,
+    /// The keys of each lock.
+    pub lock_keys: &'static [LockKey],
+    /// The arguments of each lock.
+    pub lock_args: &'static [LockArg],
+    /// Behind the arguments of all locks, these parts of the node's marker; its name is the last key.
+    /// Only [`Script::Mark`] always has them; an acquire has them over several nodes.
+    pub marker_args: &'static [MarkerArg],
+    /// How it answers.
+    pub answers: Answers,
+}
+
+/// A key that a call has for each lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockKey {
+    /// What is locked.
+    Lock,
+    /// Its fence counter.
+    Counter,
+}
+
+/// An argument that a call has for each lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockArg {
+    /// The token of the attempt.
+    Token,
+    /// The TTL in milliseconds.
+    Ttl,
+    /// The fence that is proposed; 0 if none is.
+    Proposal,
+    /// The fence that was drawn.
+    Fence,
+}
+
+/// A part of a node's marker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MarkerArg {
+    /// The run id of the server.
+    RunId,
+    /// Its replication id.
+    ReplicationId,
+    /// 1 if every write was on its disk before the reply, else 0.
+    Durable,
+    /// The largest TTL of any client, in milliseconds.
+    MaxTtl,
+    /// The number of nodes.
+    Nodes,
+    /// The name of the set of nodes; may be empty.
+    Name,
+}
+
+/// How a script answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answers {
+    /// With one text for each lock. The call may be for many.
+    EachLock,
+    /// With the failures only: index, why, index, why, … The call may be for many.
+    Failures,
+    /// With one word. The call is for one lock.
+    Word,
+    /// In a way of its own, and not to a lease.
+    Other,
+}
+
+impl Script {
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> + Clone {
+        let of_leases = OpKind::ALL.iter().copied().map(Self::Lease);
+        of_leases.chain([Self::Inspect, Self::Mark])
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
         match self {
-            Self::Acquire => include_str!("lua/acquire.lua"),
-            Self::Confirm => include_str!("lua/confirm.lua"),
-            Self::Renew => include_str!("lua/renew.lua"),
-            Self::Repair => include_str!("lua/repair.lua"),
-            Self::Release => include_str!("lua/release.lua"),
-            Self::Inspect => include_str!("lua/inspect.lua"),
-            Self::Mark => include_str!("lua/mark.lua"),
+            Self::Lease(kind) => kind.name(),
+            Self::Inspect => "Inspect",
+            Self::Mark => "Mark",
         }
     }
 
-    /// The name that `EVALSHA` knows it by.
-    pub(crate) fn sha(self) -> &'static str {
-        static SHAS: LazyLock<[String; Script::ALL.len()]> = LazyLock::new(|| {
-            Script::ALL.map(|script| redis::Script::new(script.text()).get_hash().to_owned())
-        });
-        &SHAS[self as usize]
+    /// Its row of the table.
+    #[must_use]
+    pub const fn layout(self) -> &'static Layout {
+        use LockArg::{Fence, Proposal, Token, Ttl};
+        use LockKey::{Counter, Lock};
+        use MarkerArg::{Durable, MaxTtl, Name, Nodes, ReplicationId, RunId};
+        match self {
+            Self::Lease(OpKind::Acquire) => &Layout {
+                text: include_str!("lua/acquire.lua"),
+                lock_keys: &[Lock, Counter],
+                lock_args: &[Token, Ttl, Proposal],
+                marker_args: &[RunId, ReplicationId, MaxTtl, Nodes, Name],
+                answers: Answers::EachLock,
+            },
+            Self::Lease(OpKind::Confirm) => &Layout {
+                text: include_str!("lua/confirm.lua"),
+                lock_keys: &[Lock, Counter],
+                lock_args: &[Token, Fence],
+                marker_args: &[],
+                answers: Answers::Word,
+            },
+            Self::Lease(OpKind::Renew) => &Layout {
+                text: include_str!("lua/renew.lua"),
+                lock_keys: &[Lock],
+                lock_args: &[Token, Ttl],
+                marker_args: &[],
+                answers: Answers::Failures,
+            },
+            Self::Lease(OpKind::Repair) => &Layout {
+                text: include_str!("lua/repair.lua"),
+                lock_keys: &[Lock, Counter],
+                lock_args: &[Token, Ttl, Fence],
+                marker_args: &[],
+                answers: Answers::Word,
+            },
+            Self::Lease(OpKind::Release) => &Layout {
+                text: include_str!("lua/release.lua"),
+                lock_keys: &[Lock],
+                lock_args: &[Token],
+                marker_args: &[],
+                answers: Answers::Failures,
+            },
+            Self::Inspect => &Layout {
+                text: include_str!("lua/inspect.lua"),
+                lock_keys: &[Lock, Counter],
+                lock_args: &[],
+                marker_args: &[],
+                answers: Answers::Other,
+            },
+            Self::Mark => &Layout {
+                text: include_str!("lua/mark.lua"),
+                lock_keys: &[],
+                lock_args: &[],
+                marker_args: &[RunId, ReplicationId, Durable, MaxTtl, Nodes, Name],
+                answers: Answers::Other,
+            },
+        }
+    }
+
+    /// The Lua text.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        self.layout().text
+    }
+
+    /// The name that `EVALSHA` knows it by: the SHA-1 of its text.
+    #[must_use]
+    pub fn sha(self) -> &'static str {
+        let of = |(script, sha)| (script == self).then_some(sha);
+        // Each script is in the list, which is made of all of them.
+        shas().find_map(of).unwrap_or_default()
+    }
+
+    /// The script that `EVALSHA` knows by this name.
+    #[must_use]
+    pub fn by_sha(name: &[u8]) -> Option<Self> {
+        shas().find_map(|(script, sha)| (sha.as_bytes() == name).then_some(script))
     }
 
     /// The command that teaches it to the server.
@@ -80,12 +203,50 @@ impl Script {
         cmd
     }
 
-    /// The beginning of a call with this many keys and arguments, of about `size` bytes together.
-    pub(crate) fn call(self, keys: usize, args: usize, size: usize) -> Cmd {
+    /// The beginning of a call for so many locks, with the parts of the marker or without. All keys and
+    /// arguments together have about `size` bytes.
+    pub(crate) fn call(self, locks: usize, with_marker: bool, size: usize) -> Cmd {
+        let layout = self.layout();
+        let (mut keys, mut args) = (
+            layout.lock_keys.len() * locks,
+            layout.lock_args.len() * locks,
+        );
+        if with_marker {
+            keys += 1;
+            args += layout.marker_args.len();
+        }
         let mut cmd = Cmd::with_capacity(3 + keys + args, size + 56);
         cmd.write_arg(b"EVALSHA");
         cmd.write_arg(self.sha().as_bytes());
         cmd.arg(keys);
         cmd
+    }
+}
+
+fn shas() -> impl Iterator<Item = (Script, &'static str)> {
+    static SHAS: LazyLock<Vec<(Script, String)>> = LazyLock::new(|| {
+        Script::all()
+            .map(|script| {
+                (
+                    script,
+                    redis::Script::new(script.text()).get_hash().to_owned(),
+                )
+            })
+            .collect()
+    });
+    SHAS.iter().map(|(script, sha)| (*script, sha.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_says_nothing_of_flags_so_that_6_2_runs_it() {
+        for script in Script::all() {
+            assert!(!script.text().starts_with("#!"), "{script:?}");
+            assert_eq!(script.sha().len(), 40);
+            assert_eq!(Script::by_sha(script.sha().as_bytes()), Some(script));
+        }
     }
 }

@@ -4,31 +4,17 @@
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tenure_core::OpKind;
-use tenure_redis::seams::{BoxFuture, ByteStream, Connector, Endpoint};
-
+use tenure_redis::seams::{BoxFuture, ByteStream, Connector, Endpoint, Script};
 use tenure_sim::observe::fact::{Answer, Fact, Outcome, Record};
 use tenure_sim::server::RequestParser;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::diary::Diary;
 use crate::conformance::wire::{self, Wire};
-use crate::scripts;
-
-/// The scripts that take a token, by the hashes that `EVALSHA` is given.
-static SCRIPTS: LazyLock<[(OpKind, String); 5]> = LazyLock::new(|| {
-    [
-        (OpKind::Acquire, scripts::ACQUIRE),
-        (OpKind::Confirm, scripts::CONFIRM),
-        (OpKind::Renew, scripts::RENEW),
-        (OpKind::Repair, scripts::REPAIR),
-        (OpKind::Release, scripts::RELEASE),
-    ]
-    .map(|(ask, text)| (ask, redis::Script::new(text).get_hash().to_owned()))
-});
 
 /// A key and the token with which it is asked for.
 type KeyAndToken<'a> = (&'a [u8], &'a [u8]);
@@ -41,21 +27,19 @@ pub(super) fn asked(argv: &[Vec<u8>]) -> Option<(OpKind, Vec<KeyAndToken<'_>>)> 
     if !command.eq_ignore_ascii_case(b"EVALSHA") {
         return None;
     }
-    let (ask, _) = SCRIPTS.iter().find(|(_, known)| known.as_bytes() == sha)?;
+    let script = Script::by_sha(sha)?;
+    let Script::Lease(ask) = script else {
+        return None;
+    };
     let count: usize = std::str::from_utf8(count).ok()?.parse().ok()?;
     let (keys, args) = rest.split_at_checked(count)?;
-    // How many keys and arguments each lock has, in a call for one or for many of them.
-    let (keys_each, args_each) = match ask {
-        OpKind::Acquire => (2, 3),
-        OpKind::Renew => (1, 2),
-        OpKind::Release => (1, 1),
-        OpKind::Confirm | OpKind::Repair => (2, args.len()),
-    };
+    let layout = script.layout();
+    let (keys_each, args_each) = (layout.lock_keys.len(), layout.lock_args.len());
     let both = |at: usize| {
         let token = args.get(at * args_each)?;
         Some((keys.get(at * keys_each)?.as_slice(), token.as_slice()))
     };
-    Some((*ask, (0..count / keys_each).filter_map(both).collect()))
+    Some((ask, (0..count / keys_each).filter_map(both).collect()))
 }
 
 /// Opens connections and listens on them.

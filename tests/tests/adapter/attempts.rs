@@ -1,33 +1,36 @@
 //! Attempts of one lease compare as numbers: the tenth is newer than the ninth.
 
+use tenure_core::OpKind;
+use tenure_redis::seams::{LockArg, LockKey, Script};
 use tenure_sim::server::{ManualClock, Reply, Server};
-use tenure_tests::scripts;
 
 const SECRET: &str = "00112233445566778899aabbccddeeff";
 /// Attempts with different numbers of digits. As text they would have another order.
 const ATTEMPTS: [u32; 6] = [1, 2, 9, 10, 99, 100];
 
-/// A lock that one attempt holds, and what another attempt of the same lease is answered by a
-/// script there: the first word, and who holds the lock then.
-fn ask(holder: u32, script: &str, asker: u32) -> (String, Option<u32>) {
+/// A lock that one attempt holds, and what another attempt of the same lease is answered by a script
+/// there: the first word, and who holds the lock then.
+fn ask(holder: u32, kind: OpKind, asker: u32) -> (String, Option<u32>) {
     let token = |attempt: u32| format!("web-1:{SECRET}:{attempt}");
     let server = Server::new(ManualClock::new(1_767_225_600_000_000));
     server.call(&["SET", "k", &token(holder), "PX", "10000"]);
     let asked = token(asker);
-    let keys: &[&str] = if [scripts::RENEW, scripts::RELEASE].contains(&script) {
-        &["1", "k"]
-    } else {
-        &["2", "k", "k:tenure:fence"]
-    };
-    let args: &[&str] = if script == scripts::CONFIRM {
-        &[&asked, "7"]
-    } else {
-        &[&asked, "10000", "7"]
-    };
-    let argv = [&["EVAL", script], keys, args].concat();
+    let layout = Script::Lease(kind).layout();
+    let count = layout.lock_keys.len().to_string();
+    let keys = layout.lock_keys.iter().map(|key| match key {
+        LockKey::Lock => "k",
+        LockKey::Counter => "k:tenure:fence",
+    });
+    let args = layout.lock_args.iter().map(|arg| match arg {
+        LockArg::Token => asked.as_str(),
+        LockArg::Ttl => "10000",
+        LockArg::Proposal | LockArg::Fence => "7",
+    });
+    let call = ["EVAL", layout.text, &count];
+    let argv: Vec<_> = call.into_iter().chain(keys).chain(args).collect();
     let answer = match server.call(&argv) {
         // Of an acquire: an answer for each lock. Otherwise the failures, each after its index.
-        Reply::Array(mut parts) if script == scripts::ACQUIRE => parts.remove(0),
+        Reply::Array(mut parts) if kind == OpKind::Acquire => parts.remove(0),
         Reply::Array(parts) => parts
             .get(1)
             .cloned()
@@ -61,7 +64,7 @@ fn an_acquire_replaces_an_earlier_attempt_and_never_a_later_one() {
             ("taken".to_owned(), Some(holder))
         };
         assert_eq!(
-            ask(holder, scripts::ACQUIRE, asker),
+            ask(holder, OpKind::Acquire, asker),
             expected,
             "{holder} {asker}"
         );
@@ -77,7 +80,7 @@ fn a_repair_replaces_an_earlier_attempt_and_never_a_later_one() {
             ("taken".to_owned(), Some(holder))
         };
         assert_eq!(
-            ask(holder, scripts::REPAIR, asker),
+            ask(holder, OpKind::Repair, asker),
             expected,
             "{holder} {asker}"
         );
@@ -93,7 +96,7 @@ fn a_release_deletes_an_earlier_attempt_and_never_a_later_one() {
             ("taken".to_owned(), Some(holder))
         };
         assert_eq!(
-            ask(holder, scripts::RELEASE, asker),
+            ask(holder, OpKind::Release, asker),
             expected,
             "{holder} {asker}"
         );
@@ -109,7 +112,7 @@ fn renewals_and_confirmations_are_for_exactly_one_attempt() {
             std::cmp::Ordering::Equal => "done",
             std::cmp::Ordering::Greater => "taken",
         };
-        for script in [scripts::RENEW, scripts::CONFIRM] {
+        for script in [OpKind::Renew, OpKind::Confirm] {
             let expected = (word.to_owned(), Some(holder));
             assert_eq!(ask(holder, script, asker), expected, "{holder} {asker}");
         }

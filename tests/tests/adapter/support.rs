@@ -5,9 +5,9 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use tenure_redis::seams::Script;
 use tenure_redis::{Builder, ConnectError, Locks, Quarantine};
 use tenure_sim::memory_net::{Client, Node, Request, World};
-use tenure_tests::scripts;
 
 pub(crate) type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -51,18 +51,11 @@ pub(crate) fn stands(nodes: &[Node], key: &str) -> bool {
 
 /// The requests of one script: `acquire`, `renew`, `release`, …
 pub(crate) fn calls(world: &World, script: &str) -> Vec<Request> {
-    let text = match script {
-        "acquire" => scripts::ACQUIRE,
-        "confirm" => scripts::CONFIRM,
-        "renew" => scripts::RENEW,
-        "repair" => scripts::REPAIR,
-        "release" => scripts::RELEASE,
-        other => panic!("no script {other}"),
-    };
-    let sha = redis::Script::new(text);
+    let called = Script::all()
+        .find(|known| known.name().eq_ignore_ascii_case(script))
+        .unwrap_or_else(|| panic!("no script {script}"));
     let mut requests = world.requests();
-    requests
-        .retain(|request| request.is("EVALSHA") && request.argv[1] == sha.get_hash().as_bytes());
+    requests.retain(|request| request.is("EVALSHA") && request.argv[1] == called.sha().as_bytes());
     requests
 }
 

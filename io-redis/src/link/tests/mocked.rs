@@ -19,11 +19,8 @@ impl Write {
         self.commands
             .iter()
             .map(|words| {
-                let called = Script::ALL.into_iter().find(|script| {
-                    words[0] == "EVALSHA"
-                        && words[1] == redis::Script::new(script.text()).get_hash()
-                });
-                called.map_or_else(|| words[0].clone(), |script| format!("{script:?}"))
+                let called = words.get(1).and_then(|sha| Script::by_sha(sha.as_bytes()));
+                called.map_or_else(|| words[0].clone(), |script| script.name().to_owned())
             })
             .collect()
     }
@@ -105,4 +102,14 @@ pub(crate) fn done() -> Value {
 /// The answer to releases of which the first failed, and why.
 pub(crate) fn failed(why: &str) -> Value {
     Value::Array(vec![Value::Int(1), word(why)])
+}
+
+/// The commands that load all scripts, by their names.
+pub(crate) fn loads() -> Vec<&'static str> {
+    Script::all().map(|_| "SCRIPT").collect()
+}
+
+/// The answers to them.
+pub(crate) fn loaded() -> Vec<Value> {
+    Script::all().map(|_| word("sha")).collect()
 }

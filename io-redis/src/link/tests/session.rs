@@ -13,7 +13,9 @@ use crate::link::identity::NodeInfo;
 use crate::link::interface::{LinkConfig, Work};
 use crate::link::session::{LinkContext, Session, SessionEnd};
 use crate::link::tests::hub::{FakeHub, PausedClock};
-use crate::link::tests::mocked::{Write, connection, done, error, granted, list, word};
+use crate::link::tests::mocked::{
+    Write, connection, done, error, granted, list, loaded, loads, word,
+};
 use crate::protocol::encode::Encoder;
 use crate::protocol::testing::{acquires, request};
 use crate::runtime::BoxFuture;
@@ -241,7 +243,7 @@ async fn scripts_that_were_forgotten_are_loaded_before_the_next_request_is_taken
     write.answer([noscript()]);
     rig.hub.ask(requests.clone());
     let load = rig.next().await;
-    assert_eq!(load.names(), ["SCRIPT"; 7]);
+    assert_eq!(load.names(), loads());
     assert!(
         ids.iter()
             .all(|r| rig.hub.reply(r) == Reply::NotApplied(Refusal::Again))
@@ -251,7 +253,7 @@ async fn scripts_that_were_forgotten_are_loaded_before_the_next_request_is_taken
         rig.written.try_recv().is_err(),
         "no request is taken while scripts are loaded"
     );
-    load.answer(vec![word("sha"); 7]);
+    load.answer(loaded());
     let write = rig.next().await;
     assert_eq!(write.keys(), ["lock-2"]);
     write.answer([noscript()]);

@@ -14,7 +14,9 @@ use tokio::sync::{Notify, mpsc};
 use crate::client::driver::drive;
 use crate::client::hub::Hub;
 use crate::link::tests::hub::PausedClock;
-use crate::link::tests::mocked::{Write, connection, done, error, failed, granted, word};
+use crate::link::tests::mocked::{
+    Write, connection, done, error, failed, granted, loaded, loads, word,
+};
 use crate::link::{
     handle::LinkHandle,
     interface::{LinkConfig, LinkStatus, Target, Work},
@@ -85,10 +87,12 @@ impl Work for RecordingHub {
 const SILENCE: Duration = Duration::from_secs(1);
 
 /// What a new connection is asked.
-const SET_UP: [&str; 15] = [
-    "SCRIPT", "SCRIPT", "SCRIPT", "SCRIPT", "SCRIPT", "SCRIPT", "SCRIPT", "TIME", "GETEX", "PTTL",
-    "PEXPIRE", "DEL", "CLIENT", "INFO", "INFO",
-];
+fn set_up() -> Vec<&'static str> {
+    let after = [
+        "TIME", "GETEX", "PTTL", "PEXPIRE", "DEL", "CLIENT", "INFO", "INFO",
+    ];
+    [&loads()[..], &after].concat()
+}
 
 struct CoreRig {
     link: LinkHandle,
@@ -149,8 +153,8 @@ impl CoreRig {
 
     /// The next write asks a new connection who is there; it is this client of always the same server.
     async fn connected(&mut self, client: i64) {
-        let asked = self.next(&SET_UP).await;
-        let mut answers = vec![word("sha"); 7];
+        let asked = self.next(&set_up()).await;
+        let mut answers = loaded();
         answers.extend([
             Value::Array(vec![word("5"), word("6")]),
             Value::Nil,
@@ -222,9 +226,9 @@ async fn a_timeout_then_noscript_then_a_reset_are_told_as_what_they_are_and_the_
     // NOSCRIPT: the server forgot the scripts. It is not applied; they are loaded, and the core asks
     // again.
     release.answer([error("NOSCRIPT No matching script. Please use EVAL.")]);
-    let load = rig.next(&["SCRIPT"; 7]).await;
+    let load = rig.next(&loads()).await;
     assert_eq!(rig.work.told(), ["release: NotApplied(Again)"]);
-    load.answer(vec![word("sha"); 7]);
+    load.answer(loaded());
 
     // A reset. The release may have been applied or not, so it is still owed.
     rig.next(&["Release"]).await.fail();
@@ -259,7 +263,7 @@ async fn a_look_that_finds_no_scripts_is_asked_again_once_they_are_loaded_and_on
     let link = rig.link.clone();
     let look = tokio::spawn(async move { link.inspect(Key::new(*b"lock")).await });
     rig.next(&["Inspect"]).await.answer([forgotten()]);
-    rig.next(&["SCRIPT"; 7]).await.answer(vec![word("sha"); 7]);
+    rig.next(&loads()).await.answer(loaded());
     let seen = Value::Array(vec![
         word("seen"),
         Value::Nil,
@@ -276,7 +280,7 @@ async fn a_look_that_finds_no_scripts_is_asked_again_once_they_are_loaded_and_on
     let link = rig.link.clone();
     let look = tokio::spawn(async move { link.inspect(Key::new(*b"lock")).await });
     rig.next(&["Inspect"]).await.answer([forgotten()]);
-    rig.next(&["SCRIPT"; 7]).await.answer(vec![word("sha"); 7]);
+    rig.next(&loads()).await.answer(loaded());
     rig.next(&["Inspect"]).await.answer([forgotten()]);
     let refused = look.await.expect("no panic").expect_err("no scripts");
     assert!(refused.to_string().contains("NOSCRIPT"), "{refused}");
@@ -299,7 +303,7 @@ async fn a_look_at_a_node_that_says_nothing_ends_in_bounded_time() {
     let asked = rig.work.hub.clock().now();
     let link = rig.link.clone();
     let look = tokio::spawn(async move { link.inspect(Key::new(*b"lock")).await });
-    let _unanswered = rig.next(&SET_UP).await;
+    let _unanswered = rig.next(&set_up()).await;
     look.await.expect("no panic").expect_err("no connection");
     let took = rig.work.hub.clock().now().saturating_since(asked);
     assert!(took <= Duration::from_millis(2_010), "{took:?}");

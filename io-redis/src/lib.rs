@@ -78,7 +78,9 @@ pub use api::guard::Guard;
 pub use api::inspect::{Holder, Inspection, NodeInspection};
 pub use api::locks::Locks;
 pub use api::options::{LockOptions, OptionsError};
-pub use error::{ConnectError, InspectError, LockError, Loss, Lost, ReleaseError, RenewError};
+pub use error::{
+    ConnectError, InspectError, LockError, Loss, Lost, ReleaseError, RenewError, SilentNode,
+};
 pub use link::address::AddressError;
 pub use protocol::key::KeyError;
 #[doc(inline)]

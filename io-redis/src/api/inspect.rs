@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tenure_core::Key;
 
-use crate::error::InspectError;
+use crate::error::{InspectError, SilentNode};
 use crate::link::handle::NoAnswer;
 use crate::protocol::inspection::{KeyHolder, KeyState};
 
@@ -17,7 +17,7 @@ pub struct Inspection {
     /// What each node that answered said.
     pub nodes: Vec<NodeInspection>,
     /// The nodes that did not answer, each with what is known of it.
-    pub silent: Vec<(String, String)>,
+    pub silent: Vec<SilentNode>,
 }
 
 /// What one node says about a key.
@@ -98,7 +98,9 @@ impl Inspection {
                     left: seen.left,
                     fence: seen.fence.map(tenure_core::Fence::get),
                 }),
-                Err(error) => inspection.silent.push((node, error.to_string())),
+                Err(error) => inspection
+                    .silent
+                    .push(SilentNode::new(node, error.to_string())),
             }
         }
         if inspection.nodes.is_empty() {

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use crate::client::cell::{Cell, Stage};
 use crate::client::logging;
-use crate::error::{Ended, Loss};
+use crate::error::{Ended, Loss, SilentNode};
 use crate::link::interface::{LinkStatus, Work};
 use crate::runtime::Clock;
 
@@ -310,7 +310,7 @@ impl Hub {
     }
 
     /// As [`Hub::silence`], of the nodes that are not up.
-    pub(crate) fn silence_of_all(&self) -> Vec<(String, String)> {
+    pub(crate) fn silence_of_all(&self) -> Vec<SilentNode> {
         let down: Vec<_> = {
             let state = self.lock();
             let nodes = state.nodes.iter().enumerate();
@@ -323,14 +323,12 @@ impl Hub {
     }
 
     /// The names of these nodes, each with what is known of its silence.
-    pub(crate) fn silence(&self, nodes: impl Iterator<Item = NodeId>) -> Vec<(String, String)> {
+    pub(crate) fn silence(&self, nodes: impl Iterator<Item = NodeId>) -> Vec<SilentNode> {
         let state = self.lock();
         nodes
             .map(|node| {
-                (
-                    self.name(node).to_owned(),
-                    state.nodes[node.index()].silence(),
-                )
+                let why = state.nodes[node.index()].silence();
+                SilentNode::new(self.name(node), why)
             })
             .collect()
     }

@@ -7,7 +7,7 @@ use tenure_core::{AcquireFailure, Fence, Key, LeaseId, LeaseOptions, NodeId, Sec
 
 use crate::client::cell::{Cell, Stage};
 use crate::client::hub::{Hub, Refused};
-use crate::error::{ConnectError, Ended, LockError, Loss};
+use crate::error::{ConnectError, Ended, LockError, Loss, SilentNode};
 use crate::link::handle::{LinkHandle, NoAnswer};
 use crate::link::interface::LinkStatus;
 use crate::protocol::inspection::KeyState;
@@ -198,7 +198,7 @@ pub(crate) fn too_late(key: Key) -> LockError {
     let why = "the lock was granted, but its time ended before this task ran";
     LockError::Outage {
         key,
-        nodes: vec![("this process".to_owned(), why.to_owned())],
+        nodes: vec![SilentNode::new("this process", why)],
     }
 }
 

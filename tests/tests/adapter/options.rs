@@ -49,7 +49,7 @@ fn giving_up_says_outage_and_who_is_silent_where_nobody_answers() -> Outcome {
                 assert!(
                     nodes
                         .iter()
-                        .all(|(name, why)| !name.contains("//a") && !why.is_empty())
+                        .all(|silent| !silent.node.contains("//a") && !silent.why.is_empty())
                 );
             }
             other => panic!("two of three are silent: {other:?}"),

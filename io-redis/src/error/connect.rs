@@ -1,0 +1,131 @@
+//! Why a client could not be built or connected.
+
+use std::fmt;
+
+use tenure_core::{ConfigError, LabelError};
+
+use crate::error::kind::{Kind, kinds};
+use crate::error::silent::{SilentNode, write_nodes};
+use crate::link::address::AddressError;
+
+/// Why a client could not be built or connected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// No node was named.
+    NoNodes,
+    /// The address of a node is not one.
+    Address(AddressError),
+    /// The configuration cannot work.
+    Config(ConfigError),
+    /// The owner label cannot be written in front of a token.
+    Label(LabelError),
+    /// Over several connections of the caller's own, quarantine was not decided, or is not possible.
+    QuarantineUndecided,
+    /// There is no tokio runtime here, and the client was not given a thread of its own.
+    NoRuntime,
+    /// The client's own thread could not be started.
+    Thread(String),
+    /// Not enough nodes answer.
+    Outage {
+        /// Those that did not, each with what is known of it.
+        nodes: Vec<SilentNode>,
+    },
+    /// A server will not serve us: wrong password, missing rights, unknown command.
+    Rejected {
+        /// The node.
+        node: String,
+        /// In the server's words.
+        words: String,
+    },
+    /// Two nodes are one server: its two votes would not be a quorum.
+    SameServer {
+        /// One of them.
+        node: String,
+        /// The other.
+        twin: String,
+    },
+    /// A name was given to the set of nodes, but quarantine is off: without the marker that it needs,
+    /// the nodes cannot compare the name.
+    NodeSetUnchecked,
+    /// The runtime that ran the client's tasks has ended.
+    RuntimeEnded,
+}
+
+kinds!(ConnectError);
+
+impl ConnectError {
+    const fn kind(&self) -> Kind {
+        match self {
+            Self::Outage { .. } => Kind::Outage,
+            Self::NoNodes
+            | Self::Address(_)
+            | Self::Config(_)
+            | Self::Label(_)
+            | Self::QuarantineUndecided
+            | Self::NoRuntime
+            | Self::Thread(_)
+            | Self::Rejected { .. }
+            | Self::SameServer { .. }
+            | Self::NodeSetUnchecked
+            | Self::RuntimeEnded => Kind::Misuse,
+        }
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoNodes => f.write_str("no node was named: give `Builder::node` a URL"),
+            Self::Address(error) => error.fmt(f),
+            Self::Config(error) => error.fmt(f),
+            Self::Label(error) => error.fmt(f),
+            Self::QuarantineUndecided => f.write_str(
+                "over several connections of your own, a node that restarts without its data cannot be noticed, \
+                 and a lease may be granted twice: give URLs instead, or accept it with \
+                 `Builder::quarantine(Quarantine::Off)`",
+            ),
+            Self::NoRuntime => f.write_str(
+                "there is no tokio runtime here: build the client inside one, or with `Builder::own_thread`",
+            ),
+            Self::Thread(why) => write!(f, "the client's own thread could not be started: {why}"),
+            Self::Outage { nodes } => {
+                f.write_str("not enough nodes answer")?;
+                write_nodes(f, nodes)
+            }
+            Self::Rejected { node, words } => {
+                write!(f, "{node} refuses to serve: {words}. Check the password and the rights of the user")
+            }
+            Self::SameServer { node, twin } => {
+                write!(f, "{node} and {twin} are one server: name each server once")
+            }
+            Self::NodeSetUnchecked => f.write_str(
+                "a node set's name is compared by the nodes' markers, which are kept for quarantine: turn it on with \
+                 `Builder::quarantine(Quarantine::On)`, or give no name",
+            ),
+            Self::RuntimeEnded => {
+                f.write_str("the tokio runtime that the client was built on has ended")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {}
+
+impl From<ConfigError> for ConnectError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+impl From<LabelError> for ConnectError {
+    fn from(error: LabelError) -> Self {
+        Self::Label(error)
+    }
+}
+
+impl From<AddressError> for ConnectError {
+    fn from(error: AddressError) -> Self {
+        Self::Address(error)
+    }
+}

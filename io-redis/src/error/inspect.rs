@@ -1,0 +1,63 @@
+//! Why a key could not be looked at.
+
+use std::fmt;
+
+use tenure_core::Key;
+
+use crate::error::kind::{Kind, kinds};
+use crate::error::silent::{SilentNode, write_nodes};
+use crate::protocol::key::KeyError;
+
+/// Why a key could not be looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InspectError {
+    /// No node answered.
+    Outage {
+        /// The key.
+        key: Key,
+        /// The nodes, each with what is known of it.
+        nodes: Vec<SilentNode>,
+    },
+    /// The client is closed, or the runtime that ran its tasks has ended.
+    Ended {
+        /// The key.
+        key: Key,
+    },
+    /// The key cannot be locked. Nothing was sent.
+    Key {
+        /// The key.
+        key: Key,
+        /// Why not.
+        error: KeyError,
+    },
+}
+
+kinds!(InspectError);
+
+impl InspectError {
+    const fn kind(&self) -> Kind {
+        match self {
+            Self::Outage { .. } => Kind::Outage,
+            Self::Key { .. } | Self::Ended { .. } => Kind::Misuse,
+        }
+    }
+}
+
+impl fmt::Display for InspectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Outage { key, nodes } => {
+                write!(f, "lock {key:?}: no node answered")?;
+                write_nodes(f, nodes)
+            }
+            Self::Ended { key } => write!(
+                f,
+                "lock {key:?}: the client is closed, or the runtime that it was built on has ended"
+            ),
+            Self::Key { key, error } => write!(f, "lock {key:?}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for InspectError {}

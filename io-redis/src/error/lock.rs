@@ -1,0 +1,190 @@
+//! Why a lock was not taken.
+
+use std::fmt;
+use std::time::Duration;
+
+use tenure_core::{AtCapacity, Key};
+
+use crate::error::ended::{Ended, RUNTIME_ENDED};
+use crate::error::kind::{Kind, kinds};
+use crate::error::silent::{SilentNode, write_nodes};
+use crate::protocol::key::KeyError;
+
+/// Why a lock was not taken.
+///
+/// ```no_run
+/// # async fn example(locks: tenure_redis::Locks) {
+/// match locks.try_lock("reports/daily").await {
+///     Ok(guard) => { /* do it, then */ drop(guard) }
+///     Err(error) if error.is_contention() => { /* someone else does it */ }
+///     Err(error) if error.is_outage() => eprintln!("not today: {error}"),
+///     Err(error) => panic!("{error}"),
+/// }
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LockError {
+    /// Someone else holds the key.
+    Contended {
+        /// The key, as it stands on the nodes.
+        key: Key,
+        /// After how long it will be free if the holder does not renew; none if that cannot be known.
+        left: Option<Duration>,
+        /// Whether what holds it is not of a lock's making: a key of another type, or without an
+        /// expiry. It was not touched.
+        foreign: bool,
+    },
+    /// Too many nodes are in quarantine: they may have forgotten a lease, so they are not counted
+    /// until every lease that they may have forgotten has ended.
+    Quarantined {
+        /// The key.
+        key: Key,
+        /// The node that counts last of those that are needed.
+        node: String,
+        /// After how long it counts.
+        left: Duration,
+    },
+    /// Not enough nodes answer.
+    Outage {
+        /// The key.
+        key: Key,
+        /// Those that did not, each with what is known of it.
+        nodes: Vec<SilentNode>,
+    },
+    /// A server will not serve us: wrong password, missing rights, unknown command.
+    Rejected {
+        /// The key.
+        key: Key,
+        /// The node.
+        node: String,
+        /// In the server's words.
+        words: String,
+    },
+    /// A node contradicts the configuration: its other clients use another max TTL, number or name of
+    /// nodes, or it is the same server as another node.
+    Misconfigured {
+        /// The key.
+        key: Key,
+        /// The node.
+        node: String,
+        /// What contradicts.
+        words: String,
+    },
+    /// The key cannot be locked. Nothing was sent.
+    Key {
+        /// The key.
+        key: Key,
+        /// Why not.
+        error: KeyError,
+    },
+    /// The client has as many leases as it may. Nothing was sent.
+    AtCapacity {
+        /// The key.
+        key: Key,
+        /// The bound.
+        error: AtCapacity,
+    },
+    /// The client is closed. Nothing is held.
+    Closed {
+        /// The key.
+        key: Key,
+    },
+    /// The runtime that ran the client's tasks has ended. What may be held ends with its TTL.
+    RuntimeEnded {
+        /// The key.
+        key: Key,
+    },
+    /// There is no default client. Nothing was sent.
+    NoDefault {
+        /// The key.
+        key: Key,
+    },
+}
+
+impl LockError {
+    /// The key that was asked for, as it stands on the nodes.
+    #[must_use]
+    pub const fn key(&self) -> &Key {
+        match self {
+            Self::Contended { key, .. }
+            | Self::Quarantined { key, .. }
+            | Self::Outage { key, .. }
+            | Self::Rejected { key, .. }
+            | Self::Misconfigured { key, .. }
+            | Self::Key { key, .. }
+            | Self::AtCapacity { key, .. }
+            | Self::Closed { key }
+            | Self::RuntimeEnded { key }
+            | Self::NoDefault { key } => key,
+        }
+    }
+
+    pub(crate) fn key_refused((key, error): (Key, KeyError)) -> Self {
+        Self::Key { key, error }
+    }
+
+    pub(crate) fn ended(key: Key, ended: Ended) -> Self {
+        match ended {
+            Ended::Closed => Self::Closed { key },
+            Ended::RuntimeEnded => Self::RuntimeEnded { key },
+        }
+    }
+}
+
+kinds!(LockError);
+
+impl LockError {
+    const fn kind(&self) -> Kind {
+        match self {
+            Self::Contended { .. } => Kind::Contention,
+            Self::Outage { .. } | Self::Quarantined { .. } => Kind::Outage,
+            Self::Rejected { .. }
+            | Self::Misconfigured { .. }
+            | Self::Key { .. }
+            | Self::Closed { .. }
+            | Self::RuntimeEnded { .. }
+            | Self::NoDefault { .. } => Kind::Misuse,
+            Self::AtCapacity { .. } => Kind::Other,
+        }
+    }
+}
+
+impl fmt::Display for LockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "lock {:?}: ", self.key())?;
+        match self {
+            Self::Contended { foreign: true, .. } => f.write_str(
+                "the key holds something that is not a lock (another type, or no expiry); it was not touched: \
+                 use another key, or remove it",
+            ),
+            Self::Contended { left: Some(left), .. } => {
+                write!(f, "someone else holds it, for {left:?} more unless they renew")
+            }
+            Self::Contended { left: None, .. } => f.write_str("someone else holds it"),
+            Self::Quarantined { node, left, .. } => write!(
+                f,
+                "{node} was started or emptied lately and may have forgotten a lease; it counts in {left:?}. \
+                 For development, turn this off with `Builder::quarantine(Quarantine::Off)`"
+            ),
+            Self::Outage { nodes, .. } => {
+                f.write_str("not enough nodes answer")?;
+                write_nodes(f, nodes)
+            }
+            Self::Rejected { node, words, .. } => {
+                write!(f, "{node} refuses to serve: {words}. Check the password and the rights of the user")
+            }
+            Self::Misconfigured { node, words, .. } => write!(f, "{node}: {words}"),
+            Self::Key { error, .. } => error.fmt(f),
+            Self::AtCapacity { error, .. } => error.fmt(f),
+            Self::Closed { .. } => f.write_str("the client is closed: connect a new one"),
+            Self::RuntimeEnded { .. } => f.write_str(RUNTIME_ENDED),
+            Self::NoDefault { .. } => f.write_str(
+                "there is no default client: call `tenure_redis::set_default(locks)` once, at the start of the \
+                 program",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for LockError {}

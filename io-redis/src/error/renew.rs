@@ -1,0 +1,72 @@
+//! Why a renewal by hand was not confirmed.
+
+use std::fmt;
+use std::time::Duration;
+
+use tenure_core::Key;
+
+use crate::error::ended::RUNTIME_ENDED;
+use crate::error::kind::{Kind, kinds};
+use crate::error::loss::Lost;
+
+/// Why a renewal by hand was not confirmed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RenewError {
+    /// The lease is lost.
+    Lost(Lost),
+    /// Not enough nodes confirmed: they did not answer in time, or the connection was lost, which is told at
+    /// once. The lease is still held until its validity ends, and its renewal retried unless that is off.
+    Outage {
+        /// The key.
+        key: Key,
+    },
+    /// The runtime that ran the client's tasks has ended: nothing is renewed any more. The lease is held
+    /// until its validity ends.
+    RuntimeEnded {
+        /// The key.
+        key: Key,
+    },
+    /// More was demanded than a renewal can give.
+    TooMuch {
+        /// The key.
+        key: Key,
+        /// What was demanded.
+        wanted: Duration,
+        /// What a renewal gives at most.
+        most: Duration,
+    },
+}
+
+kinds!(RenewError, with loss);
+
+impl RenewError {
+    const fn kind(&self) -> Kind {
+        match self {
+            Self::Lost(_) => Kind::Loss,
+            Self::Outage { .. } => Kind::Outage,
+            Self::TooMuch { .. } | Self::RuntimeEnded { .. } => Kind::Misuse,
+        }
+    }
+}
+
+impl fmt::Display for RenewError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lost(lost) => lost.fmt(f),
+            Self::Outage { key } => write!(
+                f,
+                "renewal of lock {key:?} was not confirmed; it is still held until its validity ends"
+            ),
+            Self::RuntimeEnded { key } => {
+                write!(f, "lock {key:?} cannot be renewed: {RUNTIME_ENDED}")
+            }
+            Self::TooMuch { key, wanted, most } => write!(
+                f,
+                "lock {key:?}: a renewal gives {most:?} at most, not {wanted:?}: take it with a longer TTL"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for RenewError {}

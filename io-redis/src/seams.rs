@@ -1,5 +1,5 @@
-//! The seams of the adapter: how it connects, tells the time, spawns and draws random bytes, and the
-//! table of its [scripts](Script).
+//! The seams of the adapter: how it connects, tells the time, spawns and draws random bytes, and
+//! the table of its [scripts](Script).
 //!
 //! They exist so that the real adapter can run in a simulated world, and on runtimes that arrange
 //! these things differently. **This module is exempt from semantic versioning**: it may change in

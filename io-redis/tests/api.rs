@@ -126,8 +126,9 @@ fn a_password_shows_in_no_error_and_no_debug() {
     assert!(!format!("{error:?} {error}").contains("hunter2"));
 }
 
+/// It ends before the tasks of the client ran at all.
 #[test]
-fn a_runtime_that_ends_before_the_clients_tasks_began_is_told_and_nothing_hangs() {
+fn a_runtime_that_ends_early_is_told_and_nothing_hangs() {
     let runtime = || {
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -157,8 +158,9 @@ fn a_runtime_that_ends_before_the_clients_tasks_began_is_told_and_nothing_hangs(
     });
 }
 
+/// Without quarantine the nodes keep no marker, so nothing would compare the name.
 #[test]
-fn a_node_set_without_quarantine_is_refused_since_nothing_would_compare_it() {
+fn a_node_set_without_quarantine_is_refused() {
     let one = Locks::builder()
         .node("redis://127.0.0.1:1")
         .node_set("blue")

@@ -14,7 +14,8 @@ static DEFAULT: OnceLock<Locks> = OnceLock::new();
 /// Sets the default client, once.
 ///
 /// The tasks of a client run on the runtime that built it. Where several runtimes share the default
-/// (each `#[tokio::test]` has its own), build it with [`Builder::own_thread`](crate::Builder::own_thread).
+/// (each `#[tokio::test]` has its own), build it with
+/// [`Builder::own_thread`](crate::Builder::own_thread).
 ///
 /// # Errors
 /// [`DefaultAlreadySet`] if there is one already; it stays.

@@ -18,11 +18,11 @@ use crate::error::{Ended, Loss, Lost, ReleaseError, RenewError};
 
 /// A held lock. It renews itself until it is released, dropped, or lost.
 ///
-/// Holding a guard is not the same as holding the lock: a process may be paused, a network cut, a key
-/// deleted. So before each step that must not have company, ask [`is_valid`](Self::is_valid) or
+/// Holding a guard is not the same as holding the lock: a process may be paused, a network cut, a
+/// key deleted. So before each step that must not have company, ask [`is_valid`](Self::is_valid) or
 /// [`ensure`](Self::ensure), run the work under [`run`](Self::run), and let the resource behind the
-/// lock refuse a smaller [`fence`](Self::fence): that alone protects it from a holder that was paused
-/// in the middle of a write.
+/// lock refuse a smaller [`fence`](Self::fence): that alone protects it from a holder that was
+/// paused in the middle of a write.
 ///
 /// Dropping it releases the lock in the background; if the network works, within one round trip.
 /// [`release`](Self::release) waits and says what became of it: use it, or
@@ -54,8 +54,8 @@ impl Guard {
         &self.cell.key().as_bytes()[self.client.prefix_len()..]
     }
 
-    /// The fencing token: larger than that of every earlier grant of this key. Hand it to the resource
-    /// behind the lock, which refuses a smaller one than it has seen.
+    /// The fencing token: larger than that of every earlier grant of this key. Hand it to the
+    /// resource behind the lock, which refuses a smaller one than it has seen.
     #[must_use]
     pub const fn fence(&self) -> u64 {
         self.fence.get()
@@ -65,8 +65,8 @@ impl Guard {
     /// nothing of the client got to run since.
     #[must_use]
     pub fn is_valid(&self) -> bool {
-        // Over by this clock: looked at again in order with the renewals, so that what was found over
-        // once stays over.
+        // Over by this clock: looked at again in order with the renewals, so that what was found
+        // over once stays over.
         self.is_within() || self.lost_now().is_none()
     }
 
@@ -75,7 +75,8 @@ impl Guard {
         self.client.hub().clock().now() < self.cell.valid_until()
     }
 
-    /// How long the lock is held from now if no renewal succeeds; zero if it is not held. Asks nobody.
+    /// How long the lock is held from now if no renewal succeeds; zero if it is not held. Asks
+    /// nobody.
     #[must_use]
     pub fn remaining(&self) -> Duration {
         self.cell
@@ -83,8 +84,8 @@ impl Guard {
             .saturating_since(self.client.hub().clock().now())
     }
 
-    /// Makes sure that the lock is held for at least `min` from now: [renews](Self::renew) it if less is
-    /// left. Returns what is left.
+    /// Makes sure that the lock is held for at least `min` from now: [renews](Self::renew) it if
+    /// less is left. Returns what is left.
     ///
     /// # Errors
     /// [`RenewError`], an outage among them after which the lock is still held for [less](Self::remaining); if `min` is more than a renewal can give, [`RenewError::TooMuch`].
@@ -122,7 +123,8 @@ impl Guard {
 
     /// Renews the lock now, whether or not a renewal is due. Returns how long it is held from now.
     ///
-    /// This asks once. If the answer is lost, or no answer comes within the request timeout, it ends with
+    /// This asks once. If the answer is lost, or no answer comes within the request timeout, it
+    /// ends with
     /// [`RenewError::Outage`] while the lock is still held and the client itself goes on trying;
     /// [`renewed`](Self::renewed) waits for that.
     ///
@@ -165,16 +167,16 @@ impl Guard {
         }
     }
 
-    /// Ends when the next renewal is confirmed, by the client itself or by [`renew`](Self::renew). Returns
-    /// how long the lock is held from then: for whoever has to pass it on, to a lease that depends on
-    /// this one or to a page that shows it.
+    /// Ends when the next renewal is confirmed, by the client itself or by [`renew`](Self::renew).
+    /// Returns how long the lock is held from then: for whoever has to pass it on, to a lease that
+    /// depends on this one or to a page that shows it.
     ///
     /// # Errors
     /// [`Lost`], if the lock is lost first.
     ///
     /// # Cancel safety
-    /// Dropping the future has no effect. Renewals that are confirmed while nobody waits are not told
-    /// afterwards: [`remaining`](Self::remaining) includes them.
+    /// Dropping the future has no effect. Renewals that are confirmed while nobody waits are not
+    /// told afterwards: [`remaining`](Self::remaining) includes them.
     ///
     /// ```no_run
     /// # async fn example(guard: tenure_redis::Guard) -> Result<(), tenure_redis::Lost> {
@@ -194,8 +196,8 @@ impl Guard {
 
     /// Ends when the lock is lost, and says how: at the end of its validity at the latest.
     ///
-    /// Inside a tokio runtime (with its timer enabled) that does not depend on the client's tasks; elsewhere
-    /// they have to be running.
+    /// Inside a tokio runtime (with its timer enabled) that does not depend on the client's tasks;
+    /// elsewhere they have to be running.
     ///
     /// # Cancel safety
     /// Dropping the future has no effect.
@@ -212,7 +214,8 @@ impl Guard {
                 stage => Some(Some(loss(stage))),
             });
             let mut told = pin!(told);
-            // A timer of the caller's runtime, if there is one: the client's own tasks may not get to run.
+            // A timer of the caller's runtime, if there is one: the client's own tasks may not get
+            // to run.
             let in_runtime = tokio::runtime::Handle::try_current().is_ok();
             let mut timer = in_runtime.then(|| self.client.hub().clock().sleep_until(until));
             let loss = std::future::poll_fn(|cx| {

@@ -16,8 +16,8 @@ use crate::error::{InspectError, LockError};
 
 /// Takes locks.
 ///
-/// A handle is cheap to clone, and `Send + Sync`. Handles and [guards](Guard) keep the client alive:
-/// its connections and tasks end, in the background, when the last of them is dropped.
+/// A handle is cheap to clone, and `Send + Sync`. Handles and [guards](Guard) keep the client
+/// alive: its connections and tasks end, in the background, when the last of them is dropped.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -82,9 +82,9 @@ impl Locks {
 
     /// Takes the lock on `key`, waiting until it is granted or, if the options say so, given up.
     ///
-    /// While another owner holds it, it is tried again when that owner's time ends or by backoff with
-    /// jitter, whichever is earlier. The same while not enough nodes answer. What waiting cannot mend
-    /// is told at once.
+    /// While another owner holds it, it is tried again when that owner's time ends or by backoff
+    /// with jitter, whichever is earlier. The same while not enough nodes answer. What waiting
+    /// cannot mend is told at once.
     ///
     /// # Errors
     /// [`LockError`]: contention and outage only after
@@ -116,7 +116,8 @@ impl Locks {
         granted.instrument(span).await
     }
 
-    /// Tries once to take the lock on `key`: one attempt at the nodes, no waiting for another owner.
+    /// Tries once to take the lock on `key`: one attempt at the nodes, no waiting for another
+    /// owner.
     ///
     /// # Errors
     /// [`LockError`]: contention says how long the present owner still has.
@@ -145,7 +146,8 @@ impl Locks {
         Guard::new(Arc::clone(&self.client), granted, Arc::clone(options))
     }
 
-    /// Looks who holds `key`: the owner's label, how long it still has, the last fence. Changes nothing.
+    /// Looks who holds `key`: the owner's label, how long it still has, the last fence. Changes
+    /// nothing.
     ///
     /// # Errors
     /// [`InspectError`] if no node answers.
@@ -166,8 +168,9 @@ impl Locks {
 
     /// Releases all that this client holds, for all of its handles and guards, and ends its tasks.
     ///
-    /// Ends when the nodes have answered, or after two request timeouts; what is not released by then
-    /// ends with its TTL. Guards of the client are lost with [`Loss::Closed`](crate::Loss::Closed).
+    /// Ends when the nodes have answered, or after two request timeouts; what is not released by
+    /// then ends with its TTL. Guards of the client are lost with
+    /// [`Loss::Closed`](crate::Loss::Closed).
     ///
     /// # Cancel safety
     /// Dropping the future does not stop the closing.
@@ -179,8 +182,8 @@ impl Locks {
         if tokio::runtime::Handle::try_current().is_err() {
             return finished.await;
         }
-        // By a timer of the caller's: the client's own runtime may stand still. A little later than its own
-        // tasks would, which is the usual way.
+        // By a timer of the caller's: the client's own runtime may stand still. A little later than
+        // its own tasks would, which is the usual way.
         let timer = hub
             .clock()
             .sleep_until(hub.clock().now() + patience + patience / 4);

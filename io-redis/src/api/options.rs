@@ -10,8 +10,8 @@ use crate::error::ConnectError;
 ///
 /// A client has its defaults from [`Builder::options`](crate::Builder::options);
 /// [`Locks::with`](crate::Locks::with) gives a handle with others, for one call or for many.
-/// Everything is checked together, when the client or the handle is made, so the order of the setters
-/// does not matter.
+/// Everything is checked together, when the client or the handle is made, so the order of the
+/// setters does not matter.
 ///
 /// ```no_run
 /// # use std::time::Duration;
@@ -46,50 +46,52 @@ impl Default for LockOptions {
 }
 
 impl LockOptions {
-    /// How long a node keeps the key: the time for which a crashed holder blocks it. Default 10 s; from
-    /// 1 ms to the client's max TTL, in whole milliseconds.
+    /// How long a node keeps the key: the time for which a crashed holder blocks it. Default 10 s;
+    /// from 1 ms to the client's max TTL, in whole milliseconds.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
         self
     }
 
-    /// When a held lease is renewed, counted from the last renewal. Default: when two thirds of the TTL
-    /// have passed. It must leave room for a retry before validity ends.
+    /// When a held lease is renewed, counted from the last renewal. Default: when two thirds of the
+    /// TTL have passed. It must leave room for a retry before validity ends.
     pub fn renew_after(mut self, span: Duration) -> Self {
         self.renewal = RenewalPolicy::After(span);
         self
     }
 
-    /// Turns renewal off: the lease ends with its TTL, unless [`Guard::renew`](crate::Guard::renew) is
-    /// called.
+    /// Turns renewal off: the lease ends with its TTL, unless [`Guard::renew`](crate::Guard::renew)
+    /// is called.
     pub fn without_renewal(mut self) -> Self {
         self.renewal = RenewalPolicy::Off;
         self
     }
 
-    /// After how long `lock` gives up. Default: never. What it then says is why the last attempt failed.
+    /// After how long `lock` gives up. Default: never. What it then says is why the last attempt
+    /// failed.
     pub fn give_up_after(mut self, span: Duration) -> Self {
         self.give_up_after = Some(span);
         self
     }
 
-    /// How long `lock` waits between two attempts: a random span from the upper half of a bound that
-    /// doubles from `first` to `longest`, or until the holder's time ends, whichever is earlier.
-    /// Default: 25 ms to 1 s.
+    /// How long `lock` waits between two attempts: a random span from the upper half of a bound
+    /// that doubles from `first` to `longest`, or until the holder's time ends, whichever is
+    /// earlier. Default: 25 ms to 1 s.
     pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
         self.backoff = Backoff::new(first, longest);
         self
     }
 
-    /// The longest that a lease may be held in total, renewals included. Then it is released and lost
-    /// with [`Loss::Capped`](crate::Loss::Capped). Default: no cap.
+    /// The longest that a lease may be held in total, renewals included. Then it is released and
+    /// lost with [`Loss::Capped`](crate::Loss::Capped). Default: no cap.
     pub fn max_hold(mut self, span: Duration) -> Self {
         self.max_hold = Some(span);
         self
     }
 
-    /// A name for operators: who looks at the key in Redis, or [inspects](crate::Locks::inspect) it,
-    /// sees it in front of the token. 1 to 64 printable ASCII characters without `:`. Default: none.
+    /// A name for operators: who looks at the key in Redis, or [inspects](crate::Locks::inspect)
+    /// it, sees it in front of the token. 1 to 64 printable ASCII characters without `:`. Default:
+    /// none.
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into());
         self
@@ -99,8 +101,8 @@ impl LockOptions {
         self.ttl
     }
 
-    /// Checks the options against a client's configuration: those of `lock`, or of `try_lock`, which
-    /// makes one attempt.
+    /// Checks the options against a client's configuration: those of `lock`, or of `try_lock`,
+    /// which makes one attempt.
     pub(crate) fn build(
         &self,
         config: &Config,

@@ -179,7 +179,8 @@ impl Cell {
         self.set_valid_until(Instant::MIN);
     }
 
-    /// Only with the state locked, so that a release and a renewal that cross cannot revive a lease.
+    /// Only with the state locked, so that a release and a renewal that cross cannot revive a
+    /// lease.
     fn set_valid_until(&self, at: Instant) {
         self.valid_until.store(at.as_nanos(), Ordering::Release);
     }
@@ -249,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn when_the_tasks_have_ended_what_is_held_stays_valid_and_what_is_asked_is_answered() {
+    fn after_the_tasks_ended_held_stays_valid_and_asked_is_answered() {
         let cell = held();
         cell.abandon();
         assert_eq!(cell.valid_until(), at(10));

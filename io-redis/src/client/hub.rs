@@ -1,8 +1,8 @@
 //! Where everything meets: the core's manager under a lock, and what its outputs are for.
 //!
 //! Callers, links and the driver each enter for a moment, hand one input to the core, and carry its
-//! outputs out: requests wake the link of their node, events go to the cell of their lease, a nearer
-//! deadline wakes the driver.
+//! outputs out: requests wake the link of their node, events go to the cell of their lease, a
+//! nearer deadline wakes the driver.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -334,8 +334,8 @@ impl Hub {
     }
 
     fn lock(&self) -> MutexGuard<'_, HubState> {
-        // A panic of ours under the lock is a bug; the laws hold all the same, since guards read their
-        // own clock. So nobody else is made to panic.
+        // A panic of ours under the lock is a bug; the laws hold all the same, since guards read
+        // their own clock. So nobody else is made to panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

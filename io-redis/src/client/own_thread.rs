@@ -44,7 +44,8 @@ impl OwnThread {
             .spawn(move || {
                 if let Some(runtime) = take(&theirs) {
                     runtime.block_on(hub.finished());
-                    // The links close their connections on their own turn, which they still have here.
+                    // The links close their connections on their own turn, which they still have
+                    // here.
                     runtime.block_on(tokio::task::yield_now());
                 }
             });
@@ -86,7 +87,7 @@ mod tests {
 
     /// In a process of its own whose threads would need more stack than there is memory.
     #[test]
-    fn a_thread_that_cannot_be_started_is_an_error_inside_and_outside_of_a_runtime() {
+    fn a_thread_that_cannot_start_is_an_error() {
         if std::env::var_os(CHILD).is_some() {
             is_refused();
             let runtime = tokio::runtime::Builder::new_current_thread().build();
@@ -95,7 +96,7 @@ mod tests {
                 .block_on(async { is_refused() });
             return;
         }
-        let name = "client::own_thread::tests::a_thread_that_cannot_be_started_is_an_error_inside_and_outside_of_a_runtime";
+        let name = "client::own_thread::tests::a_thread_that_cannot_start_is_an_error";
         let child = Command::new(std::env::current_exe().expect("this program"))
             // The test harness itself needs no thread for a single test.
             .args(["--exact", name, "--test-threads=1", "--nocapture"])

@@ -3,13 +3,18 @@
 
 use std::sync::Arc;
 
-use tenure_core::{AcquireFailure, Fence, Key, LeaseId, LeaseOptions, NodeId, Secret};
+use tenure_core::{
+    AcquireFailure, Config, Fence, Key, LeaseId, LeaseOptions, Manager, NodeId, Secret,
+};
 
 use crate::client::cell::{Cell, Stage};
+use crate::client::driver::drive;
 use crate::client::hub::{Hub, Refused};
+use crate::client::own_thread::OwnThread;
 use crate::error::{ConnectError, Ended, LockError, Loss, SilentNode};
 use crate::link::handle::{LinkHandle, NoAnswer};
-use crate::link::interface::LinkStatus;
+use crate::link::interface::{LinkConfig, LinkStatus, Target};
+use crate::link::spawn_link;
 use crate::protocol::inspection::KeyState;
 use crate::protocol::key;
 use crate::runtime::Seams;
@@ -34,18 +39,38 @@ pub(crate) struct Granted {
 pub(crate) type NodeAnswer = Result<KeyState, NoAnswer>;
 
 impl Client {
-    pub(crate) const fn new(
-        hub: Arc<Hub>,
+    /// Starts the tasks: one that runs what is due, and a link to each node.
+    pub(crate) fn start(
+        config: Config,
+        nodes: Vec<Target>,
+        link_config: &LinkConfig,
         seams: Seams,
-        links: Vec<LinkHandle>,
+        own_thread: Option<OwnThread>,
         prefix: Vec<u8>,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, ConnectError> {
+        let mut seed = [0; 8];
+        seams.entropy.fill(&mut seed);
+        let manager = Manager::new(config, u64::from_le_bytes(seed));
+        let names = nodes.iter().enumerate().map(|(index, node)| match node {
+            Target::Address(address) => address.to_string(),
+            Target::Connection(_) => format!("connection {index}"),
+        });
+        let hub = Arc::new(Hub::new(manager, names.collect(), Arc::clone(&seams.clock)));
+        seams.spawner.spawn(Box::pin(drive(Arc::clone(&hub))));
+        let link = |(index, node)| {
+            let (node_id, work) = (NodeId::new(index), Arc::clone(&hub));
+            spawn_link(node_id, node, link_config.clone(), work, &seams)
+        };
+        let links = nodes.into_iter().enumerate().map(link).collect();
+        if let Some(thread) = own_thread {
+            thread.start(Arc::clone(&hub))?;
+        }
+        Ok(Self {
             hub,
             seams,
             links,
             prefix,
-        }
+        })
     }
 
     pub(crate) const fn hub(&self) -> &Arc<Hub> {

@@ -20,7 +20,8 @@ pub enum ConnectError {
     Config(ConfigError),
     /// The owner label cannot be written in front of a token.
     Label(LabelError),
-    /// Over several connections of the caller's own, quarantine was not decided, or is not possible.
+    /// Over several connections of the caller's own, quarantine was not decided, or is not
+    /// possible.
     QuarantineUndecided,
     /// There is no tokio runtime here, and the client was not given a thread of its own.
     NoRuntime,
@@ -45,8 +46,8 @@ pub enum ConnectError {
         /// The other.
         twin: String,
     },
-    /// A name was given to the set of nodes, but quarantine is off: without the marker that it needs,
-    /// the nodes cannot compare the name.
+    /// A name was given to the set of nodes, but quarantine is off: without the marker that it
+    /// needs, the nodes cannot compare the name.
     NodeSetUnchecked,
     /// The runtime that ran the client's tasks has ended.
     RuntimeEnded,

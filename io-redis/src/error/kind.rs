@@ -26,15 +26,15 @@ macro_rules! kinds {
                 matches!(self.kind(), Kind::Contention)
             }
 
-            /// Whether not enough nodes answer, or not enough of those that do are counted. The same
-            /// call may succeed later.
+            /// Whether not enough nodes answer, or not enough of those that do are counted. The
+            /// same call may succeed later.
             #[must_use]
             pub const fn is_outage(&self) -> bool {
                 matches!(self.kind(), Kind::Outage)
             }
 
-            /// Whether the caller has to change something: the key, the configuration, the rights of
-            /// the user, or the order of its calls.
+            /// Whether the caller has to change something: the key, the configuration, the rights
+            /// of the user, or the order of its calls.
             #[must_use]
             pub const fn is_misuse(&self) -> bool {
                 matches!(self.kind(), Kind::Misuse)

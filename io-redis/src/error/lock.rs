@@ -29,7 +29,8 @@ pub enum LockError {
     Contended {
         /// The key, as it stands on the nodes.
         key: Key,
-        /// After how long it will be free if the holder does not renew; none if that cannot be known.
+        /// After how long it will be free if the holder does not renew; none if that cannot be
+        /// known.
         left: Option<Duration>,
         /// Whether what holds it is not of a lock's making: a key of another type, or without an
         /// expiry. It was not touched.
@@ -61,8 +62,8 @@ pub enum LockError {
         /// In the server's words.
         words: String,
     },
-    /// A node contradicts the configuration: its other clients use another max TTL, number or name of
-    /// nodes, or it is the same server as another node.
+    /// A node contradicts the configuration: its other clients use another max TTL, number or name
+    /// of nodes, or it is the same server as another node.
     Misconfigured {
         /// The key.
         key: Key,

@@ -1,4 +1,5 @@
-//! The errors: one type for each operation. Contention, outage, loss and misuse are different answers.
+//! The errors: one type for each operation. Contention, outage, loss and misuse are different
+//! answers.
 
 mod connect;
 mod ended;

@@ -14,13 +14,14 @@ use crate::error::loss::Lost;
 pub enum ReleaseError {
     /// It had been lost before, so what was done under it may have had company.
     Lost(Lost),
-    /// Not enough nodes answered in time. The release is retried in the background, and the TTL ends
-    /// the lease at last.
+    /// Not enough nodes answered in time. The release is retried in the background, and the TTL
+    /// ends the lease at last.
     Unknown {
         /// The key.
         key: Key,
     },
-    /// The runtime that ran the client's tasks has ended, so nothing was sent. The TTL ends the lease.
+    /// The runtime that ran the client's tasks has ended, so nothing was sent. The TTL ends the
+    /// lease.
     RuntimeEnded {
         /// The key.
         key: Key,

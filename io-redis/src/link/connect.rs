@@ -19,8 +19,8 @@ const BUFFERED: usize = 256;
 /// A connection that is ready for commands.
 pub(crate) struct Connected {
     pub(crate) connection: Arc<dyn Connection>,
-    /// Reads and writes for the connection while it is polled; dropping it closes the connection at once.
-    /// None if something else drives the connection.
+    /// Reads and writes for the connection while it is polled; dropping it closes the connection at
+    /// once. None if something else drives the connection.
     pub(crate) driver: Option<BoxFuture<'static, ()>>,
 }
 

@@ -45,10 +45,11 @@ impl Connection for DialledConnection {
 
 /// A connection that the user already has, perhaps to a cluster.
 ///
-/// It is shared with others and cannot be replaced, so a request that gets no reply is *unknown* some
-/// time after its deadline, and what it reconnects to is its own affair. A cluster client may repeat
-/// a command by itself after an error. All requests bear being repeated, but not past a later one of
-/// the same lease: an acquire that is repeated after its release leaves the key for one TTL.
+/// It is shared with others and cannot be replaced, so a request that gets no reply is *unknown*
+/// some time after its deadline, and what it reconnects to is its own affair. A cluster client may
+/// repeat a command by itself after an error. All requests bear being repeated, but not past a
+/// later one of the same lease: an acquire that is repeated after its release leaves the key for
+/// one TTL.
 pub(crate) struct UserConnection<C>(C);
 
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> UserConnection<C> {

@@ -1,5 +1,5 @@
-//! Setting a new connection up: who the node is, whether it lets locks be kept and freed, and that it
-//! learns the scripts.
+//! Setting a new connection up: who the node is, whether it lets locks be kept and freed, and that
+//! it learns the scripts.
 
 use redis::{Cmd, Value};
 use tenure_core::{Refusal, Reply, ServerTime, Words};
@@ -65,8 +65,8 @@ pub(crate) async fn set_up(
     Ok(node)
 }
 
-/// Whether the scripts may call a command that keeps or frees a lock. An old server, or a user without
-/// the right, would grant locks that can be neither renewed nor released.
+/// Whether the scripts may call a command that keeps or frees a lock. An old server, or a user
+/// without the right, would grant locks that can be neither renewed nor released.
 fn may_call(result: Option<CommandResult>) -> Result<(), DialError> {
     let text = match result {
         Some(Ok(Value::ServerError(error))) => decode::server_text(&error),

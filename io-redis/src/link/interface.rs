@@ -1,6 +1,7 @@
 //! What a link and the rest of the client are to one another: the work that it is given, the states
 //! that it tells, and how it behaves.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,6 +67,15 @@ pub(crate) enum Target {
     Address(Address),
     /// A connection that the user already has (see `UserConnection`).
     Connection(Arc<dyn Connection>),
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Connection(_) => f.write_str("Connection"),
+        }
+    }
 }
 
 /// How a link behaves.

@@ -1,8 +1,8 @@
 //! A task whose parts wake one another without waking the task.
 //!
 //! A link drives its connection itself: what it writes wakes the driver, and what the driver reads
-//! wakes the link. Both are the same task, which is running already; woken by a runtime, it would run
-//! once more for nothing after each request, perhaps on another core.
+//! wakes the link. Both are the same task, which is running already; woken by a runtime, it would
+//! run once more for nothing after each request, perhaps on another core.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::task::AtomicWaker;
 
-/// How often the parts may wake one another before others get their turn. A request or a reply needs
-/// two; more is a sign that the runtime wants the task to give way.
+/// How often the parts may wake one another before others get their turn. A request or a reply
+/// needs two; more is a sign that the runtime wants the task to give way.
 const ROUNDS: usize = 4;
 
 /// Runs the future with wakers that remember a wake from inside instead of passing it on.

@@ -1,8 +1,8 @@
 //! The link to one node: a task that takes the requests that are due from the hub, writes them to
 //! the node, and answers each exactly once.
 //!
-//! `reconnect` is its life, from one connection to the next; `connect` makes one, `session` serves it.
-//! `connection` is what it needs of one.
+//! `reconnect` is its life, from one connection to the next; `connect` makes one, `session` serves
+//! it. `connection` is what it needs of one.
 
 pub(crate) mod address;
 mod connect;

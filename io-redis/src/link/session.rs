@@ -29,13 +29,15 @@ use crate::runtime::{BoxFuture, Clock};
 
 /// How many requests are taken at a time.
 pub(crate) const BATCH: usize = 128;
-/// How many writes may wait for their replies; over a connection of the user's, each is one command.
+/// How many writes may wait for their replies; over a connection of the user's, each is one
+/// command.
 const IN_FLIGHT: usize = 64;
 const IN_FLIGHT_UNBATCHED: usize = 4096;
 /// How often a node over which a quorum is taken is asked again who it is.
 const IDENTITY_EVERY: Duration = Duration::from_secs(30);
-/// For how long requests share no calls after one for several keys was refused: long enough for each to
-/// have its own answer, and no longer, since one key that may not be used must not make all dear.
+/// For how long requests share no calls after one for several keys was refused: long enough for
+/// each to have its own answer, and no longer, since one key that may not be used must not make all
+/// dear.
 const UNBATCHED_FOR: Duration = Duration::from_secs(5);
 
 /// What a session is given by its link.
@@ -308,8 +310,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Replies over a connection of the user's, given up after as long a silence from `from` as would
-    /// replace a connection of our own.
+    /// Replies over a connection of the user's, given up after as long a silence from `from` as
+    /// would replace a connection of our own.
     fn bounded(
         &self,
         replies: BoxFuture<'static, Replies>,

@@ -14,9 +14,9 @@ use crate::protocol::scripts::{Answers, Script};
 /// How many locks one call handles at most: a longer script would hold up the server for others.
 pub(crate) const LOCKS_PER_CALL: usize = 128;
 
-/// When a command is written within its batch: the smaller, the earlier. Locks are given back before
-/// they are taken, so that whoever drops a guard and takes the same key again meets nobody; but a
-/// release that follows a request of its own lease stays behind it.
+/// When a command is written within its batch: the smaller, the earlier. Locks are given back
+/// before they are taken, so that whoever drops a guard and takes the same key again meets nobody;
+/// but a release that follows a request of its own lease stays behind it.
 fn place(request: &Request, before: Option<&Request>) -> u8 {
     match request.op.kind() {
         // The core hands out the requests of one lease one after the other.

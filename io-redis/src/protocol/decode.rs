@@ -25,7 +25,8 @@ pub(crate) enum Signal {
     Reconnect(Words),
     /// Keys of several slots do not go into one call, here or ever.
     CrossSlot,
-    /// A call for several keys was refused, perhaps for one of them: for a while they go one by one.
+    /// A call for several keys was refused, perhaps for one of them: for a while they go one by
+    /// one.
     DoNotBatch,
     /// The connection is lost, or what it says makes no sense.
     Broken(Words),
@@ -44,7 +45,8 @@ fn broken(why: &str) -> Meaning {
     (Reply::Unknown, Some(Signal::Broken(Words::new(why))))
 }
 
-/// The reply to a call for `count` requests of one kind: `each` is called for every request, in order.
+/// The reply to a call for `count` requests of one kind: `each` is called for every request, in
+/// order.
 pub(crate) fn replies(
     kind: OpKind,
     result: CommandResult,
@@ -115,8 +117,9 @@ fn acquire(text: &str, ours: Option<&NodeSet>) -> Option<Meaning> {
     Some((Reply::Applied(answer), None))
 }
 
-/// The same for all locks of a call. What the server says of a whole call may be meant for one of its
-/// locks: then they are asked one by one. Only what was said before anything was written is taken for
+/// The same for all locks of a call. What the server says of a whole call may be meant for one of
+/// its locks: then they are asked one by one. Only what was said before anything was written is
+/// taken for
 /// *not applied*.
 fn all(meaning: Meaning, count: usize, mut each: impl FnMut(Meaning)) {
     let again = |signal| (Reply::NotApplied(Refusal::Again), Some(signal));
@@ -152,8 +155,8 @@ fn plain_word(word: &[u8]) -> Option<Answer> {
     }
 }
 
-/// The reply to a call that renews or releases `count` locks and answers its failures only: `each` is
-/// called for every lock, in order.
+/// The reply to a call that renews or releases `count` locks and answers its failures only: `each`
+/// is called for every lock, in order.
 pub(crate) fn failures(result: CommandResult, count: usize, mut each: impl FnMut(Meaning)) {
     let nonsense = || broken("a request was answered in a shape that is not its own");
     let failures = match value(result) {
@@ -267,8 +270,9 @@ fn value(result: CommandResult) -> Result<Value, Meaning> {
     }
 }
 
-/// What an error reply means. Its code may stand inside: a 6.2 server wraps what a script met, as in
-/// `ERR Error running script (call to f_…): @user_script:3: @user_script: 3: -READONLY You can't …`.
+/// What an error reply means. Its code may stand inside: a 6.2 server wraps what a script met, as
+/// in `ERR Error running script (call to f_…): @user_script:3: @user_script: 3: -READONLY You can't
+/// …`.
 pub(crate) fn refusal(text: &str) -> Meaning {
     let unavailable = |signal| (Reply::NotApplied(Refusal::Unavailable), signal);
     let rejected = |signal| {

@@ -242,8 +242,10 @@ fn a_look_tells_the_owner_but_not_the_secret() {
     assert!(decode::inspection(Ok(Value::Okay)).is_err());
 }
 
+/// An error that this crate does not know leaves the outcome unknown. It may have been meant for one
+/// lock of the call, so for a while each request is asked alone.
 #[test]
-fn what_a_server_says_of_a_shared_call_in_words_of_its_own_is_unknown_and_shared_no_more() {
+fn an_unknown_error_to_a_shared_call_ends_sharing_for_a_while() {
     let odd = || Ok(error("ERR something else"));
     let unknown = (Reply::Unknown, Some(Signal::DoNotBatch));
     assert_eq!(acquires(odd(), 2, None), [unknown.clone(), unknown]);

@@ -11,7 +11,8 @@ const COUNTER: &[u8] = b":tenure:fence";
 /// What the name of a marker has after the client's prefix.
 const MARKER: &[u8] = b"tenure:node";
 
-/// A name that no key has and under which nothing is ever kept: it would be the counter of the empty key.
+/// A name that no key has and under which nothing is ever kept: it would be the counter of the
+/// empty key.
 pub(crate) const UNUSED_KEY: &str = ":tenure:fence";
 
 /// Why a key cannot be locked.
@@ -81,8 +82,8 @@ pub(crate) fn marker(prefix: &[u8]) -> Vec<u8> {
 }
 
 /// Writes the name of the key's fence counter: the first of `K:tenure:fence`, `K:tenure:fence:{K}`,
-/// `K:tenure:fence:0`, `K:tenure:fence:1`, … that hashes to the slot of `K`. So one script may touch
-/// both on a cluster, and a pattern of an ACL that covers the key covers its counter.
+/// `K:tenure:fence:0`, `K:tenure:fence:1`, … that hashes to the slot of `K`. So one script may
+/// touch both on a cluster, and a pattern of an ACL that covers the key covers its counter.
 pub(crate) fn counter(key: &[u8], out: &mut Vec<u8>) {
     out.clear();
     out.extend_from_slice(key);

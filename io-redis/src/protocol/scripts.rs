@@ -4,15 +4,16 @@
 //! A request is part of one `EVALSHA`: acquires that are due together share one, and so do releases
 //! and renewals; most of what a call costs a server is the same for one lock and for many.
 //!
-//! A token is `label:hex32:attempt` or `hex32:attempt`. Two are of one lease if all but the attempt is
-//! equal. A fence counter is kept for a day after the time that its value stands for, and a proposal
-//! more than a minute ahead of the server's time is ignored.
+//! A token is `label:hex32:attempt` or `hex32:attempt`. Two are of one lease if all but the attempt
+//! is equal. A fence counter is kept for a day after the time that its value stands for, and a
+//! proposal more than a minute ahead of the server's time is ignored.
 //!
 //! The lock key is read with `GETEX` without options. That is `GET`, but it counts as a write: a
 //! replica refuses it with `READONLY` instead of answering a "no" that is not its to give, and what
 //! else forbids writes (`MISCONF`, `NOREPLICAS`) does so before anything is written. It is allowed
 //! when the server is out of memory, and after it so is the rest of the script: renewal and release
-//! work then. Acquire begins with a `SET NX`, which is a write likewise, and is refused out of memory.
+//! work then. Acquire begins with a `SET NX`, which is a write likewise, and is refused out of
+//! memory.
 
 use std::sync::LazyLock;
 
@@ -41,8 +42,8 @@ pub struct Layout {
     pub lock_keys: &'static [LockKey],
     /// The arguments of each lock.
     pub lock_args: &'static [LockArg],
-    /// Behind the arguments of all locks, these parts of the node's marker; its name is the last key.
-    /// Only [`Script::Mark`] always has them; an acquire has them over several nodes.
+    /// Behind the arguments of all locks, these parts of the node's marker; its name is the last
+    /// key. Only [`Script::Mark`] always has them; an acquire has them over several nodes.
     pub marker_args: &'static [MarkerArg],
     /// How it answers.
     pub answers: Answers,
@@ -203,8 +204,8 @@ impl Script {
         cmd
     }
 
-    /// The beginning of a call for so many locks, with the parts of the marker or without. All keys and
-    /// arguments together have about `size` bytes.
+    /// The beginning of a call for so many locks, with the parts of the marker or without. All keys
+    /// and arguments together have about `size` bytes.
     pub(crate) fn call(self, locks: usize, with_marker: bool, size: usize) -> Cmd {
         let layout = self.layout();
         let (mut keys, mut args) = (

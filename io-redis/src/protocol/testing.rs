@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tenure_core::{Config, Instant, Key, LeaseOptions, Manager, NodeId, Op, Request, Secret};
 
-/// One acquire of each of `count` leases, on keys `lock-0`, `lock-1`, …; the token's secret is zero.
+/// One acquire of each of `count` leases, on keys `lock-0`, `lock-1`, …; the token's secret is
+/// zero.
 pub(crate) fn acquires(count: usize) -> Vec<Request> {
     let config = Config::builder(1).build().expect("the defaults");
     let options = LeaseOptions::builder()

@@ -18,8 +18,8 @@ use crate::runtime::traits::{BoxFuture, Clock};
 /// The system's clock that counts the time that the machine sleeps, where there is one. Its origin
 /// is the moment it was made.
 ///
-/// On the servers a key expires while this machine sleeps. What a guard says after a suspend depends
-/// on the system:
+/// On the servers a key expires while this machine sleeps. What a guard says after a suspend
+/// depends on the system:
 ///
 /// | system | clock | counts a suspend |
 /// |---|---|---|

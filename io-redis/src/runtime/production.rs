@@ -1,4 +1,5 @@
-//! The seams of production: connections, tasks and timers of tokio, and the operating system's entropy.
+//! The seams of production: connections, tasks and timers of tokio, and the operating system's
+//! entropy.
 
 use std::io;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 use redis::Value;
 use tenure_core::Words;
 
-use crate::link::connect::{self, DialError};
+use crate::link::connect::DialError;
 use crate::link::identity;
 use crate::link::tests::mocked::{connection, error};
 use crate::protocol::decode::CommandResult;
@@ -141,7 +141,7 @@ async fn set_up(
 }
 
 #[tokio::test]
-async fn a_node_that_will_not_let_locks_be_kept_or_freed_is_told_before_one_is_taken() {
+async fn missing_rights_to_renew_or_release_are_told_on_connecting() {
     for command in ["GETEX", "PTTL", "PEXPIRE", "DEL"] {
         for words in [
             "NOPERM User app has no permissions to run the 'x' command",
@@ -159,8 +159,9 @@ async fn a_node_that_will_not_let_locks_be_kept_or_freed_is_told_before_one_is_t
     }
 }
 
+/// Other keys may be permitted, and the same key later.
 #[tokio::test]
-async fn what_a_probe_is_refused_for_its_key_or_for_now_says_nothing_of_other_keys_or_later() {
+async fn a_probe_refused_for_its_key_or_for_now_does_not_matter() {
     for words in [
         "NOPERM No permissions to access a key",
         "NOPERM this user has no permissions to access one of the keys used as arguments",
@@ -189,7 +190,7 @@ async fn tls_needs_no_provider_of_the_users_and_fails_as_an_error() {
     let url = format!("rediss://127.0.0.1:{port}");
     let address = crate::link::address::Address::parse(&url).expect("an address");
     let connector = Arc::new(crate::runtime::TokioConnector);
-    let mut dialer = connect::Dialer::new(address, connector);
+    let mut dialer = crate::link::connect::Dialer::new(address, connector);
     assert!(matches!(
         dialer.dial().await,
         Err(DialError::Unavailable(_))

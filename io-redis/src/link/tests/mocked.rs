@@ -1,5 +1,6 @@
-//! A made-up connection for unit tests, over the mocked [`Connection`](crate::link::connection::Connection): each write
-//! comes out, and is answered or lost as the test says.
+//! A made-up connection for unit tests, over the mocked
+//! [`Connection`](crate::link::connection::Connection): each write comes out, and is answered or
+//! lost as the test says.
 
 use redis::{Pipeline, RedisError, Value};
 use tokio::sync::{mpsc, oneshot};

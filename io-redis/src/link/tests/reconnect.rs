@@ -1,5 +1,5 @@
-//! The life of a link against nodes that are a few lines each, over streams in memory: what is asked
-//! of a new connection, and what becomes of requests while there is none.
+//! The life of a link against nodes that are a few lines each, over streams in memory: what is
+//! asked of a new connection, and what becomes of requests while there is none.
 
 use std::collections::VecDeque;
 use std::io;
@@ -191,7 +191,7 @@ async fn a_request_waits_for_the_first_connection_and_is_then_served() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_connection_requests_are_not_applied_at_once_until_there_is_one() {
+async fn without_a_connection_requests_are_refused_at_once() {
     let rig = LinkRig::new([refused(), refused(), Ok(primary("a", 1))]);
     let requests = acquires(2);
     rig.hub.ask([requests[0].clone()]);
@@ -266,7 +266,7 @@ async fn where_resp3_is_refused_resp2_is_spoken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_connection_before_is_killed_before_the_first_request_but_only_in_the_same_run() {
+async fn the_old_connection_is_killed_first_but_only_in_the_same_run() {
     let dies = |run, client| {
         but(
             |words| (words[0] == "EVALSHA").then_some(None),

@@ -94,7 +94,7 @@ const RENEW: Op = Op::Renew {
 };
 
 #[tokio::test(start_paused = true)]
-async fn requests_of_a_kind_share_a_call_and_those_of_a_lease_keep_their_order() {
+async fn requests_share_calls_and_those_of_a_lease_keep_their_order() {
     let mut rig = SessionRig::new(true);
     let acquires = acquires(4);
     let mut behind = acquires[0].clone();
@@ -233,7 +233,7 @@ async fn where_keys_of_several_slots_are_refused_they_go_one_by_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn scripts_that_were_forgotten_are_loaded_before_the_next_request_is_taken() {
+async fn forgotten_scripts_are_loaded_before_the_next_request() {
     let mut rig = SessionRig::new(true);
     let mut requests = acquires(3);
     rig.hub.ask(requests.drain(..2).collect::<Vec<_>>());
@@ -386,7 +386,7 @@ async fn a_node_that_became_a_replica_is_left_when_all_is_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_server_refuses_for_now_is_not_applied_and_the_connection_stays() {
+async fn a_temporary_refusal_is_not_applied_and_keeps_the_connection() {
     let mut rig = SessionRig::new(true);
     let texts = [
         "LOADING Redis is loading the dataset in memory",
@@ -422,9 +422,9 @@ async fn an_acquire_that_nobody_waits_for_is_not_sent_but_a_release_is() {
     assert_eq!(rig.hub.reply(&late[1]), Reply::Applied(Answer::Gone));
 }
 
+/// A command without a reply is unknown some time after its deadline, and delays no other.
 #[tokio::test(start_paused = true)]
-async fn over_a_users_connection_each_command_goes_alone_and_is_unknown_some_time_after_its_deadline()
- {
+async fn over_a_users_connection_each_command_goes_alone() {
     let mut rig = SessionRig::new(false);
     let mut requests = acquires(2);
     requests.iter_mut().for_each(|request| {
@@ -455,7 +455,7 @@ async fn over_a_users_connection_each_command_goes_alone_and_is_unknown_some_tim
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_process_that_stood_still_reads_what_came_meanwhile_before_it_calls_a_node_silent() {
+async fn a_paused_process_reads_replies_before_it_calls_a_node_silent() {
     let mut rig = SessionRig::new(true);
     let requests = acquires(2);
     rig.hub.ask([requests[0].clone()]);

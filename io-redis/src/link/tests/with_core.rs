@@ -1,5 +1,5 @@
-//! One life of a link over a made-up connection, with the real core behind it: what the core is told of
-//! each way in which a request can fail, and what is written in answer.
+//! One life of a link over a made-up connection, with the real core behind it: what the core is
+//! told of each way in which a request can fail, and what is written in answer.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -151,7 +151,8 @@ impl CoreRig {
         write
     }
 
-    /// The next write asks a new connection who is there; it is this client of always the same server.
+    /// The next write asks a new connection who is there; it is this client of always the same
+    /// server.
     async fn connected(&mut self, client: i64) {
         let asked = self.next(&set_up()).await;
         let mut answers = loaded();
@@ -190,9 +191,9 @@ impl CoreRig {
     }
 }
 
+/// Each failure is told to the core as what it is, and the release that is owed is sent again after it.
 #[tokio::test(start_paused = true)]
-async fn a_timeout_then_noscript_then_a_reset_are_told_as_what_they_are_and_the_release_owed_goes_out()
- {
+async fn a_timeout_noscript_and_a_reset_do_not_stop_the_release() {
     let mut rig = CoreRig::new();
     rig.ask();
     rig.connected(1).await;
@@ -223,8 +224,8 @@ async fn a_timeout_then_noscript_then_a_reset_are_told_as_what_they_are_and_the_
         "replies that come later are nobody's"
     );
 
-    // NOSCRIPT: the server forgot the scripts. It is not applied; they are loaded, and the core asks
-    // again.
+    // NOSCRIPT: the server forgot the scripts. It is not applied; they are loaded, and the core
+    // asks again.
     release.answer([error("NOSCRIPT No matching script. Please use EVAL.")]);
     let load = rig.next(&loads()).await;
     assert_eq!(rig.work.told(), ["release: NotApplied(Again)"]);
@@ -256,7 +257,7 @@ async fn a_timeout_then_noscript_then_a_reset_are_told_as_what_they_are_and_the_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_look_that_finds_no_scripts_is_asked_again_once_they_are_loaded_and_only_once() {
+async fn an_inspection_without_scripts_is_asked_again_once() {
     let mut rig = CoreRig::new();
     rig.connected(1).await;
     let forgotten = || error("NOSCRIPT No matching script. Please use EVAL.");

@@ -1,23 +1,25 @@
--- Takes locks that are free or held by an earlier attempt of the same lease, and draws their fences.
+-- Takes locks that are free or held by an earlier attempt of the same lease, and draws their
+-- fences.
 -- KEYS: lock, fence counter for each [, marker]
 -- ARGV: token, TTL ms, proposed fence (0: none) for each
 --       [, run id, replication id, max TTL ms, number of nodes, name of the set]
--- Answers one string for each; an error of the server's begins with "-". Nothing is raised after a
--- write: what became of one lock does not hang on the others. The usual way, a free key, is three
--- calls: each call costs a server more than all the rest.
+-- Answers one string for each lock; an error of the server begins with "-". No error is raised
+-- after a write, so that the outcome of one lock does not depend on the others. A free key, the
+-- usual case, takes three calls to the server: a call costs more than everything else here.
 local pcall, format, find, match = redis.pcall, string.format, string.find, string.match
 local count = math.floor(#KEYS / 2)
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local stamp = format('%.0f', now)
 
--- Something that is not of a lock's making, or what the server says.
+-- 'foreign' if the key has a type that no lock has, else the server's error.
 local function failure(reply)
   return find(reply.err, 'WRONGTYPE', 1, true) and 'foreign' or '-' .. reply.err
 end
 
--- A "no" that needs no look at the lock is made by a write all the same, which a replica refuses. It is
--- made when all else is done: after a write the server would not refuse the next for want of memory.
+-- Gives a "no" that was decided without reading the lock. GETEX counts as a write, so a replica
+-- refuses it and never answers "no" itself. This comes last: once a script has written, the server
+-- no longer refuses further writes when it is out of memory.
 local function no(lock, answer)
   local held = pcall('GETEX', lock)
   if type(held) == 'table' and not find(held.err, 'WRONGTYPE', 1, true) then
@@ -26,7 +28,8 @@ local function no(lock, answer)
   return answer
 end
 
--- Why the node does not count: a "no", and whether its quarantine is all that speaks against it.
+-- Why this node grants nothing: the answer, and whether quarantine is the only reason.
+-- Law: Exclusion
 local refusal, quarantined
 if #KEYS % 2 == 1 then
   local run_id, replication_id, max_ttl, nodes, name = unpack(ARGV, 3 * count + 1)
@@ -46,8 +49,8 @@ if #KEYS % 2 == 1 then
     elseif run ~= run_id or replication ~= replication_id then
       refusal = 'unmarked'
     else
-      -- A server clock that was set back would stretch the wait: the marker is written again, with
-      -- a beginning that is not in the future, within the link's next look at the node's identity.
+      -- After a server clock was set back, the marker begins in the future. The wait is bounded
+      -- here; the link soon reads the node's identity again and writes a marker that begins now.
       local left = since + ttl - math.floor(now / 1000)
       if left > 0 then
         refusal = format('quarantine %.0f', math.min(left, tonumber(ttl)))
@@ -57,10 +60,10 @@ if #KEYS % 2 == 1 then
   end
 end
 
--- Set once a lock is refused for want of memory: then all are.
+-- The server's refusal once it is out of memory: no further SET is tried then.
 local full
 
--- The answer, and whether it is a "no" that is still to be made.
+-- Returns the answer, and whether it must still go through `no`.
 local function acquire(lock, counter, token, ttl, proposal)
   local fence = pcall('GET', counter)
   local last = 0
@@ -74,10 +77,12 @@ local function acquire(lock, counter, token, ttl, proposal)
   end
   if refusal and not quarantined then return refusal, true end
 
-  -- NX before anything is known of the lock: as a write it is refused by a replica, and a key that
-  -- is there is not touched.
+  -- SET NX comes before the lock is read: a replica refuses it as a write, and it leaves a key that
+  -- exists as it is.
+  -- Law: Ownership
   local set = not quarantined and (full or pcall('SET', lock, token, 'NX', 'PX', ttl))
-  -- Out of memory a write is refused before it looks: that the lock is held is still told.
+  -- Out of memory, SET is refused before it sees the key. Whether the lock is held is still found
+  -- out.
   if set and set.err and find(set.err, 'OOM', 1, true) then full = set end
   if not set or set == full then
     local held = pcall('GETEX', lock)
@@ -99,12 +104,15 @@ local function acquire(lock, counter, token, ttl, proposal)
   end
   if set.err then return '-' .. set.err end
 
+  -- Law: Fencing
   local next = now
   if last >= next then next = last + 1 end
   proposal = tonumber(proposal)
-  -- A proposal more than a minute ahead of this server's time is ignored: it would stay.
+  -- A proposal more than a minute ahead of this server's time is ignored: the counter would keep
+  -- it.
   if proposal > next and proposal <= now + 60000000 then next = proposal end
-  -- Kept for a day after the time that it stands for.
+  -- The counter is kept for a day after the time that its value stands for.
+  -- Law: No orphan
   local text, keep = stamp, '86400000'
   if next > now then
     text = format('%.0f', next)

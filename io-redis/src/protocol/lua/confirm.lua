@@ -1,4 +1,4 @@
--- Stores the fence that is about to be reported, while the lock holds exactly this token.
+-- Stores the fence that is about to be reported, if the lock holds exactly this token.
 -- KEYS: lock, fence counter
 -- ARGV: token, fence
 local held = redis.pcall('GETEX', KEYS[1])
@@ -16,9 +16,10 @@ if stored then
   last = string.match(stored, '^%d+$') and tonumber(stored)
   if not last then return 'foreign' end
 end
+-- Law: Ownership
 if held ~= ARGV[1] then
   if not held then return 'gone' end
-  -- Of our own lease but of another attempt: an older one is never "taken".
+  -- A token of the same lease. If its attempt is older, the answer is "gone", never "taken".
   local prefix, attempt = string.match(ARGV[1], '^(.*:)(%d+)$')
   if string.sub(held, 1, #prefix) == prefix then
     local other = string.match(held, '^%d+$', #prefix + 1)
@@ -27,6 +28,7 @@ if held ~= ARGV[1] then
   if redis.call('PTTL', KEYS[1]) == -1 then return 'foreign' end
   return 'taken'
 end
+-- Law: Fencing
 local fence = tonumber(ARGV[2])
 if last < fence then
   local time = redis.call('TIME')

@@ -1,4 +1,5 @@
--- Looks at a lock and its fence counter. (A counter that is none is answered as text.)
+-- Reads a lock and its fence counter, and changes nothing. The counter is answered as the text that
+-- is stored, even if it is no number.
 -- KEYS: lock, fence counter
 local held = redis.pcall('GETEX', KEYS[1])
 if type(held) == 'table' then

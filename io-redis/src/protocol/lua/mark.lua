@@ -1,4 +1,5 @@
--- Writes who the node is and since when its memory counts, or refreshes that.
+-- Writes the marker of the node: who it is, and since when it has lost nothing. Refreshes one that
+-- is there.
 -- KEYS: marker
 -- ARGV: run id, replication id, durable (1 or 0), max TTL ms, number of nodes, name of the set
 -- The marker: run id, replication id, durable, since (server ms), max TTL ms, nodes, name.
@@ -17,8 +18,9 @@ if marker then
   if ttl ~= ARGV[4] or nodes ~= ARGV[5] or name ~= ARGV[6] then
     return {'misuse', ttl, nodes, name}
   end
-  -- Other ids: a restart or a failover. It counts as loss unless the node was and is known to
-  -- have every acknowledged write on its disk.
+  -- Other ids mean a restart or a failover. That counts as a loss of data, unless the node is known
+  -- to have had every acknowledged write on its disk, before and now.
+  -- Law: Exclusion
   if (run == ARGV[1] and replication == ARGV[2]) or (durable == '1' and ARGV[3] == '1') then
     since = math.min(tonumber(from), now)
   end

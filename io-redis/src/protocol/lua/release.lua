@@ -1,9 +1,10 @@
--- Deletes each lock if it holds its lease, in this attempt or an earlier one. Answers the failures
--- only: index, why, index, why, …
+-- Deletes each lock that holds a token of the same lease, of this attempt or an earlier one.
+-- Answers the failures only: index, why, index, why, …
 -- KEYS: locks
 -- ARGV: token for each
 local function release(lock, token)
   local held = redis.pcall('GETEX', lock)
+  -- Law: Ownership
   if held ~= token then
     if not held then return 'gone' end
     if type(held) == 'table' then

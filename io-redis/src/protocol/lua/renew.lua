@@ -1,5 +1,5 @@
--- Sets what is left of each lock to its TTL, if the lock holds exactly the token and less is left
--- (or it lost its expiry). Answers the failures only: index, why, index, why, …
+-- Gives each lock its TTL again, if it holds exactly the token and has less left, or no expiry.
+-- Answers the failures only: index, why, index, why, …
 -- KEYS: locks
 -- ARGV: token, TTL ms for each
 local failures = {}
@@ -7,6 +7,7 @@ for i = 1, #KEYS do
   local key, token, ttl = KEYS[i], ARGV[2 * i - 1], ARGV[2 * i]
   local held = redis.pcall('GETEX', key)
   local why
+  -- Law: Ownership
   if held == token then
     local left = redis.pcall('PTTL', key)
     if type(left) == 'table' then
@@ -15,12 +16,13 @@ for i = 1, #KEYS do
       local done = redis.pcall('PEXPIRE', key, ttl)
       if type(done) == 'table' then why = done.err end
     end
+  -- Law: No resurrection
   elseif not held then
     why = 'gone'
   elseif type(held) == 'table' then
     why = string.find(held.err, 'WRONGTYPE', 1, true) and 'foreign' or held.err
   else
-    -- Of our own lease but of another attempt: an older one is never "taken".
+    -- A token of the same lease. If its attempt is older, the answer is "gone", never "taken".
     local prefix, attempt = string.match(token, '^(.*:)(%d+)$')
     local other = string.sub(held, 1, #prefix) == prefix
       and string.match(held, '^%d+$', #prefix + 1)

@@ -1,5 +1,5 @@
--- Puts back a lock that this node lost, with its fence: only if the key is absent, or holds this
--- lease already (then nothing is shortened).
+-- Puts back a lock that this node lost, with its fence: only if the key is absent or holds the same
+-- lease. The time that is left to the lock never gets shorter.
 -- KEYS: lock, fence counter
 -- ARGV: token, TTL ms, fence
 local held = redis.pcall('GETEX', KEYS[1])
@@ -18,6 +18,7 @@ if stored then
   if not last then return 'foreign' end
 end
 local ttl = tonumber(ARGV[2])
+-- Law: Ownership
 if held then
   local prefix, attempt = string.match(ARGV[1], '^(.*:)(%d+)$')
   local other = string.sub(held, 1, #prefix) == prefix
@@ -27,6 +28,7 @@ if held then
   if tonumber(other) > tonumber(attempt) then return 'taken' end
   ttl = math.max(ttl, left)
 end
+-- Law: Fencing
 local fence = tonumber(ARGV[3])
 if last < fence then
   local time = redis.call('TIME')

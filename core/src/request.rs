@@ -31,8 +31,8 @@ pub struct Request {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
     /// If the key is free, or holds a token of the same lease and of no newer attempt: set the
-    /// token with its TTL. And draw a fence that is larger than the stored one, and not smaller
-    /// than the server's time in microseconds.
+    /// token with its TTL, and draw a fence. The fence is larger than the stored one, and not
+    /// smaller than the server's time in microseconds.
     Acquire {
         /// How long the node keeps the key.
         ttl: Duration,

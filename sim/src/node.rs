@@ -104,7 +104,7 @@ pub enum Value {
 pub struct Entry {
     /// What it holds.
     pub value: Value,
-    /// When it expires, in ticks; never if none.
+    /// When it expires, in ticks. Never if none.
     pub until: Option<i64>,
 }
 
@@ -168,7 +168,7 @@ pub struct Arrived {
     pub attempt: u32,
     /// What is asked.
     pub op: Op,
-    /// Where quarantine is on: which node an acquire believes to ask, and in which set.
+    /// If quarantine is on: which node an acquire means, and in which set.
     pub marker: Option<(Identity, SetOfNodes)>,
 }
 
@@ -210,7 +210,7 @@ impl<P: Precision> Node<P> {
         }
     }
 
-    /// It has one more key.
+    /// Adds a key.
     pub fn add_key(&mut self) {
         self.memory.keys.push(None);
         self.memory.counters.push(None);
@@ -354,8 +354,8 @@ impl<P: Precision> Node<P> {
         })
     }
 
-    /// For how long the node is not counted yet, if it is not; refused if it is not the node that
-    /// is meant.
+    /// How much longer the node is in quarantine, if it is. Refused if the acquire means another
+    /// node.
     fn quarantine(
         &self,
         now: Shown,
@@ -386,7 +386,8 @@ impl<P: Precision> Node<P> {
                 _ => return Self::not_ours(&entry),
             }
         }
-        // Also where memory is out: the script begins with a write that needs none.
+        // This is done also if the server is out of memory: the script begins with a write that
+        // needs none.
         self.store(now, request.key, fence);
         self.put(now, request, ttl);
         if let Some(entry) = &mut self.memory.keys[request.key] {
@@ -491,7 +492,7 @@ impl<P: Precision> Node<P> {
         span.as_nanos() as i64 / P::TICK
     }
 
-    /// None of a lock's spans is negative.
+    /// So many ticks. A negative number counts as none.
     fn span(ticks: i64) -> Duration {
         Duration::from_nanos(ticks.max(0).unsigned_abs() * P::TICK.unsigned_abs())
     }

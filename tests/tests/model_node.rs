@@ -23,14 +23,14 @@ const KEYS: [&str; 2] = ["k", "l"];
 const MAX_TTL_MS: u64 = 10_000;
 const NODES: usize = 3;
 
-/// Something that is asked of a node.
+/// A request to a node.
 #[derive(Clone, Copy, Debug)]
 struct Question {
     key: usize,
     lease: u32,
     attempt: u32,
     op: Op,
-    /// Whether an acquire names the node that it believes to ask: in which of its lives, if so.
+    /// Of an acquire that names the node it means: in which of its lives.
     life: Option<u32>,
 }
 
@@ -74,7 +74,7 @@ enum Step {
     Clock(i64),
 }
 
-/// The spans that steps are made of.
+/// The spans of time that steps are made of.
 #[derive(Clone, Copy)]
 struct Spans {
     ttls_ms: &'static [u64],
@@ -112,7 +112,7 @@ const WHOLE: Spans = Spans {
 
 fn op(spans: Spans) -> impl Strategy<Value = Op> {
     let ttl = move || select(spans.ttls_ms).prop_map(Duration::from_millis);
-    // Past, near, and further ahead than a node follows.
+    // In the past, near the node's time, and so far ahead that a node does not follow.
     let fence = || {
         select(
             &[
@@ -172,7 +172,7 @@ fn step(spans: Spans) -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The model, asked in the same words as the server.
+/// The model, with the same methods as [`Real`].
 struct Model<P> {
     node: Node<P>,
     wall_us: i64,
@@ -434,7 +434,7 @@ fn word(reply: &Wire) -> Option<Answer> {
     }
 }
 
-/// Not applied; only the kind is compared.
+/// A refusal, of which only the kind is compared.
 fn refused(reply: &Wire) -> Reply {
     let said = match reply {
         Wire::Error(said) => said.clone(),
@@ -444,7 +444,7 @@ fn refused(reply: &Wire) -> Reply {
     Reply::NotApplied(Refusal::Unavailable)
 }
 
-/// The answer to one lock of a call that answers its failures only.
+/// The answer for one lock. A call answers only for the locks that it did not renew or release.
 fn why(reply: Wire) -> Wire {
     match reply {
         Wire::Array(failures) if failures.is_empty() => Wire::bulk("done"),
@@ -514,7 +514,7 @@ fn take<P: Precision>(
             real.server.set_oom(full);
         }
         Step::Stranger(key, stranger) => {
-            // A stranger is refused, too.
+            // A server without memory would refuse the stranger too.
             model.node.full = false;
             real.server.set_oom(false);
             model.stranger(key, stranger);
@@ -534,7 +534,7 @@ fn take<P: Precision>(
             }
         }
     }
-    // What has expired goes now: whether a look removes it is not what is compared.
+    // Both delete what has expired. When a server does this by itself is not compared.
     model.node.expire(model.shown());
     real.server.expire_now();
     let marked = real.server.peek_expiry_ms("tenure:node");

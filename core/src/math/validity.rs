@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use crate::time::Instant;
 
-/// By how much the time that a clock measures over one TTL may differ from true time, with its
-/// steps.
+/// By how much the time that a clock measures over one TTL may differ from true time. Steps of the
+/// clock are included.
 ///
 /// The law of Exclusion assumes this bound. The clock of the holder and that of the server may be
 /// wrong in opposite directions, so twice the bound is subtracted from every TTL. Since servers

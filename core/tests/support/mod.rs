@@ -50,7 +50,7 @@ pub(crate) struct World {
     pub(crate) now: Instant,
     pub(crate) manager: Manager,
     pub(crate) nodes: Vec<Node>,
-    /// By node: whether requests are written, applied and answered as soon as they are queued.
+    /// By node: whether requests arrive and are answered as soon as they are written.
     pub(crate) prompt: Vec<bool>,
     /// By node: the requests that were written and have not arrived yet.
     pub(crate) wire: Vec<VecDeque<Request>>,
@@ -99,7 +99,7 @@ impl World {
         }
     }
 
-    /// From here on, nothing is written to these nodes unless the test says so.
+    /// From here on, requests to these nodes wait on the wire until the test lets them arrive.
     pub(crate) fn withhold(&mut self, nodes: impl IntoIterator<Item = usize>) {
         for node in nodes {
             self.prompt[node] = false;

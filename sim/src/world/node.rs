@@ -11,25 +11,29 @@ use crate::observe::fact::{Holder, Nanos};
 pub(in crate::world) struct Node {
     pub(in crate::world) clock: Clock,
     pub(in crate::world) model: node::Node<Milliseconds>,
-    /// What it will remember after a crash or a failover that is to come.
+    /// If a crash or failover is planned: what it will remember afterwards.
     pub(in crate::world) stale: Option<Memory>,
-    /// Counts its lives: a connection does not outlive one.
+    /// Counts its restarts. A connection ends with one.
     pub(in crate::world) boot: u32,
     pub(in crate::world) up: bool,
     /// When its clock was stepped last.
     pub(in crate::world) stepped: Nanos,
+    /// Whether the scripts are loaded.
     pub(in crate::world) scripts: bool,
+    /// Whether it is loading its data, and answers nothing else.
     pub(in crate::world) loading: bool,
+    /// Whether it is a replica.
     pub(in crate::world) read_only: bool,
+    /// Whether it refuses to serve its clients.
     pub(in crate::world) refusing: bool,
-    /// How long each request takes it.
+    /// How long it takes for each request.
     pub(in crate::world) slow: Nanos,
     pub(in crate::world) busy_until: Nanos,
-    /// By client: connections before this one were killed.
+    /// By client: connections with a smaller number were killed.
     pub(in crate::world) killed: Vec<u32>,
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Clone, Debug)]
 pub(in crate::world) struct Done {
     pub(in crate::world) reply: Reply,
@@ -37,6 +41,7 @@ pub(in crate::world) struct Done {
     pub(in crate::world) signal: Option<Signal>,
 }
 
+/// What is missing, or that the link must ask another server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::world) enum Signal {
     NoScript,
@@ -101,7 +106,7 @@ impl Node {
         }
     }
 
-    /// When a key expires, in true time, if nothing happens to the clock.
+    /// When a key expires, in true time, unless its clock is changed before.
     pub(in crate::world) fn expiry(&self, now: Nanos, key: u8) -> Option<Nanos> {
         let until = self.entry(now, key)?.until?;
         Some(self.clock.when((until + 1) * 1_000_000))

@@ -1,15 +1,27 @@
-//! What Tenure's correctness suite stands on. The tests themselves are in `tests/`.
+//! What Tenure's correctness suite stands on, and where its suites are.
 //!
+//! The suites, each a binary in `tests/`:
+//!
+//! - `adapter`: the real adapter and redis-rs on simulated time, against embedded servers.
+//! - `turmoil`: the same over a simulated network, where each process is a host of its own.
+//! - `live`: all that needs a real server. Its module `tools` tests the tools of [`live`].
+//! - `model_node`: the model of a node against the adapter's scripts.
+//! - `transcripts`: scenes to read, in `transcripts/`.
+//! - `users_code`: how a program that uses locks is tested.
+//! - `fuzz_seeds`: the fuzz targets on their committed inputs.
+//! - `planted`: takes one protection after another away, each by a patch in `planted/`, and demands
+//!   that the test which the patch names fails.
+//! - `tidy`: what a program can check of how the repository is kept.
+//!
+//! What they share is here:
+//!
+//! - [`witness`] watches programs that use the adapter, and tells facts to the judge. [`rivals`] is
+//!   such a program, and [`chaos`] makes the faults of its bad days.
 //! - [`live`]: real servers that a test starts, kills and pauses, and a proxy that loses what it is
-//!   told to lose. The suite `live` holds the laws against them; without a server it is left out,
-//!   or fails where `TENURE_REQUIRE_LIVE` is set. Its module `tools` tests the proxy and the
-//!   servers.
+//!   told to lose.
 //! - [`conformance`]: the same commands to a real server and to the embedded one of `tenure-sim`.
-//!   It is what makes the suite `adapter`, which runs on simulated time, worth something.
-//! - [`scripts`]: the adapter's Lua texts, seen from outside.
-//!
-//! The suite `planted` checks the checks: it takes one protection after another away, each by a
-//! patch in `planted/`, and wants the test that the patch names to fail.
+//! - [`scripts`]: the adapter's Lua texts.
+//! - [`tree`]: the files of the repository.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

@@ -263,15 +263,16 @@ impl Lease {
 
     /// Whether the present phase still wants a request of this kind and attempt.
     fn wants(&self, flight: &Flight) -> bool {
-        match (&self.phase, flight.ask) {
-            (_, OpKind::Release) => true,
-            (Phase::Acquiring, OpKind::Acquire)
-            | (Phase::Confirming(_), OpKind::Acquire | OpKind::Confirm)
-            | (Phase::Held(_), OpKind::Acquire | OpKind::Renew | OpKind::Repair) => {
-                flight.attempt == self.attempt
-            }
-            _ => false,
-        }
+        let wanted = match flight.ask {
+            OpKind::Release => return true,
+            OpKind::Acquire => matches!(
+                self.phase,
+                Phase::Acquiring | Phase::Confirming(_) | Phase::Held(_)
+            ),
+            OpKind::Confirm => matches!(self.phase, Phase::Confirming(_)),
+            OpKind::Renew | OpKind::Repair => matches!(self.phase, Phase::Held(_)),
+        };
+        wanted && flight.attempt == self.attempt
     }
 
     /// Notes whether the node may hold a token of this lease, as the reply tells.
@@ -291,9 +292,10 @@ impl Lease {
                 seat.release_unknown = matches!(self.phase, Phase::Releasing { .. });
             }
             (OpKind::Release, Reply::Applied(_)) => seat.owed = None,
-            (_, Reply::Unknown | Reply::Applied(Answer::Granted { .. } | Answer::Done)) => {
-                seat.owed = Some(expires);
-            }
+            (
+                OpKind::Acquire | OpKind::Confirm | OpKind::Renew | OpKind::Repair,
+                Reply::Unknown | Reply::Applied(Answer::Granted { .. } | Answer::Done),
+            ) => seat.owed = Some(expires),
             // Renew and confirm say *gone* also where an older attempt of this lease is still
             // there.
             (OpKind::Renew | OpKind::Confirm, Reply::Applied(Answer::Gone))

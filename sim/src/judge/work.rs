@@ -54,7 +54,9 @@ impl Judge {
         let sent = seat.sent;
         let crowded = match ask {
             OpKind::Release => std::mem::replace(&mut seat.release_out, true),
-            _ => std::mem::replace(&mut seat.out, true) || seat.release_out,
+            OpKind::Acquire | OpKind::Confirm | OpKind::Renew | OpKind::Repair => {
+                std::mem::replace(&mut seat.out, true) || seat.release_out
+            }
         };
         if crowded {
             let sentence = format!(
@@ -111,7 +113,9 @@ impl Judge {
         let seat = self.seat(lease, node);
         match ask {
             OpKind::Release => seat.release_out = false,
-            _ => seat.out = false,
+            OpKind::Acquire | OpKind::Confirm | OpKind::Renew | OpKind::Repair => {
+                seat.out = false;
+            }
         }
     }
 

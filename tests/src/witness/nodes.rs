@@ -83,7 +83,9 @@ impl Watched {
             let alone = asked.iter().filter(|(other, _)| *other == key).count() == 1;
             let holder = match ask {
                 OpKind::Release => self.holder(at, names),
-                _ => Self::held_by(self.node.server().peek(key).as_deref(), names),
+                OpKind::Acquire | OpKind::Confirm | OpKind::Renew | OpKind::Repair => {
+                    Self::held_by(self.node.server().peek(key).as_deref(), names)
+                }
             };
             if alone || holder == Holder::Lease(lease) {
                 told.extend(self.changed(now, index, at, &keys[at], Some(lease), names));

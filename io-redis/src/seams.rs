@@ -1,9 +1,9 @@
-//! The seams of the adapter: how it connects, tells the time, spawns and draws random bytes, and
-//! the table of its [scripts](Script).
+//! The seams of the adapter: how it connects, tells the time, spawns tasks and draws random bytes,
+//! and the table of its [scripts](Script).
 //!
-//! They exist so that the real adapter can run in a simulated world, and on runtimes that arrange
-//! these things differently. **This module is exempt from semantic versioning**: it may change in
-//! any release. Who only wants to lock never needs it.
+//! They exist so that the real adapter can run in a simulation, and on runtimes that do these
+//! things in another way. **This module is exempt from semantic versioning**: it may change in any
+//! release. To use locks, you do not need it.
 
 pub use crate::protocol::scripts::{Answers, Layout, LockArg, LockKey, MarkerArg, Script};
 pub use crate::runtime::{

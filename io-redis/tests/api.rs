@@ -1,5 +1,5 @@
 //! What the types promise to the compiler: handles and guards move between threads, and so do the
-//! futures of every operation.
+//! futures of every operation. And the errors that come before anything is sent.
 #![forbid(unsafe_code)]
 #![allow(missing_docs, reason = "tests")]
 
@@ -62,7 +62,7 @@ fn the_futures_of_every_operation_are_send() {
 
 #[tokio::test]
 async fn bad_input_is_told_before_anything_is_sent() {
-    // Nothing listens there, and nothing is asked to.
+    // Nothing listens there, and nothing is sent there.
     let locks = Locks::builder()
         .node("redis://127.0.0.1:1")
         .connect_lazy()
@@ -107,7 +107,7 @@ fn without_a_runtime_the_error_says_what_to_do() {
 
 #[test]
 fn several_connections_of_ones_own_demand_a_decision_about_quarantine() {
-    // No node at all is told first.
+    // That there is no node is told first.
     let error = Locks::builder().connect_lazy().expect_err("no node");
     assert_eq!(error, ConnectError::NoNodes);
 }

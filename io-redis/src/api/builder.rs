@@ -26,9 +26,9 @@ use crate::runtime::{BootClock, OsEntropy, Seams, TokioConnector};
 pub enum Quarantine {
     /// The default over several nodes.
     On,
-    /// The default with one node, where quarantine would turn each restart into an outage of one max
-    /// TTL. Over several nodes this is for development only: a node that restarts without its data
-    /// counts at once. That breaks Exclusion, and Fencing if the clocks of the servers differ.
+    /// The default with one node, where quarantine would turn each restart into an outage of one
+    /// max TTL. Over several nodes this is for development only: a node that restarts without its
+    /// data counts at once. That breaks Exclusion, and Fencing if the clocks of the servers differ.
     Off,
 }
 
@@ -164,15 +164,15 @@ impl Builder {
         self
     }
 
-    /// How much a clock may be wrong over one TTL, steps included, in millionths of the TTL. Default
-    /// 5,000 (half a percent). Twice that and 2 ms are subtracted from every TTL.
+    /// How much a clock may be wrong over one TTL, steps included, in millionths of the TTL.
+    /// Default 5,000 (half a percent). Twice that and 2 ms are subtracted from every TTL.
     pub fn drift_ppm(mut self, ppm: u32) -> Self {
         self.drift_ppm = Some(ppm);
         self
     }
 
-    /// How long the client waits for the answer to a request. Default: an eighth of max TTL, between
-    /// 20 ms and 1 s. A connection on which nothing answers for twice that is replaced.
+    /// How long the client waits for the answer to a request. Default: an eighth of max TTL,
+    /// between 20 ms and 1 s. A connection on which nothing answers for twice that is replaced.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = Some(timeout);
         self
@@ -198,9 +198,9 @@ impl Builder {
         self
     }
 
-    /// A name for the set of nodes. With quarantine on, the nodes refuse a client of the same prefix
-    /// that uses another name, number of nodes or max TTL. So a set that was changed on some clients
-    /// only is noticed.
+    /// A name for the set of nodes. With quarantine on, the nodes refuse a client of the same
+    /// prefix that uses another name, number of nodes or max TTL. So a set that was changed on some
+    /// clients only is noticed.
     pub fn node_set(mut self, name: impl Into<String>) -> Self {
         self.node_set = Some(name.into());
         self
@@ -234,8 +234,8 @@ impl Builder {
         Ok(locks)
     }
 
-    /// Builds the client and connects in the background. You can ask for locks at once; if something
-    /// is wrong with the nodes, their errors say so.
+    /// Builds the client and connects in the background. You can ask for locks at once; if
+    /// something is wrong with the nodes, their errors say so.
     ///
     /// # Errors
     /// [`ConnectError`], for what is wrong with the configuration.
@@ -274,7 +274,8 @@ impl Builder {
 
     fn link_config(&self, config: &Config, nodes: &[Target]) -> Result<LinkConfig, ConnectError> {
         let mut link = LinkConfig::new(config.request_timeout());
-        // If an attempt to connect hangs, there must be time for another before a renewal is overdue.
+        // If an attempt to connect hangs, there must be time for another before a renewal is
+        // overdue.
         link.dial_timeout = (config.request_timeout() * 2)
             .clamp(Duration::from_millis(250), Duration::from_secs(2));
         let quarantined = is_quarantined(self.quarantine, nodes)?;

@@ -1,4 +1,4 @@
-//! The guard: a held lock, the truth about it, and its end.
+//! The guard: a held lock, whether it is still held, and its release.
 
 use std::fmt;
 use std::future::Future;
@@ -18,16 +18,17 @@ use crate::error::{Ended, Loss, Lost, ReleaseError, RenewError};
 
 /// A held lock. It renews itself until it is released, dropped, or lost.
 ///
-/// Holding a guard is not the same as holding the lock: a process may be paused, a network cut, a
-/// key deleted. So before each step that must not have company, ask [`is_valid`](Self::is_valid) or
-/// [`ensure`](Self::ensure), run the work under [`run`](Self::run), and let the resource behind the
-/// lock refuse a smaller [`fence`](Self::fence): that alone protects it from a holder that was
-/// paused in the middle of a write.
+/// Holding a guard is not the same as holding the lock: the process may be paused, the network cut,
+/// or the key deleted. So before each step that nobody else may do at the same time, ask
+/// [`is_valid`](Self::is_valid) or [`ensure`](Self::ensure), or run the work under
+/// [`run`](Self::run). And let the resource behind the lock refuse a smaller
+/// [`fence`](Self::fence): only that protects it from a holder that was paused in the middle of a
+/// write.
 ///
-/// Dropping it releases the lock in the background; if the network works, within one round trip.
-/// [`release`](Self::release) waits and says what became of it: use it, or
-/// [`Locks::close`](crate::Locks::close), where the program or its runtime ends right after. A guard that is leaked renews itself
-/// until its client is closed.
+/// Dropping the guard releases the lock in the background; if the network works, within one round
+/// trip. [`release`](Self::release) waits and tells the result. Use it, or
+/// [`Locks::close`](crate::Locks::close), where the program or its runtime ends right after. A
+/// guard that is leaked renews itself until its client is closed.
 #[must_use = "dropping the guard releases the lock at once"]
 pub struct Guard {
     client: Arc<Client>,
@@ -61,22 +62,23 @@ impl Guard {
         self.fence.get()
     }
 
-    /// Whether the lock is held now, on this process's own clock. Asks nobody, and is right even if
-    /// nothing of the client got to run since.
+    /// Whether the lock is held now, by this process's own clock. Asks no node, and is right even
+    /// if no task of the client has run lately.
+    // Law: Loss is told
     #[must_use]
     pub fn is_valid(&self) -> bool {
-        // Over by this clock: looked at again in order with the renewals, so that what was found
-        // over once stays over.
+        // By this clock the lease is over. `lost_now` looks again under the hub's lock, in order
+        // with renewals, so that a lease that was once seen to be over stays over.
         self.is_within() || self.lost_now().is_none()
     }
 
-    /// Whether validity, as it was last told, has not ended.
+    /// Whether the validity that was last told has not ended yet.
     fn is_within(&self) -> bool {
         self.client.hub().clock().now() < self.cell.valid_until()
     }
 
-    /// How long the lock is held from now if no renewal succeeds; zero if it is not held. Asks
-    /// nobody.
+    /// How long the lock is held from now if no renewal succeeds; zero if it is not held. Asks no
+    /// node.
     #[must_use]
     pub fn remaining(&self) -> Duration {
         self.cell
@@ -88,7 +90,8 @@ impl Guard {
     /// less is left. Returns what is left.
     ///
     /// # Errors
-    /// [`RenewError`], an outage among them after which the lock is still held for [less](Self::remaining); if `min` is more than a renewal can give, [`RenewError::TooMuch`].
+    /// [`RenewError`]. After an outage the lock is still held for what is [left](Self::remaining).
+    /// If `min` is more than a renewal can give, [`RenewError::TooMuch`].
     ///
     /// # Cancel safety
     /// Dropping the future leaves the lock as it is; a renewal that is under way may still succeed.
@@ -101,7 +104,8 @@ impl Guard {
                 most,
             });
         }
-        // A renewal that is joined may have begun a while ago; one that was begun here is fresh.
+        // A renewal may be under way already, and then this joins it, although it gives less time.
+        // The second one begins here.
         for _ in 0..2 {
             let left = self.remaining();
             if left >= min && self.is_valid() {
@@ -109,7 +113,7 @@ impl Guard {
             }
             self.renew().await?;
         }
-        // Two more would give no more: the cap on the total hold is near.
+        // Further renewals would not help: the cap on the total hold is near.
         let left = self.remaining();
         if left >= min {
             return Ok(left);
@@ -123,9 +127,8 @@ impl Guard {
 
     /// Renews the lock now, whether or not a renewal is due. Returns how long it is held from now.
     ///
-    /// This asks once. If the answer is lost, or no answer comes within the request timeout, it
-    /// ends with
-    /// [`RenewError::Outage`] while the lock is still held and the client itself goes on trying;
+    /// This asks once. If the answer is lost, or none comes within the request timeout, it ends
+    /// with [`RenewError::Outage`]. The lock is still held then, and the client goes on trying;
     /// [`renewed`](Self::renewed) waits for that.
     ///
     /// # Errors
@@ -158,7 +161,7 @@ impl Guard {
         });
         match renewed.await {
             Ok(true) => Ok(self.remaining()),
-            // Not refused by the nodes but never asked of them, if the tasks have ended meanwhile.
+            // If the tasks have ended meanwhile, the nodes were never asked.
             Ok(false) => Err(match self.client.hub().check() {
                 Ok(()) => outage(),
                 Err(ended) => self.ended(ended),
@@ -167,16 +170,16 @@ impl Guard {
         }
     }
 
-    /// Ends when the next renewal is confirmed, by the client itself or by [`renew`](Self::renew).
-    /// Returns how long the lock is held from then: for whoever has to pass it on, to a lease that
-    /// depends on this one or to a page that shows it.
+    /// Ends when the next renewal is confirmed, whether the client began it or
+    /// [`renew`](Self::renew). Returns how long the lock is held from then. This is for whoever
+    /// passes that time on: to a lease that depends on this one, or to a page that shows it.
     ///
     /// # Errors
     /// [`Lost`], if the lock is lost first.
     ///
     /// # Cancel safety
     /// Dropping the future has no effect. Renewals that are confirmed while nobody waits are not
-    /// told afterwards: [`remaining`](Self::remaining) includes them.
+    /// told afterwards; [`remaining`](Self::remaining) includes them.
     ///
     /// ```no_run
     /// # async fn example(guard: tenure_redis::Guard) -> Result<(), tenure_redis::Lost> {
@@ -194,10 +197,11 @@ impl Guard {
         Ok(self.remaining())
     }
 
-    /// Ends when the lock is lost, and says how: at the end of its validity at the latest.
+    /// Ends when the lock is lost, and says how. It ends with the validity of the lock at the
+    /// latest.
     ///
-    /// Inside a tokio runtime (with its timer enabled) that does not depend on the client's tasks;
-    /// elsewhere they have to be running.
+    /// Inside a tokio runtime with a timer, this does not depend on the client's tasks. Elsewhere
+    /// they must be running.
     ///
     /// # Cancel safety
     /// Dropping the future has no effect.
@@ -208,14 +212,15 @@ impl Guard {
             }
             let until = self.cell.valid_until();
             let told = self.cell.wait_for(|state| match &state.stage {
-                // Shortened: the timer is set for too late.
+                // Validity was shortened, so the timer below is set for too late.
                 Stage::Held(_) if self.cell.valid_until() < until => Some(None),
                 Stage::Held(_) => None,
                 stage => Some(Some(loss(stage))),
             });
             let mut told = pin!(told);
-            // A timer of the caller's runtime, if there is one: the client's own tasks may not get
-            // to run.
+            // A timer of the caller's runtime, if there is one, since the client's own tasks may
+            // not get to run.
+            // Law: Loss is told
             let in_runtime = tokio::runtime::Handle::try_current().is_ok();
             let mut timer = in_runtime.then(|| self.client.hub().clock().sleep_until(until));
             let loss = std::future::poll_fn(|cx| {
@@ -233,7 +238,7 @@ impl Guard {
         }
     }
 
-    /// Runs `work` while the lock is held. It is dropped the moment the lock is lost.
+    /// Runs `work` while the lock is held. When the lock is lost, `work` is dropped at once.
     ///
     /// # Errors
     /// [`Lost`], if the lock was lost before the work was done. The work may have had effects.
@@ -253,12 +258,12 @@ impl Guard {
         let mut lost = pin!(self.lost());
         let mut work = pin!(work);
         std::future::poll_fn(|cx| {
-            // Loss first: work that is ready and a lock that is lost is a loss.
+            // Loss first: if the lock is lost and the work is ready, the answer is the loss.
             if let Poll::Ready(lost) = lost.as_mut().poll(cx) {
                 return Poll::Ready(Err(lost));
             }
             match work.as_mut().poll(cx) {
-                // The work may have taken long in this very poll.
+                // This one poll of the work may have taken long.
                 Poll::Ready(done) => Poll::Ready(match self.lost_now() {
                     Some(lost) => Err(lost),
                     None => Ok(done),
@@ -269,8 +274,9 @@ impl Guard {
         .await
     }
 
-    /// Releases the lock and says what became of it. In every case the lease is over: the guard is
-    /// not valid from the moment this is called.
+    /// Releases the lock and tells the result. In every case the lease is over: the guard is not
+    /// valid from the moment this is called.
+    // Law: No resurrection
     ///
     /// # Errors
     /// [`ReleaseError::Lost`] if the lock had been lost before, [`ReleaseError::Unknown`] if not
@@ -306,16 +312,18 @@ impl Guard {
         }
     }
 
-    /// The loss, if the lock is lost now: told by the nodes, or by this process's own clock.
+    /// The loss, if the lock is lost now, by what the nodes said or by this process's own clock.
+    // Law: Loss is told
     fn lost_now(&self) -> Option<Lost> {
         if let Stage::Held(_) = self.cell.state().stage {
             if self.is_within() {
                 return None;
             }
-            // Nobody said so yet, but the clock does. The core knows why: its time, or its cap.
+            // The clock says that it is over, and no event has said so yet. The core knows whether
+            // its time or its cap has ended.
             self.client.hub().catch_up();
             if let Stage::Held(_) = self.cell.state().stage {
-                // Renewed in time by another thread, which was about to say so.
+                // Another thread renewed it in time, and its event is here now.
                 if self.is_within() {
                     return None;
                 }
@@ -347,7 +355,7 @@ impl Guard {
 }
 
 impl fmt::Debug for Guard {
-    /// What the guard can say of itself, not the whole client behind it with all of its leases.
+    /// Shows what the guard knows of itself, not the whole client with all of its leases.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Guard")
             .field("key", self.cell.key())
@@ -359,19 +367,21 @@ impl fmt::Debug for Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // Over already: its debts are the client's, and cancelling would hide nothing.
+        // If the lease is over already, there is nothing left to cancel: what is owed to nodes is
+        // the client's.
+        // Law: No orphan
         if self.cell.finish(Stage::Released(Release::Unknown)) {
             self.client.hub().cancel(self.lease);
         }
     }
 }
 
-/// The loss that a stage which is over stands for.
+/// The loss that a final stage stands for.
 fn loss(stage: &Stage) -> Loss {
     match stage {
         Stage::Lost(loss) => loss.clone(),
         Stage::Released(Release::Lost(loss)) => loss.clone().into(),
-        // Only the owner releases, and it has no guard to ask with any more.
+        // Released by its owner, who has no guard left to ask with.
         _ => Loss::Closed,
     }
 }

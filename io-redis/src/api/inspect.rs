@@ -1,4 +1,4 @@
-//! Who holds a key, as far as an onlooker may know.
+//! Who holds a key, as far as others may know.
 
 use std::time::Duration;
 

@@ -17,7 +17,7 @@ use crate::error::{InspectError, LockError};
 /// Takes locks.
 ///
 /// A handle is cheap to clone, and `Send + Sync`. Handles and [guards](Guard) keep the client
-/// alive: its connections and tasks end, in the background, when the last of them is dropped.
+/// alive: when the last of them is dropped, its connections and tasks end in the background.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -80,19 +80,22 @@ impl Locks {
         Ok(Self::new(Arc::clone(&self.client), options, lock, try_lock))
     }
 
-    /// Takes the lock on `key`, waiting until it is granted or, if the options say so, given up.
+    /// Takes the lock on `key`. Waits until it is granted or, if the options say so, until it gives
+    /// up.
     ///
-    /// While another owner holds it, it is tried again when that owner's time ends or by backoff
-    /// with jitter, whichever is earlier. The same while not enough nodes answer. What waiting
-    /// cannot mend is told at once.
+    /// While another owner holds the key, it tries again when that owner's time ends, or after a
+    /// backoff with jitter if that is earlier. It does the same while not enough nodes answer.
+    /// Errors that waiting cannot cure are returned at once.
+    // Law: Progress
     ///
     /// # Errors
-    /// [`LockError`]: contention and outage only after
-    /// [giving up](LockOptions::give_up_after), misuse at once.
+    /// [`LockError`]: contention and outage only after [giving up](LockOptions::give_up_after),
+    /// misuse at once.
     ///
     /// # Cancel safety
-    /// Dropping the future at any point leaves nothing held: what was, or may have been, granted is
-    /// released in the background.
+    /// Dropping the future at any point leaves nothing held. Whatever was granted, or may have
+    /// been, is released in the background.
+    // Law: No orphan
     pub async fn lock(&self, key: impl AsRef<[u8]>) -> Result<Guard, LockError> {
         let key = self
             .client
@@ -106,7 +109,7 @@ impl Locks {
                 if let Some(granted) = self.client.acquire(&key, &self.lock).await? {
                     return Ok(self.guard(granted, &self.lock));
                 }
-                // Granted, and over before this task ran.
+                // It was granted, and its time ended before this task ran.
                 if give_up.is_some_and(|at| self.client.hub().clock().now() >= at) {
                     return Err(too_late(key.clone()));
                 }
@@ -116,15 +119,15 @@ impl Locks {
         granted.instrument(span).await
     }
 
-    /// Tries once to take the lock on `key`: one attempt at the nodes, no waiting for another
+    /// Tries once to take the lock on `key`: one attempt at the nodes, without waiting for another
     /// owner.
     ///
     /// # Errors
-    /// [`LockError`]: contention says how long the present owner still has.
+    /// [`LockError`]. Contention says how much time the present owner has left.
     ///
     /// # Cancel safety
-    /// Dropping the future at any point leaves nothing held: what was, or may have been, granted is
-    /// released in the background.
+    /// Dropping the future at any point leaves nothing held. Whatever was granted, or may have
+    /// been, is released in the background.
     pub async fn try_lock(&self, key: impl AsRef<[u8]>) -> Result<Guard, LockError> {
         let key = self
             .client
@@ -146,7 +149,7 @@ impl Locks {
         Guard::new(Arc::clone(&self.client), granted, Arc::clone(options))
     }
 
-    /// Looks who holds `key`: the owner's label, how long it still has, the last fence. Changes
+    /// Asks who holds `key`: the owner's label, how much time is left, the last fence. Changes
     /// nothing.
     ///
     /// # Errors
@@ -161,14 +164,14 @@ impl Locks {
             .map_err(|(key, error)| InspectError::Key { key, error })?;
         match self.client.inspect(&key).await {
             Ok(answers) => Inspection::collect(key, answers),
-            // Closed, or its runtime is gone.
+            // The client is closed, or its runtime has ended.
             Err(_) => Err(InspectError::Ended { key }),
         }
     }
 
     /// Releases all that this client holds, for all of its handles and guards, and ends its tasks.
     ///
-    /// Ends when the nodes have answered, or after two request timeouts; what is not released by
+    /// Ends when the nodes have answered, or after two request timeouts. What is not released by
     /// then ends with its TTL. Guards of the client are lost with
     /// [`Loss::Closed`](crate::Loss::Closed).
     ///
@@ -182,8 +185,9 @@ impl Locks {
         if tokio::runtime::Handle::try_current().is_err() {
             return finished.await;
         }
-        // By a timer of the caller's: the client's own runtime may stand still. A little later than
-        // its own tasks would, which is the usual way.
+        // The client's own runtime may be stalled, so the wait is bounded by a timer of the
+        // caller's runtime. It fires a little later than the client's own, which usually ends the
+        // wait.
         let timer = hub
             .clock()
             .sleep_until(hub.clock().now() + patience + patience / 4);
@@ -193,7 +197,7 @@ impl Locks {
 }
 
 impl fmt::Debug for Locks {
-    /// The nodes and the options, not every lease of the client.
+    /// Shows the nodes and the options, not every lease of the client.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Locks")
             .field("nodes", &self.client.hub().names())

@@ -1,4 +1,4 @@
-//! What a lock is asked for with: the options of a handle and of a call.
+//! The options with which a lock is asked for: TTL, renewal, waiting, and a label.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use tenure_core::{Backoff, Config, ConfigError, DEFAULT_TTL, Label, LabelError, 
 
 use crate::error::ConnectError;
 
-/// What a lock is asked for with.
+/// The options with which a lock is asked for.
 ///
-/// A client has its defaults from [`Builder::options`](crate::Builder::options);
-/// [`Locks::with`](crate::Locks::with) gives a handle with others, for one call or for many.
-/// Everything is checked together, when the client or the handle is made, so the order of the
+/// [`Builder::options`](crate::Builder::options) sets the defaults of a client;
+/// [`Locks::with`](crate::Locks::with) gives a handle with other options, for one call or for many.
+/// Everything is checked together when the client or the handle is made, so the order of the
 /// setters does not matter.
 ///
 /// ```no_run
@@ -46,15 +46,15 @@ impl Default for LockOptions {
 }
 
 impl LockOptions {
-    /// How long a node keeps the key: the time for which a crashed holder blocks it. Default 10 s;
+    /// How long a node keeps the key. A crashed holder blocks the key for this long. Default 10 s;
     /// from 1 ms to the client's max TTL, in whole milliseconds.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
         self
     }
 
-    /// When a held lease is renewed, counted from the last renewal. Default: when two thirds of the
-    /// TTL have passed. It must leave room for a retry before validity ends.
+    /// How long after the last renewal the next one begins. Default: two thirds of the TTL. It must
+    /// leave time for a retry before validity ends.
     pub fn renew_after(mut self, span: Duration) -> Self {
         self.renewal = RenewalPolicy::After(span);
         self
@@ -67,31 +67,31 @@ impl LockOptions {
         self
     }
 
-    /// After how long `lock` gives up. Default: never. What it then says is why the last attempt
+    /// After how long `lock` gives up. Default: never. The error then says why the last attempt
     /// failed.
     pub fn give_up_after(mut self, span: Duration) -> Self {
         self.give_up_after = Some(span);
         self
     }
 
-    /// How long `lock` waits between two attempts: a random span from the upper half of a bound
-    /// that doubles from `first` to `longest`, or until the holder's time ends, whichever is
+    /// How long `lock` waits between two attempts: a random time between half of a bound and the
+    /// bound, which doubles from `first` to `longest`; or until the holder's time ends, if that is
     /// earlier. Default: 25 ms to 1 s.
     pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
         self.backoff = Backoff::new(first, longest);
         self
     }
 
-    /// The longest that a lease may be held in total, renewals included. Then it is released and
-    /// lost with [`Loss::Capped`](crate::Loss::Capped). Default: no cap.
+    /// The longest time that a lease may be held in total, renewals included. Then it is released,
+    /// and lost with [`Loss::Capped`](crate::Loss::Capped). Default: no limit.
     pub fn max_hold(mut self, span: Duration) -> Self {
         self.max_hold = Some(span);
         self
     }
 
-    /// A name for operators: who looks at the key in Redis, or [inspects](crate::Locks::inspect)
-    /// it, sees it in front of the token. 1 to 64 printable ASCII characters without `:`. Default:
-    /// none.
+    /// A name for operators. It stands in front of the token in Redis, and
+    /// [inspecting](crate::Locks::inspect) the key shows it. 1 to 64 printable ASCII characters
+    /// without `:`. Default: none.
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into());
         self
@@ -101,8 +101,8 @@ impl LockOptions {
         self.ttl
     }
 
-    /// Checks the options against a client's configuration: those of `lock`, or of `try_lock`,
-    /// which makes one attempt.
+    /// Checks the options against a client's configuration. `attempts` is none for `lock`, and one
+    /// for `try_lock`.
     pub(crate) fn build(
         &self,
         config: &Config,
@@ -122,13 +122,13 @@ impl LockOptions {
     }
 }
 
-/// Options that cannot work, with the values and what to do.
+/// Options that cannot work. The text has the values and says what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OptionsError {
-    /// Two values do not go together, or one is out of its bounds.
+    /// Two values contradict each other, or one is out of bounds.
     Config(ConfigError),
-    /// The owner label cannot be written in front of a token.
+    /// The owner label has characters that cannot stand in front of a token.
     Label(LabelError),
 }
 

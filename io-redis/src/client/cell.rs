@@ -1,7 +1,7 @@
 //! What a guard and the hub share of one lease: the end of its validity, and the stage it is in.
 //!
-//! The hub writes it under its own lock, in the order of the core's events; guards read it without
-//! asking anybody. A stage that ends the lease stays: nothing that comes later revives it.
+//! The hub writes it while it holds its own lock, in the order of the core's events. Guards read it
+//! without asking the hub. A stage that ends the lease is final: no later event changes it.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,10 +15,11 @@ use crate::error::Loss;
 #[derive(Debug)]
 pub(crate) struct Cell {
     key: Key,
-    /// The end of validity, so that a guard can ask without a lock. `Instant::MIN` unless held.
+    /// The end of validity, kept apart so that a guard reads it without a lock. `Instant::MIN`
+    /// unless the lease is held.
     valid_until: AtomicI64,
     state: Mutex<LeaseState>,
-    /// Woken at every change of the state.
+    /// Notified at every change of the state.
     changed: Notify,
 }
 
@@ -39,15 +40,15 @@ pub(crate) enum Stage {
     Acquiring,
     /// Held, as long as the validity lasts.
     Held(Fence),
-    /// Over without having been held.
+    /// It failed without having been held.
     Failed(AcquireFailure),
-    /// Over before it was held: the tasks of the client have ended.
+    /// It was not held yet when the tasks of the client ended.
     Abandoned,
     /// The owner asked for the release and waits.
     Releasing,
     /// The owner asked for the release and has its answer.
     Released(Release),
-    /// It ended otherwise.
+    /// It was held, and ended in another way.
     Lost(Loss),
 }
 
@@ -65,7 +66,7 @@ impl Cell {
         }
     }
 
-    /// What is locked, as it stands on the nodes.
+    /// The key, as it stands on the nodes.
     pub(crate) fn key(&self) -> &Key {
         &self.key
     }
@@ -75,12 +76,14 @@ impl Cell {
         Instant::from_nanos(self.valid_until.load(Ordering::Acquire))
     }
 
-    /// What is shared, as it is now.
+    /// A copy of the state.
     pub(crate) fn state(&self) -> LeaseState {
         self.lock().clone()
     }
 
-    /// Takes in an event of the core.
+    /// Applies an event of the core. An event that comes after the end of the lease changes
+    /// nothing.
+    // Law: No resurrection
     pub(crate) fn apply(&self, event: &EventKind) {
         let mut state = self.lock();
         match (event, &state.stage) {
@@ -102,21 +105,22 @@ impl Cell {
             (EventKind::Lost { loss }, Stage::Held(_)) => {
                 self.end(&mut state, Stage::Lost(loss.clone().into()));
             }
-            // The owner let go a moment before the loss was known.
+            // The owner released it just before the loss was known.
             (EventKind::Lost { loss }, Stage::Releasing) => {
                 self.end(&mut state, Stage::Released(Release::Lost(loss.clone())));
             }
             (EventKind::Released { outcome }, Stage::Releasing) => {
                 self.end(&mut state, Stage::Released(outcome.clone()));
             }
-            // For the log alone, or of a lease that is over for its owner.
+            // An event that is only logged, or that comes after the lease ended for its owner.
             _ => return,
         }
         drop(state);
         self.changed.notify_waiters();
     }
 
-    /// Ends the validity and the stage, if the lease is not over yet. Says whether it did.
+    /// Ends the validity and sets the final stage, unless the lease is over already. Returns
+    /// whether it did.
     pub(crate) fn finish(&self, stage: Stage) -> bool {
         let mut state = self.lock();
         let open = matches!(
@@ -131,7 +135,9 @@ impl Cell {
         open
     }
 
-    /// The owner lets go: validity ends here, before anything is queued. Says whether it was held.
+    /// The owner releases: validity ends here, before the request is queued. Returns whether the
+    /// lease was held.
+    // Law: No resurrection
     pub(crate) fn let_go(&self) -> bool {
         let mut state = self.lock();
         let held = matches!(state.stage, Stage::Held(_));
@@ -141,14 +147,14 @@ impl Cell {
         held
     }
 
-    /// The tasks of the client have ended: nothing that is asked will be answered any more. What is
-    /// held stays valid until its time ends.
+    /// The tasks of the client have ended, so no request will be answered any more. A held lease
+    /// stays valid until its time ends.
     pub(crate) fn abandon(&self) {
         let mut state = self.lock();
         match state.stage {
             Stage::Acquiring => state.stage = Stage::Abandoned,
             Stage::Releasing => state.stage = Stage::Released(Release::Unknown),
-            // A renewal that is waited for will not come.
+            // A renewal that somebody waits for will not be answered.
             Stage::Held(_) => state.failed += 1,
             _ => return,
         }
@@ -156,12 +162,12 @@ impl Cell {
         self.changed.notify_waiters();
     }
 
-    /// Waits until `look` has an answer. It is asked at once and after every change.
+    /// Waits until `look` returns an answer. It is called at once and after every change.
     pub(crate) async fn wait_for<T>(&self, mut look: impl FnMut(&LeaseState) -> Option<T>) -> T {
         loop {
             let changed = self.changed.notified();
             let mut changed = std::pin::pin!(changed);
-            // Registered before looking, so that a change in between is not missed.
+            // Registered before the call, so that a change in between is not missed.
             changed.as_mut().enable();
             if let Some(answer) = look(&self.lock()) {
                 return answer;
@@ -179,8 +185,9 @@ impl Cell {
         self.set_valid_until(Instant::MIN);
     }
 
-    /// Only with the state locked, so that a release and a renewal that cross cannot revive a
-    /// lease.
+    /// Call it only with the state locked: otherwise a renewal that crosses a release could make
+    /// the lease valid again.
+    // Law: Honest validity
     fn set_valid_until(&self, at: Instant) {
         self.valid_until.store(at.as_nanos(), Ordering::Release);
     }

@@ -9,13 +9,14 @@ use crate::client::hub::Hub;
 
 /// Runs the core's timers until the client is finished.
 pub(crate) fn drive(hub: Arc<Hub>) -> impl Future<Output = ()> + Send {
-    // If the runtime drops this task before its end, even before its begin, whoever waits is told.
+    // If the runtime drops this task before it ends, or before it begins, everybody who waits is
+    // told.
     let told = TellRuntimeEnded(Arc::clone(&hub));
     async move {
         let _told = told;
         while let Some(at) = hub.drive() {
             let due = hub.clock().sleep_until(at);
-            // Either order would do: what has become due is looked up, not told by what woke us.
+            // It does not matter which of the two woke this task: `drive` looks up what is due.
             select(pin!(hub.driver_woken()), due).await;
         }
     }

@@ -1,8 +1,8 @@
-//! Where everything meets: the core's manager under a lock, and what its outputs are for.
+//! The hub of a client: the core's manager under a lock, and the delivery of its outputs.
 //!
-//! Callers, links and the driver each enter for a moment, hand one input to the core, and carry its
-//! outputs out: requests wake the link of their node, events go to the cell of their lease, a
-//! nearer deadline wakes the driver.
+//! Callers, links and the driver each take the lock for a moment, give one input to the core, and
+//! deliver its outputs: requests wake the link of their node, events go to the cell of their lease,
+//! an earlier deadline wakes the driver.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,19 +19,19 @@ use crate::error::{Ended, Loss, SilentNode};
 use crate::link::interface::{LinkStatus, Work};
 use crate::runtime::Clock;
 
-/// The core's manager and all that it is connected to.
+/// The core's manager and everything that is connected to it.
 #[derive(Debug)]
 pub(crate) struct Hub {
     state: Mutex<HubState>,
     config: Config,
     clock: Arc<dyn Clock>,
-    /// Wakes the driver: there is a nearer deadline, or an end.
+    /// Wakes the driver for an earlier deadline, and at the end.
     driver: Notify,
-    /// Wakes the links: there is something to send, or an end.
+    /// Wakes the links when there is something to send, and at the end.
     links: Vec<Arc<Notify>>,
-    /// Woken when a link changes its state.
+    /// Notified when a link changes its state.
     status: Notify,
-    /// Woken when the client is finished.
+    /// Notified when the client is finished.
     end: Notify,
     names: Vec<String>,
 }
@@ -39,13 +39,13 @@ pub(crate) struct Hub {
 #[derive(Debug)]
 struct HubState {
     manager: Manager,
-    /// By [`LeaseId::index`]. The lease of a cell is named beside it, since indexes are reused.
+    /// By [`LeaseId::index`]. Indexes are reused, so each cell stands beside the id of its lease.
     cells: Vec<Option<(LeaseId, Arc<Cell>)>>,
-    /// What the driver sleeps for.
+    /// The instant that the driver sleeps for.
     armed: Instant,
     nodes: Vec<NodeState>,
     life: Life,
-    /// When a closing client ends whatever is still owed.
+    /// When a closing client ends, even if releases are still unanswered.
     close_by: Instant,
 }
 
@@ -53,20 +53,21 @@ struct HubState {
 #[derive(Clone, Debug)]
 pub(crate) struct NodeState {
     pub(crate) status: LinkStatus,
-    /// Who answered there last. It may be down by now, and what it granted still counts.
+    /// The run id that answered there last. The node may be down by now; what it granted still
+    /// counts.
     run_id: Option<Words>,
-    /// Set while it turned out to be the same server as a node that was named before it.
+    /// The node before this one that is the same server, if there is one.
     pub(crate) twin: Option<NodeId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Life {
     Open,
-    /// Nothing new is taken; what is held is being released.
+    /// No new lease is begun; those that are held are being released.
     Closing,
-    /// The tasks end.
+    /// The client is finished, and its tasks end.
     Finished,
-    /// The tasks were ended by their runtime.
+    /// The runtime dropped the tasks.
     Dead,
 }
 
@@ -107,17 +108,17 @@ impl Hub {
         &self.clock
     }
 
-    /// What is the same for all leases.
+    /// The configuration, which is the same for all leases.
     pub(crate) const fn config(&self) -> &Config {
         &self.config
     }
 
-    /// What all nodes are called.
+    /// The names of all nodes.
     pub(crate) fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// What the nodes are called in errors and logs: their addresses without secrets.
+    /// The name of a node in errors and logs: its address without secrets.
     pub(crate) fn name(&self, node: NodeId) -> &str {
         &self.names[node.index()]
     }
@@ -146,7 +147,7 @@ impl Hub {
         Ok((id, cell))
     }
 
-    /// Renews a lease now. Says why not if the client is gone.
+    /// Renews a lease now. An error if the client has ended.
     pub(crate) fn renew(&self, lease: LeaseId) -> Result<(), Ended> {
         let mut state = self.lock();
         state.life.check()?;
@@ -155,7 +156,7 @@ impl Hub {
         Ok(())
     }
 
-    /// Gives a lease back. The answer comes to its cell.
+    /// Releases a lease. The result goes to its cell.
     pub(crate) fn release(&self, lease: LeaseId) -> Result<(), Ended> {
         let mut state = self.lock();
         state.life.check()?;
@@ -164,7 +165,7 @@ impl Hub {
         Ok(())
     }
 
-    /// Ends a lease in whatever state it is; tells nobody.
+    /// Ends a lease, whatever its state. Nobody is told.
     pub(crate) fn cancel(&self, lease: LeaseId) {
         let mut state = self.lock();
         state.manager.cancel(self.clock.now(), lease);
@@ -172,14 +173,14 @@ impl Hub {
         self.carry_out(state);
     }
 
-    /// Runs what is due, for a caller whose clock says that a lease is over: the core knows how.
+    /// Runs what is due. For a guard whose clock says that its lease is over: the core knows how.
     pub(crate) fn catch_up(&self) {
         let mut state = self.lock();
         state.manager.handle_timeout(self.clock.now());
         self.carry_out(state);
     }
 
-    /// Runs what is due, and says when to come again. None if the client is finished.
+    /// Runs what is due, and returns when to come again; none if the client is finished.
     pub(crate) fn drive(&self) -> Option<Instant> {
         let mut state = self.lock();
         let now = self.clock.now();
@@ -201,13 +202,14 @@ impl Hub {
         Some(state.armed)
     }
 
-    /// Waits until [`Hub::drive`] is to be called before the time that it said.
+    /// Waits until [`Hub::drive`] must be called earlier than it said.
     pub(crate) async fn driver_woken(&self) {
         self.driver.notified().await;
     }
 
-    /// Takes nothing new and releases all that is held. The tasks end once that is answered, or
-    /// `patience` has passed, or at last what is owed has expired by itself.
+    /// Begins no new lease and releases all that are held. The tasks end once the nodes have
+    /// answered, or after `patience`; without patience, at the latest when everything that is owed
+    /// has expired.
     pub(crate) fn close(&self, patience: Option<Duration>) {
         let mut state = self.lock();
         let now = self.clock.now();
@@ -223,7 +225,7 @@ impl Hub {
         for lease in leases {
             let cell = state.cell(lease).map(|(_, cell)| Arc::clone(cell));
             if let Some(cell) = cell {
-                // A release whose owner waits for its outcome goes on, and answers.
+                // The owner of a lease that is being released still waits for the result.
                 if cell.state().stage == Stage::Releasing {
                     continue;
                 }
@@ -235,7 +237,7 @@ impl Hub {
         self.carry_out(state);
     }
 
-    /// The runtime dropped a task of ours that had not ended.
+    /// Called when the runtime drops a task of this client that had not ended.
     pub(crate) fn runtime_ended(&self) {
         let state = self.lock();
         if matches!(state.life, Life::Finished | Life::Dead) {
@@ -244,7 +246,7 @@ impl Hub {
         self.end(state, Life::Dead);
     }
 
-    /// Nothing will be answered any more: whoever waits is told.
+    /// No request will be answered any more. Everybody who waits is told.
     fn end(&self, mut state: MutexGuard<'_, HubState>, life: Life) {
         state.life = life;
         let cells: Vec<_> = state
@@ -260,7 +262,7 @@ impl Hub {
         self.wake_all();
     }
 
-    /// Ends when the client is finished, or its runtime is.
+    /// Waits until the client is finished, or its runtime has ended.
     pub(crate) async fn finished(&self) {
         loop {
             let end = self.end.notified();
@@ -273,8 +275,8 @@ impl Hub {
         }
     }
 
-    /// Waits until `look` has an answer about the nodes. It is asked at once and after every change
-    /// of a link's state; an error if the client ends meanwhile.
+    /// Waits until `look` returns an answer. It is called at once and after every change of a
+    /// link's state. An error if the client ends meanwhile.
     pub(crate) async fn wait_for_nodes<T>(
         &self,
         mut look: impl FnMut(&[NodeState]) -> Option<T>,
@@ -294,12 +296,12 @@ impl Hub {
         }
     }
 
-    /// Why nothing can be asked of the client any more, if that is so.
+    /// An error if the client has ended.
     pub(crate) fn check(&self) -> Result<(), Ended> {
         self.lock().life.check()
     }
 
-    /// Ends the tasks of a closing client, whatever is still owed.
+    /// Ends the tasks of a closing client, even if releases are still unanswered.
     pub(crate) fn finish(&self) {
         let mut state = self.lock();
         if state.life == Life::Closing {
@@ -309,7 +311,7 @@ impl Hub {
         self.wake_all();
     }
 
-    /// As [`Hub::silence`], of the nodes that are not up.
+    /// As [`Hub::silence`], for all nodes that are not up.
     pub(crate) fn silence_of_all(&self) -> Vec<SilentNode> {
         let down: Vec<_> = {
             let state = self.lock();
@@ -322,7 +324,7 @@ impl Hub {
         self.silence(down.into_iter())
     }
 
-    /// The names of these nodes, each with what is known of its silence.
+    /// These nodes, each with the reason why it did not answer, as far as it is known.
     pub(crate) fn silence(&self, nodes: impl Iterator<Item = NodeId>) -> Vec<SilentNode> {
         let state = self.lock();
         nodes
@@ -334,12 +336,12 @@ impl Hub {
     }
 
     fn lock(&self) -> MutexGuard<'_, HubState> {
-        // A panic of ours under the lock is a bug; the laws hold all the same, since guards read
-        // their own clock. So nobody else is made to panic.
+        // A panic under this lock is a bug of this crate. The laws hold all the same, since guards
+        // read their own clock, so other callers do not panic too.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Carries the core's outputs out.
+    /// Delivers the outputs of the core.
     fn carry_out(&self, mut state: MutexGuard<'_, HubState>) {
         for node in state.manager.poll_ready().iter() {
             self.links[node.index()].notify_one();
@@ -363,7 +365,7 @@ impl Hub {
             .poll_timeout()
             .is_some_and(|at| at < state.armed);
         if nearer {
-            // Not told twice: the driver sets it anew when it has run.
+            // The driver is not woken twice: it sets this again when it has run.
             state.armed = Instant::MIN;
         }
         let ended = state.life == Life::Closing && state.manager.is_empty();
@@ -376,7 +378,7 @@ impl Hub {
         } else if nearer {
             self.driver.notify_one();
         }
-        // Outside of the lock: a subscriber is the program's code.
+        // Without the lock, since a subscriber of the log is code of the program.
         for (cell, kind) in log {
             logging::event(cell.key(), &kind, |node| self.name(node));
         }
@@ -398,7 +400,7 @@ impl HubState {
             .filter(|(id, _)| *id == lease)
     }
 
-    /// Finds the nodes that are the same server as one before them.
+    /// Finds the nodes that are the same server as an earlier one.
     fn find_twins(&mut self) {
         for index in 0..self.nodes.len() {
             let (before, rest) = self.nodes.split_at_mut(index);
@@ -430,7 +432,8 @@ impl Life {
 impl Work for Hub {
     fn poll(&self, node: NodeId, max: usize, out: &mut Vec<Request>) {
         let mut state = self.lock();
-        // All that is queued for a twin is answered here, or nobody would ask for the rest.
+        // For a node that is the same server as another, all requests are taken and refused here;
+        // the link does not ask again for the rest.
         let max = if state.nodes[node.index()].twin.is_some() {
             usize::MAX
         } else {
@@ -440,7 +443,8 @@ impl Work for Hub {
         let Some(twin) = state.nodes[node.index()].twin else {
             return;
         };
-        // Two votes of one server are not a quorum.
+        // Two votes of one server are not a majority.
+        // Law: Exclusion
         let words = Words::new(&format!(
             "it is the same server as {}: name each server once",
             self.names[twin.index()]
@@ -478,7 +482,7 @@ impl Work for Hub {
                     .manager
                     .handle_node_up(now, node, identity.server_time);
             }
-            // Requests wait for the outcome; one that was rejected is answered by the link.
+            // While it connects, requests wait. If it is rejected, the link answers them.
             LinkStatus::Connecting | LinkStatus::Rejected { .. } => {
                 state.manager.handle_node_up(now, node, None);
             }
@@ -499,7 +503,7 @@ impl Work for Hub {
 }
 
 impl NodeState {
-    /// What is known of a node that did not answer.
+    /// Why a node did not answer, as far as it is known.
     fn silence(&self) -> String {
         match &self.status {
             LinkStatus::Connecting => "it is still being connected".to_owned(),

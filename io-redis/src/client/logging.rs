@@ -1,4 +1,4 @@
-//! What is logged, in one place. No token and no password ever gets here.
+//! Everything that is logged. No token and no password is ever logged.
 
 use tenure_core::{AcquireFailure, EventKind, Key, NodeId, Release};
 use tracing::{Level, debug, event_enabled, info, warn};
@@ -54,10 +54,12 @@ pub(crate) fn event<'a>(key: &Key, kind: &EventKind, name: impl Fn(NodeId) -> &'
             rejected: Some(words),
             ..
         } => {
-            warn!(key = %key, outcome = "rejected", %words, "suspect: the server refuses the renewal");
+            let outcome = "rejected";
+            warn!(key = %key, outcome, %words, "suspect: the server refuses the renewal");
         }
         EventKind::Suspect { .. } => {
-            warn!(key = %key, outcome = "unconfirmed", "suspect: the renewal was not confirmed, retrying");
+            let outcome = "unconfirmed";
+            warn!(key = %key, outcome, "suspect: the renewal was not confirmed, retrying");
         }
         EventKind::Lost { loss } => warn!(key = %key, ?loss, "lost"),
         EventKind::Released {

@@ -1,4 +1,4 @@
-//! The thread that a client may have of its own.
+//! The thread of its own that a client may have.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,14 +8,14 @@ use crate::client::hub::Hub;
 use crate::error::ConnectError;
 use crate::runtime::{BoxFuture, Spawner};
 
-/// A thread with a runtime of its own, so that renewals do not depend on the program's.
+/// A thread with a runtime of its own, so that renewals do not depend on the program's runtime.
 #[derive(Debug)]
 pub(crate) struct OwnThread {
     runtime: Runtime,
 }
 
 impl OwnThread {
-    /// Makes the runtime; its tasks run once the thread is [started](Self::start).
+    /// Makes the runtime. Its tasks run once the thread is [started](Self::start).
     pub(crate) fn new() -> Result<Self, ConnectError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -24,7 +24,7 @@ impl OwnThread {
         Ok(Self { runtime })
     }
 
-    /// What spawns onto the thread.
+    /// The spawner of this thread.
     pub(crate) fn spawner(&self) -> Arc<dyn Spawner> {
         Arc::new(OnRuntime(self.runtime.handle().clone()))
     }
@@ -44,13 +44,12 @@ impl OwnThread {
             .spawn(move || {
                 if let Some(runtime) = take(&theirs) {
                     runtime.block_on(hub.finished());
-                    // The links close their connections on their own turn, which they still have
-                    // here.
+                    // The links still have to run once to close their connections.
                     runtime.block_on(tokio::task::yield_now());
                 }
             });
         thread.map(drop).map_err(|error| {
-            // Dropped in the ordinary way it would wait, which is not allowed inside a runtime.
+            // Dropping a runtime waits for its tasks, which is not allowed inside another runtime.
             if let Some(runtime) = take(&runtime) {
                 runtime.shutdown_background();
             }
@@ -74,7 +73,7 @@ mod tests {
 
     use crate::{ConnectError, Locks};
 
-    /// Said to the child process of the test below.
+    /// Set for the child process of the test below.
     const CHILD: &str = "TENURE_TEST_NO_THREADS";
 
     fn is_refused() {
@@ -85,7 +84,8 @@ mod tests {
         assert!(matches!(built, Err(ConnectError::Thread(_))), "{built:?}");
     }
 
-    /// In a process of its own whose threads would need more stack than there is memory.
+    /// The test runs in a process of its own, whose threads would need more stack than there is
+    /// memory.
     #[test]
     fn a_thread_that_cannot_start_is_an_error() {
         if std::env::var_os(CHILD).is_some() {

@@ -1,5 +1,5 @@
 //! What all handles and guards of one client share: its hub and its links. It takes leases for the
-//! handles and verifies the nodes; the last of its owners closes it.
+//! handles and verifies the nodes. When the last owner drops it, the client closes.
 
 use std::sync::Arc;
 
@@ -28,14 +28,14 @@ pub(crate) struct Client {
     prefix: Vec<u8>,
 }
 
-/// A lease that was granted to a caller, who makes a guard of it.
+/// A lease that was granted. The caller makes a guard of it.
 pub(crate) struct Granted {
     pub(crate) lease: LeaseId,
     pub(crate) cell: Arc<Cell>,
     pub(crate) fence: Fence,
 }
 
-/// What one node answered to who only looks.
+/// What one node answered to an inspection.
 pub(crate) type NodeAnswer = Result<KeyState, NoAnswer>;
 
 impl Client {
@@ -77,12 +77,12 @@ impl Client {
         &self.hub
     }
 
-    /// How much stands in front of the caller's key on the nodes.
+    /// The length of the prefix that stands before the caller's key on the nodes.
     pub(crate) const fn prefix_len(&self) -> usize {
         self.prefix.len()
     }
 
-    /// Waits until the nodes are known to serve, or known not to.
+    /// Waits until enough nodes serve, or it is clear that they do not.
     pub(crate) async fn verify(&self) -> Result<(), ConnectError> {
         let hub = self.hub();
         let verdict = hub.wait_for_nodes(|nodes| {
@@ -123,7 +123,7 @@ impl Client {
         }
     }
 
-    /// The key as it stands on the nodes, if it can be locked.
+    /// Adds the prefix to the key, and checks that the result can be locked.
     pub(crate) fn key(&self, key: &[u8]) -> Result<Key, (Key, key::KeyError)> {
         let named = [&self.prefix, key].concat();
         let checked = if key.is_empty() {
@@ -138,7 +138,7 @@ impl Client {
         }
     }
 
-    /// Takes a lock. None if it was granted but had ended before the caller ran.
+    /// Takes a lock. Returns none if it was granted but had ended before the caller ran.
     pub(crate) async fn acquire(
         &self,
         key: &Key,
@@ -172,7 +172,7 @@ impl Client {
         Ok(Some(Granted { lease, cell, fence }))
     }
 
-    /// What each node says of a key, by the node's name.
+    /// What each node says of a key, by the name of the node.
     pub(crate) async fn inspect(&self, key: &Key) -> Result<Vec<(String, NodeAnswer)>, Ended> {
         self.hub.check()?;
         let looks = self.links.iter().map(|link| link.inspect(key.clone()));
@@ -218,7 +218,7 @@ impl Drop for Client {
     }
 }
 
-/// The grant came, but its time had ended before the caller's task ran.
+/// The error for a grant whose time ended before the caller's task ran.
 pub(crate) fn too_late(key: Key) -> LockError {
     let why = "the lock was granted, but its time ended before this task ran";
     LockError::Outage {
@@ -227,7 +227,8 @@ pub(crate) fn too_late(key: Key) -> LockError {
     }
 }
 
-/// What an acquire was answered: the fence; none if it was granted and lost since; or why not.
+/// The answer to an acquire, once there is one: the fence; none if it was granted and lost since;
+/// or why it failed.
 fn answer(stage: &Stage) -> Option<Result<Option<Fence>, Stage>> {
     match stage {
         Stage::Acquiring => None,
@@ -237,7 +238,8 @@ fn answer(stage: &Stage) -> Option<Result<Option<Fence>, Stage>> {
     }
 }
 
-/// A lease that nobody has yet: dropped with the future that asks for it, it is released.
+/// A lease that no guard owns yet. If the future that asks for it is dropped, it is released.
+// Law: No orphan
 struct Pending<'a> {
     hub: &'a Hub,
     lease: LeaseId,

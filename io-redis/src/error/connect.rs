@@ -5,7 +5,7 @@ use std::fmt;
 use tenure_core::{ConfigError, LabelError};
 
 use crate::error::kind::{Kind, kinds};
-use crate::error::silent::{SilentNode, write_nodes};
+use crate::error::silent::{CHECK_RIGHTS, SilentNode, write_nodes};
 use crate::link::address::AddressError;
 
 /// Why a client could not be built or connected.
@@ -82,12 +82,13 @@ impl fmt::Display for ConnectError {
             Self::Config(error) => error.fmt(f),
             Self::Label(error) => error.fmt(f),
             Self::QuarantineUndecided => f.write_str(
-                "over several connections of your own, a node that restarts without its data cannot be noticed, \
-                 and a lease may be granted twice: give URLs instead, or accept it with \
-                 `Builder::quarantine(Quarantine::Off)`",
+                "over several connections of your own, a node that restarts without its data \
+                 cannot be noticed, and a lease may be granted twice: give URLs instead, or accept \
+                 it with `Builder::quarantine(Quarantine::Off)`",
             ),
             Self::NoRuntime => f.write_str(
-                "there is no tokio runtime here: build the client inside one, or with `Builder::own_thread`",
+                "there is no tokio runtime here: build the client inside one, or with \
+                 `Builder::own_thread`",
             ),
             Self::Thread(why) => write!(f, "the client's own thread could not be started: {why}"),
             Self::Outage { nodes } => {
@@ -95,14 +96,15 @@ impl fmt::Display for ConnectError {
                 write_nodes(f, nodes)
             }
             Self::Rejected { node, words } => {
-                write!(f, "{node} refuses to serve: {words}. Check the password and the rights of the user")
+                write!(f, "{node} refuses to serve: {words}. {CHECK_RIGHTS}")
             }
             Self::SameServer { node, twin } => {
                 write!(f, "{node} and {twin} are one server: name each server once")
             }
             Self::NodeSetUnchecked => f.write_str(
-                "a node set's name is compared by the nodes' markers, which are kept for quarantine: turn it on with \
-                 `Builder::quarantine(Quarantine::On)`, or give no name",
+                "the nodes compare the name of a node set in their markers, which are kept for \
+                 quarantine: turn it on with `Builder::quarantine(Quarantine::On)`, or give no \
+                 name",
             ),
             Self::RuntimeEnded => {
                 f.write_str("the tokio runtime that the client was built on has ended")

@@ -7,7 +7,7 @@ use tenure_core::{AtCapacity, Key};
 
 use crate::error::ended::{Ended, RUNTIME_ENDED};
 use crate::error::kind::{Kind, kinds};
-use crate::error::silent::{SilentNode, write_nodes};
+use crate::error::silent::{CHECK_RIGHTS, SilentNode, write_nodes};
 use crate::protocol::key::KeyError;
 
 /// Why a lock was not taken.
@@ -156,24 +156,30 @@ impl fmt::Display for LockError {
         write!(f, "lock {:?}: ", self.key())?;
         match self {
             Self::Contended { foreign: true, .. } => f.write_str(
-                "the key holds something that is not a lock (another type, or no expiry); it was not touched: \
-                 use another key, or remove it",
+                "the key holds something that is not a lock (another type, or no expiry); it was \
+                 not touched: use another key, or remove it",
             ),
-            Self::Contended { left: Some(left), .. } => {
-                write!(f, "someone else holds it, for {left:?} more unless they renew")
+            Self::Contended {
+                left: Some(left), ..
+            } => {
+                write!(
+                    f,
+                    "someone else holds it, for {left:?} more unless they renew"
+                )
             }
             Self::Contended { left: None, .. } => f.write_str("someone else holds it"),
             Self::Quarantined { node, left, .. } => write!(
                 f,
-                "{node} was started or emptied lately and may have forgotten a lease; it counts in {left:?}. \
-                 For development, turn this off with `Builder::quarantine(Quarantine::Off)`"
+                "{node} was started or emptied lately and may have forgotten a lease; it counts in \
+                 {left:?}. For development, turn this off with \
+                 `Builder::quarantine(Quarantine::Off)`"
             ),
             Self::Outage { nodes, .. } => {
                 f.write_str("not enough nodes answer")?;
                 write_nodes(f, nodes)
             }
             Self::Rejected { node, words, .. } => {
-                write!(f, "{node} refuses to serve: {words}. Check the password and the rights of the user")
+                write!(f, "{node} refuses to serve: {words}. {CHECK_RIGHTS}")
             }
             Self::Misconfigured { node, words, .. } => write!(f, "{node}: {words}"),
             Self::Key { error, .. } => error.fmt(f),
@@ -181,8 +187,8 @@ impl fmt::Display for LockError {
             Self::Closed { .. } => f.write_str("the client is closed: connect a new one"),
             Self::RuntimeEnded { .. } => f.write_str(RUNTIME_ENDED),
             Self::NoDefault { .. } => f.write_str(
-                "there is no default client: call `tenure_redis::set_default(locks)` once, at the start of the \
-                 program",
+                "there is no default client: call `tenure_redis::set_default(locks)` once, at the \
+                 start of the program",
             ),
         }
     }

@@ -49,8 +49,8 @@ impl fmt::Display for ReleaseError {
             }
             Self::Unknown { key } => write!(
                 f,
-                "whether lock {key:?} was released is not known: not enough nodes answered in time. It ends \
-                 with its TTL at the latest"
+                "whether lock {key:?} was released is not known: not enough nodes answered in \
+                 time. It ends with its TTL at the latest"
             ),
         }
     }

@@ -57,14 +57,16 @@ impl fmt::Display for RenewError {
             Self::Lost(lost) => lost.fmt(f),
             Self::Outage { key } => write!(
                 f,
-                "renewal of lock {key:?} was not confirmed; it is still held until its validity ends"
+                "renewal of lock {key:?} was not confirmed; it is still held until its validity \
+                 ends"
             ),
             Self::RuntimeEnded { key } => {
                 write!(f, "lock {key:?} cannot be renewed: {RUNTIME_ENDED}")
             }
             Self::TooMuch { key, wanted, most } => write!(
                 f,
-                "lock {key:?}: a renewal gives {most:?} at most, not {wanted:?}: take it with a longer TTL"
+                "lock {key:?}: a renewal gives {most:?} at most, not {wanted:?}: take it with a \
+                 longer TTL"
             ),
         }
     }

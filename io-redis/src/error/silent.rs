@@ -1,4 +1,4 @@
-//! The nodes that did not answer, as errors tell them.
+//! The nodes that did not answer or refused to, as errors tell them.
 
 use std::fmt;
 
@@ -26,6 +26,9 @@ impl fmt::Display for SilentNode {
         write!(f, "{}: {}", self.node, self.why)
     }
 }
+
+/// What to do about a node that refuses to serve.
+pub(crate) const CHECK_RIGHTS: &str = "Check the password and the rights of the user";
 
 /// Writes the nodes behind what was said of them.
 pub(crate) fn write_nodes(f: &mut fmt::Formatter<'_>, nodes: &[SilentNode]) -> fmt::Result {

@@ -6,11 +6,11 @@ use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 
 use crate::runtime::Endpoint;
 
-/// Where a node is, who we are to it, and which of its databases is used.
+/// The address of a node, with the user that we are to it and the number of its database.
 ///
 /// `redis://[user[:password]@]host[:port][/database]`, `redis+unix:///path[?db=n&user=u&pass=p]`
-/// (also `unix://`), and with the feature `tls-rustls` `rediss://` like `redis://`. An IPv6 address
-/// stands in brackets. What is shown of it has no password.
+/// (also `unix://`), and `rediss://` like `redis://` with the feature `tls-rustls`. An IPv6 address
+/// stands in brackets. Nothing shows the password.
 #[derive(Clone)]
 pub(crate) struct Address {
     info: Box<ConnectionInfo>,
@@ -24,7 +24,7 @@ impl Address {
         if tls.iter().any(|tls| scheme.eq_ignore_ascii_case(tls)) && !cfg!(feature = "tls-rustls") {
             return Err(AddressError::NoTls);
         }
-        // redis-rs' words about a bad URL may quote parts of it, so they are not passed on.
+        // The text of redis-rs' error may quote parts of the URL, so it is not passed on.
         let info = url
             .into_connection_info()
             .map_err(|_| AddressError::NotAnAddress)?;
@@ -36,7 +36,7 @@ impl Address {
         })
     }
 
-    /// The same address, dialled with these certificates.
+    /// The same address, connected to with these certificates.
     #[cfg(feature = "tls-rustls")]
     pub(crate) fn with_certificates(
         self,
@@ -45,7 +45,7 @@ impl Address {
         if !matches!(self.info.addr(), ConnectionAddr::TcpTls { .. }) {
             return Err(AddressError::NotTls);
         }
-        // redis-rs keeps what it parsed in the address, and nowhere else.
+        // redis-rs keeps the parsed certificates in the address, and nowhere else.
         let client = redis::Client::build_with_tls(*self.info, certificates.clone())
             .map_err(|_| AddressError::NoCertificate)?;
         Ok(Self {
@@ -53,7 +53,7 @@ impl Address {
         })
     }
 
-    /// Where the seam connects to; none where TLS is spoken, which redis-rs dials itself.
+    /// The endpoint for the connector. None for TLS, where redis-rs connects itself.
     pub(crate) fn endpoint(&self) -> Option<Endpoint> {
         match self.info.addr() {
             ConnectionAddr::Tcp(host, port) => Some(Endpoint::Tcp {
@@ -93,7 +93,7 @@ impl fmt::Display for Address {
                 user(f)?;
                 return write!(f, "{}?db={}", path.display(), settings.db());
             }
-            // A kind of address that redis-rs learned after this was written.
+            // A kind of address that redis-rs did not have when this was written.
             other => return write!(f, "{other}/{}", settings.db()),
         };
         write!(f, "{scheme}://")?;
@@ -119,13 +119,13 @@ impl fmt::Debug for Address {
 pub enum AddressError {
     /// It is not a URL that redis-rs understands.
     NotAnAddress,
-    /// It asks for TLS, which was not compiled in.
+    /// It asks for TLS, and the feature is not enabled.
     NoTls,
-    /// It names a unix socket, and there are none on this platform.
+    /// It names a unix socket, which this platform does not have.
     NoUnixSockets,
-    /// Certificates were given, and it does not ask for TLS.
+    /// Certificates were given, but the address does not ask for TLS.
     NotTls,
-    /// The certificates or the key that were given for it are none.
+    /// The certificates or the key that were given cannot be read.
     NoCertificate,
 }
 
@@ -133,9 +133,9 @@ impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotAnAddress => {
-                "not the address of a Redis node; use redis://[user:password@]host[:port][/database], \
-                 redis+unix:///path, or rediss:// like redis:// (characters like @ and / in a \
-                 password are written %40 and %2F)"
+                "not the address of a Redis node; use \
+                 redis://[user:password@]host[:port][/database], redis+unix:///path, or rediss:// \
+                 like redis:// (characters like @ and / in a password are written %40 and %2F)"
             }
             Self::NoTls => {
                 "a rediss:// address needs the feature `tls-rustls` of tenure-redis; enable it in \

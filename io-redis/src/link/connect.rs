@@ -12,14 +12,15 @@ use crate::link::connection::{Connection, DialledConnection};
 use crate::protocol::decode;
 use crate::runtime::{BoxFuture, Connector};
 
-/// Commands that redis-rs may hold before they are written. More than the batches that a session
-/// has in flight, so that no batch ever waits for room.
+/// How many commands redis-rs may queue before it writes them. More than the batches that a session
+/// has in flight, so that no batch waits for room.
+// Law: Bounded work
 const BUFFERED: usize = 256;
 
 /// A connection that is ready for commands.
 pub(crate) struct Connected {
     pub(crate) connection: Arc<dyn Connection>,
-    /// Reads and writes for the connection while it is polled; dropping it closes the connection at
+    /// Reads and writes for the connection while it is polled. Dropping it closes the connection at
     /// once. None if something else drives the connection.
     pub(crate) driver: Option<BoxFuture<'static, ()>>,
 }
@@ -27,9 +28,9 @@ pub(crate) struct Connected {
 /// Why a node cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DialError {
-    /// Not now.
+    /// It cannot be used now.
     Unavailable(Words),
-    /// It will not get better by itself.
+    /// It cannot be used until somebody changes something.
     Rejected(Words),
 }
 
@@ -45,7 +46,7 @@ impl DialError {
     }
 }
 
-/// Dials one node again and again.
+/// Connects to one node, again after each loss.
 #[derive(Debug)]
 pub(crate) struct Dialer {
     address: Address,
@@ -63,7 +64,7 @@ impl Dialer {
         }
     }
 
-    /// One try. The caller bounds the time.
+    /// Tries once. The caller bounds the time.
     pub(crate) async fn dial(&mut self) -> Result<Connected, DialError> {
         match self.try_protocol().await {
             Err(error) if !self.resp2 && refuses_resp3(&error) => {
@@ -85,7 +86,7 @@ impl Dialer {
         let settings = settings
             .set_protocol(protocol)
             .set_lib_name("tenure-redis", env!("CARGO_PKG_VERSION"));
-        // Silence is judged by the link, for all requests at once and on its own clock.
+        // No timeouts here: the link notices silence for all requests at once, on its own clock.
         let config = AsyncConnectionConfig::new()
             .set_response_timeout(None)
             .set_connection_timeout(None)
@@ -112,10 +113,10 @@ impl Dialer {
     }
 }
 
-/// rustls is compiled without a choice of cryptography; unless the program made one, it is ring.
+/// Chooses ring, unless the program has chosen another cryptography for rustls.
 #[cfg(feature = "tls-rustls")]
 fn install_crypto() {
-    // An error says that another thread was faster, which is as good.
+    // An error means that another thread was faster, which is just as well.
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         let _ = rustls::crypto::ring::default_provider().install_default();
     }

@@ -1,5 +1,5 @@
-//! What the link needs of a connection, and the two kinds there are: one that the link dialled
-//! itself, and one that the user already had.
+//! What the link needs of a connection, and the two kinds of connections: one that the link opened
+//! itself, and one that belongs to the user.
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{Cmd, Pipeline, RedisError, Value};
@@ -10,16 +10,16 @@ use crate::runtime::BoxFuture;
 /// A connection, as the link uses it.
 #[cfg_attr(test, mockall::automock)]
 pub(crate) trait Connection: Send + Sync + 'static {
-    /// Writes the commands in this order when the future is first polled, and resolves to one value
-    /// for each; an error reply is a value. An error is that of the whole.
+    /// Writes the commands in this order when the future is first polled. Resolves to one value for
+    /// each; the error reply to a command is a value too. An error is about the whole write.
     fn send(&self, commands: Pipeline) -> BoxFuture<'static, Result<Vec<Value>, RedisError>>;
 
-    /// Whether `send` takes more than one command, keeps the order between calls, and can be given
-    /// up and replaced: so for a connection that is the link's own.
+    /// Whether the link opened the connection. Then `send` takes several commands, keeps the order
+    /// between calls, and the connection may be closed and replaced.
     fn is_own(&self) -> bool;
 }
 
-/// A connection that the link dialled.
+/// A connection that the link opened.
 pub(crate) struct DialledConnection(MultiplexedConnection);
 
 impl DialledConnection {
@@ -45,11 +45,10 @@ impl Connection for DialledConnection {
 
 /// A connection that the user already has, perhaps to a cluster.
 ///
-/// It is shared with others and cannot be replaced, so a request that gets no reply is *unknown*
-/// some time after its deadline, and what it reconnects to is its own affair. A cluster client may
-/// repeat a command by itself after an error. All requests bear being repeated, but not past a
-/// later one of the same lease: an acquire that is repeated after its release leaves the key for
-/// one TTL.
+/// It is shared with others and cannot be replaced, and nobody says what it reconnects to. So a
+/// request without a reply is *unknown* some time after its deadline. A cluster client may repeat a
+/// command by itself after an error. Every request may be repeated, but not after a later one of
+/// the same lease: an acquire that is repeated after its release leaves the key for one TTL.
 pub(crate) struct UserConnection<C>(C);
 
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> UserConnection<C> {
@@ -75,7 +74,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Connection for UserConne
     }
 }
 
-/// Sends commands that set something up, and waits for each one's own result.
+/// Sends the commands of a set-up, and waits for the result of each.
 pub(crate) async fn exchange(
     connection: &dyn Connection,
     commands: Vec<Cmd>,

@@ -1,4 +1,4 @@
-//! Looking at a key without asking for it: what a node says of it, and the handle that asks.
+//! Inspecting a key through a running link.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::protocol::inspection::KeyState;
 
-/// Why a look did not succeed.
+/// Why a node did not answer an inspection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NoAnswer(pub(crate) Words);
 
@@ -19,7 +19,7 @@ impl fmt::Display for NoAnswer {
 
 impl std::error::Error for NoAnswer {}
 
-/// Reaches a running link.
+/// A handle to a running link.
 #[derive(Clone, Debug)]
 pub(crate) struct LinkHandle {
     pub(crate) requests: mpsc::Sender<InspectRequest>,
@@ -29,14 +29,14 @@ pub(crate) struct LinkHandle {
 #[derive(Debug)]
 pub(crate) struct InspectRequest {
     pub(crate) key: Key,
-    /// It was asked before, and the scripts were not there.
+    /// It was asked once before, when the scripts were not loaded.
     pub(crate) again: bool,
     pub(crate) answer: oneshot::Sender<Result<KeyState, NoAnswer>>,
 }
 
 impl LinkHandle {
-    /// Looks at a key. Changes nothing and decides nothing. Waits while the link connects for the
-    /// first time; there is no other bound than that of the link's own silence.
+    /// Inspects a key, which changes nothing. Waits while the link connects for the first time;
+    /// otherwise it is bounded by the link's own limit on silence.
     pub(crate) async fn inspect(&self, key: Key) -> Result<KeyState, NoAnswer> {
         let (answer, answered) = oneshot::channel();
         let ended = || NoAnswer(Words::new("the link has ended"));

@@ -1,5 +1,5 @@
-//! Setting a new connection up: who the node is, whether it lets locks be kept and freed, and that
-//! it learns the scripts.
+//! Setting a new connection up: who the node is, whether locks can be renewed and released there,
+//! and loading the scripts.
 
 use redis::{Cmd, Value};
 use tenure_core::{Refusal, Reply, ServerTime, Words};
@@ -13,8 +13,9 @@ use crate::protocol::key;
 use crate::protocol::marker::{Marker, NodeSet};
 use crate::protocol::scripts::Script;
 
-/// What a lock is kept and freed with. Whoever may take locks but not call these leaves each to its
-/// expiry. Asked of a name under which nothing is kept, they do nothing.
+/// The commands that renew and release. A user who may not call them would leave each lock to its
+/// TTL, so they are tried on a key that never exists, where they do nothing.
+// Law: No orphan
 const PROBES: [&[&str]; 4] = [
     &["GETEX", key::UNUSED_KEY],
     &["PTTL", key::UNUSED_KEY],
@@ -33,7 +34,7 @@ pub(crate) struct NodeInfo {
     durable: bool,
 }
 
-/// Asks who the node is and teaches it the scripts, in one round trip.
+/// Asks who the node is and loads the scripts, in one round trip.
 pub(crate) async fn set_up(
     connection: &dyn Connection,
     quarantine: bool,
@@ -65,8 +66,8 @@ pub(crate) async fn set_up(
     Ok(node)
 }
 
-/// Whether the scripts may call a command that keeps or frees a lock. An old server, or a user
-/// without the right, would grant locks that can be neither renewed nor released.
+/// Whether the scripts may call a command that renews or releases. On an old server, or for a user
+/// without the right, locks would be granted that can be neither renewed nor released.
 fn may_call(result: Option<CommandResult>) -> Result<(), DialError> {
     let text = match result {
         Some(Ok(Value::ServerError(error))) => decode::server_text(&error),
@@ -74,7 +75,7 @@ fn may_call(result: Option<CommandResult>) -> Result<(), DialError> {
         Some(Ok(_)) | None => return Ok(()),
     };
     match decode::refusal(&text).0 {
-        // Not this key but others may well be the user's.
+        // The user may have the right for other keys.
         Reply::NotApplied(Refusal::Rejected(words)) if !text.contains("permissions to access") => {
             Err(DialError::Rejected(words))
         }
@@ -96,7 +97,7 @@ pub(crate) fn loaded(result: Option<CommandResult>) -> Result<(), DialError> {
     })
 }
 
-/// The questions that tell who a node is. What a user may not ask counts as not known.
+/// The commands that ask who a node is. What the user may not ask counts as not known.
 pub(crate) fn identity_commands(quarantine: bool) -> Vec<Cmd> {
     let mut commands = vec![
         command(&["INFO", "server"]),
@@ -126,8 +127,9 @@ pub(crate) fn identity(results: &[CommandResult]) -> NodeInfo {
     };
     let is_set = |at, to: &[u8]| setting(at).and_then(decode::bytes) == Some(to);
     let no_second_id = |id: &str| id.bytes().all(|digit| digit == b'0');
-    // Durable is said only of what is known: a primary alone, every write on its disk before its
-    // reply, and no rewrite that the disk has not finished.
+    // A node counts as durable only if everything about it is known: it is a primary without
+    // replicas, each write is on disk before its reply, and no rewrite of the file is under way.
+    // Law: Exclusion
     let durable = is_set(3, b"always")
         && is_set(4, b"no")
         && field(&persistence, "aof_enabled") == Some("1")
@@ -148,7 +150,7 @@ pub(crate) fn identity(results: &[CommandResult]) -> NodeInfo {
 }
 
 impl NodeInfo {
-    /// What the hub is told of it.
+    /// What the hub is told of the node.
     pub(crate) fn identity(&self) -> Identity {
         Identity {
             run_id: self.run_id.as_deref().map(Words::new),
@@ -156,7 +158,7 @@ impl NodeInfo {
         }
     }
 
-    /// A replica grants nothing.
+    /// An error for a replica, which grants nothing.
     pub(crate) fn usable(&self) -> Result<(), DialError> {
         if self.is_replica {
             return Err(DialError::unavailable(
@@ -166,7 +168,7 @@ impl NodeInfo {
         Ok(())
     }
 
-    /// What its marker has to say.
+    /// What the marker of this node must say.
     pub(crate) fn marker(&self, node_set: &NodeSet) -> Result<Marker, DialError> {
         let (Some(run_id), Some(replication_id)) = (&self.run_id, &self.replication_id) else {
             return Err(DialError::Rejected(Words::new(
@@ -186,8 +188,9 @@ impl NodeInfo {
     }
 }
 
-/// What comes before the first request: the end of the connection before this one, so that nothing
-/// that still travels on it lands later, and the marker of the node.
+/// What comes before the first request: closing the previous connection, so that nothing that still
+/// travels on it is executed later; and the marker of the node.
+// Law: No orphan
 pub(crate) async fn begin(
     connection: &dyn Connection,
     node: &NodeInfo,
@@ -195,8 +198,8 @@ pub(crate) async fn begin(
     marker: Option<&Marker>,
 ) -> Result<(), DialError> {
     let mut commands = Vec::new();
-    // The id of a client is unique in one run of a server, and only there: another run may have
-    // given it to somebody else.
+    // The id of a client is unique within one run of a server. In another run it may belong to
+    // somebody else.
     if let Some(previous) = previous
         && let Some(id) = previous.client_id
         && previous.run_id.is_some()
@@ -211,9 +214,10 @@ pub(crate) async fn begin(
     for result in exchange(connection, commands).await {
         match result {
             Ok(Value::ServerError(error)) => {
-                // Not permitted, or the old connection is gone already. A marker that was not
-                // written is asked for by the first acquire.
-                tracing::debug!(error = %decode::without_secrets(&decode::server_text(&error)), "tolerated");
+                // Not permitted, or the old connection is closed already. If the marker was not
+                // written, the first acquire says so.
+                let error = decode::without_secrets(&decode::server_text(&error));
+                tracing::debug!(%error, "tolerated");
             }
             Ok(_) => {}
             Err(error) if error.code().is_some() => {}

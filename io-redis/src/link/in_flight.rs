@@ -1,5 +1,5 @@
-//! What is in flight on one connection: writes whose replies are still to come, and what each was
-//! for, so that it can be answered even if they never do.
+//! The writes of one connection that wait for their replies, and what each was for, so that its
+//! requests can be answered even if no reply comes.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -37,7 +37,7 @@ pub(crate) enum Purpose {
         batch: Batch,
         /// How often the scripts had been loaded when it was written.
         loads: u32,
-        /// How often the node had been marked.
+        /// How often the marker had been written.
         marks: u32,
     },
     Inspect {
@@ -47,11 +47,11 @@ pub(crate) enum Purpose {
     },
 }
 
-/// See the module.
+/// The writes that wait for their replies.
 #[derive(Default)]
 pub(crate) struct InFlight {
     replies: FuturesUnordered<PendingReplies>,
-    /// Oldest first; the first has the serial `oldest`.
+    /// Oldest first. The first has the serial number `oldest`.
     purpose: VecDeque<Option<Purpose>>,
     oldest: u64,
 }
@@ -65,7 +65,7 @@ impl InFlight {
         self.purpose.len()
     }
 
-    /// Adds a write; it is made when it is first polled, after those that were added before.
+    /// Adds a write. It is made when it is first polled, after those that were added before.
     pub(crate) fn add(&mut self, purpose: Purpose, replies: BoxFuture<'static, Replies>) {
         let serial = self.oldest + self.purpose.len() as u64;
         self.purpose.push_back(Some(purpose));
@@ -98,7 +98,7 @@ impl InFlight {
         purpose
     }
 
-    /// Gives up what is still in flight: what it was for, oldest first.
+    /// Gives up. Returns what the unanswered writes were for, oldest first.
     pub(crate) fn into_purposes(self) -> impl Iterator<Item = Purpose> {
         self.purpose.into_iter().flatten()
     }

@@ -1,5 +1,5 @@
-//! What a link and the rest of the client are to one another: the work that it is given, the states
-//! that it tells, and how it behaves.
+//! What a link and the rest of the client know of each other: the work, the states of a link, and
+//! its configuration.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use crate::link::address::Address;
 use crate::link::connection::Connection;
 use crate::protocol::marker::NodeSet;
 
-/// What a link works for: the hub, seen from one node's side. The calls come from the link's task
-/// and must not block.
+/// What a link works for: the hub, as one node's link sees it. The link's task calls it, so it must
+/// not block.
 pub(crate) trait Work: Send + Sync + 'static {
     /// Appends up to `max` requests that are due at the node, oldest first.
     fn poll(&self, node: NodeId, max: usize, out: &mut Vec<Request>);
@@ -24,27 +24,30 @@ pub(crate) trait Work: Send + Sync + 'static {
     /// The state of the link has changed.
     fn status(&self, node: NodeId, status: LinkStatus);
 
-    /// Notified (`notify_one`) when requests for the node have become due and when the work is
-    /// finished. Asked for once.
+    /// The notification (by `notify_one`) that requests for the node are due, or that the work is
+    /// finished. Called once.
     fn wake(&self, node: NodeId) -> Arc<Notify>;
 
-    /// Whether nothing will ever be due again: the link ends its task and closes its connection.
+    /// Whether nothing will ever be due again. Then the link ends its task and closes its
+    /// connection.
     fn finished(&self) -> bool;
 }
 
 /// The state of a link, as it changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LinkStatus {
-    /// It connects; requests wait until that has succeeded or failed.
+    /// It connects. Requests wait until that succeeds or fails.
     Connecting,
     /// It serves requests.
     Up(Identity),
-    /// The node cannot be reached or cannot serve now. Requests are answered *not applied* at once.
+    /// The node cannot be reached, or cannot serve now. Requests are answered *not applied* at
+    /// once.
     Down {
         /// Why.
         why: Words,
     },
-    /// The server will not serve us. Requests are answered *not applied, rejected* at once.
+    /// The server refuses to serve this client. Requests are answered *not applied, rejected* at
+    /// once.
     Rejected {
         /// The server's words.
         words: Words,
@@ -54,16 +57,16 @@ pub(crate) enum LinkStatus {
 /// Who answered on the other side.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Identity {
-    /// The run id of the server; none if we may not ask, or over a cluster connection. Two nodes
-    /// with one run id are one server.
+    /// The run id of the server. None if the user may not ask, or over a cluster connection. Two
+    /// nodes with one run id are one server.
     pub(crate) run_id: Option<Words>,
-    /// The server's time as the link came up.
+    /// The server's time when the link came up.
     pub(crate) server_time: Option<ServerTime>,
 }
 
-/// What a link speaks to.
+/// What a link talks to.
 pub(crate) enum Target {
-    /// A node that it dials.
+    /// A node that it connects to itself.
     Address(Address),
     /// A connection that the user already has (see `UserConnection`).
     Connection(Arc<dyn Connection>),
@@ -81,17 +84,17 @@ impl fmt::Debug for Target {
 /// How a link behaves.
 #[derive(Clone, Debug)]
 pub(crate) struct LinkConfig {
-    /// Without any reply for so long while a request is in flight, the connection is replaced.
-    /// Over a connection of the user's: so long after its deadline a request is *unknown*.
+    /// How long a connection may be silent while a request is in flight; then it is replaced. Over
+    /// a connection of the user's, a request is *unknown* this long after its deadline.
     pub(crate) silence: Duration,
-    /// How long connecting and the handshake may take together.
+    /// How long connecting and the set-up may take together.
     pub(crate) dial_timeout: Duration,
-    /// Over several nodes: what their markers say. None for one node.
+    /// Over several nodes with quarantine: what their markers say.
     pub(crate) node_set: Option<NodeSet>,
 }
 
 impl LinkConfig {
-    /// The defaults, for requests that are given up after this long.
+    /// The defaults, for this request timeout.
     pub(crate) fn new(request_timeout: Duration) -> Self {
         Self {
             silence: request_timeout * 2,

@@ -1,8 +1,8 @@
-//! A task whose parts wake one another without waking the task.
+//! A task whose parts wake each other without waking the task.
 //!
-//! A link drives its connection itself: what it writes wakes the driver, and what the driver reads
-//! wakes the link. Both are the same task, which is running already; woken by a runtime, it would
-//! run once more for nothing after each request, perhaps on another core.
+//! A link drives its own connection: what it writes wakes the driver, and what the driver reads
+//! wakes the link. Both are parts of one task that is running already. If the runtime were told, it
+//! would run the task once more for nothing after each request, perhaps on another core.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,11 +11,12 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::task::AtomicWaker;
 
-/// How often the parts may wake one another before others get their turn. A request or a reply
-/// needs two; more is a sign that the runtime wants the task to give way.
+/// How often the parts may wake each other before other tasks get their turn. A request or a reply
+/// needs two; more is a sign that the runtime wants the task to yield.
+// Law: Bounded work
 const ROUNDS: usize = 4;
 
-/// Runs the future with wakers that remember a wake from inside instead of passing it on.
+/// Runs the future with a waker that only remembers a wake which comes while the future is polled.
 pub(crate) struct LocalWake<F> {
     future: Pin<Box<F>>,
     state: Arc<WakeState>,
@@ -24,7 +25,7 @@ pub(crate) struct LocalWake<F> {
 
 #[derive(Default)]
 struct WakeState {
-    /// The future is being polled: whoever wakes it need not tell the runtime.
+    /// The future is being polled, so a wake need not reach the runtime.
     inside: AtomicBool,
     woken: AtomicBool,
     outside: AtomicWaker,
@@ -36,8 +37,8 @@ impl Wake for WakeState {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // The order of the two, and of their counterparts in `poll`, is what loses no wake: either
-        // this sees that the poll is over, or the poll sees that it was woken.
+        // No wake is lost, because of the order of these two and of their counterparts in `poll`:
+        // either this call sees that the poll is over, or the poll sees that it was woken.
         self.woken.store(true, Ordering::SeqCst);
         if !self.inside.load(Ordering::SeqCst) {
             self.outside.wake();

@@ -1,8 +1,9 @@
 //! The link to one node: a task that takes the requests that are due from the hub, writes them to
 //! the node, and answers each exactly once.
 //!
-//! `reconnect` is its life, from one connection to the next; `connect` makes one, `session` serves
-//! it. `connection` is what it needs of one.
+//! `reconnect` runs it from one connection to the next. `connect` opens a connection, `identity`
+//! sets it up, `session` serves it, `recovery` is what a session repairs by itself, `in_flight` are
+//! the writes without a reply. `interface` is what the rest of the client knows of a link.
 
 pub(crate) mod address;
 mod connect;

@@ -19,7 +19,8 @@ use crate::link::session::{BATCH, LinkContext, Session, SessionEnd};
 use crate::protocol::encode::Encoder;
 use crate::runtime::Seams;
 
-/// Between two tries to connect.
+/// The pause between two attempts to connect.
+// Law: Bounded work
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
 
 /// Where connections come from.
@@ -28,14 +29,14 @@ enum Source {
     Given(Arc<dyn Connection>),
 }
 
-/// See the module.
+/// A link, from one connection to the next.
 pub(crate) struct Link {
     target: Source,
     encoder: Encoder,
     rng: Rng,
-    /// Who answered on the connection before, which may still be in the server's eyes.
+    /// The node on the previous connection, which the server may not have closed yet.
     previous: Option<NodeInfo>,
-    /// Connections in a row that failed, or were lost before they were of use.
+    /// How many connections in a row failed, or were lost before they were of use.
     failures: u32,
     context: LinkContext,
 }
@@ -79,13 +80,14 @@ impl Link {
 
     /// Runs until the work is finished.
     pub(crate) async fn run(mut self) {
-        // An end before the work is finished is that of the runtime.
+        // The loop ends only when the work is finished. If the runtime ends first, it drops this
+        // task.
         let Finished = self.connect_for_ever().await;
     }
 
     async fn connect_for_ever(&mut self) -> Finished {
         self.tell(LinkStatus::Connecting);
-        // While the first try, or the first after a loss, goes on, requests wait for it.
+        // Requests wait during the first attempt, and during the first after a loss.
         let mut refusal = None;
         loop {
             match self.attempt(refusal.as_ref()).await {
@@ -99,8 +101,8 @@ impl Link {
                     let SessionEnd::Lost { why, served } = session.serve().await else {
                         return Finished;
                     };
-                    // One that was of use is replaced at once; one that is lost again and again
-                    // is not.
+                    // A connection that was of use is replaced at once. If connections are lost
+                    // again and again, there is a pause.
                     let lived = self.context.clock.now().saturating_since(since);
                     self.failures = match served && lived >= BACKOFF.longest() {
                         true => 0,
@@ -145,7 +147,7 @@ impl Link {
         self.context.work.status(self.context.node, status);
     }
 
-    /// One try to get a connection that is ready for requests.
+    /// One attempt to get a connection that is ready for requests.
     async fn attempt(
         &mut self,
         refusal: Option<&Refusal>,
@@ -207,7 +209,8 @@ impl Link {
     }
 }
 
-/// Waits for the future. Given a refusal, answers whatever becomes due meanwhile with it.
+/// Waits for the future. If there is a refusal, requests that become due meanwhile are answered
+/// with it.
 async fn wait_and_refuse<T>(
     context: &mut LinkContext,
     refusal: Option<&Refusal>,
@@ -237,7 +240,7 @@ async fn wait_and_refuse<T>(
                     Refusal::Rejected(words) => words.clone(),
                     _ => Words::new("there is no connection to the node"),
                 };
-                // Nobody may be waiting any more.
+                // The caller may have gone.
                 let _ = request.answer.send(Err(NoAnswer(words)));
             }
             woken.as_mut().poll(cx).map(|()| None)
@@ -249,7 +252,7 @@ async fn wait_and_refuse<T>(
     }
 }
 
-/// Answers everything that is due: it was never sent.
+/// Refuses everything that is due. Nothing of it was sent.
 fn refuse(
     context: &LinkContext,
     refusal: &Refusal,

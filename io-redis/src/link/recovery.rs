@@ -1,5 +1,5 @@
-//! What a session does for itself before it takes more requests: load the scripts again, look again
-//! who the node is and mark it.
+//! What a session repairs before it takes more requests: it loads the scripts again, or it asks
+//! again who the node is and writes the marker.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +16,12 @@ use crate::protocol::encode::mark;
 use crate::protocol::scripts::Script;
 use crate::runtime::{BoxFuture, Clock};
 
-/// If the same is needed again within this, something undoes it: then requests wait for a backoff
-/// instead of being asked again at once.
+/// If the same repair is needed again within this time, something undoes it. Then requests wait for
+/// a backoff instead of being sent again at once.
+// Law: Bounded work
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// Something that must be mended before more requests are taken.
+/// A repair that must be done before more requests are taken.
 #[derive(Default)]
 pub(crate) struct Recovery {
     /// How often it was done on this connection.
@@ -30,8 +31,8 @@ pub(crate) struct Recovery {
 }
 
 impl Recovery {
-    /// A reply says that it is needed; the request was written when it had been done `count` times.
-    /// Says what becomes of that request.
+    /// A reply says that it is needed. When the request was written, it had been done `count`
+    /// times. Returns how the request is refused.
     pub(crate) fn ask(&mut self, count: u32, now: Instant) -> Refusal {
         if self.count != count {
             return Refusal::Again;
@@ -50,10 +51,10 @@ impl Recovery {
     }
 }
 
-/// Under way, and how it ends.
+/// A repair that is under way, and its result.
 pub(crate) type RecoveryTask = BoxFuture<'static, Result<Recovered, Words>>;
 
-/// What the session did for itself.
+/// What was repaired.
 pub(crate) enum Recovered {
     Loaded,
     Identified(Box<NodeInfo>),
@@ -75,7 +76,7 @@ pub(crate) fn load(
     })
 }
 
-/// Asks who the node is, and marks it.
+/// Asks who the node is, and writes its marker.
 pub(crate) fn identify(
     connection: &Arc<dyn Connection>,
     clock: &dyn Clock,
@@ -97,7 +98,7 @@ pub(crate) fn identify(
     })
 }
 
-/// It takes no longer than a dial.
+/// Bounds a repair by the time for connecting.
 fn bounded(
     clock: &dyn Clock,
     config: &LinkConfig,

@@ -1,8 +1,8 @@
 //! One established connection: it takes the requests that are due, keeps several batches in flight,
 //! and ends when the connection does.
 //!
-//! It is one task: the connection is driven, requests are taken and replies handed on in turn. So a
-//! request changes tasks twice on its whole way, as it would with redis-rs alone.
+//! It is one task, which in turn drives the connection, takes requests and hands replies on. So a
+//! request changes tasks only twice on its way, as it would with redis-rs alone.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -28,19 +28,21 @@ use crate::protocol::encode::Encoder;
 use crate::runtime::{BoxFuture, Clock};
 
 /// How many requests are taken at a time.
+// Law: Bounded work
 pub(crate) const BATCH: usize = 128;
-/// How many writes may wait for their replies; over a connection of the user's, each is one
+/// How many writes may wait for their replies. Over a connection of the user's, each is one
 /// command.
+// Law: Bounded work
 const IN_FLIGHT: usize = 64;
 const IN_FLIGHT_UNBATCHED: usize = 4096;
-/// How often a node over which a quorum is taken is asked again who it is.
+/// How often the identity of a node is asked for again, with quarantine on.
 const IDENTITY_EVERY: Duration = Duration::from_secs(30);
-/// For how long requests share no calls after one for several keys was refused: long enough for
-/// each to have its own answer, and no longer, since one key that may not be used must not make all
-/// dear.
+/// How long batching stays off after a call for several keys was refused: long enough for each
+/// request to get its own answer. It is not longer, since one forbidden key must not slow down all
+/// others for longer.
 const UNBATCHED_FOR: Duration = Duration::from_secs(5);
 
-/// What a session is given by its link.
+/// What a link gives to its sessions.
 pub(crate) struct LinkContext {
     pub(crate) node: tenure_core::NodeId,
     pub(crate) work: Arc<dyn Work>,
@@ -48,7 +50,7 @@ pub(crate) struct LinkContext {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) config: Arc<LinkConfig>,
     pub(crate) inspections: mpsc::Receiver<InspectRequest>,
-    /// Until when requests share no calls.
+    /// Until when batching is off.
     pub(crate) unbatched_until: Instant,
 }
 
@@ -60,7 +62,7 @@ pub(crate) enum SessionEnd {
     /// The connection must be replaced.
     Lost {
         why: Words,
-        /// It had answered something.
+        /// Whether it had answered anything.
         served: bool,
     },
 }
@@ -75,7 +77,7 @@ enum Step {
     Identity,
 }
 
-/// See the module.
+/// One established connection.
 pub(crate) struct Session<'a> {
     context: &'a mut LinkContext,
     encoder: &'a mut Encoder,
@@ -84,7 +86,7 @@ pub(crate) struct Session<'a> {
     node: NodeInfo,
 
     in_flight: InFlight,
-    /// When the last reply came, or the first write after there was nothing in flight.
+    /// When the last reply came; or the first write, if nothing was in flight before it.
     quiet_since: Instant,
     silence: Option<(Instant, BoxFuture<'static, ()>)>,
     identity: Option<BoxFuture<'static, ()>>,
@@ -102,7 +104,7 @@ pub(crate) struct Session<'a> {
     due: Vec<Request>,
     replies: Vec<(RequestId, Reply)>,
     spare: Vec<Batch>,
-    /// Looks that are to be asked again, once the scripts are loaded.
+    /// Inspections that are asked again once the scripts are loaded.
     inspections: Vec<InspectRequest>,
 }
 
@@ -199,8 +201,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The next thing that happens. Replies first: they free their callers, and an end of the
-    /// connection or a silence must not overtake a reply that is already there.
+    /// Waits for the next event. Replies come first: callers wait for them, and neither the end of
+    /// the connection nor a silence may overtake a reply that has arrived.
     async fn step(&mut self) -> Step {
         let LinkContext {
             wake, inspections, ..
@@ -210,7 +212,8 @@ impl<'a> Session<'a> {
         let (recovery, silence, identity) =
             (&mut self.recovery, &mut self.silence, &mut self.identity);
         poll_fn(|cx| {
-            // Before the driver, for what is to be written; after it, for what it has read.
+            // Polled before the driver, for what is to be written, and after it, for what it has
+            // read.
             if let Poll::Ready((purpose, replies)) = in_flight.poll_answered(cx) {
                 return Poll::Ready(Step::Replies(purpose, replies));
             }
@@ -263,8 +266,8 @@ impl<'a> Session<'a> {
             return;
         }
         let now = self.context.clock.now();
-        // An acquire that nobody waits for any more (the link was connecting) would only have to
-        // be released again. Everything else is still of use.
+        // If nobody waits for an acquire any more, because connecting took too long, it would only
+        // have to be released again. All other requests are still useful.
         let replies = &mut self.replies;
         self.due.retain(|request| {
             let stale = matches!(request.op, Op::Acquire { .. }) && request.deadline <= now;
@@ -290,8 +293,8 @@ impl<'a> Session<'a> {
         self.track(purpose, replies, now);
     }
 
-    /// Over a connection of the user's: every command alone, and given up some time after its
-    /// deadline, since nothing tells when that connection is replaced.
+    /// Over a connection of the user's, every command is a write of its own. It is given up some
+    /// time after its deadline, since nobody says when that connection is replaced.
     fn write_unbatched(&mut self, requests: &[Request], now: Instant) {
         let mut rest = requests;
         while let Some(first) = rest.first() {
@@ -310,8 +313,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Replies over a connection of the user's, given up after as long a silence from `from` as
-    /// would replace a connection of our own.
+    /// Bounds the wait for replies over a connection of the user's: it ends after as long a silence
+    /// as would replace a connection of the link's own.
     fn bounded(
         &self,
         replies: BoxFuture<'static, Replies>,
@@ -376,7 +379,7 @@ impl<'a> Session<'a> {
             }
             Purpose::Inspect { request, loads } => {
                 let result = replies.map(|mut values| values.pop().unwrap_or_default());
-                // What the answer says of the link holds for all requests.
+                // What the answer says about the link holds for all requests.
                 let meaning = decode::inspection_signal(&result);
                 let reply = self.act_on((Reply::Unknown, meaning), loads, self.marker.count, now);
                 if reply == Reply::NotApplied(Refusal::Again) && !request.again {
@@ -386,7 +389,7 @@ impl<'a> Session<'a> {
                     });
                     return;
                 }
-                // Nobody may be waiting any more.
+                // The caller may have gone.
                 let _ = request
                     .answer
                     .send(decode::inspection(result).map_err(NoAnswer));
@@ -394,7 +397,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Hands on whatever else has arrived, so that the hub is told once.
+    /// Hands on all replies that have arrived, so that the hub is called once for all of them.
     fn take_ready_replies(&mut self) {
         while !self.in_flight.is_empty()
             && let Some((purpose, replies)) = self.in_flight.answered_now()
@@ -415,7 +418,7 @@ impl<'a> Session<'a> {
                 let until = now + UNBATCHED_FOR;
                 self.context.unbatched_until = self.context.unbatched_until.max(until);
             }
-            // The name of the node may lead to another server by now.
+            // The node's name may lead to another server by now.
             Some(Signal::Reconnect(why)) if own => self.closing = Some(why),
             Some(Signal::Reconnect(_)) => {
                 self.marker.needed |= self.context.config.node_set.is_some();
@@ -426,7 +429,7 @@ impl<'a> Session<'a> {
         reply
     }
 
-    /// Starts what must be done before more requests are taken.
+    /// Starts a repair that must be done before more requests are taken.
     fn recover(&mut self) {
         if self.recovery.is_some() || self.closing.is_some() {
             return;
@@ -459,7 +462,7 @@ impl<'a> Session<'a> {
                         .status(self.context.node, LinkStatus::Up(identity));
                 }
             }
-            // Another connection may do better, and its set-up tells the caller why not.
+            // Another connection may work, and if not, its set-up tells the caller why.
             Err(why) => self.closing = Some(why),
         }
     }
@@ -480,7 +483,8 @@ impl<'a> Session<'a> {
         self.silence = Some((at, self.context.clock.sleep_until(at)));
     }
 
-    /// The silence timer fired: has nothing been quiet_since for too long?
+    /// The silence timer fired. Gives the connection up if nothing came for too long.
+    // Law: Progress
     fn silence(&mut self) {
         let Some((due, _)) = self.silence.take() else {
             return;
@@ -494,8 +498,8 @@ impl<'a> Session<'a> {
         if now < end {
             self.arm(end);
         } else if now.saturating_since(due) > span / 4 && due >= end {
-            // The timer is late: this process stood still, and the replies may be waiting to be
-            // read. They get a moment, on a timer of its own.
+            // The timer fired late, so this process was paused, and replies may be waiting to be
+            // read. They get a little more time.
             self.quiet_since = now - span * 3 / 4;
             self.arm(self.quiet_since + span);
         } else {
@@ -503,10 +507,11 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Ends the connection. Replies that have arrived count; whatever else is in flight is unknown.
+    /// Ends the connection. Replies that have arrived count; everything else in flight is unknown.
+    // Law: Honest validity
     fn give_up(mut self, why: Words) -> SessionEnd {
         self.take_ready_replies();
-        // Closes the connection: nothing more of it is written.
+        // Dropping the driver closes the connection, so that nothing more is written.
         self.driver = None;
         for purpose in std::mem::take(&mut self.in_flight).into_purposes() {
             match purpose {
@@ -528,7 +533,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Polls what may not be there: then it is never ready.
+/// Polls a future that may be absent; then it is never ready.
 fn poll_some<T>(future: Option<&mut BoxFuture<'static, T>>, cx: &mut Context<'_>) -> Poll<T> {
     future.map_or(Poll::Pending, |future| future.as_mut().poll(cx))
 }

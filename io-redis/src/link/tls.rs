@@ -1,4 +1,4 @@
-//! What TLS takes besides an address: whom to trust, and who we say we are.
+//! The certificates of a TLS connection: which servers to trust, and what to show them.
 
 use std::fmt;
 
@@ -29,7 +29,7 @@ impl Certificates {
         });
     }
 
-    /// The address, dialled with these certificates. Without any it stays as it is.
+    /// The address, connected to with these certificates. Without any it stays as it is.
     pub(crate) fn apply(&self, address: Address) -> Result<Address, AddressError> {
         if self.roots.is_none() && self.client.is_none() {
             return Ok(address);
@@ -38,7 +38,7 @@ impl Certificates {
             self.roots.as_deref(),
             self.client.as_ref().map(|client| &client.client_cert[..]),
         ];
-        // redis-rs takes a text without certificates for an empty list of them.
+        // redis-rs takes a text without certificates for an empty list.
         let any = |pem: &[u8]| matches!(CertificateDer::pem_slice_iter(pem).next(), Some(Ok(_)));
         if !given.into_iter().flatten().all(any) {
             return Err(AddressError::NoCertificate);
@@ -51,7 +51,7 @@ impl Certificates {
 }
 
 impl fmt::Debug for Certificates {
-    /// Which there are; a private key is among them.
+    /// Shows which were given, and nothing of them: a private key is among them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Certificates")
             .field("roots", &self.roots.is_some())

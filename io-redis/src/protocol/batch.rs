@@ -11,12 +11,15 @@ use crate::protocol::encode::Encoder;
 use crate::protocol::marker::NodeSet;
 use crate::protocol::scripts::{Answers, Script};
 
-/// How many locks one call handles at most: a longer script would hold up the server for others.
+/// How many locks one call may have. A longer script would keep other clients of the server
+/// waiting.
+// Law: Bounded work
 pub(crate) const LOCKS_PER_CALL: usize = 128;
 
-/// When a command is written within its batch: the smaller, the earlier. Locks are given back
-/// before they are taken, so that whoever drops a guard and takes the same key again meets nobody;
-/// but a release that follows a request of its own lease stays behind it.
+/// The place of a command within its batch: a smaller number is written earlier. Locks are released
+/// before others are acquired, so that someone who drops a guard and takes the same key again does
+/// not meet their own lock. A release that follows a request of its own lease stays behind it.
+// Law: No orphan
 fn place(request: &Request, before: Option<&Request>) -> u8 {
     match request.op.kind() {
         // The core hands out the requests of one lease one after the other.
@@ -37,8 +40,8 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Encodes the requests behind `commands`. Those of a kind share calls where `share` allows it;
-    /// the requests of one lease keep their order.
+    /// Encodes the requests as `commands`. With `share`, those of one kind share calls. The
+    /// requests of one lease keep their order.
     pub(crate) fn encode(
         &mut self,
         requests: &[Request],

@@ -1,5 +1,5 @@
-//! What a node answered, as the core understands it: a reply or an error becomes *applied*, *not
-//! applied* or *unknown*, and sometimes a signal for the link itself.
+//! What the replies of a node mean for the core (*applied*, *not applied* or *unknown*), and for
+//! the link itself.
 
 use std::time::Duration;
 
@@ -13,29 +13,29 @@ use crate::protocol::scripts::{Answers, Script};
 /// What came back for one command.
 pub(crate) type CommandResult = Result<Value, RedisError>;
 
-/// What a reply tells the link, beside what it tells the core.
+/// What a reply tells the link, besides what it tells the core.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Signal {
     /// The scripts must be loaded again.
     NoScript,
     /// The node's identity must be read again and its marker written.
     Unmarked,
-    /// The node does not take writes, or does not know us any more: another connection may reach
-    /// one that does.
+    /// The node takes no writes, or no longer knows this user. Another connection may reach a node
+    /// that does.
     Reconnect(Words),
-    /// Keys of several slots do not go into one call, here or ever.
+    /// Keys of several slots cannot share a call, here or ever.
     CrossSlot,
-    /// A call for several keys was refused, perhaps for one of them: for a while they go one by
-    /// one.
+    /// A call for several keys was refused, perhaps because of one of them. For a while requests
+    /// share no calls.
     DoNotBatch,
-    /// The connection is lost, or what it says makes no sense.
+    /// The connection is lost, or what it answers makes no sense.
     Broken(Words),
 }
 
 /// What a reply means.
 pub(crate) type Meaning = (Reply, Option<Signal>);
 
-/// Fewer or more replies than commands.
+/// The error for a number of replies that is not the number of commands.
 pub(crate) fn miscounted() -> RedisError {
     let words = "the number of replies is not that of the commands";
     RedisError::from((ErrorKind::Parse, words))
@@ -84,7 +84,7 @@ pub(crate) fn acquires(
     }
 }
 
-/// What one of its answers means, if it is one.
+/// What one of the answers means; none if it makes no sense.
 fn acquire(text: &str, ours: Option<&NodeSet>) -> Option<Meaning> {
     if let Some(error) = text.strip_prefix('-') {
         return Some(refusal(error));
@@ -117,10 +117,9 @@ fn acquire(text: &str, ours: Option<&NodeSet>) -> Option<Meaning> {
     Some((Reply::Applied(answer), None))
 }
 
-/// The same for all locks of a call. What the server says of a whole call may be meant for one of
-/// its locks: then they are asked one by one. Only what was said before anything was written is
-/// taken for
-/// *not applied*.
+/// Gives one meaning to all locks of a call. The server may have refused the call because of one of
+/// its locks; then they are asked one by one. Only a refusal that came before anything was written
+/// is *not applied*.
 fn all(meaning: Meaning, count: usize, mut each: impl FnMut(Meaning)) {
     let again = |signal| (Reply::NotApplied(Refusal::Again), Some(signal));
     let meaning = match meaning {
@@ -164,7 +163,7 @@ pub(crate) fn failures(result: CommandResult, count: usize, mut each: impl FnMut
         Ok(_) => return all(nonsense(), count, each),
         Err(meaning) => return all(meaning, count, each),
     };
-    // Checked as a whole first: if one part makes no sense, none of it is believed.
+    // All parts are checked first: if one makes no sense, none is believed.
     let mut last = 0;
     for failure in failures.chunks(2) {
         match failure {
@@ -194,12 +193,12 @@ pub(crate) fn failures(result: CommandResult, count: usize, mut each: impl FnMut
     }
 }
 
-/// What the reply to a look tells the link.
+/// What the reply to an inspection tells the link.
 pub(crate) fn inspection_signal(result: &CommandResult) -> Option<Signal> {
     value(result.clone()).err()?.1
 }
 
-/// The reply to a look.
+/// The reply to an inspection.
 pub(crate) fn inspection(result: CommandResult) -> Result<KeyState, Words> {
     let value = result.map_err(|error| without_secrets(&error_text(&error)))?;
     let nonsense = || Words::new("a look was answered in a shape that is not its own");
@@ -240,7 +239,7 @@ pub(crate) fn inspection(result: CommandResult) -> Result<KeyState, Words> {
     })
 }
 
-/// Who holds a key with this value. The secret stays here.
+/// Who holds a key with this value. The secret part is dropped.
 fn holder(value: &[u8]) -> KeyHolder {
     let parse = || {
         let text = std::str::from_utf8(value).ok()?;
@@ -259,20 +258,20 @@ fn holder(value: &[u8]) -> KeyHolder {
     parse().unwrap_or(KeyHolder::Other)
 }
 
-/// The reply itself, or what the error in its place means.
+/// The value, or the meaning of the error in its place.
 fn value(result: CommandResult) -> Result<Value, Meaning> {
     match result {
         Ok(Value::ServerError(error)) => Err(refusal(&server_text(&error))),
         Ok(value) => Ok(value),
         Err(error) if error.code().is_some() => Err(refusal(&error_text(&error))),
-        // Not the server's words: the connection is lost, or does not speak the protocol.
+        // Not an error reply: the connection is lost, or does not speak the protocol.
         Err(error) => Err(broken(without_secrets(&error.to_string()).as_str())),
     }
 }
 
-/// What an error reply means. Its code may stand inside: a 6.2 server wraps what a script met, as
-/// in `ERR Error running script (call to f_…): @user_script:3: @user_script: 3: -READONLY You can't
-/// …`.
+/// What an error reply means. A 6.2 server wraps the error that a script met, so the code may stand
+/// inside: `ERR Error running script (call to f_…): @user_script:3: @user_script: 3: -READONLY You
+/// can't …`.
 pub(crate) fn refusal(text: &str) -> Meaning {
     let unavailable = |signal| (Reply::NotApplied(Refusal::Unavailable), signal);
     let rejected = |signal| {
@@ -286,12 +285,12 @@ pub(crate) fn refusal(text: &str) -> Meaning {
         "READONLY" => unavailable(Some(Signal::Reconnect(without_secrets(text)))),
         "LOADING" | "BUSY" | "MASTERDOWN" | "CLUSTERDOWN" | "MOVED" | "ASK" | "OOM" | "MISCONF"
         | "NOREPLICAS" => unavailable(None),
-        // A slot moves, and the keys of the call are on both sides of it.
+        // A slot is being moved, and the keys of the call are on both sides.
         "TRYAGAIN" => unavailable(Some(Signal::DoNotBatch)),
         "NOAUTH" | "WRONGPASS" => rejected(Some(Signal::Reconnect(without_secrets(text)))),
         "NOPERM" => rejected(None),
         "CROSSSLOT" => rejected(Some(Signal::CrossSlot)),
-        // In the words of some that stand before a cluster.
+        // As some proxies in front of a cluster say it.
         _ if text.contains("in same slot") => rejected(Some(Signal::CrossSlot)),
         "WRONGTYPE" => (Reply::Applied(Answer::Foreign), None),
         _ if is_rejection(text) => rejected(None),
@@ -299,7 +298,7 @@ pub(crate) fn refusal(text: &str) -> Meaning {
     }
 }
 
-/// Codes that a script's error may carry inside its text.
+/// The codes that the error of a script may carry inside its text.
 const CODES: [&str; 16] = [
     "NOSCRIPT",
     "LOADING",
@@ -331,7 +330,7 @@ fn code(text: &str) -> &str {
         .unwrap_or(first)
 }
 
-/// Refusals that come without a code of their own.
+/// Refusals that have no code of their own.
 fn is_rejection(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
     [
@@ -341,14 +340,14 @@ fn is_rejection(text: &str) -> bool {
         "can't run this command",
         "can't access at least one of the keys",
         "acl failure in script",
-        // A script that names a command which this server does not have or not allow.
+        // The script calls a command that this server does not have or does not allow.
         "command is not allowed from script",
     ]
     .iter()
     .any(|sign| lower.contains(sign))
 }
 
-/// An error's own words, code first.
+/// The text of an error, code first.
 pub(crate) fn error_text(error: &RedisError) -> String {
     match (error.code(), error.detail()) {
         (Some(code), Some(detail)) => format!("{code} {detail}"),
@@ -364,8 +363,8 @@ pub(crate) fn server_text(error: &redis::ServerError) -> String {
     }
 }
 
-/// The server's words, without what it may have quoted of our arguments: an unknown command is
-/// repeated with its arguments, and there a token could stand. Digests go too; nobody misses them.
+/// A text of the server without secrets. An error about an unknown command quotes its arguments,
+/// and a token could be among them. Long hexadecimal numbers are cut out as well.
 pub(crate) fn without_secrets(text: &str) -> Words {
     const LONGEST: usize = 400;
     let text = text
@@ -387,7 +386,7 @@ pub(crate) fn without_secrets(text: &str) -> Words {
     Words::new(out.trim_end())
 }
 
-/// How the node's marker differs from what this client says.
+/// How the node's marker contradicts this client.
 fn contradiction(marked: &str, ours: Option<&NodeSet>) -> Words {
     let Some(ours) = ours else {
         return Words::new("the node answered about a marker that was not asked for");
@@ -412,7 +411,7 @@ fn contradiction(marked: &str, ours: Option<&NodeSet>) -> Words {
     ))
 }
 
-/// The word that a reply is or begins with.
+/// The first word of a reply.
 fn word(value: &Value) -> Option<&[u8]> {
     match value {
         Value::Array(parts) => word_of(parts.first()),

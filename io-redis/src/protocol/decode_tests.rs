@@ -1,4 +1,4 @@
-//! The table of the design: what the adapter sees, and the outcome that it is.
+//! What each reply and each error of a server means: applied, not applied or unknown.
 
 use redis::Value;
 use tenure_core::{Answer, Fence, Refusal, Reply, ServerTime};
@@ -44,7 +44,7 @@ fn what_may_get_better_is_not_applied_and_worth_retrying() {
         "OOM command not allowed when used memory > 'maxmemory'.",
         "MISCONF Redis is configured to save RDB snapshots",
         "NOREPLICAS Not enough good replicas to write.",
-        // As 6.2 wraps what a script met.
+        // As 6.2 wraps the error that a script met.
         "@user_script: 1: -READONLY You can't write against a read only replica.",
         "ERR Error running script (call to f_0123456789abcdef0123456789abcdef01234567): \
          @user_script:3: @user_script: 3: -OOM command not allowed when used memory > 'maxmemory'.",
@@ -242,8 +242,8 @@ fn a_look_tells_the_owner_but_not_the_secret() {
     assert!(decode::inspection(Ok(Value::Okay)).is_err());
 }
 
-/// An error that this crate does not know leaves the outcome unknown. It may have been meant for one
-/// lock of the call, so for a while each request is asked alone.
+/// An error that this crate does not know leaves the outcome unknown. It may have been meant for
+/// one lock of the call, so for a while each request is asked alone.
 #[test]
 fn an_unknown_error_to_a_shared_call_ends_sharing_for_a_while() {
     let odd = || Ok(error("ERR something else"));

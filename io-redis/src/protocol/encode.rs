@@ -18,7 +18,7 @@ impl<'a, T: IntoIterator<Item = &'a Request, IntoIter: Clone + ExactSizeIterator
 {
 }
 
-/// Writes requests as commands. Keeps what they have in common, and buffers.
+/// Writes requests as commands. Keeps buffers, and the marker that acquires are compared with.
 #[derive(Debug)]
 pub(crate) struct Encoder {
     marker: Option<Marker>,
@@ -35,7 +35,7 @@ impl Encoder {
         }
     }
 
-    /// From now on acquires are compared with this marker.
+    /// Sets the marker that acquires are compared with from now on.
     pub(crate) fn set_marker(&mut self, marker: Marker) {
         self.marker = Some(marker);
     }

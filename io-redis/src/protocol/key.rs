@@ -1,18 +1,17 @@
-//! The names of what is written to a node: which keys may be locked, and where the fence counter of
-//! a key and the marker of a node are kept.
+//! The names of keys on a node: which keys may be locked, and where fence counters and markers are
+//! kept.
 
 use std::fmt;
 
 /// The longest key, in bytes.
 pub(crate) const MAX_KEY_LEN: usize = 64 * 1024;
 
-/// What the name of a fence counter has after the key.
+/// The end of the name of a fence counter.
 const COUNTER: &[u8] = b":tenure:fence";
-/// What the name of a marker has after the client's prefix.
+/// The end of the name of a marker, behind the client's prefix.
 const MARKER: &[u8] = b"tenure:node";
 
-/// A name that no key has and under which nothing is ever kept: it would be the counter of the
-/// empty key.
+/// A key that never exists, since it would be the counter of the empty key.
 pub(crate) const UNUSED_KEY: &str = ":tenure:fence";
 
 /// Why a key cannot be locked.
@@ -23,7 +22,7 @@ pub enum KeyError {
     Empty,
     /// It has this many bytes, more than 64 KiB.
     TooLong(usize),
-    /// It is a name that fence counters or markers are kept under.
+    /// It is the name of a fence counter or of a marker.
     Reserved,
 }
 
@@ -45,8 +44,9 @@ impl fmt::Display for KeyError {
 
 impl std::error::Error for KeyError {}
 
-/// Checks that a key (with its prefix, as it stands on the node) can be locked. `prefix` is that of
-/// the client: the marker of its nodes is reserved.
+/// Checks that a key, with its prefix, can be locked. `prefix` is the client's, and names the
+/// marker that is reserved.
+// Law: Ownership
 pub(crate) fn check(key: &[u8], prefix: &[u8]) -> Result<(), KeyError> {
     if key.is_empty() {
         Err(KeyError::Empty)
@@ -59,7 +59,7 @@ pub(crate) fn check(key: &[u8], prefix: &[u8]) -> Result<(), KeyError> {
     }
 }
 
-/// Whether the name could be that of some key's fence counter.
+/// Whether the name may be that of a fence counter.
 fn is_counter(name: &[u8]) -> bool {
     if name.ends_with(COUNTER) {
         return true;
@@ -82,17 +82,18 @@ pub(crate) fn marker(prefix: &[u8]) -> Vec<u8> {
 }
 
 /// Writes the name of the key's fence counter: the first of `K:tenure:fence`, `K:tenure:fence:{K}`,
-/// `K:tenure:fence:0`, `K:tenure:fence:1`, … that hashes to the slot of `K`. So one script may
-/// touch both on a cluster, and a pattern of an ACL that covers the key covers its counter.
+/// `K:tenure:fence:0`, `K:tenure:fence:1`, … that hashes to the slot of `K`. So a script may use
+/// both on a cluster, and a pattern of an ACL that covers the key covers its counter.
+// Law: Fencing
 pub(crate) fn counter(key: &[u8], out: &mut Vec<u8>) {
     out.clear();
     out.extend_from_slice(key);
     out.extend_from_slice(COUNTER);
-    // A tag inside the key is found first in every name that begins with the key.
+    // A tag inside the key comes first in every name that begins with the key.
     if tag(key).is_some() {
         return;
     }
-    // Without one the whole key is hashed, and (unless a tag is completed) the whole name.
+    // Without a tag the whole key is hashed, and the whole name too, unless it completes a tag.
     let whole = crc16(0, key);
     let wanted = slot_of(whole);
     if slot(out) == wanted {
@@ -107,8 +108,8 @@ pub(crate) fn counter(key: &[u8], out: &mut Vec<u8>) {
         return;
     }
     out.truncate(stem);
-    // The key opened no tag that digits could close, so all of the name counts. What the names have
-    // in common is hashed once, and what ten of them have in common once for the ten.
+    // Digits complete no tag, so the whole name is hashed. The part that all names share is hashed
+    // once, and so is the part that ten of them share.
     let stem_crc = crc16(0, out);
     for tens in 0_u64.. {
         let tens_crc = match tens {
@@ -140,8 +141,8 @@ fn itoa(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
     }
 }
 
-/// The part of a name that a cluster hashes instead of the whole: what stands between the first `{`
-/// and the next `}`, if that is not empty.
+/// The part of a name that a cluster hashes instead of the whole: from the first `{` to the next
+/// `}`, if that is not empty.
 fn tag(name: &[u8]) -> Option<&[u8]> {
     let open = name.iter().position(|b| *b == b'{')?;
     let rest = &name[open + 1..];
@@ -160,7 +161,7 @@ const fn slot_of(crc: u16) -> u16 {
     crc % 16384
 }
 
-/// CRC16 as a cluster computes it (XMODEM), continued from `crc`.
+/// The CRC16 of a cluster (XMODEM), continued from `crc`.
 fn crc16(crc: u16, bytes: &[u8]) -> u16 {
     bytes.iter().fold(crc, |crc, byte| {
         (crc << 8) ^ TABLE[usize::from((crc >> 8) as u8 ^ byte)]
@@ -201,7 +202,7 @@ mod tests {
 
     #[test]
     fn slots_are_those_of_a_real_cluster() {
-        // Asked of `CLUSTER KEYSLOT`.
+        // As `CLUSTER KEYSLOT` answers.
         for (name, expected) in [
             (&b"123456789"[..], 0x31c3),
             (b"a}b", 7866),
@@ -271,7 +272,7 @@ mod tests {
         );
     }
 
-    /// The names in the order of the design, by brute force.
+    /// The first fitting name, tried one by one.
     fn naive(key: &[u8]) -> Vec<u8> {
         let base = [key, b":tenure:fence"].concat();
         let tagged = [&base[..], b":{", key, b"}"].concat();

@@ -1,12 +1,12 @@
-//! The marker of a node: who the node is, since when its memory counts, and what all of its clients
-//! must agree on.
+//! The marker of a node: who the node is, since when it has lost nothing, and what all clients must
+//! agree on.
 
 use std::time::Duration;
 
 /// What all clients of a set of nodes must agree on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NodeSet {
-    /// In front of `tenure:node`, the marker's name.
+    /// The prefix of the marker's name, `tenure:node`.
     pub(crate) prefix: Vec<u8>,
     /// The largest TTL that any client of these nodes uses.
     pub(crate) max_ttl: Duration,
@@ -16,7 +16,7 @@ pub(crate) struct NodeSet {
     pub(crate) name: Option<String>,
 }
 
-/// What the marker of a node says, as far as this client knows it.
+/// The content of a node's marker, as far as this client knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Marker {
     pub(crate) key: Vec<u8>,

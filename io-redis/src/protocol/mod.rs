@@ -1,5 +1,5 @@
-//! Both directions of the wire: how requests are written as calls of the scripts, and what the
-//! replies mean.
+//! The protocol with a node: how requests are written as calls of the scripts, and what the replies
+//! mean.
 
 pub(crate) mod batch;
 pub(crate) mod decode;

@@ -1,4 +1,4 @@
-//! Requests with true ids, for unit tests.
+//! Requests with real ids, for unit tests.
 
 use std::sync::Arc;
 use std::time::Duration;

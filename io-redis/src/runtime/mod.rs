@@ -1,4 +1,4 @@
-//! What the adapter needs of its surroundings, and what production gives it. Users reach it as
+//! What the adapter needs of its surroundings, and what it uses in production. Users reach it as
 //! [`seams`](crate::seams).
 
 mod clock;

@@ -8,8 +8,8 @@ use crate::runtime::clock::BootClock;
 use crate::runtime::traits::{BoxFuture, ByteStream, Connector, Endpoint, Entropy, Seams, Spawner};
 
 impl Seams {
-    /// Those of production: the tokio runtime of the caller, the boot-time clock, the operating
-    /// system's entropy. None outside of a tokio runtime.
+    /// The seams of production: the tokio runtime of the caller, the boot-time clock, and the
+    /// operating system's entropy. None outside of a tokio runtime.
     #[must_use]
     pub fn tokio() -> Option<Self> {
         Some(Self {
@@ -34,8 +34,8 @@ impl Connector for TokioConnector {
             match endpoint {
                 Endpoint::Tcp { host, port } => {
                     let stream = tokio::net::TcpStream::connect((host.as_str(), *port)).await?;
-                    // A request is one small write that waits for its reply: Nagle's algorithm
-                    // would hold it back behind the previous one.
+                    // A request is one small write that waits for its reply. Nagle's algorithm
+                    // would delay it.
                     stream.set_nodelay(true)?;
                     Ok(Box::new(stream) as Box<dyn ByteStream>)
                 }
@@ -78,8 +78,8 @@ pub struct OsEntropy;
 
 impl Entropy for OsEntropy {
     /// # Panics
-    /// If the operating system has no entropy to give. A lease whose token can be guessed is not a
-    /// lease, and there is no other source to fall back on.
+    /// If the operating system gives no random bytes. A lease whose token can be guessed protects
+    /// nothing, and there is no other source.
     fn fill(&self, buffer: &mut [u8]) {
         getrandom::fill(buffer).expect("the operating system gives random bytes");
     }

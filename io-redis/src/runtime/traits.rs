@@ -36,25 +36,26 @@ pub enum Endpoint {
 
 /// Opens connections.
 pub trait Connector: Debug + Send + Sync + 'static {
-    /// Connects. The caller bounds the time, and drops the future when it has passed.
+    /// Connects. The caller drops the future when it has waited long enough.
     fn connect<'a>(
         &'a self,
         endpoint: &'a Endpoint,
     ) -> BoxFuture<'a, io::Result<Box<dyn ByteStream>>>;
 }
 
-/// Tells the time on a clock that never goes back and goes on while the machine sleeps.
+/// Tells the time, on a clock that never goes back and goes on while the machine sleeps.
+// Law: Honest validity
 pub trait Clock: Debug + Send + Sync + 'static {
     /// The time now.
     fn now(&self) -> Instant;
 
-    /// Ends when this clock has reached `at`, not earlier.
+    /// Waits until this clock has reached `at`, and not less.
     fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()>;
 }
 
 /// Starts tasks.
 pub trait Spawner: Debug + Send + Sync + 'static {
-    /// Runs the task to its end, beside the caller.
+    /// Runs the task beside the caller.
     fn spawn(&self, task: BoxFuture<'static, ()>);
 }
 
@@ -64,7 +65,9 @@ pub trait Entropy: Debug + Send + Sync + 'static {
     fn fill(&self, buffer: &mut [u8]);
 }
 
-/// All four seams.
+/// All four seams. Nothing else in the adapter depends on time, chance or the order of a runtime,
+/// so that a simulation can repeat a run.
+// Law: Replay
 #[derive(Clone, Debug)]
 pub struct Seams {
     /// Opens connections.

@@ -1,4 +1,4 @@
-//! What a node says of itself, and what a connection to it that fails is called.
+//! What a new connection learns of its node, and how failures to connect are told.
 
 use redis::Value;
 use tenure_core::Words;
@@ -13,7 +13,7 @@ fn text(text: &str) -> CommandResult {
     Ok(Value::BulkString(text.as_bytes().to_vec()))
 }
 
-/// As Redis 7.0 answers over RESP2, with a setting changed.
+/// The answers of Redis 7.0 over RESP2, with one setting changed.
 fn answers(from: &str, to: &str) -> Vec<CommandResult> {
     let change = |answer: &str| text(&answer.replace(from, to));
     let setting = |name: &str, value: &str| {
@@ -29,7 +29,8 @@ fn answers(from: &str, to: &str) -> Vec<CommandResult> {
         ),
         change(
             "# Persistence\r\naof_enabled:1\r\naof_rewrite_in_progress:0\r\n\
-             aof_rewrite_scheduled:0\r\naof_last_bgrewrite_status:ok\r\naof_last_write_status:ok\r\n",
+             aof_rewrite_scheduled:0\r\naof_last_bgrewrite_status:ok\r\n\
+             aof_last_write_status:ok\r\n",
         ),
         setting("appendfsync", "always"),
         setting("no-appendfsync-on-rewrite", "no"),
@@ -70,7 +71,7 @@ fn a_node_is_durable_only_if_all_that_makes_it_so_is_known() {
     ] {
         assert!(!is_durable(&answers(from, to)), "{from} is {to}");
     }
-    // It may not be asked: that is not known.
+    // What the user may not ask counts as not known.
     for hidden in 2..5 {
         let mut answers = answers("", "");
         let denied = redis::parse_redis_value(b"-NOPERM no rights\r\n").expect("an error");
@@ -114,7 +115,8 @@ fn a_replica_cannot_be_used_now() {
     assert_eq!(node.identity().run_id, Some(Words::new("11aa")));
 }
 
-/// What set-up makes of a node that answers each command with OK, but one with these words.
+/// The result of the set-up with a node that answers OK to each command but one, and this error to
+/// that one.
 async fn set_up(
     command: &'static str,
     words: &'static str,
@@ -146,7 +148,7 @@ async fn missing_rights_to_renew_or_release_are_told_on_connecting() {
         for words in [
             "NOPERM User app has no permissions to run the 'x' command",
             "NOPERM this user has no permissions to run the 'x' command or its subcommand",
-            // Before 6.2, or renamed.
+            // A server before 6.2, or one that renamed the command.
             "ERR unknown command `x`, with args beginning with: `:tenure:fence`, ",
             "ERR unknown command 'x', with args beginning with: ':tenure:fence' ",
         ] {
@@ -185,7 +187,7 @@ async fn tls_needs_no_provider_of_the_users_and_fails_as_an_error() {
         .await
         .expect("loopback");
     let port = listener.local_addr().expect("bound").port();
-    // A server that does not speak TLS: it hangs up on whoever greets it.
+    // A server that does not speak TLS: it closes each connection at once.
     tokio::spawn(async move { while listener.accept().await.is_ok() {} });
     let url = format!("rediss://127.0.0.1:{port}");
     let address = crate::link::address::Address::parse(&url).expect("an address");

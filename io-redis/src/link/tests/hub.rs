@@ -1,4 +1,4 @@
-//! A hub for the tests of a link: it hands out requests and notes replies.
+//! A hub for the tests of a link: it hands out the requests it is given, and notes the replies.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use crate::link::interface::{LinkStatus, Work};
 use crate::runtime::{BoxFuture, Clock};
 
-/// A hub that hands out what it is given and notes what comes back.
+/// A hub that hands out the requests it is given, and notes the replies.
 #[derive(Default)]
 pub(crate) struct FakeHub {
     due: Mutex<VecDeque<Request>>,
@@ -31,7 +31,7 @@ impl FakeHub {
         self.wake.notify_one();
     }
 
-    /// The only reply to the request.
+    /// The reply to the request, which is the only one.
     pub(crate) fn reply(&self, request: &Request) -> Reply {
         let replies = self.replies.lock().expect("no panic");
         let of = replies.get(&request.id).map_or(&[][..], Vec::as_slice);
@@ -44,7 +44,7 @@ impl FakeHub {
         of[0].clone()
     }
 
-    /// Waits until it is true. The time is paused, so this takes none.
+    /// Waits until it is true. Time is paused, so this takes no real time.
     pub(crate) async fn until(&self, is: impl Fn() -> bool) {
         for _ in 0..100_000 {
             if is() {
@@ -55,7 +55,7 @@ impl FakeHub {
         panic!("it did not come about in 100 s of paused time");
     }
 
-    /// Waits for the only reply to the request.
+    /// Waits for the reply to the request, which is the only one.
     pub(crate) async fn answered(&self, request: &Request) -> Reply {
         let replied = || {
             let replies = self.replies.lock().expect("no panic");

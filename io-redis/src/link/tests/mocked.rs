@@ -1,6 +1,6 @@
-//! A made-up connection for unit tests, over the mocked
-//! [`Connection`](crate::link::connection::Connection): each write comes out, and is answered or
-//! lost as the test says.
+//! A connection for unit tests, over the mocked
+//! [`Connection`](crate::link::connection::Connection): the test sees each write, and answers it or
+//! loses it.
 
 use redis::{Pipeline, RedisError, Value};
 use tokio::sync::{mpsc, oneshot};
@@ -8,14 +8,14 @@ use tokio::sync::{mpsc, oneshot};
 use crate::link::connection::MockConnection;
 use crate::protocol::scripts::Script;
 
-/// One write that a link made: its commands, and where their replies go.
+/// One write of a link: its commands, and where their replies go.
 pub(crate) struct Write {
     pub(crate) commands: Vec<Vec<String>>,
     reply: oneshot::Sender<Result<Vec<Value>, RedisError>>,
 }
 
 impl Write {
-    /// Which script each command calls, or the command's own name.
+    /// The name of the script that each command calls, or of the command itself.
     pub(crate) fn names(&self) -> Vec<String> {
         self.commands
             .iter()
@@ -44,7 +44,7 @@ impl Write {
     }
 }
 
-/// A connection whose writes come out of the receiver.
+/// A connection, and the receiver of what is written to it.
 pub(crate) fn connection(own: bool) -> (MockConnection, mpsc::UnboundedReceiver<Write>) {
     let (writes, written) = mpsc::unbounded_channel();
     let mut connection = MockConnection::new();
@@ -66,7 +66,7 @@ pub(crate) fn connection(own: bool) -> (MockConnection, mpsc::UnboundedReceiver<
             };
             let writes = writes.clone();
             Box::pin(async move {
-                // As a true connection: written when first polled, and in the order of polling.
+                // Like a real connection: written when first polled, in the order of polling.
                 writes.send(write).ok();
                 match replied.await {
                     Ok(result) => result,

@@ -1,4 +1,4 @@
-//! The tests of a link, and what they share: a made-up hub and a made-up connection.
+//! The tests of a link, and what they share: a hub and a connection that the tests control.
 
 mod connect;
 mod hub;

@@ -1,5 +1,5 @@
-//! The life of a link against nodes that are a few lines each, over streams in memory: what is
-//! asked of a new connection, and what becomes of requests while there is none.
+//! A link against nodes of a few lines each, over streams in memory: what a new connection is
+//! asked, and what happens to requests while there is no connection.
 
 use std::collections::VecDeque;
 use std::io;
@@ -18,10 +18,10 @@ use crate::link::{
 use crate::protocol::testing::acquires;
 use crate::runtime::{BoxFuture, ByteStream, Connector, Endpoint, OsEntropy, Seams, TokioSpawner};
 
-/// What a node answers to a command, as the bytes of a reply; none to say nothing any more.
+/// What a node answers to a command, as the bytes of a reply. None if it answers nothing any more.
 type Answers = Arc<dyn Fn(&[String]) -> Option<String> + Send + Sync>;
 
-/// Connects to the nodes one after another; when they are used up, there is none.
+/// Connects to the nodes one after another. After the last, connecting fails.
 struct Nodes {
     left: Mutex<VecDeque<io::Result<Answers>>>,
     /// Every command of every connection, in order; connections are separated by `---`.
@@ -49,7 +49,7 @@ impl Connector for Nodes {
     }
 }
 
-/// Reads commands and answers them until it has nothing more to say.
+/// Reads commands and answers them, until `answers` returns none.
 async fn node(mut stream: DuplexStream, answers: Answers, heard: Arc<Mutex<Vec<String>>>) {
     let mut bytes = Vec::new();
     loop {
@@ -108,7 +108,7 @@ fn primary(run: &'static str, client: u32) -> Answers {
     })
 }
 
-/// As `otherwise`, but for what `first` answers.
+/// `first` if it answers, else `otherwise`.
 fn but(
     first: impl Fn(&[String]) -> Option<Option<&'static str>> + Send + Sync + 'static,
     otherwise: Answers,
@@ -291,7 +291,7 @@ async fn the_old_connection_is_killed_first_but_only_in_the_same_run() {
     rig.hub.ask([requests[1].clone()]);
     rig.hub.answered(&requests[1]).await;
     let second = rig.connection(1);
-    // In another run of the server, the id may be somebody else's.
+    // In another run of the server, the id may belong to somebody else.
     assert!(
         !second.iter().any(|said| said.starts_with("CLIENT KILL")),
         "{second:?}"
@@ -346,7 +346,7 @@ async fn the_task_ends_when_the_work_is_finished_also_without_a_connection() {
         let rig = LinkRig::new(nodes);
         rig.hub.until(|| rig.statuses().len() >= 2).await;
         rig.hub.finish();
-        // The link lets go of the hub.
+        // The link drops its hub.
         rig.hub.until(|| Arc::strong_count(&rig.hub) == 1).await;
     }
 }

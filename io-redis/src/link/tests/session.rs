@@ -1,5 +1,5 @@
-//! The link over a connection that is made up: what it writes, in which order, and that every
-//! request is answered exactly once.
+//! A session over a mocked connection: what it writes, in which order, and that it answers every
+//! request exactly once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,7 +77,7 @@ impl SessionRig {
         self.hub
     }
 
-    /// Lets the session do all that it can do now.
+    /// Lets the session do everything that it can do now.
     async fn settle(&self) {
         for _ in 0..50 {
             tokio::task::yield_now().await;
@@ -258,7 +258,8 @@ async fn forgotten_scripts_are_loaded_before_the_next_request() {
     assert_eq!(write.keys(), ["lock-2"]);
     write.answer([noscript()]);
     rig.settle().await;
-    // They were loaded a moment ago: something undoes it, and asking at once would be a storm.
+    // The scripts were loaded just now, so something removes them. Asking again at once would flood
+    // the server.
     assert_eq!(
         rig.hub.reply(&requests[0]),
         Reply::NotApplied(Refusal::Unavailable)
@@ -466,7 +467,7 @@ async fn a_paused_process_reads_replies_before_it_calls_a_node_silent() {
     write.answer([granted()]);
     rig.settle().await;
     assert!(is_granted(&rig.hub.reply(&requests[0])));
-    // And if nothing came, it does not wait for ever.
+    // If nothing came, it does not wait for ever.
     rig.hub.ask([requests[1].clone()]);
     let _write = rig.next().await;
     tokio::time::advance(Duration::from_secs(10)).await;

@@ -1,5 +1,5 @@
-//! One life of a link over a made-up connection, with the real core behind it: what the core is
-//! told of each way in which a request can fail, and what is written in answer.
+//! A link over a mocked connection, with the real core behind it: what the core is told when a
+//! request fails in one way or another, and what is written then.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -25,7 +25,7 @@ use crate::link::{
 use crate::protocol::inspection::KeyHolder;
 use crate::runtime::{Clock, OsEntropy, Seams, TokioConnector, TokioSpawner};
 
-/// The hub, with a note of what it is told.
+/// The hub, with a record of what it is told.
 struct RecordingHub {
     hub: Arc<Hub>,
     asked: Mutex<BTreeMap<RequestId, &'static str>>,
@@ -33,7 +33,7 @@ struct RecordingHub {
 }
 
 impl RecordingHub {
-    /// What the hub was told since this was asked last.
+    /// What the hub was told since the last call.
     fn told(&self) -> Vec<String> {
         std::mem::take(&mut self.told.lock().expect("no panic"))
     }
@@ -83,7 +83,7 @@ impl Work for RecordingHub {
     }
 }
 
-/// After so long without a reply a connection is replaced.
+/// A connection without replies is replaced after this time.
 const SILENCE: Duration = Duration::from_secs(1);
 
 /// What a new connection is asked.
@@ -137,7 +137,7 @@ impl CoreRig {
         }
     }
 
-    /// The next write, which is of these commands.
+    /// The next write. It must consist of these commands.
     #[allow(
         clippy::disallowed_methods,
         reason = "paused time: it says at once that nothing will be written any more"
@@ -151,8 +151,8 @@ impl CoreRig {
         write
     }
 
-    /// The next write asks a new connection who is there; it is this client of always the same
-    /// server.
+    /// The next write sets a new connection up. The answers are those of one server, to a client
+    /// with this id.
     async fn connected(&mut self, client: i64) {
         let asked = self.next(&set_up()).await;
         let mut answers = loaded();
@@ -191,15 +191,16 @@ impl CoreRig {
     }
 }
 
-/// Each failure is told to the core as what it is, and the release that is owed is sent again after it.
+/// Each failure is told to the core as what it is, and the release that is owed is sent again after
+/// it.
 #[tokio::test(start_paused = true)]
 async fn a_timeout_noscript_and_a_reset_do_not_stop_the_release() {
     let mut rig = CoreRig::new();
     rig.ask();
     rig.connected(1).await;
 
-    // A timeout. The core gives the round up and owes a release, which is behind it on the same
-    // connection. Nothing comes: both are unknown, and there is another connection.
+    // A timeout. The core ends the round and owes a release, which follows on the same connection.
+    // No reply comes: both requests are unknown, and the connection is replaced.
     let acquire = rig.next(&["Acquire"]).await;
     let behind = rig.next(&["Release"]).await;
     rig.connected(2).await;
@@ -215,7 +216,7 @@ async fn a_timeout_noscript_and_a_reset_do_not_stop_the_release() {
     );
     acquire.answer([granted()]);
     behind.answer([done()]);
-    // Nothing that still travels on the old connection can land behind the release that is owed.
+    // The old connection is closed first, so that nothing on it is executed after the release.
     rig.kills(1).await;
     let release = rig.next(&["Release"]).await;
     assert_eq!(
@@ -224,8 +225,8 @@ async fn a_timeout_noscript_and_a_reset_do_not_stop_the_release() {
         "replies that come later are nobody's"
     );
 
-    // NOSCRIPT: the server forgot the scripts. It is not applied; they are loaded, and the core
-    // asks again.
+    // NOSCRIPT: the server forgot the scripts. The request is not applied; the scripts are loaded,
+    // and the core asks again.
     release.answer([error("NOSCRIPT No matching script. Please use EVAL.")]);
     let load = rig.next(&loads()).await;
     assert_eq!(rig.work.told(), ["release: NotApplied(Again)"]);
@@ -245,7 +246,8 @@ async fn a_timeout_noscript_and_a_reset_do_not_stop_the_release() {
     rig.kills(2).await;
     rig.next(&["Release"]).await.answer([failed("gone")]);
 
-    // Answered at last: nothing is owed any more, so the client closes without another word.
+    // It is answered at last, and nothing is owed any more. The client closes and writes nothing
+    // else.
     rig.work.hub.close(None);
     rig.work.hub.finished().await;
     let told = rig.work.told();
@@ -276,7 +278,8 @@ async fn an_inspection_without_scripts_is_asked_again_once() {
     let look = look.await.expect("no panic").expect("it was seen");
     assert_eq!(look.holder, KeyHolder::Free);
 
-    // Where something undoes it, the caller is told instead of being asked for patience for ever.
+    // If something removes the scripts again and again, the caller gets an error and does not wait
+    // for ever.
     tokio::time::advance(Duration::from_secs(2)).await;
     let link = rig.link.clone();
     let look = tokio::spawn(async move { link.inspect(Key::new(*b"lock")).await });
@@ -300,7 +303,8 @@ async fn a_look_at_a_node_that_says_nothing_ends_in_bounded_time() {
     let took = rig.work.hub.clock().now().saturating_since(asked);
     assert!(took <= SILENCE + Duration::from_millis(10), "{took:?}");
 
-    // The next one waits for the next connection, which is not bounded by silence but by the dial.
+    // The next one waits for the next connection. Its wait is bounded by the time for connecting,
+    // not by silence.
     let asked = rig.work.hub.clock().now();
     let link = rig.link.clone();
     let look = tokio::spawn(async move { link.inspect(Key::new(*b"lock")).await });

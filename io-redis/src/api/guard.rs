@@ -171,8 +171,8 @@ impl Guard {
     }
 
     /// Ends when the next renewal is confirmed, whether the client began it or
-    /// [`renew`](Self::renew). Returns how long the lock is held from then. This is for whoever
-    /// passes that time on: to a lease that depends on this one, or to a page that shows it.
+    /// [`renew`](Self::renew). Returns how long the lock is held from then. Use it to pass that
+    /// time on: to a lease that depends on this one, or to a page that shows it.
     ///
     /// # Errors
     /// [`Lost`], if the lock is lost first.

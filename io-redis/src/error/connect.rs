@@ -14,14 +14,13 @@ use crate::link::address::AddressError;
 pub enum ConnectError {
     /// No node was named.
     NoNodes,
-    /// The address of a node is not one.
+    /// The address of a node cannot be used.
     Address(AddressError),
     /// The configuration cannot work.
     Config(ConfigError),
-    /// The owner label cannot be written in front of a token.
+    /// The owner label has characters that cannot stand in front of a token.
     Label(LabelError),
-    /// Over several connections of the caller's own, quarantine was not decided, or is not
-    /// possible.
+    /// Over several connections of the caller's own, quarantine was not decided or is not possible.
     QuarantineUndecided,
     /// There is no tokio runtime here, and the client was not given a thread of its own.
     NoRuntime,
@@ -29,25 +28,25 @@ pub enum ConnectError {
     Thread(String),
     /// Not enough nodes answer.
     Outage {
-        /// Those that did not, each with what is known of it.
+        /// The nodes that did not answer, each with the reason as far as it is known.
         nodes: Vec<SilentNode>,
     },
-    /// A server will not serve us: wrong password, missing rights, unknown command.
+    /// A server refuses to serve this client: wrong password, missing rights, unknown command.
     Rejected {
         /// The node.
         node: String,
-        /// In the server's words.
+        /// The server's text.
         words: String,
     },
-    /// Two nodes are one server: its two votes would not be a quorum.
+    /// Two nodes are the same server, whose two votes would not be a majority.
     SameServer {
         /// One of them.
         node: String,
         /// The other.
         twin: String,
     },
-    /// A name was given to the set of nodes, but quarantine is off: without the marker that it
-    /// needs, the nodes cannot compare the name.
+    /// The set of nodes was given a name, but quarantine is off: without markers the nodes cannot
+    /// compare the name.
     NodeSetUnchecked,
     /// The runtime that ran the client's tasks has ended.
     RuntimeEnded,

@@ -16,7 +16,7 @@ pub enum InspectError {
     Outage {
         /// The key.
         key: Key,
-        /// The nodes, each with what is known of it.
+        /// The nodes, each with the reason as far as it is known.
         nodes: Vec<SilentNode>,
     },
     /// The client is closed, or the runtime that ran its tasks has ended.

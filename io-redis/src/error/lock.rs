@@ -29,41 +29,40 @@ pub enum LockError {
     Contended {
         /// The key, as it stands on the nodes.
         key: Key,
-        /// After how long it will be free if the holder does not renew; none if that cannot be
-        /// known.
+        /// The time until it is free, if the holder does not renew; none if that cannot be known.
         left: Option<Duration>,
-        /// Whether what holds it is not of a lock's making: a key of another type, or without an
+        /// Whether the key holds something that no lock writes: another type, or a key without an
         /// expiry. It was not touched.
         foreign: bool,
     },
-    /// Too many nodes are in quarantine: they may have forgotten a lease, so they are not counted
-    /// until every lease that they may have forgotten has ended.
+    /// Too many nodes are in quarantine: they may have forgotten a lease. They do not count until
+    /// every lease that they may have forgotten has ended.
     Quarantined {
         /// The key.
         key: Key,
-        /// The node that counts last of those that are needed.
+        /// The last of the needed nodes to leave quarantine.
         node: String,
-        /// After how long it counts.
+        /// The time until it counts.
         left: Duration,
     },
     /// Not enough nodes answer.
     Outage {
         /// The key.
         key: Key,
-        /// Those that did not, each with what is known of it.
+        /// The nodes that did not answer, each with the reason as far as it is known.
         nodes: Vec<SilentNode>,
     },
-    /// A server will not serve us: wrong password, missing rights, unknown command.
+    /// A server refuses to serve this client: wrong password, missing rights, unknown command.
     Rejected {
         /// The key.
         key: Key,
         /// The node.
         node: String,
-        /// In the server's words.
+        /// The server's text.
         words: String,
     },
-    /// A node contradicts the configuration: its other clients use another max TTL, number or name
-    /// of nodes, or it is the same server as another node.
+    /// A node contradicts the configuration: its other clients use another max TTL, number of nodes
+    /// or name, or it is the same server as another node.
     Misconfigured {
         /// The key.
         key: Key,
@@ -79,7 +78,7 @@ pub enum LockError {
         /// Why not.
         error: KeyError,
     },
-    /// The client has as many leases as it may. Nothing was sent.
+    /// The client has as many leases as it may have. Nothing was sent.
     AtCapacity {
         /// The key.
         key: Key,

@@ -4,19 +4,19 @@ use std::fmt;
 
 use tenure_core::Key;
 
-/// How a held lease ended other than by its owner's release.
+/// How a held lease ended, if its owner did not release it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Loss {
     /// Its validity passed before a renewal was confirmed.
     Expired,
-    /// Another token is in its place: someone else holds the key, or overwrote it.
+    /// The key holds another token: someone else took it, or overwrote it.
     Taken,
-    /// The key vanished early: it was deleted, flushed, evicted, or forgotten by a restart.
+    /// The key is gone: it was deleted, flushed, evicted, or lost in a restart.
     Gone,
-    /// The server would not serve us any more, in its words.
+    /// The server refused to renew it, with the server's text.
     Rejected(String),
-    /// The cap on its total hold was reached.
+    /// The limit on its total time was reached.
     Capped,
     /// The client was closed, which released it.
     Closed,
@@ -47,7 +47,7 @@ impl fmt::Display for Loss {
     }
 }
 
-/// A lease that was held is lost: whoever acts now acts without it.
+/// A held lease is lost: from now on, others may hold the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Lost {

@@ -8,14 +8,14 @@ use crate::error::ended::RUNTIME_ENDED;
 use crate::error::kind::{Kind, kinds};
 use crate::error::loss::Lost;
 
-/// Why a release did not free the lock, as far as is known. In either case the lease is over.
+/// Why a release did not free the lock, as far as is known. The lease is over in each case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReleaseError {
-    /// It had been lost before, so what was done under it may have had company.
+    /// The lock had been lost before, so others may have acted at the same time.
     Lost(Lost),
-    /// Not enough nodes answered in time. The release is retried in the background, and the TTL
-    /// ends the lease at last.
+    /// Not enough nodes answered in time. The release is retried in the background, and the key
+    /// ends with its TTL at the latest.
     Unknown {
         /// The key.
         key: Key,

@@ -15,14 +15,13 @@ use crate::error::loss::Lost;
 pub enum RenewError {
     /// The lease is lost.
     Lost(Lost),
-    /// Not enough nodes confirmed: they did not answer in time, or the connection was lost, which
-    /// is told at once. The lease is still held until its validity ends, and its renewal retried
-    /// unless that is off.
+    /// Not enough nodes confirmed: they did not answer in time, or the connection was lost. The
+    /// lease is still held until its validity ends, and its renewal is retried unless that is off.
     Outage {
         /// The key.
         key: Key,
     },
-    /// The runtime that ran the client's tasks has ended: nothing is renewed any more. The lease is
+    /// The runtime that ran the client's tasks has ended, so nothing renews any more. The lease is
     /// held until its validity ends.
     RuntimeEnded {
         /// The key.

@@ -1,5 +1,16 @@
 //! What the replies of a node mean for the core (*applied*, *not applied* or *unknown*), and for
 //! the link itself.
+//!
+//! The scripts answer, with times of the server in microseconds and spans in milliseconds:
+//!
+//! - acquire, for each lock: `granted FENCE NOW`, `held LEFT NOW`, `taken` (a newer attempt of the
+//!   same lease is there), `foreign`, `unmarked`, `quarantine LEFT`, `misuse MAX-TTL NODES NAME`,
+//!   `misuse` (the marker cannot be read), or `-` and the text of an error;
+//! - confirm and repair: `done`, `gone` (confirm only), `taken` or `foreign`;
+//! - renew and release, for each failure: its index, and `gone`, `taken`, `foreign` or the text of an
+//!   error;
+//! - inspect: `[seen, value or nil, PTTL, counter or nil, NOW]` or `foreign`;
+//! - mark: `[marked, LEFT]` or `[misuse, …]` as above.
 
 use std::time::Duration;
 

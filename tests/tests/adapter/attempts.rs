@@ -8,8 +8,8 @@ const SECRET: &str = "00112233445566778899aabbccddeeff";
 /// Attempts with different numbers of digits. As text they would have another order.
 const ATTEMPTS: [u32; 6] = [1, 2, 9, 10, 99, 100];
 
-/// A lock that one attempt holds, and what another attempt of the same lease is answered by a script
-/// there: the first word, and who holds the lock then.
+/// A lock that one attempt holds, and what another attempt of the same lease is answered by a
+/// script there: the first word, and who holds the lock then.
 fn ask(holder: u32, kind: OpKind, asker: u32) -> (String, Option<u32>) {
     let token = |attempt: u32| format!("web-1:{SECRET}:{attempt}");
     let server = Server::new(ManualClock::new(1_767_225_600_000_000));

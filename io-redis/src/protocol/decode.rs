@@ -7,8 +7,8 @@
 //!   same lease is there), `foreign`, `unmarked`, `quarantine LEFT`, `misuse MAX-TTL NODES NAME`,
 //!   `misuse` (the marker cannot be read), or `-` and the text of an error;
 //! - confirm and repair: `done`, `gone` (confirm only), `taken` or `foreign`;
-//! - renew and release, for each failure: its index, and `gone`, `taken`, `foreign` or the text of an
-//!   error;
+//! - renew and release, for each failure: its index, and `gone`, `taken`, `foreign` or the text of
+//!   an error;
 //! - inspect: `[seen, value or nil, PTTL, counter or nil, NOW]` or `foreign`;
 //! - mark: `[marked, LEFT]` or `[misuse, …]` as above.
 

@@ -4,10 +4,7 @@
 /// Files with lines of more than 100 columns.
 pub(crate) const COLUMNS: &[&str] = &[
     ".ci/nightly",
-    ".ci/run",
-    "Cargo.toml",
     "io-redis/Cargo.toml",
-    "io-redis/benches/Cargo.toml",
     "io-redis/benches/leases.rs",
     "io-redis/benches/support/mod.rs",
     "io-redis/benches/throughput.rs",

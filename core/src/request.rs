@@ -101,6 +101,17 @@ op_kinds! {
     Release,
 }
 
+impl OpKind {
+    /// Whether it gives the key back. Each other kind may leave a token of the lease at the node.
+    #[must_use]
+    pub const fn frees(self) -> bool {
+        match self {
+            Self::Release => true,
+            Self::Acquire | Self::Confirm | Self::Renew | Self::Repair => false,
+        }
+    }
+}
+
 impl Op {
     /// Which request it is.
     #[must_use]

@@ -27,7 +27,7 @@ use crate::event::{AcquireFailure, EventKind};
 use crate::id::{NodeId, NodeSet};
 use crate::math::ServerClock;
 use crate::options::LeaseOptions;
-use crate::request::{OpKind, Refusal, Reply};
+use crate::request::{Refusal, Reply};
 use crate::rng::Rng;
 use crate::time::Instant;
 use crate::token::{Fence, Key, Secret};
@@ -285,7 +285,7 @@ impl Lease {
             return;
         }
         self.note_debt(now, node, &flight, &reply);
-        if flight.ask == OpKind::Release {
+        if flight.ask.frees() {
             return self.released(now, node, &reply, ctx);
         }
         // The answer to an older attempt does not count for this one.

@@ -185,7 +185,7 @@ impl Lease {
             seat.flight = None;
         }
         let behind = match &seat.flight {
-            Some(flight) if flight.ask == OpKind::Release => return,
+            Some(flight) if flight.ask.frees() => return,
             Some(_) if seat.behind.is_some() => return,
             // Nothing is queued for a node that cannot be reached. It stays owed, and the release
             // is tried again later.

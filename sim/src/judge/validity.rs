@@ -118,7 +118,7 @@ impl Judge {
     ) {
         let Some(node) = record.node else { return };
         self.answered(lease, node, ask);
-        if ask == OpKind::Release {
+        if ask.frees() {
             self.release_heard(record.at, lease, node, outcome);
         } else {
             self.other_heard(record.at, lease, node);

@@ -43,7 +43,7 @@ impl Judge {
             self.forget_promises(lease);
         }
         self.check_alive(record, lease, ask);
-        if ask == OpKind::Release {
+        if ask.frees() {
             self.pays(record, lease, node);
         }
         let state = &self.leases[lease as usize];
@@ -52,11 +52,10 @@ impl Judge {
         let seat = self.seat(lease, node);
         seat.sent += 1;
         let sent = seat.sent;
-        let crowded = match ask {
-            OpKind::Release => std::mem::replace(&mut seat.release_out, true),
-            OpKind::Acquire | OpKind::Confirm | OpKind::Renew | OpKind::Repair => {
-                std::mem::replace(&mut seat.out, true) || seat.release_out
-            }
+        let crowded = if ask.frees() {
+            std::mem::replace(&mut seat.release_out, true)
+        } else {
+            std::mem::replace(&mut seat.out, true) || seat.release_out
         };
         if crowded {
             let sentence = format!(
@@ -111,11 +110,10 @@ impl Judge {
 
     pub(super) fn answered(&mut self, lease: u32, node: u8, ask: OpKind) {
         let seat = self.seat(lease, node);
-        match ask {
-            OpKind::Release => seat.release_out = false,
-            OpKind::Acquire | OpKind::Confirm | OpKind::Renew | OpKind::Repair => {
-                seat.out = false;
-            }
+        if ask.frees() {
+            seat.release_out = false;
+        } else {
+            seat.out = false;
         }
     }
 

@@ -290,7 +290,7 @@ impl Marks {
         }
         seen.attempt = attempt;
         seen.retried |= ask == OpKind::Renew && seen.renewal_unknown;
-        if ask == OpKind::Release {
+        if ask.frees() {
             self.when(
                 seen.out[OpKind::Renew as usize] > 0,
                 Mark::ReleaseBehindRenewal,

@@ -81,11 +81,10 @@ impl Watched {
             // If several leases ask for one key in one call, the change is ascribed to the lease
             // that held the key before its release, or that holds it after the call.
             let alone = asked.iter().filter(|(other, _)| *other == key).count() == 1;
-            let holder = match ask {
-                OpKind::Release => self.holder(at, names),
-                OpKind::Acquire | OpKind::Confirm | OpKind::Renew | OpKind::Repair => {
-                    Self::held_by(self.node.server().peek(key).as_deref(), names)
-                }
+            let holder = if ask.frees() {
+                self.holder(at, names)
+            } else {
+                Self::held_by(self.node.server().peek(key).as_deref(), names)
             };
             if alone || holder == Holder::Lease(lease) {
                 told.extend(self.changed(now, index, at, &keys[at], Some(lease), names));

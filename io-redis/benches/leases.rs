@@ -1,5 +1,5 @@
-//! What a lease costs the core over its life: acquire, granted, one renewal, release, while as many as
-//! 100,000 others live.
+//! What a lease costs the core over its life: acquire, granted, one renewal, release, while as many
+//! as 100,000 others live.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

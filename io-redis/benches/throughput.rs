@@ -1,8 +1,8 @@
-//! Uncontended acquire and release on distinct keys, at 64 and at 1,024 tasks: raw redis-rs with the
-//! same scripts, this crate, and rslock, side by side in one run.
+//! Uncontended acquire and release on distinct keys, at 64 and at 1,024 tasks: raw redis-rs with
+//! the same scripts, this crate, and rslock, side by side in one run.
 //!
-//! Besides criterion's figures it prints the ratios of rounds that alternate between the three, which
-//! hold when the machine's speed drifts.
+//! Besides criterion's figures it prints the ratios of rounds that alternate between the three,
+//! which hold when the machine's speed drifts.
 #![forbid(unsafe_code)]
 #![allow(missing_docs, reason = "criterion's macros write undocumented items")]
 
@@ -41,8 +41,8 @@ fn throughput(criterion: &mut Criterion) {
         };
         let rate = |who: usize| median(rounds.iter().map(|round| round[who]).collect());
         println!(
-            "{tasks} tasks, median of {ROUNDS} alternating rounds: raw {:.0}, tenure {:.0}, rslock {:.0} pairs/s; \
-             tenure/raw {:.2}, tenure/rslock {:.2}\n",
+            "{tasks} tasks, median of {ROUNDS} alternating rounds: raw {:.0}, tenure {:.0}, \
+             rslock {:.0} pairs/s; tenure/raw {:.2}, tenure/rslock {:.2}\n",
             rate(0),
             rate(1),
             rate(2),

@@ -54,7 +54,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // The first one wakes up in the middle of what it did. Had it asked, it would know:
     assert!(!stale.is_valid());
-    // but a check and a write are two steps, and the pause may come between them. So the store decides.
+    // but a check and a write are two steps, and the pause may come between them. So the store
+    // decides.
     let refused = store
         .write(stale.fence(), "of the first holder")
         .unwrap_err();

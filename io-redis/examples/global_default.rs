@@ -39,7 +39,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     assert_eq!(balance.load(Ordering::Relaxed), TASKS, "an update was lost");
 
-    // A program that ends does not wait for its background: what was just dropped may still be on its way.
+    // A program that ends does not wait for its background: what was just dropped may still be on
+    // its way.
     if let Some(locks) = tenure_redis::default_locks() {
         locks.close().await;
     }

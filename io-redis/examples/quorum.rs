@@ -27,9 +27,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .await?;
     let watch = Watch::start();
 
-    // A server that was just started may have forgotten a lease that is still held somewhere. It is not
-    // counted until every lease that it may have forgotten has ended, so a fresh set grants nothing
-    // for one max TTL. Where that does not matter: `Builder::quarantine(Quarantine::Off)`.
+    // A server that was just started may have forgotten a lease that is still held somewhere. It is
+    // not counted until every lease that it may have forgotten has ended, so a fresh set grants
+    // nothing for one max TTL. Where that does not matter: `Builder::quarantine(Quarantine::Off)`.
     match locks.try_lock(KEY).await {
         Err(LockError::Quarantined { node, left, .. }) => watch.say(
             "refused",

@@ -1,4 +1,5 @@
-//! Work that stops when its lock is lost: `Guard::run` drops it, here because someone deleted the key.
+//! Work that stops when its lock is lost: `Guard::run` drops it, here because someone deleted the
+//! key.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

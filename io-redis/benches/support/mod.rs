@@ -38,8 +38,8 @@ impl Who {
 }
 
 impl Bench {
-    /// Starts a server and connects all three, on a runtime of one thread. None, with a word on standard
-    /// error, if there is no server to start.
+    /// Starts a server and connects all three, on a runtime of one thread. None, with a word on
+    /// standard error, if there is no server to start.
     pub(crate) fn start() -> Option<(Runtime, Self)> {
         if !tenure_tests::live::servers_available() {
             return None;

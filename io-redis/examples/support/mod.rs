@@ -1,7 +1,7 @@
 //! What the examples share: where Redis is, a watch, and time that passes.
 //!
-//! Without `REDIS_URL` it is the embedded server of `tenure-sim`, in this process and on a free port
-//! of the loopback, so the examples need nothing but a compiler.
+//! Without `REDIS_URL` it is the embedded server of `tenure-sim`, in this process and on a free
+//! port of the loopback, so the examples need nothing but a compiler.
 #![allow(dead_code, reason = "each example uses its own part of this")]
 
 use std::time::Duration;
@@ -20,7 +20,8 @@ impl Redis {
         Self::several(1)
     }
 
-    /// Servers that know nothing of each other: those of `REDIS_URL`, separated by commas, or embedded ones.
+    /// Servers that know nothing of each other: those of `REDIS_URL`, separated by commas, or
+    /// embedded ones.
     pub(crate) fn several(count: usize) -> std::io::Result<Self> {
         let named = std::env::var("REDIS_URL").unwrap_or_default();
         let urls: Vec<String> = named
@@ -67,7 +68,8 @@ impl Redis {
         &self.urls
     }
 
-    /// Takes an embedded server away. A server that is not ours is left alone: then this says `false`.
+    /// Takes an embedded server away. A server that is not ours is left alone: then this says
+    /// `false`.
     pub(crate) fn take_down(&self, index: usize) -> bool {
         let server = self.embedded.get(index);
         if let Some((server, _)) = server {

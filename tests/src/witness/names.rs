@@ -20,7 +20,7 @@ pub(super) struct Names {
     /// The serial of the next request of a lease.
     serials: Vec<u32>,
     /// What was sent last: by lease, node and request.
-    sent: BTreeMap<(u32, u8, u8), u32>,
+    sent: BTreeMap<(u32, u8, OpKind), u32>,
 }
 
 #[derive(Debug, Default)]
@@ -109,7 +109,7 @@ impl Names {
     pub(super) fn send(&mut self, lease: u32, node: u8, ask: OpKind) -> u32 {
         let serial = &mut self.serials[lease as usize];
         *serial += 1;
-        self.sent.insert((lease, node, ask as u8), *serial - 1);
+        self.sent.insert((lease, node, ask), *serial - 1);
         *serial - 1
     }
 
@@ -117,7 +117,7 @@ impl Names {
     /// taken for this one, which asks for the same.
     pub(super) fn sent(&self, lease: u32, node: u8, ask: OpKind) -> u32 {
         self.sent
-            .get(&(lease, node, ask as u8))
+            .get(&(lease, node, ask))
             .copied()
             .unwrap_or_default()
     }

@@ -3,17 +3,6 @@
 
 /// Files with lines of more than 100 columns.
 pub(crate) const COLUMNS: &[&str] = &[
-    ".ci/nightly",
-    "io-redis/Cargo.toml",
-    "io-redis/benches/leases.rs",
-    "io-redis/benches/support/mod.rs",
-    "io-redis/benches/throughput.rs",
-    "io-redis/examples/fenced_store.rs",
-    "io-redis/examples/global_default.rs",
-    "io-redis/examples/quorum.rs",
-    "io-redis/examples/run_until_lost.rs",
-    "io-redis/examples/support/mod.rs",
-    "sim/Cargo.toml",
     "sim/src/choice.rs",
     "sim/src/cli/error.rs",
     "sim/src/cli/explore.rs",

@@ -21,7 +21,7 @@
 //!   told to lose.
 //! - [`conformance`]: the same commands to a real server and to the embedded one of `tenure-sim`.
 //! - [`scripts`]: the adapter's Lua texts.
-//! - [`tree`]: the files of the repository.
+//! - [`tree`]: the files of the repository. [`variables`]: numbers from the environment.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -31,6 +31,7 @@ pub mod live;
 pub mod rivals;
 pub mod scripts;
 pub mod tree;
+pub mod variables;
 pub mod witness;
 
 /// The code in the repository's README, which must compile.

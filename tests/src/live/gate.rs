@@ -17,12 +17,22 @@ pub const PROGRAM: &str = "TENURE_LIVE_SERVER";
 const NAMES: [&str; 2] = ["redis-server", "valkey-server"];
 
 /// The server program that the live suite runs, if this machine has one.
+///
+/// # Panics
+/// If [`PROGRAM`] is set and names no file.
+#[track_caller]
 pub fn server_program() -> Option<&'static PathBuf> {
     static FOUND: LazyLock<Option<PathBuf>> = LazyLock::new(|| match env::var_os(PROGRAM) {
         Some(path) => Some(PathBuf::from(path)),
         None => NAMES.iter().find_map(|name| on_path(name)),
     });
-    FOUND.as_ref()
+    let program = FOUND.as_ref()?;
+    assert!(
+        program.is_file(),
+        "{PROGRAM} must be the path of a server program: there is no file {}",
+        program.display()
+    );
+    Some(program)
 }
 
 /// The first line of every live test: `if !servers_available() { return; }`.

@@ -13,6 +13,7 @@ use tenure_sim::observe::fact::{Fact, Nanos, Record};
 use tenure_sim::turmoil_net::Memory;
 use tenure_tests::chaos::{Chaos, Ground, Way};
 use tenure_tests::rivals::{self, Habits};
+use tenure_tests::variables::number;
 use tenure_tests::witness::Witness;
 use tokio::task::AbortHandle;
 
@@ -224,7 +225,6 @@ fn nanos(span: Duration) -> Nanos {
 
 #[test]
 fn no_law_is_broken_in_hours_of_bad_days() {
-    let number = |name| std::env::var(name).ok()?.parse().ok();
     let seed = number("TENURE_SOAK_SEED").unwrap_or(1);
     let hours = number("TENURE_SOAK_HOURS").unwrap_or(HOURS);
     World::run(seed, async |world| {

@@ -10,6 +10,7 @@ use tenure_sim::observe::fact::{Fact, Fault, Nanos, Record};
 use tenure_sim::turmoil_net::{Life, Machine, Memory, Network};
 use tenure_tests::chaos::{Ground, Way};
 use tenure_tests::rivals::{self, Habits};
+use tenure_tests::variables::number;
 use tenure_tests::witness::Witness;
 
 pub(crate) const fn ms(millis: u64) -> Duration {
@@ -291,11 +292,6 @@ impl Ground for Stage {
     fn resume(&mut self, client: usize) {
         self.machines[client].resume();
     }
-}
-
-/// A number from the environment.
-pub(crate) fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
 }
 
 pub(crate) fn nanos(span: Duration) -> Nanos {

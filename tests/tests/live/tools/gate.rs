@@ -45,3 +45,16 @@ fn a_live_test_without_a_server_fails_where_the_live_suite_is_required() {
     assert!(!output.status.success(), "{said}");
     assert!(said.contains("TENURE_REQUIRE_LIVE=1 demands it"), "{said}");
 }
+
+#[test]
+fn a_server_that_is_named_and_is_no_file_fails_and_is_shown() {
+    let output = Command::new(std::env::current_exe().expect("this test's own program"))
+        .args(["tools::gate::probe", "--exact"])
+        .env(PROGRAM, "no-such-server")
+        .env(REQUIRE, "0")
+        .output()
+        .expect("this test's own program runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains("there is no file no-such-server"), "{said}");
+}

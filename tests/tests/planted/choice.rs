@@ -1,6 +1,7 @@
 //! Which planted bugs are tried, as the variable `TENURE_PLANTED` says.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
 
 use tenure_tests::tree;
@@ -59,6 +60,7 @@ impl Choice {
             Self::Sample { hash, since } => {
                 let changed = since.as_deref().map(changed_since).unwrap_or_default();
                 planted.retain(|one| touches(one, &changed) || drawn(&one.name, *hash));
+                assert!(!planted.is_empty(), "{hash:x} draws no planted bug");
             }
         }
         planted
@@ -71,9 +73,8 @@ fn touches(planted: &Planted, changed: &BTreeSet<String>) -> bool {
     let mut files = planted.files().chain([patch.as_str()]);
     files.any(|file| changed.contains(file))
         || planted
-            .tests()
-            .iter()
-            .any(|file| changed.contains(&*file.to_string_lossy()))
+            .test_file()
+            .is_ok_and(|file| changed.contains(&*file.to_string_lossy()))
 }
 
 /// Whether the bug is in the share that the hash draws.
@@ -85,16 +86,23 @@ fn drawn(name: &str, hash: u64) -> bool {
     (of_name ^ hash).is_multiple_of(SHARE)
 }
 
-/// The files that differ between the revision and the last commit.
+/// The files that differ between the revision and those that are here, committed or not.
 fn changed_since(revision: &str) -> BTreeSet<String> {
-    let range = format!("{revision}..HEAD");
-    let output = Command::new("git")
-        .current_dir(tree::root())
-        .args(["diff", "--name-only", &range, "--"])
-        .output()
-        .expect("git runs");
+    let known = listed(tree::root(), &["diff", "--name-only", revision, "--"]);
+    let new = listed(
+        tree::root(),
+        &["ls-files", "--others", "--exclude-standard"],
+    );
+    known.into_iter().chain(new).collect()
+}
+
+/// The files that a command of git lists.
+fn listed(folder: &Path, args: &[&str]) -> Vec<String> {
+    let mut git = Command::new("git");
+    let output = git.current_dir(folder).args(args).output();
+    let output = output.expect("git runs");
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "git knows no {range}: {said}");
+    assert!(output.status.success(), "git {}: {said}", args.join(" "));
     let names = String::from_utf8_lossy(&output.stdout).into_owned();
     names.lines().map(str::to_owned).collect()
 }

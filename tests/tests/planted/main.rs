@@ -7,8 +7,8 @@
 //! law broken in one of the first N random worlds, or first another that follows from it, which
 //! then stands behind `# judged:`.
 //!
-//! Trying a planted bug builds again what it changes, so a plain run tries none: it checks that
-//! each patch can be tried. `TENURE_PLANTED` says which are:
+//! Trying a planted bug builds again what it changes, so `cargo test --workspace` tries none: it
+//! only checks that each patch can be tried. `TENURE_PLANTED` says which are:
 //!
 //! - `all`: all of them.
 //! - `sample:HASH:REVISION`: those whose files changed since the revision, which may be left out,
@@ -31,7 +31,7 @@ use crate::choice::{Choice, VARIABLE};
 use crate::copy::Copy;
 use crate::patch::Planted;
 
-/// The kinds of faults of which each must have a bug planted. (Fairness has no queue yet.)
+/// The kinds of faults, of which each must have a bug planted.
 const CLASSES: [&str; 8] = ["H1", "H2", "H3", "H4", "H5", "H6", "H7", "H8"];
 
 /// All that are planted, in the order of their names.
@@ -51,15 +51,31 @@ fn each_patch_applies_and_names_a_test_that_exists() {
     let mut wrong = Vec::new();
     for one in planted() {
         wrong.extend(one.changed(tree::root()).err());
-        if one.tests().is_empty() {
-            wrong.push(format!(
-                "{}: there is no test {}",
-                one.name,
-                one.test_name()
-            ));
-        }
+        wrong.extend(one.test_file().err());
         if !CLASSES.contains(&&*one.class) {
             wrong.push(format!("{}: there is no kind {}", one.name, one.class));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// It is named where its kind is, and where the attack is by whose number it was found.
+#[test]
+fn each_planted_bug_is_named_in_the_list_of_faults() {
+    const FAULTS: &str = "docs/testing/faults.md";
+    let text = fs::read_to_string(tree::root().join(FAULTS)).unwrap();
+    let mut wrong = Vec::new();
+    for one in planted() {
+        let attacks = one.attacks();
+        let attacks = attacks.iter().map(|number| format!("Attack {number}"));
+        for title in attacks.chain([one.class.clone()]) {
+            let begin = format!("{title}: ");
+            let mut sections = text.split("\n## ");
+            let section = sections.find(|section| section.starts_with(&begin));
+            let word = format!("`{}`", one.name);
+            if !section.is_some_and(|section| section.contains(&word)) {
+                wrong.push(format!("{FAULTS}: {title} lacks {word}"));
+            }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -82,7 +98,7 @@ fn each_law_and_each_kind_of_fault_has_a_bug_planted() {
     }
 }
 
-/// Replay is no law of a judge, who hears one run, and Fairness has no queue yet.
+/// Replay is no law of a judge, who hears one run.
 #[test]
 fn each_law_is_seen_broken_by_the_judge_of_the_worlds() {
     let planted = planted();

@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 use tenure_core::Law;
 use tenure_tests::tree;
 
+/// What the lines of a header may be.
+const FIELDS: [&str; 6] = ["law", "class", "attack", "test", "worlds", "judged"];
+
 /// A patch, as it is written in its file.
 pub(crate) struct Planted {
     /// The name of its file, without the extension.
@@ -45,13 +48,10 @@ enum Mark {
 }
 
 impl Planted {
-    /// Reads a patch. `Err` says what its header lacks.
+    /// Reads a patch. `Err` says what is wrong with its header.
     pub(crate) fn parse(name: &str, text: &str) -> Result<Self, String> {
-        let given = |field: &str| {
-            let prefix = format!("# {field}: ");
-            let line = text.lines().find_map(|line| line.strip_prefix(&prefix));
-            line.map(str::to_owned)
-        };
+        let header = header(text).map_err(|why| format!("{name}: {why}"))?;
+        let given = |field: &str| header.get(field).map(|value| (*value).to_owned());
         let field =
             |field: &str| given(field).ok_or_else(|| format!("{name}: no line \"# {field}: …\""));
         let worlds = given("worlds").map(|worlds| worlds.parse());
@@ -92,17 +92,43 @@ impl Planted {
         format!("tests/planted/{}.patch", self.name)
     }
 
-    /// The files that have a test of the name that it gives.
-    pub(crate) fn tests(&self) -> Vec<PathBuf> {
-        let name = self.test_name().rsplit("::").next().unwrap_or_default();
-        let wanted = format!("fn {name}(");
-        let mut files = tree::files(tree::root());
-        files.retain(|file| {
-            file.extension().is_some_and(|extension| extension == "rs")
-                && fs::read_to_string(tree::root().join(file))
-                    .is_ok_and(|text| text.contains(&wanted))
+    /// The numbers of the attacks of `docs/testing/faults.md` with which `attack` begins.
+    pub(crate) fn attacks(&self) -> Vec<u32> {
+        let numbers = self
+            .attack
+            .split_once(": ")
+            .map_or("", |(numbers, _)| numbers);
+        let numbers = numbers.split(" and ").map(str::parse);
+        numbers.collect::<Result<_, _>>().unwrap_or_default()
+    }
+
+    /// The file in which the test that it names stands: in that package, that test program or
+    /// library, and that module. `Err` says that there is none.
+    pub(crate) fn test_file(&self) -> Result<PathBuf, String> {
+        let words: Vec<&str> = self.test.iter().map(String::as_str).collect();
+        let missing = || format!("{}: there is no test {}", self.name, words.join(" "));
+        let (package, inside) = match words[..] {
+            ["-p", package, "--lib", _] => (package, "src".to_owned()),
+            ["-p", package, "--test", program, _] => (package, format!("tests/{program}")),
+            _ => return Err(missing()),
+        };
+        let (modules, test) = match self.test_name().rsplit_once("::") {
+            Some((modules, test)) => (modules.split("::").collect(), test),
+            None => (Vec::new(), self.test_name()),
+        };
+        let target = folder_of(package).ok_or_else(missing)?.join(inside);
+        let files = tree::files(tree::root());
+        let mut here = files.into_iter().filter(|file| {
+            // What is left of the modules when those of the file are gone is inside of it.
+            let inner = modules_of(file, &target);
+            let inner = inner.and_then(|outer| modules.strip_prefix(&outer[..]));
+            inner.is_some_and(|inner| {
+                let text = fs::read_to_string(tree::root().join(file)).unwrap_or_default();
+                let has = |word: String| text.contains(&word);
+                has(format!("fn {test}(")) && inner.iter().all(|name| has(format!("mod {name} {{")))
+            })
         });
-        files
+        here.next().ok_or_else(missing)
     }
 
     /// The files that it changes.
@@ -129,6 +155,52 @@ impl Planted {
         }
         Ok(changed)
     }
+}
+
+/// The fields at the beginning of a patch, up to an empty comment. `Err` says what is none.
+fn header(text: &str) -> Result<BTreeMap<&str, &str>, String> {
+    let mut fields = BTreeMap::new();
+    for line in text.lines().take_while(|line| *line != "#") {
+        let field = line
+            .strip_prefix("# ")
+            .and_then(|line| line.split_once(": "));
+        let known = field.filter(|(field, _)| FIELDS.contains(field));
+        let (field, value) = known.ok_or_else(|| format!("{line:?} is no line of a header"))?;
+        if fields.insert(field, value).is_some() {
+            return Err(format!("# {field}: stands there twice"));
+        }
+    }
+    Ok(fields)
+}
+
+/// The folder of a package, from the root.
+fn folder_of(package: &str) -> Option<PathBuf> {
+    let name = format!("name = \"{package}\"");
+    let mut files = tree::files(tree::root()).into_iter();
+    let manifest = files.find(|file| {
+        file.ends_with("Cargo.toml")
+            && fs::read_to_string(tree::root().join(file))
+                .is_ok_and(|text| text.lines().any(|line| line == name))
+    })?;
+    manifest.parent().map(Path::to_owned)
+}
+
+/// The modules that a file is in, if it is one of this program's or library's: `target` is its
+/// folder, or its only file without the extension.
+fn modules_of<'a>(file: &'a Path, target: &Path) -> Option<Vec<&'a str>> {
+    if file.extension()? != "rs" {
+        return None;
+    }
+    if file.with_extension("") == *target {
+        return Some(Vec::new());
+    }
+    let inside = file.strip_prefix(target).ok()?;
+    let mut modules: Vec<&str> = inside.iter().filter_map(|part| part.to_str()).collect();
+    let last = modules.pop()?.trim_end_matches(".rs");
+    if !["lib", "main", "mod"].contains(&last) {
+        modules.push(last);
+    }
+    Some(modules)
 }
 
 fn law(name: &str) -> Result<Law, String> {
@@ -265,5 +337,37 @@ mod tests {
     fn a_header_that_lacks_a_line_is_an_error() {
         let why = Planted::parse("p", "# law: Progress\n# class: H1\n").err();
         assert_eq!(why.as_deref(), Some("p: no line \"# attack: …\""));
+    }
+
+    #[test]
+    fn a_header_with_a_line_that_nobody_reads_is_an_error() {
+        let why = Planted::parse("p", "# law: Progress\n# word: 20\n").err();
+        let expected = "p: \"# word: 20\" is no line of a header";
+        assert_eq!(why.as_deref(), Some(expected));
+        let why = Planted::parse("p", "# law: Progress\n# law: Replay\n").err();
+        assert_eq!(why.as_deref(), Some("p: # law: stands there twice"));
+    }
+
+    #[test]
+    fn a_test_is_looked_for_where_the_patch_says() {
+        let file = |test: &str| {
+            let text = format!("# law: Progress\n# class: H1\n# attack: a\n# test: {test}\n#\n");
+            let file = Planted::parse("p", &text).unwrap().test_file();
+            file.ok().map(|file| file.to_string_lossy().into_owned())
+        };
+        let here = "a_test_is_looked_for_where_the_patch_says";
+        let there = "-p tenure-tests --test planted patch::tests::";
+        let found = file(&format!("{there}{here}"));
+        assert_eq!(found.as_deref(), Some("tests/tests/planted/patch.rs"));
+        for wrong in [
+            format!("-p tenure-core --test planted patch::tests::{here}"),
+            format!("-p tenure-tests --test tidy patch::tests::{here}"),
+            format!("-p tenure-tests --test planted choice::tests::{here}"),
+            format!("-p tenure-tests --test planted {here}"),
+            format!("-p tenure-tests --lib patch::tests::{here}"),
+            format!("{there}{here}_not"),
+        ] {
+            assert_eq!(file(&wrong), None, "{wrong}");
+        }
     }
 }

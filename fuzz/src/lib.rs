@@ -1,7 +1,8 @@
 //! What the fuzz targets do with their input.
 //!
 //! The targets themselves are a line each. What they check is here, so that it compiles on a stable
-//! compiler and runs, on bytes from a small generator, in an ordinary `cargo test` as well.
+//! compiler. `cargo test --manifest-path fuzz/Cargo.toml --lib` runs it on bytes from a small
+//! generator, and `cargo test --workspace` on the inputs in `seeds`.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

@@ -1,7 +1,8 @@
-//! The Lua texts of the adapter by name, for the tests that call them with arguments of their own.
+//! The adapter's scripts for the tests that call them with arguments of their own: what a call is
+//! made of, laid out as the adapter's table of scripts says, and the Lua texts by name.
 
 use tenure_core::OpKind;
-use tenure_redis::seams::Script;
+use tenure_redis::seams::{LockArg, LockKey, MarkerArg, Script};
 
 /// Takes the lock, and draws a fence.
 pub const ACQUIRE: &str = Script::Lease(OpKind::Acquire).text();
@@ -17,3 +18,92 @@ pub const RELEASE: &str = Script::Lease(OpKind::Release).text();
 pub const INSPECT: &str = Script::Inspect.text();
 /// Writes the marker of a node.
 pub const MARK: &str = Script::Mark.text();
+
+/// What a call says of one lock. A script reads those of the parts that it has.
+#[derive(Clone, Debug, Default)]
+pub struct Lock {
+    /// What is locked.
+    pub key: String,
+    /// Its fence counter.
+    pub counter: String,
+    /// The token of the attempt.
+    pub token: String,
+    /// The TTL in milliseconds.
+    pub ttl: String,
+    /// The fence that is proposed; 0 if none is.
+    pub proposal: String,
+    /// The fence that was drawn.
+    pub fence: String,
+}
+
+/// What a call says of the marker of its node.
+#[derive(Clone, Debug, Default)]
+pub struct Marker {
+    /// Its name.
+    pub key: String,
+    /// The run id of the server.
+    pub run_id: String,
+    /// Its replication id.
+    pub replication_id: String,
+    /// 1 if every write was on its disk before the reply, else 0.
+    pub durable: String,
+    /// The largest TTL of any client, in milliseconds.
+    pub max_ttl: String,
+    /// The number of nodes.
+    pub nodes: String,
+    /// The name of the set of nodes.
+    pub name: String,
+}
+
+/// A call of a script for these locks, with the parts of the marker or without: the words of an
+/// `EVAL`.
+#[must_use]
+pub fn call(script: Script, locks: &[Lock], marker: Option<&Marker>) -> Vec<String> {
+    let layout = script.layout();
+    let (mut keys, mut args) = (Vec::new(), Vec::new());
+    for lock in locks {
+        keys.extend(layout.lock_keys.iter().map(|key| lock.key(*key)));
+        args.extend(layout.lock_args.iter().map(|arg| lock.arg(*arg)));
+    }
+    if let Some(marker) = marker {
+        keys.push(marker.key.clone());
+        args.extend(layout.marker_args.iter().map(|arg| marker.arg(*arg)));
+    }
+    let count = keys.len().to_string();
+    let head = vec!["EVAL".to_owned(), layout.text.to_owned(), count];
+    [head, keys, args].concat()
+}
+
+impl Lock {
+    fn key(&self, key: LockKey) -> String {
+        match key {
+            LockKey::Lock => &self.key,
+            LockKey::Counter => &self.counter,
+        }
+        .clone()
+    }
+
+    fn arg(&self, arg: LockArg) -> String {
+        match arg {
+            LockArg::Token => &self.token,
+            LockArg::Ttl => &self.ttl,
+            LockArg::Proposal => &self.proposal,
+            LockArg::Fence => &self.fence,
+        }
+        .clone()
+    }
+}
+
+impl Marker {
+    fn arg(&self, arg: MarkerArg) -> String {
+        match arg {
+            MarkerArg::RunId => &self.run_id,
+            MarkerArg::ReplicationId => &self.replication_id,
+            MarkerArg::Durable => &self.durable,
+            MarkerArg::MaxTtl => &self.max_ttl,
+            MarkerArg::Nodes => &self.nodes,
+            MarkerArg::Name => &self.name,
+        }
+        .clone()
+    }
+}

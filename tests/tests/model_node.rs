@@ -11,12 +11,13 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::sample::select;
 use tenure_core::{Answer, Fence, Op, Refusal, Reply, ServerTime, Words};
+use tenure_redis::seams::{Answers, Script};
 use tenure_sim::node::{
     Arrived, Entry, Exact, Identity, Milliseconds, Node, Precision, Refused, SetOfNodes, Shown,
     Value,
 };
 use tenure_sim::server::{ManualClock, Reply as Wire, Server};
-use tenure_tests::scripts;
+use tenure_tests::scripts::{self, Lock, Marker};
 
 const BEGIN_US: u64 = 1_767_225_600_123_456;
 const KEYS: [&str; 2] = ["k", "l"];
@@ -299,59 +300,55 @@ impl Real {
         }
     }
 
-    fn call(&self, script: &str, keys: &[&str], args: &[String]) -> Wire {
-        let mut argv = vec!["EVAL".to_owned(), script.to_owned(), keys.len().to_string()];
-        argv.extend(keys.iter().map(|key| (*key).to_owned()));
-        argv.extend_from_slice(args);
-        self.server.call(&argv)
+    fn call(&self, script: Script, locks: &[Lock], marker: Option<&Marker>) -> Wire {
+        self.server.call(&scripts::call(script, locks, marker))
     }
 
-    fn ids(life: u32) -> [String; 2] {
-        [format!("run{life}"), format!("replication{life}")]
+    /// What a client says of the node, in one of its lives.
+    fn marker(&self, life: u32) -> Marker {
+        Marker {
+            key: "tenure:node".to_owned(),
+            run_id: format!("run{life}"),
+            replication_id: format!("replication{life}"),
+            durable: u8::from(self.durable).to_string(),
+            max_ttl: MAX_TTL_MS.to_string(),
+            nodes: NODES.to_string(),
+            name: String::new(),
+        }
     }
 
     fn mark(&self) {
-        let [run, replication] = Self::ids(self.life);
-        let durable = u8::from(self.durable).to_string();
-        let args = [
-            run,
-            replication,
-            durable,
-            MAX_TTL_MS.to_string(),
-            NODES.to_string(),
-            String::new(),
-        ];
-        self.call(scripts::MARK, &["tenure:node"], &args);
+        self.call(Script::Mark, &[], Some(&self.marker(self.life)));
     }
 
     fn ask(&self, question: &Question) -> Reply {
+        let (ttl, proposal, fence) = match question.op {
+            Op::Acquire { ttl, proposal } => (Some(ttl), proposal, None),
+            Op::Confirm { fence } => (None, None, Some(fence)),
+            Op::Renew { ttl } => (Some(ttl), None, None),
+            Op::Repair { ttl, fence } => (Some(ttl), None, Some(fence)),
+            Op::Release => (None, None, None),
+        };
+        let number = |fence: Option<Fence>| fence.map_or(0, Fence::get).to_string();
         let key = KEYS[question.key];
-        let counter = counter(key);
-        let token = token(question.lease, question.attempt);
-        let ms = |ttl: Duration| ttl.as_millis().to_string();
-        let reply = match question.op {
-            Op::Acquire { ttl, proposal } => {
-                let proposal = proposal.map_or(0, Fence::get).to_string();
-                let mut args = vec![token, ms(ttl), proposal];
-                let mut keys = vec![key, &counter];
-                if let Some(life) = question.life {
-                    keys.push("tenure:node");
-                    args.extend(Self::ids(life));
-                    let set = [MAX_TTL_MS.to_string(), NODES.to_string(), String::new()];
-                    args.extend(set);
-                }
-                return acquired(&self.call(scripts::ACQUIRE, &keys, &args));
-            }
-            Op::Confirm { fence } => {
-                let args = [token, fence.to_string()];
-                self.call(scripts::CONFIRM, &[key, &counter], &args)
-            }
-            Op::Renew { ttl } => why(self.call(scripts::RENEW, &[key], &[token, ms(ttl)])),
-            Op::Repair { ttl, fence } => {
-                let args = [token, ms(ttl), fence.to_string()];
-                self.call(scripts::REPAIR, &[key, &counter], &args)
-            }
-            Op::Release => why(self.call(scripts::RELEASE, &[key], &[token])),
+        let lock = Lock {
+            key: key.to_owned(),
+            counter: counter(key),
+            token: token(question.lease, question.attempt),
+            ttl: ttl.unwrap_or_default().as_millis().to_string(),
+            proposal: number(proposal),
+            fence: number(fence),
+        };
+        let script = Script::Lease(question.op.kind());
+        let layout = script.layout();
+        // Only an acquire says which node it means.
+        let life = question.life.filter(|_| !layout.marker_args.is_empty());
+        let marker = life.map(|life| self.marker(life));
+        let reply = self.call(script, &[lock], marker.as_ref());
+        let reply = match layout.answers {
+            Answers::EachLock => return acquired(&reply),
+            Answers::Failures => why(reply),
+            Answers::Word | Answers::Other => reply,
         };
         word(&reply).map_or_else(|| refused(&reply), Reply::Applied)
     }

@@ -37,25 +37,25 @@ macro_rules! laws {
 
 laws! {
     Exclusion, "Exclusion",
-        "No two leases on one key are valid at the same instant.";
+        "No two guards of one key are valid at the same time.";
     Fencing, "Fencing",
-        "Fences grow from each grant of a key to the next, and no two grants share one.";
+        "A later grant of a key has a larger number than an earlier one.";
     Ownership, "Ownership",
-        "No request changes a key that holds another lease's token.";
+        "No request changes a key that holds another owner's token.";
     HonestValidity, "Honest validity",
-        "Validity is the instant up to which a quorum is known to hold the token.";
+        "A guard is valid no longer than the nodes hold its key.";
     NoResurrection, "No resurrection",
-        "A lease that was reported lost or released is never held again.";
+        "What was reported lost or released is never held again.";
     LossIsTold, "Loss is told",
-        "A loss is told by the end of validity, even when nothing answers.";
+        "You learn of a loss at the end of validity at the latest.";
     Progress, "Progress",
-        "Once faults have healed, a wanted free key is granted.";
+        "After faults heal, a wanted key that is free is granted.";
     NoOrphan, "No orphan",
-        "Whatever was written expires, and what was dropped is freed.";
+        "What is dropped is freed, and all that is written expires.";
     BoundedWork, "Bounded work",
         "Requests, queues and retries have bounds.";
     Replay, "Replay",
-        "The same inputs and the same seed give the same outputs, byte for byte.";
+        "The same inputs and seed give the same outputs, byte for byte.";
 }
 
 impl fmt::Display for Law {

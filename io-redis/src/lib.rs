@@ -37,13 +37,14 @@
 //! - [Ownership](guarantees::ownership): no request changes a key that holds another owner's token.
 //! - [Honest validity](guarantees::honest_validity): a guard is valid no longer than the nodes hold
 //!   its key.
-//! - [No resurrection](guarantees::no_resurrection): what was lost or released is never held again.
+//! - [No resurrection](guarantees::no_resurrection): what was reported lost or released is never
+//!   held again.
 //! - [Loss is told](guarantees::loss_is_told): you learn of a loss at the end of validity at the
 //!   latest.
-//! - [Progress](guarantees::progress): after faults heal, a wanted key is granted.
+//! - [Progress](guarantees::progress): after faults heal, a wanted key that is free is granted.
 //! - [No orphan](guarantees::no_orphan): what is dropped is freed, and all that is written expires.
 //! - [Bounded work](guarantees::bounded_work): requests, queues and retries have bounds.
-//! - [Replay](guarantees::replay): the same inputs give the same outputs, so tests can be repeated.
+//! - [Replay](guarantees::replay): the same inputs and seed give the same outputs, byte for byte.
 //!
 //! # What is written to Redis
 //!

@@ -9,12 +9,12 @@
 //! | [Fencing](fencing) | A later grant of a key has a larger number than an earlier one. |
 //! | [Ownership](ownership) | No request changes a key that holds another owner's token. |
 //! | [Honest validity](honest_validity) | A guard is valid no longer than the nodes hold its key. |
-//! | [No resurrection](no_resurrection) | What was lost or released is never held again. |
+//! | [No resurrection](no_resurrection) | What was reported lost or released is never held again. |
 //! | [Loss is told](loss_is_told) | You learn of a loss at the end of validity at the latest. |
-//! | [Progress](progress) | After faults heal, a wanted key is granted. |
+//! | [Progress](progress) | After faults heal, a wanted key that is free is granted. |
 //! | [No orphan](no_orphan) | What is dropped is freed, and all that is written expires. |
 //! | [Bounded work](bounded_work) | Requests, queues and retries have bounds. |
-//! | [Replay](replay) | The same inputs give the same outputs, so tests can be repeated. |
+//! | [Replay](replay) | The same inputs and seed give the same outputs, byte for byte. |
 //!
 //! # Which one to rely on
 //!

@@ -1,4 +1,4 @@
-//! **Replay.** The same inputs give the same outputs, so tests can be repeated.
+//! **Replay.** The same inputs and seed give the same outputs, byte for byte.
 //!
 //! # What is promised
 //!

@@ -13,6 +13,7 @@ mod functions;
 mod laws;
 mod manifests;
 mod names;
+mod promises;
 mod source;
 mod used;
 mod words;
@@ -79,6 +80,11 @@ fn no_file_names_a_folder_or_a_registry_of_one_machine() {
 #[test]
 fn every_law_has_a_tag_where_it_is_kept() {
     demand(&laws::check(&Source::all()), allowed::LAWS);
+}
+
+#[test]
+fn every_law_is_promised_in_the_same_words_wherever_people_read_it() {
+    demand(&promises::check(&Source::all()), &[]);
 }
 
 #[test]

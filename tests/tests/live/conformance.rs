@@ -23,7 +23,7 @@ use tenure_tests::variables::number;
 /// How many histories are tried, where nothing else is said.
 const HISTORIES: u32 = 500;
 
-/// The adapter's scripts, on a lock that another lease holds, on one that is free, and on both.
+/// The adapter's scripts, on a lock that another lease holds, on a free one, and some on both.
 fn scripts() -> Vec<Vec<String>> {
     let lock = |key: &str| Lock {
         key: key.to_owned(),
@@ -52,7 +52,8 @@ fn scripts() -> Vec<Vec<String>> {
         }
         calls.push(call(script, std::slice::from_ref(&held), None));
         calls.push(call(script, std::slice::from_ref(&free), None));
-        if matches!(layout.answers, Answers::EachLock | Answers::Failures) {
+        // Not acquires: from who has not authenticated a server takes ten words at most.
+        if layout.answers == Answers::Failures {
             calls.push(call(script, &[held.clone(), free.clone()], None));
         }
     }

@@ -22,7 +22,7 @@ pub(crate) struct Connected {
     pub(crate) connection: Arc<dyn Connection>,
     /// Reads and writes for the connection while it is polled. Dropping it closes the connection at
     /// once. None if something else drives the connection.
-    pub(crate) driver: Option<BoxFuture<'static, ()>>,
+    pub(crate) io: Option<BoxFuture<'static, ()>>,
 }
 
 /// Why a node cannot be used.
@@ -100,15 +100,15 @@ impl Dialer {
                 .await?;
             return Ok(Connected {
                 connection: Arc::new(DialledConnection::new(connection)),
-                driver: None,
+                io: None,
             });
         };
         let stream = self.connector.connect(&endpoint).await?;
-        let (connection, driver) =
+        let (connection, io) =
             MultiplexedConnection::new_with_config(&settings, stream, config).await?;
         Ok(Connected {
             connection: Arc::new(DialledConnection::new(connection)),
-            driver: Some(Box::pin(driver)),
+            io: Some(Box::pin(io)),
         })
     }
 }

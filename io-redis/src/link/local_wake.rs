@@ -1,8 +1,9 @@
 //! A task whose parts wake each other without waking the task.
 //!
-//! A link drives its own connection: what it writes wakes the driver, and what the driver reads
-//! wakes the link. Both are parts of one task that is running already. If the runtime were told, it
-//! would run the task once more for nothing after each request, perhaps on another core.
+//! A link polls the I/O future of its own connection: what the link writes wakes that future, and
+//! what the future reads wakes the link. Both are parts of one task that is running already. If the
+//! runtime were told, it would run the task once more for nothing after each request, perhaps on
+//! another core.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -168,7 +168,7 @@ impl Link {
                 Source::Dialled(dialer) => dialer.dial().await?,
                 Source::Given(connection) => Connected {
                     connection: Arc::clone(connection),
-                    driver: None,
+                    io: None,
                 },
             };
             let connection = Arc::clone(&connected.connection);
@@ -178,14 +178,14 @@ impl Link {
                 identity::begin(&*connection, &node, previous.as_ref(), marker.as_ref()).await?;
                 Ok((node, marker))
             };
-            // Nothing is read or written unless the driver is polled.
-            let driver = async {
-                match &mut connected.driver {
-                    Some(driver) => driver.await,
+            // Nothing is read or written unless the I/O future is polled.
+            let io = async {
+                match &mut connected.io {
+                    Some(io) => io.await,
                     None => std::future::pending().await,
                 }
             };
-            let (node, marker) = match select(pin!(set_up), pin!(driver)).await {
+            let (node, marker) = match select(pin!(set_up), pin!(io)).await {
                 Either::Left((result, _)) => result?,
                 Either::Right(_) => {
                     let words = Words::new("the node closed the connection as it was set up");

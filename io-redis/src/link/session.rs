@@ -82,7 +82,7 @@ pub(crate) struct Session<'a> {
     context: &'a mut LinkContext,
     encoder: &'a mut Encoder,
     connection: Arc<dyn Connection>,
-    driver: Option<BoxFuture<'static, ()>>,
+    io: Option<BoxFuture<'static, ()>>,
     node: NodeInfo,
 
     in_flight: InFlight,
@@ -123,7 +123,7 @@ impl<'a> Session<'a> {
             .then(|| context.clock.sleep_until(now + IDENTITY_EVERY));
         Self {
             connection: connected.connection,
-            driver: connected.driver,
+            io: connected.io,
             node,
             in_flight: InFlight::default(),
             quiet_since: now,
@@ -181,7 +181,7 @@ impl<'a> Session<'a> {
                     self.take_ready_replies();
                 }
                 Step::Closed => {
-                    self.driver = None;
+                    self.io = None;
                     self.lost = Some(Words::new("the node closed the connection"));
                 }
                 Step::Recovered(result) => self.recovered(result),
@@ -208,16 +208,16 @@ impl<'a> Session<'a> {
             wake, inspections, ..
         } = &mut *self.context;
         let mut woken = pin!(wake.notified());
-        let (in_flight, driver) = (&mut self.in_flight, &mut self.driver);
+        let (in_flight, io) = (&mut self.in_flight, &mut self.io);
         let (recovery, silence, identity) =
             (&mut self.recovery, &mut self.silence, &mut self.identity);
         poll_fn(|cx| {
-            // Polled before the driver, for what is to be written, and after it, for what it has
-            // read.
+            // Polled before the I/O future, for what is to be written, and after it, for what it
+            // has read.
             if let Poll::Ready((purpose, replies)) = in_flight.poll_answered(cx) {
                 return Poll::Ready(Step::Replies(purpose, replies));
             }
-            if poll_some(driver.as_mut(), cx).is_ready() {
+            if poll_some(io.as_mut(), cx).is_ready() {
                 return Poll::Ready(Step::Closed);
             }
             if let Poll::Ready((purpose, replies)) = in_flight.poll_answered(cx) {
@@ -511,8 +511,8 @@ impl<'a> Session<'a> {
     // Law: Honest validity
     fn give_up(mut self, why: Words) -> SessionEnd {
         self.take_ready_replies();
-        // Dropping the driver closes the connection, so that nothing more is written.
-        self.driver = None;
+        // Dropping the I/O future closes the connection, so that nothing more is written.
+        self.io = None;
         for purpose in std::mem::take(&mut self.in_flight).into_purposes() {
             match purpose {
                 Purpose::Requests { mut batch, .. } => {

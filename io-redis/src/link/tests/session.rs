@@ -47,7 +47,7 @@ impl SessionRig {
             let mut encoder = Encoder::new();
             let connected = Connected {
                 connection: Arc::new(connection),
-                driver: own.then(|| {
+                io: own.then(|| {
                     Box::pin(async move {
                         if let Ok(last) = hung_up.await {
                             last.answer([granted()]);

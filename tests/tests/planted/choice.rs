@@ -59,8 +59,13 @@ impl Choice {
             }
             Self::Sample { hash, since } => {
                 let changed = since.as_deref().map(changed_since).unwrap_or_default();
-                planted.retain(|one| touches(one, &changed) || drawn(&one.name, *hash));
-                assert!(!planted.is_empty(), "{hash:x} draws no planted bug");
+                let chosen = |one: &Planted| touches(one, &changed) || drawn(&one.name, *hash);
+                if planted.iter().any(chosen) {
+                    planted.retain(chosen);
+                } else {
+                    // A sample is never empty.
+                    planted.truncate(1);
+                }
             }
         }
         planted

@@ -17,7 +17,7 @@ fn program(args: &[&str]) -> (u8, String, String) {
 /// The calm world of no bytes is the shortest.
 const CALM: [&str; 3] = ["replay", "--bytes", ""];
 /// A world that has two keys.
-const TWO_KEYS: &str = "2";
+const TWO_KEYS: &str = "7";
 
 #[test]
 fn replay_the_same_seed_gives_the_same_bytes() {

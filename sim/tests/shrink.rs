@@ -1,7 +1,7 @@
 //! How a world is made smaller that fails, and how it is written down.
 #![forbid(unsafe_code)]
 
-use tenure_sim::choice::{Choices, Decision};
+use tenure_sim::choice::{Choices, Input};
 use tenure_sim::explore::shrink::shrink;
 use tenure_sim::world::{Report, Scenario, run};
 
@@ -15,13 +15,16 @@ fn what_fails_is_made_smaller_still_fails_and_can_be_seen_again() {
         found.expect("it fails")
     });
     let [smallest, same] = found;
-    assert_eq!(smallest.bytes, same.bytes);
+    assert_eq!(smallest.input, same.input);
     assert!(
         smallest.report.facts < first.facts / 2,
         "{}",
         smallest.report.facts
     );
-    let again = run(&Scenario::from_bytes(&smallest.bytes), &mut |_| {});
+    let again = run(
+        &Scenario::from_bytes(&smallest.input.to_bytes()),
+        &mut |_| {},
+    );
     assert!(fails(&again));
     assert_eq!(again.hash, smallest.report.hash);
     assert!(shrink(Choices::from_seed(2), None, 9, &|_| false, &mut |_| {}).is_none());
@@ -32,7 +35,7 @@ fn what_is_written_down_decides_the_same() {
     let scenario = Scenario::from_choices(Choices::from_seed(8).written_down(), None);
     let first = run(&scenario, &mut |_| {});
     let again = run(
-        &Scenario::from_bytes(&Decision::to_bytes(&first.decisions)),
+        &Scenario::from_bytes(&Input::of(&first.decisions).to_bytes()),
         &mut |_| {},
     );
     assert_eq!(first.hash, again.hash);

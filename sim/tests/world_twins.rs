@@ -6,7 +6,7 @@ use tenure_sim::judge::Law;
 use tenure_sim::world::{Outside, Scenario, explain, run};
 
 /// How many worlds are tried.
-const WORLDS: u64 = 400;
+const WORLDS: u64 = 600;
 
 /// The law must be broken in one of the worlds; the failure tells it with all that is needed to see it.
 fn breaks(outside: Outside, laws: &[Law]) {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tenure_sim::choice::Choices;
+use tenure_sim::choice::{Choices, Draws, Subject};
 use tenure_sim::memory_net::{Node, SimClock};
 use tenure_sim::observe::fact::fault::{Hits, Illness, Meddling, NetworkFault, NodeEvent, Process};
 use tenure_sim::observe::fact::{Fact, Fault};
@@ -48,16 +48,36 @@ fn made_here() -> impl Iterator<Item = (Fault, NetworkFault)> {
     Fault::ALL.iter().filter_map(made)
 }
 
+/// Those that are made here, of which each may strike at once.
+fn kinds(wanted: impl Fn(Fault) -> bool) -> Vec<Kind> {
+    let kinds = made_here().filter(|(fault, _)| wanted(*fault));
+    let next = Duration::ZERO;
+    kinds
+        .map(|(fault, how)| Kind { fault, how, next })
+        .collect()
+}
+
+/// A kind of fault of a run, and when it strikes next.
+#[derive(Clone, Copy, Debug)]
+struct Kind {
+    fault: Fault,
+    how: NetworkFault,
+    next: Duration,
+}
+
+/// A kind of fault waits for so many times the pause that was drawn, since there are others. (A day
+/// has about nine kinds.)
+const PAUSES: u32 = 5;
+
 /// The faults of a run.
 #[derive(Debug)]
 pub struct Chaos {
     choices: Choices,
     witness: Witness,
-    kinds: Vec<(Fault, NetworkFault)>,
-    /// The longest pause between two faults, and the longest that one lasts.
+    kinds: Vec<Kind>,
+    /// The longest pause between two faults of one kind, and the longest that one lasts.
     pause: Duration,
     last: Duration,
-    next: Duration,
     undo: Vec<(Duration, Undo)>,
     /// What has a fault already, and gets no second one.
     ways: Vec<(usize, usize)>,
@@ -82,19 +102,25 @@ impl Chaos {
     /// Draws what kind of days these are. A fault lasts for up to `last`.
     #[must_use]
     pub fn new(mut choices: Choices, witness: Witness, last: Duration) -> Self {
-        let mut kinds: Vec<_> = made_here().filter(|_| choices.chance(350)).collect();
+        let kind = |(fault, how)| {
+            let next = Duration::ZERO;
+            Kind { fault, how, next }
+        };
+        let mut exists = |fault| choices.about(Subject::Fault(fault)).chance(350);
+        let kinds = made_here().filter(|(fault, _)| exists(*fault));
+        let mut kinds: Vec<Kind> = kinds.map(kind).collect();
+        let mut draws = choices.about(Subject::World);
         if kinds.is_empty() {
             let all: Vec<_> = made_here().collect();
-            kinds.push(choices.pick(&all));
+            kinds.push(kind(draws.pick(&all)));
         }
-        let pause = last * u32::try_from(choices.within(1, 6)).unwrap_or(1) / 3;
-        Self {
+        let pause = last * u32::try_from(draws.within(1, 6)).unwrap_or(1) / 3;
+        let mut chaos = Self {
             choices,
             witness,
             kinds,
-            pause,
+            pause: pause * PAUSES,
             last,
-            next: Duration::ZERO,
             undo: Vec::new(),
             ways: Vec::new(),
             sick_nodes: Vec::new(),
@@ -102,7 +128,17 @@ impl Chaos {
             stepped: Duration::ZERO,
             replicas: Vec::new(),
             happened: Vec::new(),
+        };
+        for index in 0..chaos.kinds.len() {
+            chaos.plan(index, Duration::ZERO);
         }
+        chaos
+    }
+
+    /// Plans when a kind of fault strikes next.
+    fn plan(&mut self, index: usize, now: Duration) {
+        let (fault, pause) = (self.kinds[index].fault, self.pause);
+        self.kinds[index].next = now + self.up_to(fault, pause);
     }
 
     /// Only faults of this kind, one after the other.
@@ -111,17 +147,18 @@ impl Chaos {
     /// If there are none of this kind here.
     #[must_use]
     pub fn only(mut self, kind: Fault) -> Self {
-        self.kinds = made_here().filter(|(fault, _)| *fault == kind).collect();
+        self.kinds = kinds(|fault| fault == kind);
         assert!(!self.kinds.is_empty(), "{kind} is not made here");
+        self.pause /= PAUSES;
         self
     }
 
     /// No faults of this kind. Where they were to be the only ones, there are all others.
     #[must_use]
     pub fn without(mut self, kind: Fault) -> Self {
-        self.kinds.retain(|(other, _)| *other != kind);
+        self.kinds.retain(|other| other.fault != kind);
         if self.kinds.is_empty() {
-            self.kinds = made_here().filter(|(other, _)| *other != kind).collect();
+            self.kinds = kinds(|fault| fault != kind);
         }
         self
     }
@@ -135,8 +172,9 @@ impl Chaos {
     /// When something is due.
     #[must_use]
     pub fn due(&self) -> Duration {
-        let undo = self.undo.iter().map(|(at, _)| *at).min();
-        undo.map_or(self.next, |at| at.min(self.next))
+        let undo = self.undo.iter().map(|(at, _)| *at);
+        let next = self.kinds.iter().map(|kind| kind.next);
+        undo.chain(next).min().unwrap_or(Duration::MAX)
     }
 
     /// Ends what is due to end, and begins what is due to begin.
@@ -145,11 +183,14 @@ impl Chaos {
             return;
         }
         self.mend(now, ground);
-        if now >= self.next {
-            self.begin(now, ground);
-            self.next = now + self.up_to(self.pause);
+        for index in 0..self.kinds.len() {
+            if now < self.kinds[index].next {
+                continue;
+            }
+            self.begin(index, now, ground);
+            self.plan(index, now);
             self.replicas.resize(ground.nodes().len(), None);
-            let node = self.one_of(self.replicas.len());
+            let node = self.one_of(self.kinds[index].fault, self.replicas.len());
             self.replicas[node] = Some(ground.nodes()[node].server().snapshot());
         }
         // Looked at now, what a stranger did is not taken for what the next request did.
@@ -178,74 +219,84 @@ impl Chaos {
         self.witness.look();
     }
 
-    fn up_to(&mut self, longest: Duration) -> Duration {
-        let longest = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
-        Duration::from_millis(self.choices.within(1, longest))
+    /// What decides about a kind of fault.
+    const fn draws(&mut self, fault: Fault) -> Draws<'_> {
+        self.choices.about(Subject::Fault(fault))
     }
 
-    fn one_of(&mut self, count: usize) -> usize {
-        usize::try_from(self.choices.below(count as u64)).unwrap_or(0)
+    fn up_to(&mut self, fault: Fault, longest: Duration) -> Duration {
+        let longest = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
+        Duration::from_millis(self.draws(fault).within(1, longest))
+    }
+
+    fn one_of(&mut self, fault: Fault, count: usize) -> usize {
+        usize::try_from(self.draws(fault).below(count as u64)).unwrap_or(0)
     }
 
     /// One of the nodes that are well.
-    fn node(&mut self, ground: &impl Ground) -> Option<usize> {
-        let node = self.one_of(ground.nodes().len());
+    fn node(&mut self, fault: Fault, ground: &impl Ground) -> Option<usize> {
+        let node = self.one_of(fault, ground.nodes().len());
         (!self.sick_nodes.contains(&node)).then_some(node)
     }
 
-    fn client(&mut self, ground: &impl Ground) -> Option<usize> {
-        let client = self.one_of(ground.clients());
+    fn client(&mut self, fault: Fault, ground: &impl Ground) -> Option<usize> {
+        let client = self.one_of(fault, ground.clients());
         (!self.sick_clients.contains(&client)).then_some(client)
     }
 
     /// Begins a fault. None if what it would hit has one already.
-    fn begin(&mut self, now: Duration, ground: &mut impl Ground) -> Option<()> {
-        let kinds = self.kinds.clone();
-        let (fault, how) = self.choices.pick(&kinds);
-        let until = now + self.up_to(self.last);
+    fn begin(&mut self, index: usize, now: Duration, ground: &mut impl Ground) -> Option<()> {
+        let Kind { fault, how, .. } = self.kinds[index];
+        let until = now + self.up_to(fault, self.last);
         match how {
             NetworkFault::Close(way) => {
-                let (client, node) = (self.one_of(ground.clients()), self.node(ground)?);
+                let (client, node) = (
+                    self.one_of(fault, ground.clients()),
+                    self.node(fault, ground)?,
+                );
                 self.close(fault, client, node, way, until, ground);
             }
             NetworkFault::Isolate => {
                 let way = self
-                    .choices
+                    .draws(fault)
                     .pick(&[Way::Cut, Way::Held, Way::CutOut, Way::CutIn]);
-                if self.choices.chance(500) {
-                    let client = self.one_of(ground.clients());
+                if self.draws(fault).chance(500) {
+                    let client = self.one_of(fault, ground.clients());
                     for node in 0..ground.nodes().len() {
                         self.close(fault, client, node, way, until, ground);
                     }
                 } else {
-                    let node = self.node(ground)?;
+                    let node = self.node(fault, ground)?;
                     for client in 0..ground.clients() {
                         self.close(fault, client, node, way, until, ground);
                     }
                 }
             }
             NetworkFault::LoseReply => {
-                let node = self.node(ground)?;
-                let how = self.choices.pick(&[Lost::Cut, Lost::Mute]);
+                let node = self.node(fault, ground)?;
+                let how = self.draws(fault).pick(&[Lost::Cut, Lost::Mute]);
                 ground.nodes()[node]
                     .server()
                     .lose_reply(Some("evalsha"), how);
                 self.tell(fault, None, Some(node), None);
             }
             NetworkFault::Ill(illness) => {
-                let node = self.node(ground)?;
+                let node = self.node(fault, ground)?;
                 self.make_ill(fault, node, illness, until, ground);
             }
             NetworkFault::Once(event) => {
-                let node = self.node(ground)?;
+                let node = self.node(fault, ground)?;
                 self.at_once(fault, node, event, ground);
             }
             NetworkFault::Meddle(how) => {
-                let (node, key) = (self.node(ground)?, self.one_of(self.witness.keys().len()));
+                let (node, key) = (
+                    self.node(fault, ground)?,
+                    self.one_of(fault, self.witness.keys().len()),
+                );
                 self.meddle(fault, node, key, how, ground);
             }
             NetworkFault::Process => {
-                let client = self.client(ground)?;
+                let client = self.client(fault, ground)?;
                 self.sick_clients.push(client);
                 self.away(fault, client, ground);
                 self.undo.push((until, Undo::Client(fault, client)));
@@ -360,7 +411,11 @@ impl Chaos {
     ) {
         let server = ground.nodes()[node].server();
         let name = self.witness.keys()[key].clone();
-        let ttl = if self.choices.chance(500) { "PX" } else { "EX" };
+        let ttl = if self.draws(fault).chance(500) {
+            "PX"
+        } else {
+            "EX"
+        };
         match how {
             Meddling::Delete => drop(server.call(&["DEL", &name])),
             Meddling::Overwrite => drop(server.call(&["SET", &name, "a stranger's", ttl, "1"])),
@@ -392,15 +447,15 @@ impl Chaos {
             return None;
         }
         self.stepped = now;
-        let by = Duration::from_micros(self.choices.within(1, 500));
+        let by = Duration::from_micros(self.draws(fault).within(1, 500));
         if fault.row().hits == Hits::Client {
-            let client = self.one_of(ground.clients());
+            let client = self.one_of(fault, ground.clients());
             ground.clock(client).step(by);
             self.tell(fault, Some(client), None, None);
         } else {
-            let node = self.one_of(ground.nodes().len());
+            let node = self.one_of(fault, ground.nodes().len());
             let clock = ground.nodes()[node].clock();
-            if self.choices.chance(500) {
+            if self.draws(fault).chance(500) {
                 clock.step(by);
             } else {
                 clock.step_back(by);

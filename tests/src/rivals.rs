@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, join_all, select};
 use tenure_redis::{Builder, Locks};
-use tenure_sim::choice::Choices;
+use tenure_sim::choice::{Choices, Draws, Subject};
 use tenure_sim::memory_net::TrueTime;
 
 use crate::witness::{Diary, Holding};
@@ -47,7 +47,7 @@ pub async fn live(
         time: time.clone(),
         locks: locks.clone(),
         habits: habits.clone(),
-        choices: Choices::from_seed(choices.below(u64::MAX)),
+        choices: Choices::from_seed(choices.about(Subject::Application).below(u64::MAX)),
     });
     join_all(workers.map(Worker::live)).await;
     diary.busy(false);
@@ -76,22 +76,26 @@ impl Worker {
         }
     }
 
+    const fn draws(&mut self) -> Draws<'_> {
+        self.choices.about(Subject::Application)
+    }
+
     fn up_to(&mut self, longest: Duration) -> Duration {
         let longest = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
-        Duration::from_millis(self.choices.within(0, longest))
+        Duration::from_millis(self.draws().within(0, longest))
     }
 
     async fn acquire(&mut self) -> Option<Holding> {
         let keys = self.diary.witness().keys().len() as u64;
-        let key = usize::try_from(self.choices.below(keys)).unwrap_or(0);
-        let ttl = self.habits.max_ttl * self.choices.pick(&[4, 4, 2, 1]) / 4;
-        let patience = self.habits.max_ttl * self.choices.pick(&[2, 1, 4]);
+        let key = usize::try_from(self.draws().below(keys)).unwrap_or(0);
+        let ttl = self.habits.max_ttl * self.draws().pick(&[4, 4, 2, 1]) / 4;
+        let patience = self.habits.max_ttl * self.draws().pick(&[2, 1, 4]);
         let locks = self
             .locks
             .with(|options| options.give_up_after(patience))
             .expect("the options work");
         let (wanted, locks, name) = self.diary.wants(&locks, key, ttl);
-        match self.choices.below(6) {
+        match self.draws().below(6) {
             0 => {
                 let answer = locks.try_lock(&name).await;
                 wanted.answered(answer)
@@ -112,7 +116,7 @@ impl Worker {
     }
 
     async fn hold(&mut self, holding: Holding) {
-        let steps = self.choices.below(5);
+        let steps = self.draws().below(5);
         let hold = self.up_to(self.habits.hold);
         for _ in 0..=steps {
             // Between the check of the lock and the write there is a pause: this is what fences are
@@ -122,13 +126,13 @@ impl Worker {
             }
             let read = holding.read();
             let think = self.up_to(hold / 4);
-            if self.lost_within(&holding, think).await && !self.choices.chance(300) {
+            if self.lost_within(&holding, think).await && !self.draws().chance(300) {
                 break;
             }
             if let Some(read) = read {
                 holding.write(read);
             }
-            if self.choices.chance(150) {
+            if self.draws().chance(150) {
                 holding.renew().await;
             }
             let rest = hold / u32::try_from(steps + 1).unwrap_or(1);
@@ -136,7 +140,7 @@ impl Worker {
                 break;
             }
         }
-        match self.choices.below(4) {
+        match self.draws().below(4) {
             0 => drop(holding),
             1 if !holding.is_valid() => {
                 let lost = holding.guard().lost().await;

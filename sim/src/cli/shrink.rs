@@ -40,7 +40,7 @@ pub(super) fn shrink(
             // Not each step: only where the story became much shorter.
             if failing.report.facts <= facts / 2 {
                 facts = failing.report.facts;
-                let (bytes, tried) = (failing.bytes.len(), failing.runs);
+                let (bytes, tried) = (failing.input.to_bytes().len(), failing.runs);
                 let _ = writeln!(
                     err,
                     "{facts:>8} facts from {bytes} bytes ({tried} worlds tried)"
@@ -52,7 +52,7 @@ pub(super) fn shrink(
         return Err(Error::NothingBroken(again("replay", &which)));
     };
     let smallest = Which {
-        origin: Origin::Bytes(found.bytes),
+        origin: Origin::Bytes(found.input.to_bytes()),
         ..which
     };
     let report = show(&smallest.scenario(), &smallest, None, None, out)?;

@@ -6,13 +6,14 @@
 //! the same reason, in "Iterative Context Bounding", 2007: most bugs need few.)
 //!
 //! ```
-//! use tenure_sim::choice::Choices;
+//! use tenure_sim::choice::{Choices, Subject};
 //! use tenure_sim::explore::exhaust::{Scope, every};
 //!
 //! let mut seen = Vec::new();
 //! let scope = Scope { changes: 1, first: 0, decisions: 2, answers: 3 };
 //! let runs = every(scope, &mut |mut choices: Choices| {
-//!     seen.push((choices.below(3), choices.below(2)));
+//!     let mut draws = choices.about(Subject::World);
+//!     seen.push((draws.below(3), draws.below(2)));
 //!     Some(choices.into_decisions())
 //! });
 //! assert_eq!(seen, [(0, 0), (0, 1), (1, 0), (2, 0)]);

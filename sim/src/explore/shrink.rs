@@ -1,17 +1,17 @@
 //! A smaller scenario that still fails.
 //!
-//! All that was decided in a run is written down as bytes, and zero is the calm choice. So pieces of the
-//! bytes are left out or set to zero, large ones first, for as long as what comes of it still fails and is
-//! smaller: fewer facts, then fewer bytes, then fewer that are not zero.
+//! All that was decided in a run is written down as bytes, those of each subject apart, and zero is the
+//! calm choice. So pieces of the bytes are left out or set to zero, large ones first, for as long as what
+//! comes of it still fails and is smaller: fewer facts, then fewer bytes, then fewer that are not zero.
 
-use crate::choice::{Choices, Decision};
+use crate::choice::{Choices, Input};
 use crate::world::{Outside, Report, Scenario, run_at_most};
 
 /// A scenario that fails.
 #[derive(Debug)]
 pub struct Failing {
     /// What decides all in it.
-    pub bytes: Vec<u8>,
+    pub input: Input,
     /// What came of it.
     pub report: Report,
     /// How many worlds were run to find it.
@@ -27,18 +27,32 @@ impl Failing {
     ) -> Option<Self> {
         let scenario = Scenario::from_choices(choices.written_down(), outside);
         let report = run_at_most(&scenario, most);
-        let bytes = Decision::to_bytes(&report.decisions);
+        let input = Input::of(&report.decisions);
         fails(&report).then_some(Self {
-            bytes,
+            input,
             report,
             runs: 1,
         })
     }
 
     fn size(&self) -> (u64, usize, usize) {
-        let choices = self.bytes.iter().filter(|byte| **byte != 0).count();
-        (self.report.facts, self.bytes.len(), choices)
+        let bytes = self.input.parts().iter().flatten();
+        let choices = bytes.clone().filter(|byte| **byte != 0).count();
+        (self.report.facts, bytes.count(), choices)
     }
+
+    /// The most bytes that a subject has.
+    fn longest(&self) -> usize {
+        self.input.parts().iter().map(Vec::len).max().unwrap_or(0)
+    }
+}
+
+/// A search for something smaller.
+struct Search<'a> {
+    outside: Option<Outside>,
+    runs: u64,
+    fails: &'a dyn Fn(&Report) -> bool,
+    told: &'a mut dyn FnMut(&Failing),
 }
 
 /// Makes what these choices decide smaller, in at most `runs` worlds. None if it does not fail. Each
@@ -52,15 +66,24 @@ pub fn shrink(
 ) -> Option<Failing> {
     let mut best = Failing::of(choices, outside, u64::MAX, fails)?;
     told(&best);
+    let mut search = Search {
+        outside,
+        runs,
+        fails,
+        told,
+    };
     loop {
         let before = best.size();
-        let mut piece = best.bytes.len().div_ceil(2).max(1);
+        // All that a subject decides, first.
+        let mut piece = best.longest().max(1);
         loop {
-            pass(&mut best, piece, outside, runs, fails, told);
+            for place in (0..best.input.parts().len()).rev() {
+                search.pass(&mut best, place, piece);
+            }
             if piece == 1 || best.runs >= runs {
                 break;
             }
-            piece = piece.min(best.bytes.len().max(1)).div_ceil(2);
+            piece = piece.min(best.longest().max(1)).div_ceil(2);
         }
         if best.size() == before || best.runs >= runs {
             return Some(best);
@@ -68,36 +91,38 @@ pub fn shrink(
     }
 }
 
-/// Tries each piece of this length, from the end: what comes late decides less.
-fn pass(
-    best: &mut Failing,
-    piece: usize,
-    outside: Option<Outside>,
-    runs: u64,
-    fails: &dyn Fn(&Report) -> bool,
-    told: &mut dyn FnMut(&Failing),
-) {
-    let mut end = best.bytes.len();
-    while end > 0 && best.runs < runs {
-        let from = end.saturating_sub(piece);
-        for way in [Way::Without, Way::Zero, Way::Half] {
-            let Some(bytes) = way.apply(&best.bytes, from, end) else {
-                continue;
-            };
-            best.runs += 1;
-            // A longer story would not be taken, so it is not told to its end.
-            let most = best.report.facts;
-            let other = Failing::of(Choices::from_bytes(&bytes), outside, most, fails);
-            if let Some(other) = other
-                && other.size() < best.size()
-            {
-                let runs = best.runs;
-                *best = Failing { runs, ..other };
-                told(best);
-                break;
+impl Search<'_> {
+    /// Tries each piece of this length of what a subject decides, from the end: what comes late
+    /// decides less.
+    fn pass(&mut self, best: &mut Failing, place: usize, piece: usize) {
+        let mut end = best.input.parts()[place].len();
+        while end > 0 && best.runs < self.runs {
+            let from = end.saturating_sub(piece);
+            for way in [Way::Without, Way::Zero, Way::Half] {
+                let Some(part) = way.apply(&best.input.parts()[place], from, end) else {
+                    continue;
+                };
+                if self.try_one(best, best.input.with(place, part)) {
+                    break;
+                }
             }
+            end = from.min(best.input.parts()[place].len());
         }
-        end = from.min(best.bytes.len());
+    }
+
+    /// Takes what is smaller and still fails; says whether it is.
+    fn try_one(&mut self, best: &mut Failing, input: Input) -> bool {
+        let runs = best.runs + 1;
+        best.runs = runs;
+        // A longer story would not be taken, so it is not told to its end.
+        let most = best.report.facts;
+        let other = Failing::of(Choices::from_input(input), self.outside, most, self.fails);
+        let Some(other) = other.filter(|other| other.size() < best.size()) else {
+            return false;
+        };
+        *best = Failing { runs, ..other };
+        (self.told)(best);
+        true
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tenure_core::{Backoff, Config, Drift, LeaseOptions, RenewalPolicy};
 
-use crate::choice::Choices;
+use crate::choice::{Choices, Draws, Subject};
 use crate::judge::Rules;
 use crate::listed::listed;
 use crate::observe::fact::fault::Hits;
@@ -79,8 +79,8 @@ pub struct Drawn {
     pub(super) steps_back: bool,
     /// By client and node, there and back.
     pub(super) latency: Vec<[Nanos; 2]>,
-    pub(super) faults: Vec<(Fault, u64)>,
-    pub(super) fault_every: Nanos,
+    /// Which faults strike from time to time, and each how often.
+    pub(super) faults: Vec<(Fault, Nanos)>,
     pub(super) fault_length: Nanos,
     /// Of a thousand requests or replies.
     pub(super) lost: [u32; 2],
@@ -118,7 +118,7 @@ impl Drawn {
     }
 
     pub(super) fn draw(choices: &mut Choices, outside: Option<Outside>) -> Self {
-        let c = choices;
+        let c = &mut choices.about(Subject::World);
         let nodes = match outside {
             Some(Outside::NodeSets) => 3,
             Some(Outside::NoQuarantine | Outside::MaxTtl | Outside::ServersDisagree) => 3,
@@ -155,21 +155,15 @@ impl Drawn {
         // A little less, since clocks show whole nanoseconds and servers whole milliseconds.
         let step_max = (shortest * ppm / 1_000_000 * clocks[1] / 100).saturating_sub(MS / 10);
 
-        let mut faults = faults(c, outside);
+        let share = c.pick(&[0, 100, 250, 500]);
+        let fault_every = c.spread(40, 8_000) * MS;
+        let (mut faults, lost) = faults(choices, outside, share, fault_every);
         let forgets = faults.iter().any(|(fault, _)| fault.row().loses.memory());
+        let c = &mut choices.about(Subject::World);
         let mut durable = vec![false; servers];
         for durable in &mut durable {
             // A node that has every write on its disk, and says so.
             *durable = c.chance(if forgets { 150 } else { 300 });
-        }
-        // They strike each message, and not from time to time.
-        let mut lost = [0; 2];
-        for (way, lost) in lost.iter_mut().enumerate() {
-            let hits = |fault: Fault| fault.row().hits == Hits::Message(way);
-            if let Some(index) = faults.iter().position(|(fault, _)| hits(*fault)) {
-                faults.remove(index);
-                *lost = c.pick(&[5, 40]);
-            }
         }
         // Over several nodes they agree to within one max TTL, less what fences are proposed ahead.
         let mut wall_bound = (nodes > 1).then(|| (max_ttl / 2 * 4 / 5).saturating_sub(20 * MS));
@@ -178,7 +172,7 @@ impl Drawn {
             Some(Outside::ClientClocks) => (client_ppm, node_ppm) = (3 * ppm + 20_000, 0),
             Some(Outside::ServerClocks) => (client_ppm, node_ppm) = (0, 3 * ppm + 20_000),
             Some(Outside::NoQuarantine) => quarantine = false,
-            Some(Outside::Deletion) => faults.push((Fault::Deleted, 100)),
+            Some(Outside::Deletion) => faults.push((Fault::Deleted, fault_every)),
             Some(Outside::ServersDisagree) => wall_bound = None,
             // In quarantine for a quarter, and fences are ahead by as much as a tenth of the whole.
             Some(Outside::MaxTtl) => wall_bound = Some((max_ttl / 16).saturating_sub(20 * MS)),
@@ -220,7 +214,6 @@ impl Drawn {
             // One server that forgets must not show an earlier time than before.
             steps_back: nodes > 1 || !forgets,
             latency,
-            fault_every: c.spread(40, 8_000) * MS,
             fault_length: c.spread(10, 4_000) * MS,
             lost,
             spike: c.pick(&[0, 0, 5, 50]),
@@ -294,7 +287,7 @@ fn config(nodes: usize, max_ttl: Nanos, ppm: u64, max_leases: usize) -> Config {
         .expect("a TTL of 150 ms and more has validity left")
 }
 
-fn options(c: &mut Choices, config: &Config) -> Vec<Arc<LeaseOptions>> {
+fn options(c: &mut Draws<'_>, config: &Config) -> Vec<Arc<LeaseOptions>> {
     let max_ttl = config.max_ttl();
     let mut all = Vec::new();
     for _ in 0..c.within(1, 3) {
@@ -325,11 +318,17 @@ fn options(c: &mut Choices, config: &Config) -> Vec<Arc<LeaseOptions>> {
     all
 }
 
-/// Each kind of fault exists in some worlds only.
-fn faults(c: &mut Choices, outside: Option<Outside>) -> Vec<(Fault, u64)> {
-    let share = c.pick(&[0, 100, 250, 500]);
-    let mut faults = Vec::new();
+/// Each kind of fault exists in some worlds only, and strikes every so often. Those that hit each
+/// message as it is sent come second: of a thousand requests, and of a thousand replies.
+fn faults(
+    choices: &mut Choices,
+    outside: Option<Outside>,
+    share: u32,
+    every: Nanos,
+) -> (Vec<(Fault, Nanos)>, [u32; 2]) {
+    let (mut faults, mut lost) = (Vec::new(), [0; 2]);
     for &fault in Fault::ALL {
+        let c = &mut choices.about(Subject::Fault(fault));
         let wanted = match outside {
             Some(Outside::NoQuarantine | Outside::MaxTtl | Outside::ServersDisagree) => {
                 matches!(fault, Fault::CrashEmpty | Fault::Flushed)
@@ -338,12 +337,23 @@ fn faults(c: &mut Choices, outside: Option<Outside>) -> Vec<(Fault, u64)> {
         };
         // Some twins need that nothing else excuses what they break.
         let unwanted = outside.is_some() && fault.row().loses.unseen();
-        if (wanted || c.chance(share)) && !unwanted {
-            faults.push((fault, c.spread(1, 64) * if wanted { 10 } else { 1 }));
+        if !(c.chance(share) || wanted) || unwanted {
+            continue;
+        }
+        match fault.row().hits {
+            Hits::Message(way) => lost[way] = c.pick(&[5, 40]),
+            Hits::Link | Hits::Either | Hits::Node | Hits::Key | Hits::Client => {
+                let weight = c.spread(1, 64) * if wanted { 10 } else { 1 };
+                faults.push((fault, every * USUAL_WEIGHTS / weight));
+            }
         }
     }
-    faults
+    (faults, lost)
 }
+
+/// What the weights of the faults in a world usually come to, so that together they strike about as
+/// often as is drawn.
+const USUAL_WEIGHTS: u64 = 100;
 
 pub(super) const fn nanos(span: Duration) -> Nanos {
     span.as_nanos() as Nanos
@@ -381,14 +391,11 @@ impl fmt::Display for Drawn {
         if self.faults.is_empty() {
             writeln!(f, "no other faults")?;
         } else {
-            let (every, length) = (ms(self.fault_every), ms(self.fault_length));
-            write!(
-                f,
-                "every {every} ms, for up to {length} ms, one of (by weight):"
-            )?;
-            for (index, (fault, weight)) in self.faults.iter().enumerate() {
+            let length = ms(self.fault_length);
+            write!(f, "for up to {length} ms, and usually every so many ms:")?;
+            for (index, (fault, every)) in self.faults.iter().enumerate() {
                 let comma = if index == 0 { "" } else { "," };
-                write!(f, "{comma} {fault} {weight}")?;
+                write!(f, "{comma} {fault} {}", ms(*every))?;
             }
             writeln!(f)?;
         }

@@ -8,7 +8,7 @@ use super::hash::Mix;
 use super::link::Message;
 use super::queue::{Event, Queue};
 use super::report::{ClockLine, Report};
-use crate::choice::Choices;
+use crate::choice::{Choices, Draws, Subject};
 use crate::clock::Clock;
 use crate::judge::{Judge, Law};
 use crate::observe::fact::{Fact, Fault, MS, Nanos, Record, SEC};
@@ -75,7 +75,7 @@ impl<'a> World<'a> {
         mut choices: Choices,
         listen: &'a mut dyn FnMut(&Record),
     ) -> Self {
-        let c = &mut choices;
+        let c = &mut choices.about(Subject::Clocks);
         let nodes: Vec<_> = (0..drawn.servers)
             .map(|index| {
                 // Wall clocks start anywhere; over several nodes they agree to within the bound.
@@ -95,7 +95,7 @@ impl<'a> World<'a> {
             })
             .collect();
         let clients = (0..drawn.clients)
-            .map(|index| Client::new(drawn, index, c))
+            .map(|index| Client::new(drawn, index, &mut choices))
             .collect();
         Self {
             now: 0,
@@ -127,15 +127,14 @@ impl<'a> World<'a> {
         let heal = drawn.faulty;
         let quiet = heal + drawn.healthy;
         self.schedule(heal, Event::Heal);
-        let rush = self.choices.within(MS, 200 * MS);
+        let rush = self.application().within(MS, 200 * MS);
         self.schedule(quiet - rush, Event::Rush);
         self.schedule(quiet, Event::Quiet);
         self.schedule(quiet + drawn.sweep, Event::Swept);
         self.schedule(quiet + drawn.max_ttl * 3 / 2 + 2 * SEC, Event::Stop);
         self.schedule(0, Event::Turn);
-        if !drawn.faults.is_empty() {
-            let first = self.choices.below(2 * drawn.fault_every);
-            self.schedule(first, Event::Strike);
+        for index in 0..drawn.faults.len() as u32 {
+            self.plan_strike(index);
         }
         if drawn.apart {
             self.set_apart();
@@ -158,6 +157,15 @@ impl<'a> World<'a> {
         self.report.virtual_time = self.now;
         self.report.decisions = self.choices.into_decisions();
         self.report
+    }
+
+    /// What decides about applications.
+    pub(super) const fn application(&mut self) -> Draws<'_> {
+        self.choices.about(Subject::Application)
+    }
+
+    const fn clocks(&mut self) -> Draws<'_> {
+        self.choices.about(Subject::Clocks)
     }
 
     pub(super) fn schedule(&mut self, at: Nanos, event: Event) {
@@ -204,7 +212,7 @@ impl<'a> World<'a> {
             Event::Arrive(message) => self.arrive(message),
             Event::Serve(message) => self.serve(message),
             Event::Store { lease, write } => self.at_the_store(lease, write),
-            Event::Strike => self.strike(),
+            Event::Strike(index) => self.strike(index),
             Event::Struck(ongoing) => self.struck(ongoing),
             Event::End(ongoing) => self.end_fault(ongoing),
             Event::Turn => self.turn_clocks(),
@@ -291,8 +299,9 @@ impl<'a> World<'a> {
                     },
                 );
                 if accepted {
-                    let late = self.choices.pick(&[1, 1, 10, 100]);
-                    let delay = self.choices.below(self.drawn.max_ttl * late / 50);
+                    let late = self.application().pick(&[1, 1, 10, 100]);
+                    let most = self.drawn.max_ttl * late / 50;
+                    let delay = self.application().below(most);
                     let write = Some(value + 1);
                     self.schedule(self.now + delay, Event::Store { lease, write });
                 }
@@ -346,7 +355,7 @@ impl<'a> World<'a> {
             self.note_clock(None, Some(node as u8));
             self.tell_keys(node as u8, false);
         }
-        let every = self.choices.within(drawn.max_ttl / 4, drawn.max_ttl / 2);
+        let every = self.clocks().within(drawn.max_ttl / 4, drawn.max_ttl / 2);
         self.schedule(now + every, Event::Turn);
     }
 
@@ -355,11 +364,11 @@ impl<'a> World<'a> {
         if most == 0 {
             return 0;
         }
-        match self.choices.below(4) {
+        match self.clocks().below(4) {
             0 => 0,
             1 => most as i64,
             2 => -(most as i64),
-            _ => self.choices.within(0, 2 * most) as i64 - most as i64,
+            _ => self.clocks().within(0, 2 * most) as i64 - most as i64,
         }
     }
 

@@ -34,8 +34,9 @@ use std::fmt::Write;
 pub use drawn::{Drawn, Outside};
 pub use report::{ClockLine, Report};
 
-use crate::choice::{Choices, Decision};
-use crate::observe::fact::{Record, SEC};
+use crate::choice::{Choices, Input};
+use crate::observe::fact::fault::Hits;
+use crate::observe::fact::{Fault, Record, SEC};
 
 /// How many facts a [failure](explain) shows.
 const SHOWN: usize = 40;
@@ -84,6 +85,16 @@ impl Scenario {
     #[must_use]
     pub const fn whoever_holds(mut self) -> Self {
         self.drawn.exclusion = false;
+        self
+    }
+
+    /// The same world, as if there were no faults of this kind.
+    #[must_use]
+    pub fn without(mut self, fault: Fault) -> Self {
+        self.drawn.faults.retain(|(other, _)| *other != fault);
+        if let Hits::Message(way) = fault.row().hits {
+            self.drawn.lost[way] = 0;
+        }
         self
     }
 
@@ -137,7 +148,7 @@ impl Scenario {
                 let mut written = self.clone();
                 written.choices = written.choices.written_down();
                 let decisions = run(&written, &mut |_| {}).decisions;
-                let bytes = Decision::to_bytes(&decisions);
+                let bytes = Input::of(&decisions).to_bytes();
                 format!("--small {nodes} --bytes {}", hex(&bytes))
             }
             Origin::Choices => return None,

@@ -36,8 +36,8 @@ pub(super) enum Event {
     Mended { client: u8, node: u8, epoch: u32 },
     /// A holder's read or write arrives at the resource behind the lock.
     Store { lease: u32, write: Option<u64> },
-    /// The next fault.
-    Strike,
+    /// A fault strikes: its place among those of the world.
+    Strike(u32),
     /// A fault strikes that was prepared.
     Struck(u32),
     /// A fault ends.

@@ -22,7 +22,6 @@ impl Drawn {
         let mut drawn = Self::draw(&mut Choices::from_numbers(&size), None);
         let ttl = drawn.max_ttl;
         drawn.faulty = TTLS * ttl;
-        drawn.fault_every = ttl / 2;
         drawn.fault_length = ttl;
         // Nobody forgets: quarantine would only take a third of the run.
         drawn.quarantine = false;
@@ -32,7 +31,7 @@ impl Drawn {
             row.small && !matches!(row.hits, Hits::Message(_))
         };
         let faults = Fault::ALL.iter().filter(strikes);
-        drawn.faults = faults.map(|fault| (*fault, 1)).collect();
+        drawn.faults = faults.map(|fault| (*fault, ttl / 2)).collect();
         drawn.lost = [1; 2];
         drawn.spike = 1;
         drawn.repeated = 1;

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use tenure_redis::Locks;
-use tenure_sim::choice::Choices;
+use tenure_sim::choice::{Choices, Subject};
 use tenure_sim::judge::{Judge, Rules};
 use tenure_sim::memory_net::{Client, Direction, Node, SimClock, World};
 use tenure_sim::observe::fact::{Fact, Nanos, Record};
@@ -87,14 +87,16 @@ impl Soak {
 
     fn begin(&mut self, client: usize) -> (Client, AbortHandle) {
         let process = self.world.client(CLIENTS[client]);
-        process
-            .clock()
-            .set_drift_ppm(self.choices.pick(&[0, 2_000, -2_000]));
+        process.clock().set_drift_ppm(
+            self.choices
+                .about(Subject::Clocks)
+                .pick(&[0, 2_000, -2_000]),
+        );
         let diary = self.witness.diary(client, process.clock());
         let builder = Locks::builder()
             .seams(self.witness.listen(&diary, process.seams()))
             .nodes(self.nodes.iter().map(Node::url));
-        let choices = Choices::from_seed(self.choices.below(u64::MAX));
+        let choices = Choices::from_seed(self.choices.about(Subject::World).below(u64::MAX));
         let time = self.world.time().clone();
         let app = rivals::live(diary, time, builder, self.habits.clone(), choices);
         let app = process.run(async move {
@@ -232,7 +234,7 @@ fn no_law_is_broken_in_hours_of_bad_days() {
         let mut faults = BTreeSet::new();
         let mut chaos = None;
         for half_hour in 1..=2 * hours {
-            let day = Choices::from_seed(soak.choices.below(u64::MAX));
+            let day = Choices::from_seed(soak.choices.about(Subject::World).below(u64::MAX));
             let mut bad = Chaos::new(day, soak.witness.clone(), Duration::from_secs(30));
             let until = Duration::from_secs(30 * 60) * u32::try_from(half_hour).expect("few");
             soak.set_clocks(half_hour);

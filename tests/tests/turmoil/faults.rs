@@ -56,7 +56,7 @@ fn a_minority_that_is_cut_off_costs_nothing() {
 #[test]
 fn a_client_that_is_cut_off_loses_what_it_holds_and_the_others_take_over() {
     for way in [Way::Cut, Way::CutOut, Way::CutIn, Way::Held] {
-        let mut stage = settled(2);
+        let mut stage = settled(4);
         let holds = |stage: &Stage| {
             let told = |is: fn(&Fact) -> bool| stage.count(Some(0), is);
             let granted = told(|fact| matches!(fact, Fact::Granted { .. }));
@@ -216,7 +216,7 @@ fn clocks_that_drift_and_step_within_the_bound_break_nothing() {
 
 #[test]
 fn a_server_that_stands_still_and_then_does_it_all_breaks_nothing() {
-    let mut stage = settled(8);
+    let mut stage = settled(9);
     for round in 0..5 {
         let server = stage.nodes[round % 3].server().clone();
         server.pause();

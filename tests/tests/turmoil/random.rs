@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use tenure_redis::Quarantine;
-use tenure_sim::choice::Choices;
+use tenure_sim::choice::{Choices, Draws, Subject};
 use tenure_sim::judge::Checks;
 use tenure_sim::observe::fact::Fault;
 use tenure_tests::chaos::Chaos;
@@ -22,30 +22,31 @@ struct Day {
 
 fn day(seed: u64) -> Day {
     let mut choices = Choices::from_seed(seed);
-    let mut plan = Plan::new(choices.below(u64::MAX));
-    plan.nodes = choices.pick(&[3, 3, 3, 5, 1]);
-    plan.clients = choices.pick(&[3, 2, 4]);
-    plan.keys = choices.pick(&[&["k", "l"], &["k"]]);
-    plan.latency = ms(choices.pick(&[2, 10, 30]));
+    let c = &mut choices.about(Subject::World);
+    let mut plan = Plan::new(c.below(u64::MAX));
+    plan.nodes = c.pick(&[3, 3, 3, 5, 1]);
+    plan.clients = c.pick(&[3, 2, 4]);
+    plan.keys = c.pick(&[&["k", "l"], &["k"]]);
+    plan.latency = ms(c.pick(&[2, 10, 30]));
     plan.quarantine = match plan.nodes {
         1 => Quarantine::Off,
         _ => Quarantine::On,
     };
-    plan.habits.workers = choices.pick(&[2, 1, 3]);
-    plan.habits.hold = ms(choices.pick(&[1_500, 300, 2_000]));
+    plan.habits.workers = c.pick(&[2, 1, 3]);
+    plan.habits.hold = ms(c.pick(&[1_500, 300, 2_000]));
     let mut stage = Stage::new(&plan);
     // Half of the drift bound; the other half is for steps.
-    let ppm = |choices: &mut Choices| choices.pick(&[0, 2_500, -2_500, 1_000, -1_000]);
+    let ppm = |c: &mut Draws<'_>| c.pick(&[0, 2_500, -2_500, 1_000, -1_000]);
     for machine in &stage.machines {
-        machine.clock().set_drift_ppm(ppm(&mut choices));
+        machine.clock().set_drift_ppm(ppm(c));
     }
     for node in &stage.nodes {
-        node.clock().set_drift_ppm(ppm(&mut choices));
+        node.clock().set_drift_ppm(ppm(c));
         // The clocks of the nodes differ from the beginning, drift included by less than one max
         // TTL.
-        node.clock().step(ms(choices.pick(&[0, 300, 600])));
+        node.clock().step(ms(c.pick(&[0, 300, 600])));
     }
-    let durable = plan.nodes == 1 || choices.chance(300);
+    let durable = plan.nodes == 1 || c.chance(300);
     if durable {
         for node in &stage.nodes {
             node.server().call(&["CONFIG", "SET", "appendonly", "yes"]);
@@ -53,7 +54,7 @@ fn day(seed: u64) -> Day {
                 .call(&["CONFIG", "SET", "appendfsync", "always"]);
         }
     }
-    let last = ms(choices.pick(&[400, 1_200, 2_500]));
+    let last = ms(c.pick(&[400, 1_200, 2_500]));
     let mut chaos = Chaos::new(choices, stage.witness.clone(), last);
     if durable {
         // What was acknowledged is on the disk, so no node comes back without it.

@@ -27,27 +27,27 @@ impl World<'_> {
             _ => self.drawn.think_healthy,
         };
         // Who decides nothing thinks for long, or a short input would be a long run.
-        let thought = self.choices.below_calmly(more);
+        let thought = self.application().below_calmly(more);
         self.next(client, slot, Stage::Idle, least + thought);
     }
 
     /// It was granted: announces itself at the resource, and holds for a while.
     pub(in crate::world) fn holds(&mut self, client: u8, slot: u8, lease: u32) {
         let drawn = self.drawn;
-        let delay = self.choices.below(4 * MS);
+        let delay = self.application().below(4 * MS);
         self.schedule(self.now + delay, Event::Store { lease, write: None });
         let [least, more] = match self.phase {
             Phase::Faulty => drawn.hold,
             _ => [0, 30 * MS],
         };
-        let hold = least + self.choices.below(more);
+        let hold = least + self.application().below(more);
         self.next(client, slot, Stage::Holding, hold);
-        if self.choices.chance(drawn.renewed_by_hand) {
+        if self.application().chance(drawn.renewed_by_hand) {
             let step = self.clients[usize::from(client)].slots[usize::from(slot)].step;
-            let after = self.choices.below(hold);
+            let after = self.application().below(hold);
             self.schedule(self.now + after, Event::Hand { client, slot, step });
         }
-        if self.phase == Phase::Faulty && self.choices.chance(drawn.pause_after_grant) {
+        if self.phase == Phase::Faulty && self.application().chance(drawn.pause_after_grant) {
             self.pause(client, Fault::Pause);
         }
     }
@@ -62,12 +62,13 @@ impl World<'_> {
             (_, None) => {}
             // Impatient, or dropped while it is being released.
             (Stage::Wanting | Stage::Releasing, Some((id, lease))) => {
-                let release = state.stage == Stage::Wanting && self.choices.chance(300);
+                let release = state.stage == Stage::Wanting && self.application().chance(300);
                 self.let_go(client, id, lease, release);
                 self.think(client, slot);
             }
             (Stage::Holding, Some((id, lease))) => {
-                let release = !self.choices.chance(self.drawn.cancelled);
+                let cancelled = self.drawn.cancelled;
+                let release = !self.application().chance(cancelled);
                 self.let_go(client, id, lease, release);
                 if release {
                     self.await_release(client, slot);
@@ -81,9 +82,10 @@ impl World<'_> {
 
     /// A release answers by an event; some do not wait for it.
     fn await_release(&mut self, client: u8, slot: u8) {
-        let impatient = self.choices.chance(self.drawn.cancelled / 2);
+        let cancelled = self.drawn.cancelled;
+        let impatient = self.application().chance(cancelled / 2);
         let after = if impatient {
-            self.choices.below(20 * MS)
+            self.application().below(20 * MS)
         } else {
             Nanos::MAX / 4
         };
@@ -94,17 +96,17 @@ impl World<'_> {
         if self.phase == Phase::Quiet {
             return;
         }
-        let key = self.choices.below(self.drawn.keys as u64) as u8;
+        let drawn = self.drawn;
+        let key = self.application().below(drawn.keys as u64) as u8;
         let now = self.local(client);
         let healthy = self.phase == Phase::Healthy;
-        let options = self.clients[usize::from(client)].options();
-        let last = options.len() - 1;
+        let last = self.clients[usize::from(client)].options().len() - 1;
         let index = if healthy {
             last
         } else {
-            self.choices.below(last as u64) as usize
+            self.application().below(last as u64) as usize
         };
-        let options = Arc::clone(&options[index]);
+        let options = Arc::clone(&self.clients[usize::from(client)].options()[index]);
         let ttl = nanos(options.ttl());
         let lease = self.leases.len() as u32;
         self.report.events += 1;
@@ -121,9 +123,9 @@ impl World<'_> {
             fence: 0,
         });
         self.tell_of_lease(lease, None, Fact::Wanted { ttl });
-        let impatient = !healthy && self.choices.chance(self.drawn.cancelled);
+        let impatient = !healthy && self.application().chance(drawn.cancelled);
         let after = if impatient {
-            self.choices.below(self.drawn.max_ttl)
+            self.application().below(drawn.max_ttl)
         } else {
             Nanos::MAX / 4
         };
@@ -166,7 +168,7 @@ impl World<'_> {
             if let Some((id, lease)) = state.lease
                 && state.stage != Stage::Releasing
             {
-                let release = self.choices.chance(500);
+                let release = self.application().chance(500);
                 self.let_go(client, id, lease, release);
             }
         }
@@ -178,7 +180,7 @@ impl World<'_> {
         for slot in 0..self.drawn.slots as u8 {
             let state = self.clients[usize::from(client)].slots[usize::from(slot)];
             if state.stage == Stage::Idle {
-                let after = self.choices.below(100 * MS);
+                let after = self.application().below(100 * MS);
                 self.next(client, slot, Stage::Idle, after);
             }
         }
@@ -189,7 +191,7 @@ impl World<'_> {
         for slot in 0..self.drawn.slots as u8 {
             let state = self.clients[usize::from(client)].slots[usize::from(slot)];
             if state.stage == Stage::Holding {
-                let after = self.choices.below(100 * MS);
+                let after = self.application().below(100 * MS);
                 self.next(client, slot, Stage::Holding, after);
             } else if state.stage == Stage::Idle {
                 self.next(client, slot, Stage::Idle, MS);

@@ -3,6 +3,7 @@
 use tenure_core::{EventKind, Instant, LeaseId, Manager, NodeId};
 
 use super::state::{Held, Slot};
+use crate::choice::Subject;
 use crate::judge::Law;
 use crate::observe::fact::{Fact, Fault, Freed, Nanos, Why};
 use crate::world::engine::{Phase, World};
@@ -27,7 +28,7 @@ impl World<'_> {
             self.hang_up(client, node);
             self.link_mut(client, node).forget();
         }
-        let seed = self.choices.below(u64::MAX);
+        let seed = self.choices.about(Subject::Core).below(u64::MAX);
         let state = &mut self.clients[usize::from(client)];
         state.manager = Manager::new(state.config.clone(), seed);
         state.process += 1;
@@ -88,7 +89,8 @@ impl World<'_> {
             if ready.is_empty() {
                 break;
             }
-            if self.phase == Phase::Faulty && self.choices.chance(self.drawn.pause_before_send) {
+            let pauses = self.drawn.pause_before_send;
+            if self.phase == Phase::Faulty && self.choices.about(Subject::Core).chance(pauses) {
                 // What is queued goes out when it wakes.
                 self.pause(client, Fault::Pause);
                 return;

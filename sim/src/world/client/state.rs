@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tenure_core::{Config, Instant, Key, LeaseId, LeaseOptions, Manager, Secret};
 
-use crate::choice::Choices;
+use crate::choice::{Choices, Subject};
 use crate::clock::Clock;
 use crate::observe::fact::Nanos;
 use crate::world::drawn::{Drawn, Outside};
@@ -47,7 +47,8 @@ pub(in crate::world) struct Held {
 
 impl Client {
     pub(in crate::world) fn new(drawn: &Drawn, index: usize, choices: &mut Choices) -> Self {
-        let start = choices.below(1 << 50) as i64 - (1 << 20);
+        let start = choices.about(Subject::Clocks).below(1 << 50) as i64 - (1 << 20);
+        let seed = choices.about(Subject::Core).below(u64::MAX);
         let links = (0..drawn.nodes).map(|node| {
             // Where sets of nodes differ: the odd clients know another third node.
             let odd = drawn.outside == Some(Outside::NodeSets) && index % 2 == 1 && node == 2;
@@ -61,7 +62,7 @@ impl Client {
         };
         Self {
             clock: Clock::new(start, 0),
-            manager: Manager::new(config.clone(), choices.below(u64::MAX)),
+            manager: Manager::new(config.clone(), seed),
             paused: false,
             paused_at: 0,
             inbox: Vec::new(),

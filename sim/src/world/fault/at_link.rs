@@ -28,7 +28,7 @@ impl World<'_> {
         for (client, node) in links {
             self.cut(fault, client, node, [true, true]);
             // Each link is told to be cut no more.
-            self.ends(Fault::Cut, Undo::Join { client, node });
+            self.ends_as(fault, Fault::Cut, Undo::Join { client, node });
         }
         let (client, node) = if a_node {
             (None, Some(server))

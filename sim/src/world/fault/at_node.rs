@@ -11,17 +11,21 @@ use crate::world::queue::Event;
 impl World<'_> {
     /// The server is up, and does not work as it should.
     pub(super) fn impair(&mut self, fault: Fault, server: u8, of: Impairment) {
-        self.set_impaired(fault, server, of, true);
+        self.set_impaired(server, of, true);
+        if of == Impairment::Slow {
+            let most = self.patience();
+            let slow = self.draws(fault).spread(MS / 10, most.max(MS / 5));
+            self.nodes[usize::from(server)].slow = slow;
+        }
         self.tell_fault(fault, None, Some(server), None);
         self.ends(fault, Undo::Cure { server, of });
     }
 
-    pub(super) fn set_impaired(&mut self, fault: Fault, server: u8, of: Impairment, is: bool) {
-        let most = self.patience();
-        let slow = self.draws(fault).spread(MS / 10, most.max(MS / 5));
+    pub(super) fn set_impaired(&mut self, server: u8, of: Impairment, is: bool) {
         let node = &mut self.nodes[usize::from(server)];
         match of {
-            Impairment::Slow => node.slow = if is { slow } else { 0 },
+            // By how much is drawn.
+            Impairment::Slow => node.slow = 0,
             Impairment::Loading => node.loading = is,
             Impairment::ReadOnly => node.read_only = is,
             Impairment::Full => node.model.full = is,
@@ -212,7 +216,7 @@ impl World<'_> {
 
     fn meddled(&mut self, fault: Fault) -> Meddled {
         let drawn = self.drawn;
-        let c = self.draws(fault);
+        let mut c = self.draws(fault);
         Meddled {
             key: c.below(drawn.keys as u64) as u8,
             stays: c.chance(300),
@@ -235,7 +239,7 @@ impl World<'_> {
     pub(super) fn step_node(&mut self, server: u8) {
         let (now, drawn) = (self.now, self.drawn);
         let last = self.nodes[usize::from(server)].stepped;
-        let c = self.draws(Fault::NodeStep);
+        let mut c = self.draws(Fault::NodeStep);
         let size = c.below(drawn.step_max) as i64;
         let back = c.chance(500) && drawn.steps_back;
         let by = if back { -size } else { size };

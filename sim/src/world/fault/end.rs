@@ -10,7 +10,12 @@ use crate::world::queue::Event;
 impl World<'_> {
     /// It will end, some time later.
     pub(super) fn ends(&mut self, fault: Fault, undo: Undo) {
-        let index = self.note(fault, undo);
+        self.ends_as(fault, fault, undo);
+    }
+
+    /// It will end, and its end is told as that of another fault.
+    pub(super) fn ends_as(&mut self, fault: Fault, told: Fault, undo: Undo) {
+        let index = self.note(told, undo);
         let most = self.drawn.fault_length;
         let span = self.draws(fault).within(MS, most);
         self.schedule(self.now + span, Event::End(index));
@@ -30,7 +35,7 @@ impl World<'_> {
                 self.tell_of(Some(client), Some(node), Fact::Mended(fault));
             }
             Undo::Cure { server, of } => {
-                self.set_impaired(fault, server, of, false);
+                self.set_impaired(server, of, false);
                 self.tell_of(None, Some(server), Fact::Mended(fault));
             }
             Undo::Boot { server } => {
@@ -38,12 +43,7 @@ impl World<'_> {
                 self.tell_of(None, Some(server), Fact::Mended(fault));
             }
             Undo::Wake { client, how } => self.wake(fault, client, how),
-            Undo::Forget { server, .. } => {
-                if fault == Fault::CrashStale {
-                    self.nodes[usize::from(server)].up = true;
-                    self.tell_of(None, Some(server), Fact::Mended(fault));
-                }
-            }
+            Undo::Forget { server, .. } => self.nodes[usize::from(server)].stale = None,
         }
     }
 
@@ -75,7 +75,6 @@ impl World<'_> {
             self.end_fault(index);
         }
         for server in 0..self.nodes.len() as u8 {
-            self.nodes[usize::from(server)].stale = None;
             self.strangers_leave(server);
         }
         self.tell_of(None, None, Fact::Healed);

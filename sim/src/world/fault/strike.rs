@@ -1,38 +1,38 @@
 //! When which fault strikes, and what it does.
 
 use super::ongoing::{Impairment, Ongoing, Prepared, Undo};
-use crate::choice::Choices;
+use crate::choice::{Draws, Subject};
 use crate::observe::fact::fault::Process;
 use crate::observe::fact::{Fact, Fault, Record};
 use crate::world::engine::{Phase, World};
 use crate::world::queue::Event;
 
+/// Of a thousand times that a fault may strike.
+const STRIKES: u32 = 970;
+
 impl World<'_> {
-    /// Something goes wrong, and the next thing is planned.
-    pub(in crate::world) fn strike(&mut self) {
+    /// Plans when a fault strikes next. Who decides nothing waits for long.
+    pub(in crate::world) fn plan_strike(&mut self, index: u32) {
+        let (fault, every) = self.drawn.faults[index as usize];
+        let span = 1 + self.draws(fault).below_calmly(2 * every);
+        self.schedule(self.now + span, Event::Strike(index));
+    }
+
+    /// A fault may strike, and strikes again later.
+    pub(in crate::world) fn strike(&mut self, index: u32) {
         if self.phase != Phase::Faulty {
             return;
         }
-        let drawn = self.drawn;
-        let most = 2 * drawn.fault_every;
-        let every = most - self.choices.below(most);
-        self.schedule(self.now + every, Event::Strike);
-        let total: u64 = drawn.faults.iter().map(|(_, weight)| weight).sum();
-        // Zero is no fault.
-        let nothing = total / 32 + 1;
-        let mut left = match self.choices.below(nothing + total).checked_sub(nothing) {
-            Some(left) => left,
-            None => return,
-        };
-        let chosen = drawn.faults.iter().find(|(_, weight)| {
-            let here = left < *weight;
-            left = left.saturating_sub(*weight);
-            here
-        });
-        let Some((fault, _)) = chosen else { return };
-        let client = self.choices.below(drawn.clients as u64) as u8;
-        let server = self.choices.below(drawn.servers as u64) as u8;
-        self.begin(*fault, client, server);
+        self.plan_strike(index);
+        let (fault, _) = self.drawn.faults[index as usize];
+        // Who decides nothing is spared.
+        if !self.draws(fault).chance(STRIKES) {
+            return;
+        }
+        let (clients, servers) = (self.drawn.clients as u64, self.drawn.servers as u64);
+        let client = self.draws(fault).below(clients) as u8;
+        let server = self.draws(fault).below(servers) as u8;
+        self.begin(fault, client, server);
     }
 
     /// What each fault does. Each has its place here, and what ends it is an [`Undo`].
@@ -107,8 +107,8 @@ impl World<'_> {
     }
 
     /// What decides about a fault.
-    pub(super) fn draws(&mut self, _fault: Fault) -> &mut Choices {
-        &mut self.choices
+    pub(super) const fn draws(&mut self, fault: Fault) -> Draws<'_> {
+        self.choices.about(Subject::Fault(fault))
     }
 
     /// Notes what has begun, or will strike.

@@ -3,6 +3,7 @@
 use tenure_core::{Backoff, Reply, Rng};
 
 use super::state::{Mending, State};
+use crate::choice::Subject;
 use crate::node::SetOfNodes;
 use crate::observe::fact::{self, Fact, MS, Nanos, SEC};
 use crate::world::drawn::nanos;
@@ -161,7 +162,7 @@ impl World<'_> {
             let link = self.link(client, node);
             (link.failures, link.epoch)
         };
-        let mut rng = Rng::new(self.choices.below(1 << 16));
+        let mut rng = Rng::new(self.choices.about(Subject::Links).below(1 << 16));
         let pause = nanos(BACKOFF.pause(failures, &mut rng));
         let event = Event::Redial {
             client,

@@ -3,6 +3,7 @@
 use tenure_core::{NodeId, Op, OpKind, Refusal, Reply, Request, Words};
 
 use super::state::{Cut, Link, Message, State};
+use crate::choice::{Draws, Subject};
 use crate::node::Arrived;
 use crate::observe::fact::{self, Fact, Outcome};
 use crate::world::engine::{Phase, World};
@@ -114,7 +115,7 @@ impl World<'_> {
         let index = self.keep(message);
         self.link_mut(client, node).in_flight.push(index);
         self.watch(client, node);
-        if self.is_lost(0) {
+        if self.is_lost(ask, 0) {
             let at = now + self.patience();
             return self.schedule(at, Event::GiveUp(index));
         }
@@ -134,19 +135,26 @@ impl World<'_> {
         }
     }
 
-    fn is_lost(&mut self, way: usize) -> bool {
-        let lost = self.phase == Phase::Faulty && self.choices.chance(self.drawn.lost[way]);
+    fn is_lost(&mut self, kind: OpKind, way: usize) -> bool {
+        let lost = self.drawn.lost[way];
+        let lost = self.phase == Phase::Faulty && self.messages_of(kind).chance(lost);
         if lost {
             self.count_fault([fact::Fault::LostRequest, fact::Fault::LostReply][way]);
         }
         lost
     }
 
+    /// What decides about messages of a kind.
+    const fn messages_of(&mut self, kind: OpKind) -> Draws<'_> {
+        self.choices.about(Subject::Messages(kind))
+    }
+
     /// Puts a message on its way: 0 is there, 1 is back.
     fn transmit(&mut self, index: u32, way: usize) {
         let message = &self.messages[index as usize];
         let (client, node, old) = (message.client, message.node, message.epoch);
-        let spiked = self.phase == Phase::Faulty && self.choices.chance(self.drawn.spike);
+        let (kind, spike) = (message.ask, self.drawn.spike);
+        let spiked = self.phase == Phase::Faulty && self.messages_of(kind).chance(spike);
         let link = &mut self.clients[usize::from(client)].links[usize::from(node)];
         let present = old == link.epoch;
         match link.cut[way] {
@@ -159,9 +167,8 @@ impl World<'_> {
             Some(Cut::Drop) => self.park(index),
             None => {
                 let usual = link.latency[way];
-                let extra = self
-                    .choices
-                    .below(if spiked { self.patience() } else { usual });
+                let most = if spiked { self.patience() } else { usual };
+                let extra = self.messages_of(kind).below(most);
                 let mut at = self.now + usual + extra;
                 let link = self.link_mut(client, node);
                 if present {
@@ -257,7 +264,7 @@ impl World<'_> {
             return self.free.push(index);
         }
         let sent = message.sent;
-        if self.is_lost(1) {
+        if self.is_lost(ask, 1) {
             let at = sent + self.patience();
             return self.schedule(at, Event::GiveUp(index));
         }
@@ -287,11 +294,13 @@ impl World<'_> {
             }
             Some(Signal::Elsewhere) => elsewhere = true,
         }
-        let again = self
-            .choices
-            .chance(self.drawn.repeated)
-            .then(|| reply.clone());
-        let id = self.messages[index as usize].id;
+        let (id, kind) = {
+            let message = &self.messages[index as usize];
+            (message.id, message.ask)
+        };
+        let repeated = self.drawn.repeated;
+        let again = self.messages_of(kind).chance(repeated);
+        let again = again.then(|| reply.clone());
         self.outcome(index, reply);
         if let Some(reply) = again {
             // A second time: it must change nothing.
@@ -317,12 +326,13 @@ impl World<'_> {
     /// A reply to what was given up. A link answers once, but the core may rely on nothing: told twice,
     /// it must change nothing.
     fn too_late(&mut self, index: u32) {
+        let repeated = self.drawn.repeated;
         let message = &mut self.messages[index as usize];
-        let (client, id) = (message.client, message.id);
+        let (client, id, kind) = (message.client, message.id, message.ask);
         let same = message.process == self.clients[usize::from(client)].process;
         if let Some((reply, _)) = message.reply.take()
             && same
-            && self.choices.chance(self.drawn.repeated)
+            && self.messages_of(kind).chance(repeated)
         {
             self.reply(client, id, reply);
             self.settle(client);

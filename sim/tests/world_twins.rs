@@ -3,27 +3,27 @@
 #![forbid(unsafe_code)]
 
 use tenure_sim::judge::Law;
-use tenure_sim::world::{Outside, Scenario, explain, run};
+use tenure_sim::world::{Assumption, Scenario, explain, run};
 
 /// How many worlds are tried.
 const WORLDS: u64 = 600;
 
 /// The law must be broken in one of the worlds; the failure tells it with all that is needed to see it.
-fn breaks(outside: Outside, laws: &[Law]) {
+fn breaks(broken: Assumption, laws: &[Law]) {
     for seed in 0..WORLDS {
-        let scenario = Scenario::outside(seed, outside);
+        let scenario = Scenario::breaking(seed, broken);
         let Some(violation) = run(&scenario, &mut |_| {}).violation else {
             continue;
         };
         if laws.contains(&violation.law) {
             let told = explain(&scenario).unwrap_or_default();
             assert!(told.contains(&violation.sentence), "{told}");
-            let again = format!("replay {seed} --outside {}", outside.name());
+            let again = format!("replay {seed} --break {}", broken.name());
             assert!(told.ends_with(&again), "{told}");
             return;
         }
     }
-    panic!("{outside:?}: none of {laws:?} was broken in {WORLDS} worlds");
+    panic!("{broken:?}: none of {laws:?} was broken in {WORLDS} worlds");
 }
 
 /// Fencing is for when Exclusion fails: what stands behind the lock is never changed by a stale holder.
@@ -32,58 +32,62 @@ fn breaks(outside: Outside, laws: &[Law]) {
 #[test]
 fn fencing_holds_where_exclusion_is_broken() {
     let ways = [
-        Outside::ClientClocks,
-        Outside::ServerClocks,
-        Outside::MaxTtl,
-        Outside::Deletion,
+        Assumption::ClientClocks,
+        Assumption::ServerClocks,
+        Assumption::MaxTtl,
+        Assumption::NoDeletion,
     ];
-    for outside in ways {
+    for broken in ways {
         let (mut both, mut refused) = (0, 0);
         // Where clients that disagree are refused, two seldom hold.
-        let worlds = if outside == Outside::MaxTtl { 600 } else { 300 };
+        let worlds = if broken == Assumption::MaxTtl {
+            600
+        } else {
+            300
+        };
         for seed in 0..worlds {
-            let scenario = Scenario::outside(seed, outside).whoever_holds();
+            let scenario = Scenario::breaking(seed, broken).whoever_holds();
             let report = run(&scenario, &mut |_| {});
-            assert_eq!(report.violation, None, "{outside:?}, seed {seed}");
+            assert_eq!(report.violation, None, "{broken:?}, seed {seed}");
             both += report.checks.excused;
             refused += report.checks.refused;
         }
-        assert!(both > 0, "{outside:?}: never two holders");
-        assert!(refused > 0, "{outside:?}: no stale write was refused");
+        assert!(both > 0, "{broken:?}: never two holders");
+        assert!(refused > 0, "{broken:?}: no stale write was refused");
     }
 }
 
 #[test]
 fn clocks_of_clients_beyond_the_bound_break_exclusion() {
-    breaks(Outside::ClientClocks, &[Law::Exclusion]);
+    breaks(Assumption::ClientClocks, &[Law::Exclusion]);
 }
 
 #[test]
 fn clocks_of_servers_beyond_the_bound_break_exclusion() {
-    breaks(Outside::ServerClocks, &[Law::Exclusion]);
+    breaks(Assumption::ServerClocks, &[Law::Exclusion]);
 }
 
 #[test]
 fn nodes_that_forget_without_quarantine_break_exclusion() {
-    breaks(Outside::NoQuarantine, &[Law::Exclusion]);
+    breaks(Assumption::Quarantine, &[Law::Exclusion]);
 }
 
 #[test]
 fn different_sets_of_nodes_break_exclusion() {
-    breaks(Outside::NodeSets, &[Law::Exclusion]);
+    breaks(Assumption::NodeSet, &[Law::Exclusion]);
 }
 
 #[test]
 fn different_max_ttls_break_exclusion() {
-    breaks(Outside::MaxTtl, &[Law::Exclusion]);
+    breaks(Assumption::MaxTtl, &[Law::Exclusion]);
 }
 
 #[test]
 fn deletion_by_a_stranger_breaks_exclusion() {
-    breaks(Outside::Deletion, &[Law::Exclusion]);
+    breaks(Assumption::NoDeletion, &[Law::Exclusion]);
 }
 
 #[test]
 fn servers_whose_clocks_disagree_break_fencing() {
-    breaks(Outside::ServersDisagree, &[Law::Fencing]);
+    breaks(Assumption::ServersAgree, &[Law::Fencing]);
 }

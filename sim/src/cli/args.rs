@@ -1,222 +1,265 @@
-//! What is said on the command line.
+//! The arguments of the program.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 
-use super::error::Error;
-use super::{Origin, Which};
-use crate::world::Outside;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand};
 
-/// All options; each has a value.
-const OPTIONS: [&str; 11] = [
-    "--bytes",
-    "--jobs",
-    "--key",
-    "--last",
-    "--outside",
-    "--picture",
-    "--runs",
-    "--seconds",
-    "--seed",
-    "--small",
-    "--worlds",
-];
+use crate::choice::Choices;
+use crate::world::{Assumption, Scenario};
 
-/// What was said: options by name, and the words between them.
-#[derive(Debug, Default)]
-pub(super) struct Args {
-    pub(super) help: bool,
-    options: BTreeMap<&'static str, OsString>,
-    words: Vec<OsString>,
+/// Searches the simulated worlds of Tenure's core for a broken law, shows a world, and makes one
+/// that fails smaller.
+///
+/// A world has clients, nodes, clocks and networks that fail, all drawn from a seed, and a judge
+/// that watches the laws.
+#[derive(Debug, Parser)]
+#[command(name = "tenure-sim", after_help = EXIT_CODES)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Command,
 }
 
-impl Args {
-    pub(super) fn parse(args: Vec<OsString>) -> Result<Self, Error> {
-        let mut parsed = Self::default();
-        let mut args = args.into_iter();
-        while let Some(arg) = args.next() {
-            let name = match arg.to_str() {
-                Some("-h" | "--help" | "help") => {
-                    parsed.help = true;
-                    continue;
+const EXIT_CODES: &str = "Exit code: 0 if no law was broken, 1 if one was, 2 if the command makes no \
+                          sense or a file cannot be written.";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run world after world until a law is broken or the time is over.
+    Explore(Explore),
+    /// Show a run: a line for each fact, or a page.
+    ///
+    /// A line has true time, in brackets what the client's clock shows, the client, node, key and
+    /// lease, and what happened.
+    Replay(Replay),
+    /// Look for a smaller world that breaks the same law, and show it.
+    Shrink(Shrink),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Explore {
+    /// How long to search.
+    #[arg(
+        long,
+        value_name = "S",
+        default_value_t = 60,
+        conflicts_with = "worlds"
+    )]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) seconds: u64,
+    /// How many worlds to run, instead of a time.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) worlds: Option<u64>,
+    /// The seed of the first world; the next have the next numbers. Random if left out.
+    #[arg(long, value_name = "N")]
+    pub(super) seed: Option<u64>,
+    /// How many threads; as many as there are processors if left out.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) jobs: Option<u16>,
+    #[command(flatten)]
+    pub(super) broken: Broken,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Replay {
+    #[command(flatten)]
+    pub(super) world: World,
+    /// A small world of so many nodes, in which the bytes decide what happens. The exhaustive tests
+    /// print such names.
+    #[arg(
+        long,
+        value_name = "NODES",
+        requires = "bytes",
+        conflicts_with = "broken"
+    )]
+    #[arg(value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub(super) small: Option<u8>,
+    /// Only facts about this key, and those about none.
+    #[arg(long, value_name = "K")]
+    pub(super) key: Option<u64>,
+    /// Only the last so many facts.
+    #[arg(long, value_name = "N")]
+    pub(super) last: Option<u64>,
+    /// No lines, but a page of the whole run that opens in a browser.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["key", "last"])]
+    pub(super) picture: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Shrink {
+    #[command(flatten)]
+    pub(super) world: World,
+    /// How many worlds to try, at most.
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) runs: u64,
+}
+
+/// Which world is meant.
+#[derive(Debug, Args)]
+pub(super) struct World {
+    /// The world of this number.
+    #[arg(required_unless_present = "bytes")]
+    seed: Option<u64>,
+    /// The world of these bytes, as shrink prints them.
+    #[arg(long, value_name = "HEX", conflicts_with = "seed", value_parser = hex)]
+    bytes: Option<Bytes>,
+    #[command(flatten)]
+    broken: Broken,
+}
+
+/// Bytes that were written as hexadecimal digits.
+#[derive(Clone, Debug)]
+struct Bytes(Vec<u8>);
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct Broken {
+    /// Break an assumption of the laws, and do not tell the judge. A law will be broken, not always
+    /// the one that comes to mind first.
+    #[arg(id = "broken", long = "break", value_name = "ASSUMPTION", value_parser = assumptions())]
+    pub(super) assumption: Option<Assumption>,
+}
+
+fn assumptions() -> impl TypedValueParser<Value = Assumption> {
+    let names = Assumption::ALL.iter().map(|assumption| assumption.name());
+    PossibleValuesParser::new(names).map(|name| {
+        let mut all = Assumption::ALL.iter().copied();
+        let named = all.find(|assumption| assumption.name() == name);
+        named.expect("the parser accepts these names only")
+    })
+}
+
+fn hex(digits: &str) -> Result<Bytes, &'static str> {
+    let values: Option<Vec<u32>> = digits.chars().map(|digit| digit.to_digit(16)).collect();
+    match values {
+        Some(values) if values.len().is_multiple_of(2) => Ok(Bytes(
+            values
+                .chunks_exact(2)
+                .map(|pair| (pair[0] << 4 | pair[1]) as u8)
+                .collect(),
+        )),
+        _ => Err("it needs pairs of hexadecimal digits"),
+    }
+}
+
+/// A world that was named. It is displayed as the arguments that name it.
+#[derive(Clone, Debug)]
+pub(super) struct Which {
+    pub(super) origin: Origin,
+    pub(super) broken: Option<Assumption>,
+    /// A small world, of so many nodes.
+    pub(super) small: Option<usize>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Origin {
+    Seed(u64),
+    Bytes(Vec<u8>),
+}
+
+impl World {
+    pub(super) fn which(self, small: Option<u8>) -> Which {
+        let origin = match self.bytes {
+            Some(Bytes(bytes)) => Origin::Bytes(bytes),
+            None => Origin::Seed(self.seed.unwrap_or_default()),
+        };
+        Which {
+            origin,
+            broken: self.broken.assumption,
+            small: small.map(usize::from),
+        }
+    }
+}
+
+impl Which {
+    pub(super) const fn seed(seed: u64, broken: Option<Assumption>) -> Self {
+        let origin = Origin::Seed(seed);
+        Self {
+            origin,
+            broken,
+            small: None,
+        }
+    }
+
+    pub(super) fn choices(&self) -> Choices {
+        match &self.origin {
+            Origin::Seed(seed) => Choices::from_seed(*seed),
+            Origin::Bytes(bytes) => Choices::from_bytes(bytes),
+        }
+    }
+
+    pub(super) fn scenario(&self) -> Scenario {
+        match self.small {
+            Some(nodes) => Scenario::small(nodes, self.choices()),
+            None => Scenario::from_choices(self.choices(), self.broken),
+        }
+    }
+}
+
+impl fmt::Display for Which {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(nodes) = self.small {
+            write!(f, "--small {nodes} ")?;
+        }
+        match &self.origin {
+            Origin::Seed(seed) => write!(f, "{seed}")?,
+            Origin::Bytes(bytes) => {
+                f.write_str("--bytes ")?;
+                if bytes.is_empty() {
+                    f.write_str("''")?;
                 }
-                Some(name) if name.starts_with('-') => name,
-                _ => {
-                    parsed.words.push(arg);
-                    continue;
-                }
-            };
-            let (name, value) = match name.split_once('=') {
-                Some((name, value)) => (name, Some(OsString::from(value))),
-                None => (name, args.next()),
-            };
-            let option = OPTIONS.iter().find(|option| **option == name);
-            let option = *option.ok_or_else(|| Error::NoSuchOption(name.to_owned()))?;
-            let value = value.ok_or_else(|| Error::NoValue(name.to_owned()))?;
-            if parsed.options.insert(option, value).is_some() {
-                return Err(Error::Twice(option));
+                bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
             }
         }
-        parsed.words.reverse();
-        Ok(parsed)
-    }
-
-    /// The command is the first word.
-    pub(super) fn command(&mut self) -> Result<String, Error> {
-        let word = self.words.pop().ok_or(Error::NoCommand)?;
-        text(word)
-    }
-
-    pub(super) fn number(&mut self, option: &'static str) -> Result<Option<u64>, Error> {
-        let Some(value) = self.options.remove(option) else {
-            return Ok(None);
-        };
-        number(option, value).map(Some)
-    }
-
-    /// A number that must not be 0.
-    pub(super) fn count(&mut self, option: &'static str) -> Result<Option<u64>, Error> {
-        match self.number(option)? {
-            Some(0) => Err(Error::NotAbove0(option)),
-            count => Ok(count),
-        }
-    }
-
-    pub(super) fn path(&mut self, option: &'static str) -> Option<PathBuf> {
-        self.options.remove(option).map(PathBuf::from)
-    }
-
-    pub(super) fn outside(&mut self) -> Result<Option<Outside>, Error> {
-        let Some(value) = self.options.remove("--outside") else {
-            return Ok(None);
-        };
-        let name = text(value)?;
-        let mut all = Outside::ALL.iter().copied();
-        let outside = all.find(|outside| outside.name() == name);
-        outside.ok_or(Error::NoSuchOutside(name)).map(Some)
-    }
-
-    /// A world: a seed or bytes.
-    pub(super) fn world(&mut self, command: &'static str) -> Result<Which, Error> {
-        let outside = self.outside()?;
-        let origin = match (self.words.pop(), self.options.remove("--bytes")) {
-            (Some(_), Some(_)) => return Err(Error::TwoWorlds),
-            (None, None) => return Err(Error::NoWorld(command)),
-            (Some(seed), None) => Origin::Seed(number("the seed", seed)?),
-            (None, Some(hex)) => Origin::Bytes(bytes(hex)?),
-        };
-        Ok(Which {
-            origin,
-            outside,
-            small: None,
-        })
-    }
-
-    /// A world as above, or a small one of so many nodes.
-    pub(super) fn any_world(&mut self, command: &'static str) -> Result<Which, Error> {
-        let small = match self.number("--small")? {
-            None => None,
-            Some(nodes @ 1..=5) => Some(nodes as usize),
-            Some(_) => return Err(Error::NoSuchSmallWorld),
-        };
-        let which = self.world(command)?;
-        Ok(Which { small, ..which })
-    }
-
-    /// Whatever was not asked for has no meaning.
-    pub(super) fn end(mut self, command: &'static str) -> Result<(), Error> {
-        if let Some((option, _)) = self.options.pop_first() {
-            return Err(Error::NotHere { option, command });
-        }
-        match self.words.pop() {
-            Some(word) => Err(Error::TooMuch(text(word)?)),
+        match self.broken {
+            Some(broken) => write!(f, " --break {}", broken.name()),
             None => Ok(()),
         }
     }
 }
 
-fn text(value: OsString) -> Result<String, Error> {
-    let text = value.into_string();
-    text.map_err(|value| Error::NotText(value.to_string_lossy().into_owned()))
-}
-
-fn number(what: &'static str, value: OsString) -> Result<u64, Error> {
-    let value = text(value)?;
-    let number = value.parse();
-    number.map_err(|_| Error::NotANumber { what, value })
-}
-
-fn bytes(value: OsString) -> Result<Vec<u8>, Error> {
-    let hex = text(value)?;
-    let digits: Option<Vec<u32>> = hex.chars().map(|digit| digit.to_digit(16)).collect();
-    match digits {
-        Some(digits) if digits.len().is_multiple_of(2) => Ok(digits
-            .chunks_exact(2)
-            .map(|pair| (pair[0] << 4 | pair[1]) as u8)
-            .collect()),
-        _ => Err(Error::NotHex(hex)),
-    }
+/// The command that shows a world again, or does something else with it.
+pub(super) fn again(command: &str, which: &Which) -> String {
+    format!("cargo run --release -p tenure-sim -- {command} {which}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn args(line: &str) -> Result<Args, Error> {
-        Args::parse(line.split_whitespace().map(OsString::from).collect())
+    fn parse(line: &str) -> Command {
+        let words = line.split_whitespace();
+        let parsed = Arguments::try_parse_from(std::iter::once("tenure-sim").chain(words));
+        parsed.expect("it is fine").command
     }
 
     #[test]
-    fn options_may_stand_anywhere_and_have_their_value_behind_an_equals_sign() {
-        let mut args = args("--last=7 replay --key 2 12 --outside deletion").expect("it is fine");
-        assert_eq!(args.command().expect("a command"), "replay");
-        assert_eq!(args.number("--last").expect("a number"), Some(7));
-        assert_eq!(args.number("--key").expect("a number"), Some(2));
-        let which = args.world("replay").expect("a world");
-        assert_eq!(which.to_string(), "12 --outside deletion");
-        args.end("replay").expect("nothing is left");
+    fn clap_finds_nothing_wrong_with_the_definition() {
+        <Arguments as clap::CommandFactory>::command().debug_assert();
     }
 
     #[test]
-    fn a_world_of_bytes_is_named_by_its_bytes() {
-        let mut args = args("--bytes 00ff1A").expect("it is fine");
-        let which = args.world("replay").expect("a world");
-        assert_eq!(which.to_string(), "--bytes 00ff1a");
-    }
-
-    #[test]
-    fn a_small_world_is_named_by_its_nodes_and_its_bytes() {
-        let mut three = args("--small 3 --bytes 00ff").expect("it is fine");
-        let which = three.any_world("replay").expect("a world");
-        assert_eq!(which.to_string(), "--small 3 --bytes 00ff");
-        let mut six = args("--small 6 --bytes 00ff").expect("it is fine");
-        let message = six.any_world("replay").expect_err("too many nodes");
-        assert!(message.to_string().contains("1 to 5"));
-    }
-
-    #[test]
-    fn what_makes_no_sense_says_what_to_do() {
-        let message = |line: &str| {
-            let found = args(line).and_then(|mut args| {
-                args.count("--jobs")?;
-                args.world("replay")?;
-                args.end("replay")
-            });
-            found.expect_err(line).to_string()
+    fn options_may_stand_before_and_behind_the_world() {
+        let line = "replay --last=7 --key 2 12 --break no-deletion";
+        let Command::Replay(replay) = parse(line) else {
+            panic!("{line} is no replay");
         };
-        assert!(message("12 --wat 3").contains("--help"));
-        assert!(message("12 --last").contains("needs a value"));
-        assert!(message("12 --seed 1").contains("replay has no --seed"));
-        assert!(message("12 --jobs 0").contains("above 0"));
-        assert!(message("twelve").contains("whole number"));
-        assert!(message("12 13").contains("leave it out"));
-        assert!(message("12 --bytes 00").contains("not both"));
-        assert!(message("--bytes 0").contains("pairs"));
-        assert!(message("--bytes zz").contains("pairs"));
-        assert!(message("1 --outside nowhere").contains("client-clocks"));
-        assert!(message("1 --small 1").contains("replay has no --small"));
-        assert!(message("1 --last 1 --last 2").contains("twice"));
-        assert!(message("").contains("say which world"));
+        assert_eq!((replay.last, replay.key), (Some(7), Some(2)));
+        let which = replay.world.which(replay.small);
+        assert_eq!(which.to_string(), "12 --break no-deletion");
+    }
+
+    #[test]
+    fn a_world_is_displayed_as_the_arguments_that_name_it() {
+        for (line, name) in [
+            ("--bytes 00ff1A", "--bytes 00ff1a"),
+            ("--small 3 --bytes 00ff", "--small 3 --bytes 00ff"),
+        ] {
+            let Command::Replay(replay) = parse(&format!("replay {line}")) else {
+                panic!("{line} is no replay");
+            };
+            assert_eq!(replay.world.which(replay.small).to_string(), name);
+        }
     }
 }

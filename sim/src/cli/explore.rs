@@ -11,35 +11,31 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use super::args::Args;
+use super::args::{Explore, Origin, Which, again};
 use super::error::Error;
-use super::{BROKEN, FINE, Which, again};
+use super::{BROKEN, FINE};
 use crate::judge::Checks;
 use crate::observe::fact::Fault;
 use crate::observe::marks::Marks;
-use crate::world::{Outside, Report, explain, run};
+use crate::world::{Assumption, Report, explain, run};
 
-/// For how long, if nothing is said.
-const SECONDS: u64 = 60;
 /// How often it is told how far it came.
 const EVERY: Duration = Duration::from_secs(5);
 
-pub(super) fn explore(mut args: Args, out: &mut dyn Write) -> Result<u8, Error> {
-    let seconds = args.count("--seconds")?;
-    let worlds = args.count("--worlds")?;
-    let jobs = args.count("--jobs")?;
-    let seed = args.number("--seed")?;
-    let outside = args.outside()?;
-    args.end("explore")?;
-    let limit = match (seconds, worlds) {
-        (Some(_), Some(_)) => return Err(Error::TwoEnds),
-        (_, Some(worlds)) => Limit::Worlds(worlds),
-        (seconds, None) => Limit::Time(Duration::from_secs(seconds.unwrap_or(SECONDS))),
+pub(super) fn explore(args: &Explore, out: &mut dyn Write) -> Result<u8, Error> {
+    let broken = args.broken.assumption;
+    let limit = match args.worlds {
+        Some(worlds) => Limit::Worlds(worlds),
+        None => Limit::Time(Duration::from_secs(args.seconds)),
     };
     // Hash maps are seeded by the system: that is entropy without another dependency.
-    let first = seed.unwrap_or_else(|| RandomState::new().build_hasher().finish());
+    let first = args
+        .seed
+        .unwrap_or_else(|| RandomState::new().build_hasher().finish());
     let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let jobs = jobs.map_or(processors, |jobs| jobs.min(1_000) as usize);
+    let jobs = args
+        .jobs
+        .map_or(processors, |jobs| usize::from(jobs.min(1_000)));
     writeln!(out, "from seed {first} on, in {jobs} threads")?;
 
     let next = AtomicU64::new(0);
@@ -48,7 +44,7 @@ pub(super) fn explore(mut args: Args, out: &mut dyn Write) -> Result<u8, Error> 
     std::thread::scope(|scope| {
         for _ in 0..jobs {
             let tell = tell.clone();
-            let worker = || work(first, limit, outside, &next, &stop, tell);
+            let worker = || work(first, limit, broken, &next, &stop, tell);
             scope.spawn(worker);
         }
         drop(tell);
@@ -77,7 +73,7 @@ struct Done {
 fn work(
     first: u64,
     limit: Limit,
-    outside: Option<Outside>,
+    broken: Option<Assumption>,
     next: &AtomicU64,
     stop: &AtomicBool,
     tell: Sender<Done>,
@@ -87,7 +83,7 @@ fn work(
         if matches!(limit, Limit::Worlds(worlds) if number >= worlds) {
             return;
         }
-        let which = Which::seed(first.wrapping_add(number), outside);
+        let which = Which::seed(first.wrapping_add(number), broken);
         let report = catch_unwind(AssertUnwindSafe(|| run(&which.scenario(), &mut |_| {})));
         let report = report.ok();
         let failed = report
@@ -142,15 +138,15 @@ fn gather(
     writeln!(out, "{sums}")?;
     // Several threads may have found something: the one with the smallest seed is as good as any.
     let seed = |done: &Done| match done.which.origin {
-        super::Origin::Seed(seed) => seed,
-        super::Origin::Bytes(_) => 0,
+        Origin::Seed(seed) => seed,
+        Origin::Bytes(_) => 0,
     };
     let Some(done) = failed.into_iter().min_by_key(seed) else {
         writeln!(out, "no law was broken")?;
         return Ok(FINE);
     };
     if done.report.is_none() {
-        writeln!(out, "world {}: it panicked, as told above", done.which)?;
+        writeln!(out, "world {}: it panicked; see above", done.which)?;
     }
     if let Some(story) = done.report.and_then(|_| explain(&done.which.scenario())) {
         writeln!(out, "{}", story.trim_end())?;

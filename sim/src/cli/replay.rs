@@ -4,22 +4,16 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::args::Args;
+use super::args::{Replay, Which, again};
 use super::error::Error;
-use super::{BROKEN, FINE, Which, again};
+use super::{BROKEN, FINE};
 use crate::observe::fact::{Nanos, Record};
 use crate::picture::Picture;
 use crate::world::{Report, Scenario, run};
 
-pub(super) fn replay(mut args: Args, out: &mut dyn Write) -> Result<u8, Error> {
-    let which = args.any_world("replay")?;
-    let key = args.number("--key")?;
-    let last = args.number("--last")?;
-    let picture = args.path("--picture");
-    args.end("replay")?;
-    if picture.is_some() && (key.is_some() || last.is_some()) {
-        return Err(Error::PictureOfSome);
-    }
+pub(super) fn replay(args: Replay, out: &mut dyn Write) -> Result<u8, Error> {
+    let which = args.world.which(args.small);
+    let (key, last, picture) = (args.key, args.last, args.picture);
     let scenario = which.scenario();
     let keys = scenario.drawn().keys();
     if key.is_some_and(|key| key >= keys as u64) {

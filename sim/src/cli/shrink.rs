@@ -2,25 +2,15 @@
 
 use std::io::Write;
 
-use super::args::Args;
+use super::args::{Origin, Shrink, Which, again};
 use super::error::Error;
 use super::replay::{code, conclude, show};
-use super::{Origin, Which, again};
 use crate::explore::shrink::shrink as search;
 use crate::world::run;
 
-/// How many worlds are tried if nothing is said.
-const RUNS: u64 = 10_000;
-
-pub(super) fn shrink(
-    mut args: Args,
-    out: &mut dyn Write,
-    err: &mut dyn Write,
-) -> Result<u8, Error> {
-    let which = args.world("shrink")?;
-    let runs = args.count("--runs")?.unwrap_or(RUNS);
-    args.end("shrink")?;
-
+pub(super) fn shrink(args: Shrink, out: &mut dyn Write, err: &mut dyn Write) -> Result<u8, Error> {
+    let which = args.world.which(None);
+    let runs = args.runs;
     let first = run(&which.scenario(), &mut |_| {});
     let Some(violation) = first.violation else {
         return Err(Error::NothingBroken(again("replay", &which)));
@@ -28,7 +18,7 @@ pub(super) fn shrink(
     let mut facts = u64::MAX;
     let found = search(
         which.choices(),
-        which.outside,
+        which.broken,
         runs,
         &|report| {
             report

@@ -5,7 +5,7 @@
 //! comes of it still fails and is smaller: fewer facts, then fewer bytes, then fewer that are not zero.
 
 use crate::choice::{Choices, Input};
-use crate::world::{Outside, Report, Scenario, run_at_most};
+use crate::world::{Assumption, Report, Scenario, run_at_most};
 
 /// A scenario that fails.
 #[derive(Debug)]
@@ -21,11 +21,11 @@ pub struct Failing {
 impl Failing {
     fn of(
         choices: Choices,
-        outside: Option<Outside>,
+        broken: Option<Assumption>,
         most: u64,
         fails: &dyn Fn(&Report) -> bool,
     ) -> Option<Self> {
-        let scenario = Scenario::from_choices(choices.written_down(), outside);
+        let scenario = Scenario::from_choices(choices.written_down(), broken);
         let report = run_at_most(&scenario, most);
         let input = Input::of(&report.decisions);
         fails(&report).then_some(Self {
@@ -49,7 +49,7 @@ impl Failing {
 
 /// A search for something smaller.
 struct Search<'a> {
-    outside: Option<Outside>,
+    broken: Option<Assumption>,
     runs: u64,
     fails: &'a dyn Fn(&Report) -> bool,
     told: &'a mut dyn FnMut(&Failing),
@@ -59,15 +59,15 @@ struct Search<'a> {
 /// scenario on the way is told.
 pub fn shrink(
     choices: Choices,
-    outside: Option<Outside>,
+    broken: Option<Assumption>,
     runs: u64,
     fails: &dyn Fn(&Report) -> bool,
     told: &mut dyn FnMut(&Failing),
 ) -> Option<Failing> {
-    let mut best = Failing::of(choices, outside, u64::MAX, fails)?;
+    let mut best = Failing::of(choices, broken, u64::MAX, fails)?;
     told(&best);
     let mut search = Search {
-        outside,
+        broken,
         runs,
         fails,
         told,
@@ -116,7 +116,7 @@ impl Search<'_> {
         best.runs = runs;
         // A longer story would not be taken, so it is not told to its end.
         let most = best.report.facts;
-        let other = Failing::of(Choices::from_input(input), self.outside, most, self.fails);
+        let other = Failing::of(Choices::from_input(input), self.broken, most, self.fails);
         let Some(other) = other.filter(|other| other.size() < best.size()) else {
             return false;
         };

@@ -5,11 +5,12 @@
 //! faults are shaded. `scene` derives all that from the facts; `page.js` draws it on a canvas, and
 //! only what is seen.
 
-mod json;
 mod scene;
 
-use json::Json;
-use scene::Scene;
+use std::fmt::Write;
+
+use scene::{Scene, index};
+use serde_json::{Value, json};
 
 use crate::judge::Violation;
 use crate::observe::fact::{Nanos, Record};
@@ -61,55 +62,60 @@ impl Picture<'_> {
         page
     }
 
+    /// What the page draws, as JSON that may stand inside of it.
     fn data(&self) -> String {
         let scene = Scene::of(self.records, self.clocks, self.end);
-        let mut json = Json::default();
-        json.object(|o| {
-            o.field("title", |f| f.string(self.title));
-            o.field("about", |f| {
-                f.list(|l| self.about.lines().for_each(|line| l.string(line)));
-            });
-            o.field("end", |f| f.number(self.end));
-            o.field("clients", |f| f.number(scene.clients));
-            o.field("nodes", |f| f.number(scene.nodes));
-            o.field("keys", |f| {
-                f.list(|l| {
-                    for key in 0..scene.keys {
-                        match self.keys.get(key) {
-                            Some(name) => l.string(name),
-                            None => l.string(&format!("k{key}")),
-                        }
-                    }
-                });
-            });
-            scene.write(o);
-            o.field("clocks", |f| {
-                f.list(|l| self.clocks.iter().for_each(|line| clock(line, l)));
-            });
-            if let Some(violation) = self.violation {
-                o.field("violation", |f| {
-                    f.list(|l| {
-                        l.number(violation.at);
-                        l.string(&violation.law.to_string());
-                        l.string(&violation.sentence);
-                        l.index(violation.key);
-                    });
-                });
-            }
-        });
-        json.into_text()
+        let keys: Vec<String> = (0..scene.keys)
+            .map(|key| match self.keys.get(key) {
+                Some(name) => (*name).to_owned(),
+                None => format!("k{key}"),
+            })
+            .collect();
+        let mut data = scene.to_json();
+        data["title"] = json!(self.title);
+        data["about"] = self.about.lines().collect();
+        data["end"] = json!(self.end);
+        data["clients"] = json!(scene.clients);
+        data["nodes"] = json!(scene.nodes);
+        data["keys"] = keys.into();
+        data["clocks"] = self.clocks.iter().map(clock).collect();
+        if let Some(Violation {
+            law,
+            sentence,
+            at,
+            key,
+        }) = self.violation
+        {
+            data["violation"] = json!([at, law.to_string(), sentence, index(*key)]);
+        }
+        inside_of_a_page(&data.to_string())
     }
 }
 
-fn clock(line: &ClockLine, l: &mut Json) {
-    l.list(|l| {
-        l.index(line.client);
-        l.index(line.node);
-        l.number(line.since);
+fn clock(line: &ClockLine) -> Value {
+    json!([
+        index(line.client),
+        index(line.node),
+        line.since,
         // Nanoseconds since an epoch are more than a script's numbers can carry.
-        l.number(line.shows.div_euclid(1_000));
-        l.number(line.ppm);
-    });
+        line.shows.div_euclid(1_000),
+        line.ppm,
+    ])
+}
+
+/// The page's parser would see `</script>` and `<!--` in a string of the data, and older scripts
+/// end a line at the two separators. Outside of strings JSON has none of these characters.
+fn inside_of_a_page(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for char in json.chars() {
+        match char {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                let _ = write!(text, "\\u{:04x}", u32::from(char));
+            }
+            _ => text.push(char),
+        }
+    }
+    text
 }
 
 fn escape(text: &str, page: &mut String) {

@@ -14,40 +14,41 @@ use crate::observe::fact::fault::Hits;
 use crate::observe::fact::{Fault, MS, Nanos, SEC};
 
 listed! {
-    /// How a world leaves the assumptions of a law, while the judge is told that it keeps them: then the
-    /// judge must find the law broken. A judge who cannot is blind.
+    /// What the laws assume. A world may break one of these while the judge is told that all are
+    /// kept: then the judge must find a law broken. One that cannot is blind.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     #[non_exhaustive]
-    pub enum Outside {
-        /// The clients' clocks run slower than the drift bound allows.
+    pub enum Assumption {
+        /// The clients' clocks keep the drift bound. Broken: they are too slow.
         ClientClocks,
-        /// The servers' clocks run faster than the drift bound allows.
+        /// The servers' clocks keep the drift bound. Broken: they are too fast.
         ServerClocks,
-        /// Nodes restart empty, and are counted at once.
-        NoQuarantine,
-        /// Half of the clients use another set of nodes.
-        NodeSets,
-        /// The clients do not agree on the largest TTL.
+        /// A node that restarted empty is in quarantine. Broken: it is counted at once.
+        Quarantine,
+        /// All clients use the same nodes. Broken: half of them use another set.
+        NodeSet,
+        /// All clients agree on the largest TTL. Broken: they do not.
         MaxTtl,
-        /// Strangers delete lock keys.
-        Deletion,
-        /// The servers' wall clocks differ by more than Fencing allows, and nodes forget.
-        ServersDisagree,
+        /// Nobody deletes a lock key. Broken: strangers do.
+        NoDeletion,
+        /// The servers' wall clocks differ by less than Fencing allows. Broken: by more, and nodes
+        /// forget.
+        ServersAgree,
     }
 }
 
-impl Outside {
+impl Assumption {
     /// Its name on a command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::ClientClocks => "client-clocks",
             Self::ServerClocks => "server-clocks",
-            Self::NoQuarantine => "no-quarantine",
-            Self::NodeSets => "node-sets",
+            Self::Quarantine => "quarantine",
+            Self::NodeSet => "node-set",
             Self::MaxTtl => "max-ttl",
-            Self::Deletion => "deletion",
-            Self::ServersDisagree => "servers-disagree",
+            Self::NoDeletion => "no-deletion",
+            Self::ServersAgree => "servers-agree",
         }
     }
 }
@@ -102,7 +103,7 @@ pub struct Drawn {
     pub(super) sweep: Nanos,
     /// Each client is cut off from another node until the faults heal.
     pub(super) apart: bool,
-    pub(super) outside: Option<Outside>,
+    pub(super) broken: Option<Assumption>,
     /// Whether two holders are a broken law.
     pub(super) exclusion: bool,
 }
@@ -117,21 +118,21 @@ impl Drawn {
         self.keys
     }
 
-    pub(super) fn draw(choices: &mut Choices, outside: Option<Outside>) -> Self {
+    pub(super) fn draw(choices: &mut Choices, broken: Option<Assumption>) -> Self {
         let c = &mut choices.about(Subject::World);
-        let nodes = match outside {
-            Some(Outside::NodeSets) => 3,
-            Some(Outside::NoQuarantine | Outside::MaxTtl | Outside::ServersDisagree) => 3,
+        let nodes = match broken {
+            Some(Assumption::NodeSet) => 3,
+            Some(Assumption::Quarantine | Assumption::MaxTtl | Assumption::ServersAgree) => 3,
             _ => c.pick(&NODES),
         };
-        let servers = nodes + usize::from(outside == Some(Outside::NodeSets));
-        let clients = c.within(if outside.is_some() { 2 } else { 1 }, 4) as usize;
+        let servers = nodes + usize::from(broken == Some(Assumption::NodeSet));
+        let clients = c.within(if broken.is_some() { 2 } else { 1 }, 4) as usize;
         let keys = c.pick(&[1, 1, 2, 3]);
         let slots = c.within(1, 3) as usize;
 
         let max_ttl = c.spread(150, 2_400) * MS;
         // A quarter of it is used as well, where clients do not agree.
-        let max_ttl = if outside == Some(Outside::MaxTtl) {
+        let max_ttl = if broken == Some(Assumption::MaxTtl) {
             4 * max_ttl
         } else {
             max_ttl
@@ -140,7 +141,7 @@ impl Drawn {
         let most = c.pick(&[100, 100, 4, 2]);
         let config = config(nodes, max_ttl, ppm, most);
         let options = options(c, &config);
-        let other = (outside == Some(Outside::MaxTtl)).then(|| {
+        let other = (broken == Some(Assumption::MaxTtl)).then(|| {
             let config = self::config(nodes, max_ttl / 4, ppm, most);
             let options = self::options(c, &config);
             (config, options)
@@ -157,7 +158,7 @@ impl Drawn {
 
         let share = c.pick(&[0, 100, 250, 500]);
         let fault_every = c.spread(40, 8_000) * MS;
-        let (mut faults, lost) = faults(choices, outside, share, fault_every);
+        let (mut faults, lost) = faults(choices, broken, share, fault_every);
         let forgets = faults.iter().any(|(fault, _)| fault.row().loses.memory());
         let c = &mut choices.about(Subject::World);
         let mut durable = vec![false; servers];
@@ -168,15 +169,15 @@ impl Drawn {
         // Over several nodes they agree to within one max TTL, less what fences are proposed ahead.
         let mut wall_bound = (nodes > 1).then(|| (max_ttl / 2 * 4 / 5).saturating_sub(20 * MS));
         let mut quarantine = nodes > 1;
-        match outside {
-            Some(Outside::ClientClocks) => (client_ppm, node_ppm) = (3 * ppm + 20_000, 0),
-            Some(Outside::ServerClocks) => (client_ppm, node_ppm) = (0, 3 * ppm + 20_000),
-            Some(Outside::NoQuarantine) => quarantine = false,
-            Some(Outside::Deletion) => faults.push((Fault::Deleted, fault_every)),
-            Some(Outside::ServersDisagree) => wall_bound = None,
+        match broken {
+            Some(Assumption::ClientClocks) => (client_ppm, node_ppm) = (3 * ppm + 20_000, 0),
+            Some(Assumption::ServerClocks) => (client_ppm, node_ppm) = (0, 3 * ppm + 20_000),
+            Some(Assumption::Quarantine) => quarantine = false,
+            Some(Assumption::NoDeletion) => faults.push((Fault::Deleted, fault_every)),
+            Some(Assumption::ServersAgree) => wall_bound = None,
             // In quarantine for a quarter, and fences are ahead by as much as a tenth of the whole.
-            Some(Outside::MaxTtl) => wall_bound = Some((max_ttl / 16).saturating_sub(20 * MS)),
-            Some(Outside::NodeSets) | None => {}
+            Some(Assumption::MaxTtl) => wall_bound = Some((max_ttl / 16).saturating_sub(20 * MS)),
+            Some(Assumption::NodeSet) | None => {}
         }
 
         let round = options.iter().map(|options| nanos(options.round_timeout()));
@@ -231,7 +232,7 @@ impl Drawn {
             apart: nodes > 2 && c.chance(350),
             faults,
             config,
-            outside,
+            broken,
             exclusion: true,
         }
     }
@@ -247,10 +248,10 @@ impl Drawn {
             quorum: self.config.quorum(),
             max_ttl: self.max_ttl,
             exclusion: self.exclusion,
-            promises: self.outside.is_none(),
+            promises: self.broken.is_none(),
             prompt: true,
-            quarantine: self.quarantine || self.outside == Some(Outside::NoQuarantine),
-            excuses: self.outside != Some(Outside::Deletion),
+            quarantine: self.quarantine || self.broken == Some(Assumption::Quarantine),
+            excuses: self.broken != Some(Assumption::NoDeletion),
             fencing: true,
             // (1 + r) / (1 - r) is 1 + 2r and two r squared, a little more for the largest r.
             late_expiry: 2 * MS + of(of(self.max_ttl)) * 9 / 4,
@@ -259,8 +260,8 @@ impl Drawn {
             pace: shortest.min().unwrap_or(MS),
             // A quarter of the TTL is the shortest that is drawn.
             renewals: 4,
-            kills: self.may_kill && self.outside.is_none(),
-            freed_within: if self.outside.is_none() {
+            kills: self.may_kill && self.broken.is_none(),
+            freed_within: if self.broken.is_none() {
                 FREED_WITHIN
             } else {
                 0
@@ -322,21 +323,21 @@ fn options(c: &mut Draws<'_>, config: &Config) -> Vec<Arc<LeaseOptions>> {
 /// message as it is sent come second: of a thousand requests, and of a thousand replies.
 fn faults(
     choices: &mut Choices,
-    outside: Option<Outside>,
+    broken: Option<Assumption>,
     share: u32,
     every: Nanos,
 ) -> (Vec<(Fault, Nanos)>, [u32; 2]) {
     let (mut faults, mut lost) = (Vec::new(), [0; 2]);
     for &fault in Fault::ALL {
         let c = &mut choices.about(Subject::Fault(fault));
-        let wanted = match outside {
-            Some(Outside::NoQuarantine | Outside::MaxTtl | Outside::ServersDisagree) => {
+        let wanted = match broken {
+            Some(Assumption::Quarantine | Assumption::MaxTtl | Assumption::ServersAgree) => {
                 matches!(fault, Fault::CrashEmpty | Fault::Flushed)
             }
             _ => false,
         };
         // Some twins need that nothing else excuses what they break.
-        let unwanted = outside.is_some() && fault.row().loses.unseen();
+        let unwanted = broken.is_some() && fault.row().loses.unseen();
         if !(c.chance(share) || wanted) || unwanted {
             continue;
         }
@@ -402,8 +403,8 @@ impl fmt::Display for Drawn {
         if self.apart {
             writeln!(f, "each client is cut off from another node")?;
         }
-        if let Some(outside) = self.outside {
-            writeln!(f, "outside of the assumptions: {outside:?}")?;
+        if let Some(broken) = self.broken {
+            writeln!(f, "broken assumption: {}", broken.name())?;
         }
         Ok(())
     }

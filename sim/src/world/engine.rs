@@ -3,7 +3,7 @@
 use std::hash::{Hash, Hasher};
 
 use super::client::Client;
-use super::drawn::{Drawn, Outside, nanos};
+use super::drawn::{Assumption, Drawn, nanos};
 use super::hash::Mix;
 use super::link::Message;
 use super::queue::{Event, Queue};
@@ -26,7 +26,7 @@ pub(super) enum Phase {
     Quiet,
 }
 
-/// What the world knows of a lease from outside of the core.
+/// What the world knows of a lease from broken of the core.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LeaseInfo {
     pub(super) client: u8,
@@ -329,8 +329,8 @@ impl<'a> World<'a> {
         let (now, drawn) = (self.now, self.drawn);
         for client in 0..self.clients.len() as u8 {
             let ppm = self.rate(drawn.client_ppm);
-            let ppm = match drawn.outside {
-                Some(Outside::ClientClocks) => -(drawn.client_ppm.min(900_000) as i64),
+            let ppm = match drawn.broken {
+                Some(Assumption::ClientClocks) => -(drawn.client_ppm.min(900_000) as i64),
                 _ => ppm,
             };
             let state = &mut self.clients[usize::from(client)];
@@ -341,7 +341,7 @@ impl<'a> World<'a> {
         }
         for node in 0..self.nodes.len() {
             let mut ppm = self.rate(drawn.node_ppm);
-            if drawn.outside == Some(Outside::ServerClocks) {
+            if drawn.broken == Some(Assumption::ServerClocks) {
                 ppm = drawn.node_ppm as i64;
             }
             if let Some(bound) = drawn.wall_bound {

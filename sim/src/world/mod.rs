@@ -31,7 +31,7 @@ mod small;
 use std::collections::VecDeque;
 use std::fmt::Write;
 
-pub use drawn::{Drawn, Outside};
+pub use drawn::{Assumption, Drawn};
 pub use report::{ClockLine, Report};
 
 use crate::choice::{Choices, Input};
@@ -74,10 +74,10 @@ impl Scenario {
         )
     }
 
-    /// The world of a seed that leaves the assumptions of a law.
+    /// The world of a seed in which an assumption of the laws is broken.
     #[must_use]
-    pub fn outside(seed: u64, outside: Outside) -> Self {
-        Self::draw(Choices::from_seed(seed), Some(outside), Origin::Seed(seed))
+    pub fn breaking(seed: u64, broken: Assumption) -> Self {
+        Self::draw(Choices::from_seed(seed), Some(broken), Origin::Seed(seed))
     }
 
     /// The same world, in which two holders at once are no broken law, nor that nobody is granted: so it
@@ -98,10 +98,10 @@ impl Scenario {
         self
     }
 
-    /// The world that these choices draw, which may leave the assumptions of a law.
+    /// The world that these choices draw, in which an assumption of the laws may be broken.
     #[must_use]
-    pub fn from_choices(choices: Choices, outside: Option<Outside>) -> Self {
-        Self::draw(choices, outside, Origin::Choices)
+    pub fn from_choices(choices: Choices, broken: Option<Assumption>) -> Self {
+        Self::draw(choices, broken, Origin::Choices)
     }
 
     /// A world that is small, in which these choices decide all that happens: two clients take turns on
@@ -120,8 +120,8 @@ impl Scenario {
         }
     }
 
-    fn draw(mut choices: Choices, outside: Option<Outside>, origin: Origin) -> Self {
-        let drawn = Drawn::draw(&mut choices, outside);
+    fn draw(mut choices: Choices, broken: Option<Assumption>, origin: Origin) -> Self {
+        let drawn = Drawn::draw(&mut choices, broken);
         Self {
             drawn,
             choices,
@@ -153,8 +153,8 @@ impl Scenario {
             }
             Origin::Choices => return None,
         };
-        if let Some(outside) = self.drawn.outside {
-            let _ = write!(name, " --outside {}", outside.name());
+        if let Some(broken) = self.drawn.broken {
+            let _ = write!(name, " --break {}", broken.name());
         }
         Some(name)
     }

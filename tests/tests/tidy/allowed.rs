@@ -4,7 +4,6 @@
 /// Files with lines of more than 100 columns.
 pub(crate) const COLUMNS: &[&str] = &[
     "sim/src/choice.rs",
-    "sim/src/cli/error.rs",
     "sim/src/cli/explore.rs",
     "sim/src/cli/mod.rs",
     "sim/src/explore/exhaust.rs",
@@ -25,7 +24,6 @@ pub(crate) const COLUMNS: &[&str] = &[
     "sim/src/observe/fact/mod.rs",
     "sim/src/observe/marks.rs",
     "sim/src/picture/draw.js",
-    "sim/src/picture/json.rs",
     "sim/src/picture/page.css",
     "sim/src/picture/page.html",
     "sim/src/picture/page.js",
@@ -51,7 +49,6 @@ pub(crate) const FUNCTIONS: &[&str] = &[
     "sim/src/judge/hear.rs",
     "sim/src/observe/fact/display.rs",
     "sim/src/picture/draw.js",
-    "sim/src/picture/scene/write.rs",
     "sim/src/world/drawn.rs",
     "sim/tests/judge.rs",
     "sim/tests/redis_rs.rs",

@@ -4,6 +4,8 @@
 
 mod write;
 
+pub(super) use write::index;
+
 use std::collections::BTreeMap;
 
 use tenure_core::OpKind;

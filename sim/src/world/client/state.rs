@@ -7,7 +7,7 @@ use tenure_core::{Config, Instant, Key, LeaseId, LeaseOptions, Manager, Secret};
 use crate::choice::{Choices, Subject};
 use crate::clock::Clock;
 use crate::observe::fact::Nanos;
-use crate::world::drawn::{Drawn, Outside};
+use crate::world::drawn::{Assumption, Drawn};
 use crate::world::link::Link;
 use crate::world::queue::Event;
 
@@ -51,7 +51,7 @@ impl Client {
         let seed = choices.about(Subject::Core).below(u64::MAX);
         let links = (0..drawn.nodes).map(|node| {
             // Where sets of nodes differ: the odd clients know another third node.
-            let odd = drawn.outside == Some(Outside::NodeSets) && index % 2 == 1 && node == 2;
+            let odd = drawn.broken == Some(Assumption::NodeSet) && index % 2 == 1 && node == 2;
             let server = if odd { 3 } else { node };
             let latency = drawn.latency[index * drawn.servers + server];
             Link::new(server as u8, latency)
@@ -86,7 +86,7 @@ impl Client {
         &self.options
     }
 
-    /// Begins a lease, which is known by this number outside of the core; none if the core is full.
+    /// Begins a lease, which is known by this number broken of the core; none if the core is full.
     pub(in crate::world) fn acquire(
         &mut self,
         now: Instant,

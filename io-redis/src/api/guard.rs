@@ -39,12 +39,17 @@ pub struct Guard {
 }
 
 impl Guard {
-    pub(crate) fn new(client: Arc<Client>, granted: Granted, options: Arc<LeaseOptions>) -> Self {
+    pub(crate) fn new(
+        client: Arc<Client>,
+        granted: Granted<'_>,
+        options: Arc<LeaseOptions>,
+    ) -> Self {
+        let (lease, cell, fence) = granted.hand_over();
         Self {
             client,
-            lease: granted.lease,
-            cell: granted.cell,
-            fence: granted.fence,
+            lease,
+            cell,
+            fence,
             options,
         }
     }

@@ -134,18 +134,16 @@ impl Locks {
             .key(key.as_ref())
             .map_err(LockError::key_refused)?;
         let span = tracing::debug_span!("try_lock", key = %key);
-        let granted = self
-            .client
-            .acquire(&key, &self.try_lock)
-            .instrument(span)
-            .await?;
-        match granted {
-            Some(granted) => Ok(self.guard(granted, &self.try_lock)),
-            None => Err(too_late(key)),
-        }
+        let granted = async {
+            match self.client.acquire(&key, &self.try_lock).await? {
+                Some(granted) => Ok(self.guard(granted, &self.try_lock)),
+                None => Err(too_late(key.clone())),
+            }
+        };
+        granted.instrument(span).await
     }
 
-    fn guard(&self, granted: Granted, options: &Arc<LeaseOptions>) -> Guard {
+    fn guard(&self, granted: Granted<'_>, options: &Arc<LeaseOptions>) -> Guard {
         Guard::new(Arc::clone(&self.client), granted, Arc::clone(options))
     }
 

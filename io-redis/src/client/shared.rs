@@ -28,11 +28,20 @@ pub(crate) struct Client {
     prefix: Vec<u8>,
 }
 
-/// A lease that was granted. The caller makes a guard of it.
-pub(crate) struct Granted {
-    pub(crate) lease: LeaseId,
-    pub(crate) cell: Arc<Cell>,
-    pub(crate) fence: Fence,
+/// A lease that was granted and that no guard owns yet. Dropping it releases the lease.
+#[must_use = "dropping it releases the lease"]
+pub(crate) struct Granted<'a> {
+    pending: Pending<'a>,
+    fence: Fence,
+}
+
+impl Granted<'_> {
+    /// Gives the lease to a guard, which releases it from now on.
+    pub(crate) fn hand_over(mut self) -> (LeaseId, Arc<Cell>, Fence) {
+        self.pending.handed_over = true;
+        let Pending { lease, cell, .. } = &self.pending;
+        (*lease, Arc::clone(cell), self.fence)
+    }
 }
 
 /// What one node answered to an inspection.
@@ -143,7 +152,7 @@ impl Client {
         &self,
         key: &Key,
         options: &Arc<LeaseOptions>,
-    ) -> Result<Option<Granted>, LockError> {
+    ) -> Result<Option<Granted<'_>>, LockError> {
         let mut secret = [0; 16];
         self.seams.entropy.fill(&mut secret);
         let secret = Secret::new(secret);
@@ -160,16 +169,18 @@ impl Client {
         let pending = Pending {
             hub: &self.hub,
             lease,
-            cell: &cell,
+            cell,
+            handed_over: false,
         };
+        let cell = &pending.cell;
         let outcome = cell.wait_for(|state| answer(&state.stage)).await;
-        let fence = match outcome {
-            Ok(Some(fence)) if self.hub.clock().now() < cell.valid_until() => fence,
-            Ok(_) => return Ok(None),
-            Err(stage) => return Err(self.error(key.clone(), stage)),
-        };
-        std::mem::forget(pending);
-        Ok(Some(Granted { lease, cell, fence }))
+        match outcome {
+            Ok(Some(fence)) if self.hub.clock().now() < cell.valid_until() => {
+                Ok(Some(Granted { pending, fence }))
+            }
+            Ok(_) => Ok(None),
+            Err(stage) => Err(self.error(key.clone(), stage)),
+        }
     }
 
     /// What each node says of a key, by the name of the node.
@@ -239,17 +250,117 @@ fn answer(stage: &Stage) -> Option<Result<Option<Fence>, Stage>> {
 }
 
 /// A lease that no guard owns yet. If the future that asks for it is dropped, it is released.
-// Law: No orphan
 struct Pending<'a> {
     hub: &'a Hub,
     lease: LeaseId,
-    cell: &'a Cell,
+    cell: Arc<Cell>,
+    /// Whether a guard owns it by now.
+    handed_over: bool,
 }
 
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
+        if self.handed_over {
+            return;
+        }
+        // Whatever was granted, or may have been, is released in the background.
+        // Law: No orphan
         self.cell
             .finish(Stage::Released(tenure_core::Release::Unknown));
         self.hub.cancel(self.lease);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tenure_core::{Answer, Instant, Op, Reply};
+
+    use super::*;
+    use crate::link::interface::{Identity, Work};
+    use crate::runtime::{BoxFuture, Clock};
+
+    fn node() -> NodeId {
+        NodeId::new(0)
+    }
+
+    /// Stands still.
+    #[derive(Debug)]
+    struct StoppedClock;
+
+    impl Clock for StoppedClock {
+        fn now(&self) -> Instant {
+            Instant::ORIGIN
+        }
+
+        fn sleep_until(&self, _: Instant) -> BoxFuture<'static, ()> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    /// A hub of one node, and a lease that the node has just granted.
+    fn granted() -> (Hub, LeaseId, Arc<Cell>) {
+        let config = Config::builder(1).build().expect("the defaults");
+        let options = LeaseOptions::builder().build(&config);
+        let options = Arc::new(options.expect("the defaults"));
+        let manager = Manager::new(config, 0);
+        let hub = Hub::new(manager, vec!["a".to_owned()], Arc::new(StoppedClock));
+        hub.status(node(), LinkStatus::Up(Identity::default()));
+        let (lease, cell) = hub
+            .acquire(Key::new(*b"k"), Secret::new([0; 16]), options)
+            .expect("there is room");
+        while cell.state().stage == Stage::Acquiring {
+            let reply = |request: &tenure_core::Request| {
+                let answer = match request.op {
+                    Op::Acquire { .. } => Answer::Granted {
+                        fence: Fence::new(7).expect("not zero"),
+                        server_time: tenure_core::ServerTime::from_micros(7),
+                    },
+                    _ => Answer::Done,
+                };
+                (request.id, Reply::Applied(answer))
+            };
+            let mut replies: Vec<_> = asked(&hub).iter().map(reply).collect();
+            assert!(!replies.is_empty(), "nothing is asked of the node");
+            hub.reply(&mut replies);
+        }
+        assert!(asked(&hub).is_empty());
+        (hub, lease, cell)
+    }
+
+    /// The requests that are due at the node.
+    fn asked(hub: &Hub) -> Vec<tenure_core::Request> {
+        let mut requests = Vec::new();
+        hub.poll(node(), 10, &mut requests);
+        requests
+    }
+
+    fn as_granted<'a>(hub: &'a Hub, lease: LeaseId, cell: &Arc<Cell>) -> Granted<'a> {
+        Granted {
+            pending: Pending {
+                hub,
+                lease,
+                cell: Arc::clone(cell),
+                handed_over: false,
+            },
+            fence: Fence::new(7).expect("not zero"),
+        }
+    }
+
+    #[test]
+    fn a_grant_that_is_dropped_before_a_guard_owns_it_is_released() {
+        let (hub, lease, cell) = granted();
+        drop(as_granted(&hub, lease, &cell));
+        assert_eq!(cell.valid_until(), Instant::MIN);
+        let ops: Vec<_> = asked(&hub).iter().map(|request| request.op).collect();
+        assert_eq!(ops, [Op::Release]);
+    }
+
+    #[test]
+    fn a_grant_that_is_handed_over_stays() {
+        let (hub, lease, cell) = granted();
+        let (of, _, fence) = as_granted(&hub, lease, &cell).hand_over();
+        assert_eq!((of, fence.get()), (lease, 7));
+        assert!(cell.valid_until() > Instant::ORIGIN);
+        assert!(asked(&hub).is_empty());
     }
 }

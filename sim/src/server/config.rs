@@ -1,10 +1,6 @@
-//! The parameters of `CONFIG GET` and `CONFIG SET`, and `CONFIG` itself.
+//! The parameters of a server: their names, their values, and which values each accepts.
 
 use std::collections::BTreeMap;
-
-use super::glob;
-use super::reply::Reply;
-use super::state::{Ctx, Outcome, Reject, State, lower};
 
 enum Kind {
     YesNo,
@@ -65,16 +61,28 @@ impl Config {
         self.values.get(name).map_or("", String::as_str)
     }
 
-    fn check(name: &str, value: &[u8]) -> Result<(&'static str, String), Reject> {
+    /// All names and values, in the order of the names.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.values
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+    }
+
+    /// Sets a parameter that [`Config::check`] knows.
+    pub(crate) fn set(&mut self, name: &'static str, value: String) {
+        self.values.insert(name, value);
+    }
+
+    /// The name of a parameter, and its new value as it is stored. The error is the line that the
+    /// server answers.
+    pub(crate) fn check(name: &str, value: &[u8]) -> Result<(&'static str, String), String> {
         let failed = |why: &str| {
-            Reject::new(format!(
-                "ERR CONFIG SET failed (possibly related to argument '{name}') - {why}"
-            ))
+            format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}")
         };
         let Some((known, _, kind)) = PARAMETERS.iter().find(|(known, ..)| *known == name) else {
-            let text =
-                format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'");
-            return Err(Reject(text));
+            return Err(format!(
+                "ERR Unknown option or number of arguments for CONFIG SET - '{name}'"
+            ));
         };
         let text = String::from_utf8_lossy(value).into_owned();
         let value = match kind {
@@ -111,7 +119,7 @@ impl Config {
     }
 }
 
-/// `100`, `1kb`, `2mb`, `1g`.
+/// The bytes that an amount of memory names: `100`, `1kb`, `2mb`, `1g`.
 fn memory(text: &str) -> Option<u64> {
     let text = text.to_ascii_lowercase();
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -126,58 +134,4 @@ fn memory(text: &str) -> Option<u64> {
         _ => return None,
     };
     digits.parse::<u64>().ok()?.checked_mul(unit)
-}
-
-impl State {
-    /// Sets the password of the default user; empty means none. Who is connected stays connected.
-    pub(crate) fn set_password(&mut self, password: &str) {
-        let user = self.users.entry("default".to_owned()).or_default();
-        user.password = (!password.is_empty()).then(|| password.to_owned());
-        self.config
-            .values
-            .insert("requirepass", password.to_owned());
-    }
-}
-
-pub(crate) fn config(state: &mut State, ctx: &mut Ctx<'_>) -> Outcome {
-    match (ctx.word(1).as_str(), ctx.argv.len()) {
-        ("get", 3..) => {
-            let wanted: Vec<String> = ctx.argv[2..].iter().map(|p| lower(p)).collect();
-            let chosen = state.config.values.iter().filter(|(name, _)| {
-                wanted
-                    .iter()
-                    .any(|pattern| glob::matches(pattern.as_bytes(), name.as_bytes()))
-            });
-            Ok(Reply::Map(
-                chosen
-                    .map(|(name, value)| (Reply::bulk(name), Reply::bulk(value)))
-                    .collect(),
-            ))
-        }
-        ("set", n) if n >= 4 && n % 2 == 0 => {
-            let mut changes = Vec::new();
-            for pair in ctx.argv[2..].chunks_exact(2) {
-                changes.push(Config::check(&lower(&pair[0]), &pair[1])?);
-            }
-            for (name, value) in changes {
-                if name == "requirepass" {
-                    state.set_password(&value);
-                } else {
-                    state.config.values.insert(name, value);
-                }
-            }
-            Ok(Reply::ok())
-        }
-        ("resetstat", 2) => {
-            state.stats.clear();
-            Ok(Reply::ok())
-        }
-        ("rewrite", 2) => Err(Reject::new(
-            "ERR The server is running without a config file",
-        )),
-        (name @ ("get" | "set" | "resetstat" | "rewrite"), _) => {
-            Err(Reject::wrong_arity(&format!("config|{name}")))
-        }
-        _ => Err(Reject::unknown_subcommand("CONFIG", &ctx.argv[1])),
-    }
 }

@@ -9,7 +9,6 @@ use super::engine::Engine;
 use super::faults::Lost;
 use super::keyspace::{Keyspace, Value};
 use super::reply::{Protocol, Reply};
-use super::session::Session;
 use super::state::{ConnId, Effect, User};
 
 /// A server. Clones are handles of the same one; it lives as long as any of them, or a connection.
@@ -183,22 +182,6 @@ impl Server {
         if let Some(watcher) = self.shared.watcher.get() {
             watcher(argv);
         }
-    }
-
-    /// A connection from inside this process: no network, no authentication needed, and never the
-    /// victim of [`Server::pause`], of lost replies or of planted answers.
-    pub fn session(&self) -> Session {
-        Session::open(self.clone(), true)
-    }
-
-    /// A connection without a network that is in all else like any other.
-    pub fn remote_session(&self) -> Session {
-        Session::open(self.clone(), false)
-    }
-
-    /// Executes one command on a connection of its own.
-    pub fn call<A: AsRef<[u8]>>(&self, argv: &[A]) -> Reply {
-        self.session().call(argv)
     }
 
     /// The string at a key of database 0, whatever fault is on. Changes nothing.

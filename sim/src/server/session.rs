@@ -13,6 +13,24 @@ pub struct Session {
     parser: RequestParser,
 }
 
+impl Server {
+    /// A connection from inside this process: no network, no authentication needed, and never the
+    /// victim of [`Server::pause`], of lost replies or of planted answers.
+    pub fn session(&self) -> Session {
+        Session::open(self.clone(), true)
+    }
+
+    /// A connection without a network that is in all else like any other.
+    pub fn remote_session(&self) -> Session {
+        Session::open(self.clone(), false)
+    }
+
+    /// Executes one command on a connection of its own.
+    pub fn call<A: AsRef<[u8]>>(&self, argv: &[A]) -> Reply {
+        self.session().call(argv)
+    }
+}
+
 impl Session {
     pub(super) fn open(server: Server, local: bool) -> Self {
         let now_us = server.now_us();

@@ -237,6 +237,14 @@ impl State {
         self.conns.clear();
     }
 
+    /// Sets the password of the default user; empty means none. Connections that are open stay
+    /// authenticated.
+    pub(crate) fn set_password(&mut self, password: &str) {
+        let user = self.users.entry("default".to_owned()).or_default();
+        user.password = (!password.is_empty()).then(|| password.to_owned());
+        self.config.set("requirepass", password.to_owned());
+    }
+
     pub(crate) fn conn(&mut self, id: ConnId) -> Result<&mut Conn, Reject> {
         self.conns
             .get_mut(&id)

@@ -2,6 +2,7 @@
 
 mod admin;
 mod client;
+mod config;
 mod connection;
 mod expiry;
 mod hashes;
@@ -104,7 +105,7 @@ pub(crate) static COMMANDS: &[Command] = commands! {
     "auth" -2 ANYTIME, NO_KEYS, State connection::auth;
     "client" -2 NOSCRIPT | LOADING | CONTAINER, NO_KEYS, State client::client;
     "command" -1 LOADING | CONTAINER, NO_KEYS, State command;
-    "config" -2 NOSCRIPT | LOADING | CONTAINER, NO_KEYS, State super::config::config;
+    "config" -2 NOSCRIPT | LOADING | CONTAINER, NO_KEYS, State config::config;
     "dbsize" 1 READONLY, NO_KEYS, State admin::dbsize;
     "decr" 2 WD, ONE, State strings::decr;
     "decrby" 3 WD, ONE, State strings::decrby;

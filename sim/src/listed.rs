@@ -1,14 +1,14 @@
-//! Enumerations that know all their members: written by hand, the list of them would be the place that a new one
-//! is missing from.
+//! Enumerations with a list of all their members. In a list that is written by hand, a new member
+//! could be forgotten.
 
-/// Declares an enumeration without data, with the list of its members, in their order.
+/// Declares an enumeration without data, and `ALL`, the list of its members in their order.
 macro_rules! listed {
     ($(#[$outer:meta])* pub enum $name:ident { $($(#[$doc:meta])* $member:ident,)* }) => {
         $(#[$outer])*
         pub enum $name { $($(#[$doc])* $member,)* }
 
         impl $name {
-            /// All of them.
+            /// All members, in the order of their declaration.
             pub const ALL: &'static [Self] = &[$(Self::$member,)*];
         }
     };

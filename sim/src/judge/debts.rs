@@ -1,7 +1,8 @@
-//! What is owed to the nodes, and what was said of it: No orphan, and Loss is told.
+//! The releases that are owed to the nodes, and what their owners are told: No orphan, and Loss is
+//! told.
 //!
-//! A release that failed is owed until it is sent again, which is to be soon once the link serves. A
-//! connection that was given up is owed an end: what travels on it must not land behind the next one.
+//! A release that failed is owed until it is sent again, and it must be sent again soon after the
+//! link serves. Once a new connection serves, no request may land late on the one before it.
 
 use tenure_core::Law;
 
@@ -9,7 +10,7 @@ use super::state::{Judge, Stage};
 use crate::observe::fact::{Answer, Freed, Link, Nanos, Outcome, Record};
 
 impl Judge {
-    /// The link serves, or it does not.
+    /// Takes note of whether the link serves.
     pub(super) fn link(&mut self, record: &Record, link: Link) {
         let (Some(client), Some(node)) = (record.client, record.node) else {
             return;
@@ -17,14 +18,15 @@ impl Judge {
         let index = usize::from(client) * self.rules.nodes + usize::from(node);
         self.links[index] = match link {
             Link::Cut(_) | Link::Down => None,
-            // What had to be loaded or marked first held everything up.
+            // Requests wait while the scripts are loaded or the node is marked.
             Link::Up | Link::Loaded | Link::Marked => Some(record.at),
             Link::Killed => return,
         };
     }
 
-    /// A request was carried out on a connection that its client had given up. It may stay for a TTL, if
-    /// nothing kills it; and so it may before the next connection serves.
+    /// The node did a request on a connection that its client had given up. The key that it wrote
+    /// may linger. That is a violation only if the next connection serves already and should have
+    /// killed the old one.
     pub(super) fn landed_late(&mut self, record: &Record, lease: u32) {
         let state = &self.leases[lease as usize];
         let (client, key) = (usize::from(state.client), state.key);
@@ -32,22 +34,22 @@ impl Judge {
         let serves = self.links[client * self.rules.nodes + usize::from(node)].is_some();
         if self.rules.kills && serves && !state.crashed {
             let sentence = format!(
-                "a request of lease {lease} landed at node {node} on a connection that had been given up, and \
-                 the one after it serves"
+                "a request of lease {lease} landed at node {node} on a connection that had been \
+                 given up, although the next connection serves"
             );
             return self.accuse(Law::NoOrphan, record.at, Some(key), sentence);
         }
         self.seat(lease, node).may_linger = true;
     }
 
-    /// An acquire replaces what an earlier attempt left, and so a grant does.
+    /// No release is owed for what an earlier attempt left: a new acquire or a grant replaces it.
     pub(super) fn asks_anew(&mut self, lease: u32) {
         for node in 0..self.rules.nodes {
             self.seat(lease, node as u8).debt.since = None;
         }
     }
 
-    /// The owner gives the lease back: what was freed for an earlier attempt counts no more.
+    /// The owner releases the lease. Releases of earlier attempts count no more.
     pub(super) fn asks_back(&mut self, lease: u32) {
         if self.leases[lease as usize].stage != Stage::Held {
             return;
@@ -59,25 +61,26 @@ impl Judge {
         }
     }
 
-    /// The core has done with a lease: whoever gave it back must have been told what came of it.
+    /// The lease is settled: an owner that released it must have been told what came of that.
     pub(super) fn look_for_answers(&mut self, at: Nanos, lease: u32) {
         let state = &self.leases[lease as usize];
         if state.asked_back && !state.told && !state.crashed {
             let sentence =
-                format!("lease {lease} was given back, and its owner never heard what came of it");
+                format!("lease {lease} was released, and its owner never heard what came of it");
             let key = state.key;
             self.accuse(Law::LossIsTold, at, Some(key), sentence);
         }
     }
 
-    /// What was in flight before a release may land after it: until then it is not known what is owed.
+    /// The request before a failed release had still been in flight, and could land after it. So
+    /// only from its outcome on is it known that a release is owed.
     pub(super) fn other_heard(&mut self, at: Nanos, lease: u32, node: u8) {
         let debt = &mut self.seat(lease, node).debt;
         debt.since = debt.since.map(|_| at);
     }
 
     pub(super) fn release_heard(&mut self, at: Nanos, lease: u32, node: u8, outcome: Outcome) {
-        // While it is held, what an earlier attempt left is this one's.
+        // While the lease is held, it owns what an earlier attempt left.
         let owed = Some(at).filter(|_| self.leases[lease as usize].stage != Stage::Held);
         let debt = &mut self.seat(lease, node).debt;
         match outcome {
@@ -91,20 +94,21 @@ impl Judge {
         }
     }
 
-    /// A release is sent: a debt must not have been left for long.
+    /// A release is sent. It must not have been owed for too long.
     pub(super) fn pays(&mut self, record: &Record, lease: u32, node: u8) {
         self.check_debt(record.at, lease, node);
         self.seat(lease, node).debt.since = None;
     }
 
-    /// The core has done with a lease: what it owes it will never pay.
+    /// The lease is settled: no further release of it will be sent.
     pub(super) fn look_for_debts(&mut self, at: Nanos, lease: u32) {
         for node in 0..self.rules.nodes {
             self.check_debt(at, lease, node as u8);
         }
     }
 
-    /// What is still there was to be released; what has expired was there until then.
+    /// Whether a release has been owed for too long. A key that has expired needed one only until
+    /// it expired.
     fn check_debt(&mut self, at: Nanos, lease: u32, node: u8) {
         let seat = *self.seat(lease, node);
         let state = &self.leases[lease as usize];
@@ -123,21 +127,23 @@ impl Judge {
         let demanded = self.rules.freed_within > 0 && !seat.may_linger && !seen.asleep;
         if demanded && at.min(until) > latest {
             let sentence = format!(
-                "lease {lease} owes node {node} a release since {since} ns, could have sent it at {could} ns, and \
-                 does at {at} ns or never"
+                "lease {lease} has owed node {node} a release since {since} ns, could send it from \
+                 {could} ns on, and had not sent it before {at} ns"
             );
             self.accuse(Law::NoOrphan, at, Some(key), sentence);
         }
     }
 
-    /// The owner is told what came of the release. That it freed the lock: so a quorum let go of it. That
-    /// the lock had been lost: so no quorum had it to let go of.
+    /// The owner is told what came of the release. If it is told that the release freed the lock, a
+    /// quorum of nodes must have released it. If it is told that the lock had been lost, no quorum
+    /// may have released it.
     pub(super) fn said_to_be_freed(&mut self, record: &Record, lease: u32, freed: Freed) {
         let nodes = 0..self.rules.nodes as u8;
         let paid = nodes
             .filter(|node| self.seat(lease, *node).debt.paid)
             .count();
-        // What was over when it was given back is lost, whatever was freed for an earlier attempt.
+        // A lease that had ended before its release is lost, even if nodes released what an earlier
+        // attempt had left.
         let was_held = self.leases[lease as usize].asked_back;
         let wrong = match freed {
             Freed::Released => paid < self.rules.quorum,
@@ -147,7 +153,8 @@ impl Judge {
         if wrong {
             let key = self.leases[lease as usize].key;
             let sentence = format!(
-                "of the release of lease {lease} it is said: {freed:?}, and {paid} nodes let go of it"
+                "the owner of lease {lease} is told that its release ended with {freed:?}, and \
+                 {paid} nodes released the key"
             );
             self.accuse(Law::LossIsTold, record.at, Some(key), sentence);
         }

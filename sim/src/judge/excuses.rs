@@ -1,4 +1,7 @@
-//! What faults excuse, and for how long.
+//! Excuses: for how long the judge does not demand what a fault breaks.
+//!
+//! A lease that was granted before a fault ends within one max TTL, so most excuses last for that
+//! time.
 
 use super::state::Judge;
 use crate::observe::fact::fault::{Loses, Process};
@@ -26,14 +29,16 @@ impl Judge {
             seen.asleep = false;
             seen.awake_since = record.at;
         }
-        // Some tell of it when the copy is made that will be restored here: then this is when it strikes.
-        // Of all others the excuse begins with the fault: a node that is down renews nobody.
+        // A world may tell of such a fault when it makes the copy that it restores here. So the
+        // loss may strike only now. Other faults have struck when they began, and a node that is
+        // down renews no lease.
         if fault.row().loses.last_writes() {
             self.excuse(record, fault);
         }
     }
 
-    /// A node that forgot the last writes remembers what was released, and a key without expiry stays.
+    /// After some faults a key may linger at the node: a node that lost its last writes may have
+    /// lost a release, and a key without an expiry stays.
     fn may_linger(&mut self, record: &Record, fault: Fault) {
         let Some(node) = record.node else { return };
         let loses = fault.row().loses;
@@ -44,27 +49,29 @@ impl Judge {
         }
     }
 
-    /// Notes how long two holders are excused by what was forgotten.
+    /// Excuses two holders of a key, and fences that do not grow, where a node forgot them.
     fn excuse(&mut self, record: &Record, fault: Fault) {
         if !self.rules.excuses {
             return;
         }
-        // What was granted before ends within one TTL.
+        // Every lease that was granted before ends by then.
         let end = record.at + self.rules.max_ttl;
-        // Nobody sees what changes on a live connection, until he asks again who the node is.
+        // Quarantine makes a loss harmless, unless the loss is not seen. On a live connection no
+        // client sees it, until it asks the node again who it is.
         let loses = fault.row().loses;
         let unseen = loses.unseen() || self.rules.nodes == 1 || !self.rules.quarantine;
-        // Fences are ahead of servers' times, which differ, by less than one max TTL together.
+        // Fences run ahead of the servers' times, and the servers' times differ. Both together are
+        // less than one max TTL.
         if loses == Loses::LastWritesUnseen && self.rules.nodes > 1 {
             self.fences_excused_until = self.fences_excused_until.max(end);
         }
-        // Where two hold a key, as below.
+        // The same as for a single key below.
         let prolonged = self.excused_until >= record.at;
         if loses.memory() && (unseen || prolonged) {
             self.excused_until = self.excused_until.max(end);
         }
-        // Where a stranger has let two hold a key, a node that forgets takes from the one and is open to
-        // the other, whose copy is put back there: so it is not over before the TTL after that is.
+        // If a stranger's change has let two leases hold the key, a node that forgets may drop the
+        // copy of one and accept the repair of the other. So the excuse lasts for one TTL more.
         if loses.memory() {
             for key in &mut self.keys {
                 if key.excused_until >= record.at {

@@ -1,7 +1,8 @@
-//! Fences, and the resource behind the lock that refuses smaller ones: Fencing.
+//! Fences, and the resource behind the lock: Fencing.
 //!
-//! The resource is a number. A holder announces itself with its fence as it reads it, and writes one
-//! more than it read. So a write that overwrites another unseen shows as a value that comes twice.
+//! The resource is a number, and refuses a fence that is smaller than one it has seen. A holder
+//! shows its fence, reads the number, and writes one more than it read. If it overwrites a write
+//! that it did not read, the same value is written twice.
 
 use tenure_core::Law;
 
@@ -9,8 +10,8 @@ use super::state::Judge;
 use crate::observe::fact::Nanos;
 
 impl Judge {
-    /// The first request of an attempt is sent: its grant must have a larger fence than those that
-    /// were reported before.
+    /// Takes note of the fences that were reported before the first request of an attempt was sent.
+    /// A grant of this attempt must have a larger one.
     pub(super) fn note_floor(&mut self, lease: u32) {
         let key = usize::from(self.leases[lease as usize].key);
         let floor = self.keys[key].fences.last().copied().unwrap_or(0);
@@ -30,12 +31,13 @@ impl Judge {
             return;
         }
         if place.is_ok() {
-            let sentence = format!("fence {fence} of lease {lease} was reported before");
+            let sentence =
+                format!("fence {fence} of lease {lease} was reported for another grant before");
             self.accuse(Law::Fencing, at, Some(key), sentence);
         } else if fence <= floor {
             let sentence = format!(
-                "fence {fence} of lease {lease} is not larger than {floor}, which had been reported \
-                 before its acquire was sent"
+                "fence {fence} of lease {lease} is not larger than {floor}, which was reported \
+                 before the acquire of this lease was sent"
             );
             self.accuse(Law::Fencing, at, Some(key), sentence);
         }
@@ -48,12 +50,13 @@ impl Judge {
         }
         let key = self.leases[lease as usize].key;
         let before = std::mem::replace(&mut self.keys[usize::from(key)].value, value);
-        // Two that were granted before then may have one fence, and write whenever they wake.
+        // Leases that were granted before the excuse ended may share a fence, and may write at any
+        // later time.
         let granted_at = self.leases[lease as usize].granted_at;
         let demanded = self.rules.fencing && granted_at > self.fences_excused_until;
         if demanded && value != before + 1 {
             let sentence = format!(
-                "lease {lease} wrote {value} over {before}: what another holder wrote is lost"
+                "lease {lease} wrote {value} over {before}, so the write of another holder is lost"
             );
             self.accuse(Law::Fencing, at, Some(key), sentence);
         }

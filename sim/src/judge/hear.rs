@@ -1,11 +1,11 @@
-//! Which fact is of interest to which part of the judge.
+//! Passes each fact to the parts of the judge that check it.
 
 use super::state::Judge;
 use crate::observe::fact::{Fact, Freed, Nanos, Record};
 
 impl Judge {
-    /// Takes note of a fact and looks whether a law is broken by it. Facts come in the order of true
-    /// time. After the first violation it listens no more.
+    /// Takes note of a fact, and checks whether it breaks a law. Facts come in the order of true
+    /// time. After the first violation all facts are ignored.
     pub fn hear(&mut self, record: &Record) {
         if self.violation.is_some() {
             return;
@@ -14,85 +14,98 @@ impl Judge {
             at, client, lease, ..
         } = *record;
         self.grow(record);
-        // Before the fact, which may be the end that was not told; and after, for what it ends.
+        // Before the fact, since the fact may tell a loss too late. And after it, since it may end
+        // a pause or a validity.
         if let Some(client) = client {
             self.look_for_untold(at, client);
         }
-        match record.fact {
-            Fact::Fault(fault) => self.fault(record, fault),
-            Fact::Mended(fault) => self.mended(record, fault),
-            Fact::Healed => self.healed(at),
-            // The network worked since all was dropped.
-            Fact::Swept => self.look_for_leftovers(at, false),
-            Fact::Link(link) => self.link(record, link),
-            Fact::Key { from, to, until } => self.key_changed(record, from, to, until),
-            Fact::Beside { until } => self.kept_beside(record, until),
-            _ => {}
-        }
+        self.hear_of_world(record);
         if let Some(lease) = lease {
-            match record.fact {
-                Fact::Wanted { ttl } => self.wanted(record, lease, ttl),
-                Fact::Granted { fence, until } => self.granted(at, lease, fence, until),
-                Fact::Until { until, why } => self.valid_until(at, lease, until, why),
-                Fact::Lost(_) | Fact::Failed { .. } => {
-                    self.told_after_its_end(record, lease);
-                    self.over(at, lease);
-                }
-                Fact::Release => {
-                    self.asks_back(lease);
-                    self.over(at, lease);
-                }
-                Fact::Cancel => {
-                    self.leases[lease as usize].asked_back = false;
-                    self.over(at, lease);
-                }
-                Fact::Released(freed) => {
-                    // Who gives back what was told to be lost is told so again.
-                    if self.leases[lease as usize].asked_back || freed != Freed::Lost {
-                        self.told_after_its_end(record, lease);
-                    }
-                    self.said_to_be_freed(record, lease, freed);
-                }
-                Fact::Renew => self.leases[lease as usize].by_hand += 1,
-                Fact::Sent { ask, attempt, .. } => self.sent(record, lease, ask, attempt),
-                Fact::Did {
-                    serial,
-                    until,
-                    late,
-                    ..
-                } => {
-                    if late {
-                        self.landed_late(record, lease);
-                    }
-                    self.did(record, lease, serial, until);
-                }
-                Fact::Waiting(_) | Fact::Suspect => {
-                    self.told_after_its_end(record, lease);
-                    self.failed_once(at, lease);
-                }
-                Fact::Settled => {
-                    self.look_for_answers(at, lease);
-                    self.look_for_debts(at, lease);
-                    self.settled(at, lease);
-                }
-                Fact::Heard {
-                    ask,
-                    serial,
-                    outcome,
-                } => self.heard(record, lease, ask, serial, outcome),
-                Fact::Read { accepted, .. } => self.count_access(accepted),
-                Fact::Wrote {
-                    accepted, value, ..
-                } => self.wrote(at, lease, accepted, value),
-                _ => {}
-            }
+            self.hear_of_lease(record, lease);
         }
         if let Some(client) = client {
             self.look_for_untold(at, client);
         }
     }
 
-    /// The end of the run: what never came.
+    /// A fact that may be about no lease.
+    fn hear_of_world(&mut self, record: &Record) {
+        let at = record.at;
+        match record.fact {
+            Fact::Fault(fault) => self.fault(record, fault),
+            Fact::Mended(fault) => self.mended(record, fault),
+            Fact::Healed => self.healed(at),
+            // The network has worked since everything was dropped, so every release has arrived.
+            Fact::Swept => self.look_for_leftovers(at, false),
+            Fact::Link(link) => self.link(record, link),
+            Fact::Key { from, to, until } => self.key_changed(record, from, to, until),
+            Fact::Beside { until } => self.kept_beside(record, until),
+            _ => {}
+        }
+    }
+
+    /// A fact about a lease.
+    fn hear_of_lease(&mut self, record: &Record, lease: u32) {
+        let at = record.at;
+        match record.fact {
+            Fact::Wanted { ttl } => self.wanted(record, lease, ttl),
+            Fact::Granted { fence, until } => self.granted(at, lease, fence, until),
+            Fact::Until { until, why } => self.valid_until(at, lease, until, why),
+            Fact::Lost(_) | Fact::Failed { .. } => {
+                self.told_after_its_end(record, lease);
+                self.over(at, lease);
+            }
+            Fact::Release => {
+                self.asks_back(lease);
+                self.over(at, lease);
+            }
+            Fact::Cancel => {
+                self.leases[lease as usize].asked_back = false;
+                self.over(at, lease);
+            }
+            Fact::Released(freed) => {
+                // An owner that releases a lost lease is told again that it was lost.
+                if self.leases[lease as usize].asked_back || freed != Freed::Lost {
+                    self.told_after_its_end(record, lease);
+                }
+                self.said_to_be_freed(record, lease, freed);
+            }
+            Fact::Renew => self.leases[lease as usize].by_hand += 1,
+            Fact::Sent { ask, attempt, .. } => self.sent(record, lease, ask, attempt),
+            Fact::Did {
+                serial,
+                until,
+                late,
+                ..
+            } => {
+                if late {
+                    self.landed_late(record, lease);
+                }
+                self.did(record, lease, serial, until);
+            }
+            Fact::Waiting(_) | Fact::Suspect => {
+                self.told_after_its_end(record, lease);
+                self.failed_once(at, lease);
+            }
+            Fact::Settled => {
+                self.look_for_answers(at, lease);
+                self.look_for_debts(at, lease);
+                self.settled(at, lease);
+            }
+            Fact::Heard {
+                ask,
+                serial,
+                outcome,
+            } => self.heard(record, lease, ask, serial, outcome),
+            Fact::Read { accepted, .. } => self.count_access(accepted),
+            Fact::Wrote {
+                accepted, value, ..
+            } => self.wrote(at, lease, accepted, value),
+            _ => {}
+        }
+    }
+
+    /// The run ends: checks for all that should have come before, and did not.
     pub fn finish(&mut self, at: Nanos) {
         if self.violation.is_none() {
             self.look_for_waiting(at);

@@ -1,17 +1,20 @@
-//! The judge: it hears facts in the order of true time and knows after each whether a law is broken.
+//! The judge: it hears the facts of a run in the order of true time, and checks the laws at each.
 //!
-//! It knows true time, so it needs no history checker: exclusion is that intervals are disjoint. Each
-//! law is demanded only where its assumptions hold; [`Rules`] say which a world keeps, and the faults
-//! that the facts tell of excuse what they legitimately break, for as long as they may.
+//! It knows true time, so it can compare intervals and needs no search through possible histories.
+//! It demands a law only where the assumptions of that law hold. [`Rules`] say which assumptions a
+//! world keeps. A fault that breaks one excuses what may follow, for a limited time.
 //!
-//! - `validity` watches what holders believe: Exclusion, Honest validity, No resurrection, Loss is told.
-//! - `fences` watches the fences and the resource behind the lock: Fencing.
-//! - `nodes` watches the nodes' keys: Ownership, No orphan.
-//! - `debts` watches what is owed to them: No orphan, Loss is told.
-//! - `work` watches what is asked and what becomes of it: Bounded work, Progress.
+//! - `hear` passes each fact to the parts that check it.
+//! - `validity` checks until when holders may act: Exclusion, Honest validity, No resurrection and
+//!   Loss is told.
+//! - `fences` checks the fences, and the resource behind the lock: Fencing.
+//! - `nodes` checks the keys at the nodes: Ownership and No orphan.
+//! - `debts` checks the releases that are owed to the nodes: No orphan and Loss is told.
+//! - `work` counts requests, failures and waiting times: Bounded work and Progress.
+//! - `excuses` keeps until when faults excuse what they break.
+//! - `state` is what the judge knows, and `rules` is what is demanded of it.
 //!
-//! There is no queue yet, so nothing watches Fairness; Replay is checked by running twice and
-//! comparing the hashes of all facts.
+//! Replay is not checked here: tests run a world twice and compare the hashes of all facts.
 
 mod debts;
 mod excuses;

@@ -1,4 +1,4 @@
-//! The nodes' keys: Ownership and No orphan.
+//! The keys at the nodes: Ownership and No orphan.
 
 use tenure_core::Law;
 
@@ -6,10 +6,10 @@ use super::state::Judge;
 use crate::observe::fact::{Holder, Nanos, Record};
 
 const HOUR: Nanos = 3_600_000_000_000;
-/// What stands beside the lock keys is kept for a day, and a little for clocks that are wrong.
+/// How long fence counters and markers may be kept: a day, and an hour for clocks that are wrong.
 const BESIDE_FOR: Nanos = 25 * HOUR;
 
-/// A key is alive through the whole of its last millisecond.
+/// A key lives until the end of its last millisecond.
 const LAST_MS: Nanos = 1_000_000;
 
 impl Judge {
@@ -30,7 +30,7 @@ impl Judge {
             Holder::Nobody | Holder::Foreign => None,
         };
         let before = std::mem::replace(&mut self.copies[index].holder, holder);
-        // Without a lease it is the server's or a stranger's doing.
+        // If the record names no lease, the server or a stranger changed the key.
         let Some(actor) = record.lease else { return };
         let (own, nobody) = (Holder::Lease(actor), Holder::Nobody);
         if (from != own && from != nobody) || (to != own && to != nobody) {
@@ -38,7 +38,8 @@ impl Judge {
                 format!("a request of lease {actor} changed a key from {from:?} to {to:?}");
             self.accuse(Law::Ownership, record.at, Some(key), sentence);
         } else if to == own {
-            // A server's clock may be slow, though not by half. What it was to keep for longer it keeps.
+            // A server's clock may be slow, but a TTL on it is less than one and a half in true
+            // time. A renewal never shortens the expiry that was there before.
             let ttl = record.at + self.leases[actor as usize].ttl * 3 / 2;
             let latest = match before {
                 Some((holder, Some(until))) if holder == actor => ttl.max(until) + LAST_MS,
@@ -49,12 +50,12 @@ impl Judge {
                 Some(until) => format!("for {} ns", until - record.at),
                 None => "for ever".to_owned(),
             };
-            let sentence = format!("a request of lease {actor} left a key {span}");
+            let sentence = format!("a request of lease {actor} left a key that is kept {span}");
             self.accuse(Law::NoOrphan, record.at, Some(key), sentence);
         }
     }
 
-    /// A fence counter or a marker was written: it must not stay for good.
+    /// A fence counter or a marker was written. It must expire.
     pub(super) fn kept_beside(&mut self, record: &Record, until: Option<Nanos>) {
         self.checks.beside += 1;
         let span = match until.map(|until| until.saturating_sub(record.at)) {
@@ -63,11 +64,12 @@ impl Judge {
             None => "for ever".to_owned(),
         };
         let node = record.node.unwrap_or_default();
-        let sentence = format!("node {node} was left with what it keeps beside a lock key {span}");
+        let sentence = format!("node {node} keeps a fence counter or a marker {span}");
         self.accuse(Law::NoOrphan, record.at, record.key, sentence);
     }
 
-    /// Until when a node keeps a key for a lease, or kept it before it expired.
+    /// Until when a node keeps a key for a lease. If the key has expired since, this is when it
+    /// did.
     pub(super) fn kept_until(&self, key: u8, node: u8, lease: u32) -> Option<Nanos> {
         let index = usize::from(key) * self.rules.nodes + usize::from(node);
         match self.copies[index].holder {
@@ -76,7 +78,7 @@ impl Judge {
         }
     }
 
-    /// The core has done with a lease: no node may hold it any more.
+    /// The lease is settled: no node may hold its token any more.
     pub(super) fn settled(&mut self, at: Nanos, lease: u32) {
         let state = &self.leases[lease as usize];
         if !self.rules.promises {
@@ -92,7 +94,7 @@ impl Judge {
                 && until.is_none_or(|until| until > soon)
             {
                 let sentence = format!(
-                    "client {} has done with lease {lease}, and node {node} still holds it",
+                    "client {} has settled lease {lease}, and node {node} still holds it",
                     state.client
                 );
                 return self.accuse(Law::NoOrphan, at, Some(key), sentence);
@@ -100,8 +102,9 @@ impl Judge {
         }
     }
 
-    /// All was dropped: nothing may be left but what belonged to a process that died. `for_good`: what
-    /// should have ended with its TTL is looked at as well.
+    /// The clients dropped all leases some time ago, so no node may hold one. Excepted are keys of
+    /// a process that died, and keys that may linger. `for_good`: more than a TTL has passed, so
+    /// nothing is excepted.
     pub(super) fn look_for_leftovers(&mut self, at: Nanos, for_good: bool) {
         for index in 0..self.copies.len() {
             let Some((lease, until)) = self.copies[index].holder else {
@@ -109,11 +112,9 @@ impl Judge {
             };
             let gone = until.is_some_and(|until| until <= at);
             let dead = self.leases[lease as usize].crashed;
-            // What landed late, on a connection that was given up, and before the next one could kill
-            // that, stays for one TTL from there. A slow server may come to it at any time.
             let (key, node) = (index / self.rules.nodes, index % self.rules.nodes);
-            let landed_late = self.seat(lease, node as u8).may_linger;
-            if gone || ((landed_late || dead) && !for_good) {
+            let may_linger = self.seat(lease, node as u8).may_linger;
+            if gone || ((may_linger || dead) && !for_good) {
                 continue;
             }
             let sentence = format!("node {node} still holds lease {lease}, which nobody wants");

@@ -1,4 +1,4 @@
-//! What is demanded, how often it was looked at, and a law that was broken.
+//! What is demanded in a world, how often it was checked, and the report of a broken law.
 
 use std::fmt;
 
@@ -11,13 +11,13 @@ use crate::observe::fact::Nanos;
 /// A law that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// Which.
+    /// Which law.
     pub law: Law,
-    /// How, in a sentence.
+    /// How it was broken, in a sentence.
     pub sentence: String,
-    /// When, in true time.
+    /// When it was found, in true time.
     pub at: Nanos,
-    /// On which key.
+    /// On which key, if it is about one.
     pub key: Option<u8>,
 }
 
@@ -27,7 +27,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// What a world promises, and so what is demanded in it.
+/// What a world promises, and so which laws are demanded in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// The number of nodes.
@@ -36,59 +36,65 @@ pub struct Rules {
     pub quorum: usize,
     /// The largest TTL of any client.
     pub max_ttl: Nanos,
-    /// Whether all clocks keep the drift bound, and all clients agree on the nodes and on max TTL:
-    /// then Exclusion is demanded.
+    /// Whether Exclusion is demanded. Its assumptions: all clocks keep the drift bound, and all
+    /// clients agree on the nodes and on max TTL.
     pub exclusion: bool,
-    /// Whether the clocks allow to compare validity with what nodes promised: then Honest validity is
-    /// demanded.
+    /// Whether Honest validity is demanded: the clocks are good enough to compare validity with the
+    /// expiries at the nodes.
     pub promises: bool,
-    /// Whether changes of validity are told as they happen. An observer who looks from time to time tells
-    /// a renewal late, and then nothing is demanded of when it was.
+    /// Whether changes of validity are told at the instant at which they happen. An observer that
+    /// only looks from time to time tells a renewal late. Then a renewal that is told after the end
+    /// of validity is no violation.
     pub prompt: bool,
-    /// Whether a node that may have forgotten is kept from granting.
+    /// Whether a node that may have forgotten a lease is in quarantine, and grants nothing.
     pub quarantine: bool,
-    /// Whether faults excuse what they legitimately break. Without, a judge is shown to see.
+    /// Whether faults excuse what they break. If false, they excuse nothing: tests use that to show
+    /// that the judge finds such violations.
     pub excuses: bool,
     /// Whether the servers' wall clocks agree as closely as Fencing assumes.
     pub fencing: bool,
-    /// How much longer a node may keep a key than its holder waits until it takes it for expired: servers
-    /// expire in whole milliseconds, and TTL·(1 + 2ρ) on a clock that is fast by ρ is short of a TTL on one
-    /// that is slow by ρ, by about 2ρ²·TTL. Of meaning where [`Fact::Settled`] is told.
+    /// How much longer a node may keep a key after its client takes it for expired. Servers expire
+    /// keys in whole milliseconds. And a client waits for TTL·(1 + 2ρ): on a clock that is fast
+    /// by ρ, this is shorter by about 2ρ²·TTL than a TTL on a clock that is slow by ρ. Used where
+    /// [`Fact::Settled`] is told.
     pub late_expiry: Nanos,
-    /// How much later than at the end of validity a loss may be told by a client that is not paused.
+    /// How long after the end of validity a client may tell the loss, if it is not paused.
     pub told_within: Nanos,
-    /// After the faults have healed, a wanted key is granted within this. Not demanded if none.
+    /// Once all faults have healed, a wanted key is granted within this time. None: not
+    /// demanded.
     pub granted_within: Option<Nanos>,
-    /// The shortest pause between two rounds of requests of a lease. Not demanded if zero.
+    /// The shortest pause between two rounds of requests of a lease. Zero: not demanded.
     pub pace: Nanos,
-    /// How often any lease is renewed within its TTL while all goes well, at most. Not demanded if zero, as
-    /// where nobody tells of renewals that failed.
+    /// How often a lease is renewed within its TTL, at most, while nothing fails. Zero: not
+    /// demanded, because the world does not tell of renewals that failed.
     pub renewals: u64,
-    /// Whether a connection kills the one before it: then nothing lands on that any more.
+    /// Whether each new connection kills the one before it. Then no request on the old one may
+    /// reach the node once the new one serves.
     pub kills: bool,
-    /// A release that failed is sent again within this, while its link serves. Not demanded if zero, as where
-    /// nobody tells of links.
+    /// A release that failed is sent again within this time, while the link serves. Zero: not
+    /// demanded, because the world does not tell of links.
     pub freed_within: Nanos,
 }
 
-/// How often each kind of thing was looked at, so that a run can show that it checked something.
+/// How often each thing was checked, so that a run can show that it checked anything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Checks {
-    /// Beginnings and changes of validity that were compared with those of rivals.
+    /// How often a validity that began or changed was compared with those of the other holders.
     pub validities: u64,
-    /// Two leases were valid at an instant, and a fault excused it, or [nobody asked](Rules::exclusion).
+    /// How often two leases were valid at once, and a fault excused it or
+    /// [it was not demanded](Rules::exclusion).
     pub excused: u64,
     /// Grants whose fence was compared.
     pub fences: u64,
     /// Reads and writes of the resource that were accepted.
     pub accepted: u64,
-    /// Those that were refused because of their fence.
+    /// Reads and writes that were refused because of their fence.
     pub refused: u64,
     /// Changes of keys at nodes.
     pub keys: u64,
     /// Fence counters and markers that were written.
     pub beside: u64,
-    /// Requests.
+    /// Requests that were sent.
     pub requests: u64,
     /// Keys that were granted after the faults had healed.
     pub healed_grants: u64,

@@ -1,26 +1,27 @@
-//! What the judge knows: of leases, of keys, of clients, and of what nodes hold.
+//! What the judge knows of leases, keys, clients, links and nodes.
 
 use tenure_core::Law;
 
 use super::rules::{Checks, Rules, Violation};
 use crate::observe::fact::{Nanos, Record};
 
-/// See the module.
+/// Hears the facts of a run and finds the first law that is broken. See the [module](super).
 #[derive(Debug)]
 pub struct Judge {
     pub(super) rules: Rules,
     pub(super) leases: Vec<Lease>,
-    /// By lease and node, `nodes` for each lease.
+    /// By lease and node: `nodes` entries for each lease.
     pub(super) seats: Vec<Seat>,
     pub(super) keys: Vec<Key>,
     pub(super) clients: Vec<Client>,
-    /// By client and node, `nodes` for each client: since when the link serves.
+    /// Since when the link serves, if it does. By client and node: `nodes` entries for each
+    /// client.
     pub(super) links: Vec<Option<Nanos>>,
-    /// By key and node, `nodes` for each key.
+    /// By key and node: `nodes` entries for each key.
     pub(super) copies: Vec<KeyAtNode>,
-    /// Until when what was forgotten excuses two holders of any key.
+    /// Until when two holders of any key are excused, because nodes forgot leases.
     pub(super) excused_until: Nanos,
-    /// Until when it excuses fences that do not grow.
+    /// Until when fences that do not grow are excused.
     pub(super) fences_excused_until: Nanos,
     pub(super) healed_at: Option<Nanos>,
     pub(super) violation: Option<Violation>,
@@ -35,13 +36,14 @@ pub(super) struct Lease {
     pub(super) began: Nanos,
     pub(super) ttl: Nanos,
     pub(super) granted_at: Nanos,
-    /// How often it had failed, or was renewed by hand, when it was granted.
+    /// The sum of `failures` and `by_hand` at the grant.
     pub(super) extra_before: u64,
     pub(super) stage: Stage,
     /// The end of validity while it is held.
     pub(super) until: Nanos,
     pub(super) attempt: u32,
-    /// The largest fence that had been reported as the present attempt was sent.
+    /// The largest fence that had been reported when the first request of the present attempt was
+    /// sent.
     pub(super) floor: u64,
     pub(super) fence: u64,
     /// How often the application renewed by hand.
@@ -50,12 +52,13 @@ pub(super) struct Lease {
     pub(super) failures: u64,
     /// Its client died.
     pub(super) crashed: bool,
-    /// Its loss or failure was told, or what came of its release.
+    /// Its end was told: its loss, its failure, or what came of its release.
     pub(super) told: bool,
-    /// Its owner gave it back, and waits for an answer.
+    /// Its owner released it while it was held, and waits for an answer.
     pub(super) asked_back: bool,
 }
 
+/// What becomes of a lease.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Stage {
     #[default]
@@ -68,53 +71,59 @@ pub(super) enum Stage {
 /// What is known of a lease at a node.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Seat {
-    /// The node may hold it for up to one TTL after the core has done with it: a request landed on a
-    /// connection that had been given up, the server refuses for good, or it remembered what it was told to
-    /// forget.
+    /// The key may stay at the node after the lease is settled, for up to one TTL. Either a request
+    /// landed late, or the server refuses to serve, or a fault brought back a key that had been
+    /// released or took its expiry.
     pub(super) may_linger: bool,
-    /// What the node did last: the request, and until when it keeps the key.
+    /// The newest request after which the node held the key: its serial, and until when the node
+    /// keeps the key.
     pub(super) did: Option<(u32, Nanos)>,
     /// Until when the node keeps the key, as far as the client has heard.
     pub(super) promised: Option<Nanos>,
-    /// A request is in flight; a release behind it.
+    /// A request other than a release is in flight.
     pub(super) out: bool,
+    /// A release is in flight.
     pub(super) release_out: bool,
     pub(super) sent: u64,
     pub(super) renewals: u64,
     pub(super) debt: Debt,
 }
 
+/// What is known of a key.
 #[derive(Debug, Default)]
 pub(super) struct Key {
-    /// The leases that are valid, or were when last looked at.
+    /// The leases that are held.
     pub(super) held: Vec<u32>,
-    /// Fences that were reported, in order.
+    /// The fences that were reported, sorted.
     pub(super) fences: Vec<u64>,
     /// The value of the resource behind the lock.
     pub(super) value: u64,
+    /// Until when two holders of this key are excused.
     pub(super) excused_until: Nanos,
     /// How many leases want it.
     pub(super) wanting: u32,
-    /// Since when it is wanted and was not granted.
+    /// Since when it has been wanted without a grant.
     pub(super) since: Nanos,
 }
 
+/// What is known of a client.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Client {
     pub(super) asleep: bool,
     pub(super) awake_since: Nanos,
-    /// None of its leases ends before this: until then there is no end that was not told.
+    /// The validity of none of its leases ends before this instant, so no loss can be untold
+    /// before it.
     pub(super) none_ends_before: Nanos,
 }
 
 /// What is known of the releases of a lease at a node.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Debt {
-    /// When the last one failed, if none was sent since.
+    /// Since when a release is owed: the last one failed, and none was sent since.
     pub(super) since: Option<Nanos>,
-    /// One failed, and may have been carried out.
+    /// The outcome of a release is unknown: the node may have done it.
     pub(super) unknown: bool,
-    /// The node let go of the lock, as far as the client knows.
+    /// The node released the key, as far as the client knows.
     pub(super) paid: bool,
 }
 
@@ -126,7 +135,7 @@ pub(super) struct KeyAtNode {
 }
 
 impl Judge {
-    /// A judge who has heard nothing.
+    /// A judge that has heard nothing yet.
     #[must_use]
     pub const fn new(rules: Rules) -> Self {
         Self {
@@ -155,19 +164,19 @@ impl Judge {
         }
     }
 
-    /// The first law that was broken.
+    /// The first violation, if there was one.
     #[must_use]
     pub const fn violation(&self) -> Option<&Violation> {
         self.violation.as_ref()
     }
 
-    /// What was looked at so far.
+    /// How often each thing was checked so far.
     #[must_use]
     pub const fn checks(&self) -> Checks {
         self.checks
     }
 
-    /// A law was broken, as somebody else found: nothing if one was broken before.
+    /// Reports a violation. Does nothing if there was one before.
     pub fn accuse(&mut self, law: Law, at: Nanos, key: Option<u8>, sentence: String) {
         self.violation.get_or_insert(Violation {
             law,
@@ -177,6 +186,7 @@ impl Judge {
         });
     }
 
+    /// Makes room for the lease, the key and the client of a record.
     pub(super) fn grow(&mut self, record: &Record) {
         let nodes = self.rules.nodes;
         if let Some(lease) = record.lease

@@ -1,10 +1,8 @@
-//! What holders believe: Exclusion, Honest validity, No resurrection, Loss is told.
+//! Until when holders may act: Exclusion, Honest validity, No resurrection and Loss is told.
 
-use tenure_core::Law;
+use tenure_core::{Law, OpKind};
 
 use super::state::{Judge, Stage};
-use tenure_core::OpKind;
-
 use crate::observe::fact::{Answer, Fact, Nanos, Outcome, Record, Why};
 
 impl Judge {
@@ -13,7 +11,7 @@ impl Judge {
         let key = state.key;
         if state.stage != Stage::Wanted {
             let sentence =
-                format!("lease {lease} is granted, and had been granted or ended before");
+                format!("lease {lease} is granted, although it was granted or ended before");
             return self.accuse(Law::NoResurrection, at, Some(key), sentence);
         }
         self.fence_reported(at, lease, fence);
@@ -25,7 +23,7 @@ impl Judge {
         state.extra_before = state.failures + state.by_hand;
         state.fence = fence;
         self.keys[usize::from(key)].held.push(lease);
-        self.believe(at, lease, until);
+        self.may_act(at, lease, until);
     }
 
     pub(super) fn valid_until(&mut self, at: Nanos, lease: u32, until: Nanos, why: Why) {
@@ -33,7 +31,7 @@ impl Judge {
         if state.stage != Stage::Held {
             let (key, sentence) = (
                 state.key,
-                format!("the validity of lease {lease} is told, and it is not held"),
+                format!("a validity of lease {lease} is told, although it is not held"),
             );
             return self.accuse(Law::NoResurrection, at, Some(key), sentence);
         }
@@ -44,11 +42,11 @@ impl Judge {
             );
             return self.accuse(Law::NoResurrection, at, Some(key), sentence);
         }
-        self.believe(at, lease, until);
+        self.may_act(at, lease, until);
     }
 
-    /// The holder believes from now on that it may act until then.
-    fn believe(&mut self, at: Nanos, lease: u32, until: Nanos) {
+    /// From now on the holder may act until the instant `until`.
+    fn may_act(&mut self, at: Nanos, lease: u32, until: Nanos) {
         self.checks.validities += 1;
         let state = &mut self.leases[lease as usize];
         state.until = until;
@@ -59,7 +57,8 @@ impl Judge {
         for index in 0..self.keys[key].held.len() {
             let other = self.keys[key].held[index];
             let theirs = self.leases[other as usize].until;
-            // Both from now on: validity only ever begins or lengthens at a fact.
+            // A validity only begins or grows at a fact, and each of these is checked. So it is
+            // enough to compare from now on.
             let both_until = theirs.min(until);
             if other == lease || both_until <= at {
                 continue;
@@ -76,7 +75,8 @@ impl Judge {
         }
     }
 
-    /// Honest validity: a quorum promised to keep the key at least so long.
+    /// Honest validity: a quorum of nodes keeps the key at least as long, as far as the client has
+    /// heard.
     fn compare_with_promises(&mut self, at: Nanos, lease: u32, until: Nanos) {
         if !self.rules.promises {
             return;
@@ -90,8 +90,8 @@ impl Judge {
         if promised < self.rules.quorum {
             let key = self.leases[lease as usize].key;
             let sentence = format!(
-                "lease {lease} is said to be valid until {until} ns, and only {promised} of {nodes} nodes \
-                 promised to keep it so long"
+                "lease {lease} is valid until {until} ns, and only {promised} of {nodes} nodes \
+                 keep the key that long as far as the client has heard"
             );
             self.accuse(Law::HonestValidity, at, Some(key), sentence);
         }
@@ -102,7 +102,7 @@ impl Judge {
             return;
         };
         let seat = self.seat(lease, node);
-        // A late one, of a connection given up, says nothing of the request that is in flight now.
+        // An older request that landed late says nothing of the newer one in flight.
         if seat.did.is_none_or(|(newest, _)| newest <= serial) {
             seat.did = Some((serial, until));
         }
@@ -151,7 +151,7 @@ impl Judge {
         }
     }
 
-    /// A new attempt is sent: what was promised to the one before counts no more.
+    /// A new attempt is sent. What the client heard for the one before counts no more.
     pub(super) fn forget_promises(&mut self, lease: u32) {
         let nodes = self.rules.nodes;
         let first = lease as usize * nodes;
@@ -160,7 +160,8 @@ impl Judge {
         }
     }
 
-    /// Loss is told: a client that is awake knows of no lease that is over and was not told so.
+    /// Loss is told: if the validity of a lease has ended, and its client is awake, the loss must
+    /// have been told.
     pub(super) fn look_for_untold(&mut self, at: Nanos, client: u8) {
         let seen = self.clients[usize::from(client)];
         if seen.asleep || at <= seen.none_ends_before.saturating_add(self.rules.told_within) {
@@ -177,8 +178,8 @@ impl Judge {
                 let until = state.until.max(seen.awake_since);
                 if at > until + self.rules.told_within {
                     let sentence = format!(
-                        "the validity of lease {lease} ended at {} ns, and its client knows at {at} ns of \
-                         nothing",
+                        "the validity of lease {lease} ended at {} ns, and its loss was not told \
+                         before {at} ns",
                         state.until
                     );
                     return self.accuse(Law::LossIsTold, at, Some(key as u8), sentence);
@@ -188,14 +189,14 @@ impl Judge {
         self.clients[usize::from(client)].none_ends_before = first_end;
     }
 
-    /// No resurrection: once its end was told, nothing more is told of a lease. (Who releases or drops it
-    /// may be told of an end that was on its way.)
+    /// No resurrection: after the end of a lease was told, nothing more is told of it. (An owner
+    /// that releases or drops a lease may still be told of an end that came before that.)
     pub(super) fn told_after_its_end(&mut self, record: &Record, lease: u32) {
         let state = &mut self.leases[lease as usize];
         if state.told {
             let key = state.key;
             let sentence = format!(
-                "the end of lease {lease} was told, and then {:?}",
+                "the end of lease {lease} was told, and after that {:?}",
                 record.fact
             );
             return self.accuse(Law::NoResurrection, record.at, Some(key), sentence);
@@ -206,12 +207,12 @@ impl Judge {
         );
     }
 
-    /// No resurrection: only releases are sent for what has ended.
+    /// No resurrection: after the end of a lease, only releases of it are sent.
     pub(super) fn check_alive(&mut self, record: &Record, lease: u32, ask: OpKind) {
         let state = &self.leases[lease as usize];
         let wrong = match ask {
             OpKind::Release => false,
-            // A quorum is enough: the rest may still be asked while it is held.
+            // A quorum of nodes is enough for a grant. The other nodes may still be asked after it.
             OpKind::Acquire | OpKind::Confirm => {
                 !matches!(state.stage, Stage::Wanted | Stage::Held)
             }
@@ -219,7 +220,7 @@ impl Judge {
         };
         if wrong {
             let key = state.key;
-            let sentence = format!("lease {lease} sends {ask:?}, and is {:?}", state.stage);
+            let sentence = format!("lease {lease} sends {ask:?} while it is {:?}", state.stage);
             self.accuse(Law::NoResurrection, record.at, Some(key), sentence);
         }
     }

@@ -1,18 +1,16 @@
-//! What is asked and what becomes of it: Bounded work and Progress.
+//! How much is asked, and how long a wanted key waits: Bounded work and Progress.
 
-use tenure_core::Law;
+use tenure_core::{Law, OpKind};
 
 use super::state::{Judge, Stage};
-use tenure_core::OpKind;
-
 use crate::observe::fact::{Nanos, Record};
 
-/// What a lease may send to a node, or how often it may fail, however short it lives, and in each of
-/// its pauses.
+/// How many requests a lease may send to a node at once, and how often it may fail at once.
 const AT_ONCE: u64 = 24;
+/// How many more requests or failures it may have for each pause in its life.
 const PER_PAUSE: u64 = 4;
 
-/// How many renewals may be early.
+/// How many renewals may come before they are due.
 const RENEWED_EARLY: u64 = 4;
 
 impl Judge {
@@ -59,13 +57,14 @@ impl Judge {
         };
         if crowded {
             let sentence = format!(
-                "lease {lease} sends {ask:?} to node {node} while as much is in flight as may be"
+                "lease {lease} sends {ask:?} to node {node} while too much is in flight already"
             );
             return self.accuse(Law::BoundedWork, record.at, Some(key), sentence);
         }
         if is_storm(pace, sent, lived, by_hand) {
             let sentence = format!(
-                "lease {lease} sent {sent} requests to node {node} within {lived} ns: a storm"
+                "lease {lease} sent {sent} requests to node {node} within {lived} ns, which is a \
+                 storm"
             );
             return self.accuse(Law::BoundedWork, record.at, Some(key), sentence);
         }
@@ -74,27 +73,28 @@ impl Judge {
         }
     }
 
-    /// What is renewed is left alone until a renewal is due again. One that failed, or that the application
-    /// asked for, since the grant, is one more.
+    /// A lease that was renewed is not renewed again before that is due. Each failure since the
+    /// grant, and each renewal by hand, allows one renewal more.
     fn renews(&mut self, record: &Record, lease: u32, node: u8) {
         let seat = self.seat(lease, node);
         seat.renewals += 1;
         let renewals = seat.renewals;
         let state = &self.leases[lease as usize];
         let held = record.at - state.granted_at;
-        // Twice what is due: the holder's clock may be fast, and steps.
+        // Twice as many as are due, because the holder's clock may be fast or step forward.
         let due = (2 * self.rules.renewals * held).checked_div(state.ttl);
         let extra = state.failures + state.by_hand - state.extra_before;
         let more = RENEWED_EARLY + extra;
         if self.rules.renewals > 0 && due.is_some_and(|due| renewals > due + more) {
             let sentence = format!(
-                "lease {lease} was renewed {renewals} times at node {node} in the {held} ns that it is held"
+                "lease {lease} was renewed {renewals} times at node {node} in the {held} ns since \
+                 its grant"
             );
             self.accuse(Law::BoundedWork, record.at, Some(state.key), sentence);
         }
     }
 
-    /// A round or a renewal failed: nothing is tried again without a pause.
+    /// A round or a renewal failed. The lease must pause before it tries again.
     pub(super) fn failed_once(&mut self, at: Nanos, lease: u32) {
         let pace = self.rules.pace;
         let state = &mut self.leases[lease as usize];
@@ -102,8 +102,9 @@ impl Judge {
         let lived = at - state.began;
         if is_storm(pace, state.failures, lived, state.by_hand) {
             let (key, failures) = (state.key, state.failures);
-            let sentence =
-                format!("lease {lease} failed {failures} times within {lived} ns: a storm");
+            let sentence = format!(
+                "lease {lease} failed {failures} times within {lived} ns, which is a storm"
+            );
             self.accuse(Law::BoundedWork, at, Some(key), sentence);
         }
     }
@@ -138,7 +139,7 @@ impl Judge {
         state.wanting = state.wanting.saturating_sub(1);
     }
 
-    /// Looks at the end for keys that are still wanted.
+    /// The run ends: checks the keys that are still wanted.
     pub(super) fn look_for_waiting(&mut self, at: Nanos) {
         for key in 0..self.keys.len() {
             self.check_progress(at, key);
@@ -153,8 +154,8 @@ impl Judge {
         let waited = at.saturating_sub(state.since);
         if state.wanting > 0 && waited > within {
             let sentence = format!(
-                "key {key} is wanted by {} leases and was not granted for {waited} ns, though nothing is \
-                 broken",
+                "key {key} is wanted by {} leases, and was not granted for {waited} ns after all \
+                 faults had healed",
                 state.wanting
             );
             self.accuse(Law::Progress, at, Some(key as u8), sentence);
@@ -162,7 +163,7 @@ impl Judge {
     }
 }
 
-/// Whether a lease did something oftener than its pauses allow.
+/// Whether a lease did something more often than its pauses allow.
 const fn is_storm(pace: Nanos, count: u64, lived: Nanos, by_hand: u64) -> bool {
     pace > 0 && count > AT_ONCE + PER_PAUSE * (lived / pace + by_hand)
 }

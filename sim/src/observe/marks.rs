@@ -1,7 +1,8 @@
-//! Marks: the rare situations for which the code has a branch, and how often a run came to each. A test
-//! of laws is worth little if it never came there.
+//! Marks: the rare situations for which the code has a branch, and how often a run met each.
 //!
-//! They are derived from facts alone, so nothing in the code under test knows of them.
+//! A test that finds no broken law shows little if no run met these situations. So tests demand
+//! that each mark was met. Marks are derived from the facts alone: the code under test does not
+//! know them.
 
 use std::fmt;
 
@@ -15,9 +16,9 @@ listed! {
     /// A rare situation.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum Mark {
-        /// A grant came after the application had given up or cancelled.
+        /// A node granted the key after the application had given up or dropped the lease.
         LateGrant,
-        /// Dropped while acquire requests were out.
+        /// Dropped while acquire requests were in flight.
         CancelAcquiring,
         /// Dropped while the fence was being stored.
         CancelConfirming,
@@ -27,9 +28,9 @@ listed! {
         CancelWaiting,
         /// Dropped while it was held.
         CancelHeld,
-        /// Dropped while a renewal was out.
+        /// Dropped while a renewal was in flight.
         CancelRenewing,
-        /// Dropped while a release was out.
+        /// Dropped after its end, while it was being released.
         CancelReleasing,
         /// A release was sent behind a renewal that was in flight.
         ReleaseBehindRenewal,
@@ -37,11 +38,11 @@ listed! {
         ReleaseBehindAcquire,
         /// A lost copy was put back.
         Repaired,
-        /// A lost copy was to be put back, and another had the key.
+        /// A lost copy was to be put back, but another token was there.
         RepairTooLate,
-        /// A node was not counted, since it may have forgotten.
+        /// A node did not count, since it may have forgotten a lease.
         Quarantined,
-        /// A round failed for nodes in quarantine.
+        /// A round failed because too many nodes were in quarantine.
         WaitingForQuarantine,
         /// A node was marked again.
         Marked,
@@ -49,60 +50,60 @@ listed! {
         BatchCut,
         /// A lease was granted after its fence took a second round.
         ConfirmedThenGranted,
-        /// Validity ended earlier than was told.
+        /// Validity was shortened: it ends earlier than was told.
         Shortened,
-        /// A round failed although a node had granted.
+        /// A round failed although a node had granted the key.
         SplitVote,
-        /// A round failed by an outage, and the outcome of an acquire is unknown.
+        /// A round failed by an outage, while the outcome of an acquire was unknown.
         UnknownDecides,
-        /// A renewal whose outcome was unknown was retried, and the lease kept.
+        /// A renewal with an unknown outcome was retried, and the lease was renewed.
         RenewalRetried,
-        /// Lost by time.
+        /// Lost, since its validity passed.
         LostExpired,
-        /// Lost to another token.
+        /// Lost, since another token is there.
         LostTaken,
-        /// Lost with the key.
+        /// Lost, since the key vanished.
         LostGone,
-        /// Lost to a server that would not serve.
+        /// Lost, since the server refuses to serve.
         LostRejected,
-        /// Lost to the cap.
+        /// Lost, since the cap on the hold was reached.
         LostCapped,
-        /// Scripts were loaded again, and the request asked again.
+        /// A node answered *again*: nothing was done, and the request is sent again.
         AskedAgain,
-        /// The client had as many leases as it may.
+        /// A lease was refused, since the client had as many as it may.
         AtCapacity,
-        /// An acquire gave up.
+        /// An acquire gave up: its time or its attempts were used up.
         GaveUp,
         /// Something foreign held the key.
         Foreign,
-        /// A server would not serve.
+        /// A round failed because the server refuses to serve.
         Rejected,
-        /// A request landed on a connection that had been given up.
+        /// A request reached the node after its connection had been given up.
         LateLanding,
-        /// A late acquire landed, and took the key.
+        /// An acquire that landed late took the key.
         LateAcquireTook,
         /// A connection was killed by the one after it.
         Killed,
-        /// A release whose outcome is not known.
+        /// The outcome of a release is unknown.
         ReleaseUnknown,
-        /// A release found the lock lost.
+        /// A release found that the lock was lost.
         ReleaseTooLate,
-        /// A process woke after the validity of its lease had ended.
+        /// A process woke from a pause after the validity of its lease had ended.
         WokeTooLate,
         /// The resource refused a fence.
         FenceRefused,
-        /// A renewal by hand.
+        /// The application renewed by hand.
         RenewedByHand,
         /// A clock changed under a lease that was held.
         ClockChanged,
-        /// A second or later attempt was granted.
+        /// The second or a later attempt was granted.
         GrantedAtRetry,
-        /// A node answered a renewal with *gone*, and the lease stayed.
+        /// A node answered a renewal with *gone*, and the lease was renewed all the same.
         GoneAndKept,
     }
 }
 
-/// How often a run came to each.
+/// How often a run met each mark.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Marks {
     counts: [u64; Mark::ALL.len()],
@@ -141,13 +142,13 @@ impl Marks {
         }
     }
 
-    /// How often a run came there.
+    /// How often the mark was met.
     #[must_use]
     pub const fn count(&self, mark: Mark) -> u64 {
         self.counts[mark as usize]
     }
 
-    /// Those that were never come to.
+    /// The marks that were never met.
     pub fn missing(&self) -> impl Iterator<Item = Mark> {
         Mark::ALL
             .iter()
@@ -155,7 +156,7 @@ impl Marks {
             .filter(|mark| self.count(*mark) == 0)
     }
 
-    /// Adds what another run came to.
+    /// Adds the counts of another run.
     pub fn add(&mut self, other: &Self) {
         for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
             *mine += theirs;
@@ -324,7 +325,7 @@ impl Marks {
     }
 }
 
-/// In which state it was dropped.
+/// The mark for the state in which a lease was dropped.
 fn dropped(seen: &Seen) -> Mark {
     let out = |ask: OpKind| seen.out[ask as usize] > 0;
     if seen.over {

@@ -1,4 +1,4 @@
-//! What is seen of a run: the facts, and the rare situations that are derived from them.
+//! What is recorded of a run: the facts, and the rare situations that are derived from them.
 
 pub mod fact;
 pub mod marks;

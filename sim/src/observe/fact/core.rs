@@ -1,4 +1,4 @@
-//! What the core says, as facts.
+//! How answers and outcomes of the core are written as facts.
 
 use tenure_core::{AcquireFailure, Answer as Said, Loss as Lost, Refusal, Reply};
 

@@ -1,10 +1,10 @@
-//! A fact in a line of text.
+//! Each fact as one line of text, as transcripts and pictures show it.
 
 use std::fmt;
 
 use super::{Fact, Nanos, Record};
 
-/// Nanoseconds as seconds.
+/// Nanoseconds, shown as seconds with six decimals.
 struct Secs(Nanos);
 
 impl fmt::Display for Secs {
@@ -19,7 +19,7 @@ impl fmt::Display for Secs {
 }
 
 impl fmt::Display for Record {
-    /// One line: true time, what the client's clock shows, who, what.
+    /// One line: true time, the client's clock, then client, node, key and lease, then the fact.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:>11}", Secs(self.at).to_string())?;
         match self.local {

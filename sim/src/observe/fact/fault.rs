@@ -1,8 +1,8 @@
 //! The faults: a table with one row for each.
 //!
-//! A row says all that the judge, the marks, the picture and the worlds need to know of a fault. What
-//! the random worlds do to make it is in `world::fault`; how a world over a simulated network makes
-//! it is said here by a [`NetworkFault`].
+//! A row is all that the judge, the marks, the picture and the worlds need to know of a fault.
+//! `world::fault` makes the faults of the random worlds. A [`NetworkFault`] says how a world over a
+//! simulated network makes one.
 
 use std::fmt;
 
@@ -15,19 +15,19 @@ use Process::{Dies, Freezes, GoesOn, Stops};
 /// What is known of a fault.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
-    /// What lines of facts and pictures call it.
+    /// Its name in the lines of facts and in pictures.
     pub name: &'static str,
-    /// What it hits, and so which names a record of it bears.
+    /// What it hits, which decides what its records name: a client, a node, a key.
     pub hits: Hits,
-    /// Whether its end is told as well.
+    /// How long it lasts.
     pub lasts: Lasts,
     /// What a node loses, and so what the judge excuses.
     pub loses: Loses,
     /// What becomes of a client's process.
     pub process: Process,
-    /// How a world over a simulated network makes it; none if it does not.
+    /// How a world over a simulated network makes it. None: it does not.
     pub network: Option<NetworkFault>,
-    /// Whether it strikes in the small worlds that are gone through as a whole.
+    /// Whether it strikes in the small worlds, which are searched exhaustively.
     pub small: bool,
 }
 
@@ -38,7 +38,8 @@ pub enum Hits {
     Link,
     /// All links of a client, or all links of a node.
     Either,
-    /// One message: 0 is a request, 1 is a reply. Each is drawn as it is sent.
+    /// One message: 0 is a request, 1 is a reply. For each message it is drawn, as it is sent,
+    /// whether the fault hits it.
     Message(usize),
     /// A node.
     Node,
@@ -51,58 +52,58 @@ pub enum Hits {
 /// How long a fault lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lasts {
-    /// It is over as it strikes.
+    /// It is over as soon as it strikes.
     AMoment,
-    /// Until its end is told.
+    /// It lasts until a fact tells that it is mended.
     AWhile,
 }
 
-/// What a node loses by a fault. The judge excuses for one max TTL what may follow.
+/// What a node loses by a fault. For one max TTL the judge excuses what may follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loses {
     /// Nothing.
     Nothing,
-    /// A lock key. Two may hold it.
+    /// A lock key, so two leases may hold it.
     LockKey,
-    /// The expiry of a lock key, which then stays.
+    /// The expiry of a lock key, so the key stays.
     Expiry,
-    /// All that it had acknowledged. Two may hold a key, unless quarantine sees to it.
+    /// All that it had acknowledged. Without quarantine, two leases may hold a key.
     Memory,
-    /// The last that it had acknowledged: two may hold a key as above, and what was released may be
-    /// back.
+    /// The last writes that it had acknowledged. Without quarantine, two leases may hold a key. And
+    /// a key that was released may be back.
     LastWrites,
-    /// As above, and its clients do not notice for a while. So quarantine does not help, and fences
-    /// may not grow.
+    /// The same, but its clients do not notice for a while. So quarantine does not help, and fences
+    /// may fail to grow.
     LastWritesUnseen,
 }
 
 /// What becomes of a client's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Process {
-    /// Nothing.
+    /// Nothing: it goes on.
     GoesOn,
     /// It stands still, while its clock goes on.
     Stops,
     /// It stands still, and its clock with it.
     Freezes,
-    /// It dies, and begins again knowing nothing.
+    /// It dies. A new process starts without its memory.
     Dies,
 }
 
 /// How a world over a simulated network makes a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NetworkFault {
-    /// The way between a client and a node goes bad.
+    /// Messages between a client and a node are lost or held up.
     Close(Way),
-    /// All ways of a client, or of a node, go bad.
+    /// All messages of a client, or of a node, are lost.
     Isolate,
     /// A reply is lost.
     LoseReply,
-    /// A node is ill for a while.
+    /// A node does not serve as it should for a while.
     Ill(Illness),
-    /// Something happens to a node at once.
+    /// Something happens to a node, and is over at once.
     Once(NodeEvent),
-    /// Somebody who knows nothing of locks changes a lock key.
+    /// A stranger changes a lock key.
     Meddle(Meddling),
     /// A client's process dies or stands still for a while.
     Process,
@@ -110,46 +111,46 @@ pub enum NetworkFault {
     StepClock,
 }
 
-/// What may become of the way between a client and a node.
+/// What happens to the messages between a client and a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// What is sent is lost, both ways.
+    /// Those in both directions are lost.
     Cut,
-    /// What the client sends is lost.
+    /// Those from the client are lost.
     CutOut,
-    /// What the node sends is lost.
+    /// Those from the node are lost.
     CutIn,
-    /// What is sent waits until the way is open again.
+    /// They wait until the fault is mended.
     Held,
 }
 
-/// How a node may be ill.
+/// How a node fails to serve as it should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Illness {
     /// It answers nobody.
     Paused,
     /// It is loading its data.
     Loading,
-    /// It takes no writes.
+    /// It refuses writes.
     ReadOnly,
     /// It is out of memory.
     Full,
     /// It refuses our scripts.
     Refusing,
-    /// It is down, and comes back with what it knew.
+    /// It is down, and comes back with all its data.
     Down,
     /// It is down, and comes back empty.
     DownAndEmpty,
-    /// It goes on, and is restarted at the end with what it knew at the beginning.
+    /// It serves. At the end it is restarted with the data that it had at the beginning.
     RestoredLater,
 }
 
-/// What may happen to a node at once.
+/// Something that happens to a node, and is over at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NodeEvent {
     /// A replica that fell behind takes over.
     Failover,
-    /// Its data is replaced by that of such a replica, and its connections live on.
+    /// Its data is replaced by that of such a replica, and its connections stay open.
     Replaced,
     /// It forgets all keys.
     Flush,
@@ -166,7 +167,7 @@ pub enum Meddling {
     Delete,
     /// Writes something else.
     Overwrite,
-    /// Takes its expiry.
+    /// Removes its expiry.
     Persist,
 }
 
@@ -175,15 +176,15 @@ macro_rules! faults {
         hits: $hits:expr, lasts: $lasts:expr, loses: $loses:expr, process: $process:expr,
         network: $network:expr, small: $small:expr,
     })*) => {
-        /// A fault, each where the record says.
+        /// A fault. The record says where it strikes.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Fault { $($(#[doc = $doc])+ $name,)* }
 
         impl Fault {
-            /// All of them, in the order of the table.
+            /// All faults, in the order of the table.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
-            /// Its row.
+            /// Its row in the table.
             #[must_use]
             pub const fn row(self) -> &'static Row {
                 match self {
@@ -202,7 +203,7 @@ macro_rules! faults {
     };
 }
 
-// A new row goes to the end: byte inputs know a fault by its place.
+// A new row goes to the end: in byte inputs, the place of a fault in this table stands for it.
 faults! {
     /// Requests from the client to the node do not pass.
     CutOut {
@@ -224,7 +225,7 @@ faults! {
         hits: Either, lasts: AWhile, loses: Nothing, process: GoesOn,
         network: Some(Isolate), small: false,
     }
-    /// A request is lost. (Over a simulated network TCP sends it again, later.)
+    /// A request is lost. (Over a simulated network TCP sends it again later.)
     LostRequest {
         hits: Message(0), lasts: AMoment, loses: Nothing, process: GoesOn,
         network: Some(Close(Way::Held)), small: true,
@@ -244,7 +245,7 @@ faults! {
         hits: Node, lasts: AWhile, loses: Nothing, process: GoesOn,
         network: Some(Ill(Illness::Paused)), small: true,
     }
-    /// The node is down, and will come back with all its memory.
+    /// The node is down, and will come back with all its data.
     CrashKept {
         hits: Node, lasts: AWhile, loses: Nothing, process: GoesOn,
         network: Some(Ill(Illness::Down)), small: true,
@@ -254,7 +255,7 @@ faults! {
         hits: Node, lasts: AWhile, loses: Memory, process: GoesOn,
         network: Some(Ill(Illness::DownAndEmpty)), small: false,
     }
-    /// The node is down, and will come back as it was a moment before.
+    /// The node is down, and will come back with the data of a moment before.
     CrashStale {
         hits: Node, lasts: AWhile, loses: LastWrites, process: GoesOn,
         network: Some(Ill(Illness::RestoredLater)), small: false,
@@ -264,7 +265,8 @@ faults! {
         hits: Node, lasts: AMoment, loses: LastWrites, process: GoesOn,
         network: Some(Once(NodeEvent::Failover)), small: false,
     }
-    /// The node was demoted and promoted again, and missed the last writes. Its connections live on.
+    /// The node was demoted and promoted again, and missed the last writes. Its connections stay
+    /// open.
     Replaced {
         hits: Node, lasts: AMoment, loses: LastWritesUnseen, process: GoesOn,
         network: Some(Once(NodeEvent::Replaced)), small: false,
@@ -279,7 +281,7 @@ faults! {
         hits: Key, lasts: AMoment, loses: LockKey, process: GoesOn,
         network: Some(Meddle(Meddling::Overwrite)), small: false,
     }
-    /// A stranger takes the expiry from a lock key.
+    /// A stranger removes the expiry of a lock key.
     Persisted {
         hits: Key, lasts: AMoment, loses: Expiry, process: GoesOn,
         network: Some(Meddle(Meddling::Persist)), small: false,
@@ -294,12 +296,12 @@ faults! {
         hits: Node, lasts: AMoment, loses: Nothing, process: GoesOn,
         network: Some(Once(NodeEvent::FlushScripts)), small: false,
     }
-    /// The node is loading its data and serves nobody.
+    /// The node is loading its data, and serves nobody.
     Loading {
         hits: Node, lasts: AWhile, loses: Nothing, process: GoesOn,
         network: Some(Ill(Illness::Loading)), small: false,
     }
-    /// The node takes no writes.
+    /// The node refuses writes.
     ReadOnly {
         hits: Node, lasts: AWhile, loses: Nothing, process: GoesOn,
         network: Some(Ill(Illness::ReadOnly)), small: false,
@@ -309,17 +311,17 @@ faults! {
         hits: Node, lasts: AWhile, loses: Nothing, process: GoesOn,
         network: Some(Ill(Illness::Full)), small: false,
     }
-    /// The client's process dies, and comes back knowing nothing.
+    /// The client's process dies, and a new one starts without its memory.
     ClientCrash {
         hits: Client, lasts: AWhile, loses: Nothing, process: Dies,
         network: Some(OfProcess), small: true,
     }
-    /// The client's process stands still.
+    /// The client's process stands still, while its clock goes on.
     Pause {
         hits: Client, lasts: AWhile, loses: Nothing, process: Stops,
         network: Some(OfProcess), small: true,
     }
-    /// The client's process stands still, and its clock with it for a while.
+    /// The client's process stands still, and its clock stops for a while.
     Freeze {
         hits: Client, lasts: AWhile, loses: Nothing, process: Freezes,
         network: None, small: false,
@@ -342,7 +344,7 @@ faults! {
 }
 
 impl Loses {
-    /// Whether a node loses, or may lose, what it had acknowledged.
+    /// Whether the node may lose any key that it had acknowledged.
     #[must_use]
     pub const fn memory(self) -> bool {
         match self {
@@ -351,7 +353,7 @@ impl Loses {
         }
     }
 
-    /// Whether what a node had released may be back.
+    /// Whether a key that the node had released may be back.
     #[must_use]
     pub const fn last_writes(self) -> bool {
         match self {
@@ -360,7 +362,7 @@ impl Loses {
         }
     }
 
-    /// Whether two may hold a key in spite of quarantine, since no marker shows what is lost.
+    /// Whether two leases may hold a key in spite of quarantine, since no marker shows the loss.
     #[must_use]
     pub const fn unseen(self) -> bool {
         match self {
@@ -371,7 +373,7 @@ impl Loses {
 }
 
 impl Process {
-    /// Whether it stands still or is dead, until the end of the fault is told.
+    /// Whether the process stands still or is dead until the fault is mended.
     #[must_use]
     pub const fn is_away(self) -> bool {
         match self {
@@ -382,7 +384,7 @@ impl Process {
 }
 
 impl Fault {
-    /// Whether it lasts until its end is told.
+    /// Whether it lasts until a fact tells that it is mended.
     #[must_use]
     pub const fn lasts(self) -> bool {
         match self.row().lasts {

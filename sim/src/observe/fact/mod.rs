@@ -1,8 +1,8 @@
-//! What happened, in true time: the one vocabulary of the simulated worlds. The judge is fed with it,
-//! the marks are derived from it, and pictures, transcripts and reports of failures are drawn from it.
+//! Facts: what happened in a run, in true time. All simulated worlds describe their runs in them.
 //!
-//! A world that is not the event queue's (the adapter's, over embedded servers) tells the same facts
-//! as far as it knows them.
+//! The judge hears them, the marks are derived from them, and pictures, transcripts and reports are
+//! made of them. The world of the core tells all facts. The worlds of the adapter, over embedded
+//! servers, tell those that they know of.
 
 mod core;
 mod display;
@@ -23,58 +23,58 @@ pub const SEC: Nanos = 1_000 * MS;
 /// One thing that happened, where and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Record {
-    /// In true time.
+    /// When, in true time.
     pub at: Nanos,
-    /// What the clock of the client showed, if it is about one.
+    /// What the clock of the client showed, if the fact is about a client.
     pub local: Option<Instant>,
-    /// Which client.
+    /// Which client it is about.
     pub client: Option<u8>,
-    /// Which node.
+    /// Which node it is about.
     pub node: Option<u8>,
-    /// Which key.
+    /// Which key it is about.
     pub key: Option<u8>,
-    /// Which lease: a number that no two leases of a world share, counted from zero.
+    /// Which lease it is about. The leases of a world are counted from zero.
     pub lease: Option<u32>,
     /// What happened.
     pub fact: Fact,
 }
 
-/// What happened.
+/// What happened. Times in it are true time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fact {
-    /// The application began a lease.
+    /// The application wants a lease.
     Wanted {
-        /// With this TTL, in nanoseconds.
+        /// Its TTL.
         ttl: Nanos,
     },
-    /// The application wanted a lease, and the client had as many as it may.
+    /// The application wanted a lease, but the client had as many as it may.
     Full,
-    /// The lease was reported as held.
+    /// The application was told that it holds the lease.
     Granted {
-        /// With this fence.
+        /// Its fence.
         fence: u64,
-        /// When the holder's clock will show the end of validity, in true time.
+        /// When the holder's clock will show the end of validity.
         until: Nanos,
     },
     /// The lease is valid until another time than was told before.
     Until {
-        /// In true time.
+        /// When the holder's clock will show it.
         until: Nanos,
-        /// Why.
+        /// Why it changed.
         why: Why,
     },
     /// A renewal is overdue.
     Suspect,
-    /// A round of acquire requests failed; another will follow.
+    /// A round of acquire requests failed, and another will follow.
     Waiting(Cause),
-    /// The acquire ended without a lease.
+    /// The application was told that its acquire failed.
     Failed {
         /// Why the last round failed.
         cause: Cause,
         /// Whether it ended because its time or its attempts were used up.
         gave_up: bool,
     },
-    /// The lease was reported as lost.
+    /// The application was told that the lease is lost.
     Lost(Loss),
     /// The application renews by hand.
     Renew,
@@ -82,21 +82,21 @@ pub enum Fact {
     Release,
     /// The application drops the lease, in whatever state it is.
     Cancel,
-    /// A release was answered.
+    /// The application was told what came of its release.
     Released(Freed),
-    /// The core has done with the lease: nothing of it is held, wanted or owed.
+    /// The lease is settled: it is neither wanted nor held, and no release of it is owed.
     Settled,
 
     /// A request of the lease was handed to the link of the node.
     Sent {
         /// What is asked.
         ask: OpKind,
-        /// Of which attempt.
+        /// The attempt that it belongs to.
         attempt: u32,
         /// The number of the request within its lease.
         serial: u32,
     },
-    /// The node did what the request asked, or looked and said no.
+    /// The node did what the request asked, or refused it.
     Did {
         /// What was asked.
         ask: OpKind,
@@ -104,21 +104,22 @@ pub enum Fact {
         serial: u32,
         /// What was answered.
         answer: Answer,
-        /// Until when the node keeps the key, in true time, if it holds this lease now.
+        /// Until when the node keeps the key, if it holds the token of this lease now.
         until: Option<Nanos>,
-        /// Whether the client had given the connection up before.
+        /// Whether the request landed late: the client had given the connection up before.
         late: bool,
     },
-    /// The outcome of the request came to the lease.
+    /// The outcome of the request came back to the client.
     Heard {
         /// What was asked.
         ask: OpKind,
         /// The number of the request within its lease.
         serial: u32,
-        /// What came of it.
+        /// Its outcome.
         outcome: Outcome,
     },
-    /// The lock key changed at the node; if by a request, then by that of the record's lease.
+    /// The lock key changed at the node. If the record names a lease, a request of that lease
+    /// changed it.
     Key {
         /// What it held before.
         from: Holder,
@@ -127,19 +128,19 @@ pub enum Fact {
         /// When that expires, in true time, if ever.
         until: Option<Nanos>,
     },
-    /// Something beside the lock keys changed at the node: a fence counter or its marker.
+    /// A fence counter or the marker was written at the node.
     Beside {
         /// When that expires, in true time, if ever.
         until: Option<Nanos>,
     },
 
-    /// The holder announced itself with its fence at the resource behind the lock, and read its value.
+    /// The holder showed its fence to the resource behind the lock, and read the value there.
     Read {
         /// With this fence.
         fence: u64,
         /// Whether the resource accepted the fence.
         accepted: bool,
-        /// What it read.
+        /// The value that it read.
         value: u64,
     },
     /// The holder wrote to the resource behind the lock.
@@ -148,7 +149,7 @@ pub enum Fact {
         fence: u64,
         /// Whether the resource accepted the fence.
         accepted: bool,
-        /// What it wrote: one more than it had read.
+        /// The value that it wrote: one more than it had read.
         value: u64,
     },
 
@@ -158,20 +159,20 @@ pub enum Fact {
     Fault(Fault),
     /// A fault of this kind ended.
     Mended(Fault),
-    /// No fault is left, and none will come.
+    /// All faults are mended, and no more will come.
     Healed,
-    /// The application wants nothing more and has dropped what it had.
+    /// The application wants nothing more, and has dropped its leases.
     Quiet,
-    /// So long after that nothing that was dropped may be left at a node: it is looked.
+    /// So long after that no key may be left at a node. The judge checks it now.
     Swept,
 }
 
-/// Why validity ends at another time.
+/// Why validity ends at another instant than was told before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Why {
-    /// A renewal was confirmed.
+    /// The lease was renewed.
     Renewed,
-    /// A node no longer holds its copy.
+    /// A node lost its copy.
     Shortened,
     /// The holder's clock was stepped or stopped.
     Clock,
@@ -180,15 +181,15 @@ pub enum Why {
 /// Why a round failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cause {
-    /// Someone else holds the key.
+    /// Another lease holds the key.
     Contended,
-    /// Something foreign holds it.
+    /// Something foreign holds the key.
     Foreign,
     /// Too many nodes are in quarantine.
     Quarantined,
-    /// Too few nodes answer.
+    /// Not enough nodes answer.
     Outage,
-    /// The server will not serve us.
+    /// The server refuses to serve.
     Rejected,
     /// A node contradicts the configuration.
     Misuse,
@@ -203,7 +204,7 @@ pub enum Loss {
     Taken,
     /// The key vanished.
     Gone,
-    /// The server would not serve us.
+    /// The server refuses to serve.
     Rejected,
     /// The cap on the hold was reached.
     Capped,
@@ -216,41 +217,41 @@ pub enum Freed {
     Released,
     /// The lock had been lost before.
     Lost,
-    /// Not known.
+    /// It is not known.
     Unknown,
 }
 
 /// What a node answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Answer {
-    /// Yes, with this fence (to acquire).
+    /// An acquire took the key and drew this fence.
     Granted(u64),
     /// Another lease holds the key.
     Held,
-    /// Something foreign is there.
+    /// Something foreign holds the key.
     Foreign,
     /// The node may have forgotten a lease.
     Quarantined,
-    /// Done.
+    /// It was done.
     Done,
     /// The key is absent.
     Gone,
     /// The key holds another token.
     Taken,
-    /// Nothing was done: ask again.
+    /// Nothing was done. Ask again at once: the reason is mended.
     Again,
-    /// Nothing was done: not now.
+    /// Nothing was done. Ask again later.
     Unavailable,
-    /// Nothing was done: never.
+    /// Nothing was done, and it will not get better.
     Rejected,
-    /// Nothing was done: the node is configured otherwise.
+    /// Nothing was done: the node contradicts the configuration.
     Misuse,
 }
 
 /// What came of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// The node's answer.
+    /// The node answered.
     Answered(Answer),
     /// It was never sent.
     NotSent,
@@ -261,11 +262,11 @@ pub enum Outcome {
 /// What a lock key holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Holder {
-    /// It is absent.
+    /// Nothing: the key is absent.
     Nobody,
     /// The token of this lease.
     Lease(u32),
-    /// Something that is not of a lease of this world.
+    /// Something that no lease of this world wrote.
     Foreign,
 }
 
@@ -274,11 +275,11 @@ pub enum Holder {
 pub enum Link {
     /// It serves.
     Up,
-    /// The connection was lost with so many requests in flight.
+    /// The connection was lost, with this many requests in flight.
     Cut(u8),
     /// It does not serve, and tries again later.
     Down,
-    /// What still travelled on the connection before was killed.
+    /// The connection before was killed, so none of its requests can land any more.
     Killed,
     /// The scripts were loaded again.
     Loaded,
@@ -287,7 +288,7 @@ pub enum Link {
 }
 
 impl Record {
-    /// A fact that is about nobody yet.
+    /// A fact about the world as a whole: no client, node, key or lease is named yet.
     #[must_use]
     pub const fn new(at: Nanos, fact: Fact) -> Self {
         Self {

@@ -1,10 +1,12 @@
-// Draws what is seen of the run, and no more: what is narrower than a pixel is drawn once.
+// Draws the part of the run that is in view, and nothing else. Of things that are narrower than a
+// pixel, only one is drawn in each column.
 
 const css = {};
 function colours() {
   const style = getComputedStyle(document.documentElement);
-  for (const name of ["paper", "lane", "lane2", "ink", "soft", "rule", "accent", "valid", "foreign", "pause", "crash", "trouble", "no",
-    "broken", "fine", ...STATES, ...ASKS]) css[name] = style.getPropertyValue("--" + name).trim();
+  const names = ["paper", "lane", "lane2", "ink", "soft", "rule", "accent", "valid", "foreign",
+    "pause", "crash", "trouble", "no", "broken", "fine", ...STATES, ...ASKS];
+  for (const name of names) css[name] = style.getPropertyValue("--" + name).trim();
 }
 const FONT = 'system-ui, -apple-system, "Segoe UI", "Noto Sans", "DejaVu Sans", sans-serif';
 
@@ -80,7 +82,9 @@ function names() {
       g.fillStyle = css.soft;
       g.textAlign = "right";
       D.keys.forEach((name, k) => {
-        if (wanted(k)) g.fillText(name.length > 4 ? name.slice(0, 3) + "…" : name, GUTTER - 7, rowY(lane, k) + lane.row / 2);
+        if (!wanted(k)) return;
+        const short = name.length > 4 ? name.slice(0, 3) + "…" : name;
+        g.fillText(short, GUTTER - 7, rowY(lane, k) + lane.row / 2);
       });
       g.textAlign = "left";
     }
@@ -92,11 +96,13 @@ function shadeColour(fault) {
   return fault === "Pause" || fault === "Freeze" ? css.pause : css.trouble;
 }
 const FAULT_WORDS = {
-  Pause: "paused", Freeze: "frozen", ClientCrash: "crashed", CrashKept: "down", CrashEmpty: "down, comes back empty",
-  CrashStale: "down, comes back stale", Slow: "slow", Loading: "loading", ReadOnly: "read-only", OutOfMemory: "out of memory",
-  Refusal: "refuses us", Cut: "cut", CutOut: "requests cut", CutIn: "replies cut",
+  Pause: "paused", Freeze: "frozen", ClientCrash: "crashed", CrashKept: "down",
+  CrashEmpty: "down, comes back empty", CrashStale: "down, comes back stale", Slow: "slow",
+  Loading: "loading", ReadOnly: "read-only", OutOfMemory: "out of memory", Refusal: "refuses us",
+  Cut: "cut", CutOut: "requests cut", CutIn: "replies cut",
 };
-const faultWords = (fault) => FAULT_WORDS[fault] || fault.replace(/(?!^)([A-Z])/g, " $1").toLowerCase();
+const faultWords = (fault) =>
+  FAULT_WORDS[fault] || fault.replace(/(?!^)([A-Z])/g, " $1").toLowerCase();
 
 function drawShades() {
   const [a, b] = range(shades, view.from, view.to);
@@ -111,7 +117,7 @@ function drawShades() {
     g.globalAlpha = 0.2;
     g.fillRect(left, lane.y, wide, lane.height);
     if (wide > 6) {
-      // Slanted lines, so that it is told from a bar without its colour.
+      // Slanted lines, so that it looks different from a bar without colours, too.
       g.globalAlpha = 0.32;
       g.strokeStyle = colour;
       g.lineWidth = 1;
@@ -145,7 +151,8 @@ function drawCuts() {
     const cut = cuts.items[i];
     const lane = laneAt.get("c" + cut[S.client]);
     if (!lane || cut[S.to] < view.from) continue;
-    const left = Math.max(x(cut[S.from]), GUTTER), wide = Math.max(Math.min(x(cut[S.to]), view.width) - left, 1);
+    const left = Math.max(x(cut[S.from]), GUTTER);
+    const wide = Math.max(Math.min(x(cut[S.to]), view.width) - left, 1);
     g.fillStyle = css.crash;
     g.globalAlpha = cut[S.fault] === "Cut" ? 0.95 : 0.55;
     g.fillRect(left, linkY(lane, cut[S.node]), wide, 2);
@@ -158,9 +165,10 @@ function drawCuts() {
   }
 }
 
-// Clients have a hue each, so that what nodes hold is seen to be whose.
+// Each client has its own hue, so that a key at a node shows whose it is.
 const darkness = matchMedia("(prefers-color-scheme: dark)");
-const hold = (client) => `hsl(${(212 + client * 137.5) % 360} ${darkness.matches ? "32% 40%" : "48% 74%"})`;
+const hold = (client) =>
+  `hsl(${(212 + client * 137.5) % 360} ${darkness.matches ? "32% 40%" : "48% 74%"})`;
 function drawHolds() {
   const [a, b] = range(holds, view.from, view.to);
   const drawn = new Map();
@@ -168,26 +176,29 @@ function drawHolds() {
     const h = holds.items[i];
     if (h[H.to] < view.from || !wanted(h[H.key])) continue;
     const lane = laneAt.get("n" + h[H.node]);
-    const left = Math.max(x(h[H.from]), GUTTER - 1), right = Math.min(x(h[H.to]), view.width + 1);
+    const left = Math.max(x(h[H.from]), GUTTER - 1);
+    const right = Math.min(x(h[H.to]), view.width + 1);
     const slot = h[H.node] * 256 + h[H.key], column = Math.floor(right);
     if (right - left < 1 && drawn.get(slot) === column) continue;
     drawn.set(slot, column);
     const lease = byLease.get(h[H.lease]);
-    const y = rowY(lane, h[H.key]) + 1, tall = lane.row - 2, wide = Math.max(right - left - 0.5, 0.7);
+    const y = rowY(lane, h[H.key]) + 1, tall = lane.row - 2;
+    const wide = Math.max(right - left - 0.5, 0.7);
     g.globalAlpha = dimmed(h[H.lease]) ? 0.2 : 1;
     g.fillStyle = lease ? hold(lease[L.client]) : css.foreign;
     g.fillRect(left, y, wide, tall);
     if (wide > 34 && tall > 8) {
       g.fillStyle = lease ? css.ink : css.paper;
       g.font = "10px " + FONT;
-      const words = lease ? `c${lease[L.client]} · ${h[H.lease]}` : h[H.lease] < 0 ? "foreign" : `lease ${h[H.lease]}`;
+      const other = h[H.lease] < 0 ? "foreign" : `lease ${h[H.lease]}`;
+      const words = lease ? `c${lease[L.client]} · ${h[H.lease]}` : other;
       if (g.measureText(words).width < wide - 6) g.fillText(words, left + 4, y + tall / 2 + 0.5);
     }
     g.globalAlpha = 1;
   }
 }
 
-// The leases that were valid as the law broke, on its key.
+// The leases on the key of the broken law that were valid when it was broken.
 const guilty = new Set(D.violation && D.violation[3] >= 0 ? D.leases.filter((lease) => {
   const last = lease[L.valid].slice(-2);
   return lease[L.key] === D.violation[3] && last[0] <= D.violation[0] && last[1] > D.violation[0];
@@ -209,7 +220,7 @@ function drawLeases() {
       const state = states[k + 1];
       if (to < view.from || from > view.to) continue;
       const left = Math.max(x(from), GUTTER - 2), right = Math.min(x(to), view.width + 2);
-      // What ends badly is seen however short it is.
+      // A loss is wide enough to be seen, however short it is.
       const least = state === 4 ? 2.5 : 0.8;
       const slot = (lane.client * 64 + lease[L.row]) * 8 + state, column = Math.floor(right);
       if (right - left < 1 && drawn.get(slot) === column) continue;
@@ -225,7 +236,8 @@ function drawLeases() {
     let reach = -1;
     for (let k = 0; k < valid.length; k += 2) {
       if (valid[k + 1] < view.from || valid[k] > view.to) continue;
-      const left = Math.max(x(valid[k]), GUTTER - 2, reach), right = Math.min(x(valid[k + 1]), view.width + 2);
+      const left = Math.max(x(valid[k]), GUTTER - 2, reach);
+      const right = Math.min(x(valid[k + 1]), view.width + 2);
       if (right - left < 0.5) continue;
       reach = right;
       g.fillRect(left, y + tall - 2, right - left, 2);
@@ -234,11 +246,13 @@ function drawLeases() {
       g.font = "600 10px " + FONT;
       g.fillStyle = "#fff";
       const whole = `${lease[L.lease]} · ${D.keys[lease[L.key]]}`;
-      const words = g.measureText(whole).width < held[1] - held[0] - 8 ? whole : String(lease[L.lease]);
-      if (g.measureText(words).width < held[1] - held[0] - 6) g.fillText(words, held[0] + 4, y + tall / 2);
+      const wide = held[1] - held[0];
+      const words = g.measureText(whole).width < wide - 8 ? whole : String(lease[L.lease]);
+      if (g.measureText(words).width < wide - 6) g.fillText(words, held[0] + 4, y + tall / 2);
     }
     if (view.lease === lease[L.lease] || guilty.has(lease[L.lease])) {
-      const left = Math.max(x(lease[L.from]), GUTTER - 4), right = Math.min(x(lease[L.to]), view.width + 4);
+      const left = Math.max(x(lease[L.from]), GUTTER - 4);
+      const right = Math.min(x(lease[L.to]), view.width + 4);
       g.strokeStyle = view.lease === lease[L.lease] ? css.ink : css.broken;
       g.lineWidth = 2;
       g.strokeRect(left - 1, y - 1, Math.max(right - left, 1) + 2, tall + 2);
@@ -249,7 +263,8 @@ function drawLeases() {
 
 // Where a message leaves its client and reaches its node.
 function ends(m) {
-  const lease = byLease.get(m[M.lease]), client = laneAt.get("c" + m[M.client]), node = laneAt.get("n" + m[M.node]);
+  const lease = byLease.get(m[M.lease]);
+  const client = laneAt.get("c" + m[M.client]), node = laneAt.get("n" + m[M.node]);
   if (!lease || !client || !node) return null;
   return [rowY(client, lease[L.row]) + client.row - 3, rowY(node, m[M.key]) + 1];
 }
@@ -259,7 +274,8 @@ function cross(px, py, size) {
   g.moveTo(px - size, py + size);
   g.lineTo(px + size, py - size);
 }
-// The ways of a message: from, to, whether it arrived, and whether it goes back.
+// The lines of a message, for the request and the reply: its start and its end (each a time and a
+// height), whether it arrived, and whether it is the reply.
 function ways(m) {
   const [top, bottom] = ends(m) || [0, 0];
   if (!bottom) return [];
@@ -273,7 +289,9 @@ function ways(m) {
   return [there, [did, bottom, did + USUAL, top, false, true]];
 }
 
-function drawMessages() {
+// The messages to draw, and whether they are so many that they would cover each other. Of a crowd,
+// one message is kept for each link and each four pixels, and a lost one before others.
+function seenMessages() {
   const [a, b] = range(messages, view.from, view.to);
   const seen = [];
   const columns = new Map();
@@ -282,7 +300,6 @@ function drawMessages() {
     const m = messages.items[i];
     if (!wanted(m[M.key])) continue;
     if (crowded && !dimmed(m[M.lease])) {
-      // One line for all that would cover each other.
       const slot = Math.floor(x(m[M.from]) / 4) * 4096 + m[M.client] * 64 + m[M.node];
       const lost = m[M.did] < 0 || (m[M.heard] >= 0 && !m[M.answered]);
       const before = columns.get(slot);
@@ -291,9 +308,14 @@ function drawMessages() {
     }
     seen.push(m);
   }
+  return { seen, crowded };
+}
+
+function drawMessages() {
+  const { seen, crowded } = seenMessages();
   const close = (view.width - GUTTER) / (view.to - view.from) * USUAL;
-  const alpha = view.lease >= 0 ? 0.9 : Math.max(crowded ? 0.14 : 0.1, Math.min(0.85, 160 / (seen.length + 1)));
-  // A crowd is shown where nothing else is.
+  const thin = Math.max(crowded ? 0.14 : 0.1, Math.min(0.85, 160 / (seen.length + 1)));
+  // A crowd is drawn only between the clients and the nodes, where it covers nothing else.
   g.save();
   const last = lanes[D.clients - 1], next = lanes[D.clients];
   if (crowded && view.lease < 0 && last && next) {
@@ -302,7 +324,7 @@ function drawMessages() {
     g.clip();
   }
   const heads = close > 6 && seen.length < 1500;
-  // By colour, so that each is one path.
+  // One path for each colour.
   const groups = new Map();
   const lost = [];
   for (const m of seen) {
@@ -319,40 +341,52 @@ function drawMessages() {
   for (const [group, all] of groups) {
     const dim = group.endsWith("-");
     g.strokeStyle = g.fillStyle = css[group.slice(0, -1)];
-    g.globalAlpha = dim ? 0.05 : alpha;
-    g.beginPath();
-    for (const [from, y0, to, y1, arrived] of all) {
-      const x0 = x(from), share = arrived ? 1 : 0.55;
-      g.moveTo(x0, y0);
-      g.lineTo(x0 + (x(to) - x0) * share, y0 + (y1 - y0) * share);
-    }
-    g.stroke();
-    if (heads && !dim) {
-      g.beginPath();
-      for (const [from, y0, to, y1, arrived] of all) {
-        if (!arrived) continue;
-        const x1 = x(to), angle = Math.atan2(y1 - y0, x1 - x(from));
-        g.moveTo(x1, y1);
-        g.lineTo(x1 - 7 * Math.cos(angle - 0.35), y1 - 7 * Math.sin(angle - 0.35));
-        g.lineTo(x1 - 7 * Math.cos(angle + 0.35), y1 - 7 * Math.sin(angle + 0.35));
-        g.closePath();
-      }
-      g.fill();
-    }
+    g.globalAlpha = dim ? 0.05 : view.lease >= 0 ? 0.9 : thin;
+    drawWays(all);
+    if (heads && !dim) drawHeads(all);
   }
-  g.globalAlpha = seen.length > 1500 ? 0.5 : 0.95;
+  drawLost(lost, seen.length);
+  g.restore();
+}
+
+function drawWays(all) {
+  g.beginPath();
+  for (const [from, y0, to, y1, arrived] of all) {
+    const x0 = x(from), share = arrived ? 1 : 0.55;
+    g.moveTo(x0, y0);
+    g.lineTo(x0 + (x(to) - x0) * share, y0 + (y1 - y0) * share);
+  }
+  g.stroke();
+}
+
+function drawHeads(all) {
+  g.beginPath();
+  for (const [from, y0, to, y1, arrived] of all) {
+    if (!arrived) continue;
+    const x1 = x(to), angle = Math.atan2(y1 - y0, x1 - x(from));
+    g.moveTo(x1, y1);
+    g.lineTo(x1 - 7 * Math.cos(angle - 0.35), y1 - 7 * Math.sin(angle - 0.35));
+    g.lineTo(x1 - 7 * Math.cos(angle + 0.35), y1 - 7 * Math.sin(angle + 0.35));
+    g.closePath();
+  }
+  g.fill();
+}
+
+// Marks each message that was lost with a cross. `count`: how many messages are drawn in all.
+function drawLost(lost, count) {
+  g.globalAlpha = count > 1500 ? 0.5 : 0.95;
   g.strokeStyle = css.lost;
   g.lineWidth = 1.6;
   g.beginPath();
   for (const [from, y0, to, y1] of lost) {
     const x0 = x(from);
-    cross(x0 + (x(to) - x0) * 0.55, y0 + (y1 - y0) * 0.55, seen.length > 400 ? 2.2 : 3.5);
+    cross(x0 + (x(to) - x0) * 0.55, y0 + (y1 - y0) * 0.55, count > 400 ? 2.2 : 3.5);
   }
   g.stroke();
-  g.restore();
 }
 
-// 0 accepted, 1 refused, 2 by hand, 3 up, 4 cut, 5 down, 6 other news of a link, 7 fault, 8 full, 9 phase.
+// Draws what takes no time. The kinds: 0 access accepted, 1 access refused, 2 renewed by hand,
+// 3 link up, 4 link cut, 5 link down, 6 other change of a link, 7 fault, 8 client full, 9 phase.
 function drawPoints() {
   const [a, b] = range(points, view.from, view.to);
   const drawn = new Set();
@@ -376,8 +410,10 @@ function drawPoints() {
       g.setLineDash([]);
       g.fillStyle = css.fine;
       g.font = "10px " + FONT;
-      const y = lanes[D.clients - 1] ? lanes[D.clients - 1].y + lanes[D.clients - 1].height + 12 : AXIS;
-      const words = D.texts[p[P.text]] === "Healed" ? "all faults healed" : "nothing is wanted any more";
+      const last = lanes[D.clients - 1];
+      const y = last ? last.y + last.height + 12 : AXIS;
+      const healed = D.texts[p[P.text]] === "Healed";
+      const words = healed ? "all faults healed" : "nothing is wanted any more";
       const wide = g.measureText(words).width;
       g.fillText(words, px + 8 + wide > view.width ? px - 4 - wide : px + 4, y);
     } else if (kind <= 2 && lane) {
@@ -387,13 +423,18 @@ function drawPoints() {
       g.fillStyle = kind === 1 ? css.lost : css.ink;
       g.beginPath();
       if (kind === 2) g.arc(px, y, 2, 0, 7);
-      else { g.moveTo(px, y - 3); g.lineTo(px + 2.5, y); g.lineTo(px, y + 3); g.lineTo(px - 2.5, y); }
+      else {
+        g.moveTo(px, y - 3);
+        g.lineTo(px + 2.5, y);
+        g.lineTo(px, y + 3);
+        g.lineTo(px - 2.5, y);
+      }
       g.fill();
     } else if (kind <= 6 && lane && p[P.node] >= 0) {
       g.fillStyle = kind === 3 ? css.fine : kind === 6 ? css.soft : css.crash;
       g.fillRect(px - 1, linkY(lane, p[P.node]) - 1, 2, 4);
     } else if (lane) {
-      // A flash for what strikes and is over.
+      // A triangle for a fault that is over as soon as it strikes.
       const y = lane.y + 1;
       g.fillStyle = kind === 8 ? css.soft : css.crash;
       g.beginPath();
@@ -429,7 +470,7 @@ function drawViolation() {
 const overview = document.getElementById("overview");
 const o = overview.getContext("2d");
 const backdrop = document.createElement("canvas");
-// The whole run, which changes only with the window's size.
+// The whole run. It is drawn once for each size of the window.
 function drawBackdrop() {
   const width = view.width, tall = 34, scale = (width - GUTTER - 8) / END;
   const px = (t) => GUTTER + t * scale;
@@ -441,12 +482,15 @@ function drawBackdrop() {
   o.fillRect(0, 0, width, tall);
   o.fillStyle = css.lane;
   o.fillRect(GUTTER, 4, width - GUTTER - 8, 24);
-  // How much happens, in pieces of three pixels.
+  // How many facts there are in each piece of three pixels.
   const pieces = Math.ceil((width - GUTTER) / 3), counts = new Float64Array(pieces + 1);
   for (const f of D.facts) counts[Math.min(pieces, Math.floor(f[F.at] * scale / 3))]++;
   const most = counts.reduce((a, b) => Math.max(a, b), 1);
   o.fillStyle = css.acquiring;
-  counts.forEach((n, i) => { const h = Math.sqrt(n / most) * 20; o.fillRect(GUTTER + i * 3, 28 - h, 2, h); });
+  counts.forEach((n, i) => {
+    const h = Math.sqrt(n / most) * 20;
+    o.fillRect(GUTTER + i * 3, 28 - h, 2, h);
+  });
   o.globalAlpha = 0.55;
   for (const list of [shades.items, cuts.items]) {
     for (const s of list) {
@@ -466,13 +510,14 @@ function drawBackdrop() {
     o.fillRect(px(D.violation[0]) - 1, 1, 2, 31);
   }
 }
-// And what is looked at of it.
+// The whole run, with the part that is in view.
 function drawOverview() {
   const width = view.width, px = (t) => GUTTER + t * (width - GUTTER - 8) / END;
   o.setTransform(1, 0, 0, 1, 0, 0);
   o.drawImage(backdrop, 0, 0);
   o.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
-  const left = Math.max(px(view.from), GUTTER - 2), wide = Math.max(Math.min(px(view.to), width - 6) - left, 3);
+  const left = Math.max(px(view.from), GUTTER - 2);
+  const wide = Math.max(Math.min(px(view.to), width - 6) - left, 3);
   o.fillStyle = css.paper;
   o.globalAlpha = 0.62;
   o.fillRect(GUTTER, 4, left - GUTTER, 24);

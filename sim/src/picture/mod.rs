@@ -1,9 +1,9 @@
-//! The picture of a run: one page that opens in a browser with nothing else.
+//! The picture of a run: one page that a browser shows without any other file.
 //!
-//! Time goes to the right. Each client and each node has a lane: leases are bars in the lanes of
-//! clients, what the lock keys hold are bars in the lanes of nodes, messages go between them, and
-//! faults are shaded. `scene` derives all that from the facts; `page.js` draws it on a canvas, and
-//! only what is seen.
+//! Time goes to the right. Each client and each node has a lane. Leases are bars in the lanes of
+//! clients, and what the lock keys hold are bars in the lanes of nodes. Messages are lines between
+//! them, and faults are shaded. `scene` derives all that from the facts. In the page, `view.js`
+//! reads the data and lays out the lanes, `draw.js` draws them, and `page.js` answers the reader.
 
 mod scene;
 
@@ -21,15 +21,15 @@ use crate::world::ClockLine;
 pub struct Picture<'a> {
     /// Which run it is.
     pub title: &'a str,
-    /// What is to be known of it, a sentence in each line.
+    /// What the reader should know of it, one sentence in each line.
     pub about: &'a str,
     /// All that happened, in the order of true time.
     pub records: &'a [Record],
-    /// How the clocks went, as far as it is known.
+    /// How the clocks went, as far as that is known.
     pub clocks: &'a [ClockLine],
-    /// What the keys are called, by their numbers; others get a name from their number.
+    /// The names of the keys, by their numbers. A key without one is named after its number.
     pub keys: &'a [&'a str],
-    /// The law that was broken.
+    /// The law that was broken, if one was.
     pub violation: Option<&'a Violation>,
     /// When the run ended, in true time.
     pub end: Nanos,
@@ -41,7 +41,7 @@ impl Picture<'_> {
     pub fn html(&self) -> String {
         let mut page = String::new();
         let mut rest = include_str!("page.html");
-        // What is put in is not searched again, whatever it says.
+        // The parts are not searched for placeholders: the data may contain braces of its own.
         while let Some((before, after)) = rest.split_once("{{") {
             page.push_str(before);
             let (name, after) = after.split_once("}}").unwrap_or((after, ""));
@@ -62,7 +62,7 @@ impl Picture<'_> {
         page
     }
 
-    /// What the page draws, as JSON that may stand inside of it.
+    /// What the page draws, as JSON that is safe inside a page.
     fn data(&self) -> String {
         let scene = Scene::of(self.records, self.clocks, self.end);
         let keys: Vec<String> = (0..scene.keys)
@@ -97,14 +97,15 @@ fn clock(line: &ClockLine) -> Value {
         index(line.client),
         index(line.node),
         line.since,
-        // Nanoseconds since an epoch are more than a script's numbers can carry.
+        // Microseconds: numbers in JavaScript cannot hold nanoseconds since an epoch exactly.
         line.shows.div_euclid(1_000),
         line.ppm,
     ])
 }
 
-/// The page's parser would see `</script>` and `<!--` in a string of the data, and older scripts
-/// end a line at the two separators. Outside of strings JSON has none of these characters.
+/// Escapes what would break the page. A browser would see `</script>` and `<!--` even in a string,
+/// and older versions of JavaScript end a line at the two separators. Outside of strings, JSON has
+/// none of these characters.
 fn inside_of_a_page(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for char in json.chars() {

@@ -1,4 +1,4 @@
-// What the reader does: looks closer, drags, asks what a thing is, follows one lease.
+// What the reader can do: zoom, drag, see what a thing is, and follow one lease.
 
 const $ = (id) => document.getElementById(id);
 const element = (name, text, kind) => {
@@ -28,7 +28,7 @@ function resize() {
   draw();
   drawOverview();
 }
-// Looks at a window of true time, which stays within the run.
+// Shows a window of true time, which stays within the run.
 function look(from, to) {
   const wide = Math.max(Math.min(to - from, END * 1.02), 2e4);
   const start = Math.max(Math.min(from, END * 1.01 - wide), -END * 0.01);
@@ -62,30 +62,38 @@ function find(px, py) {
     const row = Math.floor((py - lane.y - 4) / lane.row);
     const mine = (s) => s[S.client] === lane.client && s[S.node] === lane.node;
     found.shade = near(shades, mine);
-    found.cuts = cuts.items.filter((c) => c[S.from] <= t && c[S.to] >= t && (c[S.client] === lane.client || c[S.node] === lane.node));
-    found.point = near(points, (p) => p[P.client] === lane.client && (lane.client >= 0 || p[P.node] === lane.node) && wanted(p[P.key]));
+    const meets = (c) => c[S.client] === lane.client || c[S.node] === lane.node;
+    found.cuts = cuts.items.filter((c) => c[S.from] <= t && c[S.to] >= t && meets(c));
+    const here = (p) =>
+      p[P.client] === lane.client && (lane.client >= 0 || p[P.node] === lane.node);
+    found.point = near(points, (p) => here(p) && wanted(p[P.key]));
     if (lane.client >= 0) {
-      found.lease = near(leases, (l) => l[L.client] === lane.client && l[L.row] === row && wanted(l[L.key]));
+      const inRow = (l) => l[L.client] === lane.client && l[L.row] === row;
+      found.lease = near(leases, (l) => inRow(l) && wanted(l[L.key]));
     } else {
-      found.hold = near(holds, (h) => h[H.node] === lane.node && h[H.key] === row && wanted(h[H.key]));
+      const inRow = (h) => h[H.node] === lane.node && h[H.key] === row;
+      found.hold = near(holds, (h) => inRow(h) && wanted(h[H.key]));
     }
   }
-  if (view.messages && !found.lease && !found.hold) {
-    let best = 6;
-    const wide = slack * 2 + USUAL;
-    const [a, b] = range(messages, t - wide, t + wide);
-    for (let i = a; i < b && b - a < 4000; i++) {
-      const m = messages.items[i];
-      if (!wanted(m[M.key]) || dimmed(m[M.lease])) continue;
-      for (const [from, y0, to, y1, arrived] of ways(m)) {
-        const share = (py - y0) / (y1 - y0);
-        if (!(share >= 0 && share <= (arrived ? 1 : 0.6))) continue;
-        const far = Math.abs(x(from) + (x(to) - x(from)) * share - px);
-        if (far < best) { best = far; found.message = m; }
-      }
-    }
-  }
+  if (view.messages && !found.lease && !found.hold) found.message = findMessage(px, py, slack);
   return found;
+}
+// The message whose line is nearest to the pointer, if one is near.
+function findMessage(px, py, slack) {
+  let best = 6, message;
+  const t = at(px), wide = slack * 2 + USUAL;
+  const [a, b] = range(messages, t - wide, t + wide);
+  for (let i = a; i < b && b - a < 4000; i++) {
+    const m = messages.items[i];
+    if (!wanted(m[M.key]) || dimmed(m[M.lease])) continue;
+    for (const [from, y0, to, y1, arrived] of ways(m)) {
+      const share = (py - y0) / (y1 - y0);
+      if (!(share >= 0 && share <= (arrived ? 1 : 0.6))) continue;
+      const far = Math.abs(x(from) + (x(to) - x(from)) * share - px);
+      if (far < best) { best = far; message = m; }
+    }
+  }
+  return message;
 }
 
 const tip = $("tip");
@@ -94,64 +102,75 @@ function hover(event) {
   const found = find(event.clientX - box.left, event.clientY - box.top);
   if (event.clientX - box.left < GUTTER) { tip.hidden = true; return; }
   const lines = [];
+  const name = (text) => lines.push(element("b", text));
   const say = (text, kind) => lines.push(element("div", text, kind));
-  if (found.violation) lines.push(element("b", `${found.violation[1]}: ${found.violation[2]}`));
-  const lease = found.lease;
-  if (lease) {
-    const states = lease[L.states];
-    let k = 0;
-    while (k + 2 < states.length && states[k + 2] <= found.t) k += 2;
-    lines.push(element("b", `lease ${lease[L.lease]} on ${D.keys[lease[L.key]]}: ${STATES[states[k + 1]]}`));
-    if (states[k + 1] === 4 && lease[L.loss]) say("loss: " + lease[L.loss].toLowerCase());
-    if (lease[L.fence]) say("fence " + lease[L.fence]);
-    const valid = lease[L.valid];
-    for (let v = 0; v < valid.length; v += 2) {
-      if (valid[v] <= found.t && valid[v + 1] >= found.t) { say("valid until " + seconds(valid[v + 1])); break; }
-    }
-    if (lease[L.dead] && found.t >= lease[L.to] - 1) say("its process died");
-  }
-  if (found.hold) {
-    const whose = byLease.get(found.hold[H.lease]);
-    lines.push(element("b", `${D.keys[found.hold[H.key]]} holds ${whose ? `lease ${whose[L.lease]} of client ${whose[L.client]}` : "something foreign"}`));
-    say(`${seconds(found.hold[H.from])} to ${seconds(found.hold[H.to])} (${span(found.hold[H.to] - found.hold[H.from])})`);
-  }
-  if (found.message) {
-    const m = found.message;
-    lines.push(element("b", `${ASKS[m[M.ask]]}: client ${m[M.client]} → node ${m[M.node]}, lease ${m[M.lease]}`));
-    say(D.texts[m[M.text]]);
-    if (m[M.did] >= 0) say(`there in ${span(m[M.did] - m[M.from])}`); else say("it never arrived");
-    if (m[M.did] >= 0 && m[M.heard] >= m[M.did] && m[M.answered]) say(`back in ${span(m[M.heard] - m[M.did])}`);
-  }
+  if (found.violation) name(`${found.violation[1]}: ${found.violation[2]}`);
+  if (found.lease) tellLease(found.lease, found.t, name, say);
+  if (found.hold) tellHold(found.hold, name, say);
+  if (found.message) tellMessage(found.message, name, say);
   if (found.point) say(D.texts[found.point[P.text]]);
-  if (found.shade) say(`${faultWords(found.shade[S.fault])} for ${span(found.shade[S.to] - found.shade[S.from])}`);
-  for (const cut of (found.cuts || []).slice(0, 6)) say(`client ${cut[S.client]} – node ${cut[S.node]}: ${faultWords(cut[S.fault])}`);
+  if (found.shade) {
+    const shade = found.shade;
+    say(`${faultWords(shade[S.fault])} for ${span(shade[S.to] - shade[S.from])}`);
+  }
+  for (const cut of (found.cuts || []).slice(0, 6)) {
+    say(`client ${cut[S.client]} – node ${cut[S.node]}: ${faultWords(cut[S.fault])}`);
+  }
   say("true time " + seconds(found.t), "soft");
-  if (found.lane) {
-    const clock = clockOf(found.lane.name, found.t);
-    if (clock) {
-      const ppm = clock.ppm ? `, ${clock.ppm > 0 ? "fast" : "slow"} by ${Math.abs(clock.ppm)} ppm` : "";
-      say(`its own clock ${(clock.shows / 1e6).toFixed(6)} s${ppm}`, "soft");
-    }
+  const clock = found.lane && clockOf(found.lane.name, found.t);
+  if (clock) {
+    const rate = `${clock.ppm > 0 ? "fast" : "slow"} by ${Math.abs(clock.ppm)} ppm`;
+    say(`its own clock ${(clock.shows / 1e6).toFixed(6)} s${clock.ppm ? ", " + rate : ""}`, "soft");
   }
   tip.replaceChildren(...lines);
   tip.hidden = false;
   const w = tip.offsetWidth, h = tip.offsetHeight;
+  const below = event.clientY + 16 + h <= innerHeight;
   tip.style.left = Math.min(event.clientX + 14, innerWidth - w - 6) + "px";
-  tip.style.top = (event.clientY + 16 + h > innerHeight ? event.clientY - h - 10 : event.clientY + 16) + "px";
+  tip.style.top = (below ? event.clientY + 16 : event.clientY - h - 10) + "px";
+}
+function tellLease(lease, t, name, say) {
+  const states = lease[L.states];
+  let k = 0;
+  while (k + 2 < states.length && states[k + 2] <= t) k += 2;
+  name(`lease ${lease[L.lease]} on ${D.keys[lease[L.key]]}: ${STATES[states[k + 1]]}`);
+  if (states[k + 1] === 4 && lease[L.loss]) say("loss: " + lease[L.loss].toLowerCase());
+  if (lease[L.fence]) say("fence " + lease[L.fence]);
+  const valid = lease[L.valid];
+  for (let v = 0; v < valid.length; v += 2) {
+    if (valid[v] <= t && valid[v + 1] >= t) { say("valid until " + seconds(valid[v + 1])); break; }
+  }
+  if (lease[L.dead] && t >= lease[L.to] - 1) say("its process died");
+}
+function tellHold(hold, name, say) {
+  const lease = byLease.get(hold[H.lease]);
+  const whose = lease && `lease ${lease[L.lease]} of client ${lease[L.client]}`;
+  name(`${D.keys[hold[H.key]]} holds ${whose || "something foreign"}`);
+  const from = hold[H.from], to = hold[H.to];
+  say(`${seconds(from)} to ${seconds(to)} (${span(to - from)})`);
+}
+function tellMessage(m, name, say) {
+  name(`${ASKS[m[M.ask]]}: client ${m[M.client]} → node ${m[M.node]}, lease ${m[M.lease]}`);
+  say(D.texts[m[M.text]]);
+  const did = m[M.did], heard = m[M.heard];
+  if (did >= 0) say(`arrived after ${span(did - m[M.from])}`); else say("it never arrived");
+  if (did >= 0 && heard >= did && m[M.answered]) say(`answered after ${span(heard - did)} more`);
 }
 
-// The facts about one lease, or about the key that is chosen.
+// Shows the facts of one lease. -1 hides them.
 function follow(lease) {
   view.lease = lease;
   const story = $("story");
   story.hidden = lease < 0;
   if (lease >= 0) {
     const bar = byLease.get(lease);
-    story.querySelector("h2 span").textContent = `Lease ${lease} of client ${bar[L.client]} on ${D.keys[bar[L.key]]}`;
+    const title = `Lease ${lease} of client ${bar[L.client]} on ${D.keys[bar[L.key]]}`;
+    story.querySelector("h2 span").textContent = title;
     const about = D.facts.filter((f) => f[F.lease] === lease).slice(0, 2000);
     story.querySelector("ol").replaceChildren(...about.map((f) => {
       const where = f[F.node] >= 0 ? "n" + f[F.node] : "  ";
-      const item = element("li", `${(f[F.at] / 1e9).toFixed(6).padStart(11)}  ${where}  ${D.texts[f[F.text]]}`);
+      const time = (f[F.at] / 1e9).toFixed(6).padStart(11);
+      const item = element("li", `${time}  ${where}  ${D.texts[f[F.text]]}`);
       item.onclick = () => around(f[F.at]);
       return item;
     }));
@@ -180,7 +199,10 @@ canvas.addEventListener("pointerup", (event) => {
   if (moved) return;
   const box = canvas.getBoundingClientRect();
   const found = find(event.clientX - box.left, event.clientY - box.top);
-  const lease = found.lease ? found.lease[L.lease] : found.message ? found.message[M.lease] : found.hold ? found.hold[H.lease] : -1;
+  let lease = -1;
+  if (found.lease) lease = found.lease[L.lease];
+  else if (found.message) lease = found.message[M.lease];
+  else if (found.hold) lease = found.hold[H.lease];
   follow(byLease.has(lease) && lease !== view.lease ? lease : -1);
 });
 canvas.addEventListener("pointerleave", () => { tip.hidden = true; });
@@ -194,14 +216,20 @@ canvas.addEventListener("wheel", (event) => {
     zoom(Math.exp(Math.max(-60, Math.min(60, event.deltaY)) / 200), event.clientX - box.left);
   }
 }, { passive: false });
-canvas.addEventListener("dblclick", (event) => zoom(0.25, event.clientX - canvas.getBoundingClientRect().left));
+canvas.addEventListener("dblclick", (event) => {
+  zoom(0.25, event.clientX - canvas.getBoundingClientRect().left);
+});
 
 function brush(event) {
-  const t = (event.clientX - overview.getBoundingClientRect().left - GUTTER) / (view.width - GUTTER - 8) * END;
+  const px = event.clientX - overview.getBoundingClientRect().left;
+  const t = (px - GUTTER) / (view.width - GUTTER - 8) * END;
   const wide = view.to - view.from > END * 0.9 ? END / 20 : view.to - view.from;
   look(t - wide / 2, t + wide / 2);
 }
-overview.addEventListener("pointerdown", (event) => { overview.setPointerCapture(event.pointerId); brush(event); });
+overview.addEventListener("pointerdown", (event) => {
+  overview.setPointerCapture(event.pointerId);
+  brush(event);
+});
 overview.addEventListener("pointermove", (event) => { if (event.buttons) brush(event); });
 
 const all = () => look(-END * 0.01, END * 1.01);
@@ -218,8 +246,10 @@ $("close").onclick = () => follow(-1);
 addEventListener("keydown", (event) => {
   const wide = view.to - view.from;
   const does = {
-    "+": () => zoom(0.5), "=": () => zoom(0.5), "-": () => zoom(2), 0: all, m: toggle, Escape: () => follow(-1),
-    ArrowLeft: () => look(view.from - wide / 5, view.to - wide / 5), ArrowRight: () => look(view.from + wide / 5, view.to + wide / 5),
+    "+": () => zoom(0.5), "=": () => zoom(0.5), "-": () => zoom(2), 0: all, m: toggle,
+    Escape: () => follow(-1),
+    ArrowLeft: () => look(view.from - wide / 5, view.to - wide / 5),
+    ArrowRight: () => look(view.from + wide / 5, view.to + wide / 5),
   }[event.key];
   if (does && !event.ctrlKey && !event.metaKey) { does(); event.preventDefault(); }
 });
@@ -264,10 +294,13 @@ legend("arrow", "lost", "× lost");
 legend("", "pause", "paused");
 legend("", "crash", "crashed, cut");
 legend("", "trouble", "other fault");
-$("legend").append(element("span", "▼ fault strikes"), element("span", "◆ write (red: refused for its fence)"), element("span", "■ whose key"));
-$("legend").append(element("span", "wheel: closer · drag: along · click: follow a lease", "keys"));
+for (const text of [
+  "▼ fault that is over at once", "◆ read or write (red: fence refused)",
+  "■ hue of the client that has a key",
+]) $("legend").append(element("span", text));
+$("legend").append(element("span", "wheel: zoom · drag: move · click: follow a lease", "keys"));
 
-// `#from-to` in seconds looks at a window. Else where the law broke, or where it gets interesting.
+// What is shown first: the window of `#from-to` in seconds, or where a law broke, or the whole run.
 function begin() {
   const asked = location.hash.match(/^#([\d.]+)-([\d.]+)$/);
   if (asked) return look(asked[1] * 1e9, asked[2] * 1e9);

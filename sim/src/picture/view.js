@@ -1,12 +1,20 @@
 "use strict";
-// What is in the data, where it stands, and which part of it is looked at.
+// The data of the run, the layout of the lanes, and which part of the run is in view.
 
 const D = JSON.parse(document.getElementById("data").textContent);
 
-// At which place of a list stands what. Every list begins with when it begins (and ends).
-const L = { from: 0, to: 1, lease: 2, client: 3, key: 4, row: 5, states: 6, valid: 7, fence: 8, loss: 9, dead: 10 };
+// Each item is a list of values. These name the places in it. Every item begins with its time, or
+// with when it begins and ends. L: lease, H: what a key holds, M: message, S: fault that lasts,
+// P: what takes no time, F: fact.
+const L = {
+  from: 0, to: 1, lease: 2, client: 3, key: 4, row: 5, states: 6, valid: 7, fence: 8, loss: 9,
+  dead: 10,
+};
 const H = { from: 0, to: 1, node: 2, key: 3, lease: 4 };
-const M = { from: 0, to: 1, lease: 2, client: 3, node: 4, key: 5, ask: 6, did: 7, heard: 8, answered: 9, yes: 10, text: 11 };
+const M = {
+  from: 0, to: 1, lease: 2, client: 3, node: 4, key: 5, ask: 6, did: 7, heard: 8, answered: 9,
+  yes: 10, text: 11,
+};
 const S = { from: 0, to: 1, client: 2, node: 3, fault: 4 };
 const P = { at: 0, kind: 1, client: 2, node: 3, key: 4, lease: 5, text: 6 };
 const F = { at: 0, client: 1, node: 2, key: 3, lease: 4, text: 5 };
@@ -14,11 +22,13 @@ const STATES = ["acquiring", "waiting", "held", "suspect", "lost", "releasing", 
 const ASKS = ["acquire", "confirm", "renew", "repair", "release"];
 
 const GUTTER = 92, AXIS = 26, LABEL = 12;
-// A broken law ends the run: what was valid then is shown for as long as it would have been.
-const after = D.violation ? Math.max(...D.leases.flatMap((lease) => lease[L.valid].slice(-1)), D.end) : D.end;
+// A broken law ends the run. Leases that were valid then are shown until the end of their validity.
+const validUntil = D.leases.flatMap((lease) => lease[L.valid].slice(-1));
+const after = D.violation ? Math.max(...validUntil, D.end) : D.end;
 const END = Math.max(D.end, Math.min(after, D.end + 2e9), 1);
 
-// Items by their beginning; with the latest end so far, so that what is seen is found by halving.
+// Sorts items by their beginning, and notes the latest end so far at each. So the items in view are
+// found by a binary search.
 function index(items, to = 1) {
   items.sort((a, b) => a[0] - b[0]);
   const ends = new Float64Array(items.length);
@@ -26,6 +36,7 @@ function index(items, to = 1) {
   items.forEach((item, i) => { last = Math.max(last, item[to]); ends[i] = last; });
   return { items, ends };
 }
+// The first number below `count` for which `holds` is true. It is true for all after it.
 function first(count, holds) {
   let low = 0, high = count;
   while (low < high) {
@@ -34,7 +45,7 @@ function first(count, holds) {
   }
   return low;
 }
-// The places of the first item that may reach into the window, and of the first behind it.
+// The places of the first item that may reach into the window, and of the first after it.
 function range(indexed, from, to) {
   const n = indexed.items.length;
   return [first(n, (i) => indexed.ends[i] >= from), first(n, (i) => indexed.items[i][0] > to)];
@@ -44,13 +55,15 @@ const leases = index(D.leases), holds = index(D.holds), messages = index(D.messa
 const shades = index(D.shades), cuts = index(D.cuts), points = index(D.points, 0);
 const byLease = new Map(D.leases.map((lease) => [lease[L.lease], lease]));
 
-// How long a message travels, usually: as far as a lost one is drawn.
+// How long a message travels in most cases. A lost one is drawn as if it travelled that long.
 const USUAL = (() => {
-  const trips = D.messages.filter((m) => m[M.did] >= 0).map((m) => m[M.did] - m[M.from]).sort((a, b) => a - b);
+  const arrived = D.messages.filter((m) => m[M.did] >= 0);
+  const trips = arrived.map((m) => m[M.did] - m[M.from]).sort((a, b) => a - b);
   return trips.length ? Math.max(trips[trips.length >> 1], 1) : 1e6;
 })();
 
-// What a lane's clock shows: lines by lane, each with since, microseconds then, and its rate.
+// What the clock of each lane shows, in pieces: since when, the microseconds that it showed then,
+// and by how much it is fast, in parts per million.
 const clocks = new Map();
 for (const [client, node, since, shows, ppm] of D.clocks) {
   const lane = client >= 0 ? "c" + client : "n" + node;
@@ -66,18 +79,20 @@ function clockOf(name, at) {
   return { shows: shows + (at - since) / 1e3 * (1 + ppm / 1e6), ppm };
 }
 
-// What is looked at.
+// The part of the run that is in view, and what is chosen in it. -1 means all keys, or no lease.
 const view = { from: 0, to: END, key: -1, lease: -1, messages: true, width: 800, height: 400 };
 const x = (at) => GUTTER + (at - view.from) / (view.to - view.from) * (view.width - GUTTER);
 const at = (px) => view.from + (px - GUTTER) / (view.width - GUTTER) * (view.to - view.from);
 
-// The lanes, from top to bottom: clients with rows for leases and a line for each link, a gap through which
-// the messages go, nodes with a row for each key.
+// The lanes, from top to bottom: the clients, each with rows for leases and a line for each link; a
+// gap, through which the messages go; the nodes, each with a row for each key.
 const lanes = [];
 let laneAt = new Map();
 function layout(room) {
   const rows = new Array(D.clients).fill(1);
-  for (const lease of D.leases) rows[lease[L.client]] = Math.max(rows[lease[L.client]], lease[L.row] + 1);
+  for (const lease of D.leases) {
+    rows[lease[L.client]] = Math.max(rows[lease[L.client]], lease[L.row] + 1);
+  }
   const keys = Math.max(D.keys.length, 1);
   const total = rows.reduce((sum, n) => sum + n, 0) + 0.85 * keys * D.nodes;
   const fixed = AXIS + D.clients * (LABEL + 12 + 3 * D.nodes) + D.nodes * (LABEL + 12) + 10;
@@ -93,9 +108,15 @@ function layout(room) {
     laneAt.set(name, lane);
     y += height + 4;
   };
-  for (let c = 0; c < D.clients; c++) add("c" + c, rows[c] * row + LABEL + 8 + 3 * D.nodes, { client: c, node: -1, rows: rows[c] });
+  for (let c = 0; c < D.clients; c++) {
+    const height = rows[c] * row + LABEL + 8 + 3 * D.nodes;
+    add("c" + c, height, { client: c, node: -1, rows: rows[c] });
+  }
   y += gap;
-  for (let n = 0; n < D.nodes; n++) add("n" + n, keys * Math.round(row * 0.85) + LABEL + 8, { client: -1, node: n, rows: keys, row: Math.round(row * 0.85) });
+  const low = Math.round(row * 0.85);
+  for (let n = 0; n < D.nodes; n++) {
+    add("n" + n, keys * low + LABEL + 8, { client: -1, node: n, rows: keys, row: low });
+  }
   return y + 4;
 }
 const rowY = (lane, row) => lane.y + 4 + row * lane.row;

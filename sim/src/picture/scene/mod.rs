@@ -1,6 +1,4 @@
-//! What is to be seen: bars, messages and faults, derived from the facts.
-//!
-//! Everything is a short list of numbers; `view.js` says at which place in it stands what.
+//! The scene: the bars, messages and faults of a picture, derived from the facts.
 
 mod write;
 
@@ -14,7 +12,7 @@ use crate::observe::fact::fault::{Hits, Process};
 use crate::observe::fact::{Fact, Fault, Holder, Link, Loss, Nanos, Outcome, Record, Why};
 use crate::world::ClockLine;
 
-/// The scene of a run.
+/// What a picture shows of a run.
 #[derive(Debug, Default)]
 pub(super) struct Scene {
     pub(super) clients: usize,
@@ -50,13 +48,13 @@ struct Bar {
     key: u8,
     row: usize,
     end: Nanos,
-    /// From when on it is in which state.
+    /// The states that it was in, each with its beginning.
     states: Vec<(Nanos, State)>,
-    /// When it was valid.
+    /// From when to when it was valid.
     valid: Vec<(Nanos, Nanos)>,
     fence: u64,
     loss: Option<Loss>,
-    /// Nothing of the client's side will be told of it.
+    /// Its client died, so later facts no longer change it.
     dead: bool,
 }
 
@@ -70,7 +68,7 @@ struct Hold {
     until: Option<Nanos>,
 }
 
-/// A request and what came of it.
+/// A request and its reply.
 #[derive(Clone, Copy, Debug)]
 struct Message {
     lease: u32,
@@ -81,13 +79,13 @@ struct Message {
     sent: Nanos,
     did: Option<Nanos>,
     heard: Option<Nanos>,
-    /// The client was told an answer, and not that nobody knows.
+    /// Whether a reply came to the client. If not, the outcome is unknown.
     answered: bool,
     yes: bool,
     text: usize,
 }
 
-/// A fault that lasts, over a whole lane.
+/// A fault that lasts, of a client or a node.
 #[derive(Clone, Copy, Debug)]
 struct Shade {
     client: Option<u8>,
@@ -97,7 +95,7 @@ struct Shade {
     until: Nanos,
 }
 
-/// A link on which nothing passes.
+/// A link on which messages are lost.
 #[derive(Clone, Copy, Debug)]
 struct Cut {
     client: u8,
@@ -115,10 +113,10 @@ struct Point {
     text: usize,
 }
 
-/// What is open while the facts are gone through.
+/// What has begun and not ended yet, while the facts are read.
 #[derive(Default)]
 struct Open {
-    /// Where in the list the bar of a lease is.
+    /// The place of each lease in the list of bars.
     bars: BTreeMap<u32, usize>,
     holds: BTreeMap<(u8, u8), Hold>,
     messages: BTreeMap<(u32, u8, u32), usize>,
@@ -216,7 +214,7 @@ impl Scene {
         let Some(bar) = open.bars.get(&lease).map(|index| &mut self.leases[*index]) else {
             return;
         };
-        // What nodes do and what the resource is asked later is not the client's care.
+        // These facts may come after the lease has ended, and do not make its bar longer.
         let late = matches!(
             record.fact,
             Fact::Did { .. } | Fact::Key { .. } | Fact::Read { .. } | Fact::Wrote { .. }
@@ -377,7 +375,7 @@ impl Scene {
     }
 
     fn cut(&mut self, at: Nanos, client: u8, node: u8, fault: Fault, open: &mut Open) {
-        // One in the other direction makes it whole.
+        // A cut in each direction together is a whole cut.
         let before = open.cuts.insert((client, node), (fault, at));
         if let Some((before, from)) = before {
             let fault = if before == fault { fault } else { Fault::Cut };
@@ -438,7 +436,7 @@ impl Scene {
         }
         self.holds.sort_by_key(|hold| hold.from);
         for bar in &mut self.leases {
-            // What is neither lost nor given back goes on.
+            // A lease that has not ended goes on until the end of the run.
             if matches!(
                 bar.state(),
                 State::Acquiring | State::Waiting | State::Held | State::Suspect
@@ -451,7 +449,7 @@ impl Scene {
         self.shades.sort_by_key(|shade| shade.from);
     }
 
-    /// Puts bars of one client that overlap into rows of their own.
+    /// Puts the bars of a client that overlap into different rows.
     fn place(&mut self) {
         let mut rows: BTreeMap<u8, Vec<Nanos>> = BTreeMap::new();
         for bar in &mut self.leases {
@@ -483,14 +481,14 @@ impl Bar {
         }
     }
 
-    /// What was valid until later is so no longer.
+    /// Validity ends at this instant, if it would have ended later.
     fn invalid(&mut self, at: Nanos) {
         if let Some((_, until)) = self.valid.last_mut() {
             *until = (*until).min(at);
         }
     }
 
-    /// Its process died; what had ended before has ended before.
+    /// Its process died. A lease that had ended before keeps its end.
     fn die(&mut self, at: Nanos) {
         self.dead = true;
         self.invalid(at);

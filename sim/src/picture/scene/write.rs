@@ -1,4 +1,4 @@
-//! The scene as data of the page: `view.js` says what stands at which place of a list.
+//! The scene as data of the page. Each item is a list of values, and `view.js` names the places.
 
 use serde_json::{Value, json};
 
@@ -28,12 +28,12 @@ fn list<T>(items: &[T], item: impl Fn(&T) -> Value) -> Value {
     items.iter().map(item).collect()
 }
 
-/// A number that may be missing: then -1.
+/// A number, or -1 if there is none.
 pub(in crate::picture) fn index(index: Option<impl Into<i64>>) -> i64 {
     index.map_or(-1, Into::into)
 }
 
-/// A time that may be missing: then -1.
+/// A time, or -1 if there is none.
 fn time(at: Option<Nanos>) -> i64 {
     at.map_or(-1, |at| at as i64)
 }
@@ -111,7 +111,7 @@ impl Bar {
 
 impl Hold {
     fn to_json(&self) -> Value {
-        // Something foreign has no lease.
+        // Something foreign belongs to no lease.
         let lease = match self.holder {
             Holder::Lease(lease) => Some(lease),
             Holder::Nobody | Holder::Foreign => None,

@@ -71,11 +71,7 @@ impl fmt::Display for Fact {
                 late,
                 ..
             } => {
-                let late = if late {
-                    " (on a connection given up)"
-                } else {
-                    ""
-                };
+                let late = lateness(late);
                 write!(f, "#{serial} {ask:?} at the node: {answer:?}{late}")
             }
             Self::Heard {
@@ -122,4 +118,12 @@ impl fmt::Display for Fact {
 
 const fn verdict(accepted: bool) -> &'static str {
     if accepted { "accepted" } else { "refused" }
+}
+
+const fn lateness(late: bool) -> &'static str {
+    if late {
+        " (on a connection given up)"
+    } else {
+        ""
+    }
 }

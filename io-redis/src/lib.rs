@@ -30,29 +30,58 @@
 //! happens without them, and what to do. In short:
 //!
 //! - [Exclusion](guarantees::exclusion): no two guards of one key are valid at the same time, while
-//!   clocks are right to within half a percent of a TTL, all clients use the same nodes, and no
-//!   node loses data undetected.
+//!   clocks are right to within half a percent of a TTL, all clients use the same nodes and max
+//!   TTL, and no node loses data undetected.
 //! - [Fencing](guarantees::fencing): a later grant of a key has a larger number than an earlier
-//!   one, also where Exclusion does not hold.
+//!   one, also where Exclusion does not hold, while the servers' wall clocks agree to within nine
+//!   tenths of max TTL; with one node, while its clock is not set back when it loses its data.
 //! - [Ownership](guarantees::ownership): no request changes a key that holds another owner's token.
 //! - [Honest validity](guarantees::honest_validity): a guard is valid no longer than the nodes hold
-//!   its key.
+//!   its key, while clocks are right and no node loses data undetected.
 //! - [No resurrection](guarantees::no_resurrection): what was reported lost or released is never
 //!   held again.
 //! - [Loss is told](guarantees::loss_is_told): you learn of a loss at the end of validity at the
-//!   latest.
+//!   latest, while the process runs.
 //! - [Progress](guarantees::progress): after faults heal, a wanted key that is free is granted.
+//!   Over several nodes rivals may meet, so this takes a few attempts.
 //! - [No orphan](guarantees::no_orphan): what is dropped is freed, and all that is written expires.
+//!   If the process dies or its runtime ends, the TTL frees the key.
 //! - [Bounded work](guarantees::bounded_work): requests, queues and retries have bounds.
-//! - [Replay](guarantees::replay): the same inputs and seed give the same outputs, byte for byte.
+//! - [Replay](guarantees::replay): the same inputs and seed give the same outputs, byte for byte,
+//!   on simulated time and on one thread.
 //!
 //! # What is written to Redis
 //!
 //! The key itself is a plain string that holds the owner's token. Beside it is a fence counter,
-//! whose name begins with the key and contains `:tenure:fence`. Over several nodes each node also
-//! has a marker, `tenure:node` behind the [prefix](Builder::prefix). All have an expiry. Redis 6.2
-//! or Valkey is needed. The repository's `docs/redis.md` lists the commands and rights, and the
+//! whose name begins with the key and contains `:tenure:fence`. With quarantine on, which is the
+//! default over several nodes, each node also has a marker, `tenure:node` behind the
+//! [prefix](Builder::prefix). All have an expiry. The repository's `docs/redis.md` names the
 //! libraries with which a key can be shared.
+//!
+//! # What the server must permit
+//!
+//! Redis 6.2 or later, or Valkey. The user needs:
+//!
+//! - `EVALSHA` and `SCRIPT LOAD`;
+//! - what the scripts call: `GET`, `GETEX`, `SET`, `DEL`, `PEXPIRE`, `PTTL`, `TIME`;
+//! - the lock keys and the names beside them: a pattern that covers a key covers its counter;
+//! - with quarantine on, `INFO`, by which quarantine knows who the server is, and the marker's key.
+//!
+//! Used where they are permitted: `CLIENT ID` and `CLIENT KILL`, so that requests on a connection
+//! that was given up are never run; `INFO` also without quarantine; `CONFIG GET`, which shows that
+//! a server cannot forget.
+//!
+//! When it connects, the client tries the commands that renew and release a lock, on a key that
+//! never exists. A user who may take locks but not free them is refused there, before the first
+//! lock.
+//!
+//! # What is logged
+//!
+//! Every turn of a lease and of a connection is an event of the [`tracing`] crate: at DEBUG what
+//! goes well, at WARN what threatens a lock, at INFO that a node is connected. [`Locks::lock`],
+//! [`Locks::try_lock`], [`Guard::renew`] and [`Guard::release`] are spans. All have the target
+//! `tenure_redis`, so a filter such as `tenure_redis=debug` shows them all. No token and no
+//! password is ever logged.
 //!
 //! # Features
 //!
@@ -69,6 +98,7 @@ mod client;
 mod error;
 pub mod guarantees;
 mod link;
+mod log_target;
 mod protocol;
 mod runtime;
 pub mod seams;

@@ -8,13 +8,13 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tenure_core::{Fence, LeaseId, LeaseOptions, Release};
-
 use tracing::Instrument;
 
 use crate::client::cell::{Cell, Stage};
 use crate::client::logging;
 use crate::client::shared::{Client, Granted};
 use crate::error::{Ended, Loss, Lost, ReleaseError, RenewError};
+use crate::log_target::LOG_TARGET;
 
 /// A held lock. It renews itself until it is released, dropped, or lost.
 ///
@@ -109,8 +109,8 @@ impl Guard {
                 most,
             });
         }
-        // A renewal may be under way already, and then this joins it, although it gives less time.
-        // The second one begins here.
+        // The first `renew` may join a renewal that began earlier and so gives less time; the
+        // second begins now.
         for _ in 0..2 {
             let left = self.remaining();
             if left >= min && self.is_valid() {
@@ -142,7 +142,7 @@ impl Guard {
     /// # Cancel safety
     /// Dropping the future leaves the lock as it is; the renewal may still succeed.
     pub async fn renew(&self) -> Result<Duration, RenewError> {
-        let span = tracing::debug_span!("renew", key = %self.cell.key());
+        let span = tracing::debug_span!(target: LOG_TARGET, "renew", key = %self.cell.key());
         self.renew_now().instrument(span).await
     }
 
@@ -281,7 +281,6 @@ impl Guard {
 
     /// Releases the lock and tells the result. In every case the lease is over: the guard is not
     /// valid from the moment this is called.
-    // Law: No resurrection
     ///
     /// # Errors
     /// [`ReleaseError::Lost`] if the lock had been lost before, [`ReleaseError::Unknown`] if not
@@ -290,7 +289,7 @@ impl Guard {
     /// # Cancel safety
     /// Dropping the future does not stop the release.
     pub async fn release(self) -> Result<(), ReleaseError> {
-        let span = tracing::debug_span!("release", key = %self.cell.key());
+        let span = tracing::debug_span!(target: LOG_TARGET, "release", key = %self.cell.key());
         self.release_now().instrument(span).await
     }
 
@@ -299,6 +298,8 @@ impl Guard {
         if let Some(lost) = self.lost_now() {
             return Err(ReleaseError::Lost(lost));
         }
+        // Validity ends before the request is queued.
+        // Law: No resurrection
         if self.cell.let_go() && self.client.hub().release(self.lease).is_err() {
             return Err(ReleaseError::RuntimeEnded { key });
         }

@@ -13,6 +13,7 @@ use crate::api::inspect::Inspection;
 use crate::api::options::{LockOptions, OptionsError};
 use crate::client::shared::{Client, Granted, too_late};
 use crate::error::{InspectError, LockError};
+use crate::log_target::LOG_TARGET;
 
 /// Takes locks.
 ///
@@ -86,7 +87,6 @@ impl Locks {
     /// While another owner holds the key, it tries again when that owner's time ends, or after a
     /// backoff with jitter if that is earlier. It does the same while not enough nodes answer.
     /// Errors that waiting cannot cure are returned at once.
-    // Law: Progress
     ///
     /// # Errors
     /// [`LockError`]: contention and outage only after [giving up](LockOptions::give_up_after),
@@ -95,7 +95,6 @@ impl Locks {
     /// # Cancel safety
     /// Dropping the future at any point leaves nothing held. Whatever was granted, or may have
     /// been, is released in the background.
-    // Law: No orphan
     pub async fn lock(&self, key: impl AsRef<[u8]>) -> Result<Guard, LockError> {
         let key = self
             .client
@@ -103,7 +102,7 @@ impl Locks {
             .map_err(LockError::key_refused)?;
         let now = self.client.hub().clock().now();
         let give_up = self.lock.give_up_after().map(|span| now + span);
-        let span = tracing::debug_span!("lock", key = %key);
+        let span = tracing::debug_span!(target: LOG_TARGET, "lock", key = %key);
         let granted = async {
             loop {
                 if let Some(granted) = self.client.acquire(&key, &self.lock).await? {
@@ -133,7 +132,7 @@ impl Locks {
             .client
             .key(key.as_ref())
             .map_err(LockError::key_refused)?;
-        let span = tracing::debug_span!("try_lock", key = %key);
+        let span = tracing::debug_span!(target: LOG_TARGET, "try_lock", key = %key);
         let granted = async {
             match self.client.acquire(&key, &self.try_lock).await? {
                 Some(granted) => Ok(self.guard(granted, &self.try_lock)),

@@ -4,6 +4,7 @@ use tenure_core::{AcquireFailure, EventKind, Key, NodeId, Release};
 use tracing::{Level, debug, event_enabled, info, warn};
 
 use crate::link::interface::LinkStatus;
+use crate::log_target::LOG_TARGET;
 
 /// Whether anybody listens to an event of this kind.
 pub(crate) fn wants(kind: &EventKind) -> bool {
@@ -11,11 +12,11 @@ pub(crate) fn wants(kind: &EventKind) -> bool {
         EventKind::Acquired { .. }
         | EventKind::Renewed { .. }
         | EventKind::Released { .. }
-        | EventKind::Failed { .. } => event_enabled!(Level::DEBUG),
+        | EventKind::Failed { .. } => event_enabled!(target: LOG_TARGET, Level::DEBUG),
         EventKind::Waiting { .. }
         | EventKind::Shortened { .. }
         | EventKind::Suspect { .. }
-        | EventKind::Lost { .. } => event_enabled!(Level::WARN),
+        | EventKind::Lost { .. } => event_enabled!(target: LOG_TARGET, Level::WARN),
     }
 }
 
@@ -23,12 +24,13 @@ pub(crate) fn wants(kind: &EventKind) -> bool {
 pub(crate) fn event<'a>(key: &Key, kind: &EventKind, name: impl Fn(NodeId) -> &'a str) {
     match kind {
         EventKind::Acquired { fence, .. } => {
-            debug!(key = %key, fence = fence.get(), "acquired");
+            debug!(target: LOG_TARGET, key = %key, fence = fence.get(), "acquired");
         }
         EventKind::Waiting {
             cause: AcquireFailure::Quarantined { node, left },
             ..
         } => warn!(
+            target: LOG_TARGET,
             key = %key,
             node = name(*node),
             ?left,
@@ -40,46 +42,70 @@ pub(crate) fn event<'a>(key: &Key, kind: &EventKind, name: impl Fn(NodeId) -> &'
             ..
         } => {
             let silent: Vec<_> = silent.iter().map(name).collect();
-            warn!(key = %key, ?silent, "waiting: not enough nodes answer");
+            warn!(target: LOG_TARGET, key = %key, ?silent, "waiting: not enough nodes answer");
         }
-        EventKind::Waiting { cause, .. } => debug!(key = %key, ?cause, "waiting"),
+        EventKind::Waiting { cause, .. } => {
+            debug!(target: LOG_TARGET, key = %key, ?cause, "waiting");
+        }
         EventKind::Failed { cause, gave_up } => {
-            debug!(key = %key, ?cause, gave_up, outcome = "failed", "not acquired");
+            let outcome = "failed";
+            debug!(target: LOG_TARGET, key = %key, ?cause, gave_up, outcome, "not acquired");
         }
-        EventKind::Renewed { .. } => debug!(key = %key, outcome = "renewed", "renewal"),
+        EventKind::Renewed { .. } => {
+            debug!(target: LOG_TARGET, key = %key, outcome = "renewed", "renewal");
+        }
         EventKind::Shortened { .. } => {
-            warn!(key = %key, "a node lost its copy: validity ends earlier than was told");
+            warn!(
+                target: LOG_TARGET,
+                key = %key,
+                "a node lost its copy: validity ends earlier than was told"
+            );
         }
         EventKind::Suspect {
             rejected: Some(words),
             ..
         } => {
             let outcome = "rejected";
-            warn!(key = %key, outcome, %words, "suspect: the server refuses the renewal");
+            warn!(
+                target: LOG_TARGET,
+                key = %key,
+                outcome,
+                %words,
+                "suspect: the server refuses the renewal"
+            );
         }
         EventKind::Suspect { .. } => {
             let outcome = "unconfirmed";
-            warn!(key = %key, outcome, "suspect: the renewal was not confirmed, retrying");
+            warn!(
+                target: LOG_TARGET,
+                key = %key,
+                outcome,
+                "suspect: the renewal was not confirmed, retrying"
+            );
         }
-        EventKind::Lost { loss } => warn!(key = %key, ?loss, "lost"),
+        EventKind::Lost { loss } => warn!(target: LOG_TARGET, key = %key, ?loss, "lost"),
         EventKind::Released {
             outcome: Release::Released,
-        } => debug!(key = %key, "released"),
-        EventKind::Released { outcome } => warn!(key = %key, ?outcome, "not released"),
+        } => debug!(target: LOG_TARGET, key = %key, "released"),
+        EventKind::Released { outcome } => {
+            warn!(target: LOG_TARGET, key = %key, ?outcome, "not released")
+        }
     }
 }
 
 /// Logs a loss that the holder's own clock told before the core did.
 pub(crate) fn expired(key: &Key) {
-    warn!(key = %key, loss = ?tenure_core::Loss::Expired, "lost");
+    warn!(target: LOG_TARGET, key = %key, loss = ?tenure_core::Loss::Expired, "lost");
 }
 
 /// Logs a change of a link's state.
 pub(crate) fn link(node: &str, status: &LinkStatus) {
     match status {
-        LinkStatus::Connecting => debug!(node, "connecting"),
-        LinkStatus::Up(_) => info!(node, "connected"),
-        LinkStatus::Down { why } => warn!(node, %why, "not connected"),
-        LinkStatus::Rejected { words } => warn!(node, %words, "the server refuses to serve"),
+        LinkStatus::Connecting => debug!(target: LOG_TARGET, node, "connecting"),
+        LinkStatus::Up(_) => info!(target: LOG_TARGET, node, "connected"),
+        LinkStatus::Down { why } => warn!(target: LOG_TARGET, node, %why, "not connected"),
+        LinkStatus::Rejected { words } => {
+            warn!(target: LOG_TARGET, node, %words, "the server refuses to serve")
+        }
     }
 }

@@ -1,5 +1,5 @@
 //! What is logged: every turn of a lease, with its key and outcome, inside the span of the
-//! operation that asked for it, and never a token.
+//! operation that asked for it, always with the target that filters name, and never a token.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
@@ -42,7 +42,7 @@ impl Log {
 
 impl Subscriber for Log {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("tenure_redis")
+        metadata.target() == "tenure_redis"
     }
 
     fn new_span(&self, span: &Attributes<'_>) -> Id {

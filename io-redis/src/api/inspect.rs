@@ -5,8 +5,8 @@ use std::time::Duration;
 use tenure_core::Key;
 
 use crate::error::{InspectError, SilentNode};
-use crate::link::handle::NoAnswer;
-use crate::protocol::inspection::{KeyHolder, KeyState};
+use crate::link::handle::NodeAnswer;
+use crate::protocol::inspection::KeyHolder;
 
 /// What the nodes say about a key. The secret part of the holder's token is not told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ impl Inspection {
 
     pub(crate) fn collect(
         key: Key,
-        answers: Vec<(String, Result<KeyState, NoAnswer>)>,
+        answers: Vec<(String, NodeAnswer)>,
     ) -> Result<Self, InspectError> {
         let mut inspection = Self {
             key,

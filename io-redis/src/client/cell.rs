@@ -187,7 +187,7 @@ impl Cell {
 
     /// Call it only with the state locked: otherwise a renewal that crosses a release could make
     /// the lease valid again.
-    // Law: Honest validity
+    // Law: No resurrection
     fn set_valid_until(&self, at: Instant) {
         self.valid_until.store(at.as_nanos(), Ordering::Release);
     }

@@ -237,7 +237,8 @@ impl Hub {
         self.carry_out(state);
     }
 
-    /// Called when the runtime drops a task of this client that had not ended.
+    /// Called when the driver's task is dropped. If the client has not finished, its runtime has
+    /// ended.
     pub(crate) fn runtime_ended(&self) {
         let state = self.lock();
         if matches!(state.life, Life::Finished | Life::Dead) {

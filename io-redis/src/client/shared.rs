@@ -12,10 +12,9 @@ use crate::client::driver::drive;
 use crate::client::hub::{Hub, Refused};
 use crate::client::own_thread::OwnThread;
 use crate::error::{ConnectError, Ended, LockError, Loss, SilentNode};
-use crate::link::handle::{LinkHandle, NoAnswer};
+use crate::link::handle::{LinkHandle, NodeAnswer};
 use crate::link::interface::{LinkConfig, LinkStatus, Target};
 use crate::link::spawn_link;
-use crate::protocol::inspection::KeyState;
 use crate::protocol::key;
 use crate::runtime::Seams;
 
@@ -43,9 +42,6 @@ impl Granted<'_> {
         (*lease, Arc::clone(cell), self.fence)
     }
 }
-
-/// What one node answered to an inspection.
-pub(crate) type NodeAnswer = Result<KeyState, NoAnswer>;
 
 impl Client {
     /// Starts the tasks: one that runs what is due, and a link to each node.
@@ -186,8 +182,8 @@ impl Client {
     /// What each node says of a key, by the name of the node.
     pub(crate) async fn inspect(&self, key: &Key) -> Result<Vec<(String, NodeAnswer)>, Ended> {
         self.hub.check()?;
-        let looks = self.links.iter().map(|link| link.inspect(key.clone()));
-        let answers = futures_util::future::join_all(looks).await;
+        let inspections = self.links.iter().map(|link| link.inspect(key.clone()));
+        let answers = futures_util::future::join_all(inspections).await;
         let nodes = self.hub.names().iter().cloned();
         Ok(nodes.zip(answers).collect())
     }

@@ -91,7 +91,7 @@ pub(crate) async fn exchange(
             Err(error) => vec![Err(error); count],
         };
     }
-    let singly = commands.into_iter().map(|command| async move {
+    let one_by_one = commands.into_iter().map(|command| async move {
         let mut pipeline = Pipeline::with_capacity(1);
         pipeline.add_command(command);
         match connection.send(pipeline).await {
@@ -101,5 +101,5 @@ pub(crate) async fn exchange(
             Err(error) => Err(error),
         }
     });
-    futures_util::future::join_all(singly).await
+    futures_util::future::join_all(one_by_one).await
 }

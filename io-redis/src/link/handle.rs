@@ -19,10 +19,13 @@ impl fmt::Display for NoAnswer {
 
 impl std::error::Error for NoAnswer {}
 
+/// What one node answered to an inspection.
+pub(crate) type NodeAnswer = Result<KeyState, NoAnswer>;
+
 /// A handle to a running link.
 #[derive(Clone, Debug)]
 pub(crate) struct LinkHandle {
-    pub(crate) requests: mpsc::Sender<InspectRequest>,
+    pub(crate) inspections: mpsc::Sender<InspectRequest>,
 }
 
 /// One question of [`LinkHandle::inspect`].
@@ -31,13 +34,13 @@ pub(crate) struct InspectRequest {
     pub(crate) key: Key,
     /// It was asked once before, when the scripts were not loaded.
     pub(crate) again: bool,
-    pub(crate) answer: oneshot::Sender<Result<KeyState, NoAnswer>>,
+    pub(crate) answer: oneshot::Sender<NodeAnswer>,
 }
 
 impl LinkHandle {
     /// Inspects a key, which changes nothing. Waits while the link connects for the first time;
     /// otherwise it is bounded by the link's own limit on silence.
-    pub(crate) async fn inspect(&self, key: Key) -> Result<KeyState, NoAnswer> {
+    pub(crate) async fn inspect(&self, key: Key) -> NodeAnswer {
         let (answer, answered) = oneshot::channel();
         let ended = || NoAnswer(Words::new("the link has ended"));
         let request = InspectRequest {
@@ -45,7 +48,7 @@ impl LinkHandle {
             again: false,
             answer,
         };
-        self.requests.send(request).await.map_err(|_| ended())?;
+        self.inspections.send(request).await.map_err(|_| ended())?;
         answered.await.map_err(|_| ended())?
     }
 }

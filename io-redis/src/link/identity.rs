@@ -7,8 +7,9 @@ use tenure_core::{Refusal, Reply, ServerTime, Words};
 use crate::link::connect::DialError;
 use crate::link::connection::{Connection, exchange};
 use crate::link::interface::Identity;
+use crate::log_target::LOG_TARGET;
 use crate::protocol::decode::{self, CommandResult};
-use crate::protocol::encode::mark;
+use crate::protocol::encode::{mark, millis};
 use crate::protocol::key;
 use crate::protocol::marker::{Marker, NodeSet};
 use crate::protocol::scripts::Script;
@@ -181,7 +182,7 @@ impl NodeInfo {
             run_id: run_id.clone(),
             replication_id: replication_id.clone(),
             durable: self.durable,
-            max_ttl_ms: u64::try_from(node_set.max_ttl.as_millis()).unwrap_or(u64::MAX),
+            max_ttl_ms: millis(node_set.max_ttl),
             nodes: node_set.nodes,
             name: node_set.name.clone().unwrap_or_default(),
         })
@@ -216,8 +217,11 @@ pub(crate) async fn begin(
             Ok(Value::ServerError(error)) => {
                 // Not permitted, or the old connection is closed already. If the marker was not
                 // written, the first acquire says so.
-                let error = decode::without_secrets(&decode::server_text(&error));
-                tracing::debug!(%error, "tolerated");
+                tracing::debug!(
+                    target: LOG_TARGET,
+                    error = %decode::without_secrets(&decode::server_text(&error)),
+                    "tolerated"
+                );
             }
             Ok(_) => {}
             Err(error) if error.code().is_some() => {}

@@ -52,23 +52,23 @@ pub(crate) enum Purpose {
 pub(crate) struct InFlight {
     replies: FuturesUnordered<PendingReplies>,
     /// Oldest first. The first has the serial number `oldest`.
-    purpose: VecDeque<Option<Purpose>>,
+    purposes: VecDeque<Option<Purpose>>,
     oldest: u64,
 }
 
 impl InFlight {
     pub(crate) fn is_empty(&self) -> bool {
-        self.purpose.is_empty()
+        self.purposes.is_empty()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.purpose.len()
+        self.purposes.len()
     }
 
     /// Adds a write. It is made when it is first polled, after those that were added before.
     pub(crate) fn add(&mut self, purpose: Purpose, replies: BoxFuture<'static, Replies>) {
-        let serial = self.oldest + self.purpose.len() as u64;
-        self.purpose.push_back(Some(purpose));
+        let serial = self.oldest + self.purposes.len() as u64;
+        self.purposes.push_back(Some(purpose));
         self.replies.push(PendingReplies { serial, replies });
     }
 
@@ -90,9 +90,9 @@ impl InFlight {
 
     fn take_purpose(&mut self, serial: u64) -> Option<Purpose> {
         let at = usize::try_from(serial.checked_sub(self.oldest)?).ok()?;
-        let purpose = self.purpose.get_mut(at)?.take();
-        while let Some(None) = self.purpose.front() {
-            self.purpose.pop_front();
+        let purpose = self.purposes.get_mut(at)?.take();
+        while let Some(None) = self.purposes.front() {
+            self.purposes.pop_front();
             self.oldest += 1;
         }
         purpose
@@ -100,6 +100,6 @@ impl InFlight {
 
     /// Gives up. Returns what the unanswered writes were for, oldest first.
     pub(crate) fn into_purposes(self) -> impl Iterator<Item = Purpose> {
-        self.purpose.into_iter().flatten()
+        self.purposes.into_iter().flatten()
     }
 }

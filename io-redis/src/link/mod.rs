@@ -47,5 +47,7 @@ pub(crate) fn spawn_link(
         .spawn(Box::pin(LocalWake::new(tokio::task::unconstrained(
             link.run(),
         ))));
-    LinkHandle { requests: handle }
+    LinkHandle {
+        inspections: handle,
+    }
 }

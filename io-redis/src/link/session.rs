@@ -105,7 +105,7 @@ pub(crate) struct Session<'a> {
     replies: Vec<(RequestId, Reply)>,
     spare: Vec<Batch>,
     /// Inspections that are asked again once the scripts are loaded.
-    inspections: Vec<InspectRequest>,
+    inspect_again: Vec<InspectRequest>,
 }
 
 impl<'a> Session<'a> {
@@ -139,7 +139,7 @@ impl<'a> Session<'a> {
             due: Vec::new(),
             replies: Vec::new(),
             spare: Vec::new(),
-            inspections: Vec::new(),
+            inspect_again: Vec::new(),
             context,
             encoder,
         }
@@ -160,7 +160,7 @@ impl<'a> Session<'a> {
                 self.take();
             }
             while self.may_take()
-                && let Some(request) = self.inspections.pop()
+                && let Some(request) = self.inspect_again.pop()
             {
                 self.inspect(request);
             }
@@ -383,7 +383,7 @@ impl<'a> Session<'a> {
                 let meaning = decode::inspection_signal(&result);
                 let reply = self.act_on((Reply::Unknown, meaning), loads, self.marker.count, now);
                 if reply == Reply::NotApplied(Refusal::Again) && !request.again {
-                    self.inspections.push(InspectRequest {
+                    self.inspect_again.push(InspectRequest {
                         again: true,
                         ..request
                     });
@@ -508,7 +508,7 @@ impl<'a> Session<'a> {
     }
 
     /// Ends the connection. Replies that have arrived count; everything else in flight is unknown.
-    // Law: Honest validity
+    // Law: No orphan
     fn give_up(mut self, why: Words) -> SessionEnd {
         self.take_ready_replies();
         // Dropping the I/O future closes the connection, so that nothing more is written.

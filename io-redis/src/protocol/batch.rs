@@ -5,11 +5,10 @@ use std::iter;
 use redis::{Pipeline, RedisError, Value};
 use tenure_core::{OpKind, Request, RequestId};
 
-use crate::protocol::decode::miscounted;
-use crate::protocol::decode::{self, Meaning};
+use crate::protocol::decode::{self, Meaning, miscounted};
 use crate::protocol::encode::Encoder;
 use crate::protocol::marker::NodeSet;
-use crate::protocol::scripts::{Answers, Script};
+use crate::protocol::scripts::Script;
 
 /// How many locks one call may have. A longer script would keep other clients of the server
 /// waiting.
@@ -60,7 +59,7 @@ impl Batch {
         order.sort_by_key(|((place, _), _)| *place);
         for of_a_kind in order.chunk_by(|one, next| one.0 == next.0) {
             let ((_, kind), _) = of_a_kind[0];
-            let shared = share && Script::Lease(kind).layout().answers != Answers::Word;
+            let shared = share && Script::Lease(kind).layout().answers.shares_calls();
             for call in of_a_kind.chunks(if shared { LOCKS_PER_CALL } else { 1 }) {
                 let requests = call.iter().map(|(_, request)| *request);
                 self.ids.extend(requests.clone().map(|request| request.id));
@@ -131,7 +130,7 @@ mod tests {
             assert_eq!(counts, [128, 128, 44], "{op:?}");
             assert_eq!(commands.len(), 3);
             batch.encode(&requests, false, &mut Encoder::new(), &mut commands);
-            assert_eq!(batch.calls.len(), 300, "singly");
+            assert_eq!(batch.calls.len(), 300, "one by one");
         }
     }
 }

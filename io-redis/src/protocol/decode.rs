@@ -65,7 +65,9 @@ pub(crate) fn replies(
     ours: Option<&NodeSet>,
     mut each: impl FnMut(Meaning),
 ) {
-    match Script::Lease(kind).layout().answers {
+    let answers = Script::Lease(kind).layout().answers;
+    debug_assert!(count == 1 || answers.shares_calls(), "{kind:?}");
+    match answers {
         Answers::EachLock => acquires(result, count, ours, each),
         Answers::Failures => failures(result, count, each),
         Answers::Word | Answers::Other => each(single(result)),
@@ -131,6 +133,7 @@ fn acquire(text: &str, ours: Option<&NodeSet>) -> Option<Meaning> {
 /// Gives one meaning to all locks of a call. The server may have refused the call because of one of
 /// its locks; then they are asked one by one. Only a refusal that came before anything was written
 /// is *not applied*.
+// Law: Honest validity
 fn all(meaning: Meaning, count: usize, mut each: impl FnMut(Meaning)) {
     let again = |signal| (Reply::NotApplied(Refusal::Again), Some(signal));
     let meaning = match meaning {
@@ -212,7 +215,7 @@ pub(crate) fn inspection_signal(result: &CommandResult) -> Option<Signal> {
 /// The reply to an inspection.
 pub(crate) fn inspection(result: CommandResult) -> Result<KeyState, Words> {
     let value = result.map_err(|error| without_secrets(&error_text(&error)))?;
-    let nonsense = || Words::new("a look was answered in a shape that is not its own");
+    let nonsense = || Words::new("the node's answer to an inspection cannot be understood");
     if word(&value) == Some(b"foreign") {
         return Ok(KeyState {
             holder: KeyHolder::Foreign,
@@ -282,7 +285,8 @@ fn value(result: CommandResult) -> Result<Value, Meaning> {
 
 /// What an error reply means. A 6.2 server wraps the error that a script met, so the code may stand
 /// inside: `ERR Error running script (call to f_…): @user_script:3: @user_script: 3: -READONLY You
-/// can't …`.
+/// can't …`. Only what surely changed nothing is *not applied*; else it is *unknown*.
+// Law: Honest validity
 pub(crate) fn refusal(text: &str) -> Meaning {
     let unavailable = |signal| (Reply::NotApplied(Refusal::Unavailable), signal);
     let rejected = |signal| {

@@ -1,5 +1,7 @@
 //! How requests are written as calls of the scripts.
 
+use std::time::Duration;
+
 use redis::{Cmd, RedisWrite};
 use tenure_core::{Fence, Key, Op, OpKind, Request, Token};
 
@@ -46,7 +48,8 @@ impl Encoder {
         let script = Script::Lease(kind);
         let layout = script.layout();
         // The name of a counter is less than 40 bytes longer than twice its key.
-        let counters = layout.lock_keys.len() - 1;
+        let is_counter = |key: &&LockKey| **key == LockKey::Counter;
+        let counters = layout.lock_keys.iter().filter(is_counter).count();
         let size_of = |request: &Request| {
             (1 + 2 * counters) * request.key.as_bytes().len() + 40 * counters + 120
         };
@@ -66,6 +69,7 @@ impl Encoder {
             cmd.write_arg(&marker.key);
         }
         for request in requests {
+            debug_assert_eq!(request.op.kind(), kind);
             write_args(&mut cmd, layout, request, &mut self.token);
         }
         if let Some(marker) = marker {
@@ -74,7 +78,7 @@ impl Encoder {
         cmd
     }
 
-    /// The call that looks at a key.
+    /// The call that inspects a key.
     pub(crate) fn inspect(&mut self, key: &Key) -> Cmd {
         let mut cmd = Script::Inspect.call(1, false, 3 * key.as_bytes().len() + 40);
         write_keys(&mut cmd, Script::Inspect.layout(), key, &mut self.counter);
@@ -119,9 +123,15 @@ fn write_args(cmd: &mut Cmd, layout: &Layout, request: &Request, token: &mut Vec
                 cmd.write_arg(token);
             }
             LockArg::Ttl => {
+                // A renewal with a TTL of 0 would delete the key.
+                debug_assert!(ttl.is_some(), "{:?} has no TTL", request.op);
                 cmd.arg(ttl.map_or(0, millis));
             }
-            LockArg::Proposal | LockArg::Fence => {
+            LockArg::Proposal => {
+                cmd.arg(fence.map_or(0, Fence::get));
+            }
+            LockArg::Fence => {
+                debug_assert!(fence.is_some(), "{:?} has no fence", request.op);
                 cmd.arg(fence.map_or(0, Fence::get));
             }
         }
@@ -148,7 +158,8 @@ fn write_marker(cmd: &mut Cmd, layout: &Layout, marker: &Marker) {
     }
 }
 
-fn millis(span: std::time::Duration) -> u64 {
+/// A span as scripts and markers write it.
+pub(crate) fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -170,8 +181,6 @@ fn write_token(token: &Token, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tenure_core::{Label, Secret};
 
     use super::*;

@@ -1,5 +1,5 @@
 //! The table of the scripts: for each its Lua text, what it is for, and how its calls are laid out.
-//! Writing calls, reading answers and the tests all go by this table.
+//! Writing calls and the tests go by this table, and so does the choice of who reads an answer.
 //!
 //! A request is part of one `EVALSHA`: acquires that are due together share one, and so do releases
 //! and renewals; most of what a call costs a server is the same for one lock and for many.
@@ -34,7 +34,6 @@ pub enum Script {
 /// A script's text, and how its calls are laid out: first what each lock has, one lock after the
 /// other, then what the call has once.
 #[derive(Debug)]
-#[non_exhaustive]
 pub struct Layout {
     /// The Lua text.
     pub text: &'static str,
@@ -42,8 +41,9 @@ pub struct Layout {
     pub lock_keys: &'static [LockKey],
     /// The arguments of each lock.
     pub lock_args: &'static [LockArg],
-    /// Behind the arguments of all locks, these parts of the node's marker; its name is the last
-    /// key. Only [`Script::Mark`] always has them; an acquire has them over several nodes.
+    /// Behind the arguments of all locks, these parts of the node's marker. The marker's key is
+    /// then the last key of the call. [`Script::Mark`] always has them; an acquire has them with
+    /// quarantine on.
     pub marker_args: &'static [MarkerArg],
     /// How it answers.
     pub answers: Answers,
@@ -91,14 +91,25 @@ pub enum MarkerArg {
 /// How a script answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answers {
-    /// With one text for each lock. The call may be for many.
+    /// With one text for each lock.
     EachLock,
-    /// With the failures only: index, why, index, why, … The call may be for many.
+    /// With the failures only: index, why, index, why, …
     Failures,
-    /// With one word. The call is for one lock.
+    /// With one word.
     Word,
     /// In a way of its own, and not to a lease.
     Other,
+}
+
+impl Answers {
+    /// Whether one call may be for many locks.
+    #[must_use]
+    pub const fn shares_calls(self) -> bool {
+        match self {
+            Self::EachLock | Self::Failures => true,
+            Self::Word | Self::Other => false,
+        }
+    }
 }
 
 impl Script {
@@ -248,6 +259,72 @@ mod tests {
             assert!(!script.text().starts_with("#!"), "{script:?}");
             assert_eq!(script.sha().len(), 40);
             assert_eq!(Script::by_sha(script.sha().as_bytes()), Some(script));
+        }
+    }
+
+    /// What a text says of its keys or arguments, in the lines that begin with this word; none if
+    /// it says nothing.
+    fn said(text: &str, word: &str) -> Option<String> {
+        let first = format!("-- {word}: ");
+        let mut lines = text.lines().skip_while(|line| !line.starts_with(&first));
+        let mut said = lines.next()?.strip_prefix(&first)?.to_owned();
+        for more in lines.map_while(|line| line.strip_prefix("--  ")) {
+            said.push(' ');
+            said.push_str(more.trim_start());
+        }
+        Some(said)
+    }
+
+    /// What a text has to say of the parts that a call has for each lock, and of those it has once.
+    fn expected(layout: &Layout, each: &[&str], once: &[&str]) -> Option<String> {
+        let mut said = each.join(", ");
+        if !each.is_empty() && layout.answers.shares_calls() {
+            said.push_str(" for each");
+        }
+        match (each, once) {
+            ([], []) => return None,
+            ([], once) => said.push_str(&once.join(", ")),
+            (_, []) => {}
+            (_, once) => said.push_str(&format!(" [, {}]", once.join(", "))),
+        }
+        Some(said)
+    }
+
+    #[test]
+    fn each_text_begins_with_the_keys_and_arguments_of_its_row() {
+        for script in Script::all() {
+            let layout = script.layout();
+            let keys = layout.lock_keys.iter().map(|key| match key {
+                LockKey::Lock => "lock",
+                LockKey::Counter => "fence counter",
+            });
+            let args = layout.lock_args.iter().map(|arg| match arg {
+                LockArg::Token => "token",
+                LockArg::Ttl => "TTL ms",
+                LockArg::Proposal => "proposed fence (0: none)",
+                LockArg::Fence => "fence",
+            });
+            let marker = layout.marker_args.iter().map(|arg| match arg {
+                MarkerArg::RunId => "run id",
+                MarkerArg::ReplicationId => "replication id",
+                MarkerArg::Durable => "durable (1 or 0)",
+                MarkerArg::MaxTtl => "max TTL ms",
+                MarkerArg::Nodes => "number of nodes",
+                MarkerArg::Name => "name of the set",
+            });
+            let (keys, args): (Vec<_>, Vec<_>) = (keys.collect(), args.collect());
+            let marker: Vec<_> = marker.collect();
+            let marker_key = if marker.is_empty() {
+                &[][..]
+            } else {
+                &["marker"]
+            };
+            let head = (said(layout.text, "KEYS"), said(layout.text, "ARGV"));
+            let of_the_row = (
+                expected(layout, &keys, marker_key),
+                expected(layout, &args, &marker),
+            );
+            assert_eq!(head, of_the_row, "{script:?}");
         }
     }
 }

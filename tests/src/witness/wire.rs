@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tenure_core::OpKind;
-use tenure_redis::seams::{BoxFuture, ByteStream, Connector, Endpoint, Script};
+use tenure_redis::seams::{BoxFuture, ByteStream, Connector, Endpoint, LockArg, LockKey, Script};
 use tenure_sim::observe::fact::{Answer, Fact, Outcome, Record};
 use tenure_sim::server::RequestParser;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -35,9 +35,17 @@ pub(super) fn asked(argv: &[Vec<u8>]) -> Option<(OpKind, Vec<KeyAndToken<'_>>)> 
     let (keys, args) = rest.split_at_checked(count)?;
     let layout = script.layout();
     let (keys_each, args_each) = (layout.lock_keys.len(), layout.lock_args.len());
+    let key = layout
+        .lock_keys
+        .iter()
+        .position(|key| *key == LockKey::Lock)?;
+    let token = layout
+        .lock_args
+        .iter()
+        .position(|arg| *arg == LockArg::Token)?;
     let both = |at: usize| {
-        let token = args.get(at * args_each)?;
-        Some((keys.get(at * keys_each)?.as_slice(), token.as_slice()))
+        let token = args.get(at * args_each + token)?;
+        Some((keys.get(at * keys_each + key)?.as_slice(), token.as_slice()))
     };
     Some((ask, (0..count / keys_each).filter_map(both).collect()))
 }

@@ -98,6 +98,7 @@ local function acquire(lock, counter, token, ttl, proposal)
       if type(left) == 'table' then return '-' .. left.err end
       return left < 0 and 'foreign' or format('held %.0f %s', left, stamp)
     end
+    -- Law: Ownership
     if tonumber(other) > tonumber(attempt) then return 'taken' end
     if quarantined then return refusal end
     set = pcall('SET', lock, token, 'PX', ttl)
@@ -120,6 +121,7 @@ local function acquire(lock, counter, token, ttl, proposal)
   end
   local stored = pcall('SET', counter, text, 'PX', keep)
   if stored.err then
+    -- Law: No orphan
     pcall('DEL', lock)
     return '-' .. stored.err
   end

@@ -1,6 +1,6 @@
 -- Deletes each lock that holds a token of the same lease, of this attempt or an earlier one.
 -- Answers the failures only: index, why, index, why, …
--- KEYS: locks
+-- KEYS: lock for each
 -- ARGV: token for each
 local function release(lock, token)
   local held = redis.pcall('GETEX', lock)

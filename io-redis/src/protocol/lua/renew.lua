@@ -1,6 +1,6 @@
 -- Gives each lock its TTL again, if it holds exactly the token and has less left, or no expiry.
 -- Answers the failures only: index, why, index, why, …
--- KEYS: locks
+-- KEYS: lock for each
 -- ARGV: token, TTL ms for each
 local failures = {}
 for i = 1, #KEYS do

@@ -4,6 +4,7 @@ use std::fmt;
 
 use tenure_core::{ConfigError, LabelError};
 
+use crate::error::ended::RUNTIME_ENDED;
 use crate::error::kind::{Kind, kinds};
 use crate::error::silent::{CHECK_RIGHTS, SilentNode, write_nodes};
 use crate::link::address::AddressError;
@@ -52,7 +53,12 @@ pub enum ConnectError {
     RuntimeEnded,
 }
 
-kinds!(ConnectError);
+kinds!(
+    ConnectError,
+    outage: "Whether not enough nodes answer. The same call may succeed later.",
+    misuse: "Whether the caller has to change something: the addresses, the configuration, the \
+        rights of the user, or the runtime."
+);
 
 impl ConnectError {
     const fn kind(&self) -> Kind {
@@ -101,13 +107,10 @@ impl fmt::Display for ConnectError {
                 write!(f, "{node} and {twin} are one server: name each server once")
             }
             Self::NodeSetUnchecked => f.write_str(
-                "the nodes compare the name of a node set in their markers, which are kept for \
-                 quarantine: turn it on with `Builder::quarantine(Quarantine::On)`, or give no \
-                 name",
+                "the nodes compare the name of a node set only with quarantine on: turn it on with \
+                 `Builder::quarantine(Quarantine::On)`, or give no name",
             ),
-            Self::RuntimeEnded => {
-                f.write_str("the tokio runtime that the client was built on has ended")
-            }
+            Self::RuntimeEnded => f.write_str(RUNTIME_ENDED),
         }
     }
 }

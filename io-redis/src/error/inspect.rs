@@ -1,14 +1,15 @@
-//! Why a key could not be looked at.
+//! Why a key could not be inspected.
 
 use std::fmt;
 
 use tenure_core::Key;
 
+use crate::error::ended::RUNTIME_ENDED;
 use crate::error::kind::{Kind, kinds};
 use crate::error::silent::{SilentNode, write_nodes};
 use crate::protocol::key::KeyError;
 
-/// Why a key could not be looked at.
+/// Why a key could not be inspected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InspectError {
@@ -33,7 +34,12 @@ pub enum InspectError {
     },
 }
 
-kinds!(InspectError);
+kinds!(
+    InspectError,
+    outage: "Whether no node answered. The same call may succeed later.",
+    misuse: "Whether the caller has to change something: the key, or a client that is closed or \
+        whose runtime has ended."
+);
 
 impl InspectError {
     const fn kind(&self) -> Kind {
@@ -51,10 +57,9 @@ impl fmt::Display for InspectError {
                 write!(f, "lock {key:?}: no node answered")?;
                 write_nodes(f, nodes)
             }
-            Self::Ended { key } => write!(
-                f,
-                "lock {key:?}: the client is closed, or the runtime that it was built on has ended"
-            ),
+            Self::Ended { key } => {
+                write!(f, "lock {key:?}: the client is closed, or {RUNTIME_ENDED}")
+            }
             Self::Key { key, error } => write!(f, "lock {key:?}: {error}"),
         }
     }

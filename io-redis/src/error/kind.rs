@@ -16,33 +16,33 @@ pub(crate) enum Kind {
     Other,
 }
 
-/// Gives an error type the questions that its `kind` answers.
+/// Gives an error type the questions that its `kind` answers, with what an outage and a misuse are
+/// for this type.
 macro_rules! kinds {
-    ($error:ident) => {
+    ($error:ident, outage: $outage:literal, misuse: $misuse:literal) => {
         impl $error {
-            /// Whether someone else holds the key. Only who asks for a lock is told so.
+            /// Whether someone else holds the key. Only taking a lock fails so; for other
+            /// operations it is always false.
             #[must_use]
             pub const fn is_contention(&self) -> bool {
                 matches!(self.kind(), Kind::Contention)
             }
 
-            /// Whether not enough nodes answer, or not enough of those that do are counted. The
-            /// same call may succeed later.
+            #[doc = $outage]
             #[must_use]
             pub const fn is_outage(&self) -> bool {
                 matches!(self.kind(), Kind::Outage)
             }
 
-            /// Whether the caller has to change something: the key, the configuration, the rights
-            /// of the user, or the order of its calls.
+            #[doc = $misuse]
             #[must_use]
             pub const fn is_misuse(&self) -> bool {
                 matches!(self.kind(), Kind::Misuse)
             }
         }
     };
-    ($error:ident, with loss) => {
-        kinds!($error);
+    ($error:ident, outage: $outage:literal, misuse: $misuse:literal, with loss) => {
+        kinds!($error, outage: $outage, misuse: $misuse);
 
         impl $error {
             /// Whether the lock is lost.

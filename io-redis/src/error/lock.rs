@@ -132,7 +132,14 @@ impl LockError {
     }
 }
 
-kinds!(LockError);
+kinds!(
+    LockError,
+    outage: "Whether not enough nodes answer, or not enough of those that do are counted. The same \
+        call may succeed later.",
+    misuse: "Whether the caller has to change something: the key, the configuration, the rights of \
+        the user, the runtime, or the order of its calls. [`AtCapacity`](Self::AtCapacity) is \
+        neither contention, nor outage, nor misuse."
+);
 
 impl LockError {
     const fn kind(&self) -> Kind {

@@ -28,7 +28,14 @@ pub enum ReleaseError {
     },
 }
 
-kinds!(ReleaseError, with loss);
+kinds!(
+    ReleaseError,
+    outage: "Whether too few nodes answered to know that the lock is free. The call cannot be \
+        repeated, since the guard is consumed; the client goes on releasing by itself.",
+    misuse: "Whether the client's runtime had ended, so that nothing could be sent. The caller has \
+        to build the client where it is used, or with a thread of its own.",
+    with loss
+);
 
 impl ReleaseError {
     const fn kind(&self) -> Kind {

@@ -38,7 +38,14 @@ pub enum RenewError {
     },
 }
 
-kinds!(RenewError, with loss);
+kinds!(
+    RenewError,
+    outage: "Whether not enough nodes confirmed the renewal. The lock is still held until its \
+        validity ends, and the same call may succeed later.",
+    misuse: "Whether the caller has to change something: it demanded more than a renewal gives, or \
+        the client's runtime has ended.",
+    with loss
+);
 
 impl RenewError {
     const fn kind(&self) -> Kind {

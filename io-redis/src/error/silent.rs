@@ -13,7 +13,8 @@ pub struct SilentNode {
 }
 
 impl SilentNode {
-    pub(crate) fn new(node: impl Into<String>, why: impl Into<String>) -> Self {
+    /// A node, and why it did not answer.
+    pub fn new(node: impl Into<String>, why: impl Into<String>) -> Self {
         Self {
             node: node.into(),
             why: why.into(),

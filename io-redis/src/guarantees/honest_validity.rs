@@ -15,10 +15,11 @@
 //! Validity may also go **down**. A node that answers *gone* or *taken* counts no more. If no
 //! quorum is left, the lock is lost at once.
 //!
-//! The clock goes on while the machine sleeps: `CLOCK_BOOTTIME` on Linux and Android,
-//! `CLOCK_MONOTONIC` on Apple's systems, `QueryPerformanceCounter` on Windows. A lease that ran out
-//! during a suspend is over when the machine wakes. On other systems see
-//! [`BootClock`](crate::seams::BootClock).
+//! The clock goes on while the machine sleeps: `CLOCK_BOOTTIME` on Linux, Android and OpenBSD,
+//! `CLOCK_MONOTONIC` on Apple's systems. A lease that ran out during a suspend is over when the
+//! machine wakes. On Windows the clock is `QueryPerformanceCounter`, which goes on as well; that is
+//! said as Rust's standard library reads it today, and the crate is compiled for Windows, but not
+//! run there. Other systems are in the table of [`BootClock`](crate::seams::BootClock).
 //!
 //! # Assumptions
 //!
@@ -36,8 +37,8 @@
 //!
 //! # What to do
 //!
-//! - Ask [`Guard::is_valid`](crate::Guard::is_valid) before each step that must have no company. It
-//!   costs no round trip.
+//! - Ask [`Guard::is_valid`](crate::Guard::is_valid) before each step that nobody else may do at
+//!   the same time. It costs no round trip.
 //! - If a step takes long, ask [`Guard::ensure`](crate::Guard::ensure) for the time that it takes:
 //!   it renews the lock if less is left.
 //! - Remember that time passes between the question and the step. Only a [fence](super::fencing)

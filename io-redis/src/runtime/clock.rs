@@ -23,10 +23,14 @@ use crate::runtime::traits::{BoxFuture, Clock};
 ///
 /// | system | clock | counts a suspend |
 /// |---|---|---|
-/// | Linux, Android | `CLOCK_BOOTTIME` | yes |
+/// | Linux, Android, OpenBSD | `CLOCK_BOOTTIME` | yes |
 /// | macOS, iOS and the like | `CLOCK_MONOTONIC` | yes |
-/// | Windows | `QueryPerformanceCounter`, through [`std::time::Instant`] | yes, hibernation too |
+/// | Windows | `QueryPerformanceCounter`, through [`std::time::Instant`] | yes (see below) |
 /// | other Unix systems | `CLOCK_MONOTONIC` | on some; ask the system's manual |
+/// | other systems | the standard library's, [`std::time::Instant`] | unknown |
+///
+/// For Windows this is said as Rust's standard library does it today. The crate is compiled for
+/// Windows, but not run there.
 ///
 /// Where it is counted, a lease that ran out during a suspend is over when the machine wakes. Where
 /// it is not, a guard is believed valid for as much longer as the machine slept, and another client

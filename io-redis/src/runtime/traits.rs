@@ -49,7 +49,7 @@ pub trait Clock: Debug + Send + Sync + 'static {
     /// The time now.
     fn now(&self) -> Instant;
 
-    /// Waits until this clock has reached `at`, and not less.
+    /// Waits until this clock shows `at` or later.
     fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()>;
 }
 
@@ -65,8 +65,8 @@ pub trait Entropy: Debug + Send + Sync + 'static {
     fn fill(&self, buffer: &mut [u8]);
 }
 
-/// All four seams. Nothing else in the adapter depends on time, chance or the order of a runtime,
-/// so that a simulation can repeat a run.
+/// All four seams. Time, chance, connections and tasks come only through these, except over TLS and
+/// with `own_thread`. So a simulation can repeat a run.
 // Law: Replay
 #[derive(Clone, Debug)]
 pub struct Seams {

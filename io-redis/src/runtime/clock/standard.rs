@@ -1,5 +1,5 @@
 //! A reading of the standard library's clock, for systems that are no Unix. On Windows it counts
-//! the time that the machine sleeps.
+//! the time that the machine sleeps, as the standard library reads it today.
 
 use std::time::{Duration, Instant};
 

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Linux has a clock of its own that counts the time that the machine sleeps.
-#[cfg(any(target_os = "linux", target_os = "android"))]
+/// Linux and OpenBSD have a clock of their own that counts the time that the machine sleeps.
+// Law: Honest validity
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "openbsd"))]
 const CLOCK: ClockId = ClockId::Boottime;
 /// On Apple's systems `CLOCK_MONOTONIC` counts it. Elsewhere there is no better clock.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+// Law: Honest validity
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "openbsd")))]
 const CLOCK: ClockId = ClockId::Monotonic;
 
 /// What the clock shows, in nanoseconds.

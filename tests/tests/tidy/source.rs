@@ -89,3 +89,27 @@ pub(crate) fn is_comment(line: &str) -> bool {
     let marks = ["//", "--", "/*", "* ", "#"];
     !attribute && marks.iter().any(|mark| line.starts_with(mark))
 }
+
+/// Whether the word is on the line, and not only as a part of a longer one.
+pub(crate) fn has_word(line: &str, word: &str) -> bool {
+    let in_word = |c: char| c.is_alphanumeric() || c == '_';
+    let (first, last) = (word.starts_with(in_word), word.ends_with(in_word));
+    line.match_indices(word).any(|(at, _)| {
+        !(first && line[..at].ends_with(in_word))
+            && !(last && line[at + word.len()..].starts_with(in_word))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_word;
+
+    #[test]
+    fn a_part_of_a_longer_word_is_not_the_word() {
+        assert!(has_word("use one::One;", "one"));
+        assert!(!has_word("use one_two::One;", "one"));
+        assert!(!has_word("use no_one::One;", "one"));
+        assert!(has_word("use crate::link::{Life};", "link::{"));
+        assert!(!has_word("use crate::blink::{Life};", "link::{"));
+    }
+}

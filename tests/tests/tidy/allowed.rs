@@ -1,123 +1,150 @@
-//! What still breaks a rule, by rule and file. A file that breaks it no more fails the test until
-//! it is taken out, so these lists only get shorter.
+//! What still breaks a rule, by rule and file, with the exact number of places.
 
 /// Files with lines of more than 100 columns.
-pub(crate) const COLUMNS: &[&str] = &[
-    "sim/src/choice.rs",
-    "sim/src/cli/explore.rs",
-    "sim/src/cli/mod.rs",
-    "sim/src/explore/exhaust.rs",
-    "sim/src/explore/shrink.rs",
-    "sim/src/world/client/application.rs",
-    "sim/src/world/drawn.rs",
-    "sim/src/world/engine.rs",
-    "sim/src/world/fault/at_node.rs",
-    "sim/src/world/link/mod.rs",
-    "sim/src/world/link/requests.rs",
-    "sim/src/world/mod.rs",
-    "sim/src/world/queue.rs",
-    "sim/src/world/small.rs",
-    "sim/tests/exhaustive.rs",
-    "sim/tests/faults.rs",
-    "sim/tests/redis_rs.rs",
-    "sim/tests/world.rs",
-    "sim/tests/world_twins.rs",
+pub(crate) const COLUMNS: &[(&str, usize)] = &[
+    ("sim/src/choice.rs", 4),
+    ("sim/src/cli/explore.rs", 4),
+    ("sim/src/cli/mod.rs", 1),
+    ("sim/src/explore/exhaust.rs", 4),
+    ("sim/src/explore/shrink.rs", 4),
+    ("sim/src/world/client/application.rs", 1),
+    ("sim/src/world/drawn.rs", 6),
+    ("sim/src/world/engine.rs", 1),
+    ("sim/src/world/fault/at_node.rs", 4),
+    ("sim/src/world/link/mod.rs", 3),
+    ("sim/src/world/link/requests.rs", 2),
+    ("sim/src/world/mod.rs", 12),
+    ("sim/src/world/queue.rs", 1),
+    ("sim/src/world/small.rs", 1),
+    ("sim/tests/exhaustive.rs", 3),
+    ("sim/tests/faults.rs", 1),
+    ("sim/tests/redis_rs.rs", 2),
+    ("sim/tests/world.rs", 3),
+    ("sim/tests/world_twins.rs", 4),
 ];
 
 /// Files with functions of more than 70 lines.
-pub(crate) const FUNCTIONS: &[&str] = &[
-    "sim/src/world/drawn.rs",
-    "sim/tests/judge.rs",
-    "sim/tests/redis_rs.rs",
-    "sim/tests/scripts.rs",
+pub(crate) const FUNCTIONS: &[(&str, usize)] = &[
+    ("sim/src/world/drawn.rs", 1),
+    ("sim/tests/judge.rs", 1),
+    ("sim/tests/redis_rs.rs", 1),
+    ("sim/tests/scripts.rs", 1),
 ];
 
 /// Files with tests whose names have more than 70 characters.
-pub(crate) const NAMES: &[&str] = &[
-    "sim/tests/exhaustive.rs",
-    "sim/tests/faults.rs",
-    "sim/tests/judge.rs",
-    "sim/tests/scripts.rs",
+pub(crate) const NAMES: &[(&str, usize)] = &[
+    ("sim/tests/exhaustive.rs", 2),
+    ("sim/tests/faults.rs", 1),
+    ("sim/tests/judge.rs", 6),
+    ("sim/tests/scripts.rs", 1),
 ];
 
 /// Files that nothing uses.
-pub(crate) const FILES: &[&str] = &[];
+pub(crate) const FILES: &[(&str, usize)] = &[];
 
 /// Manifests that name what nothing uses.
-pub(crate) const DEPENDENCIES: &[&str] = &[];
+pub(crate) const DEPENDENCIES: &[(&str, usize)] = &[];
 
 /// Files with modules that say where they are.
-pub(crate) const MODULE_PATHS: &[&str] = &[];
+pub(crate) const MODULE_PATHS: &[(&str, usize)] = &[];
 
 /// The table of laws, while one of them has no tag.
-pub(crate) const LAWS: &[&str] = &[];
+pub(crate) const LAWS: &[(&str, usize)] = &[];
 
 /// Documents that name what is not there.
-pub(crate) const DOCS: &[&str] = &[];
+pub(crate) const DOCS: &[(&str, usize)] = &[];
 
-/// Files that may read a clock or wait for a time, each with the reason. Unlike the other lists,
-/// this one stays.
-pub(crate) const CLOCKS: &[(&str, &str)] = &[
-    ("io-redis/benches/support/mod.rs", "it measures"),
+/// Files that may read a clock or wait for a time, with the number of lines that do or that
+/// prepare it, and the reason. Unlike the other lists, this one stays.
+pub(crate) const CLOCKS: &[(&str, usize, &str)] = &[
+    ("io-redis/benches/support/mod.rs", 4, "it measures"),
     (
         "io-redis/examples/quickstart.rs",
+        2,
         "it shows a lock for a few seconds",
     ),
     (
         "io-redis/examples/support/mod.rs",
+        6,
         "it shows people how time goes by",
     ),
     (
         "io-redis/src/link/tests/hub.rs",
+        5,
         "time is tokio's, and paused",
     ),
     (
         "io-redis/src/link/tests/with_core.rs",
+        2,
         "time is tokio's, and paused",
     ),
-    ("io-redis/src/runtime/clock.rs", "it waits by the clock"),
-    ("io-redis/src/runtime/clock/standard.rs", "it is the clock"),
-    ("io-redis/src/runtime/clock/unix.rs", "it is the clock"),
+    ("io-redis/src/runtime/clock.rs", 2, "it waits by the clock"),
+    (
+        "io-redis/src/runtime/clock/standard.rs",
+        3,
+        "it is the clock",
+    ),
+    ("io-redis/src/runtime/clock/unix.rs", 3, "it is the clock"),
     (
         "sim/src/cli/explore.rs",
+        6,
         "it tells people how far it has come",
     ),
     (
         "sim/src/memory_net/clock.rs",
+        4,
         "it is the clock; time is tokio's, and paused",
     ),
     (
         "sim/src/memory_net/world.rs",
+        2,
         "it bounds a test; time is tokio's, and paused",
     ),
-    ("sim/src/server/clock.rs", "it is the clock"),
+    ("sim/src/server/clock.rs", 2, "it is the clock"),
+    (
+        "sim/src/turmoil_net/world.rs",
+        2,
+        "turmoil's time is simulated",
+    ),
+    (
+        "tests/clockshim/clockshim.c",
+        5,
+        "it is the clock that a test moves",
+    ),
     (
         "sim/tests/faults.rs",
+        2,
         "that nothing is answered takes a time",
     ),
     (
         "tests/src/conformance/real.rs",
+        1,
         "it bounds what a real server takes",
     ),
     (
         "tests/src/live/server.rs",
+        2,
         "it bounds what a real server takes",
     ),
     (
         "tests/src/live/wait.rs",
+        4,
         "it waits for real servers, for all live tests",
     ),
     (
         "tests/tests/live/tools/proxy.rs",
+        2,
         "that nothing is answered takes a time",
     ),
     (
         "tests/tests/live/tools/server.rs",
+        2,
         "that nothing is answered takes a time",
     ),
-    ("tests/tests/tidy/words.rs", "it names the words"),
+    ("tests/tests/tidy/words.rs", 23, "it names the words"),
     (
         "tests/tests/users_code.rs",
+        2,
         "it is a user's, who sleeps as users do",
     ),
 ];

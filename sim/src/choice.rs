@@ -1,18 +1,19 @@
-//! Where every decision of a run comes from: a seed, bytes that something else searches through and
-//! shrinks, or numbers that an enumerator goes through.
+//! The decisions of a run. They come from a seed, from bytes that a fuzzer or the shrinker changes,
+//! or from numbers that an enumerator goes through.
 //!
-//! Zero is always the calm choice (no fault, no new operation, the first), and what has run out
-//! answers zero. So a shorter input is a calmer run.
+//! Zero is always the calm choice: no fault, no new operation, the first of a list. Input that has
+//! run out yields zero, so a shorter input is a calmer run.
 //!
 //! # Subjects
 //!
-//! Each decision has a [`Subject`], and each subject has decisions of its own. What one subject draws
-//! changes no other: a new kind of fault or request leaves the rest of the world of a seed as it was.
+//! Each decision has a [`Subject`], and each subject has decisions of its own. What one subject
+//! draws changes no other: a new kind of fault or request leaves the rest of the world of a seed as
+//! it was.
 //!
-//! - From a seed, each subject has a generator of its own, whose seed also depends on the name of the
-//!   subject, and on nothing else.
-//! - Bytes are records: the place of a subject, a length, and so many bytes for that subject. Places
-//!   are counted modulo 64; bytes for a place that no subject has are left out.
+//! - From a seed, each subject has a generator of its own, whose seed also depends on the name of
+//!   the subject, and on nothing else.
+//! - Bytes are records: the place of a subject, a length, and so many bytes for that subject.
+//!   Places are counted modulo 64; bytes for a place that no subject has are left out.
 //! - Numbers are one list for all subjects, in the order in which they decide: an enumerator goes
 //!   through one world at a time, and needs no more.
 
@@ -95,11 +96,11 @@ impl Subject {
 #[derive(Clone, Debug)]
 pub struct Choices {
     source: Source,
-    /// What was decided so far; if it is written down.
+    /// The decisions so far, if they are written down.
     written: Option<Vec<Decision>>,
 }
 
-/// What was decided, and among how many.
+/// One decision, and among how many choices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
     /// What it was about.
@@ -111,7 +112,7 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// As few bytes as carry the number, so that each byte matters to who searches.
+    /// As few bytes as carry the number, so that each byte matters to a fuzzer.
     const fn width(bound: u64) -> usize {
         (64 - (bound - 1).leading_zeros()).div_ceil(8) as usize
     }
@@ -316,7 +317,7 @@ impl Draws<'_> {
         number
     }
 
-    /// A number below `bound`, of which the largest is the calm one.
+    /// Draws below `bound`. The largest value is calm, and exhausted input yields it.
     pub fn below_calmly(&mut self, bound: u64) -> u64 {
         bound.saturating_sub(1) - self.below(bound)
     }

@@ -1,4 +1,5 @@
-//! A clock that goes wrong: what it shows as a line through true time, that turns and steps.
+//! A clock that goes wrong. What it shows is a line through true time, whose slope changes and
+//! which steps.
 
 use tenure_core::Instant;
 
@@ -35,7 +36,7 @@ impl Clock {
         Instant::from_nanos(self.nanos(now))
     }
 
-    /// When it first shows `nanos` or more, if nothing happens to it; not before its line begins.
+    /// When it first shows `nanos` or more, if its line stays. Not before the line begins.
     pub(crate) const fn when(&self, nanos: i64) -> Nanos {
         let left = nanos.saturating_sub(self.shows);
         if left <= 0 {
@@ -45,7 +46,7 @@ impl Clock {
             return Nanos::MAX;
         }
         let mut at = self.since + (left * MILLION / (MILLION + self.ppm)) as u64;
-        // The line is cut to whole nanoseconds: a step or two make it exact.
+        // The line is rounded to whole nanoseconds: a step or two correct that.
         while self.nanos(at) < nanos {
             at += 1;
         }
@@ -67,7 +68,7 @@ impl Clock {
         self.ppm = ppm;
     }
 
-    /// It shows so much more, or less, from now on.
+    /// From now on it shows so much more or less.
     pub(crate) const fn step(&mut self, now: Nanos, by: i64) {
         self.turn(now, self.ppm);
         self.shows += by;

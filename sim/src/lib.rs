@@ -1,16 +1,17 @@
-//! The simulation in which Tenure is tested.
+//! What Tenure is tested in.
 //!
-//! - [`world`]: simulates the real core in true time, with an event queue. Clocks drift and step,
-//!   networks delay and lose messages, nodes crash and forget, processes pause. [`choice`] draws
-//!   every decision, and [`node`] is the model of a node.
-//! - [`observe`]: what happened in a run, as a list of facts, and which rare situations it met.
-//! - [`judge`]: hears the facts, and finds the first law that is broken.
-//! - [`explore`]: runs all variants of a small world, and shrinks a world that breaks a law.
-//! - `picture` draws a run as a page. `cli` is the program that runs, shows and shrinks worlds.
-//! - `server`: a Redis-compatible server inside the process, on a clock that the test sets.
-//! - `memory_net`: the real adapter and such servers, on simulated time, over a network in memory.
+//! - [`world`]: an event queue in true time around the real core: clocks that drift and step,
+//!   networks that delay, cut and hide outcomes, nodes that crash and forget, processes that stand
+//!   still. Every decision in it is drawn from [`choice`], and its nodes are [`node`]s.
+//! - [`observe`]: what happened, as a list of facts, and which rare situations a run came to.
+//! - [`judge`]: it hears the facts, and finds each law that is broken.
+//! - [`explore`]: goes through every run of a small world, and makes a world that fails smaller.
+//! - `picture` draws a run as a page, and `cli` is the program that runs, shows and shrinks worlds.
+//! - `server`: a Redis-compatible server inside the process, on a clock that the test holds.
+//! - `memory_net`: the real adapter against such servers, on simulated time, over a network in
+//!   memory.
 //! - `turmoil_net`: the same over turmoil, where every process is a host of its own.
-//! - `kit`: a short interface to `memory_net`, for the tests of programs that use locks.
+//! - `kit`: `memory_net` in the fewest words, for the tests of programs that use locks.
 //!
 //! `server`, `memory_net` and `kit` need the feature `embedded`, `picture` and `cli` the feature
 //! `program`; both are on by default. `turmoil_net` needs the feature `turmoil`.

@@ -1,14 +1,14 @@
-//! Enumerations with a list of all their members. In a list that is written by hand, a new member
-//! could be forgotten.
+//! Enumerations that know all their members. If such a list were written by hand, a new member
+//! could be missing from it.
 
-/// Declares an enumeration without data, and `ALL`, the list of its members in their order.
+/// Declares an enumeration without data, with the list of its members, in their order.
 macro_rules! listed {
     ($(#[$outer:meta])* pub enum $name:ident { $($(#[$doc:meta])* $member:ident,)* }) => {
         $(#[$outer])*
         pub enum $name { $($(#[$doc])* $member,)* }
 
         impl $name {
-            /// All members, in the order of their declaration.
+            /// All of them.
             pub const ALL: &'static [Self] = &[$(Self::$member,)*];
         }
     };

@@ -21,8 +21,9 @@ pub(super) struct Arguments {
     pub(super) command: Command,
 }
 
-const EXIT_CODES: &str = "Exit code: 0 if no law was broken, 1 if one was, 2 if the command makes \
-                          no sense or a file cannot be written.";
+const EXIT_CODES: &str = "\
+Exit code: 0 if no law was broken, 1 if one was, 2 if the command makes no sense or a file cannot be
+written.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {

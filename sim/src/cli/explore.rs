@@ -1,6 +1,7 @@
 //! `explore`: world after world, until a law is broken or the time is over.
 //!
-//! Only here is the machine's clock read, and its entropy used: for how long to search, and where to begin.
+//! Nothing else in the program reads the machine's clock or uses its entropy. They say for how long
+//! to search, and with which seed to begin.
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -19,7 +20,7 @@ use crate::observe::fact::Fault;
 use crate::observe::marks::Marks;
 use crate::world::{Assumption, Report, explain, run};
 
-/// How often it is told how far it came.
+/// How often the progress is printed.
 const EVERY: Duration = Duration::from_secs(5);
 
 pub(super) fn explore(args: &Explore, out: &mut dyn Write) -> Result<u8, Error> {
@@ -49,7 +50,7 @@ pub(super) fn explore(args: &Explore, out: &mut dyn Write) -> Result<u8, Error> 
         }
         drop(tell);
         let found = gather(&told, limit, &stop, out);
-        // Whatever went wrong, nobody is waited for in vain.
+        // The threads end, even if writing to the output failed.
         stop.store(true, Ordering::Relaxed);
         found
     })
@@ -98,10 +99,10 @@ fn work(
     }
 }
 
-/// Sums up what came of the worlds, and tells of it from time to time.
+/// Sums up the results of the worlds, and prints the sums from time to time.
 #[allow(
     clippy::disallowed_methods,
-    reason = "a person says for how long to search and wants to know how fast it goes; no world sees this clock"
+    reason = "the search is as long as a person says; no world sees this clock"
 )]
 fn gather(
     told: &Receiver<Done>,
@@ -136,7 +137,7 @@ fn gather(
     }
     sums.took = begin.elapsed();
     writeln!(out, "{sums}")?;
-    // Several threads may have found something: the one with the smallest seed is as good as any.
+    // Several threads may have found a violation. The one with the smallest seed is shown.
     let seed = |done: &Done| match done.which.origin {
         Origin::Seed(seed) => seed,
         Origin::Bytes(_) => 0,
@@ -191,7 +192,8 @@ impl fmt::Display for Sums {
         let hours = self.virtual_time as f64 / 3.6e12;
         writeln!(
             f,
-            "{:>6.0} s  {} worlds, {hours:.1} hours in them, {:.0} core events/s, {:.0} facts/s, {} grants",
+            "{:>6.0} s  {} worlds, {hours:.1} hours in them, {:.0} core events/s, {:.0} facts/s, \
+             {} grants",
             took,
             self.worlds,
             self.events as f64 / took,
@@ -206,8 +208,8 @@ impl fmt::Display for Sums {
         let checks = &self.checks;
         write!(
             f,
-            "\n    laws   Exclusion and Honest validity {} (excused {}), Fencing {} grants and {} writes \
-             (refused {}), Ownership and No orphan {}, Bounded work {}, Progress {}",
+            "\n    laws   Exclusion and Honest validity {} (excused {}), Fencing {} grants and {} \
+             writes (refused {}), Ownership and No orphan {}, Bounded work {}, Progress {}",
             checks.validities,
             checks.excused,
             checks.fences,

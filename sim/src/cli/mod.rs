@@ -1,5 +1,5 @@
-//! The command-line program. It searches for a world in which a law is broken, shows a run again, and
-//! makes one that fails smaller.
+//! The command-line program. It searches for a world in which a law is broken, shows a run again,
+//! and makes one that fails smaller.
 
 mod args;
 mod error;
@@ -14,7 +14,7 @@ use args::{Arguments, Command};
 use clap::Parser;
 use error::Error;
 
-/// What the caller of the program is told.
+/// The exit codes.
 const FINE: u8 = 0;
 const BROKEN: u8 = 1;
 const MISUSED: u8 = 2;
@@ -23,7 +23,7 @@ const MISUSED: u8 = 2;
 pub fn main(args: Vec<OsString>, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     match command(args, out, err) {
         Ok(code) => code,
-        // Whoever reads has seen enough.
+        // The reader of the output has closed it.
         Err(Error::Output(cause)) if cause.kind() == ErrorKind::BrokenPipe => FINE,
         Err(Error::Arguments(help)) if !help.use_stderr() => {
             let _ = write!(out, "{help}");

@@ -27,7 +27,7 @@ pub(super) fn shrink(args: Shrink, out: &mut dyn Write, err: &mut dyn Write) -> 
                 .is_some_and(|other| other.law == violation.law)
         },
         &mut |failing| {
-            // Not each step: only where the story became much shorter.
+            // Not each step is printed, but those that halve the number of facts.
             if failing.report.facts <= facts / 2 {
                 facts = failing.report.facts;
                 let (bytes, tried) = (failing.input.to_bytes().len(), failing.runs);

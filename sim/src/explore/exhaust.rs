@@ -1,9 +1,10 @@
-//! Every run of a small world: all combinations of what may be decided in it, within a scope.
+//! Runs a small world with all combinations of decisions within a scope.
 //!
-//! A seed finds what is likely; this leaves nothing out that the scope names. The scope bounds what would
-//! grow without end: how many decisions of a run are other than calm, how far into the run they are
-//! taken, and how many answers each has. (Musuvathi and Qadeer bound the pre-emptions of a schedule for
-//! the same reason, in "Iterative Context Bounding", 2007: most bugs need few.)
+//! Seeds find what is likely; this misses nothing within the scope. The scope is needed, since the
+//! number of combinations grows without end. It bounds how many decisions of a run are other than
+//! calm, how far into the run they are, and how many answers of each are tried. (Musuvathi and
+//! Qadeer bound the pre-emptions of a schedule for the same reason, in "Iterative Context
+//! Bounding", 2007: most bugs need few.)
 //!
 //! ```
 //! use tenure_sim::choice::{Choices, Subject};
@@ -22,16 +23,17 @@
 
 use crate::choice::{Choices, Decision};
 
-/// What a search ranges over.
+/// Which combinations are tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scope {
-    /// How many decisions of a run are other than zero, at most.
+    /// At most how many decisions of a run are other than zero.
     pub changes: usize,
     /// How many decisions come before those that are tried; they are zero.
     pub first: usize,
     /// How many decisions are tried; later ones are zero.
     pub decisions: usize,
-    /// A decision among so many gets each answer; one among more is either zero or the largest.
+    /// A decision with up to so many answers gets each of them. One with more gets zero or the
+    /// largest.
     pub answers: u64,
 }
 
@@ -55,9 +57,11 @@ impl Turn {
     }
 }
 
-/// Calls `run` for each combination in the scope, the calmest first, and says how many there were. `run`
-/// is given the decisions, and answers with [those that it took](Choices::into_decisions): it must take
-/// the same ones each time that it is given the same. None ends the search.
+/// Calls `run` for each combination in the scope, the calmest first, and returns how many there
+/// were.
+///
+/// `run` gets the choices, and returns [the decisions that it took](Choices::into_decisions). It
+/// must take the same ones each time it gets the same choices. None ends the search.
 pub fn every(scope: Scope, run: &mut dyn FnMut(Choices) -> Option<Vec<Decision>>) -> u64 {
     let mut path: Vec<Turn> = Vec::new();
     let mut runs = 0;
@@ -75,7 +79,7 @@ pub fn every(scope: Scope, run: &mut dyn FnMut(Choices) -> Option<Vec<Decision>>
                 bound: if early { 1 } else { decision.bound },
             });
         }
-        // The last decision that has an answer left gets it, and what follows begins anew.
+        // The last decision with an answer left gets it, and those behind it begin with zero again.
         let mut changes = path.iter().filter(|turn| turn.answer > 0).count();
         loop {
             let Some(turn) = path.pop() else {

@@ -1,8 +1,9 @@
-//! A smaller scenario that still fails.
+//! Looks for a smaller scenario that still fails.
 //!
-//! All that was decided in a run is written down as bytes, those of each subject apart, and zero is the
-//! calm choice. So pieces of the bytes are left out or set to zero, large ones first, for as long as what
-//! comes of it still fails and is smaller: fewer facts, then fewer bytes, then fewer that are not zero.
+//! The decisions of a run are written down as bytes, those of each subject apart, and zero is the
+//! calm choice. Pieces of the bytes are left out or set to zero, large ones first. A change is kept
+//! if the world still fails and is smaller: it has fewer facts, or as many from fewer bytes, or
+//! from fewer bytes that are not zero.
 
 use crate::choice::{Choices, Input};
 use crate::world::{Assumption, Report, Scenario, run_at_most};
@@ -55,8 +56,8 @@ struct Search<'a> {
     told: &'a mut dyn FnMut(&Failing),
 }
 
-/// Makes what these choices decide smaller, in at most `runs` worlds. None if it does not fail. Each
-/// scenario on the way is told.
+/// Looks for a smaller scenario than these choices decide, in at most `runs` worlds. `told` hears
+/// of each on the way. None if the first does not fail.
 pub fn shrink(
     choices: Choices,
     broken: Option<Assumption>,
@@ -74,7 +75,7 @@ pub fn shrink(
     };
     loop {
         let before = best.size();
-        // All that a subject decides, first.
+        // First all decisions of a subject at once.
         let mut piece = best.longest().max(1);
         loop {
             for place in (0..best.input.parts().len()).rev() {
@@ -92,8 +93,8 @@ pub fn shrink(
 }
 
 impl Search<'_> {
-    /// Tries each piece of this length of what a subject decides, from the end: what comes late
-    /// decides less.
+    /// Tries each piece of this length in the bytes of one subject. It goes from the end, since
+    /// late decisions matter less.
     fn pass(&mut self, best: &mut Failing, place: usize, piece: usize) {
         let mut end = best.input.parts()[place].len();
         while end > 0 && best.runs < self.runs {
@@ -110,11 +111,11 @@ impl Search<'_> {
         }
     }
 
-    /// Takes what is smaller and still fails; says whether it is.
+    /// Keeps the input if it still fails and is smaller. Returns whether it did.
     fn try_one(&mut self, best: &mut Failing, input: Input) -> bool {
         let runs = best.runs + 1;
         best.runs = runs;
-        // A longer story would not be taken, so it is not told to its end.
+        // A run with more facts would not be kept, so it is stopped.
         let most = best.report.facts;
         let other = Failing::of(Choices::from_input(input), self.broken, most, self.fails);
         let Some(other) = other.filter(|other| other.size() < best.size()) else {

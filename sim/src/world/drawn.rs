@@ -1,5 +1,5 @@
-//! The world that the seed draws before anything runs: how many there are of each, which faults exist at
-//! all and how often they strike, how long locks are held against their TTL, how clocks go.
+//! What is drawn before a world runs: how many clients, nodes and keys there are, which faults
+//! exist and how often they strike, how long locks are held, how wrong clocks are.
 
 use std::fmt;
 use std::sync::Arc;
@@ -53,25 +53,25 @@ impl Assumption {
     }
 }
 
-/// See the module.
+/// All that was drawn; see the module.
 #[derive(Clone, Debug)]
 pub struct Drawn {
     pub(super) nodes: usize,
-    /// Nodes that exist; more than a client uses only where sets of nodes differ.
+    /// How many servers there are: more than a client uses only where sets of nodes differ.
     pub(super) servers: usize,
     pub(super) clients: usize,
     pub(super) keys: usize,
     pub(super) slots: usize,
     pub(super) max_ttl: Nanos,
     pub(super) config: Config,
-    /// What leases are asked for with; the last is for the time after the faults.
+    /// The options of leases. The last is for the time after the faults.
     pub(super) options: Vec<Arc<LeaseOptions>>,
-    /// What the odd clients use instead, where they do not agree.
+    /// What odd clients use instead, where clients do not agree.
     pub(super) other: Option<(Config, Vec<Arc<LeaseOptions>>)>,
     pub(super) quarantine: bool,
     pub(super) durable: Vec<bool>,
     pub(super) may_kill: bool,
-    /// How far clocks may be wrong, in millionths, steps excluded; and how far steps go.
+    /// How far the rates of clocks may be wrong, in millionths; and the largest step.
     pub(super) client_ppm: u64,
     pub(super) node_ppm: u64,
     pub(super) step_max: Nanos,
@@ -82,11 +82,14 @@ pub struct Drawn {
     pub(super) latency: Vec<[Nanos; 2]>,
     /// Which faults strike from time to time, and each how often.
     pub(super) faults: Vec<(Fault, Nanos)>,
+    /// How often all of them together strike, about; and for how long one lasts, at most.
+    fault_every: Nanos,
     pub(super) fault_length: Nanos,
     /// Of a thousand requests or replies.
     pub(super) lost: [u32; 2],
     pub(super) spike: u32,
-    /// Of a thousand replies, those that are handed to the core twice, or after it was told *unknown*.
+    /// Of a thousand replies, those that are handed to the core twice, or after it was told
+    /// *unknown*.
     pub(super) repeated: u32,
     pub(super) pause_after_grant: u32,
     pub(super) pause_before_send: u32,
@@ -118,8 +121,20 @@ impl Drawn {
         self.keys
     }
 
+    /// Draws a world. Each step draws in the order in which it stands here: another order gives
+    /// seeds another meaning.
     pub(super) fn draw(choices: &mut Choices, broken: Option<Assumption>) -> Self {
-        let c = &mut choices.about(Subject::World);
+        let mut drawn = Self::sized(&mut choices.about(Subject::World), broken);
+        drawn.draw_clocks(&mut choices.about(Subject::World));
+        drawn.draw_faults(choices);
+        drawn.break_assumption();
+        drawn.draw_links(&mut choices.about(Subject::World));
+        drawn.draw_habits(&mut choices.about(Subject::World));
+        drawn
+    }
+
+    /// How many there are of each, and with which options. Nothing goes wrong yet.
+    fn sized(c: &mut Draws<'_>, broken: Option<Assumption>) -> Self {
         let nodes = match broken {
             Some(Assumption::NodeSet) => 3,
             Some(Assumption::Quarantine | Assumption::MaxTtl | Assumption::ServersAgree) => 3,
@@ -131,7 +146,7 @@ impl Drawn {
         let slots = c.within(1, 3) as usize;
 
         let max_ttl = c.spread(150, 2_400) * MS;
-        // A quarter of it is used as well, where clients do not agree.
+        // Where clients do not agree, the odd ones use a quarter of it.
         let max_ttl = if broken == Some(Assumption::MaxTtl) {
             4 * max_ttl
         } else {
@@ -146,56 +161,6 @@ impl Drawn {
             let options = self::options(c, &config);
             (config, options)
         });
-        let shortest = options.iter().map(|options| nanos(options.ttl())).min();
-        let shortest = shortest.unwrap_or(max_ttl);
-
-        // The drift bound is for rates and steps together.
-        let clocks = c.pick(&[[0, 0], [100, 0], [50, 50], [0, 100], [100, 0]]);
-        let mut client_ppm = ppm * clocks[0] / 100;
-        let mut node_ppm = client_ppm;
-        // A little less, since clocks show whole nanoseconds and servers whole milliseconds.
-        let step_max = (shortest * ppm / 1_000_000 * clocks[1] / 100).saturating_sub(MS / 10);
-
-        let share = c.pick(&[0, 100, 250, 500]);
-        let fault_every = c.spread(40, 8_000) * MS;
-        let (mut faults, lost) = faults(choices, broken, share, fault_every);
-        let forgets = faults.iter().any(|(fault, _)| fault.row().loses.memory());
-        let c = &mut choices.about(Subject::World);
-        let mut durable = vec![false; servers];
-        for durable in &mut durable {
-            // A node that has every write on its disk, and says so.
-            *durable = c.chance(if forgets { 150 } else { 300 });
-        }
-        // Over several nodes they agree to within one max TTL, less what fences are proposed ahead.
-        let mut wall_bound = (nodes > 1).then(|| (max_ttl / 2 * 4 / 5).saturating_sub(20 * MS));
-        let mut quarantine = nodes > 1;
-        match broken {
-            Some(Assumption::ClientClocks) => (client_ppm, node_ppm) = (3 * ppm + 20_000, 0),
-            Some(Assumption::ServerClocks) => (client_ppm, node_ppm) = (0, 3 * ppm + 20_000),
-            Some(Assumption::Quarantine) => quarantine = false,
-            Some(Assumption::NoDeletion) => faults.push((Fault::Deleted, fault_every)),
-            Some(Assumption::ServersAgree) => wall_bound = None,
-            // In quarantine for a quarter, and fences are ahead by as much as a tenth of the whole.
-            Some(Assumption::MaxTtl) => wall_bound = Some((max_ttl / 16).saturating_sub(20 * MS)),
-            Some(Assumption::NodeSet) | None => {}
-        }
-
-        let round = options.iter().map(|options| nanos(options.round_timeout()));
-        let round = round.min().unwrap_or(max_ttl);
-        let usual = c.spread(round / 400, round / 12);
-        let latency = (0..clients * servers)
-            .map(|_| {
-                // A quarter of the links is odd.
-                let mut one = || match c.below(8) {
-                    6 => usual / 10,
-                    7 => round / 7,
-                    _ => usual,
-                };
-                [one(), one()]
-            })
-            .collect();
-
-        let hold = c.pick(&[max_ttl / 4, max_ttl, max_ttl / 20, 3 * max_ttl, 8 * max_ttl]);
         Self {
             nodes,
             servers,
@@ -203,38 +168,148 @@ impl Drawn {
             keys,
             slots,
             max_ttl,
-            options,
             other,
-            quarantine,
-            durable,
-            may_kill: c.chance(800),
-            client_ppm,
-            node_ppm,
-            step_max,
-            wall_bound,
-            // One server that forgets must not show an earlier time than before.
-            steps_back: nodes > 1 || !forgets,
-            latency,
-            fault_length: c.spread(10, 4_000) * MS,
-            lost,
-            spike: c.pick(&[0, 0, 5, 50]),
-            repeated: c.pick(&[0, 0, 10, 300]),
-            pause_after_grant: c.pick(&[0, 0, 50, 200]),
-            pause_before_send: c.pick(&[0, 0, 5, 30]),
-            hold: [0, hold],
-            think: [MS, c.spread(200, 8_000) * MS],
-            think_healthy: [MS, if c.chance(80) { SEC / 5 } else { 4 * SEC }],
-            cancelled: c.pick(&[0, 100, 400]),
-            renewed_by_hand: c.pick(&[0, 200]),
+            quarantine: nodes > 1,
+            // The clocks of several nodes agree within one max TTL, less the lead of proposed
+            // fences.
+            wall_bound: (nodes > 1).then(|| (max_ttl / 2 * 4 / 5).saturating_sub(20 * MS)),
             faulty: 36 * SEC,
             healthy: granted_within(max_ttl) + 6 * SEC,
-            sweep: round + 60 * MS,
-            apart: nodes > 2 && c.chance(350),
-            faults,
-            config,
             broken,
+            ..Self::calm(config, options)
+        }
+    }
+
+    /// A world of nobody, in which nothing goes wrong.
+    const fn calm(config: Config, options: Vec<Arc<LeaseOptions>>) -> Self {
+        Self {
+            nodes: 0,
+            servers: 0,
+            clients: 0,
+            keys: 0,
+            slots: 0,
+            max_ttl: 0,
+            config,
+            options,
+            other: None,
+            quarantine: false,
+            durable: Vec::new(),
+            may_kill: false,
+            client_ppm: 0,
+            node_ppm: 0,
+            step_max: 0,
+            wall_bound: None,
+            steps_back: false,
+            latency: Vec::new(),
+            faults: Vec::new(),
+            fault_every: 0,
+            fault_length: 0,
+            lost: [0; 2],
+            spike: 0,
+            repeated: 0,
+            pause_after_grant: 0,
+            pause_before_send: 0,
+            hold: [0; 2],
+            think: [0; 2],
+            think_healthy: [0; 2],
+            cancelled: 0,
+            renewed_by_hand: 0,
+            faulty: 0,
+            healthy: 0,
+            sweep: 0,
+            apart: false,
+            broken: None,
             exclusion: true,
         }
+    }
+
+    /// How wrong clocks are.
+    fn draw_clocks(&mut self, c: &mut Draws<'_>) {
+        let ppm = u64::from(self.config.drift().ppm());
+        let shortest = self
+            .options
+            .iter()
+            .map(|options| nanos(options.ttl()))
+            .min();
+        let shortest = shortest.unwrap_or(self.max_ttl);
+        // Rates and steps share the drift bound: each pair is a part for either, in percent.
+        let [rate, step] = c.pick(&[[0, 0], [100, 0], [50, 50], [0, 100], [100, 0]]);
+        self.client_ppm = ppm * rate / 100;
+        self.node_ppm = self.client_ppm;
+        // A little less, since clocks show whole nanoseconds, and servers whole milliseconds.
+        self.step_max = (shortest * ppm / 1_000_000 * step / 100).saturating_sub(MS / 10);
+    }
+
+    /// Which faults exist, and how often they strike.
+    fn draw_faults(&mut self, choices: &mut Choices) {
+        let c = &mut choices.about(Subject::World);
+        let share = c.pick(&[0, 100, 250, 500]);
+        self.fault_every = c.spread(40, 8_000) * MS;
+        (self.faults, self.lost) = faults(choices, self.broken, share, self.fault_every);
+        let mut kinds = self.faults.iter();
+        let forgets = kinds.any(|(fault, _)| fault.row().loses.memory());
+        let c = &mut choices.about(Subject::World);
+        for _ in 0..self.servers {
+            // A durable node has every write on its disk, and says so.
+            self.durable.push(c.chance(if forgets { 150 } else { 300 }));
+        }
+        // If a single server forgets, fences rely on its clock, which must not go back.
+        self.steps_back = self.nodes > 1 || !forgets;
+    }
+
+    /// Changes the world so that the assumption is broken.
+    fn break_assumption(&mut self) {
+        let too_wrong = 3 * u64::from(self.config.drift().ppm()) + 20_000;
+        match self.broken {
+            Some(Assumption::ClientClocks) => {
+                (self.client_ppm, self.node_ppm) = (too_wrong, 0);
+            }
+            Some(Assumption::ServerClocks) => {
+                (self.client_ppm, self.node_ppm) = (0, too_wrong);
+            }
+            Some(Assumption::Quarantine) => self.quarantine = false,
+            Some(Assumption::NoDeletion) => self.faults.push((Fault::Deleted, self.fault_every)),
+            Some(Assumption::ServersAgree) => self.wall_bound = None,
+            // Quarantine lasts a quarter of it, and fences lead by up to a tenth of the whole.
+            Some(Assumption::MaxTtl) => {
+                self.wall_bound = Some((self.max_ttl / 16).saturating_sub(20 * MS));
+            }
+            Some(Assumption::NodeSet) | None => {}
+        }
+    }
+
+    /// How long messages travel.
+    fn draw_links(&mut self, c: &mut Draws<'_>) {
+        let round = self.options.iter().map(|it| nanos(it.round_timeout()));
+        let round = round.min().unwrap_or(self.max_ttl);
+        self.sweep = round + 60 * MS;
+        let usual = c.spread(round / 400, round / 12);
+        for _ in 0..self.clients * self.servers {
+            // A quarter of the links is much faster or slower.
+            let mut one = || match c.below(8) {
+                6 => usual / 10,
+                7 => round / 7,
+                _ => usual,
+            };
+            self.latency.push([one(), one()]);
+        }
+    }
+
+    /// What applications do, and what goes wrong often.
+    fn draw_habits(&mut self, c: &mut Draws<'_>) {
+        let ttl = self.max_ttl;
+        self.hold = [0, c.pick(&[ttl / 4, ttl, ttl / 20, 3 * ttl, 8 * ttl])];
+        self.may_kill = c.chance(800);
+        self.fault_length = c.spread(10, 4_000) * MS;
+        self.spike = c.pick(&[0, 0, 5, 50]);
+        self.repeated = c.pick(&[0, 0, 10, 300]);
+        self.pause_after_grant = c.pick(&[0, 0, 50, 200]);
+        self.pause_before_send = c.pick(&[0, 0, 5, 30]);
+        self.think = [MS, c.spread(200, 8_000) * MS];
+        self.think_healthy = [MS, if c.chance(80) { SEC / 5 } else { 4 * SEC }];
+        self.cancelled = c.pick(&[0, 100, 400]);
+        self.renewed_by_hand = c.pick(&[0, 200]);
+        self.apart = self.nodes > 2 && c.chance(350);
     }
 
     pub(super) fn rules(&self) -> Rules {
@@ -270,11 +345,12 @@ impl Drawn {
     }
 }
 
-/// The longest pause before a release is sent again is a second of a clock that may be slow.
+/// A release is sent again after a second at most, on a clock that may be slow.
 const FREED_WITHIN: Nanos = 5 * SEC / 4;
 
-/// After the faults: what is left of quarantine, of a dead holder's TTL, of a link's pause, and of an
-/// acquire's; and some holds. Over several nodes rivals may split the vote a few times.
+/// Within this a wanted key is granted after the faults. It is the rest of quarantine, of the TTL
+/// of a dead holder, and of the pauses of a link and of an acquire; then some holds of others. Over
+/// several nodes rivals may split the vote a few times.
 const fn granted_within(max_ttl: Nanos) -> Nanos {
     2 * max_ttl + 9 * SEC
 }
@@ -319,8 +395,9 @@ fn options(c: &mut Draws<'_>, config: &Config) -> Vec<Arc<LeaseOptions>> {
     all
 }
 
-/// Each kind of fault exists in some worlds only, and strikes every so often. Those that hit each
-/// message as it is sent come second: of a thousand requests, and of a thousand replies.
+/// Draws the faults. Each kind exists in some worlds only. First come those that strike from time
+/// to time, and each how often; then how many of a thousand requests and of a thousand replies are
+/// lost.
 fn faults(
     choices: &mut Choices,
     broken: Option<Assumption>,
@@ -336,7 +413,7 @@ fn faults(
             }
             _ => false,
         };
-        // Some twins need that nothing else excuses what they break.
+        // A broken assumption must not be excused by a fault.
         let unwanted = broken.is_some() && fault.row().loses.unseen();
         if !(c.chance(share) || wanted) || unwanted {
             continue;
@@ -352,8 +429,8 @@ fn faults(
     (faults, lost)
 }
 
-/// What the weights of the faults in a world usually come to, so that together they strike about as
-/// often as is drawn.
+/// The usual sum of the weights of all faults in a world. Divided by it, all of them together
+/// strike about as often as was drawn.
 const USUAL_WEIGHTS: u64 = 100;
 
 pub(super) const fn nanos(span: Duration) -> Nanos {
@@ -365,8 +442,8 @@ impl fmt::Display for Drawn {
         let ms = |nanos: Nanos| nanos / MS;
         writeln!(
             f,
-            "{} nodes, {} clients with {} tasks each, {} keys; max TTL {} ms, drift bound {} ppm; locks held \
-             for up to {} ms, {} ms between them",
+            "{} nodes, {} clients with {} tasks each, {} keys; max TTL {} ms, drift bound {} ppm; \
+             locks held for up to {} ms, {} ms between them",
             self.nodes,
             self.clients,
             self.slots,
@@ -378,7 +455,8 @@ impl fmt::Display for Drawn {
         )?;
         writeln!(
             f,
-            "clocks: clients within {} ppm, servers within {} ppm, steps of up to {} us; quarantine {}",
+            "clocks: clients within {} ppm, servers within {} ppm, steps of up to {} us; \
+             quarantine {}",
             self.client_ppm,
             self.node_ppm,
             self.step_max / 1_000,
@@ -386,7 +464,8 @@ impl fmt::Display for Drawn {
         )?;
         writeln!(
             f,
-            "of 1000: {} requests lost, {} replies lost, {} late; paused after {} grants and before {} messages",
+            "of 1000: {} requests lost, {} replies lost, {} late; paused after {} grants and \
+             before {} messages",
             self.lost[0], self.lost[1], self.spike, self.pause_after_grant, self.pause_before_send,
         )?;
         if self.faults.is_empty() {

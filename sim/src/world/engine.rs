@@ -1,4 +1,5 @@
-//! The engine: an event queue in true time, and what each event does to clients, links and nodes.
+//! The engine: takes events from the queue in true time, and hands each to the client, link or node
+//! that it concerns.
 
 use std::hash::{Hash, Hasher};
 
@@ -15,18 +16,18 @@ use crate::observe::fact::{Fact, Fault, MS, Nanos, Record, SEC};
 use crate::observe::marks::Marks;
 use crate::world::node::Node;
 
-/// Where the run is.
+/// The phase of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Anything may happen.
+    /// Faults may strike.
     Faulty,
-    /// Nothing is broken any more.
+    /// All faults have ended, and applications go on.
     Healthy,
-    /// Nothing is wanted any more.
+    /// Applications have dropped everything, and want nothing more.
     Quiet,
 }
 
-/// What the world knows of a lease from broken of the core.
+/// What the world knows of a lease without asking the core.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LeaseInfo {
     pub(super) client: u8,
@@ -52,7 +53,7 @@ pub(super) struct World<'a> {
     pub(super) messages: Vec<Message>,
     pub(super) free: Vec<u32>,
     pub(super) leases: Vec<LeaseInfo>,
-    /// Faults that end, with what they befell.
+    /// Faults that have begun, with what ends them.
     pub(super) ongoing: Vec<super::fault::Ongoing>,
     /// Counts the lives of nodes, so that no two share a run id.
     pub(super) lives: u32,
@@ -65,7 +66,7 @@ pub(super) struct World<'a> {
     hash: Mix,
     listen: &'a mut dyn FnMut(&Record),
     stopped: bool,
-    /// The run is of no interest if it tells more facts than this.
+    /// The run is stopped after this many facts.
     pub(super) most: u64,
 }
 
@@ -78,7 +79,7 @@ impl<'a> World<'a> {
         let c = &mut choices.about(Subject::Clocks);
         let nodes: Vec<_> = (0..drawn.servers)
             .map(|index| {
-                // Wall clocks start anywhere; over several nodes they agree to within the bound.
+                // One server's wall clock starts anywhere. Those of several agree within the bound.
                 let ahead = match drawn.wall_bound {
                     Some(bound) => match c.below(4) {
                         0 => 0,
@@ -159,7 +160,7 @@ impl<'a> World<'a> {
         self.report
     }
 
-    /// What decides about applications.
+    /// The decisions about applications.
     pub(super) const fn application(&mut self) -> Draws<'_> {
         self.choices.about(Subject::Application)
     }
@@ -245,7 +246,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// What happens at a client waits while its process stands still.
+    /// An event at a client waits while its process stands still.
     fn at_client(&mut self, client: u8, event: Event) {
         let state = &mut self.clients[usize::from(client)];
         if state.paused {
@@ -277,7 +278,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Reads or writes at the resource behind the lock, which looks at the fence.
+    /// Reads from or writes to the resource behind the lock, which checks the fence.
     fn at_the_store(&mut self, lease: u32, write: Option<u64>) {
         let info = self.leases[lease as usize];
         let store = &mut self.stores[usize::from(info.key)];
@@ -307,7 +308,7 @@ impl<'a> World<'a> {
                 }
             }
             Some(value) => {
-                // Its own second write would look like a lost one: each holder writes once.
+                // Each holder writes once. Its second write would look like a lost one.
                 if accepted {
                     store.value = value;
                 }
@@ -346,7 +347,7 @@ impl<'a> World<'a> {
             }
             if let Some(bound) = drawn.wall_bound {
                 let ahead = self.wall_ahead(node);
-                // Back to the middle, before the bound is reached.
+                // It turns back before the bound is reached.
                 if ahead.unsigned_abs() > bound / 2 {
                     ppm = -ppm.abs() * ahead.signum();
                 }
@@ -393,7 +394,8 @@ impl<'a> World<'a> {
         });
     }
 
-    /// A client's clock was turned or stepped: its validities end at other times, its timer as well.
+    /// A client's clock was turned or stepped. So its validities end at other true times, and its
+    /// timer fires at another.
     pub(super) fn clock_changed(&mut self, client: u8) {
         self.note_clock(Some(client), None);
         let held = std::mem::take(&mut self.clients[usize::from(client)].held);
@@ -429,7 +431,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// How long a link waits for a node that says nothing.
+    /// How long a link waits for a silent node.
     pub(super) fn patience(&self) -> Nanos {
         nanos(self.drawn.config.request_timeout()) * 2
     }

@@ -2,7 +2,7 @@
 
 use std::hash::Hasher;
 
-/// Hashes all facts: the same on every machine, and cheap.
+/// A cheap hash that is the same on every machine.
 #[derive(Default)]
 pub(super) struct Mix(u64);
 

@@ -1,13 +1,15 @@
-//! The world: an event queue in true time around the real core, thousands of seeds in a few seconds.
+//! The world: an event queue in true time around the real core. It runs thousands of seeds in a few
+//! seconds.
 //!
-//! Clients are real [`Manager`](tenure_core::Manager)s, each with a clock of its own and an application that
-//! takes locks and writes to a resource behind them. Nodes are models of what the Lua texts do. Links
-//! between them delay, lose, cut and reconnect as the adapter and its network would.
+//! A client is a real [`Manager`](tenure_core::Manager) with a clock of its own and an application
+//! that acquires locks and writes to a resource behind them. A node is the [model](crate::node) of
+//! what the Lua scripts do. A link between them delays, loses, cuts and reconnects as the adapter
+//! and its network would.
 //!
-//! The seed first draws the world: how many there are of each, which faults exist at all, how long locks
-//! are held against their TTL, how clocks go. Then it runs: under faults the safety laws hold, whatever
-//! happens; after they have healed, progress is demanded; at last nothing is wanted any more, and nothing
-//! may be left.
+//! The seed first draws the world: how many clients and nodes there are, which faults exist, how
+//! long locks are held, how wrong clocks are. Then the world runs in three phases. While there are
+//! faults, the safety laws must hold. After they have healed, wanted locks must be granted. At last
+//! the applications drop everything, and nothing may be left at the nodes.
 //!
 //! ```
 //! use tenure_sim::world::{Scenario, run};
@@ -64,7 +66,7 @@ impl Scenario {
         Self::draw(Choices::from_seed(seed), None, Origin::Seed(seed))
     }
 
-    /// The world of these bytes; fewer and smaller ones make a calmer world.
+    /// The world of these bytes. Fewer and smaller ones make a calmer world.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Self {
         Self::draw(
@@ -80,8 +82,8 @@ impl Scenario {
         Self::draw(Choices::from_seed(seed), Some(broken), Origin::Seed(seed))
     }
 
-    /// The same world, in which two holders at once are no broken law, nor that nobody is granted: so it
-    /// goes on, and shows what the other laws are worth then.
+    /// The same world, in which the judge demands neither Exclusion nor Progress. So the run goes
+    /// on when two hold a lock, and the other laws are checked then.
     #[must_use]
     pub const fn whoever_holds(mut self) -> Self {
         self.drawn.exclusion = false;
@@ -104,10 +106,9 @@ impl Scenario {
         Self::draw(choices, broken, Origin::Choices)
     }
 
-    /// A world that is small, in which these choices decide all that happens: two clients take turns on
-    /// one lock, for a few TTLs. Each message may be lost, late or answered twice, and what else goes
-    /// wrong are a reset, a pause, a restart and a slow server. All of it can be
-    /// [gone through](crate::explore::exhaust).
+    /// A small world, in which these choices decide all that happens. Two clients take turns on one
+    /// lock, for a few TTLs. Each message may be lost, late or answered twice, and a few faults may
+    /// strike. It is small enough to [go through all of its runs](crate::explore::exhaust).
     ///
     /// # Panics
     /// If `nodes` is not from 1 to 5.
@@ -129,8 +130,8 @@ impl Scenario {
         }
     }
 
-    /// How the command line calls it: by its seed, or by the bytes that decide what happens. None if
-    /// nothing but its [choices](Self::from_choices) is known of it.
+    /// The arguments that name it on the command line: its seed, or the bytes that decide what
+    /// happens. None if only its [choices](Self::from_choices) are known.
     #[must_use]
     pub fn name(&self) -> Option<String> {
         let hex = |bytes: &[u8]| {
@@ -159,19 +160,19 @@ impl Scenario {
         Some(name)
     }
 
-    /// What was drawn; it can be displayed.
+    /// What was drawn. It can be displayed.
     #[must_use]
     pub const fn drawn(&self) -> &Drawn {
         &self.drawn
     }
 }
 
-/// Runs a scenario from its beginning to its end, or to the first violation. `listen` hears every fact.
+/// Runs a scenario to its end, or to the first violation. `listen` hears every fact.
 pub fn run(scenario: &Scenario, listen: &mut dyn FnMut(&Record)) -> Report {
     engine::World::new(&scenario.drawn, scenario.choices.clone(), listen).run()
 }
 
-/// Runs a scenario, but not much further than to so many facts.
+/// Runs a scenario, but stops soon after so many facts.
 pub fn run_at_most(scenario: &Scenario, facts: u64) -> Report {
     let listen = &mut |_: &Record| {};
     let mut world = engine::World::new(&scenario.drawn, scenario.choices.clone(), listen);
@@ -179,8 +180,8 @@ pub fn run_at_most(scenario: &Scenario, facts: u64) -> Report {
     world.run()
 }
 
-/// Runs a scenario again that broke a law, and tells of it: the world, the law, the last facts of that key,
-/// and how to see it again. None if no law is broken.
+/// Explains a broken law: the world, the law, the last facts about that key, and the command that
+/// shows it again. None if no law is broken in this scenario.
 #[must_use]
 pub fn explain(scenario: &Scenario) -> Option<String> {
     let violation = run(scenario, &mut |_| {}).violation?;

@@ -1,20 +1,20 @@
-//! The event queue: what will happen, in true time.
+//! The event queue: what will happen, in the order of true time.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use crate::observe::fact::Nanos;
 
-/// What the queue holds. A `client`, a `node` of that client and an `epoch` name one connection.
+/// What will happen. A `client`, a `node` of that client and an `epoch` name one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
     /// A request arrives at its node.
     Arrive(u32),
-    /// A node that was busy comes to a request.
+    /// A node that was busy handles a request.
     Serve(u32),
     /// A reply arrives at its client.
     Back(u32),
-    /// A link gives a request up that nobody will answer.
+    /// A link gives up a request whose message was lost.
     GiveUp(u32),
     /// A client's timer.
     Due { client: u8, generation: u32 },
@@ -22,11 +22,11 @@ pub(super) enum Event {
     App { client: u8, slot: u8, step: u32 },
     /// An application renews by hand.
     Hand { client: u8, slot: u8, step: u32 },
-    /// A connection is set up, or turns out not to be.
+    /// An attempt to connect succeeds or fails.
     Dialled { client: u8, node: u8, epoch: u32 },
     /// A link tries again.
     Redial { client: u8, node: u8, epoch: u32 },
-    /// Has a node been silent for too long?
+    /// A link checks whether its node has been silent for too long.
     Silence { client: u8, node: u8, epoch: u32 },
     /// A connection was reset.
     Reset { client: u8, node: u8, epoch: u32 },
@@ -36,28 +36,28 @@ pub(super) enum Event {
     Mended { client: u8, node: u8, epoch: u32 },
     /// A holder's read or write arrives at the resource behind the lock.
     Store { lease: u32, write: Option<u64> },
-    /// A fault strikes: its place among those of the world.
+    /// A fault may strike: its place in the list of those of the world.
     Strike(u32),
-    /// A fault strikes that was prepared.
+    /// A fault that was prepared strikes.
     Struck(u32),
     /// A fault ends.
     End(u32),
-    /// Clocks turn.
+    /// The rates of clocks change.
     Turn,
     /// The faults end for good.
     Heal,
-    /// All want something.
+    /// Idle tasks want a lock.
     Rush,
-    /// Nothing more is wanted.
+    /// The applications drop everything.
     Quiet,
-    /// All that was dropped must be gone.
+    /// What was dropped must be gone from the nodes.
     Swept,
     /// The run ends.
     Stop,
 }
 
-/// An event in the queue, which is a heap of the largest: the earliest is made that. What is due at one
-/// instant happens in the order in which it was scheduled.
+/// An event in the queue. A binary heap pops the largest, so the earliest compares as the largest.
+/// Events of the same instant keep the order in which they were scheduled.
 #[derive(Debug, PartialEq, Eq)]
 struct Queued {
     order: u128,

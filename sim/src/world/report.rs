@@ -32,7 +32,7 @@ pub struct Report {
     pub decisions: Vec<Decision>,
 }
 
-/// What a clock shows from an instant on, until its next line.
+/// How a clock goes from an instant on, until its next line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockLine {
     /// Of which client.

@@ -1,16 +1,17 @@
-//! A world that is small enough to go through all that may be decided in it.
+//! A world that is small enough to go through all of its runs.
 
 use super::drawn::{Drawn, NODES};
 use crate::choice::Choices;
 use crate::observe::fact::fault::Hits;
 use crate::observe::fact::{Fault, SEC};
 
-/// For how many TTLs it is broken.
+/// For how many TTLs faults may strike.
 const TTLS: u64 = 3;
 
 impl Drawn {
-    /// Two clients with a task each, one key, TTLs of 240 ms. A chance of one in a thousand is what the
-    /// last answer of a decision grants and every other denies: so an enumerator takes it, once.
+    /// Two clients with a task each, one key, TTLs of 240 ms. Chances are one in a thousand: only
+    /// the largest number of such a decision means yes, and an enumerator tries the smallest and
+    /// the largest.
     ///
     /// # Panics
     /// If there are no such worlds of so many nodes.
@@ -23,9 +24,9 @@ impl Drawn {
         let ttl = drawn.max_ttl;
         drawn.faulty = TTLS * ttl;
         drawn.fault_length = ttl;
-        // Nobody forgets: quarantine would only take a third of the run.
+        // No node forgets, and quarantine would take a third of the run.
         drawn.quarantine = false;
-        // What strikes a message is drawn for each.
+        // Lost messages are drawn below.
         let strikes = |fault: &&Fault| {
             let row = fault.row();
             row.small && !matches!(row.hits, Hits::Message(_))

@@ -1,4 +1,5 @@
-//! The application of a client: tasks that take locks, write to the resource behind them, and let go.
+//! The application of a client: tasks that acquire locks, write to the resource behind them, and
+//! release them.
 
 use std::sync::Arc;
 
@@ -26,12 +27,12 @@ impl World<'_> {
             Phase::Faulty => self.drawn.think,
             _ => self.drawn.think_healthy,
         };
-        // Who decides nothing thinks for long, or a short input would be a long run.
+        // The calm choice is a long pause. Otherwise a short input would be a long run.
         let thought = self.application().below_calmly(more);
         self.next(client, slot, Stage::Idle, least + thought);
     }
 
-    /// It was granted: announces itself at the resource, and holds for a while.
+    /// The lease was granted. The task reads from the resource, and holds the lock for a while.
     pub(in crate::world) fn holds(&mut self, client: u8, slot: u8, lease: u32) {
         let drawn = self.drawn;
         let delay = self.application().below(4 * MS);
@@ -60,7 +61,7 @@ impl World<'_> {
         match (state.stage, state.lease) {
             (Stage::Idle, _) => self.want(client, slot),
             (_, None) => {}
-            // Impatient, or dropped while it is being released.
+            // It waited long enough for a grant, or for the answer to a release.
             (Stage::Wanting | Stage::Releasing, Some((id, lease))) => {
                 let release = state.stage == Stage::Wanting && self.application().chance(300);
                 self.let_go(client, id, lease, release);
@@ -80,7 +81,7 @@ impl World<'_> {
         self.settle(client);
     }
 
-    /// A release answers by an event; some do not wait for it.
+    /// A release is answered by an event. Some tasks do not wait for it.
     fn await_release(&mut self, client: u8, slot: u8) {
         let cancelled = self.drawn.cancelled;
         let impatient = self.application().chance(cancelled / 2);
@@ -175,7 +176,7 @@ impl World<'_> {
         self.settle(client);
     }
 
-    /// All who want nothing want something soon, so that what is dropped next is in every state.
+    /// Idle tasks want a lock soon. So the leases that are dropped next are in every state.
     pub(in crate::world) fn rush(&mut self, client: u8) {
         for slot in 0..self.drawn.slots as u8 {
             let state = self.clients[usize::from(client)].slots[usize::from(slot)];
@@ -186,7 +187,7 @@ impl World<'_> {
         }
     }
 
-    /// After the faults: whoever holds gives back soon, whoever wants may have been impatient.
+    /// After the faults, tasks that hold a lock release it soon, and idle ones want one at once.
     pub(in crate::world) fn hurry(&mut self, client: u8) {
         for slot in 0..self.drawn.slots as u8 {
             let state = self.clients[usize::from(client)].slots[usize::from(slot)];

@@ -9,7 +9,7 @@ use crate::observe::fact::{Fact, Fault, Freed, Nanos, Why};
 use crate::world::engine::{Phase, World};
 use crate::world::queue::Event;
 
-/// How often a client may be told at one instant of its clock that something is due.
+/// How often the timer of a client may fire at the same instant of its clock.
 const DUE_AT_ONCE: u32 = 200;
 
 impl World<'_> {
@@ -22,7 +22,7 @@ impl World<'_> {
         }
     }
 
-    /// The process dies: nothing of it is left but what travels and what nodes keep.
+    /// The process dies. Only its messages on the way and its keys at the nodes are left.
     pub(in crate::world) fn client_dies(&mut self, client: u8) {
         for node in 0..self.clients[usize::from(client)].links.len() as u8 {
             self.hang_up(client, node);
@@ -62,8 +62,9 @@ impl World<'_> {
             state.due_at = (now, if at == now { count + 1 } else { 1 });
             if state.due_at.1 > DUE_AT_ONCE {
                 let reason = state.manager.timeout_reason();
-                let sentence =
-                    format!("client {client} is never done with what is due: {reason:?}");
+                let sentence = format!(
+                    "the timer of client {client} fires again and again at one instant: {reason:?}"
+                );
                 self.judge
                     .accuse(Law::BoundedWork, self.now, None, sentence);
                 return;
@@ -74,7 +75,7 @@ impl World<'_> {
         self.settle(client);
     }
 
-    /// Carries out what the core put out, until nothing is left.
+    /// Hands on the events and requests of the core, until there are no more.
     pub(in crate::world) fn settle(&mut self, client: u8) {
         loop {
             let state = &mut self.clients[usize::from(client)];
@@ -91,7 +92,7 @@ impl World<'_> {
             }
             let pauses = self.drawn.pause_before_send;
             if self.phase == Phase::Faulty && self.choices.about(Subject::Core).chance(pauses) {
-                // What is queued goes out when it wakes.
+                // The queued requests are sent when it wakes.
                 self.pause(client, Fault::Pause);
                 return;
             }
@@ -103,7 +104,7 @@ impl World<'_> {
         self.arm(client);
     }
 
-    /// Sends whatever waits, after a pause.
+    /// Sends all queued requests, after the process stood still.
     pub(in crate::world) fn pump_all(&mut self, client: u8) {
         for node in 0..self.clients[usize::from(client)].links.len() as u8 {
             self.pump(client, node);
@@ -116,7 +117,7 @@ impl World<'_> {
         let Some(due) = state.manager.poll_timeout() else {
             return;
         };
-        // A timer that fires too early does no harm, and costs less than being moved.
+        // A timer may fire too early. That costs less than to move it.
         if due < state.armed {
             state.armed = due;
             state.generation += 1;
@@ -131,7 +132,8 @@ impl World<'_> {
         self.arm(client);
     }
 
-    /// What the core says of its leases is what it told. And what it has done with is told.
+    /// Checks the getters of the core against the events that it emitted, and reports the leases
+    /// that it has finished with.
     fn audit(&mut self, client: u8) {
         while let Some(lease) = self.settled(client) {
             self.tell_of_lease(lease, None, Fact::Settled);
@@ -139,7 +141,9 @@ impl World<'_> {
         let state = &self.clients[usize::from(client)];
         let valid = |(id, _): &&(LeaseId, u32)| state.manager.valid_until(*id).is_some();
         if state.living.iter().filter(valid).count() > state.held.len() {
-            let sentence = format!("client {client} has a valid lease that is over, or not told");
+            let sentence = format!(
+                "the core of client {client} has a valid lease that it did not report as held"
+            );
             self.judge
                 .accuse(Law::NoResurrection, self.now, None, sentence);
             return;
@@ -152,7 +156,8 @@ impl World<'_> {
             let now = state.manager.valid_until(held.id);
             let key = self.leases[held.lease as usize].key;
             let sentence = format!(
-                "lease {} was told to be valid until {:?}, and without a word it is until {now:?}",
+                "lease {} was reported as valid until {:?}, and without a report it is now until \
+                 {now:?}",
                 held.lease, held.until
             );
             self.judge
@@ -160,7 +165,7 @@ impl World<'_> {
         }
     }
 
-    /// A lease that the core has done with since the last call.
+    /// A lease that the core has finished with since the last call.
     fn settled(&mut self, client: u8) -> Option<u32> {
         let state = &mut self.clients[usize::from(client)];
         let done = |(id, _): &(LeaseId, u32)| state.manager.lease(*id).is_none();
@@ -174,7 +179,7 @@ impl World<'_> {
         (entry.0 == id).then_some(entry.1)
     }
 
-    /// The core told something to the application.
+    /// The core emitted an event for the application.
     fn told(&mut self, client: u8, id: LeaseId, kind: &EventKind) {
         let Some(lease) = self.number(client, id) else {
             return;

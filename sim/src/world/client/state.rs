@@ -16,13 +16,13 @@ pub(in crate::world) struct Client {
     pub(in crate::world) manager: Manager,
     pub(in crate::world) paused: bool,
     pub(in crate::world) paused_at: Nanos,
-    /// What came while the process stood still.
+    /// Events that came while the process stood still.
     pub(in crate::world) inbox: Vec<Event>,
     pub(in crate::world) links: Vec<Link>,
     pub(in crate::world) slots: Vec<Slot>,
     /// By [`LeaseId::index`].
     pub(super) table: Vec<Option<(LeaseId, u32)>>,
-    /// The leases that the core has not done with.
+    /// The leases that the core has not finished with.
     pub(super) living: Vec<(LeaseId, u32)>,
     /// The leases that the application was told it holds.
     pub(in crate::world) held: Vec<Held>,
@@ -32,7 +32,7 @@ pub(in crate::world) struct Client {
     pub(super) due_at: (Instant, u32),
     /// When its clock was stepped last.
     pub(in crate::world) stepped: Nanos,
-    /// Counts its processes: a new one knows nothing of what the one before asked.
+    /// Counts its processes. A new one knows nothing of the requests of the one before.
     pub(in crate::world) process: u32,
     pub(in crate::world) config: Config,
     options: Vec<Arc<LeaseOptions>>,
@@ -50,7 +50,7 @@ impl Client {
         let start = choices.about(Subject::Clocks).below(1 << 50) as i64 - (1 << 20);
         let seed = choices.about(Subject::Core).below(u64::MAX);
         let links = (0..drawn.nodes).map(|node| {
-            // Where sets of nodes differ: the odd clients know another third node.
+            // If the assumption of one set of nodes is broken, odd clients use another third node.
             let odd = drawn.broken == Some(Assumption::NodeSet) && index % 2 == 1 && node == 2;
             let server = if odd { 3 } else { node };
             let latency = drawn.latency[index * drawn.servers + server];
@@ -81,12 +81,13 @@ impl Client {
         }
     }
 
-    /// What leases are asked for with; the last is for those who wait until they are granted.
+    /// The options of leases. The last waits until it is granted.
     pub(in crate::world) fn options(&self) -> &[Arc<LeaseOptions>] {
         &self.options
     }
 
-    /// Begins a lease, which is known by this number broken of the core; none if the core is full.
+    /// Begins a lease, which the world knows by this number. None if the core has as many as it
+    /// may.
     pub(in crate::world) fn acquire(
         &mut self,
         now: Instant,
@@ -107,10 +108,10 @@ impl Client {
     }
 }
 
-/// A task of the application: it wants a lock, holds it, gives it back, and wants again.
+/// A task of the application. It acquires a lock, holds it, releases it, and begins again.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::world) struct Slot {
-    /// Counts its steps, so that what was scheduled for an older one does nothing.
+    /// Counts its steps, so that an event that was scheduled for an older one does nothing.
     pub(in crate::world) step: u32,
     pub(in crate::world) lease: Option<(LeaseId, u32)>,
     pub(in crate::world) stage: Stage,

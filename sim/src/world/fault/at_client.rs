@@ -41,7 +41,7 @@ impl World<'_> {
         self.clock_changed(client);
     }
 
-    /// By how much its clock may be wrong at once, if it may be so now.
+    /// By how much its clock may be stepped, if it may be now.
     fn step_of_client(&mut self, fault: Fault, client: u8) -> Option<Nanos> {
         let drawn = self.drawn;
         let state = &self.clients[usize::from(client)];
@@ -68,7 +68,7 @@ impl World<'_> {
         self.ends(fault, undo);
     }
 
-    /// The process goes on, with what came meanwhile; or another begins.
+    /// The process goes on with the events that came meanwhile, or a new one begins.
     pub(super) fn wake(&mut self, fault: Fault, client: u8, how: Process) {
         let (now, state) = (self.now, &mut self.clients[usize::from(client)]);
         state.paused = false;
@@ -82,14 +82,14 @@ impl World<'_> {
             self.clients[usize::from(client)].inbox.clear();
             return self.start_client(client);
         }
-        // Timers first, or what has arrived: a driver may do either.
+        // A driver may look at its timer first, or at the events.
         let timers_first = self.draws(fault).chance(500);
         let inbox = std::mem::take(&mut self.clients[usize::from(client)].inbox);
         if timers_first {
             self.look_at_the_clock(client);
         }
         for event in inbox {
-            // It may have been stopped again meanwhile.
+            // It may stand still again.
             if self.clients[usize::from(client)].paused {
                 self.clients[usize::from(client)].inbox.push(event);
             } else {
@@ -113,7 +113,7 @@ impl World<'_> {
     }
 }
 
-/// The drift bound leaves room for one step in a TTL.
+/// The drift bound allows one step within a TTL.
 pub(super) const fn may_step(last: Nanos, now: Nanos, max_ttl: Nanos) -> bool {
     now >= last + 2 * max_ttl && now > SEC / 10
 }

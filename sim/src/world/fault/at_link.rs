@@ -1,4 +1,4 @@
-//! What faults do to links: they are cut, alone or all of a client or a node, and reset.
+//! What faults do to links: one is cut or reset, or all of a client or a node are cut.
 
 use super::ongoing::Undo;
 use crate::observe::fact::Fault;
@@ -7,7 +7,7 @@ use crate::world::link::Cut;
 use crate::world::queue::Event;
 
 impl World<'_> {
-    /// One link of a client is cut, each way or both: there, and back.
+    /// Cuts one link of a client, there, back, or both.
     pub(super) fn cut_one(&mut self, fault: Fault, client: u8, ways: [bool; 2]) {
         let nodes = self.drawn.nodes as u64;
         let node = self.draws(fault).below(nodes) as u8;
@@ -27,7 +27,7 @@ impl World<'_> {
         };
         for (client, node) in links {
             self.cut(fault, client, node, [true, true]);
-            // Each link is told to be cut no more.
+            // Its end is told link by link, as that of a cut.
             self.ends_as(fault, Fault::Cut, Undo::Join { client, node });
         }
         let (client, node) = if a_node {

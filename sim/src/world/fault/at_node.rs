@@ -1,5 +1,5 @@
-//! What faults do to nodes: they are impaired, crash, forget and are replaced, strangers change their
-//! keys, and their clocks are stepped.
+//! What faults do to nodes: they are impaired, crash, forget and are replaced, strangers change
+//! their keys, and their clocks are stepped.
 
 use super::at_client::may_step;
 use super::ongoing::{Impairment, Prepared, Undo};
@@ -9,7 +9,7 @@ use crate::world::engine::World;
 use crate::world::queue::Event;
 
 impl World<'_> {
-    /// The server is up, and does not work as it should.
+    /// The server stays up, but does not work as it should.
     pub(super) fn impair(&mut self, fault: Fault, server: u8, of: Impairment) {
         self.set_impaired(server, of, true);
         if of == Impairment::Slow {
@@ -24,7 +24,7 @@ impl World<'_> {
     pub(super) fn set_impaired(&mut self, server: u8, of: Impairment, is: bool) {
         let node = &mut self.nodes[usize::from(server)];
         match of {
-            // By how much is drawn.
+            // How slow it becomes is drawn elsewhere.
             Impairment::Slow => node.slow = 0,
             Impairment::Loading => node.loading = is,
             Impairment::ReadOnly => node.read_only = is,
@@ -33,7 +33,7 @@ impl World<'_> {
         }
     }
 
-    /// The server goes down, and comes back with what it has in its memory now.
+    /// The server goes down. It will come back with what is in its memory now.
     pub(super) fn crash(&mut self, fault: Fault, server: u8) {
         let node = &mut self.nodes[usize::from(server)];
         if !node.up {
@@ -50,7 +50,7 @@ impl World<'_> {
         self.ends(fault, Undo::Boot { server });
     }
 
-    /// What is written from now until the fault strikes will be forgotten.
+    /// Prepares a fault. What is written from now until it strikes will be forgotten.
     pub(super) fn prepare(&mut self, fault: Fault, server: u8, what: Prepared) {
         let node = &mut self.nodes[usize::from(server)];
         if node.model.durable || node.stale.is_some() {
@@ -63,7 +63,8 @@ impl World<'_> {
         self.schedule(self.now + after, Event::Struck(index));
     }
 
-    /// Another server answers under the same name; or the same one, which was a replica meanwhile.
+    /// A replica takes over under the same name. Sometimes it is the same server, which was a
+    /// replica for a while.
     pub(super) fn failover(&mut self, server: u8) {
         let fault = Fault::Failover;
         let same_run = self.draws(fault).chance(500);
@@ -76,8 +77,8 @@ impl World<'_> {
         self.reset_links_of(fault, server);
     }
 
-    /// Its data is that of a moment ago, and its connections live on. Who it is shows only when a link
-    /// asks again, as each does from time to time.
+    /// The data is replaced by that of a moment ago, and connections stay open. A link notices only
+    /// when it asks again who the node is, which it does from time to time.
     pub(super) fn replaced(&mut self, server: u8) {
         self.lives += 1;
         let node = &mut self.nodes[usize::from(server)];
@@ -98,8 +99,8 @@ impl World<'_> {
         }
     }
 
-    /// The server that takes over has a clock of its own, which agrees with the others within the
-    /// bound.
+    /// The replica that takes over has a clock of its own, which agrees with the other servers
+    /// within the bound.
     fn another_clock(&mut self, fault: Fault, server: u8) {
         let Some(bound) = self.drawn.wall_bound else {
             return;
@@ -145,7 +146,8 @@ impl World<'_> {
         }
     }
 
-    /// Tells what the keys of a node hold and until when, after it forgot some or its clock changed.
+    /// Tells what the keys of a node hold and until when, since it forgot some or its clock
+    /// changed.
     pub(in crate::world) fn tell_keys(&mut self, server: u8, absent_too: bool) {
         for key in 0..self.drawn.keys as u8 {
             let node = &self.nodes[usize::from(server)];
@@ -208,7 +210,8 @@ impl World<'_> {
         }
     }
 
-    /// What a key holds, if the server is up. Who changes nothing excuses nothing.
+    /// What a key holds, if the server is up. A fault that changes nothing is not told: it must not
+    /// excuse anything.
     fn held(&self, server: u8, key: u8) -> Option<Entry> {
         let node = &self.nodes[usize::from(server)];
         node.entry(self.now, key).filter(|_| node.up)
@@ -259,8 +262,8 @@ impl World<'_> {
     }
 }
 
-/// What a stranger does: to which key, whether for good, whether it is a key of another type, and for
-/// how many milliseconds otherwise.
+/// What a stranger does: to which key, whether what it writes stays for good or for how many
+/// milliseconds, and whether it is of another type.
 struct Meddled {
     key: u8,
     stays: bool,

@@ -47,7 +47,7 @@ impl World<'_> {
         }
     }
 
-    /// Whether a link that was cut twice stays cut, or a node that is impaired twice stays so.
+    /// Whether another fault of the same kind still holds the link or the node.
     fn lasts(&self, undo: Undo) -> bool {
         let again = match undo {
             Undo::Join { .. } | Undo::Cure { .. } => true,
@@ -63,12 +63,12 @@ impl World<'_> {
             let node = client % self.drawn.nodes as u8;
             self.link_mut(client, node).cut = [Some(Cut::Drop); 2];
             self.note(Fault::Cut, Undo::Join { client, node });
-            // It is not one that was drawn, and is not counted among them.
+            // It was not drawn as a fault, so it is not counted.
             self.tell_of(Some(client), Some(node), Fact::Fault(Fault::Cut));
         }
     }
 
-    /// No fault is left, and none will come.
+    /// Ends all faults for good.
     pub(in crate::world) fn heal(&mut self) {
         self.phase = Phase::Healthy;
         for index in 0..self.ongoing.len() as u32 {

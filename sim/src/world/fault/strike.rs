@@ -7,25 +7,25 @@ use crate::observe::fact::{Fact, Fault, Record};
 use crate::world::engine::{Phase, World};
 use crate::world::queue::Event;
 
-/// Of a thousand times that a fault may strike.
+/// How often a fault strikes, of a thousand times that it may.
 const STRIKES: u32 = 970;
 
 impl World<'_> {
-    /// Plans when a fault strikes next. Who decides nothing waits for long.
+    /// Plans when a fault may strike next. The calm choice is late.
     pub(in crate::world) fn plan_strike(&mut self, index: u32) {
         let (fault, every) = self.drawn.faults[index as usize];
         let span = 1 + self.draws(fault).below_calmly(2 * every);
         self.schedule(self.now + span, Event::Strike(index));
     }
 
-    /// A fault may strike, and strikes again later.
+    /// A fault may strike now, and will again later.
     pub(in crate::world) fn strike(&mut self, index: u32) {
         if self.phase != Phase::Faulty {
             return;
         }
         self.plan_strike(index);
         let (fault, _) = self.drawn.faults[index as usize];
-        // Who decides nothing is spared.
+        // The calm choice is that it does not.
         if !self.draws(fault).chance(STRIKES) {
             return;
         }
@@ -35,14 +35,14 @@ impl World<'_> {
         self.begin(fault, client, server);
     }
 
-    /// What each fault does. Each has its place here, and what ends it is an [`Undo`].
+    /// Begins a fault: the one place that says what each does. An [`Undo`] says how it ends.
     fn begin(&mut self, fault: Fault, client: u8, server: u8) {
         match fault {
             Fault::CutOut => self.cut_one(fault, client, [true, false]),
             Fault::CutIn => self.cut_one(fault, client, [false, true]),
             Fault::Cut => self.cut_one(fault, client, [true, true]),
             Fault::Isolate => self.isolate(client, server),
-            // They are drawn for each message as it is sent.
+            // These are drawn for each message when it is sent.
             Fault::LostRequest | Fault::LostReply => {}
             Fault::Reset => self.reset(client),
             Fault::Slow => self.impair(fault, server, Impairment::Slow),
@@ -55,7 +55,7 @@ impl World<'_> {
             Fault::Failover => self.prepare(fault, server, Prepared::Failover),
             Fault::Replaced => self.prepare(fault, server, Prepared::Replacement),
             Fault::CrashKept => self.crash(fault, server),
-            // What is on its disk is there when it comes back.
+            // A durable node has everything on its disk.
             Fault::CrashEmpty if self.nodes[usize::from(server)].model.durable => {}
             Fault::CrashEmpty => {
                 if self.nodes[usize::from(server)].up {
@@ -85,7 +85,7 @@ impl World<'_> {
         }
     }
 
-    /// What was prepared strikes.
+    /// A fault that was prepared strikes.
     pub(in crate::world) fn struck(&mut self, index: u32) {
         let Ongoing { fault, undo, .. } = self.ongoing[index as usize];
         let Undo::Forget { server, what } = undo else {
@@ -94,7 +94,7 @@ impl World<'_> {
         let Some(stale) = self.nodes[usize::from(server)].stale.take() else {
             return;
         };
-        // What is down already comes back as it went.
+        // A node that is down already comes back with what it knew.
         if self.phase != Phase::Faulty || !self.nodes[usize::from(server)].up {
             return;
         }
@@ -106,12 +106,12 @@ impl World<'_> {
         }
     }
 
-    /// What decides about a fault.
+    /// The decisions about a fault.
     pub(super) const fn draws(&mut self, fault: Fault) -> Draws<'_> {
         self.choices.about(Subject::Fault(fault))
     }
 
-    /// Notes what has begun, or will strike.
+    /// Notes a fault that has begun or was prepared, and returns its place in the list.
     pub(super) fn note(&mut self, fault: Fault, undo: Undo) -> u32 {
         self.ongoing.push(Ongoing {
             fault,
@@ -121,7 +121,7 @@ impl World<'_> {
         (self.ongoing.len() - 1) as u32
     }
 
-    /// A process that stands still or is dead.
+    /// A process stands still or dies, depending on the fault. Returns what ends that.
     pub(super) fn stop_process(&mut self, fault: Fault, client: u8) -> Undo {
         let state = &mut self.clients[usize::from(client)];
         state.paused = true;

@@ -1,4 +1,4 @@
-//! The life of a connection: it is dialled, marked, watched for silence, lost, and dialled again.
+//! The life of a connection: it is dialled, watched for silence, lost, and dialled again.
 
 use tenure_core::{Backoff, Reply, Rng};
 
@@ -22,7 +22,7 @@ impl World<'_> {
         latency[0] + latency[1]
     }
 
-    /// The scripts were loaded, the node was marked.
+    /// The link has loaded the scripts, or marked the node.
     pub(in crate::world) fn mended(&mut self, client: u8, node: u8, epoch: u32) {
         let now = self.now;
         let set = self.set_of_nodes(client);
@@ -33,7 +33,7 @@ impl World<'_> {
         if link.epoch != epoch || link.state != State::Up {
             return;
         }
-        // Without an answer the connection is given up for its silence, or its end is noticed.
+        // There was no answer, so the connection is given up.
         if !reachable || !server.up || server.boot != link.boot || server.loading {
             self.lose_link(client, node);
             return self.settle(client);
@@ -65,7 +65,7 @@ impl World<'_> {
         }
     }
 
-    /// Looks in time whether a node that was asked has become silent.
+    /// Plans to check whether a node that was asked stays silent.
     pub(in crate::world) fn watch(&mut self, client: u8, node: u8) {
         let patience = self.patience();
         let link = self.link_mut(client, node);
@@ -101,7 +101,7 @@ impl World<'_> {
         self.settle(client);
     }
 
-    /// The connection is over, and nobody is told: whatever travels on it may still arrive.
+    /// The connection ends at the client only. What travels on it may still arrive at the node.
     pub(in crate::world) fn hang_up(&mut self, client: u8, node: u8) {
         let link = self.link_mut(client, node);
         if link.state == State::Up {
@@ -123,7 +123,8 @@ impl World<'_> {
         }
     }
 
-    /// The connection is given up: what is in flight is unknown, and another is tried.
+    /// The connection is given up. Requests in flight have an unknown outcome, and the link dials
+    /// again.
     pub(in crate::world) fn lose_link(&mut self, client: u8, node: u8) {
         let in_flight = self.link(client, node).in_flight.clone();
         let cut = fact::Link::Cut(in_flight.len().min(255) as u8);
@@ -178,7 +179,7 @@ impl World<'_> {
         }
     }
 
-    /// It asks again who the node is.
+    /// The link asks again who the node is.
     pub(in crate::world) fn reread(&mut self, client: u8, node: u8, epoch: u32) {
         let link = &mut self.clients[usize::from(client)].links[usize::from(node)];
         if link.epoch != epoch || link.state != State::Up {
@@ -226,7 +227,7 @@ impl World<'_> {
         if !serves || server.refusing {
             link.failures += 1;
             if serves {
-                // Told at once, in the server's words; until then nothing is lost by asking.
+                // Each request is refused in the words of the server, until a later dial succeeds.
                 link.state = State::Rejected;
                 self.node_up(client, node, None);
                 self.try_again_later(client, node);

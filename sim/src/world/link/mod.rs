@@ -1,9 +1,11 @@
-//! A link of a client to a node: what the adapter does with a connection, and what a network does to it.
+//! The link between a client and a node: what the adapter does with a connection, and what a
+//! network does to it.
 //!
-//! As in the adapter, a connection is given up after too long a silence, the first command on the next
-//! one kills it, requests wait while a link connects and are refused while it is down, and scripts and
-//! marker are mended before more is asked. `requests` are what is sent on it, `connection` is what
-//! carries them.
+//! It does as the adapter does. A connection is given up after too long a silence, and the first
+//! command on the next connection kills it. Requests wait while the link connects, and are refused
+//! while it is down. Scripts and marker are restored before more requests are sent.
+//!
+//! `requests` sends requests and takes replies; `connection` opens and closes what carries them.
 
 mod connection;
 mod requests;

@@ -1,4 +1,5 @@
-//! Requests and their replies: what is sent, lost, late or refused, and what the core is told of it.
+//! Requests and their replies: they are sent, lost, late or refused, and the core is told the
+//! outcome.
 
 use tenure_core::{NodeId, Op, OpKind, Refusal, Reply, Request, Words};
 
@@ -21,7 +22,7 @@ impl World<'_> {
         &mut self.clients[usize::from(client)].links[usize::from(node)]
     }
 
-    /// Takes what the core has for a node, and sends or refuses it.
+    /// Takes the requests of the core for a node, and sends or refuses them.
     pub(in crate::world) fn pump(&mut self, client: u8, node: u8) {
         loop {
             let link = self.link(client, node);
@@ -34,7 +35,8 @@ impl World<'_> {
             let manager = &mut self.clients[usize::from(client)].manager;
             let count = manager.poll_requests(NodeId::new(usize::from(node)), BATCH, &mut taken);
             for request in taken.drain(..) {
-                // Nobody waits for it any more: it would only have to be released.
+                // Nobody waits for it any more. If it were granted, it would only have to be
+                // released.
                 let stale = matches!(request.op, Op::Acquire { .. }) && request.deadline <= now;
                 match state {
                     State::Up if !stale => self.send(client, node, &request),
@@ -144,7 +146,7 @@ impl World<'_> {
         lost
     }
 
-    /// What decides about messages of a kind.
+    /// The decisions about messages of this kind.
     const fn messages_of(&mut self, kind: OpKind) -> Draws<'_> {
         self.choices.about(Subject::Messages(kind))
     }
@@ -181,7 +183,7 @@ impl World<'_> {
         }
     }
 
-    /// Nothing more will happen to a message; forgotten once its outcome was told.
+    /// No event will happen to this message. It is forgotten once the core was told its outcome.
     fn park(&mut self, index: u32) {
         let message = &mut self.messages[index as usize];
         message.parked = true;
@@ -190,7 +192,7 @@ impl World<'_> {
         }
     }
 
-    /// A cut is mended: what was held up goes on.
+    /// A cut ends, and messages that waited go on.
     pub(in crate::world) fn mend_cut(&mut self, client: u8, node: u8, way: usize) {
         let link = self.link_mut(client, node);
         link.cut[way] = None;
@@ -205,7 +207,7 @@ impl World<'_> {
         if !takes(node, message) {
             return self.park(index);
         }
-        // What a slow node has not come to in all that time was thrown away with its connection.
+        // What a slow node has not handled by now was dropped with its connection.
         if node.busy_until > self.now + self.drawn.max_ttl {
             return self.park(index);
         }
@@ -303,7 +305,7 @@ impl World<'_> {
         let again = again.then(|| reply.clone());
         self.outcome(index, reply);
         if let Some(reply) = again {
-            // A second time: it must change nothing.
+            // The core must ignore a second reply.
             self.reply(client, id, reply);
         }
         if signal.is_some() && !elsewhere {
@@ -323,8 +325,8 @@ impl World<'_> {
         self.settle(client);
     }
 
-    /// A reply to what was given up. A link answers once, but the core may rely on nothing: told twice,
-    /// it must change nothing.
+    /// A reply to a request that was given up. A real link drops it. Here the core may get it, and
+    /// must ignore it.
     fn too_late(&mut self, index: u32) {
         let repeated = self.drawn.repeated;
         let message = &mut self.messages[index as usize];
@@ -379,7 +381,7 @@ fn takes(node: &Node, message: &Message) -> bool {
     lives && node.killed[usize::from(message.client)] <= message.epoch
 }
 
-/// The lease that asks: its number is what its secret begins with.
+/// The lease that a request is of. Its secret begins with its number.
 fn lease_of(request: &Request) -> u32 {
     let secret = request.token.secret.expose();
     u32::from_le_bytes([secret[0], secret[1], secret[2], secret[3]])

@@ -6,13 +6,13 @@ use crate::node::{Arrived, Identity};
 use crate::observe::fact::{Nanos, SEC};
 use crate::world::node::Signal;
 
-/// If the same must be mended again within this, requests wait for a backoff.
+/// If the same must be restored again within this, requests wait for a backoff.
 const AGAIN_AFTER: Nanos = SEC;
 
 /// How a direction of a network fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::world) enum Cut {
-    /// What is sent arrives when the cut is mended.
+    /// What is sent arrives when the cut ends.
     Stall,
     /// What is sent is lost, and the connection with it.
     Drop,
@@ -23,11 +23,11 @@ pub(super) enum State {
     Connecting,
     Up,
     Down,
-    /// The server will not serve us.
+    /// The server refuses our user.
     Rejected,
 }
 
-/// Something that is mended before more requests are taken.
+/// Something that is restored before more requests are sent: the scripts, or the marker.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Mending {
     pub(super) count: u32,
@@ -62,10 +62,11 @@ pub(in crate::world) struct Link {
     pub(in crate::world) epoch: u32,
     pub(super) state: State,
     pub(super) latency: [Nanos; 2],
-    /// When the last message of this connection arrives, there and back: they do not overtake.
+    /// When the last message of this connection arrives, there and back. No message overtakes
+    /// another.
     pub(super) arrives: [Nanos; 2],
     pub(in crate::world) cut: [Option<Cut>; 2],
-    /// Messages that wait for a cut to be mended, there and back.
+    /// Messages that wait until a cut ends, there and back.
     pub(super) stalled: [Vec<u32>; 2],
     /// Nothing will ever arrive on this connection.
     pub(super) doomed: bool,
@@ -117,7 +118,7 @@ impl Link {
         }
     }
 
-    /// A new process knows nothing of the connections of the one before.
+    /// A new process does not know the connections of the one before.
     pub(in crate::world) const fn forget(&mut self) {
         self.previous = None;
         self.failures = 0;
@@ -143,8 +144,8 @@ pub(in crate::world) struct Message {
     pub(super) sent: Nanos,
     pub(super) counts: [u32; 2],
     pub(super) reply: Option<(Reply, Option<Signal>)>,
-    /// The core was told its outcome.
+    /// Whether the core was told its outcome.
     pub(super) answered: bool,
-    /// Nothing is scheduled for it.
+    /// Whether no event is scheduled for it.
     pub(super) parked: bool,
 }

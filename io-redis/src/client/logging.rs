@@ -65,21 +65,19 @@ pub(crate) fn event<'a>(key: &Key, kind: &EventKind, name: impl Fn(NodeId) -> &'
             rejected: Some(words),
             ..
         } => {
-            let outcome = "rejected";
             warn!(
                 target: LOG_TARGET,
                 key = %key,
-                outcome,
+                outcome = "rejected",
                 %words,
                 "suspect: the server refuses the renewal"
             );
         }
         EventKind::Suspect { .. } => {
-            let outcome = "unconfirmed";
             warn!(
                 target: LOG_TARGET,
                 key = %key,
-                outcome,
+                outcome = "unconfirmed",
                 "suspect: the renewal was not confirmed, retrying"
             );
         }

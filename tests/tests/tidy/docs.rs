@@ -1,10 +1,13 @@
-//! What documents name exists. In backticks:
+//! What documents name exists. In backticks, and in blocks of commands and of plain text:
 //!
-//! - a word in small letters with three underscores or more is a test;
+//! - a word in small letters with three underscores or more is a test, or in a command the
+//!   beginning of one;
 //! - a word with a slash, or with the extension of a source, is a file or folder, from the root or
 //!   as the end of a path, where `*` stands for anything, and `NAME` for what the reader puts
 //!   there;
 //! - a word that begins with `TENURE_` is a variable that code or a script reads;
+//! - in a command of Cargo, what follows `-p`, `--test`, `--example` and `--bench` is a package or
+//!   a target;
 //! - in `docs/testing/faults.md`, a word with a hyphen is a planted bug.
 //!
 //! A link without a scheme leads to a file.
@@ -12,7 +15,7 @@
 use std::collections::BTreeSet;
 
 use crate::names;
-use crate::source::{Complaint, Source};
+use crate::source::{Complaint, Source, has_word};
 
 /// A test has so many underscores in its name, and what else is named seldom has.
 const UNDERSCORES: usize = 3;
@@ -32,10 +35,7 @@ pub(crate) fn check(sources: &[Source]) -> Vec<Complaint> {
             let exists = if is_test(word) {
                 tests.contains(word.rsplit("::").next().unwrap_or_default())
             } else if word.starts_with("TENURE_") {
-                let name = word.split('=').next().unwrap_or_default();
-                sources
-                    .iter()
-                    .any(|source| source.extension() != "md" && source.text.contains(name))
+                is_read(sources, word)
             } else if document.path == FAULTS && is_planted(word) {
                 let patch = format!("tests/planted/{word}.patch");
                 sources.iter().any(|source| source.path == patch)
@@ -46,6 +46,11 @@ pub(crate) fn check(sources: &[Source]) -> Vec<Complaint> {
                 complaints.push(document.complain(line, format!("there is no `{word}`")));
             }
         }
+        for (line, command) in commands(&document.text) {
+            let unknown = unknown(sources, document, &tests, command);
+            let what = unknown.map(|word| format!("there is no `{word}`"));
+            complaints.extend(what.map(|what| document.complain(line, what)));
+        }
         for (line, target) in links(&document.text) {
             if !is_there(sources, document, target) {
                 complaints.push(document.complain(line, format!("there is no {target}")));
@@ -53,6 +58,52 @@ pub(crate) fn check(sources: &[Source]) -> Vec<Complaint> {
         }
     }
     complaints
+}
+
+/// The first word of a command, or of a line of plain text, that names what is not there.
+fn unknown<'a>(
+    sources: &[Source],
+    document: &Source,
+    tests: &BTreeSet<&str>,
+    line: &'a str,
+) -> Option<&'a str> {
+    let mut before = "";
+    line.split([' ', '=', ',', '"', '(', ')']).find(|word| {
+        let option = std::mem::replace(&mut before, word);
+        let stands_for = word.chars().all(|c| !c.is_ascii_lowercase());
+        let file = |folder: &str, end: &str| {
+            let end = format!("{folder}/{word}{end}");
+            sources.iter().any(|source| source.path.ends_with(&end))
+        };
+        let exists = match option {
+            _ if word.starts_with("TENURE_") => is_read(sources, word),
+            _ if word.is_empty() || stands_for => true,
+            "-p" | "--package" if line.contains("cargo") => is_package(sources, word),
+            "--test" => file("tests", ".rs") || file("tests", "/main.rs"),
+            "--example" => file("examples", ".rs"),
+            "--bench" => file("benches", ".rs"),
+            _ if is_test(word) => {
+                let name = word.rsplit("::").next().unwrap_or_default();
+                tests.iter().any(|test| test.contains(name))
+            }
+            _ => !is_path(word) || word.contains("..") || is_there(sources, document, word),
+        };
+        !exists
+    })
+}
+
+/// Whether code or a script reads the variable, and does more than to speak of it.
+fn is_read(sources: &[Source], word: &str) -> bool {
+    let name = word.split('=').next().unwrap_or_default();
+    let code = |source: &&Source| !["md", "txt"].contains(&source.extension());
+    let mut sources = sources.iter().filter(code);
+    sources.any(|source| source.code().any(|(_, line)| has_word(line, name)))
+}
+
+fn is_package(sources: &[Source], name: &str) -> bool {
+    let line = format!("name = \"{name}\"");
+    let mut manifests = sources.iter().filter(|one| one.name() == "Cargo.toml");
+    manifests.any(|manifest| manifest.text.lines().any(|one| one == line))
 }
 
 fn is_test(word: &str) -> bool {
@@ -130,6 +181,19 @@ fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
+/// The lines of blocks of commands and of plain text, and the commands of Cargo in backticks.
+fn commands(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut block = None;
+    let inside = (1..).zip(text.lines()).filter(move |(_, line)| {
+        let fence = line.trim_start().strip_prefix("```");
+        if let Some(language) = fence {
+            block = block.is_none().then_some(language);
+        }
+        fence.is_none() && matches!(block, Some("" | "sh" | "text"))
+    });
+    inside.chain(words(text).filter(|(_, word)| word.starts_with("cargo ")))
+}
+
 /// What stands in backticks on a line. (What is broken over two lines is a command, and no name.)
 fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
     prose(text).flat_map(|(number, line)| {
@@ -161,6 +225,12 @@ mod tests {
             Source::new(path, text),
             Source::new("a/src/b.rs", "#[test]\nfn a_test_that_is_there() {}\n"),
             Source::new("docs/one.md", ""),
+            Source::new("a/Cargo.toml", "[package]\nname = \"one-two\"\n"),
+            Source::new("a/tests/b.rs", ""),
+            Source::new(
+                "a/examples/e.rs",
+                "// TENURE_TWO\nread(\"TENURE_THREE_MORE\");\n",
+            ),
             Source::new("tests/planted/no-one.patch", ""),
             Source::new(".ci/run", "TENURE_ONE=1 cargo test"),
         ];
@@ -178,10 +248,38 @@ mod tests {
             "README.md",
             "call `max_ttl`, or `Some_thing_else_here`"
         ));
-        assert!(passes(
-            "README.md",
-            "```sh\nrun `a_test_that_is_not_there`\n```\n"
-        ));
+        let rust = "```rust\nlet x = some_thing_else_here;\n```\n";
+        assert!(passes("README.md", rust));
+    }
+
+    #[test]
+    fn a_command_that_names_what_is_not_there_is_found() {
+        for (command, there) in [
+            ("cargo test -p one-two --test b", true),
+            ("cargo test -p one", false),
+            ("mkdir -p one", true),
+            ("cargo test --test c", false),
+            ("cargo test --test=c", false),
+            ("cargo run --example e", true),
+            ("cargo run --example f", false),
+            ("cargo bench --bench f", false),
+            ("cargo test -p PACKAGE --test NAME", true),
+            ("cargo test a_test_that_is", true),
+            ("cargo test a_test_that_was", false),
+            ("TENURE_ONE=1 cargo test", true),
+            ("TENURE_TWO=1 cargo test", false),
+            ("cargo run a/src/b.rs", true),
+            ("cargo run a/src/c.rs", false),
+        ] {
+            let block = format!("See:\n\n```sh\n{command}\n```\n");
+            assert_eq!(passes("README.md", &block), there, "{command}");
+            if command.starts_with("cargo") {
+                let inline = format!("Run `{command}`.");
+                assert_eq!(passes("README.md", &inline), there, "{command}");
+            }
+        }
+        assert!(!passes("README.md", "```text\n│ src/c.rs │\n```\n"));
+        assert!(passes("README.md", "```toml\npath = \"a/c.rs\"\n```\n"));
     }
 
     #[test]
@@ -216,7 +314,10 @@ mod tests {
     #[test]
     fn a_variable_that_nobody_reads_is_found() {
         assert!(passes("README.md", "`TENURE_ONE=N`"));
-        assert!(!passes("README.md", "`TENURE_TWO`"));
+        assert!(passes("README.md", "`TENURE_THREE_MORE`"));
+        for name in ["TENURE_TWO", "TENURE_THREE", "TENURE_FOUR"] {
+            assert!(!passes("README.md", &format!("`{name}`")), "{name}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //!   beginning of one;
 //! - a word with a slash, or with the extension of a source, is a file or folder, from the root or
 //!   as the end of a path, where `*` stands for anything, and `NAME` for what the reader puts
-//!   there;
+//!   there; a name without a folder is one that only one file has;
 //! - a word that begins with `TENURE_` is a variable that code or a script reads;
 //! - in a command of Cargo, what follows `-p`, `--test`, `--example` and `--bench` is a package or
 //!   a target;
@@ -40,6 +40,9 @@ pub(crate) fn check(sources: &[Source]) -> Vec<Complaint> {
                 let patch = format!("tests/planted/{word}.patch");
                 sources.iter().any(|source| source.path == patch)
             } else {
+                if is_ambiguous(sources, document, word) {
+                    complaints.push(document.complain(line, format!("which `{word}`?")));
+                }
                 !is_path(word) || is_there(sources, document, word)
             };
             if !exists {
@@ -171,6 +174,13 @@ fn is_there(sources: &[Source], document: &Source, word: &str) -> bool {
     })
 }
 
+/// Whether several files have this name, none of them at the root or beside the document.
+fn is_ambiguous(sources: &[Source], document: &Source, word: &str) -> bool {
+    let mut named = sources.iter().filter(|source| source.name() == word);
+    let near = |source: &Source| ["", document.folder()].contains(&source.folder());
+    named.clone().count() > 1 && !named.any(near)
+}
+
 /// The lines of a document that are in no block of code.
 fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut fenced = false;
@@ -226,7 +236,7 @@ mod tests {
             Source::new("a/src/b.rs", "#[test]\nfn a_test_that_is_there() {}\n"),
             Source::new("docs/one.md", ""),
             Source::new("a/Cargo.toml", "[package]\nname = \"one-two\"\n"),
-            Source::new("a/tests/b.rs", ""),
+            Source::new("a/tests/t.rs", ""),
             Source::new(
                 "a/examples/e.rs",
                 "// TENURE_TWO\nread(\"TENURE_THREE_MORE\");\n",
@@ -255,7 +265,7 @@ mod tests {
     #[test]
     fn a_command_that_names_what_is_not_there_is_found() {
         for (command, there) in [
-            ("cargo test -p one-two --test b", true),
+            ("cargo test -p one-two --test t", true),
             ("cargo test -p one", false),
             ("mkdir -p one", true),
             ("cargo test --test c", false),
@@ -299,6 +309,22 @@ mod tests {
             let there = passes("README.md", &format!("in `{word}`"));
             assert_eq!(there, word == "b", "{word}");
         }
+    }
+
+    #[test]
+    fn a_name_that_several_files_have_is_found() {
+        let found = |folder: &str| {
+            let there = Source::new(&format!("{folder}one.rs"), "");
+            let sources = [
+                Source::new("docs/a.md", "in `one.rs`"),
+                Source::new("b/one.rs", ""),
+                there,
+            ];
+            check(&sources).len()
+        };
+        assert_eq!(found("c/"), 1);
+        assert_eq!(found(""), 0);
+        assert_eq!(found("docs/"), 0);
     }
 
     #[test]

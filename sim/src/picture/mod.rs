@@ -71,7 +71,7 @@ impl Picture<'_> {
                 None => format!("k{key}"),
             })
             .collect();
-        let mut data = scene.to_json();
+        let mut data = scene.as_json();
         data["title"] = json!(self.title);
         data["about"] = self.about.lines().collect();
         data["end"] = json!(self.end);

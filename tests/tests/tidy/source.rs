@@ -95,8 +95,9 @@ pub(crate) fn has_word(line: &str, word: &str) -> bool {
     let in_word = |c: char| c.is_alphanumeric() || c == '_';
     let (first, last) = (word.starts_with(in_word), word.ends_with(in_word));
     line.match_indices(word).any(|(at, _)| {
-        !(first && line[..at].ends_with(in_word))
-            && !(last && line[at + word.len()..].starts_with(in_word))
+        let goes_on_before = first && line[..at].ends_with(in_word);
+        let goes_on_behind = last && line[at + word.len()..].starts_with(in_word);
+        !goes_on_before && !goes_on_behind
     })
 }
 

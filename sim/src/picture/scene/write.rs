@@ -6,18 +6,18 @@ use super::{Bar, Cut, Hold, Message, Point, Scene, Shade};
 use crate::observe::fact::{Holder, Nanos, Record};
 
 impl Scene {
-    pub(in crate::picture) fn to_json(&self) -> Value {
+    pub(in crate::picture) fn as_json(&self) -> Value {
         let mut texts = vec![""; self.texts.len()];
         for (text, index) in &self.texts {
             texts[*index] = text;
         }
         json!({
-            "leases": list(&self.leases, Bar::to_json),
-            "holds": list(&self.holds, Hold::to_json),
-            "messages": list(&self.messages, Message::to_json),
-            "shades": list(&self.shades, Shade::to_json),
-            "cuts": list(&self.cuts, Cut::to_json),
-            "points": list(&self.points, Point::to_json),
+            "leases": list(&self.leases, Bar::as_json),
+            "holds": list(&self.holds, Hold::as_json),
+            "messages": list(&self.messages, Message::as_json),
+            "shades": list(&self.shades, Shade::as_json),
+            "cuts": list(&self.cuts, Cut::as_json),
+            "points": list(&self.points, Point::as_json),
             "facts": list(&self.facts, fact),
             "texts": texts,
         })
@@ -50,7 +50,7 @@ fn fact((record, text): &(Record, usize)) -> Value {
 }
 
 impl Shade {
-    fn to_json(&self) -> Value {
+    fn as_json(&self) -> Value {
         let name = self.fault.row().name;
         json!([
             self.from,
@@ -63,14 +63,14 @@ impl Shade {
 }
 
 impl Cut {
-    fn to_json(&self) -> Value {
+    fn as_json(&self) -> Value {
         let name = self.fault.row().name;
         json!([self.from, self.until, self.client, self.node, name])
     }
 }
 
 impl Point {
-    fn to_json(&self) -> Value {
+    fn as_json(&self) -> Value {
         let record = &self.record;
         json!([
             record.at,
@@ -85,7 +85,7 @@ impl Point {
 }
 
 impl Bar {
-    fn to_json(&self) -> Value {
+    fn as_json(&self) -> Value {
         let states = self.states.iter();
         let states: Vec<u64> = states
             .flat_map(|(at, state)| [*at, *state as u64])
@@ -110,7 +110,7 @@ impl Bar {
 }
 
 impl Hold {
-    fn to_json(&self) -> Value {
+    fn as_json(&self) -> Value {
         // Something foreign belongs to no lease.
         let lease = match self.holder {
             Holder::Lease(lease) => Some(lease),
@@ -122,7 +122,7 @@ impl Hold {
 }
 
 impl Message {
-    fn to_json(&self) -> Value {
+    fn as_json(&self) -> Value {
         let last = self.heard.into_iter().chain(self.did).max();
         json!([
             self.sent,

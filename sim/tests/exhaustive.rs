@@ -1,7 +1,7 @@
-//! Small worlds, in which each decision is tried: in none of them is a law broken.
+//! Exhaustive search through small worlds. Each decision is tried with each answer, two decisions
+//! at a time, and no law may be broken.
 //!
-//! `TENURE_CHANGES=3 cargo test --release -p tenure-sim --test exhaustive` goes further than the two
-//! decisions that are other than calm here.
+//! `TENURE_CHANGES=3 cargo test --release -p tenure-sim --test exhaustive` tries three at a time.
 #![forbid(unsafe_code)]
 
 use tenure_sim::choice::Choices;
@@ -16,11 +16,11 @@ fn changes() -> usize {
     })
 }
 
-/// How many decisions in a row are tried together.
+/// Within so many decisions in a row, each pair is tried together.
 const WINDOW: usize = 160;
 
-/// Goes through all small worlds of so many nodes in which so many decisions of a window are other than
-/// calm.
+/// Runs all small worlds with this many nodes in which at most `changes` decisions of a window are
+/// other than calm.
 fn all_of(nodes: usize, changes: usize, first: usize, decisions: usize) -> (u64, Marks) {
     let scope = Scope {
         changes,
@@ -38,11 +38,11 @@ fn all_of(nodes: usize, changes: usize, first: usize, decisions: usize) -> (u64,
         marks.add(&report.marks);
         Some(report.decisions)
     });
-    println!("{nodes} nodes: {runs} runs, which come to:\n{marks}");
+    println!("{nodes} nodes: {runs} runs, which met:\n{marks}");
     (runs, marks)
 }
 
-/// What two things that go wrong come to, if they are the right ones.
+/// Marks that some two decisions meet.
 const RARE: [Mark; 6] = [
     Mark::LateGrant,
     Mark::BatchCut,
@@ -52,47 +52,47 @@ const RARE: [Mark; 6] = [
     Mark::LateLanding,
 ];
 
-fn come_to(marks: &Marks, wanted: &[Mark]) {
+fn assert_met(marks: &Marks, wanted: &[Mark]) {
     for mark in wanted {
-        assert!(marks.count(*mark) > 0, "nothing came to {mark:?}");
+        assert!(marks.count(*mark) > 0, "no run met {mark:?}");
     }
 }
 
 #[test]
-fn no_law_is_broken_by_any_two_decisions_that_are_not_calm_with_one_node() {
+fn any_two_decisions_with_one_node_break_no_law() {
     let (runs, marks) = all_of(1, changes(), 0, WINDOW);
     assert!(runs > 10_000, "{runs} runs");
-    come_to(&marks, &RARE);
+    assert_met(&marks, &RARE);
 }
 
-/// Three nodes decide three times as much in the same time: the first window is the first TTL, in which the
-/// lock is taken.
+/// With three nodes, there are three times as many decisions in the same time. The first window is
+/// about the first TTL, in which the lock is taken.
 #[test]
-fn no_law_is_broken_by_any_two_decisions_that_are_not_calm_with_three_nodes() {
+fn any_two_early_decisions_with_three_nodes_break_no_law() {
     let (runs, marks) = all_of(3, changes(), 0, WINDOW);
     assert!(runs > 10_000, "{runs} runs");
-    come_to(
+    assert_met(
         &marks,
         &[Mark::LateGrant, Mark::UnknownDecides, Mark::SplitVote],
     );
 }
 
-/// The windows behind it: the lock is renewed, released and handed over.
+/// The next two windows: the lock is renewed, released and taken again.
 #[test]
-fn no_law_is_broken_by_any_two_decisions_that_are_not_calm_later_with_three_nodes() {
+fn any_two_later_decisions_with_three_nodes_break_no_law() {
     let (runs, marks) = all_of(3, changes(), WINDOW, WINDOW);
     let (more, others) = all_of(3, changes(), 2 * WINDOW, WINDOW);
     assert!(runs.min(more) > 10_000, "{runs} and {more} runs");
-    come_to(&marks, &[Mark::RenewalRetried]);
+    assert_met(&marks, &[Mark::RenewalRetried]);
     for of in [marks, others] {
-        come_to(&of, &[Mark::ReleaseUnknown, Mark::CancelHeld]);
+        assert_met(&of, &[Mark::ReleaseUnknown, Mark::CancelHeld]);
     }
 }
 
-/// A single one, wherever in the run it is.
+/// One decision, anywhere in the run.
 #[test]
-fn no_law_is_broken_by_any_decision_that_is_not_calm_with_three_nodes() {
+fn any_one_decision_with_three_nodes_breaks_no_law() {
     let (runs, marks) = all_of(3, 1, 0, usize::MAX);
     assert!(runs > 1_000, "{runs} runs");
-    come_to(&marks, &[Mark::LateGrant, Mark::Repaired, Mark::CancelHeld]);
+    assert_met(&marks, &[Mark::LateGrant, Mark::Repaired, Mark::CancelHeld]);
 }

@@ -1,4 +1,4 @@
-//! What a test may do to a server has the effect that its name says, and no other.
+//! Faults of the embedded server: each has the effect that its name says, and no other.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -63,7 +63,7 @@ fn an_empty_restart_forgets_data_scripts_and_connections_and_has_new_ids() {
 }
 
 #[test]
-fn handles_cross_threads() {
+fn handles_can_move_between_threads() {
     fn crosses<T: Send + Sync + 'static>() {}
     fn copies<T: Clone>() {}
     crosses::<Server>();
@@ -87,7 +87,8 @@ fn the_same_requests_at_the_same_times_write_the_same_bytes() {
             "config get *",
             "eval 'return redis.call(\"time\")' 0",
             "eval 'return tostring(math.random())' 0",
-            "eval 'local t = {} for k in pairs({a = 1, b = 2, c = 3}) do t[#t + 1] = k end return t' 0",
+            "eval 'local t = {} \
+             for k in pairs({a = 1, b = 2, c = 3}) do t[#t + 1] = k end return t' 0",
             "keys *",
             "get k",
         ] {
@@ -129,12 +130,12 @@ fn a_restart_with_data_keeps_the_data_and_nothing_else() {
             .error_code(),
         Some("NOSCRIPT")
     );
-    // Client ids start over, so an id from before may mean somebody else now.
+    // Client ids start over, so an old id may belong to another client now.
     assert_eq!(client_id(&mut server.remote_session()), 2);
 }
 
 #[test]
-fn a_stale_replica_has_the_old_data_and_remembers_whose_replica_it_was() {
+fn a_stale_replica_has_the_old_data_and_the_old_replication_id() {
     let (server, _) = server();
     server.call(&["SET", "k", "old"]);
     let snapshot = server.snapshot();
@@ -244,7 +245,7 @@ fn a_loading_server_answers_only_what_needs_no_data() {
 }
 
 #[test]
-fn a_write_error_meets_writes_only() {
+fn a_write_error_affects_writes_only() {
     let (server, _) = server();
     server.set_write_error(Some("MISCONF errors writing to disk"));
     assert_eq!(
@@ -263,7 +264,7 @@ fn a_write_error_meets_writes_only() {
 }
 
 #[test]
-fn a_lost_reply_was_executed_and_only_its_own_command_loses_it() {
+fn only_the_named_command_loses_its_reply_and_it_was_executed() {
     let (server, _) = server();
     server.lose_reply(Some("SET"), Lost::Cut);
     let mut session = server.remote_session();
@@ -271,7 +272,7 @@ fn a_lost_reply_was_executed_and_only_its_own_command_loses_it() {
     assert_eq!(
         server.call(&["SET", "a", "v"]),
         Reply::ok(),
-        "a caller in the process is no victim"
+        "a caller inside the process loses no reply"
     );
     assert_eq!(
         session.call(&["SET", "k", "v"]).error_code(),
@@ -287,7 +288,7 @@ fn a_lost_reply_was_executed_and_only_its_own_command_loses_it() {
 }
 
 #[test]
-fn a_mute_connection_executes_and_never_speaks() {
+fn a_mute_connection_executes_and_never_answers() {
     let (server, _) = server();
     server.lose_reply(None, Lost::Mute);
     let mut session = server.remote_session();
@@ -313,7 +314,7 @@ fn a_planted_answer_is_given_once_and_nothing_is_executed() {
 }
 
 #[test]
-fn who_may_not_is_told_so() {
+fn a_user_without_the_permission_is_refused() {
     let (server, _) = server();
     server.set_password("sesame");
     server.set_user("bob", "hammer", &["EVALSHA", "set"]);
@@ -390,7 +391,7 @@ fn statistics_count_commands_also_inside_scripts_until_they_are_reset() {
 }
 
 #[test]
-fn configuration_that_is_set_is_told_and_nonsense_is_refused_whole() {
+fn config_set_changes_all_of_its_parameters_or_none() {
     let (server, _) = server();
     assert_eq!(info(&server, "persistence", "aof_enabled"), "0");
     assert_eq!(
@@ -435,7 +436,7 @@ async fn expect(stream: &mut DuplexStream, bytes: &[u8]) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_paused_server_takes_requests_and_serves_them_later_even_if_the_client_left() {
+async fn a_paused_server_serves_what_it_took_even_if_the_client_left() {
     let (server, _) = server();
     let (mut near, far) = tokio::io::duplex(1024);
     tokio::spawn(server.serve(far));
@@ -445,14 +446,14 @@ async fn a_paused_server_takes_requests_and_serves_them_later_even_if_the_client
     send(&mut near, b"incr n\r\n").await;
     #[allow(
         clippy::disallowed_methods,
-        reason = "that nothing comes can only be seen for a while"
+        reason = "to see that nothing comes takes some time"
     )]
     let silence = tokio::time::timeout(Duration::from_secs(60), near.read_u8()).await;
     assert!(silence.is_err(), "nothing is said while it is paused");
     assert_eq!(server.peek("n"), Some(b"1".to_vec()));
     drop(near);
     server.resume();
-    // It takes the task a turn or two; on a paused clock a timeout is no waiting.
+    // The task needs a turn or two. On a paused clock a timeout would not wait for it.
     for _ in 0..1000 {
         if server.connections() == 0 {
             break;
@@ -464,7 +465,7 @@ async fn a_paused_server_takes_requests_and_serves_them_later_even_if_the_client
 }
 
 #[tokio::test]
-async fn a_restart_closes_streams_and_one_that_is_down_takes_no_new_ones() {
+async fn a_restart_closes_streams_and_a_server_that_is_down_takes_none() {
     let (server, _) = server();
     let (mut near, far) = tokio::io::duplex(1024);
     tokio::spawn(server.serve(far));
@@ -490,7 +491,7 @@ async fn a_restart_closes_streams_and_one_that_is_down_takes_no_new_ones() {
 }
 
 #[tokio::test]
-async fn quit_answers_before_it_closes_and_nonsense_closes_after_saying_so() {
+async fn quit_and_protocol_errors_are_answered_before_the_close() {
     let (server, _) = server();
     for (request, answer) in [
         (&b"quit\r\n"[..], &b"+OK\r\n"[..]),

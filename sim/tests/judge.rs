@@ -1,4 +1,4 @@
-//! The judge on small histories: each law is found broken where it is, and not where it is not.
+//! The judge hears small histories. It finds each broken law, and accuses no lawful history.
 #![forbid(unsafe_code)]
 
 use tenure_core::OpKind;
@@ -39,7 +39,7 @@ impl History {
         Self(Judge::new(rules))
     }
 
-    /// A fact of a lease; leases with even numbers are of client 0, others of client 1.
+    /// A fact of a lease. Leases with even numbers belong to client 0, the others to client 1.
     fn tell(&mut self, at: u64, lease: u32, fact: Fact) -> &mut Self {
         self.0.hear(&Record {
             client: Some((lease % 2) as u8),
@@ -51,12 +51,13 @@ impl History {
         self
     }
 
+    /// A fact that need not be about a lease.
     fn happens(&mut self, at: u64, record: Record) -> &mut Self {
         self.0.hear(&Record { at, ..record });
         self
     }
 
-    /// A lease is wanted, asks, and is promised by the node.
+    /// A lease is wanted, and the node grants it the key. The application is not told yet.
     fn asks(&mut self, at: u64, lease: u32, until: u64) -> &mut Self {
         let (ask, serial) = (OpKind::Acquire, 1);
         let answer = Answer::Granted(at);
@@ -93,7 +94,7 @@ impl History {
         )
     }
 
-    /// All that, and it is granted.
+    /// The same, and the application is told.
     fn grant(&mut self, at: u64, lease: u32, fence: u64, until: u64) -> &mut Self {
         self.asks(at, lease, until);
         self.tell(at, lease, Fact::Granted { fence, until })
@@ -135,7 +136,7 @@ fn two_valid_leases_break_exclusion() {
 }
 
 #[test]
-fn a_validity_that_comes_back_with_its_clock_breaks_exclusion() {
+fn a_validity_that_a_clock_step_lengthens_breaks_exclusion() {
     let mut history = History::new();
     history.grant(10, 0, 7, 900).tell(20, 0, until(300));
     history.grant(301, 1, 8, 1_200);
@@ -181,7 +182,7 @@ fn a_restart_excuses_nothing_over_several_nodes_with_quarantine() {
 }
 
 #[test]
-fn what_a_node_forgets_while_a_deletion_is_excused_is_excused_for_one_ttl_more() {
+fn a_node_that_forgets_prolongs_the_excuse_of_a_deletion_by_one_ttl() {
     let rules = Rules {
         nodes: 3,
         quorum: 2,
@@ -214,7 +215,7 @@ fn a_fence_that_does_not_grow_breaks_fencing() {
 }
 
 #[test]
-fn a_smaller_fence_that_was_asked_for_before_the_larger_was_told_is_lawful() {
+fn an_acquire_sent_before_a_larger_fence_was_told_may_get_a_smaller_one() {
     let mut history = History::new();
     history.asks(10, 0, 900).grant(95, 1, 7, 190);
     history.tell(96, 1, Fact::Release);
@@ -246,7 +247,7 @@ fn a_fence_told_twice_breaks_fencing() {
 }
 
 #[test]
-fn a_write_over_another_unseen_breaks_fencing() {
+fn a_write_over_one_that_was_not_read_breaks_fencing() {
     let write = |value| Fact::Wrote {
         fence: 7,
         accepted: true,
@@ -359,7 +360,7 @@ fn a_loss_that_is_not_told_is_found_unless_the_process_stands_still() {
 }
 
 #[test]
-fn a_loss_that_is_told_late_is_found_although_it_is_told() {
+fn a_loss_that_is_told_too_late_is_found() {
     let mut history = History::new();
     history.grant(10, 0, 7, 90);
     history.tell(95, 0, Fact::Lost(Loss::Expired));
@@ -372,7 +373,7 @@ fn a_loss_that_is_told_late_is_found_although_it_is_told() {
 }
 
 #[test]
-fn an_end_that_is_told_twice_is_a_resurrection_between_them() {
+fn an_end_that_is_told_twice_is_a_resurrection() {
     let mut history = History::new();
     history.grant(10, 0, 7, 90);
     history.tell(50, 0, Fact::Lost(Loss::Gone));
@@ -381,7 +382,7 @@ fn an_end_that_is_told_twice_is_a_resurrection_between_them() {
 }
 
 #[test]
-fn a_crash_excuses_from_when_it_struck_and_not_from_when_the_node_is_back() {
+fn a_crash_excuses_from_its_beginning_and_not_from_its_end() {
     let mut history = History::new();
     history.happens(100, fault(Fault::CrashEmpty));
     history.happens(500, Record::new(0, Fact::Mended(Fault::CrashEmpty)));
@@ -391,7 +392,7 @@ fn a_crash_excuses_from_when_it_struck_and_not_from_when_the_node_is_back() {
 }
 
 #[test]
-fn a_key_that_is_wanted_and_never_granted_after_the_faults_breaks_progress() {
+fn a_wanted_key_that_is_not_granted_after_the_faults_breaks_progress() {
     let mut history = History::new();
     history.tell(10, 0, Fact::Wanted { ttl: 1_000 });
     history.happens(1_000, Record::new(0, Fact::Healed));
@@ -402,7 +403,7 @@ fn a_key_that_is_wanted_and_never_granted_after_the_faults_breaks_progress() {
 }
 
 #[test]
-fn what_is_left_of_the_living_when_all_was_dropped_is_an_orphan() {
+fn a_key_that_a_living_client_leaves_behind_is_an_orphan() {
     let key = Fact::Key {
         from: Holder::Nobody,
         to: Holder::Lease(0),
@@ -425,7 +426,7 @@ fn what_is_left_of_the_living_when_all_was_dropped_is_an_orphan() {
 }
 
 #[test]
-fn counters_and_markers_that_are_kept_for_longer_than_a_day_are_orphans() {
+fn counters_and_markers_kept_for_longer_than_a_day_are_orphans() {
     const DAY: u64 = 86_400_000_000_000;
     let kept = |until| {
         let mut history = History::new();
@@ -438,7 +439,7 @@ fn counters_and_markers_that_are_kept_for_longer_than_a_day_are_orphans() {
 }
 
 #[test]
-fn what_the_core_has_done_with_and_a_node_still_holds_is_an_orphan() {
+fn a_key_at_a_node_after_its_lease_is_settled_is_an_orphan() {
     let key = Fact::Key {
         from: Holder::Nobody,
         to: Holder::Lease(0),
@@ -459,7 +460,7 @@ fn what_the_core_has_done_with_and_a_node_still_holds_is_an_orphan() {
         assert_eq!(history.broken(), None);
         history.tell(13, 0, Fact::Settled);
         assert_eq!(history.broken(), (!late).then_some(Law::NoOrphan));
-        // It may be there for one TTL, and no longer.
+        // A key that landed late may linger for one TTL, and no longer.
         history.happens(500, Record::new(0, Fact::Swept));
         assert_eq!(history.broken(), (!late).then_some(Law::NoOrphan));
         history.0.finish(899);
@@ -468,7 +469,7 @@ fn what_the_core_has_done_with_and_a_node_still_holds_is_an_orphan() {
 }
 
 #[test]
-fn what_excuses_a_leftover_at_one_node_excuses_none_at_another() {
+fn a_key_that_may_linger_at_one_node_may_not_at_another() {
     let key = |node| Record {
         node: Some(node),
         key: Some(0),
@@ -503,7 +504,7 @@ fn what_excuses_a_leftover_at_one_node_excuses_none_at_another() {
 }
 
 #[test]
-fn a_second_request_in_flight_and_a_storm_of_requests_are_unbounded_work() {
+fn a_second_request_in_flight_and_a_storm_are_unbounded_work() {
     let sent = |ask, serial| Fact::Sent {
         ask,
         attempt: 1,
@@ -535,7 +536,7 @@ fn a_second_request_in_flight_and_a_storm_of_requests_are_unbounded_work() {
 }
 
 #[test]
-fn a_lease_that_fails_again_and_again_without_a_pause_is_a_storm() {
+fn failures_without_a_pause_are_a_storm() {
     let mut history = History::new();
     history.grant(10, 0, 7, 900);
     for _ in 0..20 {
@@ -548,31 +549,45 @@ fn a_lease_that_fails_again_and_again_without_a_pause_is_a_storm() {
     assert_eq!(history.broken(), Some(Law::BoundedWork));
 }
 
+/// A renewal is sent at this time, and the node does it.
+fn renew(history: &mut History, at: u64, serial: u32) {
+    let (ask, attempt) = (OpKind::Renew, 1);
+    let outcome = Outcome::Answered(Answer::Done);
+    history.tell(
+        at,
+        0,
+        Fact::Sent {
+            ask,
+            attempt,
+            serial,
+        },
+    );
+    history.tell(
+        at,
+        0,
+        Fact::Heard {
+            ask,
+            serial,
+            outcome,
+        },
+    );
+}
+
+/// A lease that may be renewed so often within its TTL is granted.
+fn granted_for_renewals(renewals: u64) -> History {
+    let mut history = History::under(Rules {
+        pace: 0,
+        renewals,
+        ..RULES
+    });
+    history.grant(0, 0, 7, 1_000_000);
+    history
+}
+
+/// The rules allow two renewals within a TTL. The judge accepts twice as many, and four more that
+/// are early.
 #[test]
-fn a_lease_that_is_renewed_again_and_again_before_it_is_due_is_unbounded_work() {
-    let renew = |history: &mut History, at, serial| {
-        let (ask, attempt) = (OpKind::Renew, 1);
-        let outcome = Outcome::Answered(Answer::Done);
-        history.tell(
-            at,
-            0,
-            Fact::Sent {
-                ask,
-                attempt,
-                serial,
-            },
-        );
-        history.tell(
-            at,
-            0,
-            Fact::Heard {
-                ask,
-                serial,
-                outcome,
-            },
-        );
-    };
-    // Twice in a TTL: twice that for ever, and four times more at once.
+fn renewals_that_are_due_are_bounded_work() {
     let mut history = History::under(Rules {
         promises: false,
         ..RULES
@@ -582,17 +597,29 @@ fn a_lease_that_is_renewed_again_and_again_before_it_is_due_is_unbounded_work() 
         renew(&mut history, 250 * time, 1 + time as u32);
     }
     assert_eq!(history.broken(), None);
+}
 
-    let begin = |renewals| {
-        let mut history = History::under(Rules {
-            pace: 0,
-            renewals,
-            ..RULES
-        });
-        history.grant(0, 0, 7, 1_000_000);
-        history
-    };
-    // What failed before the grant excuses nothing after it.
+#[test]
+fn renewals_before_they_are_due_are_unbounded_work() {
+    let mut history = granted_for_renewals(2);
+    (1..=4).for_each(|serial| renew(&mut history, 100, 1 + serial));
+    assert_eq!(history.broken(), None);
+    // A renewal that fails, and one by hand, allow one more each.
+    history
+        .tell(101, 0, Fact::Suspect)
+        .tell(101, 0, Fact::Renew);
+    (5..=6).for_each(|serial| renew(&mut history, 102, 1 + serial));
+    assert_eq!(history.broken(), None);
+    renew(&mut history, 103, 8);
+    assert_eq!(history.broken(), Some(Law::BoundedWork));
+
+    let mut history = granted_for_renewals(0);
+    (1..=100).for_each(|serial| renew(&mut history, 100, 1 + serial));
+    assert_eq!(history.broken(), None, "zero: it is not demanded");
+}
+
+#[test]
+fn failures_before_the_grant_allow_no_more_renewals() {
     let mut history = History::under(Rules {
         pace: 0,
         renewals: 2,
@@ -612,26 +639,10 @@ fn a_lease_that_is_renewed_again_and_again_before_it_is_due_is_unbounded_work() 
     );
     (1..=5).for_each(|serial| renew(&mut history, 100, 1 + serial));
     assert_eq!(history.broken(), Some(Law::BoundedWork));
-
-    let mut history = begin(2);
-    (1..=4).for_each(|serial| renew(&mut history, 100, 1 + serial));
-    assert_eq!(history.broken(), None);
-    // One that fails or that the application asks for is one more.
-    history
-        .tell(101, 0, Fact::Suspect)
-        .tell(101, 0, Fact::Renew);
-    (5..=6).for_each(|serial| renew(&mut history, 102, 1 + serial));
-    assert_eq!(history.broken(), None);
-    renew(&mut history, 103, 8);
-    assert_eq!(history.broken(), Some(Law::BoundedWork));
-
-    let mut history = begin(0);
-    (1..=100).for_each(|serial| renew(&mut history, 100, 1 + serial));
-    assert_eq!(history.broken(), None, "it is not demanded");
 }
 
 #[test]
-fn a_request_on_a_connection_given_up_may_land_only_until_the_next_one_serves() {
+fn no_request_may_land_late_once_the_next_connection_serves() {
     let link = |link| Record {
         client: Some(0),
         node: Some(0),
@@ -693,7 +704,7 @@ fn a_release_that_failed_is_sent_again_soon_after_the_link_serves() {
         history.tell(at, 0, release);
         assert_eq!(history.broken(), late.then_some(Law::NoOrphan), "{at}");
     }
-    // It is never sent, and the core has done with the lease.
+    // A release that is never sent again is found when the lease is settled.
     let mut history = History::new();
     history.happens(1, link(1, Link::Up));
     history.grant(10, 0, 7, 900).tell(10, 0, key);
@@ -706,7 +717,7 @@ fn a_release_that_failed_is_sent_again_soon_after_the_link_serves() {
 }
 
 #[test]
-fn who_is_told_that_the_lock_was_freed_had_it_still() {
+fn an_owner_that_is_told_it_freed_the_lock_must_have_held_it() {
     let heard = |answer| Fact::Heard {
         ask: OpKind::Release,
         serial: 2,
@@ -731,7 +742,7 @@ fn who_is_told_that_the_lock_was_freed_had_it_still() {
     assert_eq!(
         told(&[unknown, heard(Answer::Gone)]),
         None,
-        "the one before may have done it"
+        "the earlier release may have freed it"
     );
     let mut history = History::new();
     history.asks(10, 0, 900).tell(20, 0, unknown);
@@ -750,7 +761,7 @@ fn who_is_told_that_the_lock_was_freed_had_it_still() {
     assert_eq!(
         history.broken(),
         Some(Law::LossIsTold),
-        "one of an earlier attempt did not"
+        "the release of an earlier attempt did not free it"
     );
 }
 
@@ -772,7 +783,7 @@ fn a_lock_key_is_kept_for_its_ttl_and_no_longer() {
 }
 
 #[test]
-fn a_client_that_says_nothing_more_is_still_to_know_of_a_loss() {
+fn a_loss_that_is_not_told_is_found_when_the_run_ends() {
     let mut history = History::new();
     history.grant(10, 0, 7, 900);
     history.0.finish(906);
@@ -780,7 +791,7 @@ fn a_client_that_says_nothing_more_is_still_to_know_of_a_loss() {
 }
 
 #[test]
-fn what_a_node_forgets_unseen_excuses_holders_and_fences_for_one_ttl() {
+fn an_unseen_loss_excuses_holders_and_fences_for_one_ttl() {
     let rules = Rules {
         nodes: 3,
         quarantine: true,
@@ -803,7 +814,7 @@ fn what_a_node_forgets_unseen_excuses_holders_and_fences_for_one_ttl() {
 }
 
 #[test]
-fn what_is_forgotten_while_an_unseen_loss_is_excused_is_excused_for_one_ttl_more() {
+fn a_node_that_forgets_prolongs_the_excuse_of_an_unseen_loss() {
     let rules = Rules {
         nodes: 3,
         quarantine: true,
@@ -822,7 +833,7 @@ fn what_is_forgotten_while_an_unseen_loss_is_excused_is_excused_for_one_ttl_more
 }
 
 #[test]
-fn who_gives_a_lock_back_is_told_once_what_came_of_it() {
+fn an_owner_that_releases_is_told_once_what_came_of_it() {
     let done = Fact::Heard {
         ask: OpKind::Release,
         serial: 2,
@@ -856,9 +867,9 @@ fn who_gives_a_lock_back_is_told_once_what_came_of_it() {
         Some(Law::NoResurrection),
         "a second end"
     );
-    // What an earlier attempt left was freed; and then it was held, and lost.
+    // The node freed what an earlier attempt left. Then the lease was granted, and lost.
     let mut history = History::new();
-    let gone = Fact::Lost(tenure_sim::observe::fact::Loss::Gone);
+    let gone = Fact::Lost(Loss::Gone);
     history.tell(9, 0, done).asks(10, 0, 900);
     let granted = Fact::Granted {
         fence: 7,

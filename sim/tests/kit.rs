@@ -1,4 +1,4 @@
-//! The kit for users' own tests, where one thing that goes wrong meets another.
+//! The kit for the tests of programs that use locks: cases in which two things go wrong at once.
 #![forbid(unsafe_code)]
 
 use std::sync::{Arc, Mutex};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use tenure_sim::kit;
 
 #[test]
-fn a_lock_is_lost_although_the_answer_that_tells_it_is_lost() {
+fn a_lock_is_lost_even_if_the_reply_that_tells_it_is_lost() {
     kit::run(async |kit| {
         let guard = kit.locks().await.lock("k").await.expect("it is free");
         kit.lose_next_reply();
@@ -21,7 +21,7 @@ fn a_lock_that_nothing_renews_is_lost_with_its_validity() {
         let locks = kit.locks().await;
         let locks = locks
             .with(|options| options.without_renewal())
-            .expect("they are good options");
+            .expect("the options are valid");
         let guard = locks.lock("k").await.expect("it is free");
         kit.lose("k").await;
         assert!(!guard.is_valid());
@@ -33,7 +33,7 @@ fn a_lock_is_lost_over_several_nodes() {
     kit::run(async |kit| {
         kit.world().node("b");
         kit.world().node("c");
-        let locks = kit.builder().connect_lazy().expect("it is well made");
+        let locks = kit.builder().connect_lazy().expect("the builder is valid");
         let guard = locks.lock("k").await.expect("it is free");
         kit.lose("k").await;
         assert!(!guard.is_valid());
@@ -50,7 +50,7 @@ fn a_process_that_crashed_gives_no_handle_and_says_so() {
 }
 
 #[test]
-fn code_that_wants_a_thread_of_its_own_runs_in_the_world_all_the_same() {
+fn code_that_wants_its_own_thread_still_runs_in_the_world() {
     kit::run(async |kit| {
         let locks = kit.builder().own_thread().connect().await;
         let guard = locks.expect("it connects").lock("k").await;
@@ -59,7 +59,7 @@ fn code_that_wants_a_thread_of_its_own_runs_in_the_world_all_the_same() {
 }
 
 #[test]
-fn what_never_ends_is_told_where_the_test_stands() {
+fn a_test_that_never_ends_fails_at_its_own_place() {
     let place = Arc::new(Mutex::new(String::new()));
     let told = Arc::clone(&place);
     let here = std::thread::current().id();

@@ -8,7 +8,7 @@ use tenure_sim::observe::fact::{Answer, Fact, Outcome, Record};
 use tenure_sim::picture::Picture;
 use tenure_sim::world::{Report, Scenario, run};
 
-/// The page of a run, and the data in it.
+/// The page of a run, and the JSON in it.
 fn page(records: &[Record], report: &Report, keys: &[&str]) -> (String, String) {
     let picture = Picture {
         title: "a <run>",
@@ -27,7 +27,7 @@ fn page(records: &[Record], report: &Report, keys: &[&str]) -> (String, String) 
 }
 
 #[test]
-fn a_picture_has_every_lane_and_every_lease_and_needs_nothing_else() {
+fn a_picture_shows_every_lane_and_lease_and_loads_no_other_file() {
     let scenario = Scenario::from_seed(5);
     let mut records = Vec::new();
     let report = run(&scenario, &mut |record| records.push(*record));
@@ -48,7 +48,7 @@ fn a_picture_has_every_lane_and_every_lease_and_needs_nothing_else() {
 }
 
 #[test]
-fn a_picture_marks_a_broken_law_and_escapes_what_is_hostile() {
+fn a_picture_marks_a_broken_law_and_escapes_hostile_text() {
     let at = |at, fact| Record {
         local: Some(Instant::from_nanos(7)),
         client: Some(0),
@@ -94,5 +94,8 @@ fn a_picture_marks_a_broken_law_and_escapes_what_is_hostile() {
     assert!(!data.contains('<') && data.contains("\\u003c/script\\u003e"));
     let data: Value = serde_json::from_str(&data).expect("it is JSON");
     assert_eq!(data["violation"], json!([5, "Exclusion", hostile, 0]));
-    assert_eq!(data["nodes"], 2, "a node that is only spoken of has a lane");
+    assert_eq!(
+        data["nodes"], 2,
+        "a node that only facts of others name has a lane"
+    );
 }

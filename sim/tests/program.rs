@@ -1,11 +1,11 @@
-//! The command-line program: what it shows, what it complains of, and how it ends.
+//! The command-line program: its output, its error messages, and its exit codes.
 #![forbid(unsafe_code)]
 
 use tenure_sim::choice::Choices;
 use tenure_sim::cli;
 use tenure_sim::world::{Assumption, Scenario, run};
 
-/// Runs the program: its exit code, what it shows, what it complains of.
+/// Runs the program. Returns its exit code, its output, and its error messages.
 fn program(args: &[&str]) -> (u8, String, String) {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let args = args.iter().map(Into::into).collect();
@@ -14,7 +14,7 @@ fn program(args: &[&str]) -> (u8, String, String) {
     (code, text(out), text(err))
 }
 
-/// The calm world of no bytes is the shortest.
+/// The world of no bytes, in which all decisions are calm. It is the shortest.
 const CALM: [&str; 3] = ["replay", "--bytes", ""];
 /// A world that has two keys.
 const TWO_KEYS: &str = "7";
@@ -40,11 +40,11 @@ fn replay_shows_the_last_facts_and_those_of_one_key() {
     assert_eq!(
         tail(&all, 7),
         tail(&last, 7),
-        "five facts, and how it ended"
+        "five facts, and how the run ended"
     );
     assert!(last.lines().count() < all.lines().count());
 
-    // A world of two keys: what is about one of them is not about the other.
+    // In a world of two keys, the facts of one key are not those of the other.
     let granted = |key| {
         let one = program(&["replay", TWO_KEYS, "--key", key]).1;
         one.lines().filter(|line| line.contains("GRANTED")).count()
@@ -55,7 +55,8 @@ fn replay_shows_the_last_facts_and_those_of_one_key() {
     assert_eq!(granted("0") + granted("1"), all);
 }
 
-/// What an exhaustive test or a fuzzer finds is seen again by the name that its failure ends with.
+/// A failure in an exhaustive test or a fuzzer ends with a name of the world. The world is replayed
+/// by that name.
 #[test]
 fn a_world_that_no_seed_draws_is_replayed_by_its_name() {
     let numbers: Vec<u64> = (0..200).map(|n| u64::from(n % 17 == 5) * 999).collect();
@@ -78,7 +79,7 @@ fn a_world_that_no_seed_draws_is_replayed_by_its_name() {
 }
 
 #[test]
-fn explore_tells_what_it_came_to_and_stops_at_a_broken_law() {
+fn explore_shows_the_marks_and_stops_at_a_broken_law() {
     let (code, out, _) = program(&["explore", "--worlds", "4", "--seed", "1", "--jobs", "2"]);
     assert_eq!(code, 0, "{out}");
     assert!(out.contains(" 4 worlds,"), "{out}");
@@ -88,11 +89,11 @@ fn explore_tells_what_it_came_to_and_stops_at_a_broken_law() {
     let search = ["explore", "--worlds", "400", "--seed", "0"];
     let (code, out, _) = program(&[&search[..], &broken].concat());
     assert_eq!(code, 1, "{out}");
-    // It says how to see it again, and that shows the same.
+    // Its last line says how to replay the run, and that finds the same violation.
     let again = out.lines().last().expect("a last line");
     let words: Vec<_> = again.split_whitespace().collect();
     let at = words.iter().position(|word| *word == "replay");
-    let (code, told, _) = program(&words[at.expect("how to see it again")..]);
+    let (code, told, _) = program(&words[at.expect("how to replay it")..]);
     assert_eq!(code, 1);
     let broken = told.lines().last().expect("how it ended");
     let sentence = broken.split(": ").last().expect("a sentence");
@@ -100,7 +101,7 @@ fn explore_tells_what_it_came_to_and_stops_at_a_broken_law() {
 }
 
 #[test]
-fn a_command_that_makes_no_sense_says_what_to_do() {
+fn a_wrong_command_says_what_to_do() {
     for (args, hint) in [
         (&["dance"][..], "unrecognized subcommand"),
         (&[], "Usage"),

@@ -1,4 +1,4 @@
-//! A client that knows nothing of this server, redis-rs, works against it: over memory and over TCP, in
+//! The client library redis-rs works against the embedded server: over memory and over TCP, in
 //! RESP2 and in RESP3.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -30,7 +30,7 @@ where
     Ok(connection)
 }
 
-/// One walk through what an adapter does.
+/// Does what an adapter does: locks, renews, waits for the expiry, and kills a connection.
 async fn walk(
     server: &Server,
     clock: &ManualClock,
@@ -53,8 +53,23 @@ async fn walk(
         .await?;
     assert_eq!(again, Value::Nil);
 
+    renew(&mut link).await?;
+    let left: i64 = redis::cmd("PTTL").arg("k").query_async(&mut link).await?;
+    assert_eq!(left, 2000, "the clock stands still");
+    clock.advance(Duration::from_millis(2001));
+    let gone: Option<String> = redis::cmd("GET").arg("k").query_async(&mut link).await?;
+    assert_eq!(gone, None);
+
+    kill_itself(server, &mut link).await
+}
+
+/// Runs a script that renews the lock: before it is loaded, as the holder, and as a stranger.
+async fn renew(link: &mut MultiplexedConnection) -> Result<(), RedisError> {
     let renew = Script::new(
-        "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) end return 0",
+        "if redis.call('get', KEYS[1]) == ARGV[1] then
+            return redis.call('pexpire', KEYS[1], ARGV[2])
+        end
+        return 0",
     );
     let sha = renew.get_hash().to_owned();
     let missing: Result<Value, RedisError> = redis::cmd("EVALSHA")
@@ -63,7 +78,7 @@ async fn walk(
         .arg("k")
         .arg("token")
         .arg(2000)
-        .query_async(&mut link)
+        .query_async(link)
         .await;
     assert_eq!(
         missing.expect_err("not loaded yet").kind(),
@@ -73,31 +88,23 @@ async fn walk(
         .key("k")
         .arg("token")
         .arg(2000)
-        .invoke_async(&mut link)
+        .invoke_async(link)
         .await?;
     assert_eq!(renewed, 1);
     let refused: i64 = renew
         .key("k")
         .arg("stranger")
         .arg(2000)
-        .invoke_async(&mut link)
+        .invoke_async(link)
         .await?;
     assert_eq!(refused, 0);
+    Ok(())
+}
 
-    let left: i64 = redis::cmd("PTTL").arg("k").query_async(&mut link).await?;
-    assert_eq!(left, 2000, "the clock stands still");
-    clock.advance(Duration::from_millis(2001));
-    let gone: Option<String> = redis::cmd("GET").arg("k").query_async(&mut link).await?;
-    assert_eq!(gone, None);
-
-    let id: i64 = redis::cmd("CLIENT")
-        .arg("ID")
-        .query_async(&mut link)
-        .await?;
-    let info: String = redis::cmd("INFO")
-        .arg("server")
-        .query_async(&mut link)
-        .await?;
+/// Kills its own connection by its client id.
+async fn kill_itself(server: &Server, link: &mut MultiplexedConnection) -> Result<(), RedisError> {
+    let id: i64 = redis::cmd("CLIENT").arg("ID").query_async(link).await?;
+    let info: String = redis::cmd("INFO").arg("server").query_async(link).await?;
     assert!(
         info.contains(&format!("run_id:{}", server.run_id())),
         "{info}"
@@ -108,11 +115,14 @@ async fn walk(
         .arg(id)
         .arg("SKIPME")
         .arg("no")
-        .query_async(&mut link)
+        .query_async(link)
         .await?;
     assert_eq!(killed, 1);
-    let after: Result<Value, RedisError> = redis::cmd("PING").query_async(&mut link).await;
-    assert!(after.is_err(), "who killed itself has no connection");
+    let after: Result<Value, RedisError> = redis::cmd("PING").query_async(link).await;
+    assert!(
+        after.is_err(),
+        "a client that killed itself has no connection"
+    );
     Ok(())
 }
 

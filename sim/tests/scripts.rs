@@ -1,4 +1,4 @@
-//! Scripts run as in Redis 7.0: the same values, the same errors, and nothing left behind.
+//! Scripts in the embedded server run as in Redis 7.0: the same values and the same errors.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -20,7 +20,7 @@ fn error(server: &Server, script: &str) -> String {
 }
 
 #[test]
-fn a_scripts_values_become_the_replies_that_redis_makes_of_them() {
+fn the_value_of_a_script_becomes_the_same_reply_as_in_redis() {
     let server = server();
     let cases = [
         ("return 3.99", Reply::Int(3)),
@@ -64,7 +64,7 @@ fn a_scripts_values_become_the_replies_that_redis_makes_of_them() {
 }
 
 #[test]
-fn a_reply_inside_a_script_looks_like_resp2_whatever_the_connection_speaks() {
+fn replies_inside_a_script_are_in_resp2_on_every_connection() {
     let server = server();
     let mut session = server.session();
     session.call(&["HELLO", "3"]);
@@ -100,84 +100,87 @@ fn the_outer_reply_is_in_the_protocol_of_the_connection() {
     assert_eq!(wire, b"_\r\n");
 }
 
+/// Scripts that fail, with the error of each and the line in which it happens.
+const ERRORS: [(&str, &str, usize); 17] = [
+    (
+        "return redis.call('nosuch')",
+        "ERR Unknown Redis command called from script",
+        1,
+    ),
+    (
+        "\n\nlocal x = redis.call('incr', 'a', 'b')",
+        "ERR Wrong number of args calling Redis command from script",
+        3,
+    ),
+    (
+        "local function f()\n return redis.call('get') end\nf()",
+        "ERR Wrong number of args calling Redis command from script",
+        2,
+    ),
+    (
+        "return redis.call()",
+        "ERR Please specify at least one argument for this redis lib call",
+        1,
+    ),
+    (
+        "return redis.call({})",
+        "ERR Lua redis lib command arguments must be strings or integers",
+        1,
+    ),
+    (
+        "return redis.call('eval', 'return 1', 0)",
+        "ERR This Redis command is not allowed from script",
+        1,
+    ),
+    ("error('boo')", "ERR user_script:1: boo", 1),
+    ("error({err = 'XX boo'})", "XX boo", 1),
+    ("error(redis.error_reply('WRONG foo'))", "WRONG foo", 1),
+    ("error()", "ERR nil", 1),
+    (
+        "return nosuch",
+        "ERR user_script:1: Script attempted to access nonexistent global variable 'nosuch'",
+        1,
+    ),
+    (
+        "x = 1",
+        "ERR user_script:1: Attempt to modify a readonly table",
+        1,
+    ),
+    (
+        "redis.x = 1",
+        "ERR user_script:1: Attempt to modify a readonly table",
+        1,
+    ),
+    (
+        "string.x = 1",
+        "ERR user_script:1: Attempt to modify a readonly table",
+        1,
+    ),
+    (
+        "rawset(_G, 'a', 1)",
+        "ERR Attempt to modify a readonly table",
+        1,
+    ),
+    (
+        "return os.time()",
+        "ERR user_script:1: Script attempted to access nonexistent global variable 'os'",
+        1,
+    ),
+    (
+        "#!lua flags=no-writes\nreturn redis.call('set', 'a', 'b')",
+        "ERR Write commands are not allowed from read-only scripts.",
+        2,
+    ),
+];
+
 #[test]
-fn an_error_tells_its_code_the_script_and_the_line() {
+fn an_error_names_its_code_the_script_and_the_line() {
     let server = server();
     let sha = |script: &str| match server.call(&["SCRIPT", "LOAD", script]) {
         Reply::Bulk(sha) => String::from_utf8(sha).expect("hexadecimal"),
         other => panic!("{other:?}"),
     };
-    for (script, text, line) in [
-        (
-            "return redis.call('nosuch')",
-            "ERR Unknown Redis command called from script",
-            1,
-        ),
-        (
-            "\n\nlocal x = redis.call('incr', 'a', 'b')",
-            "ERR Wrong number of args calling Redis command from script",
-            3,
-        ),
-        (
-            "local function f()\n return redis.call('get') end\nf()",
-            "ERR Wrong number of args calling Redis command from script",
-            2,
-        ),
-        (
-            "return redis.call()",
-            "ERR Please specify at least one argument for this redis lib call",
-            1,
-        ),
-        (
-            "return redis.call({})",
-            "ERR Lua redis lib command arguments must be strings or integers",
-            1,
-        ),
-        (
-            "return redis.call('eval', 'return 1', 0)",
-            "ERR This Redis command is not allowed from script",
-            1,
-        ),
-        ("error('boo')", "ERR user_script:1: boo", 1),
-        ("error({err = 'XX boo'})", "XX boo", 1),
-        ("error(redis.error_reply('WRONG foo'))", "WRONG foo", 1),
-        ("error()", "ERR nil", 1),
-        (
-            "return nosuch",
-            "ERR user_script:1: Script attempted to access nonexistent global variable 'nosuch'",
-            1,
-        ),
-        (
-            "x = 1",
-            "ERR user_script:1: Attempt to modify a readonly table",
-            1,
-        ),
-        (
-            "redis.x = 1",
-            "ERR user_script:1: Attempt to modify a readonly table",
-            1,
-        ),
-        (
-            "string.x = 1",
-            "ERR user_script:1: Attempt to modify a readonly table",
-            1,
-        ),
-        (
-            "rawset(_G, 'a', 1)",
-            "ERR Attempt to modify a readonly table",
-            1,
-        ),
-        (
-            "return os.time()",
-            "ERR user_script:1: Script attempted to access nonexistent global variable 'os'",
-            1,
-        ),
-        (
-            "#!lua flags=no-writes\nreturn redis.call('set', 'a', 'b')",
-            "ERR Write commands are not allowed from read-only scripts.",
-            2,
-        ),
-    ] {
+    for (script, text, line) in ERRORS {
         let expected = format!("{text} script: {}, on @user_script:{line}.", sha(script));
         assert_eq!(error(&server, script), expected, "{script}");
     }
@@ -196,7 +199,7 @@ fn a_protected_call_gives_the_error_instead_of_raising_it() {
         eval(&server, "return redis.pcall('get', 'h').err"),
         Reply::bulk(wrong)
     );
-    // Redis' own pcall gives the text, not the table.
+    // Lua's own pcall gives the text of the error, and not a table.
     let text = "local ok, e = pcall(redis.call, 'get', 'h') return {tostring(ok), type(e), e}";
     let expected = vec![
         Reply::bulk("false"),
@@ -204,7 +207,7 @@ fn a_protected_call_gives_the_error_instead_of_raising_it() {
         Reply::bulk(wrong),
     ];
     assert_eq!(eval(&server, text), Reply::Array(expected));
-    // And what Lua does not roll back stays done.
+    // Writes before the error stay: Lua does not roll back.
     eval(
         &server,
         "redis.call('set', 'a', '1') redis.call('get', 'h')",
@@ -266,7 +269,7 @@ fn keys_need_not_be_declared_and_binary_ones_are_kept_whole() {
 }
 
 #[test]
-fn one_script_leaves_nothing_to_the_next() {
+fn a_script_cannot_change_what_later_scripts_see() {
     let server = server();
     for attempt in [
         "a = 1",
@@ -316,7 +319,7 @@ fn an_endless_loop_ends_in_an_error() {
 }
 
 #[test]
-fn chance_in_a_script_is_the_same_for_every_server() {
+fn random_numbers_in_scripts_are_the_same_at_every_server() {
     let draw = "return {tostring(math.random()), math.random(10)}";
     let expected = Reply::Array(vec![Reply::bulk("0.39646477363839"), Reply::Int(9)]);
     assert_eq!(eval(&server(), draw), expected);

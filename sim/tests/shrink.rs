@@ -1,4 +1,4 @@
-//! How a world is made smaller that fails, and how it is written down.
+//! Shrinking a world that fails, and writing its decisions down.
 #![forbid(unsafe_code)]
 
 use tenure_sim::choice::{Choices, Input};
@@ -6,7 +6,7 @@ use tenure_sim::explore::shrink::shrink;
 use tenure_sim::world::{Report, Scenario, run};
 
 #[test]
-fn what_fails_is_made_smaller_still_fails_and_can_be_seen_again() {
+fn a_world_that_fails_shrinks_still_fails_and_is_replayed() {
     let fails = |report: &Report| report.grants >= 3;
     let first = run(&Scenario::from_seed(2), &mut |_| {});
     assert!(fails(&first));
@@ -31,7 +31,7 @@ fn what_fails_is_made_smaller_still_fails_and_can_be_seen_again() {
 }
 
 #[test]
-fn what_is_written_down_decides_the_same() {
+fn decisions_that_were_written_down_give_the_same_run() {
     let scenario = Scenario::from_choices(Choices::from_seed(8).written_down(), None);
     let first = run(&scenario, &mut |_| {});
     let again = run(

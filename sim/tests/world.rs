@@ -1,5 +1,5 @@
-//! Thousands of worlds, each drawn from a seed: in none of them is a law broken, and together they come
-//! to all that is rare.
+//! Thousands of random worlds, each drawn from a seed. None may break a law, and together they must
+//! meet every mark.
 #![forbid(unsafe_code)]
 
 use proptest::collection::vec;
@@ -8,17 +8,18 @@ use tenure_sim::observe::fact::{Fact, Fault};
 use tenure_sim::observe::marks::{Mark, Marks};
 use tenure_sim::world::{Report, Scenario, explain, run};
 
-/// How many worlds are run, in how many threads.
+/// How many worlds are run.
 const WORLDS: u64 = 2_500;
+/// In how many threads they run.
 const THREADS: u64 = 2;
-/// Grants in a world, on the average: a world in which nothing is granted shows nothing.
+/// How many grants a world has on the average. Without grants, a world shows nothing.
 const GRANTS: u64 = 40;
 
 fn run_quietly(scenario: &Scenario) -> Report {
     run(scenario, &mut |_| {})
 }
 
-/// First of all, since a seed that does not reproduce is worth nothing.
+/// The law Replay. Without it, a seed that finds a violation is useless.
 #[test]
 fn replay_the_same_seed_gives_the_same_facts() {
     for seed in 0..60 {
@@ -31,7 +32,7 @@ fn replay_the_same_seed_gives_the_same_facts() {
 }
 
 #[test]
-fn no_law_is_broken_in_any_world_and_all_that_is_rare_is_met() {
+fn no_world_breaks_a_law_and_every_mark_is_met() {
     let share = |thread: u64| {
         let mut marks = Marks::default();
         let (mut grants, mut healed) = (0, 0);
@@ -77,7 +78,7 @@ fn no_law_is_broken_in_any_world_and_all_that_is_rare_is_met() {
     }
     let [grants, healed, excused, refused] = sums;
     let missing: Vec<_> = marks.missing().collect();
-    assert!(missing.is_empty(), "no world came to {missing:?}:\n{marks}");
+    assert!(missing.is_empty(), "no world met {missing:?}:\n{marks}");
     for (index, fault) in Fault::ALL.iter().enumerate() {
         let struck: u64 = shares.iter().map(|(.., faults)| faults[index]).sum();
         assert!(struck > 0, "{fault:?} struck nowhere");
@@ -87,20 +88,20 @@ fn no_law_is_broken_in_any_world_and_all_that_is_rare_is_met() {
         "{grants} grants in {WORLDS} worlds"
     );
     assert!(healed > 5 * WORLDS, "{healed} grants after the faults");
-    assert!(excused > 0, "never two holders where that is excused");
+    assert!(excused > 0, "two holders were never excused");
     assert!(refused > WORLDS, "{refused} stale reads and writes");
 }
 
-/// Beyond those worlds, the first that comes to this.
+/// The first world after those that meets this mark.
 fn first_beyond(mark: Mark) -> String {
     let comes = |seed: &u64| run_quietly(&Scenario::from_seed(*seed)).marks.count(mark) > 0;
     let found = (WORLDS..WORLDS * 5).find(comes);
     found.map_or("none nearby".to_owned(), |seed| format!("seed {seed}"))
 }
 
-/// Seeds that found something once, a line of why for each.
+/// `tests/seeds.txt` has a line for each known seed, with the mark that it must meet.
 #[test]
-fn known_seeds_stay_found() {
+fn known_seeds_still_meet_their_marks() {
     let known = include_str!("../../tests/seeds.txt");
     let seeds = known
         .lines()
@@ -115,14 +116,14 @@ fn known_seeds_stay_found() {
         if let Some(failure) = explain(&scenario) {
             panic!("{line}\n{failure}");
         }
-        // A seed that is there for what it comes to must still come to it.
+        // A seed that names a mark must still meet it.
         let named = words.next().and_then(|word| word.strip_suffix(':'));
         if let Some(name) = named {
             let mark = Mark::ALL.iter().find(|mark| format!("{mark:?}") == name);
             let mark = *mark.unwrap_or_else(|| panic!("no mark: {line}"));
             if run_quietly(&scenario).marks.count(mark) == 0 {
                 let instead = first_beyond(mark);
-                moved.push(format!("{line}: no more, but {instead} does"));
+                moved.push(format!("{line}: not met any more; instead: {instead}"));
             }
         }
         count += 1;
@@ -131,8 +132,8 @@ fn known_seeds_stay_found() {
     assert!(count > 0, "there are known seeds");
 }
 
-/// A kind of fault decides for itself alone: until the first of that kind strikes, a world goes as it
-/// would without that kind. So a new kind leaves the worlds of all seeds as they were, until it strikes.
+/// Each kind of fault has its own decisions: until the first of that kind strikes, a world runs as
+/// it would without that kind. So a new kind does not change what a seed means before it strikes.
 #[test]
 fn a_kind_of_fault_changes_nothing_before_it_strikes() {
     let facts = |scenario: &Scenario| {
@@ -144,10 +145,11 @@ fn a_kind_of_fault_changes_nothing_before_it_strikes() {
     for seed in 0..40 {
         let scenario = Scenario::from_seed(seed);
         let with = facts(&scenario);
-        // What is prepared at a node before it strikes keeps others from being prepared there.
+        // Faults that lose the last writes are prepared before they strike, and only one at a time
+        // at each node. So they do change what comes before.
         let at_once = |fault: &&Fault| !fault.row().loses.last_writes();
         for &fault in Fault::ALL.iter().filter(at_once) {
-            // What strikes a message is not told as a fault.
+            // A fault that hits a message is not told as a fact.
             let first = with.iter().position(|it| it.fact == Fact::Fault(fault));
             let Some(first) = first else { continue };
             let without = facts(&scenario.clone().without(fault));
@@ -158,7 +160,7 @@ fn a_kind_of_fault_changes_nothing_before_it_strikes() {
     assert!(changed > 100, "{changed} worlds differ later");
 }
 
-/// What has run out of bytes chooses zero: no fault, nothing rare.
+/// When the bytes have run out, all decisions are calm.
 #[test]
 fn a_world_of_no_bytes_is_calm() {
     let report = run_quietly(&Scenario::from_bytes(&[]));
@@ -167,7 +169,7 @@ fn a_world_of_no_bytes_is_calm() {
     assert!(report.grants > 0);
 }
 
-/// What shrinks bytes leaves out the zeros at their end, and means the same world.
+/// Shrinking leaves out zeros at the end of the bytes. That must not change the world.
 #[test]
 fn zeros_behind_the_bytes_of_a_world_make_no_difference() {
     for bytes in [&[][..], &[3, 3, 9, 200, 7, 0, 1], &[19, 7, 7].repeat(99)] {
@@ -184,7 +186,8 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// Any bytes are a world. What fails is made smaller: fewer bytes and smaller ones are calmer.
+    /// Any bytes are a world. If one fails, proptest shrinks it: fewer and smaller bytes are
+    /// calmer.
     #[test]
     fn no_law_is_broken_in_a_world_of_bytes(bytes in vec(any::<u8>(), 0..2_000)) {
         let failure = explain(&Scenario::from_bytes(&bytes));

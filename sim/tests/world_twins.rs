@@ -1,14 +1,14 @@
-//! Each law against its negative twin: where an assumption is left on purpose, and the judge is not told, it
-//! must find the law broken in some seed. A judge that cannot is blind.
+//! Negative twins: worlds that break one assumption of a law, while the judge is not told. It must
+//! find the law broken with some seed. This shows that the judge can find it.
 #![forbid(unsafe_code)]
 
 use tenure_sim::judge::Law;
 use tenure_sim::world::{Assumption, Scenario, explain, run};
 
-/// How many worlds are tried.
+/// How many worlds are tried at most.
 const WORLDS: u64 = 600;
 
-/// The law must be broken in one of the worlds; the failure tells it with all that is needed to see it.
+/// One of these laws must be broken in one of the worlds, and the report says how to replay it.
 fn breaks(broken: Assumption, laws: &[Law]) {
     for seed in 0..WORLDS {
         let scenario = Scenario::breaking(seed, broken);
@@ -26,9 +26,11 @@ fn breaks(broken: Assumption, laws: &[Law]) {
     panic!("{broken:?}: none of {laws:?} was broken in {WORLDS} worlds");
 }
 
-/// Fencing is for when Exclusion fails: what stands behind the lock is never changed by a stale holder.
-/// (Where clients do not agree on the nodes, or nodes that forget are counted at once though their clocks
-/// differ, fences have nothing in common to grow from.)
+/// Fencing protects the resource where Exclusion fails: no stale holder changes it.
+///
+/// Two assumptions are missing here, because fences need them, too. Clients that do not agree on
+/// the nodes have no counters in common. And nodes that forget, without quarantine, lose their
+/// counters, while their clocks may differ.
 #[test]
 fn fencing_holds_where_exclusion_is_broken() {
     let ways = [
@@ -39,7 +41,7 @@ fn fencing_holds_where_exclusion_is_broken() {
     ];
     for broken in ways {
         let (mut both, mut refused) = (0, 0);
-        // Where clients that disagree are refused, two seldom hold.
+        // Clients that disagree on max TTL are refused in most cases, so two holders are rare.
         let worlds = if broken == Assumption::MaxTtl {
             600
         } else {

@@ -25,7 +25,7 @@ use tenure_core::OpKind;
 pub enum Script {
     /// What a lease asks of a node.
     Lease(OpKind),
-    /// Looks at a lock and changes nothing.
+    /// Reads a lock and changes nothing.
     Inspect,
     /// Writes the marker of a node, or refreshes it.
     Mark,

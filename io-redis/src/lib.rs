@@ -64,7 +64,7 @@
 //!
 //! - `EVALSHA` and `SCRIPT LOAD`;
 //! - what the scripts call: `GET`, `GETEX`, `SET`, `DEL`, `PEXPIRE`, `PTTL`, `TIME`;
-//! - the lock keys and the names beside them: a pattern that covers a key covers its counter;
+//! - the lock keys and their counters: a pattern that ends in `*`, such as `~locks:*`, covers both;
 //! - with quarantine on, `INFO`, by which quarantine knows who the server is, and the marker's key.
 //!
 //! Used where they are permitted: `CLIENT ID` and `CLIENT KILL`, so that requests on a connection

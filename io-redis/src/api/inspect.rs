@@ -28,7 +28,7 @@ pub struct NodeInspection {
     pub node: String,
     /// Who holds the key there.
     pub holder: Holder,
-    /// What is left to the holder; none if the key is free or has no expiry.
+    /// What is left to the holder; none if the key is free, has no expiry, or is of another type.
     pub left: Option<Duration>,
     /// The last fence that was drawn for the key; none if the node keeps none.
     pub fence: Option<u64>,
@@ -45,7 +45,8 @@ pub enum Holder {
         /// The label of its owner, if it has one.
         label: Option<String>,
     },
-    /// A string that Tenure did not write: most likely the lock of another library.
+    /// A string that Tenure did not write: most likely the lock of another library. If it has no
+    /// expiry, whoever asks for the lock is told that something foreign holds it.
     Other,
     /// A key of another type, which no lock library of this kind writes.
     Foreign,

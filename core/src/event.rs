@@ -1,8 +1,9 @@
 //! What the core tells the application.
 
+use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::id::{LeaseId, NodeId, NodeSet};
+use crate::id::{LeaseId, NodeId};
 use crate::request::Words;
 use crate::time::Instant;
 use crate::token::Fence;
@@ -56,8 +57,8 @@ pub enum EventKind {
     Suspect {
         /// Until when it is held if no retry succeeds.
         valid_until: Instant,
-        /// What the server said, if it refused for good.
-        rejected: Option<Words>,
+        /// Why.
+        cause: RenewalFailure,
     },
     /// The lease ended without its owner's release. Final.
     Lost {
@@ -103,7 +104,7 @@ pub enum AcquireFailure {
     /// Not enough nodes answer.
     Outage {
         /// The nodes that did not answer.
-        silent: NodeSet,
+        silent: Vec<Silence>,
     },
     /// A server refuses to serve this client. It will not change by itself, so this is told at
     /// once.
@@ -118,6 +119,32 @@ pub enum AcquireFailure {
         /// The node.
         node: NodeId,
         /// What contradicts.
+        words: Words,
+    },
+}
+
+/// A node that did not answer, or did not serve.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Silence {
+    /// The node.
+    pub node: NodeId,
+    /// What was said last by it or of it. None if nothing was, and only time has passed.
+    pub words: Option<Words>,
+}
+
+/// Why a renewal was not confirmed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum RenewalFailure {
+    /// Not enough nodes answered.
+    Outage {
+        /// The nodes that did not.
+        silent: Vec<Silence>,
+    },
+    /// So many servers refuse to serve this client that no quorum can renew.
+    Rejected {
+        /// The first of them.
+        node: NodeId,
+        /// What it said.
         words: Words,
     },
 }
@@ -145,5 +172,16 @@ pub enum Release {
     /// The lease had been lost before.
     Lost(Loss),
     /// Not enough nodes answered in time. It is retried in the background until the TTL has passed.
-    Unknown,
+    Unknown {
+        /// The nodes that did not answer.
+        silent: Vec<Silence>,
+    },
+    /// So many servers refuse to serve this client that no quorum can release. It is not retried:
+    /// the key ends with its TTL.
+    Rejected {
+        /// The first of them.
+        node: NodeId,
+        /// What it said.
+        words: Words,
+    },
 }

@@ -68,14 +68,14 @@ mod timers;
 mod token;
 
 pub use config::{Config, ConfigBuilder, ConfigError, DEFAULT_TTL, LONGEST_TTL};
-pub use event::{AcquireFailure, Event, EventKind, Loss, Release};
+pub use event::{AcquireFailure, Event, EventKind, Loss, Release, RenewalFailure, Silence};
 pub use id::{LeaseId, MAX_NODES, NodeId, NodeSet, RequestId};
 pub use law::Law;
 pub use lease::{Context, Due, Lease, Outputs};
 pub use manager::{AtCapacity, Manager};
 pub use math::{Backoff, Drift, ServerClock, Verdict, held_until, quorum, verdict};
 pub use options::{LeaseOptions, LeaseOptionsBuilder, RenewalPolicy};
-pub use request::{Answer, Op, OpKind, Refusal, Reply, Request, ServerTime, Words};
+pub use request::{Answer, Doubt, Op, OpKind, Refusal, Reply, Request, ServerTime, Words};
 pub use rng::Rng;
 pub use time::Instant;
 pub use token::{Fence, Key, Label, LabelError, Secret, Token};

@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use core::fmt;
+use core::hash::{Hash, Hasher};
 use core::time::Duration;
 
 use crate::id::RequestId;
@@ -133,8 +134,36 @@ pub enum Reply {
     Applied(Answer),
     /// Nothing was changed: it was refused, or never sent.
     NotApplied(Refusal),
-    /// It was sent, and no reply will come. It may have been done or not.
-    Unknown,
+    /// It was sent, and no reply will come that says what happened. It may have been done or not.
+    Unknown(Doubt),
+}
+
+impl Reply {
+    /// What was said by a node, or of it, that did not serve. None if it served, or said nothing.
+    #[must_use]
+    pub fn words(&self) -> Option<&Words> {
+        match self {
+            Self::NotApplied(
+                Refusal::Unavailable(words) | Refusal::Rejected(words) | Refusal::Misuse(words),
+            )
+            | Self::Unknown(Doubt::Broken(words) | Doubt::Said(words)) => Some(words),
+            Self::Applied(_)
+            | Self::NotApplied(Refusal::Again | Refusal::NotSent)
+            | Self::Unknown(Doubt::Silent) => None,
+        }
+    }
+}
+
+/// Why it is unknown whether a request was done.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Doubt {
+    /// Nothing came for so long that its connection was given up.
+    Silent,
+    /// Its connection ended before the reply came. The core asks again at once: on another
+    /// connection the node may answer.
+    Broken(Words),
+    /// The reply is an error that does not say whether anything was done.
+    Said(Words),
 }
 
 /// What a node answered.
@@ -177,8 +206,10 @@ pub enum Refusal {
     /// The node was not ready, for a reason that is mended by now: for example, its scripts were
     /// loaded again. The core asks again at once.
     Again,
-    /// The node cannot be reached, or cannot serve now. It may later.
-    Unavailable,
+    /// It was never handed to a connection: the node cannot be reached, or not in time.
+    NotSent,
+    /// The node cannot serve now. It may later.
+    Unavailable(Words),
     /// The server refuses to serve this client: rights, password, unknown command. It will not
     /// change by itself.
     Rejected(Words),
@@ -187,32 +218,61 @@ pub enum Refusal {
 }
 
 /// What a server said, or what the adapter says about it. It never contains a token or a password.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Words(Arc<str>);
+#[derive(Clone)]
+pub struct Words(Text);
+
+#[derive(Clone)]
+enum Text {
+    Fixed(&'static str),
+    Shared(Arc<str>),
+}
 
 impl Words {
     /// Takes the words.
     #[must_use]
     pub fn new(words: &str) -> Self {
-        Self(words.into())
+        Self(Text::Shared(words.into()))
+    }
+
+    /// Words that stand in the program. Nothing is allocated.
+    #[must_use]
+    pub const fn fixed(words: &'static str) -> Self {
+        Self(Text::Fixed(words))
     }
 
     /// The words.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        match &self.0 {
+            Text::Fixed(words) => words,
+            Text::Shared(words) => words,
+        }
+    }
+}
+
+impl PartialEq for Words {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Words {}
+
+impl Hash for Words {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
     }
 }
 
 impl fmt::Debug for Words {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        fmt::Debug::fmt(self.as_str(), f)
     }
 }
 
 impl fmt::Display for Words {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 

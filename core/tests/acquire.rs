@@ -6,10 +6,10 @@ mod support;
 
 use std::time::Duration;
 
-use support::{ROUND, VALID_FOR, World, at, id, key, ms, secs};
+use support::{ROUND, VALID_FOR, World, at, cannot_serve, id, key, ms, secs, silence};
 use tenure_core::{
-    AcquireFailure, Answer, AtCapacity, Backoff, Config, EventKind, Fence, Instant, LeaseOptions,
-    LeaseOptionsBuilder, NodeSet, Op, OpKind, Refusal, Reply, ServerTime, Words,
+    AcquireFailure, Answer, AtCapacity, Backoff, Config, Doubt, EventKind, Fence, Instant,
+    LeaseOptions, LeaseOptionsBuilder, NodeSet, Op, OpKind, Refusal, Reply, ServerTime, Words,
 };
 
 fn once() -> LeaseOptionsBuilder {
@@ -254,7 +254,7 @@ fn an_acquire_of_unknown_outcome_is_a_debt_and_is_released() {
     assert_eq!(
         failed(world.event()),
         AcquireFailure::Outage {
-            silent: [id(0)].into_iter().collect()
+            silent: vec![silence(0)]
         }
     );
     assert!(world.is_locked("k"));
@@ -317,8 +317,8 @@ fn a_vote_of_an_old_attempt_is_not_credited_to_a_new_one() {
     let lease = world.acquire_with("k", LeaseOptions::builder().backoff(backoff));
     // Attempt 1: node 0 grants, but its reply does not come yet. The others refuse.
     let (late, granted) = world.apply(0);
-    world.refuse(1, Refusal::Unavailable);
-    world.refuse(2, Refusal::Unavailable);
+    world.refuse(1, cannot_serve());
+    world.refuse(2, cannot_serve());
     world.advance(ROUND + ms(50));
     // Attempt 2 is asked of the two others. The reply to attempt 1 arrives, and one grant of
     // attempt 2.
@@ -346,8 +346,8 @@ fn an_old_attempt_that_a_node_still_holds_is_released_in_the_end() {
     world.withhold([0, 1, 2]);
     let backoff = Backoff::new(ms(25), ms(25));
     let lease = world.acquire_with("k", LeaseOptions::builder().backoff(backoff));
-    world.refuse(0, Refusal::Unavailable);
-    world.refuse(1, Refusal::Unavailable);
+    world.refuse(0, cannot_serve());
+    world.refuse(1, cannot_serve());
     world.lose_reply(2);
     world.lose_request(2);
     world.advance(ms(25));
@@ -363,7 +363,7 @@ fn an_old_attempt_that_a_node_still_holds_is_released_in_the_end() {
     world.deliver(2);
     world.pump();
     assert_eq!(world.waiting(2), [OpKind::Repair]);
-    world.refuse(2, Refusal::Unavailable);
+    world.refuse(2, cannot_serve());
     world.release(lease);
     world.resume([2]);
     assert!(!world.is_locked("k"));
@@ -386,7 +386,7 @@ fn a_node_that_is_down_is_not_asked() {
     assert_eq!(
         failed(world.event()),
         AcquireFailure::Outage {
-            silent: [id(0)].into_iter().collect()
+            silent: vec![silence(0)]
         }
     );
     assert!(world.manager.lease(lease).is_none(), "nothing is owed");
@@ -430,7 +430,7 @@ fn a_confirmation_that_goes_unanswered_is_an_outage_and_not_contention() {
     assert_eq!(
         failed(world.event()),
         AcquireFailure::Outage {
-            silent: [id(0)].into_iter().collect()
+            silent: vec![silence(0)]
         }
     );
 }
@@ -615,7 +615,7 @@ fn a_lease_that_ended_shares_no_name_with_a_later_one() {
     let before = world.manager.lease(second).unwrap().clone();
     world.release(first);
     world.cancel(first);
-    world.reply(request, Reply::Unknown);
+    world.reply(request, Reply::Unknown(Doubt::Silent));
     assert_eq!(world.manager.lease(second), Some(&before));
     assert_eq!(world.events(), []);
 }

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use support::{RENEW_AFTER, World, at, id, key, ms, secs};
 use tenure_core::{
-    Answer, Config, EventKind, Fence, Instant, LeaseOptions, Loss, Manager, Op, OpKind, Refusal,
-    Reply, Request, Secret, ServerTime,
+    Answer, Config, Doubt, EventKind, Fence, Instant, LeaseOptions, Loss, Manager, Op, OpKind,
+    Refusal, Reply, Request, Secret, ServerTime,
 };
 
 fn secret(number: u64) -> Secret {
@@ -51,7 +51,7 @@ fn extra_timeouts_and_repeated_or_stale_replies_change_nothing() {
             world.timeout();
             for (request, answer) in replies.iter().rev().take(9) {
                 world.reply(*request, Reply::Applied(*answer));
-                world.reply(*request, Reply::Unknown);
+                world.reply(*request, Reply::Unknown(Doubt::Silent));
             }
             assert_eq!(world.manager.lease(lease), Some(&before));
             assert_eq!(world.manager.poll_timeout(), due);

@@ -4,10 +4,10 @@
 
 mod support;
 
-use support::{RENEW_AFTER, ROUND, VALID_FOR, World, at, id, key, ms, secs};
+use support::{RENEW_AFTER, ROUND, VALID_FOR, World, at, cannot_serve, id, key, ms, secs};
 use tenure_core::{
-    Answer, Due, EventKind, Instant, LeaseId, LeaseOptions, Loss, Op, OpKind, Refusal,
-    RenewalPolicy, Reply, Secret, Token, Words,
+    Answer, Doubt, Due, EventKind, Instant, LeaseId, LeaseOptions, Loss, Op, OpKind, Refusal,
+    RenewalFailure, RenewalPolicy, Reply, Secret, Token, Words,
 };
 
 fn held(nodes: usize) -> (World, LeaseId) {
@@ -91,7 +91,8 @@ fn a_renewal_whose_reply_is_lost_is_retried_by_a_suspect_lease() {
     world.lose_reply(0);
     assert!(matches!(
         world.event(),
-        EventKind::Suspect { valid_until, rejected: None } if valid_until == at(VALID_FOR)
+        EventKind::Suspect { valid_until, cause: RenewalFailure::Outage { .. } }
+            if valid_until == at(VALID_FOR)
     ));
     assert!(world.manager.lease(lease).unwrap().is_suspect());
     assert!(world.may_act(lease));
@@ -114,7 +115,7 @@ fn two_rounds_fit_between_the_begin_of_a_renewal_and_the_end_of_validity() {
     assert_eq!(suspects(&world.events()), 1);
     for written in world.written.clone() {
         if written.1.op == (tenure_core::Op::Renew { ttl: secs(10) }) {
-            world.reply(written.1.id, Reply::Unknown);
+            world.reply(written.1.id, Reply::Unknown(Doubt::Silent));
         }
     }
     world.resume([0, 1, 2]);
@@ -212,7 +213,10 @@ fn a_server_that_refuses_for_good_is_the_reason_of_the_loss() {
         world.event(),
         EventKind::Suspect {
             valid_until: at(VALID_FOR),
-            rejected: Some(words.clone())
+            cause: RenewalFailure::Rejected {
+                node: id(0),
+                words: words.clone()
+            }
         }
     );
     assert!(world.may_act(lease));
@@ -333,7 +337,7 @@ fn a_node_that_answers_gone_counts_no_more_and_validity_goes_down() {
     world.withhold([2]);
     world.advance(RENEW_AFTER);
     let missed = world.wire[2].pop_front().unwrap();
-    world.reply(missed.id, Reply::Unknown);
+    world.reply(missed.id, Reply::Unknown(Doubt::Silent));
     assert!(matches!(world.event(), EventKind::Renewed { .. }));
     // A renewal by hand before that: node 0 has lost its copy, and node 1 has not answered yet.
     world.nodes[0].forget();
@@ -556,12 +560,14 @@ fn a_renewal_is_rejected_when_no_quorum_is_left_that_might_renew() {
                 if node < rejecting {
                     Refusal::Rejected(words)
                 } else {
-                    Refusal::Unavailable
+                    cannot_serve()
                 },
             );
         }
         match world.events().into_iter().next() {
-            Some(EventKind::Suspect { rejected, .. }) => rejected.is_some(),
+            Some(EventKind::Suspect { cause, .. }) => {
+                matches!(cause, RenewalFailure::Rejected { .. })
+            }
             other => panic!("expected Suspect, got {other:?}"),
         }
     };
@@ -574,8 +580,8 @@ fn an_answer_to_an_old_attempt_does_not_count_for_the_lease_that_is_held() {
     let mut world = World::new(3);
     world.withhold([0, 1, 2]);
     let lease = world.acquire("k");
-    world.refuse(0, Refusal::Unavailable);
-    world.refuse(1, Refusal::Unavailable);
+    world.refuse(0, cannot_serve());
+    world.refuse(1, cannot_serve());
     world.resume([0, 1]);
     world.advance(secs(2));
     assert!(world.may_act(lease), "granted by two, in another attempt");

@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
-use support::{World, id, key, ms, secs};
+use support::{World, cannot_serve, id, key, ms, secs};
 use tenure_core::{
-    Answer, Backoff, Config, EventKind, Law, LeaseId, LeaseOptions, Refusal, RenewalPolicy, Reply,
-    RequestId,
+    Answer, Backoff, Config, Doubt, EventKind, Law, LeaseId, LeaseOptions, Refusal, RenewalPolicy,
+    Reply, RequestId,
 };
 
 /// What may happen.
@@ -182,8 +182,7 @@ impl Run {
             }
             Step::Refuse(pick, again) => {
                 if let Some(node) = waiting(world, pick) {
-                    let refusal =
-                        [Refusal::Unavailable, Refusal::Again][usize::from(again)].clone();
+                    let refusal = [cannot_serve(), Refusal::Again][usize::from(again)].clone();
                     world.refuse(node, refusal);
                 }
             }
@@ -193,7 +192,7 @@ impl Run {
                 // What had arrived and was not answered is lost with the connection.
                 let node = id(pick % nodes);
                 for (request, _) in self.late.extract_if(.., |(r, _)| r.node == node) {
-                    world.reply(request, Reply::Unknown);
+                    world.reply(request, Reply::Unknown(Doubt::Silent));
                 }
                 world.down(node.index());
             }

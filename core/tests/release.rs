@@ -6,10 +6,10 @@ mod support;
 
 use std::time::Duration;
 
-use support::{RENEW_AFTER, ROUND, World, at, ms, secs};
+use support::{RENEW_AFTER, ROUND, World, at, cannot_serve, id, ms, secs, silence};
 use tenure_core::{
-    AcquireFailure, Backoff, EventKind, Fence, LeaseId, LeaseOptions, Loss, NodeSet, OpKind,
-    Refusal, Release, Reply, Words,
+    AcquireFailure, Backoff, Doubt, EventKind, Fence, LeaseId, LeaseOptions, Loss, OpKind, Refusal,
+    Release, RenewalFailure, Reply, Words,
 };
 
 fn held(nodes: usize) -> (World, LeaseId) {
@@ -32,6 +32,11 @@ fn none_left(world: &World) {
     assert!(world.manager.is_empty(), "{:?}", world.manager);
     assert_eq!(world.manager.poll_timeout(), None);
     assert!(!world.is_locked("k"));
+}
+
+fn unknown() -> Release {
+    let silent = vec![silence(0)];
+    Release::Unknown { silent }
 }
 
 #[test]
@@ -68,7 +73,7 @@ fn an_unknown_release_is_told_as_unknown_and_does_not_restore_the_lease() {
     assert_eq!(world.waiting(0), [OpKind::Release]);
     world.lose_request(0);
     world.advance(secs(1));
-    assert_eq!(outcome(world.event()), Release::Unknown);
+    assert_eq!(outcome(world.event()), unknown());
     assert!(!world.may_act(lease));
     world.resume([0]);
     world.advance(secs(1));
@@ -137,12 +142,14 @@ fn a_release_counts_by_quorum() {
 }
 
 #[test]
-fn a_release_that_the_server_refuses_is_unknown_and_left_to_the_ttl() {
+fn a_release_that_the_server_refuses_is_told_so_and_left_to_the_ttl() {
     let (mut world, lease) = held(1);
     world.withhold([0]);
     world.release(lease);
-    world.refuse(0, Refusal::Rejected(Words::new("NOPERM")));
-    assert_eq!(outcome(world.event()), Release::Unknown);
+    let words = Words::new("NOPERM");
+    world.refuse(0, Refusal::Rejected(words.clone()));
+    let node = id(0);
+    assert_eq!(outcome(world.event()), Release::Rejected { node, words });
     assert!(world.manager.is_empty());
 }
 
@@ -153,7 +160,7 @@ fn a_release_at_a_node_that_is_down_is_unknown_and_done_when_it_is_up() {
     world.down(0);
     world.release(lease);
     world.advance(ROUND * 2);
-    assert_eq!(outcome(world.event()), Release::Unknown);
+    assert_eq!(outcome(world.event()), unknown());
     world.up(0);
     world.advance(ms(1_100));
     none_left(&world);
@@ -230,9 +237,9 @@ fn a_release_at_a_node_that_stays_down_ends_with_the_ttl() {
         .manager
         .handle_node_down(world.now, tenure_core::NodeId::new(0));
     world.release(lease);
-    world.reply(renewal.id, Reply::Unknown);
+    world.reply(renewal.id, Reply::Unknown(Doubt::Silent));
     world.advance(secs(30));
-    assert_eq!(outcome(world.event()), Release::Unknown);
+    assert_eq!(outcome(world.event()), unknown());
     assert!(world.manager.is_empty(), "{:?}", world.manager);
 }
 
@@ -247,7 +254,7 @@ fn a_release_asked_again_by_a_node_that_went_down_ends_with_the_ttl() {
         .handle_node_down(world.now, tenure_core::NodeId::new(0));
     world.reply(release.id, Reply::NotApplied(Refusal::Again));
     world.advance(secs(30));
-    assert_eq!(outcome(world.event()), Release::Unknown);
+    assert_eq!(outcome(world.event()), unknown());
     assert!(world.manager.is_empty(), "{:?}", world.manager);
 }
 
@@ -259,8 +266,8 @@ fn the_late_release_of_an_old_attempt_does_not_touch_a_held_lease() {
     world.withhold([0, 1, 2]);
     let backoff = Backoff::new(ms(25), ms(25));
     let lease = world.acquire_with("k", LeaseOptions::builder().backoff(backoff));
-    world.refuse(0, Refusal::Unavailable);
-    world.refuse(1, Refusal::Unavailable);
+    world.refuse(0, cannot_serve());
+    world.refuse(1, cannot_serve());
     world.resume([0, 1]);
     world.advance(ROUND + ms(50));
     assert!(world.may_act(lease));
@@ -272,7 +279,7 @@ fn the_late_release_of_an_old_attempt_does_not_touch_a_held_lease() {
     world.deliver(2);
     let (release, _) = world.apply(2);
     // The outcome of the release is unknown. Then node 2 is asked.
-    world.reply(release, Reply::Unknown);
+    world.reply(release, Reply::Unknown(Doubt::Silent));
     assert_eq!(
         world.waiting(2),
         [OpKind::Renew],
@@ -327,8 +334,8 @@ const PHASES: [(&str, Prepare); 11] = [
     ("clearing", |world| {
         world.withhold([0, 1, 2]);
         let lease = world.acquire("k");
-        world.refuse(0, Refusal::Unavailable);
-        world.refuse(1, Refusal::Unavailable);
+        world.refuse(0, cannot_serve());
+        world.refuse(1, cannot_serve());
         assert_eq!(world.waiting(2), [OpKind::Acquire, OpKind::Release]);
         lease
     }),
@@ -440,7 +447,7 @@ fn the_release_of_a_failed_attempt_does_not_touch_a_later_one() {
     let lease = world.acquire_with("k", LeaseOptions::builder().backoff(backoff));
     world.lose_reply(0);
     let late = world.wire[0].pop_front().unwrap();
-    world.reply(late.id, Reply::Unknown);
+    world.reply(late.id, Reply::Unknown(Doubt::Silent));
     world.advance(ms(25));
     world.deliver(0);
     world.pump();
@@ -460,8 +467,8 @@ fn minority(backoff: Duration) -> (World, LeaseId) {
     let backoff = Backoff::new(backoff, backoff);
     let lease = world.acquire_with("k", LeaseOptions::builder().backoff(backoff));
     world.deliver(0);
-    world.refuse(1, Refusal::Unavailable);
-    world.refuse(2, Refusal::Unavailable);
+    world.refuse(1, cannot_serve());
+    world.refuse(2, cannot_serve());
     world.pump();
     assert_eq!(world.waiting(0), [OpKind::Release]);
     (world, lease)
@@ -472,7 +479,7 @@ fn what_a_failed_round_left_is_released_again_during_a_long_backoff() {
     type Fail = fn(&mut World);
     // Ways in which the release of the failed round fails.
     let ways: [(&str, Fail); 3] = [
-        ("refused", |world| world.refuse(0, Refusal::Unavailable)),
+        ("refused", |world| world.refuse(0, cannot_serve())),
         ("lost", |world| world.lose_request(0)),
         ("never sent", |world| {
             world.down(0);
@@ -498,7 +505,7 @@ fn a_node_that_cannot_be_freed_is_asked_ever_less_often() {
     let mut asked = 0;
     while world.now < at(secs(21)) {
         if world.waiting(0) == [OpKind::Release] {
-            world.refuse(0, Refusal::Unavailable);
+            world.refuse(0, cannot_serve());
             asked += 1;
         }
         world.advance(ms(5));
@@ -514,7 +521,7 @@ fn a_release_in_a_backoff_is_answered_before_the_next_attempt() {
     // Each answer takes a whole round, which is the longest time that a link waits.
     for millis in (100..4_000).step_by(97) {
         let (mut world, lease) = minority(ms(millis));
-        world.refuse(0, Refusal::Unavailable);
+        world.refuse(0, cannot_serve());
         world.resume([1, 2]);
         while !world.may_act(lease) {
             if world.waiting(0) == [OpKind::Release] {
@@ -523,7 +530,7 @@ fn a_release_in_a_backoff_is_answered_before_the_next_attempt() {
                     !world.may_act(lease),
                     "backoff {millis} ms: it was not asked"
                 );
-                world.refuse(0, Refusal::Unavailable);
+                world.refuse(0, cannot_serve());
             }
             world.advance(ms(1));
         }
@@ -536,7 +543,7 @@ fn giving_up_in_a_backoff_frees_what_the_failed_round_left() {
     // It gives up while the release is tried again, or between two tries.
     for retried in [true, false] {
         let (mut world, lease) = minority(secs(60));
-        world.refuse(0, Refusal::Unavailable);
+        world.refuse(0, cannot_serve());
         if retried {
             world.advance(ms(60));
             assert_eq!(world.waiting(0), [OpKind::Release]);
@@ -554,10 +561,10 @@ fn each_failed_round_begins_its_releases_anew() {
     let fail_again = |world: &mut World| {
         assert_eq!(world.waiting(0), [OpKind::Acquire]);
         world.deliver(0);
-        world.refuse(1, Refusal::Unavailable);
-        world.refuse(2, Refusal::Unavailable);
+        world.refuse(1, cannot_serve());
+        world.refuse(2, cannot_serve());
         world.pump();
-        world.refuse(0, Refusal::Unavailable);
+        world.refuse(0, cannot_serve());
         assert!(world.waiting(0).is_empty(), "not at once");
         world.advance(ms(50));
         assert_eq!(
@@ -570,13 +577,13 @@ fn each_failed_round_begins_its_releases_anew() {
     let (mut world, _) = minority(secs(9));
     while world.waiting(0) != [OpKind::Acquire] {
         if world.waiting(0) == [OpKind::Release] {
-            world.refuse(0, Refusal::Unavailable);
+            world.refuse(0, cannot_serve());
         }
         world.advance(ms(5));
     }
     fail_again(&mut world);
     let (mut world, _) = minority(secs(9));
-    world.refuse(0, Refusal::Unavailable);
+    world.refuse(0, cannot_serve());
     world.stall(secs(9));
     world.timeout();
     fail_again(&mut world);
@@ -610,7 +617,7 @@ fn a_debt_ends_when_the_key_has_expired_by_the_slowest_clock() {
     world.withhold([0]);
     world.acquire_with("k", LeaseOptions::builder().attempts(Some(1)));
     let acquire = world.wire[0].pop_front().unwrap();
-    world.reply(acquire.id, Reply::Unknown);
+    world.reply(acquire.id, Reply::Unknown(Doubt::Silent));
     world.down(0);
     // The TTL and the drift margin.
     world.advance_to(at(ms(10_102)) - ms(1));
@@ -639,16 +646,14 @@ fn a_release_is_waited_for_as_long_as_two_rounds() {
     world.advance(ROUND * 2 - ms(1));
     assert_eq!(world.events(), []);
     world.advance(ms(1));
-    let outcome = Release::Unknown;
+    let outcome = unknown();
     assert_eq!(world.events(), [EventKind::Released { outcome }]);
 }
 
 #[test]
 fn nothing_follows_a_failure_a_loss_or_a_release_and_all_else_goes_on() {
     let valid_until = at(std::time::Duration::ZERO);
-    let cause = AcquireFailure::Outage {
-        silent: NodeSet::EMPTY,
-    };
+    let cause = AcquireFailure::Outage { silent: Vec::new() };
     let last = [
         EventKind::Failed {
             cause: cause.clone(),
@@ -671,7 +676,7 @@ fn nothing_follows_a_failure_a_loss_or_a_release_and_all_else_goes_on() {
         EventKind::Shortened { valid_until },
         EventKind::Suspect {
             valid_until,
-            rejected: None,
+            cause: RenewalFailure::Outage { silent: Vec::new() },
         },
     ];
     assert!(!others.iter().any(EventKind::is_final));

@@ -5,10 +5,10 @@
 
 mod support;
 
-use support::{ROUND, World, at, id, key, ms, secs};
+use support::{ROUND, VALID_FOR, World, at, cannot_serve, id, key, ms, secs, silence};
 use tenure_core::{
     AcquireFailure, Answer, Config, EventKind, Instant, LeaseOptions, LeaseOptionsBuilder, Op,
-    OpKind, Refusal, Reply, Secret, ServerTime, Token,
+    OpKind, Reply, Secret, ServerTime, Silence, Token, Words,
 };
 
 fn once() -> LeaseOptionsBuilder {
@@ -42,7 +42,7 @@ fn a_round_without_an_answer_names_the_nodes_that_were_silent() {
     world.withhold([0]);
     world.acquire_with("k", once());
     world.advance(ROUND);
-    let silent = [id(0)].into_iter().collect();
+    let silent = vec![silence(0)];
     assert_eq!(failure(&mut world), AcquireFailure::Outage { silent });
 }
 
@@ -108,7 +108,7 @@ fn the_last_round_is_told_if_it_failed_by_itself() {
     world.acquire_with("k", LeaseOptions::builder().attempts(Some(2)));
     world.withhold([0]);
     world.advance(ms(30));
-    world.refuse(0, Refusal::Unavailable);
+    world.refuse(0, cannot_serve());
     assert!(matches!(failure(&mut world), AcquireFailure::Outage { .. }));
 }
 
@@ -131,8 +131,8 @@ fn an_extra_timeout_does_not_begin_the_backoff_before_the_release() {
     let mut world = World::new(3);
     world.withhold([0, 1, 2]);
     world.acquire("k");
-    world.refuse(0, Refusal::Unavailable);
-    world.refuse(1, Refusal::Unavailable);
+    world.refuse(0, cannot_serve());
+    world.refuse(1, cannot_serve());
     assert_eq!(world.waiting(2), [OpKind::Acquire, OpKind::Release]);
     world.timeout();
     assert_eq!(world.events(), [], "not waiting yet");
@@ -144,8 +144,8 @@ fn an_answer_does_not_begin_the_backoff_before_the_release_behind_it() {
     let mut world = World::new(3);
     world.withhold([0, 1, 2]);
     world.acquire("k");
-    world.refuse(0, Refusal::Unavailable);
-    world.refuse(1, Refusal::Unavailable);
+    world.refuse(0, cannot_serve());
+    world.refuse(1, cannot_serve());
     world.deliver(2);
     world.pump();
     assert_eq!(world.events(), [], "its release is still to be answered");
@@ -194,4 +194,54 @@ fn a_round_that_times_out_as_the_acquire_gives_up_was_not_cut_short() {
     let mut world = second(Some(end.saturating_since(at(ms(0)))));
     world.advance_to(end);
     assert!(matches!(failure(&mut world), AcquireFailure::Outage { .. }));
+}
+
+/// An idle connection may have been dead for long. That is found by the first request on it, which
+/// must not cost the caller its attempt.
+#[test]
+fn what_failed_on_a_broken_connection_is_asked_again_in_the_same_attempt() {
+    let mut world = World::new(1);
+    world.withhold([0]);
+    let lease = world.acquire_with("k", once());
+    world.advance(ms(300));
+    world.break_connection(0);
+    assert_eq!(world.waiting(0), [OpKind::Acquire]);
+    world.deliver(0);
+    assert!(world.may_act(lease));
+    // Validity is counted from the second request, which set the TTL.
+    assert_eq!(
+        world.manager.valid_until(lease),
+        Some(at(ms(300) + VALID_FOR))
+    );
+}
+
+/// After silence the node is not asked again in the same attempt: its time is used up.
+#[test]
+fn what_failed_by_silence_is_not_asked_again_in_the_same_attempt() {
+    let mut world = World::new(1);
+    world.withhold([0]);
+    world.acquire_with("k", once());
+    world.lose_request(0);
+    assert_eq!(
+        failure(&mut world),
+        AcquireFailure::Outage {
+            silent: vec![silence(0)]
+        }
+    );
+}
+
+#[test]
+fn a_connection_that_breaks_again_and_again_ends_the_attempt() {
+    let mut world = World::new(1);
+    world.withhold([0]);
+    world.acquire_with("k", once());
+    let mut asked = 0;
+    while world.waiting(0) == [OpKind::Acquire] {
+        world.break_connection(0);
+        asked += 1;
+    }
+    assert_eq!(asked, 4, "once, and three times more");
+    let words = Some(Words::fixed("connection reset"));
+    let silent = vec![Silence { node: id(0), words }];
+    assert_eq!(failure(&mut world), AcquireFailure::Outage { silent });
 }

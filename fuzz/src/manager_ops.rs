@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
 use tenure_core::{
-    Answer, Config, EventKind, Fence, Instant, Key, Label, LeaseId, LeaseOptions, Manager, NodeId,
-    Op, Refusal, RenewalPolicy, Reply, Request, RequestId, Secret, ServerTime, Words,
+    Answer, Config, Doubt, EventKind, Fence, Instant, Key, Label, LeaseId, LeaseOptions, Manager,
+    NodeId, Op, Refusal, RenewalPolicy, Reply, Request, RequestId, Secret, ServerTime, Words,
 };
 
 const MAX_LEASES: usize = 6;
@@ -492,9 +492,9 @@ fn outcome(outcome: &Outcome, op: &Op, now: Instant) -> Reply {
         Outcome::Gone => Answer::Gone,
         Outcome::Taken => Answer::Taken,
         Outcome::Again => return Reply::NotApplied(Refusal::Again),
-        Outcome::Unavailable => return Reply::NotApplied(Refusal::Unavailable),
+        Outcome::Unavailable => return Reply::NotApplied(Refusal::Unavailable(words())),
         Outcome::Rejected => return Reply::NotApplied(Refusal::Rejected(words())),
         Outcome::Misuse => return Reply::NotApplied(Refusal::Misuse(words())),
-        Outcome::Unknown => return Reply::Unknown,
+        Outcome::Unknown => return Reply::Unknown(Doubt::Silent),
     })
 }

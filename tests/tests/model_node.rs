@@ -222,7 +222,7 @@ impl<P: Precision> Model<P> {
         match self.node.apply(self.shown(), &arrived) {
             Ok(answer) => Reply::Applied(answer),
             Err(Refused::Unmarked) => Reply::NotApplied(Refusal::Rejected(Words::new("unmarked"))),
-            Err(Refused::OutOfMemory) => Reply::NotApplied(Refusal::Unavailable),
+            Err(Refused::OutOfMemory) => out_of_memory(),
             Err(Refused::OtherSet) => panic!("there is one set of nodes"),
         }
     }
@@ -431,6 +431,11 @@ fn word(reply: &Wire) -> Option<Answer> {
     }
 }
 
+/// How both models refuse when they are out of memory.
+fn out_of_memory() -> Reply {
+    Reply::NotApplied(Refusal::Unavailable(Words::fixed("OOM")))
+}
+
 /// A refusal, of which only the kind is compared.
 fn refused(reply: &Wire) -> Reply {
     let said = match reply {
@@ -438,7 +443,7 @@ fn refused(reply: &Wire) -> Reply {
         other => text(other).unwrap_or_else(|| format!("{other:?}")),
     };
     assert!(said.contains("OOM"), "no answer of a script: {said}");
-    Reply::NotApplied(Refusal::Unavailable)
+    out_of_memory()
 }
 
 /// The answer for one lock. A call answers only for the locks that it did not renew or release.

@@ -1,11 +1,12 @@
 //! Acquiring: attempts, the nodes' votes, the agreement on a fence, and the pause between attempts.
 
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::seat::{Flight, Seat, Vote};
 use super::{Context, Lease, Phase, Renewal};
 use crate::event::{AcquireFailure, EventKind};
-use crate::id::{NodeId, NodeSet};
+use crate::id::NodeId;
 use crate::math::{Verdict, held_until, verdict};
 use crate::request::{Answer, OpKind, Refusal, Reply};
 use crate::time::Instant;
@@ -29,6 +30,7 @@ impl Lease {
             seat.until = None;
             seat.lacks = None;
             seat.release_unknown = false;
+            seat.said = None;
             // A node that has not answered the last attempt is not asked again before it has.
             if !seat.is_idle() || ctx.down.contains(node) {
                 seat.vote = Vote::Silent;
@@ -93,7 +95,7 @@ impl Lease {
                     Reply::Applied(Answer::Quarantined { left }) => Vote::Quarantined { left },
                     Reply::NotApplied(Refusal::Rejected(words)) => Vote::Rejected(words),
                     Reply::NotApplied(Refusal::Misuse(words)) => Vote::Misuse(words),
-                    Reply::Applied(_) | Reply::NotApplied(_) | Reply::Unknown => Vote::Silent,
+                    Reply::Applied(_) | Reply::NotApplied(_) | Reply::Unknown(_) => Vote::Silent,
                 };
             }
         }
@@ -224,9 +226,10 @@ impl Lease {
 
     /// Ends the acquire without a lease.
     fn fail(&mut self, now: Instant, gave_up: bool, ctx: &mut Context<'_>) {
-        let cause = self.failure.take().unwrap_or(AcquireFailure::Outage {
-            silent: NodeSet::EMPTY,
-        });
+        let cause = self
+            .failure
+            .take()
+            .unwrap_or(AcquireFailure::Outage { silent: Vec::new() });
         ctx.out.events.push(EventKind::Failed { cause, gave_up });
         self.settle_from(now, ctx);
     }
@@ -302,7 +305,7 @@ impl Lease {
             return self.contention(quorum);
         }
         if self.count(|seat| seat.vote.is_answer()) >= quorum {
-            let mut waits: alloc::vec::Vec<_> = self
+            let mut waits: Vec<_> = self
                 .nodes()
                 .zip(&self.seats)
                 .filter_map(|(node, seat)| match seat.vote {
@@ -316,19 +319,14 @@ impl Lease {
             return AcquireFailure::Quarantined { node, left };
         }
         // A node whose answer was not needed any more is not silent: it may yet answer.
-        let silent = self
-            .nodes()
-            .zip(&self.seats)
-            .filter(|(_, seat)| !seat.vote.is_answer() && seat.vote != Vote::Asked)
-            .map(|(n, _)| n);
         AcquireFailure::Outage {
-            silent: silent.collect(),
+            silent: self.silences(|seat| !seat.vote.is_answer() && seat.vote != Vote::Asked),
         }
     }
 
     /// Others hold the key: says after how long a quorum of nodes will be free, if nobody renews.
     fn contention(&self, quorum: usize) -> AcquireFailure {
-        let mut lefts: alloc::vec::Vec<Duration> = self
+        let mut lefts: Vec<Duration> = self
             .seats
             .iter()
             .filter_map(|seat| match seat.vote {

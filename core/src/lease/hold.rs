@@ -4,10 +4,10 @@ use core::time::Duration;
 
 use super::seat::{Flight, Lack, Vote};
 use super::{Context, Lease, Phase, Renewal};
-use crate::event::{EventKind, Loss};
+use crate::event::{EventKind, Loss, RenewalFailure};
 use crate::id::NodeId;
 use crate::math::{Backoff, Verdict, held_until, verdict};
-use crate::request::{Answer, OpKind, Refusal, Reply, Words};
+use crate::request::{Answer, OpKind, Refusal, Reply};
 use crate::time::Instant;
 
 impl Lease {
@@ -29,7 +29,8 @@ impl Lease {
             let loss = if self.valid_until >= self.cap {
                 Loss::Capped
             } else {
-                self.rejection(ctx).map_or(Loss::Expired, Loss::Rejected)
+                self.rejection(ctx)
+                    .map_or(Loss::Expired, |(_, words)| Loss::Rejected(words))
             };
             return self.lose(now, loss, ctx);
         }
@@ -71,8 +72,9 @@ impl Lease {
         self.phase = Phase::Held(Renewal::Running);
         self.round.started = now;
         self.round.deadline = now + self.options.round_timeout();
-        for node in self.nodes() {
-            self.seats[node.index()].vote = Vote::Unasked;
+        for seat in &mut self.seats {
+            seat.vote = Vote::Unasked;
+            seat.said = None;
         }
         for node in self.nodes() {
             self.ask_renewal(now, node, ctx);
@@ -151,7 +153,9 @@ impl Lease {
             Reply::NotApplied(Refusal::Rejected(words) | Refusal::Misuse(words)) => {
                 vote = Vote::Rejected(words);
             }
-            Reply::Applied(Answer::Quarantined { .. }) | Reply::NotApplied(_) | Reply::Unknown => {}
+            Reply::Applied(Answer::Quarantined { .. })
+            | Reply::NotApplied(_)
+            | Reply::Unknown(_) => {}
         }
         let gone = vote == Vote::Lacking && self.seats[node.index()].lacks == Some(Lack::Gone);
         let seat = &mut self.seats[node.index()];
@@ -238,22 +242,16 @@ impl Lease {
             let pause = Backoff::new(first, timeout).pause(self.failures, ctx.rng);
             Renewal::RetryAt(now + pause)
         });
-        let rejected = self.rejection(ctx);
+        let cause = match self.rejection(ctx) {
+            Some((node, words)) => RenewalFailure::Rejected { node, words },
+            None => RenewalFailure::Outage {
+                silent: self.silences(|seat| matches!(seat.vote, Vote::Silent | Vote::Rejected(_))),
+            },
+        };
         ctx.out.events.push(EventKind::Suspect {
             valid_until: self.valid_until,
-            rejected,
+            cause,
         });
-    }
-
-    /// The words of a server that refuses for good, if so many refuse that no quorum can renew.
-    fn rejection(&self, ctx: &Context<'_>) -> Option<Words> {
-        let mut words = self.seats.iter().filter_map(|seat| match &seat.vote {
-            Vote::Rejected(words) => Some(words),
-            _ => None,
-        });
-        let first = words.next()?;
-        let rest = self.seats.len() - 1 - words.count();
-        (rest < ctx.config.quorum()).then(|| first.clone())
     }
 
     /// Ends the lease without its owner's release.

@@ -21,13 +21,13 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use self::seat::Seat;
+use self::seat::{Seat, Vote};
 use crate::config::Config;
-use crate::event::{AcquireFailure, EventKind};
+use crate::event::{AcquireFailure, EventKind, Silence};
 use crate::id::{NodeId, NodeSet};
 use crate::math::ServerClock;
 use crate::options::LeaseOptions;
-use crate::request::{Refusal, Reply};
+use crate::request::{Refusal, Reply, Words};
 use crate::rng::Rng;
 use crate::time::Instant;
 use crate::token::{Fence, Key, Secret};
@@ -279,12 +279,11 @@ impl Lease {
         let Some(flight) = self.land(node, serial) else {
             return;
         };
-        if let Reply::NotApplied(Refusal::Again) = reply
-            && self.ask_again(node, &flight, ctx)
-        {
+        self.note_debt(now, node, &flight, &reply);
+        self.seats[node.index()].said = reply.words().cloned();
+        if self.ask_again(now, node, &flight, &reply, ctx) {
             return;
         }
-        self.note_debt(now, node, &flight, &reply);
         if flight.ask.frees() {
             return self.released(now, node, &reply, ctx);
         }
@@ -315,19 +314,39 @@ impl Lease {
                 .map(|flight| flight.serial)
         });
         for serial in queued.into_iter().flatten() {
-            self.handle_reply(
-                now,
-                node,
-                serial,
-                Reply::NotApplied(Refusal::Unavailable),
-                ctx,
-            );
+            self.handle_reply(now, node, serial, Reply::NotApplied(Refusal::NotSent), ctx);
         }
         self.seats[node.index()].ticket = false;
     }
 
     fn nodes(&self) -> impl Iterator<Item = NodeId> + use<> {
         (0..self.seats.len()).map(NodeId::new)
+    }
+
+    /// The nodes of these seats, each with what was said last when it did not serve.
+    fn silences(&self, of: impl Fn(&Seat) -> bool) -> Vec<Silence> {
+        let seats = self.nodes().zip(&self.seats);
+        seats
+            .filter(|(_, seat)| of(seat))
+            .map(|(node, seat)| Silence {
+                node,
+                words: seat.said.clone(),
+            })
+            .collect()
+    }
+
+    /// The first server that refuses for good, if so many refuse that no quorum is left.
+    fn rejection(&self, ctx: &Context<'_>) -> Option<(NodeId, Words)> {
+        let mut refused =
+            self.nodes()
+                .zip(&self.seats)
+                .filter_map(|(node, seat)| match &seat.vote {
+                    Vote::Rejected(words) => Some((node, words)),
+                    _ => None,
+                });
+        let (node, words) = refused.next()?;
+        let rest = self.seats.len() - 1 - refused.count();
+        (rest < ctx.config.quorum()).then(|| (node, words.clone()))
     }
 
     fn count(&self, matches: impl Fn(&Seat) -> bool) -> usize {

@@ -37,6 +37,7 @@ impl Lease {
             self.let_go(now, node, ctx);
             let seat = &mut self.seats[node.index()];
             let nothing = seat.is_idle() && seat.owed.is_none();
+            seat.said = None;
             seat.vote = if nothing {
                 Vote::Lacking
             } else {
@@ -98,10 +99,10 @@ impl Lease {
                 seat.lacks = Some(Lack::Taken);
             }
             Reply::Applied(_) => seat.vote = Vote::Done,
-            Reply::NotApplied(Refusal::Rejected(_) | Refusal::Misuse(_)) => {
-                seat.vote = Vote::Silent;
+            Reply::NotApplied(Refusal::Rejected(words) | Refusal::Misuse(words)) => {
+                seat.vote = Vote::Rejected(words.clone());
             }
-            Reply::NotApplied(_) | Reply::Unknown => {}
+            Reply::NotApplied(_) | Reply::Unknown(_) => {}
         }
         self.settle(now, ctx);
     }
@@ -166,7 +167,7 @@ impl Lease {
             && now >= until
         {
             ctx.out.events.push(EventKind::Released {
-                outcome: Release::Unknown,
+                outcome: self.release_unknown(),
             });
             self.phase = Phase::Settling;
         }
@@ -178,6 +179,13 @@ impl Lease {
         self.settle(now, ctx);
     }
 
+    /// Not enough nodes have answered.
+    fn release_unknown(&self) -> Release {
+        Release::Unknown {
+            silent: self.silences(|seat| matches!(seat.vote, Vote::Unasked | Vote::Rejected(_))),
+        }
+    }
+
     /// Tells the owner the outcome of its release, once it is certain.
     fn decide_release(&mut self, ctx: &mut Context<'_>) {
         let freed = self.count(|seat| seat.vote == Vote::Done);
@@ -185,7 +193,12 @@ impl Lease {
         let outcome = match verdict(self.seats.len(), freed, open) {
             Verdict::Open => return,
             Verdict::Won => Release::Released,
-            Verdict::Lost if self.count(|seat| seat.vote == Vote::Silent) > 0 => Release::Unknown,
+            Verdict::Lost if self.count(|seat| matches!(seat.vote, Vote::Rejected(_))) > 0 => {
+                match self.rejection(ctx) {
+                    Some((node, words)) => Release::Rejected { node, words },
+                    None => self.release_unknown(),
+                }
+            }
             Verdict::Lost
                 if self
                     .seats

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::{Context, Lease, Phase};
 use crate::id::NodeId;
-use crate::request::{Answer, Op, OpKind, Refusal, Reply, Words};
+use crate::request::{Answer, Doubt, Op, OpKind, Refusal, Reply, Words};
 use crate::time::Instant;
 use crate::token::{Fence, Token};
 
@@ -33,6 +33,8 @@ pub(super) struct Seat {
     pub(super) release_unknown: bool,
     /// What the node answered when it no longer held its copy.
     pub(super) lacks: Option<Lack>,
+    /// What was said last in this round by the node, or of it, when it did not serve.
+    pub(super) said: Option<Words>,
 }
 
 /// What a node without its copy has instead.
@@ -232,14 +234,26 @@ impl Lease {
         None
     }
 
-    /// Queues a request again that was not applied for a reason that is mended by now. Validity is
-    /// still counted from when it was first queued.
+    /// Queues a request again whose reply says that asking again helps: it was not applied for a
+    /// reason that is mended by now, or its connection ended. Every request may be asked again: a
+    /// node that has done it already does it once more, for the same token.
     pub(super) fn ask_again(
         &mut self,
+        now: Instant,
         node: NodeId,
         flight: &Flight,
+        reply: &Reply,
         ctx: &mut Context<'_>,
     ) -> bool {
+        let queued = match reply {
+            // Validity is still counted from when it was first queued.
+            Reply::NotApplied(Refusal::Again) => flight.queued,
+            // The first one may have been done at any time. What the second does is counted from
+            // now.
+            // Law: Honest validity
+            Reply::Unknown(Doubt::Broken(_)) => now,
+            Reply::Applied(_) | Reply::NotApplied(_) | Reply::Unknown(_) => return false,
+        };
         let seat = &mut self.seats[node.index()];
         // With a release behind it, the request is not wanted any more.
         if flight.again >= AGAIN_MAX
@@ -255,6 +269,7 @@ impl Lease {
             serial: self.serial,
             sent: false,
             again: flight.again + 1,
+            queued,
             ..flight.clone()
         });
         seat.announce(node, ctx);
@@ -288,13 +303,13 @@ impl Lease {
             (_, Reply::NotApplied(_)) => {}
             // It matters for the release of a held lease only. That of an older attempt says
             // nothing.
-            (OpKind::Release, Reply::Unknown) => {
+            (OpKind::Release, Reply::Unknown(_)) => {
                 seat.release_unknown = matches!(self.phase, Phase::Releasing { .. });
             }
             (OpKind::Release, Reply::Applied(_)) => seat.owed = None,
             (
                 OpKind::Acquire | OpKind::Confirm | OpKind::Renew | OpKind::Repair,
-                Reply::Unknown | Reply::Applied(Answer::Granted { .. } | Answer::Done),
+                Reply::Unknown(_) | Reply::Applied(Answer::Granted { .. } | Answer::Done),
             ) => seat.owed = Some(expires),
             // Renew and confirm say *gone* also where an older attempt of this lease is still
             // there.

@@ -18,9 +18,9 @@ use std::time::Duration;
 
 use stateright::{Model, Property};
 use tenure_core::{
-    Answer, Backoff, Config, Context, Drift, EventKind, Instant, Key, Law, Lease, LeaseOptions,
-    LeaseOptionsBuilder, Loss, NodeId, Op, Outputs, RenewalPolicy, Reply, Rng, Secret, ServerClock,
-    Token,
+    Answer, Backoff, Config, Context, Doubt, Drift, EventKind, Instant, Key, Law, Lease,
+    LeaseOptions, LeaseOptionsBuilder, Loss, NodeId, Op, Outputs, RenewalPolicy, Reply, Rng,
+    Secret, ServerClock, Token,
 };
 
 use tenure_sim::node::{Arrived, Entry, Exact, Node, Shown, Value};
@@ -405,7 +405,7 @@ impl World {
         if !self.late_replies {
             link.back.retain(|(answered, _)| *answered != serial);
         }
-        self.reply(state, client, node, serial, Reply::Unknown);
+        self.reply(state, client, node, serial, Reply::Unknown(Doubt::Silent));
     }
 
     /// The oldest request on a link is lost.
@@ -413,7 +413,7 @@ impl World {
         state.losses += 1;
         let link = &mut state.clients[client].links[node];
         let (serial, ..) = link.there.pop_front().unwrap();
-        self.reply(state, client, node, serial, Reply::Unknown);
+        self.reply(state, client, node, serial, Reply::Unknown(Doubt::Silent));
     }
 
     fn reset(&self, state: &mut State, client: usize, node: usize) {
@@ -427,7 +427,7 @@ impl World {
         let unread = link.there.drain(..).map(|(_, token, op)| (token, op));
         link.old.extend(unread);
         for serial in link.open.clone() {
-            self.reply(state, client, node, serial, Reply::Unknown);
+            self.reply(state, client, node, serial, Reply::Unknown(Doubt::Silent));
         }
     }
 

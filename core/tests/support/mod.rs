@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use node::Node;
 use tenure_core::{
-    Answer, Config, Event, EventKind, Instant, Key, Law, LeaseId, LeaseOptions,
+    Answer, Config, Doubt, Event, EventKind, Instant, Key, Law, LeaseId, LeaseOptions,
     LeaseOptionsBuilder, Manager, NodeId, Op, OpKind, Refusal, Reply, Request, RequestId, Secret,
+    Silence, Words,
 };
 
 /// How long a lease with the default TTL of 10 s is valid: the TTL less 1 % and 2 ms.
@@ -39,6 +40,19 @@ pub(crate) fn at(span: Duration) -> Instant {
 
 pub(crate) fn id(node: usize) -> NodeId {
     NodeId::new(node)
+}
+
+/// A node that did not answer, and said nothing.
+pub(crate) fn silence(node: usize) -> Silence {
+    let (node, words) = (id(node), None);
+    Silence { node, words }
+}
+
+/// How a node refuses that may serve later.
+pub(crate) fn cannot_serve() -> Refusal {
+    Refusal::Unavailable(Words::fixed(
+        "LOADING Redis is loading the dataset in memory",
+    ))
 }
 
 pub(crate) fn key(name: &str) -> Key {
@@ -161,7 +175,7 @@ impl World {
     pub(crate) fn down(&mut self, node: usize) {
         self.prompt[node] = false;
         while let Some(request) = self.wire[node].pop_front() {
-            self.reply(request.id, Reply::Unknown);
+            self.reply(request.id, Reply::Unknown(Doubt::Silent));
         }
         self.manager.handle_node_down(self.now, id(node));
         self.pump();
@@ -316,13 +330,20 @@ impl World {
     /// The oldest request on the wire arrives, and its reply is lost.
     pub(crate) fn lose_reply(&mut self, node: usize) {
         let (request, _) = self.apply(node);
-        self.reply(request, Reply::Unknown);
+        self.reply(request, Reply::Unknown(Doubt::Silent));
     }
 
     /// The oldest request on the wire is lost.
     pub(crate) fn lose_request(&mut self, node: usize) {
         let request = self.wire[node].pop_front().unwrap();
-        self.reply(request.id, Reply::Unknown);
+        self.reply(request.id, Reply::Unknown(Doubt::Silent));
+    }
+
+    /// The connection of the oldest request on the wire ends before its reply comes.
+    pub(crate) fn break_connection(&mut self, node: usize) {
+        let request = self.wire[node].pop_front().unwrap();
+        let words = Words::fixed("connection reset");
+        self.reply(request.id, Reply::Unknown(Doubt::Broken(words)));
     }
 
     /// The node refuses the oldest request on the wire.

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tenure_core::{Fence, LeaseId, LeaseOptions, Release};
+use tenure_core::{Fence, LeaseId, LeaseOptions, Release, RenewalFailure};
 use tracing::Instrument;
 
-use crate::client::cell::{Cell, Stage};
+use crate::client::cell::{Cell, Stage, UNANSWERED};
 use crate::client::logging;
 use crate::client::shared::{Client, Granted};
 use crate::error::{Ended, Loss, Lost, ReleaseError, RenewError};
@@ -148,9 +148,6 @@ impl Guard {
 
     async fn renew_now(&self) -> Result<Duration, RenewError> {
         let before = self.cell.state();
-        let outage = || RenewError::Outage {
-            key: self.cell.key().clone(),
-        };
         if let Some(lost) = self.lost_now() {
             return Err(RenewError::Lost(lost));
         }
@@ -168,7 +165,7 @@ impl Guard {
             Ok(true) => Ok(self.remaining()),
             // If the tasks have ended meanwhile, the nodes were never asked.
             Ok(false) => Err(match self.client.hub().check() {
-                Ok(()) => outage(),
+                Ok(()) => self.unconfirmed(),
                 Err(ended) => self.ended(ended),
             }),
             Err(loss) => Err(RenewError::Lost(self.lost_as(loss))),
@@ -305,17 +302,27 @@ impl Guard {
         }
         let outcome = self.cell.wait_for(|state| match &state.stage {
             Stage::Held(_) | Stage::Acquiring | Stage::Releasing => None,
-            Stage::Released(outcome) => Some(outcome.clone().into_loss()),
-            stage => Some(Err(Some(loss(stage)))),
+            Stage::Released(outcome) => Some(Ok(outcome.clone())),
+            stage => Some(Err(loss(stage))),
         });
-        match outcome.await {
-            Ok(()) => Ok(()),
-            Err(Some(loss)) => Err(ReleaseError::Lost(self.lost_as(loss))),
-            Err(None) => Err(match self.client.hub().check() {
+        let hub = self.client.hub();
+        Err(match outcome.await {
+            Ok(Release::Released) => return Ok(()),
+            Ok(Release::Lost(loss)) => ReleaseError::Lost(self.lost_as(loss.into())),
+            Err(loss) => ReleaseError::Lost(self.lost_as(loss)),
+            Ok(Release::Rejected { node, words }) => ReleaseError::Rejected {
+                key,
+                node: hub.name(node).to_owned(),
+                words: words.as_str().to_owned(),
+            },
+            Ok(Release::Unknown { silent }) => match hub.check() {
                 Err(Ended::RuntimeEnded) => ReleaseError::RuntimeEnded { key },
-                _ => ReleaseError::Unknown { key },
-            }),
-        }
+                _ => ReleaseError::Unknown {
+                    key,
+                    nodes: hub.silence(&silent),
+                },
+            },
+        })
     }
 
     /// The loss, if the lock is lost now, by what the nodes said or by this process's own clock.
@@ -340,6 +347,26 @@ impl Guard {
             }
         }
         Some(self.lost_as(loss(&self.cell.state().stage)))
+    }
+
+    /// Why the last renewal was not confirmed.
+    fn unconfirmed(&self) -> RenewError {
+        let key = self.cell.key().clone();
+        match self.cell.state().failure {
+            Some(RenewalFailure::Rejected { node, words }) => RenewError::Rejected {
+                key,
+                node: self.client.hub().name(node).to_owned(),
+                words: words.as_str().to_owned(),
+            },
+            Some(RenewalFailure::Outage { silent }) => RenewError::Outage {
+                key,
+                nodes: self.client.hub().silence(&silent),
+            },
+            None => RenewError::Outage {
+                key,
+                nodes: Vec::new(),
+            },
+        }
     }
 
     /// Why a renewal cannot be asked for any more.
@@ -376,7 +403,7 @@ impl Drop for Guard {
         // If the lease is over already, there is nothing left to cancel: what is owed to nodes is
         // the client's.
         // Law: No orphan
-        if self.cell.finish(Stage::Released(Release::Unknown)) {
+        if self.cell.finish(Stage::Released(UNANSWERED)) {
             self.client.hub().cancel(self.lease);
         }
     }
@@ -389,19 +416,5 @@ fn loss(stage: &Stage) -> Loss {
         Stage::Released(Release::Lost(loss)) => loss.clone().into(),
         // Released by its owner, who has no guard left to ask with.
         _ => Loss::Closed,
-    }
-}
-
-trait IntoLoss {
-    fn into_loss(self) -> Result<(), Option<Loss>>;
-}
-
-impl IntoLoss for Release {
-    fn into_loss(self) -> Result<(), Option<Loss>> {
-        match self {
-            Self::Released => Ok(()),
-            Self::Lost(loss) => Err(Some(loss.into())),
-            Self::Unknown => Err(None),
-        }
     }
 }

@@ -6,10 +6,13 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tenure_core::{AcquireFailure, EventKind, Fence, Instant, Key, Release};
+use tenure_core::{AcquireFailure, EventKind, Fence, Instant, Key, Release, RenewalFailure};
 use tokio::sync::Notify;
 
 use crate::error::Loss;
+
+/// The outcome of a release of which no node was heard.
+pub(crate) const UNANSWERED: Release = Release::Unknown { silent: Vec::new() };
 
 /// The shared state of one lease.
 #[derive(Debug)]
@@ -31,6 +34,8 @@ pub(crate) struct LeaseState {
     pub(crate) renewed: u64,
     /// How many renewals failed.
     pub(crate) failed: u64,
+    /// Why the last of them failed. None if none has, or if the client's tasks have ended.
+    pub(crate) failure: Option<RenewalFailure>,
 }
 
 /// Where a lease stands, as its owner sees it.
@@ -61,6 +66,7 @@ impl Cell {
                 stage: Stage::Acquiring,
                 renewed: 0,
                 failed: 0,
+                failure: None,
             }),
             changed: Notify::new(),
         }
@@ -101,7 +107,10 @@ impl Cell {
             (EventKind::Shortened { valid_until }, Stage::Held(_)) => {
                 self.set_valid_until(*valid_until);
             }
-            (EventKind::Suspect { .. }, Stage::Held(_)) => state.failed += 1,
+            (EventKind::Suspect { cause, .. }, Stage::Held(_)) => {
+                state.failed += 1;
+                state.failure = Some(cause.clone());
+            }
             (EventKind::Lost { loss }, Stage::Held(_)) => {
                 self.end(&mut state, Stage::Lost(loss.clone().into()));
             }
@@ -153,9 +162,12 @@ impl Cell {
         let mut state = self.lock();
         match state.stage {
             Stage::Acquiring => state.stage = Stage::Abandoned,
-            Stage::Releasing => state.stage = Stage::Released(Release::Unknown),
+            Stage::Releasing => state.stage = Stage::Released(UNANSWERED),
             // A renewal that somebody waits for will not be answered.
-            Stage::Held(_) => state.failed += 1,
+            Stage::Held(_) => {
+                state.failed += 1;
+                state.failure = None;
+            }
             _ => return,
         }
         drop(state);
@@ -268,6 +280,6 @@ mod tests {
         let cell = held();
         cell.let_go();
         cell.abandon();
-        assert_eq!(cell.state().stage, Stage::Released(Release::Unknown));
+        assert_eq!(cell.state().stage, Stage::Released(UNANSWERED));
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tenure_core::{
     AtCapacity, Config, Instant, Key, LeaseId, LeaseOptions, Manager, NodeId, Refusal, Reply,
-    Request, RequestId, Secret, Words,
+    Request, RequestId, Secret, Silence, Words,
 };
 use tokio::sync::Notify;
 
@@ -319,19 +319,23 @@ impl Hub {
             let nodes = state.nodes.iter().enumerate();
             nodes
                 .filter(|(_, node)| !matches!(node.status, LinkStatus::Up(_)))
-                .map(|(index, _)| NodeId::new(index))
+                .map(|(index, _)| Silence {
+                    node: NodeId::new(index),
+                    words: None,
+                })
                 .collect()
         };
-        self.silence(down.into_iter())
+        self.silence(&down)
     }
 
     /// These nodes, each with the reason why it did not answer, as far as it is known.
-    pub(crate) fn silence(&self, nodes: impl Iterator<Item = NodeId>) -> Vec<SilentNode> {
+    pub(crate) fn silence(&self, silent: &[Silence]) -> Vec<SilentNode> {
         let state = self.lock();
-        nodes
-            .map(|node| {
-                let why = state.nodes[node.index()].silence();
-                SilentNode::new(self.name(node), why)
+        silent
+            .iter()
+            .map(|Silence { node, words }| {
+                let why = state.nodes[node.index()].silence(words.as_ref());
+                SilentNode::new(self.name(*node), why)
             })
             .collect()
     }
@@ -504,13 +508,16 @@ impl Work for Hub {
 }
 
 impl NodeState {
-    /// Why a node did not answer, as far as it is known.
-    fn silence(&self) -> String {
-        match &self.status {
-            LinkStatus::Connecting => "it is still being connected".to_owned(),
-            LinkStatus::Up(_) => "it did not answer in time".to_owned(),
-            LinkStatus::Down { why } => why.as_str().to_owned(),
-            LinkStatus::Rejected { words } => words.as_str().to_owned(),
+    /// Why a node did not answer, as far as it is known, if this was said last when it was asked.
+    fn silence(&self, said: Option<&Words>) -> String {
+        match (&self.status, said) {
+            (LinkStatus::Down { why }, _) => why,
+            (LinkStatus::Rejected { words }, _) | (_, Some(words)) => words,
+            (LinkStatus::Connecting, None) => return "it is still being connected".to_owned(),
+            // Nothing was said, and only time has passed.
+            (LinkStatus::Up(_), None) => return "it did not answer in time".to_owned(),
         }
+        .as_str()
+        .to_owned()
     }
 }

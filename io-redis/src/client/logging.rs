@@ -1,6 +1,6 @@
 //! Everything that is logged. No token and no password is ever logged.
 
-use tenure_core::{AcquireFailure, EventKind, Key, NodeId, Release};
+use tenure_core::{AcquireFailure, EventKind, Key, NodeId, Release, RenewalFailure, Silence};
 use tracing::{Level, debug, event_enabled, info, warn};
 
 use crate::link::interface::LinkStatus;
@@ -26,27 +26,7 @@ pub(crate) fn event<'a>(key: &Key, kind: &EventKind, name: impl Fn(NodeId) -> &'
         EventKind::Acquired { fence, .. } => {
             debug!(target: LOG_TARGET, key = %key, fence = fence.get(), "acquired");
         }
-        EventKind::Waiting {
-            cause: AcquireFailure::Quarantined { node, left },
-            ..
-        } => warn!(
-            target: LOG_TARGET,
-            key = %key,
-            node = name(*node),
-            ?left,
-            "waiting: the node may have forgotten a lease and is not counted yet; for development, \
-             `Builder::quarantine(Quarantine::Off)`"
-        ),
-        EventKind::Waiting {
-            cause: AcquireFailure::Outage { silent },
-            ..
-        } => {
-            let silent: Vec<_> = silent.iter().map(name).collect();
-            warn!(target: LOG_TARGET, key = %key, ?silent, "waiting: not enough nodes answer");
-        }
-        EventKind::Waiting { cause, .. } => {
-            debug!(target: LOG_TARGET, key = %key, ?cause, "waiting");
-        }
+        EventKind::Waiting { cause, .. } => waiting(key, cause, name),
         EventKind::Failed { cause, gave_up } => {
             let outcome = "failed";
             debug!(target: LOG_TARGET, key = %key, ?cause, gave_up, outcome, "not acquired");
@@ -62,22 +42,27 @@ pub(crate) fn event<'a>(key: &Key, kind: &EventKind, name: impl Fn(NodeId) -> &'
             );
         }
         EventKind::Suspect {
-            rejected: Some(words),
+            cause: RenewalFailure::Rejected { node, words },
             ..
         } => {
             warn!(
                 target: LOG_TARGET,
                 key = %key,
                 outcome = "rejected",
+                node = name(*node),
                 %words,
                 "suspect: the server refuses the renewal"
             );
         }
-        EventKind::Suspect { .. } => {
+        EventKind::Suspect {
+            cause: RenewalFailure::Outage { silent },
+            ..
+        } => {
             warn!(
                 target: LOG_TARGET,
                 key = %key,
                 outcome = "unconfirmed",
+                silent = list(silent, name),
                 "suspect: the renewal was not confirmed, retrying"
             );
         }
@@ -89,6 +74,37 @@ pub(crate) fn event<'a>(key: &Key, kind: &EventKind, name: impl Fn(NodeId) -> &'
             warn!(target: LOG_TARGET, key = %key, ?outcome, "not released")
         }
     }
+}
+
+fn waiting<'a>(key: &Key, cause: &AcquireFailure, name: impl Fn(NodeId) -> &'a str) {
+    match cause {
+        AcquireFailure::Quarantined { node, left } => warn!(
+            target: LOG_TARGET,
+            key = %key,
+            node = name(*node),
+            ?left,
+            "waiting: the node may have forgotten a lease and is not counted yet; for development, \
+             `Builder::quarantine(Quarantine::Off)`"
+        ),
+        AcquireFailure::Outage { silent } => {
+            let silent = list(silent, name);
+            warn!(target: LOG_TARGET, key = %key, silent, "waiting: not enough nodes answer");
+        }
+        AcquireFailure::Contended { .. }
+        | AcquireFailure::Rejected { .. }
+        | AcquireFailure::Misuse { .. } => {
+            debug!(target: LOG_TARGET, key = %key, ?cause, "waiting");
+        }
+    }
+}
+
+/// The names of the nodes that were silent, each with what was said of it.
+fn list<'a>(silent: &[Silence], name: impl Fn(NodeId) -> &'a str) -> String {
+    let one = |silence: &Silence| match &silence.words {
+        Some(words) => format!("{}: {words}", name(silence.node)),
+        None => name(silence.node).to_owned(),
+    };
+    silent.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 /// Logs a loss that the holder's own clock told before the core did.

@@ -7,7 +7,7 @@ use tenure_core::{
     AcquireFailure, Config, Fence, Key, LeaseId, LeaseOptions, Manager, NodeId, Secret,
 };
 
-use crate::client::cell::{Cell, Stage};
+use crate::client::cell::{Cell, Stage, UNANSWERED};
 use crate::client::driver::drive;
 use crate::client::hub::{Hub, Refused};
 use crate::client::own_thread::OwnThread;
@@ -201,7 +201,7 @@ impl Client {
             },
             Stage::Failed(AcquireFailure::Outage { silent }) => LockError::Outage {
                 key,
-                nodes: self.hub.silence(silent.iter()),
+                nodes: self.hub.silence(&silent),
             },
             Stage::Failed(AcquireFailure::Rejected { node, words }) => LockError::Rejected {
                 key,
@@ -261,8 +261,7 @@ impl Drop for Pending<'_> {
         }
         // Whatever was granted, or may have been, is released in the background.
         // Law: No orphan
-        self.cell
-            .finish(Stage::Released(tenure_core::Release::Unknown));
+        self.cell.finish(Stage::Released(UNANSWERED));
         self.hub.cancel(self.lease);
     }
 }

@@ -7,6 +7,7 @@ use tenure_core::Key;
 use crate::error::ended::RUNTIME_ENDED;
 use crate::error::kind::{Kind, kinds};
 use crate::error::loss::Lost;
+use crate::error::silent::{CHECK_RIGHTS, SilentNode, write_nodes};
 
 /// Why a release did not free the lock, as far as is known. The lease is over in each case.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,18 @@ pub enum ReleaseError {
     Unknown {
         /// The key.
         key: Key,
+        /// The nodes that did not answer, each with the reason as far as it is known.
+        nodes: Vec<SilentNode>,
+    },
+    /// A server refuses to serve this client: missing rights, for example. The release is not
+    /// retried, and the key ends with its TTL.
+    Rejected {
+        /// The key.
+        key: Key,
+        /// The node.
+        node: String,
+        /// The server's text.
+        words: String,
     },
     /// The runtime that ran the client's tasks has ended, so nothing was sent. The TTL ends the
     /// lease.
@@ -32,8 +45,8 @@ kinds!(
     ReleaseError,
     outage: "Whether too few nodes answered to know that the lock is free. The call cannot be \
         repeated, since the guard is consumed; the client goes on releasing by itself.",
-    misuse: "Whether the client's runtime had ended, so that nothing could be sent. The caller has \
-        to build the client where it is used, or with a thread of its own.",
+    misuse: "Whether somebody has to change something: a server refuses to serve this client, or \
+        the client's runtime had ended, so that nothing could be sent.",
     with loss
 );
 
@@ -42,7 +55,7 @@ impl ReleaseError {
         match self {
             Self::Lost(_) => Kind::Loss,
             Self::Unknown { .. } => Kind::Outage,
-            Self::RuntimeEnded { .. } => Kind::Misuse,
+            Self::Rejected { .. } | Self::RuntimeEnded { .. } => Kind::Misuse,
         }
     }
 }
@@ -54,10 +67,18 @@ impl fmt::Display for ReleaseError {
             Self::RuntimeEnded { key } => {
                 write!(f, "lock {key:?} was not released: {RUNTIME_ENDED}")
             }
-            Self::Unknown { key } => write!(
+            Self::Unknown { key, nodes } => {
+                write!(
+                    f,
+                    "whether lock {key:?} was released is not known, and it ends with its TTL at \
+                     the latest: not enough nodes answered"
+                )?;
+                write_nodes(f, nodes)
+            }
+            Self::Rejected { key, node, words } => write!(
                 f,
-                "whether lock {key:?} was released is not known: not enough nodes answered in \
-                 time. It ends with its TTL at the latest"
+                "lock {key:?} was not released, and ends with its TTL: {node} refuses: {words}. \
+                 {CHECK_RIGHTS}"
             ),
         }
     }

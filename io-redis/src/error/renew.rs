@@ -8,6 +8,7 @@ use tenure_core::Key;
 use crate::error::ended::RUNTIME_ENDED;
 use crate::error::kind::{Kind, kinds};
 use crate::error::loss::Lost;
+use crate::error::silent::{CHECK_RIGHTS, SilentNode, write_nodes};
 
 /// Why a renewal by hand was not confirmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,18 @@ pub enum RenewError {
     Outage {
         /// The key.
         key: Key,
+        /// The nodes that did not answer, each with the reason as far as it is known.
+        nodes: Vec<SilentNode>,
+    },
+    /// A server refuses to serve this client: missing rights, for example. The lease is still held
+    /// until its validity ends, and its renewal is retried unless that is off.
+    Rejected {
+        /// The key.
+        key: Key,
+        /// The node.
+        node: String,
+        /// The server's text.
+        words: String,
     },
     /// The runtime that ran the client's tasks has ended, so nothing renews any more. The lease is
     /// held until its validity ends.
@@ -42,8 +55,8 @@ kinds!(
     RenewError,
     outage: "Whether not enough nodes confirmed the renewal. The lock is still held until its \
         validity ends, and the same call may succeed later.",
-    misuse: "Whether the caller has to change something: it demanded more than a renewal gives, or \
-        the client's runtime has ended.",
+    misuse: "Whether somebody has to change something: a server refuses to serve this client, more \
+        was demanded than a renewal gives, or the client's runtime has ended.",
     with loss
 );
 
@@ -52,7 +65,9 @@ impl RenewError {
         match self {
             Self::Lost(_) => Kind::Loss,
             Self::Outage { .. } => Kind::Outage,
-            Self::TooMuch { .. } | Self::RuntimeEnded { .. } => Kind::Misuse,
+            Self::Rejected { .. } | Self::TooMuch { .. } | Self::RuntimeEnded { .. } => {
+                Kind::Misuse
+            }
         }
     }
 }
@@ -61,10 +76,18 @@ impl fmt::Display for RenewError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Lost(lost) => lost.fmt(f),
-            Self::Outage { key } => write!(
+            Self::Outage { key, nodes } => {
+                write!(
+                    f,
+                    "renewal of lock {key:?} was not confirmed, and it is still held until its \
+                     validity ends: not enough nodes answered"
+                )?;
+                write_nodes(f, nodes)
+            }
+            Self::Rejected { key, node, words } => write!(
                 f,
-                "renewal of lock {key:?} was not confirmed; it is still held until its validity \
-                 ends"
+                "renewal of lock {key:?} was refused, and it is still held until its validity \
+                 ends: {node}: {words}. {CHECK_RIGHTS}"
             ),
             Self::RuntimeEnded { key } => {
                 write!(f, "lock {key:?} cannot be renewed: {RUNTIME_ENDED}")

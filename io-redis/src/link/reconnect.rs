@@ -113,14 +113,14 @@ impl Link {
                         self.tell(LinkStatus::Connecting);
                         continue;
                     }
-                    refusal = Some(Refusal::Unavailable);
+                    refusal = Some(Refusal::Unavailable(why.clone()));
                     self.tell(LinkStatus::Down { why });
                 }
                 Ok(Err(error)) => {
                     self.failures += 1;
                     let status = match error {
                         DialError::Unavailable(why) => {
-                            refusal = Some(Refusal::Unavailable);
+                            refusal = Some(Refusal::Unavailable(why.clone()));
                             LinkStatus::Down { why }
                         }
                         DialError::Rejected(words) => {
@@ -237,8 +237,12 @@ async fn wait_and_refuse<T>(
                 && let Poll::Ready(Some(request)) = inspections.poll_recv(cx)
             {
                 let words = match refusal {
-                    Refusal::Rejected(words) => words.clone(),
-                    _ => Words::new("there is no connection to the node"),
+                    Refusal::Rejected(words)
+                    | Refusal::Misuse(words)
+                    | Refusal::Unavailable(words) => words.clone(),
+                    Refusal::Again | Refusal::NotSent => {
+                        Words::fixed("there is no connection to the node")
+                    }
                 };
                 // The caller may have gone.
                 let _ = request.answer.send(Err(NoAnswer(words)));

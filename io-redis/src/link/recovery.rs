@@ -32,14 +32,16 @@ pub(crate) struct Recovery {
 
 impl Recovery {
     /// A reply says that it is needed. When the request was written, it had been done `count`
-    /// times. Returns how the request is refused.
-    pub(crate) fn ask(&mut self, count: u32, now: Instant) -> Refusal {
+    /// times. Returns how the request is refused, with `why` if it was done a moment ago.
+    pub(crate) fn ask(&mut self, count: u32, now: Instant, why: &'static str) -> Refusal {
         if self.count != count {
             return Refusal::Again;
         }
         self.needed = true;
         match self.last {
-            Some(last) if now.saturating_since(last) < AGAIN_AFTER => Refusal::Unavailable,
+            Some(last) if now.saturating_since(last) < AGAIN_AFTER => {
+                Refusal::Unavailable(Words::fixed(why))
+            }
             _ => Refusal::Again,
         }
     }

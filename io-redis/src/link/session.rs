@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use redis::{Pipeline, RedisError};
-use tenure_core::{Instant, Op, Refusal, Reply, Request, RequestId, Words};
+use tenure_core::{Doubt, Instant, Op, Refusal, Reply, Request, RequestId, Words};
 use tokio::sync::{Notify, mpsc};
 
 use crate::link::connect::Connected;
@@ -98,7 +98,8 @@ pub(crate) struct Session<'a> {
     more: bool,
     /// No more requests are taken; the connection ends when those in flight are answered.
     closing: Option<Words>,
-    lost: Option<Words>,
+    /// Why the connection is of no use any more, and what that means for what is in flight.
+    lost: Option<Doubt>,
     served: bool,
 
     due: Vec<Request>,
@@ -152,8 +153,8 @@ impl<'a> Session<'a> {
                 self.context.work.reply(&mut self.replies);
                 self.replies.clear();
             }
-            if let Some(why) = self.lost.take() {
-                return self.give_up(why);
+            if let Some(doubt) = self.lost.take() {
+                return self.give_up(doubt);
             }
             self.recover();
             while self.more && self.may_take() {
@@ -169,7 +170,7 @@ impl<'a> Session<'a> {
             }
             if self.in_flight.is_empty() {
                 if let Some(why) = self.closing.take() {
-                    return self.give_up(why);
+                    return self.give_up(Doubt::Broken(why));
                 }
                 if self.context.work.finished() {
                     return SessionEnd::Finished;
@@ -182,7 +183,9 @@ impl<'a> Session<'a> {
                 }
                 Step::Closed => {
                     self.io = None;
-                    self.lost = Some(Words::new("the node closed the connection"));
+                    self.lost = Some(Doubt::Broken(Words::fixed(
+                        "the node closed the connection",
+                    )));
                 }
                 Step::Recovered(result) => self.recovered(result),
                 Step::Woken => self.more = true,
@@ -272,7 +275,7 @@ impl<'a> Session<'a> {
         self.due.retain(|request| {
             let stale = matches!(request.op, Op::Acquire { .. }) && request.deadline <= now;
             if stale {
-                replies.push((request.id, Reply::NotApplied(Refusal::Unavailable)));
+                replies.push((request.id, Reply::NotApplied(Refusal::NotSent)));
             }
             !stale
         });
@@ -381,7 +384,8 @@ impl<'a> Session<'a> {
                 let result = replies.map(|mut values| values.pop().unwrap_or_default());
                 // What the answer says about the link holds for all requests.
                 let meaning = decode::inspection_signal(&result);
-                let reply = self.act_on((Reply::Unknown, meaning), loads, self.marker.count, now);
+                let unknown = Reply::Unknown(Doubt::Silent);
+                let reply = self.act_on((unknown, meaning), loads, self.marker.count, now);
                 if reply == Reply::NotApplied(Refusal::Again) && !request.again {
                     self.inspect_again.push(InspectRequest {
                         again: true,
@@ -411,8 +415,14 @@ impl<'a> Session<'a> {
         let own = self.connection.is_own();
         match signal {
             None => {}
-            Some(Signal::NoScript) => return Reply::NotApplied(self.scripts.ask(loads, now)),
-            Some(Signal::Unmarked) => return Reply::NotApplied(self.marker.ask(marks, now)),
+            Some(Signal::NoScript) => {
+                let why = "it forgot the scripts again, which were loaded a moment ago";
+                return Reply::NotApplied(self.scripts.ask(loads, now, why));
+            }
+            Some(Signal::Unmarked) => {
+                let why = "its marker is gone again, which was written a moment ago";
+                return Reply::NotApplied(self.marker.ask(marks, now, why));
+            }
             Some(Signal::CrossSlot) => self.context.unbatched_until = Instant::MAX,
             Some(Signal::DoNotBatch) => {
                 let until = now + UNBATCHED_FOR;
@@ -423,7 +433,7 @@ impl<'a> Session<'a> {
             Some(Signal::Reconnect(_)) => {
                 self.marker.needed |= self.context.config.node_set.is_some();
             }
-            Some(Signal::Broken(why)) if own => self.lost = Some(why),
+            Some(Signal::Broken(why)) if own => self.lost = Some(Doubt::Broken(why)),
             Some(Signal::Broken(_)) => {}
         }
         reply
@@ -503,20 +513,25 @@ impl<'a> Session<'a> {
             self.quiet_since = now - span * 3 / 4;
             self.arm(self.quiet_since + span);
         } else {
-            self.lost = Some(Words::new("the node does not answer"));
+            self.lost = Some(Doubt::Silent);
         }
     }
 
     /// Ends the connection. Replies that have arrived count; everything else in flight is unknown.
     // Law: No orphan
-    fn give_up(mut self, why: Words) -> SessionEnd {
+    fn give_up(mut self, doubt: Doubt) -> SessionEnd {
         self.take_ready_replies();
+        let why = match &doubt {
+            Doubt::Silent => Words::fixed("the node does not answer"),
+            Doubt::Broken(why) | Doubt::Said(why) => why.clone(),
+        };
         // Dropping the I/O future closes the connection, so that nothing more is written.
         self.io = None;
         for purpose in std::mem::take(&mut self.in_flight).into_purposes() {
             match purpose {
                 Purpose::Requests { mut batch, .. } => {
-                    batch.abandon(|id| self.replies.push((id, Reply::Unknown)));
+                    let unknown = Reply::Unknown(doubt.clone());
+                    batch.abandon(|id| self.replies.push((id, unknown.clone())));
                 }
                 Purpose::Inspect { request, .. } => {
                     let _ = request.answer.send(Err(NoAnswer(why.clone())));

@@ -15,7 +15,7 @@
 use std::time::Duration;
 
 use redis::{ErrorKind, RedisError, Value};
-use tenure_core::{Answer, Fence, OpKind, Refusal, Reply, ServerTime, Words};
+use tenure_core::{Answer, Doubt, Fence, OpKind, Refusal, Reply, ServerTime, Words};
 
 use crate::protocol::inspection::{KeyHolder, KeyState};
 use crate::protocol::marker::NodeSet;
@@ -53,7 +53,11 @@ pub(crate) fn miscounted() -> RedisError {
 }
 
 fn broken(why: &str) -> Meaning {
-    (Reply::Unknown, Some(Signal::Broken(Words::new(why))))
+    let why = Words::new(why);
+    (
+        Reply::Unknown(Doubt::Broken(why.clone())),
+        Some(Signal::Broken(why)),
+    )
 }
 
 /// The reply to a call for `count` requests of one kind: `each` is called for every request, in
@@ -141,7 +145,7 @@ fn all(meaning: Meaning, count: usize, mut each: impl FnMut(Meaning)) {
         (Reply::NotApplied(_), Some(Signal::CrossSlot)) => again(Signal::CrossSlot),
         (Reply::NotApplied(_), Some(Signal::DoNotBatch))
         | (Reply::NotApplied(Refusal::Rejected(_)), None) => again(Signal::DoNotBatch),
-        (Reply::Unknown, None) => (Reply::Unknown, Some(Signal::DoNotBatch)),
+        (doubt @ Reply::Unknown(_), None) => (doubt, Some(Signal::DoNotBatch)),
         meaning => meaning,
     };
     (0..count).for_each(|_| each(meaning.clone()));
@@ -278,6 +282,7 @@ fn value(result: CommandResult) -> Result<Value, Meaning> {
         Ok(Value::ServerError(error)) => Err(refusal(&server_text(&error))),
         Ok(value) => Ok(value),
         Err(error) if error.code().is_some() => Err(refusal(&error_text(&error))),
+        Err(error) if error.is_timeout() => Err((Reply::Unknown(Doubt::Silent), None)),
         // Not an error reply: the connection is lost, or does not speak the protocol.
         Err(error) => Err(broken(without_secrets(&error.to_string()).as_str())),
     }
@@ -288,28 +293,24 @@ fn value(result: CommandResult) -> Result<Value, Meaning> {
 /// can't …`. Only what surely changed nothing is *not applied*; else it is *unknown*.
 // Law: Honest validity
 pub(crate) fn refusal(text: &str) -> Meaning {
-    let unavailable = |signal| (Reply::NotApplied(Refusal::Unavailable), signal);
-    let rejected = |signal| {
-        (
-            Reply::NotApplied(Refusal::Rejected(without_secrets(text))),
-            signal,
-        )
-    };
+    let words = || without_secrets(text);
+    let unavailable = |signal| (Reply::NotApplied(Refusal::Unavailable(words())), signal);
+    let rejected = |signal| (Reply::NotApplied(Refusal::Rejected(words())), signal);
     match code(text) {
         "NOSCRIPT" => (Reply::NotApplied(Refusal::Again), Some(Signal::NoScript)),
-        "READONLY" => unavailable(Some(Signal::Reconnect(without_secrets(text)))),
+        "READONLY" => unavailable(Some(Signal::Reconnect(words()))),
         "LOADING" | "BUSY" | "MASTERDOWN" | "CLUSTERDOWN" | "MOVED" | "ASK" | "OOM" | "MISCONF"
         | "NOREPLICAS" => unavailable(None),
         // A slot is being moved, and the keys of the call are on both sides.
         "TRYAGAIN" => unavailable(Some(Signal::DoNotBatch)),
-        "NOAUTH" | "WRONGPASS" => rejected(Some(Signal::Reconnect(without_secrets(text)))),
+        "NOAUTH" | "WRONGPASS" => rejected(Some(Signal::Reconnect(words()))),
         "NOPERM" => rejected(None),
         "CROSSSLOT" => rejected(Some(Signal::CrossSlot)),
         // As some proxies in front of a cluster say it.
         _ if text.contains("in same slot") => rejected(Some(Signal::CrossSlot)),
         "WRONGTYPE" => (Reply::Applied(Answer::Foreign), None),
         _ if is_rejection(text) => rejected(None),
-        _ => (Reply::Unknown, None),
+        _ => (Reply::Unknown(Doubt::Said(words())), None),
     }
 }
 

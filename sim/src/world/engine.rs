@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use super::client::Client;
 use super::drawn::{Assumption, Drawn, nanos};
 use super::hash::Mix;
-use super::link::Message;
+use super::link::{Message, broken};
 use super::queue::{Event, Queue};
 use super::report::{ClockLine, Report};
 use crate::choice::{Choices, Draws, Subject};
@@ -268,7 +268,7 @@ impl<'a> World<'a> {
             Event::Silence { node, epoch, .. } => self.silence(client, node, epoch),
             Event::Reset { node, epoch, .. } => {
                 if self.link(client, node).epoch == epoch {
-                    self.lose_link(client, node);
+                    self.lose_link(client, node, &broken());
                     self.settle(client);
                 }
             }

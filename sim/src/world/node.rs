@@ -120,7 +120,8 @@ impl Node {
     /// Does what is asked, or refuses it as a server in its state does.
     pub(in crate::world) fn apply(&mut self, now: Nanos, request: &Arrived) -> Done {
         if self.loading {
-            return refused(Refusal::Unavailable, None);
+            let words = Words::fixed("LOADING");
+            return refused(Refusal::Unavailable(words), None);
         }
         if self.refusing {
             return refused(Refusal::Rejected(Words::new("NOPERM")), None);
@@ -130,7 +131,8 @@ impl Node {
         }
         // Each script writes on every path, and a replica refuses writes.
         if self.read_only {
-            return refused(Refusal::Unavailable, Some(Signal::Elsewhere));
+            let words = Words::fixed("READONLY");
+            return refused(Refusal::Unavailable(words), Some(Signal::Elsewhere));
         }
         let now = self.shown(now);
         match self.model.apply(now, request) {
@@ -142,7 +144,7 @@ impl Node {
             Err(Refused::OtherSet) => {
                 refused(Refusal::Misuse(Words::new("another set of nodes")), None)
             }
-            Err(Refused::OutOfMemory) => refused(Refusal::Unavailable, None),
+            Err(Refused::OutOfMemory) => refused(Refusal::Unavailable(Words::fixed("OOM")), None),
         }
     }
 }

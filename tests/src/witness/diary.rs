@@ -358,7 +358,7 @@ impl Holding {
         let freed = match guard.release().await {
             Ok(()) => Freed::Released,
             Err(ReleaseError::Lost(_)) => Freed::Lost,
-            Err(ReleaseError::Unknown { .. }) => Freed::Unknown,
+            Err(ReleaseError::Unknown { .. } | ReleaseError::Rejected { .. }) => Freed::Unknown,
             Err(error) => panic!("{error}"),
         };
         self.diary.tell(self.lease, Fact::Released(freed));

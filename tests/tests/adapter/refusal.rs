@@ -262,7 +262,7 @@ fn a_right_withdrawn_later_ends_the_lease_or_leaves_the_key_to_expire() -> Outco
         nodes[0].server().deny_default_user(&["del"]);
         let freed = guard.release().await;
         assert!(
-            matches!(freed, Err(ReleaseError::Unknown { .. })),
+            matches!(freed, Err(ReleaseError::Rejected { .. })),
             "{freed:?}"
         );
         until(&world, TTL, || !stands(&nodes, "k")).await;

@@ -38,18 +38,33 @@ async fn an_acquire_whose_reply_is_lost_is_granted_on_a_later_attempt() {
 }
 
 #[tokio::test]
-async fn a_try_whose_reply_is_lost_is_an_outage_and_leaves_nothing_behind() {
+async fn a_try_whose_connection_goes_silent_is_an_outage_and_leaves_nothing() {
     if !servers_available() {
         return;
     }
-    for fault in LOST {
+    let (server, proxy, locks) = through_a_proxy().await;
+    let lost = proxy.on(script_on("k"), Fault::LoseReplyAndBlackHole);
+    let error = within("an answer", locks.try_lock("k")).await;
+    let error = error.expect_err("its outcome is unknown");
+    lost.hit().await;
+    assert!(error.is_outage() && !error.is_contention(), "{error}");
+    // Its TTL is ten minutes, so it was freed, not expired.
+    freed(&server, "k").await;
+}
+
+/// An idle connection may be dead for long before somebody asks. That must not cost the attempt.
+#[tokio::test]
+async fn a_try_whose_connection_breaks_is_granted_on_the_next_connection() {
+    if !servers_available() {
+        return;
+    }
+    for fault in [Fault::LoseReplyAndClose, Fault::LoseRequestAndClose] {
         let (server, proxy, locks) = through_a_proxy().await;
         let lost = proxy.on(script_on("k"), fault.clone());
-        let error = within("an answer", locks.try_lock("k")).await;
-        let error = error.expect_err("its outcome is unknown");
-        lost.hit().await;
-        assert!(error.is_outage() && !error.is_contention(), "{error}");
-        // Its TTL is ten minutes, so it was freed, not expired.
+        let guard = within("an answer", locks.try_lock("k")).await;
+        let guard = guard.unwrap_or_else(|error| panic!("{fault:?}: {error}"));
+        assert!(lost.has_hit(), "{fault:?}");
+        guard.release().await.expect("it was held");
         freed(&server, "k").await;
     }
 }

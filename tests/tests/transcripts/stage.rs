@@ -8,13 +8,15 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use tenure_core::{
-    Answer, Config, EventKind, Instant, Key, LeaseId, LeaseOptions, LeaseOptionsBuilder, Manager,
-    NodeId, Op, Refusal, Reply, Request, RequestId, Secret, Token,
+    Answer, Config, Doubt, EventKind, Instant, Key, LeaseId, LeaseOptions, LeaseOptionsBuilder,
+    Manager, NodeId, Op, Refusal, Reply, Request, RequestId, Secret, Token,
 };
 use tenure_sim::judge::{Judge, Rules};
 use tenure_sim::node::{Arrived, Exact, Node, SetOfNodes, Shown, Value};
 use tenure_sim::observe::fact::{Fact, Fault, Freed, Holder, Link, Nanos, Outcome, Record, Why};
 
+/// No reply will come.
+const UNKNOWN: Reply = Reply::Unknown(Doubt::Silent);
 const MS: Nanos = 1_000_000;
 /// How long a link waits for a node that says nothing.
 const PATIENCE: Nanos = 2_000 * MS;
@@ -364,7 +366,7 @@ impl Stage {
         if std::mem::take(&mut link.lossy) {
             let lost = Fact::Fault(Fault::LostReply);
             self.tell(Some(client), Some(node), None, lost);
-            return self.schedule(latency, Event::Back(client, request, Reply::Unknown));
+            return self.schedule(latency, Event::Back(client, request, UNKNOWN));
         }
         self.schedule(
             latency,
@@ -399,7 +401,7 @@ impl Stage {
         let in_flight = std::mem::take(&mut link.in_flight);
         self.tell(Some(client), Some(node), None, Fact::Link(Link::Down));
         for request in in_flight {
-            self.outcome(client, &request, Reply::Unknown);
+            self.outcome(client, &request, UNKNOWN);
         }
         let now = self.instant();
         let manager = &mut self.clients[client].manager;
@@ -412,7 +414,7 @@ impl Stage {
         let outcome = match &reply {
             Reply::Applied(answer) => Outcome::Answered(answer.into()),
             Reply::NotApplied(_) => Outcome::NotSent,
-            Reply::Unknown => Outcome::Unknown,
+            Reply::Unknown(_) => Outcome::Unknown,
         };
         let heard = Fact::Heard {
             ask: request.op.kind(),
@@ -456,7 +458,7 @@ impl Stage {
         let now = self.instant();
         let link = &mut self.clients[client].links[node];
         if !link.up {
-            let reply = Reply::NotApplied(Refusal::Unavailable);
+            let reply = Reply::NotApplied(Refusal::NotSent);
             let manager = &mut self.clients[client].manager;
             return manager.handle_reply(now, request.id, reply);
         }
@@ -595,7 +597,9 @@ fn fact_of(kind: &EventKind) -> Fact {
         EventKind::Released { outcome } => Fact::Released(match outcome {
             tenure_core::Release::Released => Freed::Released,
             tenure_core::Release::Lost(_) => Freed::Lost,
-            tenure_core::Release::Unknown => Freed::Unknown,
+            tenure_core::Release::Unknown { .. } | tenure_core::Release::Rejected { .. } => {
+                Freed::Unknown
+            }
         }),
     }
 }

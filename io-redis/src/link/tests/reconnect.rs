@@ -196,7 +196,7 @@ async fn without_a_connection_requests_are_refused_at_once() {
     let requests = acquires(2);
     rig.hub.ask([requests[0].clone()]);
     let reply = rig.hub.answered(&requests[0]).await;
-    assert_eq!(reply, Reply::NotApplied(Refusal::Unavailable));
+    assert!(matches!(reply, Reply::NotApplied(Refusal::Unavailable(_))));
     rig.hub.until(|| rig.statuses().last() == Some(&"up")).await;
     rig.hub.ask([requests[1].clone()]);
     let reply = rig.hub.answered(&requests[1]).await;
@@ -217,7 +217,7 @@ async fn a_node_that_hangs_as_it_is_connected_to_is_down_after_the_dial_timeout(
     let request = acquires(1).remove(0);
     rig.hub.ask([request.clone()]);
     let reply = rig.hub.answered(&request).await;
-    assert_eq!(reply, Reply::NotApplied(Refusal::Unavailable));
+    assert!(matches!(reply, Reply::NotApplied(Refusal::Unavailable(_))));
     assert_eq!(rig.statuses()[..2], ["connecting", "down"]);
 }
 
@@ -276,7 +276,10 @@ async fn the_old_connection_is_killed_first_but_only_in_the_same_run() {
     let rig = LinkRig::new([Ok(dies("a", 7)), Ok(primary("a", 8))]);
     let requests = acquires(2);
     rig.hub.ask([requests[0].clone()]);
-    assert_eq!(rig.hub.answered(&requests[0]).await, Reply::Unknown);
+    assert!(matches!(
+        rig.hub.answered(&requests[0]).await,
+        Reply::Unknown(_)
+    ));
     rig.hub.ask([requests[1].clone()]);
     rig.hub.answered(&requests[1]).await;
     let second = rig.connection(1);
@@ -287,7 +290,10 @@ async fn the_old_connection_is_killed_first_but_only_in_the_same_run() {
 
     let rig = LinkRig::new([Ok(dies("a", 7)), Ok(primary("b", 3))]);
     rig.hub.ask([requests[0].clone()]);
-    assert_eq!(rig.hub.answered(&requests[0]).await, Reply::Unknown);
+    assert!(matches!(
+        rig.hub.answered(&requests[0]).await,
+        Reply::Unknown(_)
+    ));
     rig.hub.ask([requests[1].clone()]);
     rig.hub.answered(&requests[1]).await;
     let second = rig.connection(1);
@@ -331,10 +337,10 @@ async fn a_replica_is_down_until_it_is_a_primary() {
     let rig = LinkRig::new([Ok(replica), Ok(primary("a", 2))]);
     let request = acquires(1).remove(0);
     rig.hub.ask([request.clone()]);
-    assert_eq!(
+    assert!(matches!(
         rig.hub.answered(&request).await,
-        Reply::NotApplied(Refusal::Unavailable)
-    );
+        Reply::NotApplied(Refusal::Unavailable(_))
+    ));
     rig.hub
         .until(|| rig.statuses() == ["connecting", "down", "up"])
         .await;

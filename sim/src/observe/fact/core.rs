@@ -48,10 +48,11 @@ impl From<&Reply> for Outcome {
         Self::Answered(match reply {
             Reply::Applied(answer) => answer.into(),
             Reply::NotApplied(Refusal::Again) => Answer::Again,
-            Reply::NotApplied(Refusal::Unavailable) => Answer::Unavailable,
+            Reply::NotApplied(Refusal::NotSent) => return Self::NotSent,
+            Reply::NotApplied(Refusal::Unavailable(_)) => Answer::Unavailable,
             Reply::NotApplied(Refusal::Rejected(_)) => Answer::Rejected,
             Reply::NotApplied(Refusal::Misuse(_)) => Answer::Misuse,
-            Reply::Unknown => return Self::Unknown,
+            Reply::Unknown(_) => return Self::Unknown,
         })
     }
 }

@@ -1,8 +1,8 @@
 //! The life of a connection: it is dialled, watched for silence, lost, and dialled again.
 
-use tenure_core::{Backoff, Reply, Rng};
+use tenure_core::{Backoff, Doubt, Reply, Rng};
 
-use super::state::{Mending, State};
+use super::state::{Mending, State, broken};
 use crate::choice::Subject;
 use crate::node::SetOfNodes;
 use crate::observe::fact::{self, Fact, MS, Nanos, SEC};
@@ -35,7 +35,7 @@ impl World<'_> {
         }
         // There was no answer, so the connection is given up.
         if !reachable || !server.up || server.boot != link.boot || server.loading {
-            self.lose_link(client, node);
+            self.lose_link(client, node, &broken());
             return self.settle(client);
         }
         let mut told = None;
@@ -97,7 +97,7 @@ impl World<'_> {
         if now < link.heard + patience {
             return self.watch(client, node);
         }
-        self.lose_link(client, node);
+        self.lose_link(client, node, &Doubt::Silent);
         self.settle(client);
     }
 
@@ -125,12 +125,12 @@ impl World<'_> {
 
     /// The connection is given up. Requests in flight have an unknown outcome, and the link dials
     /// again.
-    pub(in crate::world) fn lose_link(&mut self, client: u8, node: u8) {
+    pub(in crate::world) fn lose_link(&mut self, client: u8, node: u8, doubt: &Doubt) {
         let in_flight = self.link(client, node).in_flight.clone();
         let cut = fact::Link::Cut(in_flight.len().min(255) as u8);
         self.tell_of(Some(client), Some(node), Fact::Link(cut));
         for index in in_flight {
-            self.outcome(index, Reply::Unknown);
+            self.outcome(index, Reply::Unknown(doubt.clone()));
             if self.messages[index as usize].parked {
                 self.free.push(index);
             }

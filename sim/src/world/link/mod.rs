@@ -11,4 +11,4 @@ mod connection;
 mod requests;
 mod state;
 
-pub(super) use state::{Cut, Link, Message};
+pub(super) use state::{Cut, Link, Message, broken};

@@ -1,9 +1,9 @@
 //! Requests and their replies: they are sent, lost, late or refused, and the core is told the
 //! outcome.
 
-use tenure_core::{NodeId, Op, OpKind, Refusal, Reply, Request, Words};
+use tenure_core::{Doubt, NodeId, Op, OpKind, Refusal, Reply, Request, Words};
 
-use super::state::{Cut, Link, Message, State};
+use super::state::{Cut, Link, Message, State, broken};
 use crate::choice::{Draws, Subject};
 use crate::node::Arrived;
 use crate::observe::fact::{self, Fact, Outcome};
@@ -44,7 +44,7 @@ impl World<'_> {
                         let words = Words::new("NOPERM");
                         self.refuse(client, &request, Refusal::Rejected(words));
                     }
-                    _ => self.refuse(client, &request, Refusal::Unavailable),
+                    _ => self.refuse(client, &request, Refusal::NotSent),
                 }
             }
             self.requests = taken;
@@ -319,7 +319,7 @@ impl World<'_> {
             self.schedule(now + after, event);
         }
         if elsewhere {
-            self.lose_link(client, node);
+            self.lose_link(client, node, &broken());
         }
         self.free.push(index);
         self.settle(client);
@@ -347,7 +347,7 @@ impl World<'_> {
         let message = &self.messages[index as usize];
         let client = message.client;
         if !message.answered {
-            self.outcome(index, Reply::Unknown);
+            self.outcome(index, Reply::Unknown(Doubt::Silent));
             self.settle(client);
         }
         self.free.push(index);

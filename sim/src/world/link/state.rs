@@ -1,6 +1,6 @@
 //! What is known of a link, and of a message that travels on it.
 
-use tenure_core::{OpKind, Refusal, Reply, RequestId};
+use tenure_core::{Doubt, OpKind, Refusal, Reply, RequestId, Words};
 
 use crate::node::{Arrived, Identity};
 use crate::observe::fact::{Nanos, SEC};
@@ -27,6 +27,11 @@ pub(super) enum State {
     Rejected,
 }
 
+/// What becomes of the requests of a connection that ended.
+pub(in crate::world) const fn broken() -> Doubt {
+    Doubt::Broken(Words::fixed("the connection ended"))
+}
+
 /// Something that is restored before more requests are sent: the scripts, or the marker.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Mending {
@@ -42,7 +47,9 @@ impl Mending {
         }
         self.needed = true;
         match self.last {
-            Some(last) if now - last < AGAIN_AFTER => Refusal::Unavailable,
+            Some(last) if now - last < AGAIN_AFTER => {
+                Refusal::Unavailable(Words::fixed("mended a moment ago"))
+            }
             _ => Refusal::Again,
         }
     }

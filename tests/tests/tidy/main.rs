@@ -73,6 +73,11 @@ fn every_dependency_is_used() {
 }
 
 #[test]
+fn every_package_keeps_the_lints_of_the_house() {
+    demand(&manifests::lints(&Source::all()), &[]);
+}
+
+#[test]
 fn clocks_are_read_and_waited_for_only_where_it_is_allowed() {
     let allowed: Vec<(&str, usize)> = allowed::CLOCKS
         .iter()

@@ -1,5 +1,6 @@
 //! Every dependency that a manifest names is named by the code of its package, and every one of the
-//! workspace by one of its members. What only tests name is a dependency of tests.
+//! workspace by one of its members. What only tests name is a dependency of tests. And every package
+//! keeps the lints of the house.
 
 use crate::source::{Complaint, Source, has_word};
 
@@ -36,6 +37,21 @@ pub(crate) fn check(sources: &[Source]) -> Vec<Complaint> {
         }
     }
     complaints
+}
+
+/// Every package forbids unsafe code and wants documentation, by itself or with its workspace.
+pub(crate) fn lints(sources: &[Source]) -> Vec<Complaint> {
+    let own = ["unsafe_code = \"forbid\"", "missing_docs = \"warn\""];
+    sources
+        .iter()
+        .filter(|source| source.name() == "Cargo.toml")
+        .filter(|manifest| {
+            let mut text = manifest.text.split("\n\n");
+            let shares = text.any(|part| part.trim_end() == "[lints]\nworkspace = true");
+            !shares && !own.iter().all(|lint| manifest.text.contains(lint))
+        })
+        .map(|manifest| manifest.complain(1, "it does not keep the lints of the house"))
+        .collect()
 }
 
 /// The path of a file inside the folder of a manifest.
@@ -95,8 +111,20 @@ fn dependencies(manifest: &Source) -> Vec<(usize, &str, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::check;
+    use super::{check, lints};
     use crate::source::Source;
+
+    #[test]
+    fn a_package_that_does_not_keep_the_lints_is_found() {
+        let own = "[lints.rust]\nunsafe_code = \"forbid\"\nmissing_docs = \"warn\"\n";
+        let sources = [
+            Source::new("a/Cargo.toml", "[package]\n\n[lints]\nworkspace = true\n"),
+            Source::new("b/Cargo.toml", own),
+            Source::new("c/Cargo.toml", "[package]\nname = \"c\"\n"),
+        ];
+        let found: Vec<_> = lints(&sources).into_iter().map(|one| one.file).collect();
+        assert_eq!(found, ["c/Cargo.toml"]);
+    }
 
     #[test]
     fn a_dependency_that_no_code_names_is_found() {

@@ -1,5 +1,5 @@
 //! Every dependency that a manifest names is named by the code of its package, and every one of the
-//! workspace by one of its members. What only tests name is a dependency of tests. And every package
+//! workspace by one of its members. What only tests name is a dependency of tests. Every package
 //! keeps the lints of the house.
 
 use crate::source::{Complaint, Source, has_word};

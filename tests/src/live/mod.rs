@@ -18,6 +18,6 @@ pub mod wait;
 pub use cluster::Cluster;
 pub use gate::servers_available;
 pub use options::{Fsync, Options};
-pub use proxy::{Command, Direction, Fault, Match, Proxy, Rule};
+pub use proxy::{Command, Direction, Fate, Fault, Match, Proxy, Rewrite, Rewriting, Rule};
 pub use server::RedisServer;
 pub use wait::{eventually, eventually_some, within};

@@ -4,26 +4,38 @@
 //! one command after the server has applied it. A reply belongs to the oldest command of its
 //! connection that has none, pipelined or not; pushes belong to none. Two commands
 //! break that order and are not supported: `CLIENT REPLY` and `MONITOR`. A connection of protocol
-//! version 2 that subscribes is passed through unmatched from then on.
+//! version 2 that subscribes is passed through unmatched from then on. One over TLS is passed
+//! through unread: no command of it is counted or struck, and all else works.
+//!
+//! What goes wrong can be switched while it runs, and one with the other: single commands
+//! ([`Proxy::on`]), every command ([`Proxy::rewrite`]), connections ([`Proxy::doom`],
+//! [`Proxy::doom_new`], [`Proxy::doom_idle`]), and the network ([`Proxy::partition`]).
 
 mod connection;
+mod fate;
 mod faults;
+mod rewrite;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+pub use fate::Fate;
 pub use faults::{Command, Fault, Match, Rule};
+pub use rewrite::{Rewrite, Rewriting, every_second};
 
 use super::process::unused_addr;
 use super::wait::{eventually, eventually_some};
+use fate::Idle;
 use faults::{Armed, Struck};
+use rewrite::Rewriter;
 
 /// Which way something travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +68,7 @@ impl Proxy {
                 up: true,
                 down: true,
             }),
+            idle: watch::Sender::new(None),
         });
         let proxy = Self {
             addr,
@@ -88,6 +101,18 @@ impl Proxy {
         rule
     }
 
+    /// From now on, asks `rewriter` about every command as it arrives, on whichever connection.
+    /// `None` leaves the command to the rewriters that were added later. What is armed by
+    /// [`on`](Self::on) strikes what was rewritten.
+    pub fn rewrite(
+        &self,
+        rewriter: impl FnMut(&Command) -> Option<Rewrite> + Send + 'static,
+    ) -> Rewriting {
+        let (rewriter, rewriting) = rewrite::begin(rewriter);
+        self.shared.state().rewriters.push(rewriter);
+        rewriting
+    }
+
     /// Every command that clients have sent so far, in order of arrival at the proxy, whether or
     /// not it got any further.
     pub fn commands(&self) -> Vec<Command> {
@@ -118,11 +143,41 @@ impl Proxy {
     /// are accepted.
     pub async fn cut(&self) {
         let links = std::mem::take(&mut self.shared.state().links);
-        for link in links.into_values() {
-            link.abort();
+        for Link { task, .. } in links.into_values() {
+            task.abort();
             // Ended by now or aborted; either way its sockets are closed when this returns.
-            let _ = link.await;
+            let _ = task.await;
         }
+    }
+
+    /// This becomes of every connection that exists now. New ones are accepted.
+    pub fn doom(&self, fate: Fate) {
+        for link in self.shared.state().links.values() {
+            link.fate.send_replace(Some(fate));
+        }
+    }
+
+    /// This becomes of every connection that is accepted from now on, at once. With `None` they
+    /// are served again.
+    pub fn doom_new(&self, fate: Option<Fate>) {
+        self.shared.state().fate_of_new = fate;
+    }
+
+    /// This becomes of every connection on which nothing travelled for so long. What has become of
+    /// one before stays.
+    pub fn doom_idle(&self, after: Duration, fate: Fate) {
+        self.shared.idle.send_replace(Some(Idle { after, fate }));
+    }
+
+    /// Connections may be idle for as long as they like again.
+    pub fn spare_idle(&self) {
+        self.shared.idle.send_replace(None);
+    }
+
+    /// From now on every command travels for so long before it reaches the server, which makes each
+    /// round trip longer by as much. [`Duration::ZERO`] ends it.
+    pub fn delay(&self, each: Duration) {
+        self.shared.state().delay = each;
     }
 
     /// Nothing passes in either direction any more and nothing is closed. Connecting still works,
@@ -184,8 +239,10 @@ impl Proxy {
                 let mut state = shared.state();
                 let id = state.accepted;
                 state.accepted += 1;
-                let link = tokio::spawn(connection::serve(Arc::clone(&shared), id, client));
-                state.links.insert(id, link);
+                let fate = watch::Sender::new(state.fate_of_new);
+                let served = connection::serve(Arc::clone(&shared), id, client, fate.clone());
+                let task = tokio::spawn(served);
+                state.links.insert(id, Link { task, fate });
             }
         });
         *lock(&self.accepting) = Some(task);
@@ -198,7 +255,7 @@ impl Drop for Proxy {
             accepting.abort();
         }
         for link in std::mem::take(&mut self.shared.state().links).into_values() {
-            link.abort();
+            link.task.abort();
         }
     }
 }
@@ -216,14 +273,24 @@ struct Shared {
     upstream: SocketAddr,
     state: Mutex<State>,
     flow: watch::Sender<Flow>,
+    idle: watch::Sender<Option<Idle>>,
 }
 
 #[derive(Default)]
 struct State {
     rules: Vec<Armed>,
+    rewriters: Vec<Rewriter>,
     commands: Vec<Command>,
-    links: BTreeMap<u64, JoinHandle<()>>,
+    links: BTreeMap<u64, Link>,
     accepted: u64,
+    fate_of_new: Option<Fate>,
+    delay: Duration,
+}
+
+/// A connection that is served.
+struct Link {
+    task: JoinHandle<()>,
+    fate: watch::Sender<Option<Fate>>,
 }
 
 #[derive(Clone, Copy)]
@@ -246,12 +313,18 @@ impl Shared {
         lock(&self.state)
     }
 
-    /// Notes a command and says which fault, if any, it meets.
-    fn note(&self, command: Command) -> Option<Struck> {
+    /// Notes a command, and says what is made of it and which fault it meets, if any.
+    fn note(&self, command: Command) -> (Option<Rewrite>, Option<Struck>) {
         let mut state = self.state();
+        state.rewriters.retain(Rewriter::goes_on);
+        let mut rewriters = state.rewriters.iter_mut();
+        let rewrite = rewriters.find_map(|rewriter| rewriter.rewrite(&command));
         let struck = state.rules.iter_mut().position(|rule| rule.meets(&command));
         state.commands.push(command);
-        struck.map(|index| state.rules.remove(index).strike())
+        (
+            rewrite,
+            struck.map(|index| state.rules.remove(index).strike()),
+        )
     }
 }
 

@@ -51,6 +51,17 @@ pub(super) fn words(frame: &[u8]) -> Result<Vec<Vec<u8>>, NotResp> {
     Ok(words)
 }
 
+/// A command of these words, as a client sends it.
+pub(super) fn written(words: &[Vec<u8>]) -> Vec<u8> {
+    let mut frame = format!("*{}\r\n", words.len()).into_bytes();
+    for word in words {
+        frame.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+        frame.extend_from_slice(word);
+        frame.extend_from_slice(b"\r\n");
+    }
+    frame
+}
+
 /// The line that begins at `at`, without its end, and where the next one begins.
 fn line(bytes: &[u8], at: usize) -> Option<(&[u8], usize)> {
     let rest = bytes.get(at..)?;
@@ -69,7 +80,7 @@ fn count(digits: &[u8]) -> Result<Option<usize>, NotResp> {
 
 #[cfg(test)]
 mod tests {
-    use super::{NotResp, frame_len, words};
+    use super::{NotResp, frame_len, words, written};
 
     const FRAMES: [&[u8]; 16] = [
         b"+OK\r\n",
@@ -128,9 +139,8 @@ mod tests {
     #[test]
     fn a_command_is_taken_apart_into_its_words_whatever_bytes_they_hold() {
         let frame = b"*3\r\n$3\r\nSET\r\n$4\r\n\r\n$1\r\n$0\r\n\r\n";
-        assert_eq!(
-            words(frame),
-            Ok(vec![b"SET".to_vec(), b"\r\n$1".to_vec(), Vec::new()])
-        );
+        let taken = [b"SET".to_vec(), b"\r\n$1".to_vec(), Vec::new()];
+        assert_eq!(words(frame), Ok(taken.to_vec()));
+        assert_eq!(written(&taken), frame);
     }
 }

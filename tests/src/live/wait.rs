@@ -79,12 +79,13 @@ pub fn within<Fut: Future>(
     }
 }
 
+/// Real time passes, from the call on.
 #[allow(
     clippy::disallowed_methods,
     reason = "a real server can only be asked again, and asking must leave it its core"
 )]
-pub(super) async fn pause(length: Duration) {
-    tokio::time::sleep(length).await;
+pub(super) fn pause(length: Duration) -> tokio::time::Sleep {
+    tokio::time::sleep(length)
 }
 
 #[cfg(test)]

@@ -102,6 +102,11 @@ pub(crate) const CLOCKS: &[(&str, usize, &str)] = &[
         "it waits for real servers, for all live tests",
     ),
     (
+        "tests/tests/live/tools/doom.rs",
+        4,
+        "that nothing is sent or answered takes a time",
+    ),
+    (
         "tests/tests/live/tools/proxy.rs",
         2,
         "that nothing is answered takes a time",

@@ -4,6 +4,7 @@
 //! What a fault should do is checked from both ends: what the client saw, and what the server has.
 
 mod cluster;
+mod doom;
 mod gate;
 mod proxy;
 mod server;

@@ -13,14 +13,14 @@ use tenure_tests::live::{
 /// comes.
 const IMPATIENT: Duration = Duration::from_secs(1);
 
-async fn server_and_proxy() -> (RedisServer, Proxy) {
+pub(super) async fn server_and_proxy() -> (RedisServer, Proxy) {
     let server = RedisServer::start(Options::new()).await;
     let proxy = Proxy::start(server.addr()).await;
     (server, proxy)
 }
 
 /// A client that gives up on a reply soon.
-async fn impatient(proxy: &Proxy) -> MultiplexedConnection {
+pub(super) async fn impatient(proxy: &Proxy) -> MultiplexedConnection {
     let soon = AsyncConnectionConfig::new().set_response_timeout(Some(IMPATIENT));
     let client = Client::open(proxy.url()).expect("a URL");
     client
@@ -29,7 +29,7 @@ async fn impatient(proxy: &Proxy) -> MultiplexedConnection {
         .expect("a connection")
 }
 
-async fn incr(link: &MultiplexedConnection) -> RedisResult<u64> {
+pub(super) async fn incr(link: &MultiplexedConnection) -> RedisResult<u64> {
     Cmd::new()
         .arg("INCR")
         .arg("n")
@@ -45,11 +45,11 @@ async fn echo(link: &MultiplexedConnection, text: &str) -> RedisResult<String> {
         .await
 }
 
-async fn counter(server: &RedisServer) -> u64 {
+pub(super) async fn counter(server: &RedisServer) -> u64 {
     server.cmd::<Option<u64>>(&["GET", "n"]).await.unwrap_or(0)
 }
 
-fn closed(error: &RedisError) -> bool {
+pub(super) fn closed(error: &RedisError) -> bool {
     error.is_connection_dropped() && !error.is_timeout()
 }
 

@@ -63,6 +63,7 @@ mod math;
 mod options;
 mod request;
 mod rng;
+mod slots;
 mod time;
 mod timers;
 mod token;

@@ -16,14 +16,19 @@ use crate::math::ServerClock;
 use crate::options::LeaseOptions;
 use crate::request::{Answer, Reply, Request, ServerTime};
 use crate::rng::Rng;
+use crate::slots::Slots;
 use crate::time::Instant;
 use crate::timers::Timers;
 use crate::token::{Fence, Key, Secret};
 
-/// How many leases one call of [`Manager::handle_timeout`] handles at most. If 100,000 leases are
-/// due after a long pause of the process, they are handled in many steps.
+/// How many leases one call of [`Manager::handle_timeout`] or [`Manager::handle_node_down`] handles
+/// at most. If 100,000 leases are due after a long pause of the process, they are handled in many
+/// steps, and whoever shares a thread with the client gets its turn between them.
 // Law: Bounded work
-const WORK_MAX: usize = 1_024;
+const WORK_MAX: usize = 256;
+
+/// For how many entries a queue keeps its memory when it is empty.
+const QUEUE_KEPT: usize = 256;
 
 /// By how much a renewal may begin before its time, so that it is sent together with others.
 const EARLY_MAX: Duration = Duration::from_millis(10);
@@ -75,8 +80,7 @@ const EARLY_MAX: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct Manager {
     config: Config,
-    slots: Vec<Slot>,
-    free: Vec<u32>,
+    slots: Slots,
     timers: Timers,
     /// By node: the slots of the leases that have something to send to it. A slot has at most one
     /// entry, however many leases come and go in it.
@@ -87,15 +91,6 @@ pub struct Manager {
     server_clock: ServerClock,
     rng: Rng,
     outputs: Outputs,
-}
-
-#[derive(Debug)]
-struct Slot {
-    generation: u32,
-    lease: Option<Lease>,
-    due: Option<(Instant, Due)>,
-    /// The nodes in whose outbox the slot is.
-    queued: NodeSet,
 }
 
 /// The client has as many leases as its configuration allows, those included that are being
@@ -124,8 +119,7 @@ impl Manager {
     pub fn new(config: Config, seed: u64) -> Self {
         Self {
             outboxes: (0..config.nodes()).map(|_| VecDeque::new()).collect(),
-            slots: Vec::new(),
-            free: Vec::new(),
+            slots: Slots::default(),
             timers: Timers::default(),
             ready: NodeSet::EMPTY,
             down: NodeSet::EMPTY,
@@ -159,25 +153,12 @@ impl Manager {
         secret: Secret,
         options: Arc<LeaseOptions>,
     ) -> Result<LeaseId, AtCapacity> {
-        let slot = match self.free.pop() {
-            Some(slot) => slot,
-            None if self.slots.len() < self.config.max_leases() => {
-                self.slots.push(Slot {
-                    generation: 0,
-                    lease: None,
-                    due: None,
-                    queued: NodeSet::EMPTY,
-                });
-                (self.slots.len() - 1) as u32
-            }
-            // Law: Bounded work
-            None => {
-                return Err(AtCapacity {
-                    max_leases: self.config.max_leases(),
-                });
-            }
-        };
-        let id = self.id(slot);
+        // Law: Bounded work
+        if self.slots.len() >= self.config.max_leases() {
+            return Err(AtCapacity {
+                max_leases: self.config.max_leases(),
+            });
+        }
         let lease = Lease::acquire(
             now,
             key,
@@ -191,7 +172,7 @@ impl Manager {
                 out: &mut self.outputs,
             },
         );
-        self.slots[slot as usize].lease = Some(lease);
+        let id = self.slots.insert(lease);
         self.collect(id);
         Ok(id)
     }
@@ -242,20 +223,40 @@ impl Manager {
     }
 
     /// A node cannot be reached. What is queued for it is answered as not sent, and it is not asked
-    /// until it is up.
+    /// until it is up. It handles a bounded number of leases, and leaves the others to
+    /// [`handle_timeout`](Self::handle_timeout).
     pub fn handle_node_down(&mut self, now: Instant, node: NodeId) {
         self.down.insert(node);
-        let queued = core::mem::take(&mut self.outboxes[node.index()]);
-        for slot in queued {
-            self.slots[slot as usize].queued.remove(node);
-            let id = self.id(slot);
-            self.step(id, |lease, ctx| lease.handle_down(now, node, ctx));
+        self.answer_unsent(now, WORK_MAX);
+    }
+
+    /// Answers what is queued for nodes that are down, for so many leases at most. Returns for how
+    /// many it did.
+    fn answer_unsent(&mut self, now: Instant, max: usize) -> usize {
+        let mut work = 0;
+        for node in self.down.iter() {
+            while work < max
+                && let Some(slot) = pop(&mut self.outboxes[node.index()])
+            {
+                work += 1;
+                if let Some(id) = self.slots.dequeue(slot, node) {
+                    self.step(id, |lease, ctx| lease.handle_down(now, node, ctx));
+                }
+            }
         }
+        work
+    }
+
+    /// Whether something is queued for a node that is down.
+    fn is_unsent(&self) -> bool {
+        let mut down = self.down.iter();
+        down.any(|node| !self.outboxes[node.index()].is_empty())
     }
 
     /// Handles what is due: first the leases whose validity ends, then renewals in the order of
-    /// their time, then retries. It handles a bounded number of leases. If more are due,
-    /// [`poll_timeout`](Self::poll_timeout) still says an instant in the past.
+    /// their time, then what is queued for nodes that are down, then retries. It handles a bounded
+    /// number of leases. If more are due, [`poll_timeout`](Self::poll_timeout) still says an
+    /// instant in the past.
     pub fn handle_timeout(&mut self, now: Instant) {
         // Renewals that fall due within this time of the first begin together with it, as one
         // batch.
@@ -264,6 +265,9 @@ impl Manager {
         // Law: Loss is told
         for due in [Due::Expiry, Due::Renewal, Due::Retry] {
             let mut horizon = now;
+            if due == Due::Retry {
+                work += self.answer_unsent(now, WORK_MAX - work);
+            }
             // Each lease is handled once. If that makes it due again, it waits for the next call.
             let mut done = None;
             while work < WORK_MAX
@@ -275,7 +279,7 @@ impl Manager {
                     horizon = now + early;
                 }
                 work += 1;
-                let id = self.id(slot);
+                let id = self.slots.id(slot);
                 let span = horizon.saturating_since(now);
                 self.step(id, |lease, ctx| lease.handle_timeout(now, span, ctx));
             }
@@ -291,11 +295,12 @@ impl Manager {
         let before = out.len();
         // A lease hands out at most two: a request, and a release behind it.
         while out.len() - before < max
-            && let Some(slot) = self.outboxes[node.index()].pop_front()
+            && let Some(slot) = pop(&mut self.outboxes[node.index()])
         {
-            let id = self.id(slot);
-            self.slots[slot as usize].queued.remove(node);
-            let Some(lease) = Self::lease_mut(&mut self.slots, id) else {
+            let Some(id) = self.slots.dequeue(slot, node) else {
+                continue;
+            };
+            let Some(lease) = self.slots.get_mut(id) else {
                 continue;
             };
             let key = lease.key().clone();
@@ -320,7 +325,7 @@ impl Manager {
     /// Takes the next event.
     #[must_use]
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        pop(&mut self.events)
     }
 
     /// The nodes for which something was queued since the last call. The driver wakes their links.
@@ -332,45 +337,48 @@ impl Manager {
     /// When [`handle_timeout`](Self::handle_timeout) is due next. None if it is not.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.is_unsent() {
+            return Some(Instant::MIN);
+        }
         self.timers.first()
     }
 
     /// What is due at [`poll_timeout`](Self::poll_timeout), for a log or a test.
     #[must_use]
     pub fn timeout_reason(&self) -> Option<Due> {
+        if self.is_unsent() {
+            return Some(Due::Round);
+        }
         let first = self.poll_timeout()?;
         self.slots
             .iter()
-            .filter_map(|slot| slot.due)
+            .filter_map(|(_, due)| due)
             .find(|(at, _)| *at == first)
-            .map(|(_, d)| d)
+            .map(|(_, due)| due)
     }
 
     /// Until when the holder of a lease may act. None unless it is held.
     #[must_use]
     pub fn valid_until(&self, lease: LeaseId) -> Option<Instant> {
-        self.lease(lease)?.valid_until()
+        self.slots.get(lease)?.valid_until()
     }
 
     /// The fence of a held lease.
     #[must_use]
     pub fn fence(&self, lease: LeaseId) -> Option<Fence> {
-        self.lease(lease)?.fence()
+        self.slots.get(lease)?.fence()
     }
 
     /// A lease. It is there until no node is owed a release any more.
     #[must_use]
     pub fn lease(&self, lease: LeaseId) -> Option<&Lease> {
-        let slot = self.slots.get(lease.index())?;
-        slot.lease
-            .as_ref()
-            .filter(|_| slot.generation == lease.generation)
+        self.slots.get(lease)
     }
 
     /// How many leases there are, those included that are still being released.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.slots.len()
     }
 
     /// Whether no lease is left: none is held, wanted or being released.
@@ -381,34 +389,21 @@ impl Manager {
 
     /// All leases. The order has no meaning, but is the same in each run.
     pub fn leases(&self) -> impl Iterator<Item = LeaseId> {
-        self.slots
-            .iter()
-            .enumerate()
-            .filter(|(_, slot)| slot.lease.is_some())
-            .map(|(index, slot)| LeaseId {
-                slot: index as u32,
-                generation: slot.generation,
-            })
+        self.slots.iter().map(|(id, _)| id)
     }
 
-    /// The id of the lease that is in a slot now, or of the next one.
-    fn id(&self, slot: u32) -> LeaseId {
-        LeaseId {
-            slot,
-            generation: self.slots[slot as usize].generation,
-        }
-    }
-
-    fn lease_mut(slots: &mut [Slot], id: LeaseId) -> Option<&mut Lease> {
-        let slot = slots.get_mut(id.index())?;
-        slot.lease
-            .as_mut()
-            .filter(|_| slot.generation == id.generation)
+    /// For how many leases, entries of outboxes and events there is memory now, for the tests that
+    /// see it given back.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        let outboxes: usize = self.outboxes.iter().map(VecDeque::capacity).sum();
+        self.slots.capacity() + outboxes + self.events.capacity()
     }
 
     /// Runs one transition of one lease, and collects its outputs.
     fn step(&mut self, id: LeaseId, transition: impl FnOnce(&mut Lease, &mut Context<'_>)) {
-        let Some(lease) = Self::lease_mut(&mut self.slots, id) else {
+        let Some(lease) = self.slots.get_mut(id) else {
             return;
         };
         let mut ctx = Context {
@@ -425,9 +420,7 @@ impl Manager {
     /// Passes on what a transition put out, and plans the next deadline of the lease.
     fn collect(&mut self, id: LeaseId) {
         for node in self.outputs.nodes.drain(..) {
-            let queued = &mut self.slots[id.index()].queued;
-            if !queued.contains(node) {
-                queued.insert(node);
+            if self.slots.enqueue(id.slot, node) {
                 self.outboxes[node.index()].push_back(id.slot);
             }
             self.ready.insert(node);
@@ -435,14 +428,22 @@ impl Manager {
         for kind in self.outputs.events.drain(..) {
             self.events.push_back(Event { lease: id, kind });
         }
-        let slot = &mut self.slots[id.index()];
-        let due = slot.lease.as_ref().and_then(Lease::deadline);
-        self.timers.rearm(id.slot, slot.due, due);
-        slot.due = due;
-        if slot.lease.as_ref().is_some_and(Lease::is_ended) {
-            slot.lease = None;
-            slot.generation = slot.generation.wrapping_add(1);
-            self.free.push(id.slot);
+        let lease = self.slots.get(id);
+        let ended = lease.is_some_and(Lease::is_ended);
+        let due = lease.and_then(Lease::deadline);
+        let before = self.slots.set_due(id.slot, due);
+        self.timers.rearm(id.slot, before, due);
+        if ended {
+            self.slots.remove(id.slot);
         }
     }
+}
+
+/// Takes the first entry, and gives memory back when three quarters of it are unused.
+fn pop<T>(queue: &mut VecDeque<T>) -> Option<T> {
+    let first = queue.pop_front();
+    if queue.len() < queue.capacity() / 4 && queue.capacity() > QUEUE_KEPT {
+        queue.shrink_to(queue.capacity() / 2);
+    }
+    first
 }

@@ -10,9 +10,12 @@ use std::sync::Arc;
 
 use support::{RENEW_AFTER, World, at, id, key, ms, secs};
 use tenure_core::{
-    Answer, Config, Doubt, EventKind, Fence, Instant, LeaseOptions, Loss, Manager, Op, OpKind,
-    Refusal, Reply, Request, Secret, ServerTime,
+    Answer, Config, Doubt, EventKind, Fence, Instant, LeaseId, LeaseOptions, Loss, Manager, Op,
+    OpKind, Refusal, Reply, Request, Secret, ServerTime,
 };
+
+/// How many leases one step handles at most.
+const STEP: usize = 256;
 
 fn secret(number: u64) -> Secret {
     let mut bytes = [0; 16];
@@ -67,7 +70,7 @@ fn extra_timeouts_and_repeated_or_stale_replies_change_nothing() {
 }
 
 #[test]
-fn after_a_stall_expiry_is_first_and_a_step_handles_at_most_1024_leases() {
+fn after_a_stall_expiry_is_first_and_a_step_handles_at_most_256_leases() {
     let config = Config::builder(1).build().unwrap();
     let mut world = World::with(config, 1);
     // Mixed: 1,500 leases that expire, 1,500 whose renewal is due, and acquires that wait.
@@ -84,7 +87,7 @@ fn after_a_stall_expiry_is_first_and_a_step_handles_at_most_1024_leases() {
     for step in 0..20 {
         if world.manager.poll_timeout() > Some(world.now) {
             assert_eq!((lost, renewals), (1_500, 1_500), "in {step} steps");
-            assert_eq!(step, 3);
+            assert_eq!(step, 12);
             return;
         }
         let reason = world.manager.timeout_reason();
@@ -108,10 +111,7 @@ fn after_a_stall_expiry_is_first_and_a_step_handles_at_most_1024_leases() {
             .iter()
             .filter(|op| **op == OpKind::Renew)
             .count();
-        assert!(
-            now_lost + now_renewed <= 1_024,
-            "{now_lost} + {now_renewed}"
-        );
+        assert!(now_lost + now_renewed <= STEP, "{now_lost} + {now_renewed}");
         assert!(
             now_renewed == 0 || lost + now_lost == 1_500,
             "renewed before all expired ones were told"
@@ -383,7 +383,7 @@ fn a_hundred_thousand_leases_are_held_and_renewed_with_counted_work() {
         }
         answer(&mut manager, now, &mut seen);
     }
-    assert_eq!(steps, 3 * LEASES.div_ceil(1_024));
+    assert_eq!(steps, 3 * LEASES.div_ceil(STEP));
     let now = at(RENEW_AFTER * 3);
     assert!(leases.iter().all(|l| manager.valid_until(*l) > Some(now)));
     for lease in leases {
@@ -395,6 +395,122 @@ fn a_hundred_thousand_leases_are_held_and_renewed_with_counted_work() {
     assert_eq!(seen[&OpKind::Renew], 3 * LEASES);
     assert_eq!(seen[&OpKind::Release], LEASES);
     assert_eq!(batches, 5 * LEASES.div_ceil(256));
+}
+
+/// A client whose node never answers, and how many leases it asks for.
+fn asking(nodes: usize, leases: usize) -> (Manager, Vec<LeaseId>, Arc<LeaseOptions>) {
+    let config = Config::builder(nodes).build().unwrap();
+    let options = Arc::new(LeaseOptions::builder().build(&config).unwrap());
+    let mut manager = Manager::new(config, 1);
+    let ids = ask(&mut manager, leases, &options);
+    (manager, ids, options)
+}
+
+fn ask(manager: &mut Manager, leases: usize, options: &Arc<LeaseOptions>) -> Vec<LeaseId> {
+    let mut begin = |number| {
+        let key = key(&format!("k{number}"));
+        let secret = secret(number as u64);
+        manager.acquire(Instant::ORIGIN, key, secret, Arc::clone(options))
+    };
+    (0..leases).map(|number| begin(number).unwrap()).collect()
+}
+
+#[test]
+fn a_node_that_goes_down_is_answered_for_in_bounded_steps() {
+    const LEASES: usize = 1_000;
+    let (mut manager, ..) = asking(1, LEASES);
+    let mut told = Vec::new();
+    manager.handle_node_down(Instant::ORIGIN, id(0));
+    for _ in 0..LEASES.div_ceil(STEP) {
+        let mut now_told = 0;
+        while let Some(event) = manager.poll_event() {
+            assert!(matches!(event.kind, EventKind::Waiting { .. }), "{event:?}");
+            told.push(event.lease);
+            now_told += 1;
+        }
+        assert!((1..=STEP).contains(&now_told), "{now_told}");
+        if told.len() < LEASES {
+            assert!(manager.poll_timeout() <= Some(Instant::ORIGIN));
+        }
+        manager.handle_timeout(Instant::ORIGIN);
+    }
+    assert_eq!(told.len(), LEASES);
+    assert!(manager.poll_timeout() > Some(Instant::ORIGIN));
+    assert_eq!(manager.poll_requests(id(0), LEASES, &mut Vec::new()), 0);
+}
+
+/// Ends these leases, which no node has heard of. What others ask for is answered as not sent.
+fn end(manager: &mut Manager, leases: &[LeaseId]) {
+    for lease in leases {
+        manager.cancel(Instant::ORIGIN, *lease);
+    }
+    let mut asked = Vec::new();
+    manager.poll_requests(id(0), usize::MAX, &mut asked);
+    for request in asked {
+        let unsent = Reply::NotApplied(Refusal::NotSent);
+        manager.handle_reply(Instant::ORIGIN, request.id, unsent);
+    }
+    while manager.poll_event().is_some() {}
+}
+
+/// Whichever end first, and even if one of them never ends.
+#[test]
+fn memory_is_given_back_when_leases_end() {
+    const LEASES: usize = 100_000;
+    let (mut manager, mut ids, options) = asking(1, LEASES);
+    assert!(manager.capacity() >= 2 * LEASES);
+    for order in 0..4 {
+        match order {
+            0 => {}
+            1 => ids.reverse(),
+            2 => ids.sort_by_key(|id| (id.index() % 7, id.index())),
+            _ => ids.sort_by_key(|id| id.index() * 7_919 % LEASES),
+        }
+        let stays = match order % 2 {
+            0 => ids.len() - 1,
+            _ => 0,
+        };
+        let stays = ids.remove(stays);
+        end(&mut manager, &ids);
+        assert_eq!(manager.len(), 1);
+        assert!(manager.capacity() <= 1_000, "{}", manager.capacity());
+        end(&mut manager, &[stays]);
+        assert!(manager.is_empty());
+        assert!(manager.capacity() <= 1_000, "{}", manager.capacity());
+        ids = ask(&mut manager, LEASES, &options);
+    }
+}
+
+#[test]
+fn no_lease_id_comes_twice_when_memory_was_given_back() {
+    let (mut manager, mut ids, options) = asking(1, 300);
+    let mut seen = BTreeSet::new();
+    for round in 0..50 {
+        assert!(ids.iter().all(|id| seen.insert(*id)));
+        assert!(ids.iter().all(|id| id.index() < 300));
+        for id in ids {
+            manager.cancel(Instant::ORIGIN, id);
+            assert!(manager.lease(id).is_none());
+        }
+        if round % 3 == 0 {
+            manager.poll_requests(id(0), usize::MAX, &mut Vec::new());
+        }
+        ids = ask(&mut manager, 150 + round * 3, &options);
+    }
+    assert!(seen.len() > 10_000);
+}
+
+#[test]
+fn leases_that_come_and_go_unsent_leave_one_entry_for_each_slot() {
+    let (mut manager, mut ids, options) = asking(1, 1_000);
+    for _ in 0..100 {
+        for id in ids {
+            manager.cancel(Instant::ORIGIN, id);
+        }
+        assert!(manager.is_empty());
+        ids = ask(&mut manager, 1_000, &options);
+    }
+    assert!(manager.capacity() <= 10_000, "{}", manager.capacity());
 }
 
 #[test]

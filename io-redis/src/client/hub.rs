@@ -4,6 +4,7 @@
 //! deliver its outputs: requests wake the link of their node, events go to the cell of their lease,
 //! an earlier deadline wakes the driver.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -39,8 +40,8 @@ pub(crate) struct Hub {
 #[derive(Debug)]
 struct HubState {
     manager: Manager,
-    /// By [`LeaseId::index`]. Indexes are reused, so each cell stands beside the id of its lease.
-    cells: Vec<Option<(LeaseId, Arc<Cell>)>>,
+    /// Of the leases that somebody may still ask about.
+    cells: BTreeMap<LeaseId, Arc<Cell>>,
     /// The instant that the driver sleeps for.
     armed: Instant,
     nodes: Vec<NodeState>,
@@ -90,7 +91,7 @@ impl Hub {
             links: names.iter().map(|_| Arc::new(Notify::new())).collect(),
             state: Mutex::new(HubState {
                 manager,
-                cells: Vec::new(),
+                cells: BTreeMap::new(),
                 armed: Instant::MAX,
                 nodes: vec![node; names.len()],
                 life: Life::Open,
@@ -139,10 +140,7 @@ impl Hub {
             .acquire(now, key, secret, options)
             .map_err(Refused::AtCapacity)?;
 
-        if state.cells.len() <= id.index() {
-            state.cells.resize(id.index() + 1, None);
-        }
-        state.cells[id.index()] = Some((id, Arc::clone(&cell)));
+        state.cells.insert(id, Arc::clone(&cell));
         self.carry_out(state);
         Ok((id, cell))
     }
@@ -169,7 +167,7 @@ impl Hub {
     pub(crate) fn cancel(&self, lease: LeaseId) {
         let mut state = self.lock();
         state.manager.cancel(self.clock.now(), lease);
-        state.forget(lease);
+        state.cells.remove(&lease);
         self.carry_out(state);
     }
 
@@ -223,14 +221,13 @@ impl Hub {
         state.life = Life::Closing;
         let leases: Vec<LeaseId> = state.manager.leases().collect();
         for lease in leases {
-            let cell = state.cell(lease).map(|(_, cell)| Arc::clone(cell));
-            if let Some(cell) = cell {
+            if let Some(cell) = state.cells.get(&lease).cloned() {
                 // The owner of a lease that is being released still waits for the result.
                 if cell.state().stage == Stage::Releasing {
                     continue;
                 }
                 cell.finish(Stage::Lost(Loss::Closed));
-                state.forget(lease);
+                state.cells.remove(&lease);
             }
             state.manager.cancel(now, lease);
         }
@@ -250,12 +247,7 @@ impl Hub {
     /// No request will be answered any more. Everybody who waits is told.
     fn end(&self, mut state: MutexGuard<'_, HubState>, life: Life) {
         state.life = life;
-        let cells: Vec<_> = state
-            .cells
-            .iter()
-            .flatten()
-            .map(|(_, cell)| Arc::clone(cell))
-            .collect();
+        let cells: Vec<_> = state.cells.values().cloned().collect();
         drop(state);
         for cell in cells {
             cell.abandon();
@@ -353,7 +345,7 @@ impl Hub {
         }
         let mut log = Vec::new();
         while let Some(event) = state.manager.poll_event() {
-            let Some((_, cell)) = state.cell(event.lease) else {
+            let Some(cell) = state.cells.get(&event.lease) else {
                 continue;
             };
             cell.apply(&event.kind);
@@ -362,7 +354,7 @@ impl Hub {
                 log.push((Arc::clone(cell), event.kind));
             }
             if last {
-                state.forget(event.lease);
+                state.cells.remove(&event.lease);
             }
         }
         let nearer = state
@@ -398,13 +390,6 @@ impl Hub {
 }
 
 impl HubState {
-    fn cell(&self, lease: LeaseId) -> Option<&(LeaseId, Arc<Cell>)> {
-        self.cells
-            .get(lease.index())?
-            .as_ref()
-            .filter(|(id, _)| *id == lease)
-    }
-
     /// Finds the nodes that are the same server as an earlier one.
     fn find_twins(&mut self) {
         for index in 0..self.nodes.len() {
@@ -414,12 +399,6 @@ impl HubState {
                 .iter()
                 .position(|other| node.run_id.is_some() && other.run_id == node.run_id);
             node.twin = twin.map(NodeId::new);
-        }
-    }
-
-    fn forget(&mut self, lease: LeaseId) {
-        if self.cell(lease).is_some() {
-            self.cells[lease.index()] = None;
         }
     }
 }

@@ -86,7 +86,8 @@
 //! # Features
 //!
 //! - `tls-rustls`: `rediss://` addresses. The certificate authorities are those that the operating
-//!   system trusts, or your own (`Builder::root_certificates`).
+//!   system trusts, or your own (`Builder::root_certificates`). The cryptography is that which the
+//!   program has installed for rustls, or ring; nothing is installed into the process.
 //! - `cluster`: redis-rs' `ClusterConnection`, to be handed in with [`Builder::connection`].
 //!
 //! None is on by default, and none changes behaviour.

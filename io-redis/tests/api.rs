@@ -170,3 +170,23 @@ fn a_node_set_without_quarantine_is_refused() {
         ConnectError::NodeSetUnchecked
     );
 }
+
+/// What the client needs of TLS is its own. It installs nothing into the process, neither when it
+/// is built nor when it connects.
+#[cfg(feature = "tls-rustls")]
+#[tokio::test]
+async fn a_program_may_install_its_cryptography_after_it_has_connected() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+    let listener = listener.expect("loopback");
+    let port = listener.local_addr().expect("bound").port();
+    let _locks = Locks::builder()
+        .node(format!("rediss://127.0.0.1:{port}"))
+        .connect_lazy()
+        .expect("an address");
+    // It closes each connection at once. When the second comes, the first handshake is over.
+    for _ in 0..2 {
+        listener.accept().await.expect("the client dials");
+    }
+    let provider = rustls::crypto::ring::default_provider();
+    provider.install_default().expect("none is installed");
+}

@@ -90,6 +90,10 @@ impl Builder {
     /// `redis+unix:///path`, or `rediss://` like `redis://` with the feature `tls-rustls`. With
     /// several nodes, a lock is held while a majority of them keeps it.
     ///
+    /// A server that refuses RESP3, in whatever words, is spoken to in RESP2. `?protocol=resp2` or
+    /// `?protocol=resp3` behind a URL leaves only that one. `#insecure` behind a `rediss://` URL
+    /// takes any certificate for that of the server, so that anybody can pretend to be it.
+    ///
     /// One server must answer at this address, because unrelated keys share one call. A proxy that
     /// spreads keys over several servers without refusing such a call breaks exclusion.
     pub fn node(mut self, url: impl AsRef<str>) -> Self {

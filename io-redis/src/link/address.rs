@@ -2,78 +2,129 @@
 
 use std::fmt;
 
-use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
+use redis::{ConnectionAddr, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo};
 
+#[cfg(feature = "tls-rustls")]
+use crate::link::tls::Tls;
 use crate::runtime::Endpoint;
 
 /// The address of a node, with the user that we are to it and the number of its database.
 ///
 /// `redis://[user[:password]@]host[:port][/database]`, `redis+unix:///path[?db=n&user=u&pass=p]`
-/// (also `unix://`), and `rediss://` like `redis://` with the feature `tls-rustls`. An IPv6 address
-/// stands in brackets. Nothing shows the password.
+/// (also `unix://`), and `rediss://` like `redis://` with the feature `tls-rustls`, `#insecure`
+/// behind it if the certificate of the server is not to be looked at. `?protocol=resp2` or `resp3`
+/// says which protocol is spoken. An IPv6 address stands in brackets. Nothing shows the password.
 #[derive(Clone)]
 pub(crate) struct Address {
-    info: Box<ConnectionInfo>,
+    endpoint: Endpoint,
+    settings: Box<RedisConnectionInfo>,
+    /// The protocol that the URL asks for, if it does.
+    protocol: Option<ProtocolVersion>,
+    /// None if it is spoken to in the clear.
+    #[cfg(feature = "tls-rustls")]
+    tls: Option<Tls>,
 }
 
 impl Address {
     /// Parses a URL. The error never repeats it: there may be a password in it.
     pub(crate) fn parse(url: &str) -> Result<Self, AddressError> {
-        let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
-        let tls = ["rediss", "valkeys"];
-        if tls.iter().any(|tls| scheme.eq_ignore_ascii_case(tls)) && !cfg!(feature = "tls-rustls") {
+        let clear = in_the_clear(url);
+        if clear.is_some() && !cfg!(feature = "tls-rustls") {
             return Err(AddressError::NoTls);
         }
+        let (before, fragment) = match url.split_once('#') {
+            Some((before, fragment)) => (before, Some(fragment)),
+            None => (url, None),
+        };
+        if clear.is_some() && !matches!(fragment, None | Some("insecure")) {
+            return Err(AddressError::NotAnAddress);
+        }
         // The text of redis-rs' error may quote parts of the URL, so it is not passed on.
-        let info = url
+        let info = clear
+            .as_deref()
+            .unwrap_or(url)
             .into_connection_info()
             .map_err(|_| AddressError::NotAnAddress)?;
-        if matches!(info.addr(), ConnectionAddr::Unix(_)) && !cfg!(unix) {
-            return Err(AddressError::NoUnixSockets);
-        }
+        let endpoint = match info.addr() {
+            ConnectionAddr::Tcp(host, port) => Endpoint::Tcp {
+                host: host.clone(),
+                port: *port,
+            },
+            ConnectionAddr::Unix(_) if !cfg!(unix) => return Err(AddressError::NoUnixSockets),
+            ConnectionAddr::Unix(path) => Endpoint::Unix(path.clone()),
+            _ => return Err(AddressError::NotAnAddress),
+        };
+        // redis-rs has RESP2 for its default, and does not tell whether the URL says so.
+        let (_, query) = before.split_once('?').unwrap_or((before, ""));
+        let asks = query.split('&').any(|pair| pair.starts_with("protocol="));
+        let settings = info.redis_settings().clone();
         Ok(Self {
-            info: Box::new(info),
+            endpoint,
+            protocol: asks.then(|| settings.protocol()),
+            settings: Box::new(settings),
+            #[cfg(feature = "tls-rustls")]
+            tls: clear.map(|_| Tls {
+                insecure: fragment.is_some(),
+                ..Tls::default()
+            }),
         })
     }
 
     /// The same address, connected to with these certificates.
     #[cfg(feature = "tls-rustls")]
     pub(crate) fn with_certificates(
-        self,
-        certificates: &redis::TlsCertificates,
+        mut self,
+        roots: Option<std::sync::Arc<rustls::RootCertStore>>,
+        client: Option<std::sync::Arc<crate::link::tls::Identity>>,
     ) -> Result<Self, AddressError> {
-        if !matches!(self.info.addr(), ConnectionAddr::TcpTls { .. }) {
-            return Err(AddressError::NotTls);
-        }
-        // redis-rs keeps the parsed certificates in the address, and nowhere else.
-        let client = redis::Client::build_with_tls(*self.info, certificates.clone())
-            .map_err(|_| AddressError::NoCertificate)?;
-        Ok(Self {
-            info: Box::new(client.get_connection_info().clone()),
-        })
+        let tls = self.tls.as_mut().ok_or(AddressError::NotTls)?;
+        tls.roots = roots;
+        tls.client = client;
+        Ok(self)
     }
 
-    /// The endpoint for the connector. None for TLS, where redis-rs connects itself.
-    pub(crate) fn endpoint(&self) -> Option<Endpoint> {
-        match self.info.addr() {
-            ConnectionAddr::Tcp(host, port) => Some(Endpoint::Tcp {
-                host: host.clone(),
-                port: *port,
-            }),
-            ConnectionAddr::Unix(path) => Some(Endpoint::Unix(path.clone())),
-            _ => None,
-        }
+    /// What the connector connects to.
+    pub(crate) const fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// How TLS is spoken on the stream. None if it is not.
+    #[cfg(feature = "tls-rustls")]
+    pub(crate) const fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
+    }
+
+    const fn is_tls(&self) -> bool {
+        #[cfg(feature = "tls-rustls")]
+        return self.tls.is_some();
+        #[cfg(not(feature = "tls-rustls"))]
+        false
     }
 
     /// What redis-rs needs for its handshake.
-    pub(crate) fn info(&self) -> &ConnectionInfo {
-        &self.info
+    pub(crate) fn settings(&self) -> &RedisConnectionInfo {
+        &self.settings
     }
+
+    /// The protocol that the URL asks for, if it does.
+    pub(crate) const fn protocol(&self) -> Option<ProtocolVersion> {
+        self.protocol
+    }
+}
+
+/// The URL of a TLS node as one of a node that is spoken to in the clear. None if it is none.
+/// redis-rs parses the former only if its own TLS is compiled in, which this crate does not need.
+fn in_the_clear(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let schemes = [("rediss", "redis"), ("valkeys", "valkey")];
+    let of = |(tls, clear): (&str, &'static str)| scheme.eq_ignore_ascii_case(tls).then_some(clear);
+    let clear = schemes.into_iter().find_map(of)?;
+    Some(format!("{clear}://{rest}"))
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let settings = self.info.redis_settings();
+        let settings = &self.settings;
         let user = |f: &mut fmt::Formatter<'_>| {
             if settings.username().is_none() && settings.password().is_none() {
                 return Ok(());
@@ -85,17 +136,15 @@ impl fmt::Display for Address {
                 "@"
             })
         };
-        let (scheme, host, port) = match self.info.addr() {
-            ConnectionAddr::Tcp(host, port) => ("redis", host, port),
-            ConnectionAddr::TcpTls { host, port, .. } => ("rediss", host, port),
-            ConnectionAddr::Unix(path) => {
+        let (host, port) = match &self.endpoint {
+            Endpoint::Tcp { host, port } => (host, port),
+            Endpoint::Unix(path) => {
                 f.write_str("redis+unix://")?;
                 user(f)?;
                 return write!(f, "{}?db={}", path.display(), settings.db());
             }
-            // A kind of address that redis-rs did not have when this was written.
-            other => return write!(f, "{other}/{}", settings.db()),
         };
+        let scheme = if self.is_tls() { "rediss" } else { "redis" };
         write!(f, "{scheme}://")?;
         user(f)?;
         if host.contains(':') {
@@ -188,7 +237,7 @@ mod tests {
     fn what_the_seam_dials_has_an_ipv6_address_without_brackets() {
         let address = Address::parse("redis://[::1]:7").expect("an address");
         let host = "::1".to_owned();
-        assert_eq!(address.endpoint(), Some(Endpoint::Tcp { host, port: 7 }));
+        assert_eq!(*address.endpoint(), Endpoint::Tcp { host, port: 7 });
     }
 
     #[test]
@@ -199,6 +248,7 @@ mod tests {
             "http://u:hunter2@h",
             "redis://u:hunter2@h:port",
             "redis://h/x",
+            "redis://u:hunter2@h?protocol=resp4",
         ] {
             let error = Address::parse(url).expect_err(url);
             assert_eq!(error, AddressError::NotAnAddress, "{url}");
@@ -215,11 +265,44 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_protocol_is_that_of_the_url_if_it_names_one() {
+        use ProtocolVersion::{RESP2, RESP3};
+        for (url, protocol) in [
+            ("redis://h", None),
+            ("redis://h/?x=protocol", None),
+            ("redis://h?protocol=resp2", Some(RESP2)),
+            ("redis://h/3?x=y&protocol=2", Some(RESP2)),
+            ("redis://h?protocol=resp3", Some(RESP3)),
+            #[cfg(unix)]
+            ("redis+unix:///run/r.sock?db=2&protocol=resp2", Some(RESP2)),
+            #[cfg(feature = "tls-rustls")]
+            ("rediss://h?protocol=resp2#insecure", Some(RESP2)),
+        ] {
+            let address = Address::parse(url).expect(url);
+            assert_eq!(address.protocol(), protocol, "{url}");
+        }
+    }
+
     #[cfg(feature = "tls-rustls")]
     #[test]
-    fn a_tls_address_is_dialled_by_redis_rs() {
-        let address = Address::parse("rediss://h:7/1").expect("an address");
-        assert_eq!(address.endpoint(), None);
-        assert_eq!(address.to_string(), "rediss://h:7/1");
+    fn a_tls_address_is_one_in_the_clear_and_says_whom_to_trust() {
+        for (url, shown, insecure) in [
+            ("rediss://h:7/1", "rediss://h:7/1", false),
+            ("REDISS://h", "rediss://h:6379/0", false),
+            ("valkeys://h", "rediss://h:6379/0", false),
+            (
+                "rediss://u:hunter2@h:7/1#insecure",
+                "rediss://u:***@h:7/1",
+                true,
+            ),
+        ] {
+            let address = Address::parse(url).expect(url);
+            assert_eq!(address.to_string(), shown);
+            let tls = address.tls().expect(url);
+            assert_eq!(tls.insecure, insecure, "{url}");
+        }
+        let other = Address::parse("rediss://h#trusting").expect_err("no such fragment");
+        assert_eq!(other, AddressError::NotAnAddress);
     }
 }

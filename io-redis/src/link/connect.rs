@@ -1,16 +1,18 @@
-//! Connecting to a node: the stream, and redis-rs' handshake on it.
+//! Connecting to a node: the stream, TLS on it, and redis-rs' handshake.
 
+use std::fmt;
 use std::sync::Arc;
 
 use redis::aio::MultiplexedConnection;
-use redis::io::tcp::TcpSettings;
 use redis::{AsyncConnectionConfig, ErrorKind, ProtocolVersion, RedisError};
 use tenure_core::{Refusal, Reply, Words};
 
 use crate::link::address::Address;
 use crate::link::connection::{Connection, DialledConnection};
 use crate::protocol::decode;
-use crate::runtime::{BoxFuture, Connector};
+#[cfg(feature = "tls-rustls")]
+use crate::runtime::Endpoint;
+use crate::runtime::{BoxFuture, ByteStream, Connector};
 
 /// How many commands redis-rs may queue before it writes them. More than the batches that a session
 /// has in flight, so that no batch waits for room.
@@ -47,43 +49,77 @@ impl DialError {
 }
 
 /// Connects to one node, again after each loss.
-#[derive(Debug)]
 pub(crate) struct Dialer {
     address: Address,
     connector: Arc<dyn Connector>,
-    /// The node refused `HELLO 3`.
-    resp2: bool,
+    /// Made for the first connection: the certificates are read once.
+    #[cfg(feature = "tls-rustls")]
+    tls: Option<tokio_rustls::TlsConnector>,
 }
 
 impl Dialer {
-    pub(crate) fn new(address: Address, connector: Arc<dyn Connector>) -> Self {
+    pub(crate) const fn new(address: Address, connector: Arc<dyn Connector>) -> Self {
         Self {
             address,
             connector,
-            resp2: false,
+            #[cfg(feature = "tls-rustls")]
+            tls: None,
         }
     }
 
     /// Tries once. The caller bounds the time.
     pub(crate) async fn dial(&mut self) -> Result<Connected, DialError> {
-        match self.try_protocol().await {
-            Err(error) if !self.resp2 && refuses_resp3(&error) => {
-                self.resp2 = true;
-                self.try_protocol().await
+        self.connect()
+            .await
+            .map_err(|error| handshake_error(&error))
+    }
+
+    async fn connect(&mut self) -> Result<Connected, RedisError> {
+        let asked = self.address.protocol();
+        let stream = self.open().await?;
+        match self
+            .greet(stream, asked.unwrap_or(ProtocolVersion::RESP3))
+            .await
+        {
+            // What does not know the newer protocol says so in words of its own, or hangs up. A
+            // later dial may reach something else, so it begins with the newer one again.
+            Err(error) if asked.is_none() && may_know_resp2(&error) => {
+                let stream = self.open().await?;
+                self.greet(stream, ProtocolVersion::RESP2).await
             }
             result => result,
         }
-        .map_err(|error| handshake_error(&error))
     }
 
-    async fn try_protocol(&self) -> Result<Connected, RedisError> {
-        let protocol = if self.resp2 {
-            ProtocolVersion::RESP2
-        } else {
-            ProtocolVersion::RESP3
-        };
-        let settings = self.address.info().redis_settings().clone();
-        let settings = settings
+    /// A stream on which Redis' protocol can be spoken.
+    async fn open(&mut self) -> Result<Box<dyn ByteStream>, RedisError> {
+        let stream = self.connector.connect(self.address.endpoint()).await?;
+        #[cfg(feature = "tls-rustls")]
+        if let Some(tls) = self.address.tls()
+            && let Endpoint::Tcp { host, .. } = self.address.endpoint()
+        {
+            let connector = match self.tls.take() {
+                Some(connector) => connector,
+                None => tls.connector()?,
+            };
+            let stream = crate::link::tls::handshake(&connector, host, stream).await?;
+            // After a failure the certificates are read again: they may have been replaced.
+            self.tls = Some(connector);
+            return Ok(stream);
+        }
+        Ok(stream)
+    }
+
+    /// The handshake of Redis' protocol.
+    async fn greet(
+        &self,
+        stream: Box<dyn ByteStream>,
+        protocol: ProtocolVersion,
+    ) -> Result<Connected, RedisError> {
+        let settings = self
+            .address
+            .settings()
+            .clone()
             .set_protocol(protocol)
             .set_lib_name("tenure-redis", env!("CARGO_PKG_VERSION"));
         // No timeouts here: the link notices silence for all requests at once, on its own clock.
@@ -91,19 +127,6 @@ impl Dialer {
             .set_response_timeout(None)
             .set_connection_timeout(None)
             .set_pipeline_buffer_size(BUFFERED);
-        let Some(endpoint) = self.address.endpoint() else {
-            install_crypto();
-            let info = self.address.info().clone().set_redis_settings(settings);
-            let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
-            let connection = redis::Client::open(info)?
-                .get_multiplexed_async_connection_with_config(&config)
-                .await?;
-            return Ok(Connected {
-                connection: Arc::new(DialledConnection::new(connection)),
-                io: None,
-            });
-        };
-        let stream = self.connector.connect(&endpoint).await?;
         let (connection, io) =
             MultiplexedConnection::new_with_config(&settings, stream, config).await?;
         Ok(Connected {
@@ -113,24 +136,20 @@ impl Dialer {
     }
 }
 
-/// Chooses ring, unless the program has chosen another cryptography for rustls.
-#[cfg(feature = "tls-rustls")]
-fn install_crypto() {
-    // An error means that another thread was faster, which is just as well.
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        let _ = rustls::crypto::ring::default_provider().install_default();
+impl fmt::Debug for Dialer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Dialer").field(&self.address).finish()
     }
 }
 
-#[cfg(not(feature = "tls-rustls"))]
-fn install_crypto() {}
-
-fn refuses_resp3(error: &RedisError) -> bool {
-    let text = decode::error_text(error).to_ascii_lowercase();
-    error.kind() == ErrorKind::RESP3NotSupported
-        || text.starts_with("noproto")
-        || (text.contains("hello")
-            && (text.contains("unknown command") || text.starts_with("noperm")))
+/// Whether a node that ended the handshake so may serve over the older protocol. It does not serve
+/// who cannot name themselves, over either.
+fn may_know_resp2(error: &RedisError) -> bool {
+    if error.is_io_error() {
+        return error.is_connection_dropped();
+    }
+    let refuses_user = matches!(error.code(), Some("WRONGPASS" | "NOAUTH"));
+    !refuses_user && error.kind() != ErrorKind::AuthenticationFailed
 }
 
 fn handshake_error(error: &RedisError) -> DialError {

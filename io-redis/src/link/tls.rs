@@ -1,20 +1,30 @@
-//! The certificates of a TLS connection: which servers to trust, and what to show them.
+//! TLS to a node: which servers to trust, what to show them, and the handshake.
+//!
+//! The configuration of rustls is made for these connections alone. Nothing is installed into the
+//! process, where the program may want another cryptography.
 
 use std::fmt;
+use std::io;
+use std::sync::Arc;
 
-use redis::{ClientTlsConfig, TlsCertificates};
-use rustls::pki_types::CertificateDer;
+use redis::{ErrorKind, RedisError};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio_rustls::TlsConnector;
 
 use crate::link::address::{Address, AddressError};
+use crate::runtime::ByteStream;
 
-/// The certificates that a builder was given.
+/// The certificates that a builder was given, as texts.
 #[derive(Default)]
 pub(crate) struct Certificates {
     /// Trusted instead of the operating system's.
     roots: Option<Vec<u8>>,
-    /// Shown to servers that ask.
-    client: Option<ClientTlsConfig>,
+    /// Shown to servers that ask, with its private key.
+    client: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Certificates {
@@ -23,10 +33,7 @@ impl Certificates {
     }
 
     pub(crate) fn show(&mut self, certificate: Vec<u8>, key: Vec<u8>) {
-        self.client = Some(ClientTlsConfig {
-            client_cert: certificate,
-            client_key: key,
-        });
+        self.client = Some((certificate, key));
     }
 
     /// The address, connected to with these certificates. Without any it stays as it is.
@@ -34,19 +41,15 @@ impl Certificates {
         if self.roots.is_none() && self.client.is_none() {
             return Ok(address);
         }
-        let given = [
-            self.roots.as_deref(),
-            self.client.as_ref().map(|client| &client.client_cert[..]),
-        ];
-        // redis-rs takes a text without certificates for an empty list.
-        let any = |pem: &[u8]| matches!(CertificateDer::pem_slice_iter(pem).next(), Some(Ok(_)));
-        if !given.into_iter().flatten().all(any) {
-            return Err(AddressError::NoCertificate);
-        }
-        address.with_certificates(&TlsCertificates {
-            client_tls: self.client.clone(),
-            root_cert: self.roots.clone(),
-        })
+        let roots = self.roots.as_deref().map(roots).transpose()?;
+        let client = match &self.client {
+            Some((certificate, key)) => Some(Identity {
+                chain: certificates(certificate)?,
+                key: PrivateKeyDer::from_pem_slice(key).map_err(|_| AddressError::NoCertificate)?,
+            }),
+            None => None,
+        };
+        address.with_certificates(roots.map(Arc::new), client.map(Arc::new))
     }
 }
 
@@ -57,6 +60,141 @@ impl fmt::Debug for Certificates {
             .field("roots", &self.roots.is_some())
             .field("client", &self.client.is_some())
             .finish()
+    }
+}
+
+/// The certificates of a text. There must be one at least.
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, AddressError> {
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    all.ok()
+        .filter(|certificates| !certificates.is_empty())
+        .ok_or(AddressError::NoCertificate)
+}
+
+fn roots(pem: &[u8]) -> Result<RootCertStore, AddressError> {
+    let mut store = RootCertStore::empty();
+    for certificate in certificates(pem)? {
+        store
+            .add(certificate)
+            .map_err(|_| AddressError::NoCertificate)?;
+    }
+    Ok(store)
+}
+
+/// Who this client is to a server that asks.
+pub(crate) struct Identity {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+/// How one node is spoken to over TLS.
+#[derive(Clone, Default)]
+pub(crate) struct Tls {
+    /// The certificate of the server is not looked at (`#insecure` in the URL).
+    pub(crate) insecure: bool,
+    /// The authorities to trust. None for those of the operating system.
+    pub(crate) roots: Option<Arc<RootCertStore>>,
+    pub(crate) client: Option<Arc<Identity>>,
+}
+
+impl Tls {
+    /// What makes the handshakes. Reads the certificates of the operating system.
+    pub(crate) fn connector(&self) -> Result<TlsConnector, RedisError> {
+        let provider = provider();
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(unusable)?;
+        let builder = if self.insecure {
+            let any = Arc::new(AnyServer(provider));
+            builder.dangerous().with_custom_certificate_verifier(any)
+        } else {
+            let roots = match &self.roots {
+                Some(roots) => Arc::clone(roots),
+                None => Arc::new(roots_of_the_system()?),
+            };
+            builder.with_root_certificates(roots)
+        };
+        let mut config = match &self.client {
+            Some(client) => builder
+                .with_client_auth_cert(client.chain.clone(), client.key.clone_key())
+                .map_err(unusable)?,
+            None => builder.with_no_client_auth(),
+        };
+        config.enable_sni = !self.insecure;
+        Ok(TlsConnector::from(Arc::new(config)))
+    }
+}
+
+/// The cryptography that the program has chosen for rustls. Else ring, for these connections alone.
+fn provider() -> Arc<CryptoProvider> {
+    match CryptoProvider::get_default() {
+        Some(chosen) => Arc::clone(chosen),
+        None => Arc::new(ring::default_provider()),
+    }
+}
+
+fn unusable(error: rustls::Error) -> RedisError {
+    let what = "TLS is not possible with the certificate and the key that were given";
+    RedisError::from((ErrorKind::InvalidClientConfig, what, error.to_string()))
+}
+
+/// The authorities that the operating system trusts. Those that cannot be read are left out.
+fn roots_of_the_system() -> io::Result<RootCertStore> {
+    let mut found = rustls_native_certs::load_native_certs();
+    let mut store = RootCertStore::empty();
+    let (usable, _) = store.add_parsable_certificates(found.certs);
+    match found.errors.pop() {
+        Some(error) if usable == 0 => Err(io::Error::other(error)),
+        _ => Ok(store),
+    }
+}
+
+/// Speaks TLS on a stream from now on.
+pub(crate) async fn handshake(
+    connector: &TlsConnector,
+    host: &str,
+    stream: Box<dyn ByteStream>,
+) -> io::Result<Box<dyn ByteStream>> {
+    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+    Ok(Box::new(connector.connect(name, stream).await?))
+}
+
+/// Takes any certificate for that of the server.
+#[derive(Debug)]
+struct AnyServer(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyServer {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 

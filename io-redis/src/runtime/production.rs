@@ -3,6 +3,10 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
 
 use crate::runtime::clock::BootClock;
 use crate::runtime::traits::{BoxFuture, ByteStream, Connector, Endpoint, Entropy, Seams, Spawner};
@@ -21,7 +25,13 @@ impl Seams {
     }
 }
 
-/// Connects over tokio: TCP with `TCP_NODELAY`, and unix sockets where there are any.
+/// After so long without traffic the operating system asks whether the other side is there.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
+/// After so long it gives up a connection whose other side does not confirm what was sent.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+const UNCONFIRMED: Duration = Duration::from_secs(30);
+
+/// Connects over tokio: TCP with `TCP_NODELAY` and keepalive, and unix sockets where there are any.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TokioConnector;
 
@@ -33,10 +43,11 @@ impl Connector for TokioConnector {
         Box::pin(async move {
             match endpoint {
                 Endpoint::Tcp { host, port } => {
-                    let stream = tokio::net::TcpStream::connect((host.as_str(), *port)).await?;
+                    let stream = TcpStream::connect((host.as_str(), *port)).await?;
                     // A request is one small write that waits for its reply. Nagle's algorithm
                     // would delay it.
                     stream.set_nodelay(true)?;
+                    keep_alive(&stream);
                     Ok(Box::new(stream) as Box<dyn ByteStream>)
                 }
                 #[cfg(unix)]
@@ -52,6 +63,25 @@ impl Connector for TokioConnector {
             }
         })
     }
+}
+
+/// Lets the operating system find out that nobody is at the other end any more. The link asks by
+/// itself, too; where the system refuses this, that has to do.
+fn keep_alive(stream: &TcpStream) {
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER);
+    #[cfg(any(
+        target_os = "android",
+        target_os = "freebsd",
+        target_os = "ios",
+        target_os = "linux",
+        target_os = "macos",
+        target_os = "windows"
+    ))]
+    let keepalive = keepalive.with_interval(KEEPALIVE_AFTER / 3).with_retries(3);
+    let _ = socket.set_tcp_keepalive(&keepalive);
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    let _ = socket.set_tcp_user_timeout(Some(UNCONFIRMED));
 }
 
 /// Spawns on the tokio runtime that was current when it was made.
@@ -82,5 +112,28 @@ impl Entropy for OsEntropy {
     /// nothing, and there is no other source.
     fn fill(&self, buffer: &mut [u8]) {
         getrandom::fill(buffer).expect("the operating system gives random bytes");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_is_asked_by_the_system_whether_anybody_is_there() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0");
+        let listener = listener.await.expect("loopback");
+        let addr = listener.local_addr().expect("bound");
+        let stream = TcpStream::connect(addr).await.expect("it listens");
+        keep_alive(&stream);
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().expect("it can be asked"));
+        #[cfg(target_os = "linux")]
+        {
+            let after = socket.tcp_keepalive_time().expect("it can be asked");
+            assert_eq!(after, KEEPALIVE_AFTER);
+            let given_up = socket.tcp_user_timeout().expect("it can be asked");
+            assert_eq!(given_up, Some(UNCONFIRMED));
+        }
     }
 }

@@ -65,8 +65,9 @@ pub trait Entropy: Debug + Send + Sync + 'static {
     fn fill(&self, buffer: &mut [u8]);
 }
 
-/// All four seams. Time, chance, connections and tasks come only through these, except over TLS and
-/// with `own_thread`. So a simulation can repeat a run.
+/// All four seams. Time, chance, connections and tasks come only through these, but for
+/// `own_thread`, and for the keys and the dates of certificates that TLS needs. So a simulation can
+/// repeat a run.
 // Law: Replay
 #[derive(Clone, Debug)]
 pub struct Seams {

@@ -98,6 +98,47 @@ async fn a_server_that_asks_for_certificates_serves_only_who_shows_one() {
     assert!(error.is_outage(), "{error}");
 }
 
+/// The link hears it although nothing was asked, as over TCP.
+#[tokio::test]
+async fn a_tls_connection_that_is_closed_while_idle_costs_no_attempt() {
+    if !tls::available() {
+        return;
+    }
+    let (server, certificates, url) = start(false).await;
+    server.cmd::<()>(&["CONFIG", "SET", "timeout", "1"]).await;
+    let trusting = patient().root_certificates(certificates.read("authority.pem"));
+    let locks = connected(trusting.node(&url)).await;
+    for _ in 0..3 {
+        let before = newest(&server).await;
+        eventually("the server closes the idle connection", || async {
+            newest(&server).await != before
+        })
+        .await;
+        let guard = within("an answer", locks.try_lock("k")).await;
+        let guard = guard.expect("the key is free, and the server is well");
+        guard.release().await.expect("it was held");
+    }
+}
+
+/// The number of the newest connection over TCP.
+async fn newest(server: &RedisServer) -> Option<String> {
+    let list: String = server.cmd(&["CLIENT", "LIST"]).await;
+    let own = list.lines().filter(|line| !line.contains("user=harness"));
+    let ids = own.filter_map(|line| line.split_whitespace().next());
+    ids.last().map(str::to_owned)
+}
+
+/// Neither its authority nor its name are looked at.
+#[tokio::test]
+async fn a_server_whose_url_says_insecure_needs_no_authority() {
+    if !tls::available() {
+        return;
+    }
+    let (server, _, url) = start(false).await;
+    let locks = connected(patient().node(format!("{url}#insecure"))).await;
+    serves(&locks, &server).await;
+}
+
 #[tokio::test]
 async fn certificates_for_a_server_that_is_spoken_to_in_the_clear_are_a_mistake() {
     if !tls::available() {

@@ -178,6 +178,7 @@ async fn a_probe_refused_for_its_key_or_for_now_does_not_matter() {
     }
 }
 
+/// Nor is one installed into the process: the program may do that at any time.
 #[cfg(feature = "tls-rustls")]
 #[tokio::test]
 async fn tls_needs_no_provider_of_the_users_and_fails_as_an_error() {
@@ -189,12 +190,15 @@ async fn tls_needs_no_provider_of_the_users_and_fails_as_an_error() {
     let port = listener.local_addr().expect("bound").port();
     // A server that does not speak TLS: it closes each connection at once.
     tokio::spawn(async move { while listener.accept().await.is_ok() {} });
-    let url = format!("rediss://127.0.0.1:{port}");
-    let address = crate::link::address::Address::parse(&url).expect("an address");
-    let connector = Arc::new(crate::runtime::TokioConnector);
-    let mut dialer = crate::link::connect::Dialer::new(address, connector);
-    assert!(matches!(
-        dialer.dial().await,
-        Err(DialError::Unavailable(_))
-    ));
+    for fragment in ["", "#insecure"] {
+        let url = format!("rediss://127.0.0.1:{port}{fragment}");
+        let address = crate::link::address::Address::parse(&url).expect("an address");
+        let connector = Arc::new(crate::runtime::TokioConnector);
+        let mut dialer = crate::link::connect::Dialer::new(address, connector);
+        assert!(matches!(
+            dialer.dial().await,
+            Err(DialError::Unavailable(_))
+        ));
+    }
+    assert!(rustls::crypto::CryptoProvider::get_default().is_none());
 }

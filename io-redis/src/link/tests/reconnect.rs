@@ -126,6 +126,10 @@ struct LinkRig {
 
 impl LinkRig {
     fn new(nodes: impl IntoIterator<Item = io::Result<Answers>>) -> Self {
+        Self::at("redis://node", nodes)
+    }
+
+    fn at(url: &str, nodes: impl IntoIterator<Item = io::Result<Answers>>) -> Self {
         let heard = Arc::default();
         let connector = Nodes {
             left: Mutex::new(nodes.into_iter().collect()),
@@ -138,7 +142,7 @@ impl LinkRig {
             entropy: Arc::new(OsEntropy),
         };
         let hub = Arc::new(FakeHub::default());
-        let target = Target::Address(Address::parse("redis://node").expect("an address"));
+        let target = Target::Address(Address::parse(url).expect("an address"));
         let config = LinkConfig::new(Duration::from_millis(500));
         let work = Arc::clone(&hub) as Arc<dyn crate::link::Work>;
         spawn_link(NodeId::new(0), target, config, work, &seams);
@@ -239,30 +243,72 @@ async fn a_wrong_password_is_told_to_the_caller_in_the_servers_words() {
         other => panic!("{other:?}"),
     }
     assert_eq!(rig.statuses()[..2], ["connecting", "rejected"]);
+    let heard = rig.heard.lock().expect("no panic").join(" ");
+    assert_eq!(heard.matches("---").count(), 1, "asked once: {heard}");
+}
+
+/// A node that greets nobody who speaks RESP3, and answers this instead. With none it hangs up.
+fn old(says: Option<&'static str>) -> Answers {
+    but(
+        move |words| (words[0] == "HELLO").then_some(says),
+        primary("a", 1),
+    )
+}
+
+/// Whether HELLO was sent on the connection.
+fn greeted(commands: &[String]) -> bool {
+    commands.iter().any(|said| said.starts_with("HELLO"))
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_resp3_is_refused_resp2_is_spoken() {
-    let old = || {
-        but(
-            |words| (words[0] == "HELLO").then_some(Some("-ERR unknown command 'HELLO'\r\n")),
-            primary("a", 1),
-        )
-    };
-    let rig = LinkRig::new([Ok(old()), Ok(old())]);
-    let request = acquires(1).remove(0);
-    rig.hub.ask([request.clone()]);
-    let reply = rig.hub.answered(&request).await;
-    assert!(
-        matches!(reply, Reply::Applied(Answer::Granted { .. })),
-        "{reply:?}"
+async fn where_resp3_is_refused_in_any_words_resp2_is_spoken() {
+    for says in [
+        Some("-ERR unknown command 'HELLO'\r\n"),
+        Some("-unsupported command 'HELLO'\r\n"),
+        Some("-NOPROTO unsupported protocol version\r\n"),
+        Some("-NOPERM this user has no permissions to run the 'hello' command\r\n"),
+        Some("-ERR Protocol error: what is this?\r\n"),
+        None,
+    ] {
+        let rig = LinkRig::new([Ok(old(says)), Ok(old(says))]);
+        let request = acquires(1).remove(0);
+        rig.hub.ask([request.clone()]);
+        let reply = rig.hub.answered(&request).await;
+        assert!(
+            matches!(reply, Reply::Applied(Answer::Granted { .. })),
+            "{says:?}: {reply:?}"
+        );
+        assert_eq!(rig.statuses(), ["connecting", "up"], "{says:?}");
+        assert!(greeted(&rig.connection(0)) && !greeted(&rig.connection(1)));
+    }
+}
+
+/// The name may lead to a newer server by then.
+#[tokio::test(start_paused = true)]
+async fn a_later_dial_begins_with_resp3_again() {
+    let dies = but(
+        |words| (words[0] == "EVALSHA").then_some(None),
+        old(Some("-ERR unknown command 'HELLO'\r\n")),
     );
-    assert_eq!(rig.statuses(), ["connecting", "up"]);
-    assert!(
-        !rig.connection(1)
-            .iter()
-            .any(|said| said.starts_with("HELLO"))
-    );
+    let rig = LinkRig::new([Ok(old(None)), Ok(dies), Ok(primary("b", 1))]);
+    let requests = acquires(2);
+    rig.hub.ask([requests[0].clone()]);
+    rig.hub.answered(&requests[0]).await;
+    rig.hub.ask([requests[1].clone()]);
+    rig.hub.answered(&requests[1]).await;
+    let greeted = [0, 1, 2].map(|index| greeted(&rig.connection(index)));
+    assert_eq!(greeted, [true, false, true]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_protocol_that_the_url_names_is_the_only_one_spoken() {
+    let rig = LinkRig::at("redis://node?protocol=resp2", [Ok(primary("a", 1))]);
+    rig.hub.until(|| rig.statuses().last() == Some(&"up")).await;
+    assert!(!greeted(&rig.connection(0)));
+    let nodes = [Ok(old(None)), Ok(primary("a", 1))];
+    let rig = LinkRig::at("redis://node?protocol=resp3", nodes);
+    rig.hub.until(|| rig.statuses().len() >= 2).await;
+    assert_eq!(rig.statuses()[..2], ["connecting", "down"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -61,6 +61,7 @@ mod lease;
 mod manager;
 mod math;
 mod options;
+mod recall;
 mod request;
 mod rng;
 mod slots;

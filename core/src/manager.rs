@@ -14,6 +14,7 @@ use crate::id::{LeaseId, NodeId, NodeSet, RequestId};
 use crate::lease::{Context, Due, Lease, Outputs};
 use crate::math::ServerClock;
 use crate::options::LeaseOptions;
+use crate::recall::Recall;
 use crate::request::{Answer, Reply, Request, ServerTime};
 use crate::rng::Rng;
 use crate::slots::Slots;
@@ -82,6 +83,7 @@ pub struct Manager {
     config: Config,
     slots: Slots,
     timers: Timers,
+    recall: Recall,
     /// By node: the slots of the leases that have something to send to it. A slot has at most one
     /// entry, however many leases come and go in it.
     outboxes: Vec<VecDeque<u32>>,
@@ -121,6 +123,7 @@ impl Manager {
             outboxes: (0..config.nodes()).map(|_| VecDeque::new()).collect(),
             slots: Slots::default(),
             timers: Timers::default(),
+            recall: Recall::new(),
             ready: NodeSet::EMPTY,
             down: NodeSet::EMPTY,
             events: VecDeque::new(),
@@ -212,13 +215,27 @@ impl Manager {
 
     /// The link to a node is up: it is connected, and the node is ready to serve. `server_time` is
     /// the time that the server told, if it did.
+    ///
+    /// What leases have put off because it failed at this node is due at once: first the renewals
+    /// of suspect leases, in the order in which their validity ends, then releases that are owed.
+    /// [`handle_timeout`](Self::handle_timeout) begins them, in bounded steps. Each is tried once.
+    /// If it fails again, the usual pauses follow.
     pub fn handle_node_up(&mut self, now: Instant, node: NodeId, server_time: Option<ServerTime>) {
+        self.handle_node_connecting(node);
+        // Law: Progress
+        self.recall.begin(now, node);
+        if let Some(time) = server_time {
+            self.server_clock.observe(now, time);
+        }
+    }
+
+    /// The link to a node takes requests: it connects, and they wait; or it answers them itself.
+    /// Whether the node serves is not known, so nothing that was put off is tried for it.
+    pub fn handle_node_connecting(&mut self, node: NodeId) {
+        self.recall.withdraw(node);
         self.down.remove(node);
         if !self.outboxes[node.index()].is_empty() {
             self.ready.insert(node);
-        }
-        if let Some(time) = server_time {
-            self.server_clock.observe(now, time);
         }
     }
 
@@ -226,6 +243,7 @@ impl Manager {
     /// until it is up. It handles a bounded number of leases, and leaves the others to
     /// [`handle_timeout`](Self::handle_timeout).
     pub fn handle_node_down(&mut self, now: Instant, node: NodeId) {
+        self.recall.withdraw(node);
         self.down.insert(node);
         self.answer_unsent(now, WORK_MAX);
     }
@@ -254,9 +272,10 @@ impl Manager {
     }
 
     /// Handles what is due: first the leases whose validity ends, then renewals in the order of
-    /// their time, then what is queued for nodes that are down, then retries. It handles a bounded
-    /// number of leases. If more are due, [`poll_timeout`](Self::poll_timeout) still says an
-    /// instant in the past.
+    /// their time, then what is queued for nodes that are down, then retries. Of renewals and of
+    /// retries, those come first that were put off until [a node came up](Self::handle_node_up). It
+    /// handles a bounded number of leases. If more are due, [`poll_timeout`](Self::poll_timeout)
+    /// still says an instant in the past.
     pub fn handle_timeout(&mut self, now: Instant) {
         // Renewals that fall due within this time of the first begin together with it, as one
         // batch.
@@ -267,6 +286,12 @@ impl Manager {
             let mut horizon = now;
             if due == Due::Retry {
                 work += self.answer_unsent(now, WORK_MAX - work);
+            }
+            while work < WORK_MAX
+                && let Some(slot) = self.recall.next(due)
+            {
+                work += 1;
+                self.call(now, slot);
             }
             // Each lease is handled once. If that makes it due again, it waits for the next call.
             let mut done = None;
@@ -283,6 +308,15 @@ impl Manager {
                 let span = horizon.saturating_since(now);
                 self.step(id, |lease, ctx| lease.handle_timeout(now, span, ctx));
             }
+        }
+    }
+
+    /// Calls a lease that had put something off, for the nodes that have come up since.
+    fn call(&mut self, now: Instant, slot: u32) {
+        let nodes = self.recall.call(self.slots.put_off(slot));
+        let id = self.slots.id(slot);
+        for node in nodes.iter() {
+            self.step(id, |lease, ctx| lease.handle_up(now, node, ctx));
         }
     }
 
@@ -340,7 +374,8 @@ impl Manager {
         if self.is_unsent() {
             return Some(Instant::MIN);
         }
-        self.timers.first()
+        let recall = self.recall.due().map(|(since, _)| since);
+        self.timers.first().into_iter().chain(recall).min()
     }
 
     /// What is due at [`poll_timeout`](Self::poll_timeout), for a log or a test.
@@ -350,6 +385,11 @@ impl Manager {
             return Some(Due::Round);
         }
         let first = self.poll_timeout()?;
+        if let Some((since, due)) = self.recall.due()
+            && since == first
+        {
+            return Some(due);
+        }
         self.slots
             .iter()
             .filter_map(|(_, due)| due)
@@ -373,6 +413,13 @@ impl Manager {
     #[must_use]
     pub fn lease(&self, lease: LeaseId) -> Option<&Lease> {
         self.slots.get(lease)
+    }
+
+    /// The shortest TTL of all leases that there are, those included that are still being released.
+    /// None if there are none.
+    #[must_use]
+    pub fn shortest_ttl(&self) -> Option<Duration> {
+        self.slots.shortest_ttl()
     }
 
     /// How many leases there are, those included that are still being released.
@@ -431,8 +478,11 @@ impl Manager {
         let lease = self.slots.get(id);
         let ended = lease.is_some_and(Lease::is_ended);
         let due = lease.and_then(Lease::deadline);
+        let put_off = lease.and_then(Lease::put_off);
         let before = self.slots.set_due(id.slot, due);
         self.timers.rearm(id.slot, before, due);
+        self.recall
+            .note(id.slot, self.slots.put_off(id.slot), put_off);
         if ended {
             self.slots.remove(id.slot);
         }

@@ -4,11 +4,14 @@
 //! given back, so a client that held many leases once does not keep room for them.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
+use alloc::collections::btree_map::Entry;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::id::{LeaseId, NodeId, NodeSet};
 use crate::lease::{Due, Lease};
+use crate::recall::PutOff;
 use crate::time::Instant;
 
 /// How many slots a page has: one for each bit of its masks.
@@ -25,6 +28,8 @@ pub(crate) struct Slots {
     /// frees one lock again and again does not ask for memory each time.
     spare: Option<usize>,
     leases: usize,
+    /// How many of them have each TTL.
+    ttls: BTreeMap<Duration, usize>,
     /// The generation with which the slots of a new page begin. No page that was given back has
     /// used it, so no id comes twice.
     generation: u32,
@@ -46,6 +51,7 @@ struct Slot {
     generation: u32,
     lease: Option<Lease>,
     due: Option<(Instant, Due)>,
+    put_off: PutOff,
     /// The nodes in whose outbox the slot is.
     queued: NodeSet,
 }
@@ -61,6 +67,11 @@ impl Slots {
         self.leases
     }
 
+    /// The shortest TTL of all of them.
+    pub(crate) fn shortest_ttl(&self) -> Option<Duration> {
+        self.ttls.first_key_value().map(|(ttl, _)| *ttl)
+    }
+
     /// Puts a lease into the lowest free slot.
     pub(crate) fn insert(&mut self, lease: Lease) -> LeaseId {
         let number = match self.room.first() {
@@ -71,6 +82,7 @@ impl Slots {
                 self.pages.len() - 1
             }
         };
+        *self.ttls.entry(lease.ttl()).or_default() += 1;
         let page = self.pages[number].get_or_insert_default();
         let at = page.taken.trailing_ones() as usize;
         if at == page.slots.len() {
@@ -78,6 +90,7 @@ impl Slots {
                 generation: self.generation,
                 lease: None,
                 due: None,
+                put_off: PutOff::default(),
                 queued: NodeSet::EMPTY,
             });
         }
@@ -94,12 +107,20 @@ impl Slots {
     pub(crate) fn remove(&mut self, slot: u32) {
         let (number, at) = place(slot);
         let page = self.page_mut(number);
-        page.slots[at].lease = None;
+        let lease = page.slots[at].lease.take();
         page.slots[at].generation = page.slots[at].generation.wrapping_add(1);
         page.taken &= !(1 << at);
         self.room.insert(number);
         self.leases -= 1;
         self.give_back(number);
+        if let Some(lease) = lease
+            && let Entry::Occupied(mut count) = self.ttls.entry(lease.ttl())
+        {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 
     /// Notes that a slot is in the outbox of a node now. False if it was already.
@@ -138,6 +159,12 @@ impl Slots {
     ) -> Option<(Instant, Due)> {
         let (number, at) = place(slot);
         core::mem::replace(&mut self.page_mut(number).slots[at].due, due)
+    }
+
+    /// What the recall knows of the lease in a slot.
+    pub(crate) fn put_off(&mut self, slot: u32) -> &mut PutOff {
+        let (number, at) = place(slot);
+        &mut self.page_mut(number).slots[at].put_off
     }
 
     /// The id of the lease that is in a slot, or of the next one. The slot must have a lease or be

@@ -65,7 +65,7 @@ pub enum Step {
         /// With what.
         reply: Outcome,
     },
-    /// A node is up.
+    /// A node is up, and tells its time. Without a time, its link only connects.
     Up(u8, Option<u32>),
     /// A node is down.
     Down(u8),
@@ -256,9 +256,11 @@ impl World {
                 }
             }
             Step::Up(node, time) => {
-                let time = time.map(|micros| ServerTime::from_micros(micros.into()));
-                self.manager
-                    .handle_node_up(self.now, self.node(*node), time);
+                let node = self.node(*node);
+                match time.map(|micros| ServerTime::from_micros(micros.into())) {
+                    Some(time) => self.manager.handle_node_up(self.now, node, Some(time)),
+                    None => self.manager.handle_node_connecting(node),
+                }
             }
             Step::Down(node) => self.manager.handle_node_down(self.now, self.node(*node)),
             Step::Pass { micros } => {

@@ -172,6 +172,25 @@ impl Lease {
         self.catch_up(now, node, ctx);
     }
 
+    /// A node has come up. If it was one at which the last renewal failed, the next one begins now;
+    /// if one is running, the node is asked in it.
+    // Law: Progress
+    pub(super) fn renew_at_up(&mut self, now: Instant, node: NodeId, ctx: &mut Context<'_>) {
+        let seat = &mut self.seats[node.index()];
+        match self.phase {
+            Phase::Held(Renewal::RetryAt(_))
+                if matches!(seat.vote, Vote::Silent | Vote::Rejected(_)) =>
+            {
+                self.begin_renewal(now, ctx);
+            }
+            Phase::Held(Renewal::Running) if seat.vote == Vote::Silent && seat.is_idle() => {
+                seat.vote = Vote::Unasked;
+                self.catch_up(now, node, ctx);
+            }
+            _ => {}
+        }
+    }
+
     /// Asks a node that the running renewal could not ask before, because its seat was busy.
     pub(super) fn catch_up(&mut self, now: Instant, node: NodeId, ctx: &mut Context<'_>) {
         if self.phase == Phase::Held(Renewal::Running)
@@ -205,7 +224,8 @@ impl Lease {
         let valid_until = held.min(self.cap);
         let running = self.phase == Phase::Held(Renewal::Running);
         let goal = self.round.started + self.options.valid_for();
-        let renewed = running && held >= goal;
+        // The answer may come after the round: then it ends the suspicion all the same.
+        let renewed = (running || self.suspect) && held >= goal;
         let told = core::mem::replace(&mut self.valid_until, valid_until);
         if valid_until < told {
             ctx.out.events.push(EventKind::Shortened { valid_until });

@@ -190,6 +190,11 @@ impl Lease {
         &self.key
     }
 
+    /// How long a node keeps its key.
+    pub(crate) fn ttl(&self) -> Duration {
+        self.options.ttl()
+    }
+
     /// Until when the holder may act. None unless the lease is held.
     #[must_use]
     pub const fn valid_until(&self) -> Option<Instant> {
@@ -250,6 +255,23 @@ impl Lease {
         }
     }
 
+    /// What failed and is put off until later: the retry of a renewal, with the end of validity, or
+    /// releases that are owed, with the time of their next try. When a node comes up they are due
+    /// at once, in the order of these instants.
+    pub(crate) fn put_off(&self) -> Option<(Instant, Due)> {
+        let silent = |seat: &Seat| seat.vote == Vote::Silent && seat.is_idle();
+        match self.phase {
+            Phase::Held(Renewal::RetryAt(_)) => Some((self.valid_until, Due::Renewal)),
+            Phase::Held(Renewal::Running) if self.seats.iter().any(silent) => {
+                Some((self.valid_until, Due::Renewal))
+            }
+            Phase::Backoff { .. } | Phase::Releasing { .. } | Phase::Settling => {
+                (self.settle_at < Instant::MAX).then_some((self.settle_at, Due::Retry))
+            }
+            _ => None,
+        }
+    }
+
     /// Handles what is due at `now`. Extra calls do nothing.
     ///
     /// `early` lets a renewal begin that much before its time, so that leases that are due at
@@ -301,6 +323,19 @@ impl Lease {
             Phase::Held(_) => self.catch_up(now, node, ctx),
             Phase::Backoff { until } => self.settle_between(now, until, ctx),
             Phase::Acquiring | Phase::Confirming(_) | Phase::Ended => {}
+        }
+    }
+
+    /// A node has come up: what failed there and was put off is tried again now.
+    // Law: Progress
+    pub fn handle_up(&mut self, now: Instant, node: NodeId, ctx: &mut Context<'_>) {
+        self.handle_timeout(now, Duration::ZERO, ctx);
+        match self.phase {
+            Phase::Held(_) => self.renew_at_up(now, node, ctx),
+            Phase::Backoff { .. } | Phase::Releasing { .. } | Phase::Settling => {
+                self.settle_at_up(now, node, ctx);
+            }
+            Phase::Acquiring | Phase::Confirming(_) | Phase::Clearing { .. } | Phase::Ended => {}
         }
     }
 

@@ -143,6 +143,19 @@ impl Lease {
         }
     }
 
+    /// A node has come up. What it is owed is not put off any longer.
+    // Law: No orphan
+    pub(super) fn settle_at_up(&mut self, now: Instant, node: NodeId, ctx: &mut Context<'_>) {
+        if self.settle_at == Instant::MAX || !self.seats[node.index()].is_idle() {
+            return;
+        }
+        self.let_go(now, node, ctx);
+        match self.phase {
+            Phase::Backoff { until } => self.settle_between(now, until, ctx),
+            _ => self.settle(now, ctx),
+        }
+    }
+
     /// Whether a node is owed a release, and no request to it is under way.
     fn is_unpaid(&mut self, now: Instant) -> bool {
         for seat in &mut self.seats {

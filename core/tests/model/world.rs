@@ -438,6 +438,14 @@ impl World {
             self.mark("killed with bytes unread");
             link.old.clear();
         }
+        if let Some(lease) = &state.clients[client].lease {
+            if lease.is_suspect() {
+                self.mark("connected while suspect");
+            }
+            self.act(state, client, |lease, now, ctx| {
+                lease.handle_up(now, NodeId::new(node), ctx);
+            });
+        }
         self.write(state, client, node);
     }
 

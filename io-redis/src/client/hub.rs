@@ -468,7 +468,7 @@ impl Work for Hub {
             }
             // While it connects, requests wait. If it is rejected, the link answers them.
             LinkStatus::Connecting | LinkStatus::Rejected { .. } => {
-                state.manager.handle_node_up(now, node, None);
+                state.manager.handle_node_connecting(node);
             }
             LinkStatus::Down { .. } => state.manager.handle_node_down(now, node),
         }

@@ -14,8 +14,11 @@
 //!   request timeout to the whole, failed releases from 50 ms to 1 s, new connections from 50 ms to
 //!   2 s. The bound doubles with each failure in a row, and each pause is a random time from its
 //!   upper half. A node that cannot be reached is not asked at all.
-//! - After a long pause of the process, or when a node goes down, the core handles at most 256
-//!   leases in one step, those whose validity ended first.
+//! - When a node comes up, what had failed there is tried once without its pause. If it fails
+//!   again, the pauses go on as before. So a node that comes and goes is asked once each time for
+//!   each lease, in full calls.
+//! - After a long pause of the process, or when a node goes down or comes up, the core handles at
+//!   most 256 leases in one step, those whose validity ends first.
 //! - Memory follows the number of leases: what 100,000 of them needed is given back as they end.
 //!
 //! # What it costs

@@ -23,6 +23,10 @@
 //! - After an outage, a client connects again within 2 s. One try to connect takes at most twice
 //!   the request timeout: 2 s by default.
 //!
+//! - What is held need not wait at all: when a node comes up, renewals that had failed there are
+//!   tried at once, the nearest end of validity first. Behind them come the releases that it is
+//!   owed.
+//!
 //! The simulation demands that each wanted key is granted within two max TTLs and 9 s after the
 //! last fault has healed.
 //!

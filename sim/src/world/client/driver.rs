@@ -267,13 +267,21 @@ impl World<'_> {
         &mut self,
         client: u8,
         node: u8,
-        time: Option<tenure_core::ServerTime>,
+        time: tenure_core::ServerTime,
     ) {
         let now = self.local(client);
         self.report.events += 1;
         let state = &mut self.clients[usize::from(client)];
         let node = NodeId::new(usize::from(node));
-        state.manager.handle_node_up(now, node, time);
+        state.manager.handle_node_up(now, node, Some(time));
+    }
+
+    /// The link takes requests, and it is not known whether the node serves.
+    pub(in crate::world) fn node_connecting(&mut self, client: u8, node: u8) {
+        self.report.events += 1;
+        let state = &mut self.clients[usize::from(client)];
+        let node = NodeId::new(usize::from(node));
+        state.manager.handle_node_connecting(node);
     }
 
     pub(in crate::world) fn node_down(&mut self, client: u8, node: u8) {

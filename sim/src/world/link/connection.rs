@@ -145,7 +145,7 @@ impl World<'_> {
             link.failures + 1
         };
         if link.failures <= 1 {
-            self.node_up(client, node, None);
+            self.node_connecting(client, node);
             return self.dial(client, node);
         }
         self.link_is_down(client, node);
@@ -229,7 +229,7 @@ impl World<'_> {
             if serves {
                 // Each request is refused in the words of the server, until a later dial succeeds.
                 link.state = State::Rejected;
-                self.node_up(client, node, None);
+                self.node_connecting(client, node);
                 self.try_again_later(client, node);
             } else {
                 self.link_is_down(client, node);
@@ -259,7 +259,7 @@ impl World<'_> {
             self.tell_of(Some(client), Some(node), link);
         }
         self.tell_of(Some(client), Some(node), Fact::Link(fact::Link::Up));
-        self.node_up(client, node, Some(time));
+        self.node_up(client, node, time);
         self.pump(client, node);
         self.settle(client);
     }

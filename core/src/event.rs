@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::id::{LeaseId, NodeId};
-use crate::request::Words;
+use crate::request::{LockName, Words};
 use crate::time::Instant;
 use crate::token::Fence;
 
@@ -88,10 +88,14 @@ impl EventKind {
 pub enum AcquireFailure {
     /// Someone else holds the key.
     Contended {
-        /// After how long a quorum will be free if nobody renews. None if that is unknown.
-        left: Option<Duration>,
-        /// Whether what is there was not written by a lock: it has another type, or no expiry.
-        foreign: bool,
+        /// After how long a quorum will be free if nobody renews.
+        left: Duration,
+    },
+    /// So many nodes hold a key without an expiry that no quorum will be free by itself. It may be
+    /// the lock of another library, so it is waited for as one that is held.
+    Foreign {
+        /// The first of them.
+        node: NodeId,
     },
     /// Enough nodes answer, but some may have forgotten a lease, and too few of the others are
     /// left.
@@ -113,6 +117,16 @@ pub enum AcquireFailure {
         node: NodeId,
         /// What the server said.
         words: Words,
+    },
+    /// A name of the lock holds what no lock keeps there, so that no quorum can be had. Waiting
+    /// does not mend it, so this is told at once.
+    WrongType {
+        /// The node.
+        node: NodeId,
+        /// Which of the names.
+        name: LockName,
+        /// What it holds.
+        holds: &'static str,
     },
     /// A node contradicts the configuration. Told at once.
     Misuse {

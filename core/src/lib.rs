@@ -77,7 +77,9 @@ pub use lease::{Context, Due, Lease, Outputs};
 pub use manager::{AtCapacity, Manager};
 pub use math::{Backoff, Drift, ServerClock, Verdict, held_until, quorum, verdict};
 pub use options::{LeaseOptions, LeaseOptionsBuilder, RenewalPolicy};
-pub use request::{Answer, Doubt, Op, OpKind, Refusal, Reply, Request, ServerTime, Words};
+pub use request::{
+    Answer, Doubt, LockName, Op, OpKind, Refusal, Reply, Request, ServerTime, Words,
+};
 pub use rng::Rng;
 pub use time::Instant;
 pub use token::{Fence, Key, Label, LabelError, Secret, Token};

@@ -183,9 +183,17 @@ pub enum Answer {
         /// The server's time as it refused.
         server_time: ServerTime,
     },
-    /// To any request: the key, or its fence counter, has another type or no expiry. So it was not
-    /// written by a lock, and was not touched.
+    /// To acquire: the key has no expiry, as the lock of another library may have none. It was not
+    /// touched.
     Foreign,
+    /// To acquire, confirm, repair: a name of the lock holds what no lock keeps there. It was not
+    /// touched, and waiting does not mend it.
+    WrongType {
+        /// Which of the names.
+        name: LockName,
+        /// What it holds: `a list`, for example.
+        holds: &'static str,
+    },
     /// To acquire: the node may have forgotten a lease, so it does not grant yet.
     Quarantined {
         /// After how long it grants again.
@@ -196,8 +204,18 @@ pub enum Answer {
     /// The key is absent. Or, to confirm and renew: it holds the token of an older attempt of this
     /// lease.
     Gone,
-    /// The key holds the token of another lease, or of a newer attempt of this one.
+    /// The key holds the token of another lease or of a newer attempt of this one, or what is no
+    /// token.
     Taken,
+}
+
+/// The names that belong to a lock at a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LockName {
+    /// What is locked.
+    Key,
+    /// Its fence counter.
+    Counter,
 }
 
 /// Why a request was not applied.

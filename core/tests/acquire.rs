@@ -9,7 +9,8 @@ use std::time::Duration;
 use support::{ROUND, VALID_FOR, World, at, cannot_serve, id, key, ms, secs, silence};
 use tenure_core::{
     AcquireFailure, Answer, AtCapacity, Backoff, Config, Doubt, EventKind, Fence, Instant,
-    LeaseOptions, LeaseOptionsBuilder, NodeSet, Op, OpKind, Refusal, Reply, ServerTime, Words,
+    LeaseOptions, LeaseOptionsBuilder, LockName, NodeSet, Op, OpKind, Refusal, Reply, ServerTime,
+    Words,
 };
 
 fn once() -> LeaseOptionsBuilder {
@@ -165,10 +166,7 @@ fn a_held_key_is_contention_and_says_what_is_left() {
         world.acquire_with("k", once());
         assert_eq!(
             failed(world.event()),
-            AcquireFailure::Contended {
-                left: Some(secs(6)),
-                foreign: false
-            }
+            AcquireFailure::Contended { left: secs(6) }
         );
     }
 }
@@ -183,23 +181,9 @@ fn contention_with_a_node_down_is_contention_and_not_an_outage() {
     world.acquire_with("k", once());
     assert!(matches!(
         failed(world.event()),
-        AcquireFailure::Contended { left: Some(_), .. }
+        AcquireFailure::Contended { .. }
     ));
     assert_eq!(world.now, started, "and it is told at once");
-}
-
-#[test]
-fn a_foreign_key_is_contention_of_its_own_kind() {
-    let mut world = World::new(1);
-    world.nodes[0].make_foreign(&key("k"));
-    world.acquire_with("k", once());
-    assert_eq!(
-        failed(world.event()),
-        AcquireFailure::Contended {
-            left: None,
-            foreign: true
-        }
-    );
 }
 
 #[test]
@@ -649,6 +633,10 @@ fn an_answer_that_makes_no_sense_ends_nothing_in_a_panic() {
             server_time,
         },
         Answer::Foreign,
+        Answer::WrongType {
+            name: LockName::Counter,
+            holds: "a list",
+        },
         Answer::Quarantined {
             left: Duration::MAX,
         },

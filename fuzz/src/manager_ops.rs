@@ -18,8 +18,9 @@ use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
 use tenure_core::{
-    Answer, Config, Doubt, EventKind, Fence, Instant, Key, Label, LeaseId, LeaseOptions, Manager,
-    NodeId, Op, Refusal, RenewalPolicy, Reply, Request, RequestId, Secret, ServerTime, Words,
+    Answer, Config, Doubt, EventKind, Fence, Instant, Key, Label, LeaseId, LeaseOptions, LockName,
+    Manager, NodeId, Op, Refusal, RenewalPolicy, Reply, Request, RequestId, Secret, ServerTime,
+    Words,
 };
 
 const MAX_LEASES: usize = 6;
@@ -111,8 +112,10 @@ pub enum Outcome {
     Held(u16),
     /// Granted with any fence.
     Granted(u64, u64),
-    /// Something foreign is there.
+    /// The key has no expiry.
     Foreign,
+    /// A name of the lock holds what no lock keeps there.
+    WrongType(bool),
     /// The node is in quarantine.
     Quarantined(u16),
     /// Done.
@@ -487,6 +490,14 @@ fn outcome(outcome: &Outcome, op: &Op, now: Instant) -> Reply {
             server_time: ServerTime::from_micros(*time),
         },
         Outcome::Foreign => Answer::Foreign,
+        Outcome::WrongType(counter) => Answer::WrongType {
+            name: if *counter {
+                LockName::Counter
+            } else {
+                LockName::Key
+            },
+            holds: "a list",
+        },
         Outcome::Quarantined(left) => Answer::Quarantined {
             left: millis(*left),
         },

@@ -17,6 +17,9 @@ enum Run {
     Done,
     /// Another machine does it. Nothing to tell anybody.
     LeftToOther,
+    /// The key has no expiry. Perhaps another library's lock, perhaps left over: someone has to
+    /// look, or the job may not run for weeks.
+    LookAtKey,
     /// Redis does not answer. The next run may find it well; alert if it goes on.
     NotToday,
     /// It will not get better by itself: someone has to change something.
@@ -32,6 +35,7 @@ async fn nightly_report(locks: &Locks, key: &str) -> Run {
             println!("  {error}");
             return match error {
                 error if error.is_contention() => Run::LeftToOther,
+                error if error.is_foreign() => Run::LookAtKey,
                 error if error.is_outage() => Run::NotToday,
                 _ => Run::Broken,
             };
@@ -82,6 +86,20 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Run::LeftToOther,
     );
     other.release().await?;
+
+    // As redis-py's lock writes it by default. Its holder may have died long ago.
+    let mut redis_py = redis::Client::open(redis.url())?
+        .get_multiplexed_async_connection()
+        .await?;
+    let mut write = redis::cmd("SET");
+    write.arg(key).arg("0f8fad5b");
+    write.exec_async(&mut redis_py).await?;
+    show(
+        "the key has no expiry",
+        nightly_report(&here, key).await,
+        Run::LookAtKey,
+    );
+    redis::cmd("DEL").arg(key).exec_async(&mut redis_py).await?;
 
     // Nobody listens on port 1. `connect_lazy` leaves the finding out to the lock.
     let nowhere = Locks::builder()

@@ -81,9 +81,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 /// The second client tries, is refused, and is told how long the first one still has.
 async fn refused(second: &Locks, watch: &Watch) {
     match second.try_lock(KEY).await {
-        Err(LockError::Contended {
-            left: Some(left), ..
-        }) => watch.say(
+        Err(LockError::Contended { left, .. }) => watch.say(
             "refused",
             format_args!(
                 "to the second client: taken for {:.2} s, unless renewed",

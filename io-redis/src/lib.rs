@@ -22,7 +22,8 @@
 //! - [`LockOptions`] is what a lock is asked for with: TTL, renewal, giving up, a cap, a label.
 //! - Each operation has an error type of its own, and each says whether it [is
 //!   contention](LockError::is_contention), [is an outage](LockError::is_outage) or [is
-//!   misuse](LockError::is_misuse). Loss has its own: [`Lost`], with a [`Loss`].
+//!   misuse](LockError::is_misuse). Loss has its own: [`Lost`], with a [`Loss`]. A key without an
+//!   expiry [is foreign](LockError::is_foreign), which is none of these.
 //!
 //! # What is promised
 //!

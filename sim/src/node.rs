@@ -12,7 +12,7 @@ use std::hash::Hash;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use tenure_core::{Answer, Fence, Op, ServerTime};
+use tenure_core::{Answer, Fence, LockName, Op, ServerTime};
 
 /// A node ignores a proposed fence that is further ahead of its own time than this, in
 /// microseconds.
@@ -20,6 +20,11 @@ const AHEAD_MAX: i64 = 60_000_000;
 /// A fence counter is kept for a day after the time that its value stands for, and a marker for a
 /// day and ten max TTLs.
 const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
+/// What an acquire is told of a key that is no string.
+pub const WRONG_TYPE: Answer = Answer::WrongType {
+    name: LockName::Key,
+    holds: "a hash",
+};
 
 /// How precise the expiries of a node are, and when exactly a key is gone.
 ///
@@ -95,7 +100,7 @@ pub enum Value {
     },
     /// A string that is not a token.
     Other,
-    /// Not a string.
+    /// Not a string but a hash.
     WrongType,
 }
 
@@ -323,7 +328,7 @@ impl<P: Precision> Node<P> {
                         return Ok(Answer::Taken);
                     }
                 }
-                Value::WrongType => return Ok(Answer::Foreign),
+                Value::WrongType => return Ok(WRONG_TYPE),
                 Value::Token { .. } | Value::Other => {
                     return Ok(entry.until.map_or(Answer::Foreign, |until| Answer::Held {
                         left: Self::span(until - now.ticks),
@@ -383,7 +388,7 @@ impl<P: Precision> Node<P> {
                     }
                     least = entry.until;
                 }
-                _ => return Self::not_ours(&entry),
+                _ => return Answer::Taken,
             }
         }
         // This is done also if the server is out of memory: the script begins with a write that
@@ -408,7 +413,7 @@ impl<P: Precision> Node<P> {
                 self.set(request.key, None);
                 Answer::Done
             }
-            _ => Self::not_ours(&entry),
+            _ => Answer::Taken,
         }
     }
 
@@ -422,18 +427,10 @@ impl<P: Precision> Node<P> {
                 match attempt.cmp(&request.attempt) {
                     Ordering::Equal => Answer::Done,
                     Ordering::Less => Answer::Gone,
-                    Ordering::Greater => Self::not_ours(&entry),
+                    Ordering::Greater => Answer::Taken,
                 }
             }
-            _ => Self::not_ours(&entry),
-        }
-    }
-
-    /// What a script says of a key that holds another token, or something that is no token.
-    const fn not_ours(entry: &Entry) -> Answer {
-        match (entry.value, entry.until) {
-            (Value::WrongType, _) | (_, None) => Answer::Foreign,
-            (Value::Token { .. } | Value::Other, Some(_)) => Answer::Taken,
+            _ => Answer::Taken,
         }
     }
 

@@ -14,7 +14,7 @@ use tenure_core::{Answer, Fence, Op, Refusal, Reply, ServerTime, Words};
 use tenure_redis::seams::{Answers, Script};
 use tenure_sim::node::{
     Arrived, Entry, Exact, Identity, Milliseconds, Node, Precision, Refused, SetOfNodes, Shown,
-    Value,
+    Value, WRONG_TYPE,
 };
 use tenure_sim::server::{ManualClock, Reply as Wire, Server};
 use tenure_tests::scripts::{self, Lock, Marker};
@@ -427,6 +427,7 @@ fn word(reply: &Wire) -> Option<Answer> {
         "gone" => Some(Answer::Gone),
         "taken" => Some(Answer::Taken),
         "foreign" => Some(Answer::Foreign),
+        "wrong key hash" => Some(WRONG_TYPE),
         _ => None,
     }
 }

@@ -8,7 +8,7 @@ use super::{Context, Lease, Phase, Renewal};
 use crate::event::{AcquireFailure, EventKind};
 use crate::id::NodeId;
 use crate::math::{Verdict, held_until, verdict};
-use crate::request::{Answer, OpKind, Refusal, Reply};
+use crate::request::{Answer, OpKind, Refusal, Reply, Words};
 use crate::time::Instant;
 use crate::token::Fence;
 
@@ -87,11 +87,17 @@ impl Lease {
                     seat.vote = Vote::Granted(fence);
                 }
             }
-            (_, reply) => {
+            (ask, reply) => {
                 seat.until = None;
+                if let Reply::Applied(answer) = &reply {
+                    seat.said = unfit(ask, answer);
+                }
                 seat.vote = match reply {
                     Reply::Applied(Answer::Held { left, .. }) => Vote::Held { left },
                     Reply::Applied(Answer::Foreign) => Vote::Foreign,
+                    Reply::Applied(Answer::WrongType { name, holds }) => {
+                        Vote::WrongType { name, holds }
+                    }
                     Reply::Applied(Answer::Quarantined { left }) => Vote::Quarantined { left },
                     Reply::NotApplied(Refusal::Rejected(words)) => Vote::Rejected(words),
                     Reply::NotApplied(Refusal::Misuse(words)) => Vote::Misuse(words),
@@ -135,12 +141,13 @@ impl Lease {
     ///
     /// Example: one of three nodes is down, and one says *held*. If the third answers too, a quorum
     /// answered, and the reason is contention. If it does not, the reason is an outage. Likewise,
-    /// beside a node in quarantine, the third node decides between quarantine and contention.
+    /// the third node decides between contention and quarantine, or a key without an expiry.
     fn cause_is_open(&self, quorum: usize) -> bool {
         let asked = self.count(|seat| seat.vote == Vote::Asked);
         let open = |known| known < quorum && known + asked >= quorum;
         open(self.count(|seat| seat.vote.is_answer()))
             || open(self.count(|seat| seat.vote.counts()))
+            || open(self.count(|seat| seat.vote.passes()))
     }
 
     /// A quorum granted: agrees on the largest fence that a node drew.
@@ -208,7 +215,9 @@ impl Lease {
         self.failures += 1;
         let fatal = matches!(
             failure,
-            AcquireFailure::Rejected { .. } | AcquireFailure::Misuse { .. }
+            AcquireFailure::Rejected { .. }
+                | AcquireFailure::WrongType { .. }
+                | AcquireFailure::Misuse { .. }
         );
         let out_of_attempts = self
             .options
@@ -250,10 +259,7 @@ impl Lease {
         // The key is free when the holder's TTL ends, so there is no need to wait longer. A little
         // jitter keeps the waiters from all asking at that moment.
         let pause = match cause {
-            AcquireFailure::Contended {
-                left: Some(left), ..
-            }
-            | AcquireFailure::Quarantined { left, .. } => {
+            AcquireFailure::Contended { left } | AcquireFailure::Quarantined { left, .. } => {
                 pause.min(left.saturating_add(ctx.rng.below(backoff.first())))
             }
             _ => pause,
@@ -279,27 +285,23 @@ impl Lease {
 
     /// Why the round failed. The reason that the caller can act on comes first.
     fn classify(&self, quorum: usize) -> AcquireFailure {
-        let mut rejected = None;
-        let mut rejections = 0;
+        let mut refusal = None;
+        let mut refusals = 0;
         for (node, seat) in self.nodes().zip(&self.seats) {
-            match &seat.vote {
-                Vote::Misuse(words) => {
-                    return AcquireFailure::Misuse {
-                        node,
-                        words: words.clone(),
-                    };
-                }
-                Vote::Rejected(words) => {
-                    rejections += 1;
-                    rejected = rejected.or_else(|| Some((node, words.clone())));
-                }
-                _ => {}
-            }
+            let refused = match seat.vote.clone() {
+                Vote::Misuse(words) => return AcquireFailure::Misuse { node, words },
+                Vote::Rejected(words) => AcquireFailure::Rejected { node, words },
+                Vote::WrongType { name, holds } => AcquireFailure::WrongType { node, name, holds },
+                _ => continue,
+            };
+            refusals += 1;
+            refusal.get_or_insert(refused);
         }
-        if let Some((node, words)) = rejected
-            && verdict(self.seats.len(), 0, self.seats.len() - rejections) == Verdict::Lost
+        // Waiting mends none of them.
+        if let Some(first) = refusal
+            && verdict(self.seats.len(), 0, self.seats.len() - refusals) == Verdict::Lost
         {
-            return AcquireFailure::Rejected { node, words };
+            return first;
         }
         if self.count(|seat| seat.vote.counts()) >= quorum {
             return self.contention(quorum);
@@ -325,6 +327,7 @@ impl Lease {
     }
 
     /// Others hold the key: says after how long a quorum of nodes will be free, if nobody renews.
+    /// Without the nodes whose key has no expiry there may be no quorum.
     fn contention(&self, quorum: usize) -> AcquireFailure {
         let mut lefts: Vec<Duration> = self
             .seats
@@ -336,9 +339,25 @@ impl Lease {
             })
             .collect();
         lefts.sort_unstable();
-        AcquireFailure::Contended {
-            left: lefts.get(quorum - 1).copied(),
-            foreign: self.seats.iter().any(|seat| seat.vote == Vote::Foreign),
+        let mut seats = self.nodes().zip(&self.seats);
+        let foreign = seats.find(|(_, seat)| seat.vote == Vote::Foreign);
+        match (lefts.get(quorum - 1), foreign) {
+            (Some(left), _) => AcquireFailure::Contended { left: *left },
+            (None, Some((node, _))) => AcquireFailure::Foreign { node },
+            (None, None) => unreachable!("a quorum answered that the key is not free"),
         }
     }
+}
+
+/// What to say of a node whose answer neither grants nor says who has the key.
+fn unfit(ask: OpKind, answer: &Answer) -> Option<Words> {
+    let words = match (ask, answer) {
+        (_, Answer::Held { .. } | Answer::Foreign | Answer::WrongType { .. })
+        | (_, Answer::Quarantined { .. }) => return None,
+        (OpKind::Confirm, Answer::Gone) => "its copy vanished before the fence was stored",
+        (OpKind::Confirm, Answer::Taken) => "its copy was replaced before the fence was stored",
+        (_, Answer::Taken) => "it holds the token of a newer attempt",
+        _ => "it answered something else than what was asked",
+    };
+    Some(Words::fixed(words))
 }

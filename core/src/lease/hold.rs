@@ -145,7 +145,9 @@ impl Lease {
                 seat.lacks = Some(Lack::Gone);
                 vote = Vote::Lacking;
             }
-            Reply::Applied(Answer::Taken | Answer::Held { .. } | Answer::Foreign) => {
+            Reply::Applied(
+                Answer::Taken | Answer::Held { .. } | Answer::Foreign | Answer::WrongType { .. },
+            ) => {
                 seat.until = None;
                 seat.lacks = Some(Lack::Taken);
                 vote = Vote::Lacking;

@@ -17,6 +17,7 @@ mod hold;
 mod release;
 mod seat;
 
+use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -27,7 +28,7 @@ use crate::event::{AcquireFailure, EventKind, Silence};
 use crate::id::{NodeId, NodeSet};
 use crate::math::ServerClock;
 use crate::options::LeaseOptions;
-use crate::request::{Refusal, Reply, Words};
+use crate::request::{LockName, Refusal, Reply, Words};
 use crate::rng::Rng;
 use crate::time::Instant;
 use crate::token::{Fence, Key, Secret};
@@ -365,7 +366,18 @@ impl Lease {
             .filter(|(_, seat)| of(seat))
             .map(|(node, seat)| Silence {
                 node,
-                words: seat.said.clone(),
+                words: match &seat.vote {
+                    Vote::WrongType { name, holds } => {
+                        let belongs = match name {
+                            LockName::Key => "the lock",
+                            LockName::Counter => "its fence counter",
+                        };
+                        Some(Words::new(&format!(
+                            "it holds {holds} where {belongs} belongs"
+                        )))
+                    }
+                    _ => seat.said.clone(),
+                },
             })
             .collect()
     }

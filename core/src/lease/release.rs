@@ -94,7 +94,9 @@ impl Lease {
                 seat.vote = Vote::Lacking;
                 seat.lacks = Some(Lack::Gone);
             }
-            Reply::Applied(Answer::Taken | Answer::Foreign | Answer::Held { .. }) => {
+            Reply::Applied(
+                Answer::Taken | Answer::Foreign | Answer::WrongType { .. } | Answer::Held { .. },
+            ) => {
                 seat.vote = Vote::Lacking;
                 seat.lacks = Some(Lack::Taken);
             }

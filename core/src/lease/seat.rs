@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::{Context, Lease, Phase};
 use crate::id::NodeId;
-use crate::request::{Answer, Doubt, Op, OpKind, Refusal, Reply, Words};
+use crate::request::{Answer, Doubt, LockName, Op, OpKind, Refusal, Reply, Words};
 use crate::time::Instant;
 use crate::token::{Fence, Token};
 
@@ -71,7 +71,13 @@ pub(super) enum Vote {
     Held {
         left: Duration,
     },
+    /// A key without an expiry.
     Foreign,
+    /// A name of the lock holds what no lock keeps there.
+    WrongType {
+        name: LockName,
+        holds: &'static str,
+    },
     Quarantined {
         left: Duration,
     },
@@ -93,7 +99,12 @@ impl Vote {
 
     /// The same, of a node that is not in quarantine.
     pub(super) const fn counts(&self) -> bool {
-        matches!(self, Self::Granted(_) | Self::Held { .. } | Self::Foreign)
+        self.passes() || matches!(self, Self::Foreign)
+    }
+
+    /// Whether the key is free there, or will be once its holder's time ends.
+    pub(super) const fn passes(&self) -> bool {
+        matches!(self, Self::Granted(_) | Self::Held { .. })
     }
 }
 
@@ -317,11 +328,16 @@ impl Lease {
                 if flight.attempt > 1 => {}
             (OpKind::Acquire, Reply::Applied(Answer::Held { .. }))
             | (_, Reply::Applied(Answer::Gone | Answer::Taken)) => seat.owed = None,
-            // *Foreign* may be said of the fence counter alone, and a node in quarantine may still
-            // hold a copy. So the release stays owed.
+            // What is wrong may be the fence counter alone, and a node in quarantine may still hold
+            // a copy. So the release stays owed.
             (
                 _,
-                Reply::Applied(Answer::Foreign | Answer::Quarantined { .. } | Answer::Held { .. }),
+                Reply::Applied(
+                    Answer::Foreign
+                    | Answer::WrongType { .. }
+                    | Answer::Quarantined { .. }
+                    | Answer::Held { .. },
+                ),
             ) => {}
         }
     }

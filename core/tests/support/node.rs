@@ -110,12 +110,9 @@ impl Node {
         self.set(key, None);
     }
 
-    /// Makes a key that was not written by a lock.
-    pub(crate) fn make_foreign(&mut self, key: &Key) {
-        let entry = Entry {
-            value: Value::WrongType,
-            until: None,
-        };
+    /// Makes a key without an expiry.
+    pub(crate) fn make(&mut self, key: &Key, value: Value) {
+        let entry = Entry { value, until: None };
         self.set(key, Some(entry));
     }
 

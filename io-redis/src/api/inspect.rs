@@ -7,6 +7,7 @@ use tenure_core::Key;
 use crate::error::{InspectError, SilentNode};
 use crate::link::handle::NodeAnswer;
 use crate::protocol::inspection::KeyHolder;
+use crate::protocol::key;
 
 /// What the nodes say about a key. The secret part of the holder's token is not told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +29,8 @@ pub struct NodeInspection {
     pub node: String,
     /// Who holds the key there.
     pub holder: Holder,
-    /// What is left to the holder; none if the key is free, has no expiry, or is of another type.
+    /// What is left to the holder; none if the key is free, has no expiry, or holds something else
+    /// than a lock.
     pub left: Option<Duration>,
     /// The last fence that was drawn for the key; none if the node keeps none.
     pub fence: Option<u64>,
@@ -45,11 +47,19 @@ pub enum Holder {
         /// The label of its owner, if it has one.
         label: Option<String>,
     },
-    /// A string that Tenure did not write: most likely the lock of another library. If it has no
-    /// expiry, whoever asks for the lock is told that something foreign holds it.
+    /// A string that Tenure did not write: most likely the lock of another library.
     Other,
-    /// A key of another type, which no lock library of this kind writes.
+    /// A string without an expiry, which nobody can take until it is deleted:
+    /// [`LockError::Foreign`](crate::LockError::Foreign).
     Foreign,
+    /// A name of the lock holds what no lock keeps there:
+    /// [`LockError::WrongType`](crate::LockError::WrongType).
+    WrongType {
+        /// Which key does: the one that was asked about, or its fence counter.
+        name: Key,
+        /// What it holds: `a hash`, for example.
+        holds: String,
+    },
 }
 
 impl Inspection {
@@ -95,6 +105,10 @@ impl Inspection {
                         KeyHolder::Lease { label, .. } => Holder::Lease { label },
                         KeyHolder::Other => Holder::Other,
                         KeyHolder::Foreign => Holder::Foreign,
+                        KeyHolder::WrongType { name, holds } => Holder::WrongType {
+                            name: key::named(&inspection.key, name),
+                            holds: holds.to_owned(),
+                        },
                     },
                     left: seen.left,
                     fence: seen.fence.map(tenure_core::Fence::get),

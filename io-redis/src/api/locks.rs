@@ -89,8 +89,9 @@ impl Locks {
     /// Errors that waiting cannot cure are returned at once.
     ///
     /// # Errors
-    /// [`LockError`]: contention and outage only after [giving up](LockOptions::give_up_after),
-    /// misuse at once.
+    /// [`LockError`]: contention, outage and a key without an expiry only after [giving
+    /// up](LockOptions::give_up_after), misuse at once. A key without an expiry is warned of in the
+    /// log, once.
     ///
     /// # Cancel safety
     /// Dropping the future at any point leaves nothing held. Whatever was granted, or may have

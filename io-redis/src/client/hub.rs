@@ -15,7 +15,7 @@ use tenure_core::{
 use tokio::sync::Notify;
 
 use crate::client::cell::{Cell, Stage};
-use crate::client::logging;
+use crate::client::logging::{self, ForeignKeys};
 use crate::error::{Ended, Loss, SilentNode};
 use crate::link::interface::{LinkStatus, Work};
 use crate::runtime::Clock;
@@ -45,6 +45,7 @@ struct HubState {
     /// The instant that the driver sleeps for.
     armed: Instant,
     nodes: Vec<NodeState>,
+    foreign: ForeignKeys,
     life: Life,
     /// When a closing client ends, even if releases are still unanswered.
     close_by: Instant,
@@ -94,6 +95,7 @@ impl Hub {
                 cells: BTreeMap::new(),
                 armed: Instant::MAX,
                 nodes: vec![node; names.len()],
+                foreign: ForeignKeys::default(),
                 life: Life::Open,
                 close_by: Instant::MAX,
             }),
@@ -348,10 +350,12 @@ impl Hub {
             let Some(cell) = state.cells.get(&event.lease) else {
                 continue;
             };
+            let cell = Arc::clone(cell);
             cell.apply(&event.kind);
             let last = event.kind.is_final();
+            let told = state.foreign.told(cell.key(), &event.kind);
             if logging::wants(&event.kind) {
-                log.push((Arc::clone(cell), event.kind));
+                log.push((cell, event.kind, told));
             }
             if last {
                 state.cells.remove(&event.lease);
@@ -376,8 +380,8 @@ impl Hub {
             self.driver.notify_one();
         }
         // Without the lock, since a subscriber of the log is code of the program.
-        for (cell, kind) in log {
-            logging::event(cell.key(), &kind, |node| self.name(node));
+        for (cell, kind, told) in log {
+            logging::event(cell.key(), &kind, told, |node| self.name(node));
         }
     }
 

@@ -1,5 +1,7 @@
 //! Everything that is logged. No token and no password is ever logged.
 
+use std::collections::HashSet;
+
 use tenure_core::{AcquireFailure, EventKind, Key, NodeId, Release, RenewalFailure, Silence};
 use tracing::{Level, debug, event_enabled, info, warn};
 
@@ -20,13 +22,44 @@ pub(crate) fn wants(kind: &EventKind) -> bool {
     }
 }
 
-/// Logs what happened to a lease.
-pub(crate) fn event<'a>(key: &Key, kind: &EventKind, name: impl Fn(NodeId) -> &'a str) {
+/// The keys without an expiry that were warned of. Who waits for one may ask for weeks, and many
+/// may wait.
+#[derive(Debug, Default)]
+pub(crate) struct ForeignKeys(HashSet<Key>);
+
+impl ForeignKeys {
+    /// How many are remembered. Beyond that they are all forgotten, and warned of again.
+    // Law: Bounded work
+    const MOST: usize = 1_024;
+
+    /// Whether the event says of a key what was said of it before, since it was last taken.
+    pub(crate) fn told(&mut self, key: &Key, kind: &EventKind) -> bool {
+        match kind {
+            EventKind::Waiting {
+                cause: AcquireFailure::Foreign { .. },
+                ..
+            } => {
+                if self.0.len() >= Self::MOST && !self.0.contains(key) {
+                    self.0.clear();
+                }
+                !self.0.insert(key.clone())
+            }
+            EventKind::Acquired { .. } => {
+                self.0.remove(key);
+                false
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Logs what happened to a lease. `told`: the same was said of its key before.
+pub(crate) fn event<'a>(key: &Key, kind: &EventKind, told: bool, name: impl Fn(NodeId) -> &'a str) {
     match kind {
         EventKind::Acquired { fence, .. } => {
             debug!(target: LOG_TARGET, key = %key, fence = fence.get(), "acquired");
         }
-        EventKind::Waiting { cause, .. } => waiting(key, cause, name),
+        EventKind::Waiting { cause, .. } => waiting(key, cause, told, name),
         EventKind::Failed { cause, gave_up } => {
             let outcome = "failed";
             debug!(target: LOG_TARGET, key = %key, ?cause, gave_up, outcome, "not acquired");
@@ -76,7 +109,7 @@ pub(crate) fn event<'a>(key: &Key, kind: &EventKind, name: impl Fn(NodeId) -> &'
     }
 }
 
-fn waiting<'a>(key: &Key, cause: &AcquireFailure, name: impl Fn(NodeId) -> &'a str) {
+fn waiting<'a>(key: &Key, cause: &AcquireFailure, told: bool, name: impl Fn(NodeId) -> &'a str) {
     match cause {
         AcquireFailure::Quarantined { node, left } => warn!(
             target: LOG_TARGET,
@@ -90,8 +123,17 @@ fn waiting<'a>(key: &Key, cause: &AcquireFailure, name: impl Fn(NodeId) -> &'a s
             let silent = list(silent, name);
             warn!(target: LOG_TARGET, key = %key, silent, "waiting: not enough nodes answer");
         }
+        AcquireFailure::Foreign { node } if !told => warn!(
+            target: LOG_TARGET,
+            key = %key,
+            node = name(*node),
+            "waiting: the key has no expiry. If it is the lock of another library, its holder will \
+             delete it; if nobody holds it, delete it"
+        ),
         AcquireFailure::Contended { .. }
+        | AcquireFailure::Foreign { .. }
         | AcquireFailure::Rejected { .. }
+        | AcquireFailure::WrongType { .. }
         | AcquireFailure::Misuse { .. } => {
             debug!(target: LOG_TARGET, key = %key, ?cause, "waiting");
         }

@@ -191,9 +191,21 @@ impl Client {
     fn error(&self, key: Key, stage: Stage) -> LockError {
         let name = |node| self.hub.name(node).to_owned();
         match stage {
-            Stage::Failed(AcquireFailure::Contended { left, foreign }) => {
-                LockError::Contended { key, left, foreign }
-            }
+            Stage::Failed(AcquireFailure::Contended { left }) => LockError::Contended { key, left },
+            Stage::Failed(AcquireFailure::Foreign { node }) => LockError::Foreign {
+                key,
+                node: name(node),
+            },
+            Stage::Failed(AcquireFailure::WrongType {
+                node,
+                name: of,
+                holds,
+            }) => LockError::WrongType {
+                name: key::named(&key, of),
+                key,
+                node: name(node),
+                holds: holds.to_owned(),
+            },
             Stage::Failed(AcquireFailure::Quarantined { node, left }) => LockError::Quarantined {
                 key,
                 node: name(node),

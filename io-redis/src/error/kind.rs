@@ -6,6 +6,8 @@
 pub(crate) enum Kind {
     /// Someone else holds the key.
     Contention,
+    /// The key has no expiry, and perhaps nobody holds it.
+    Foreign,
     /// Not enough nodes answer.
     Outage,
     /// The caller has to change something.

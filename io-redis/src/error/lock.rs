@@ -17,6 +17,7 @@ use crate::protocol::key::KeyError;
 /// match locks.try_lock("reports/daily").await {
 ///     Ok(guard) => { /* do it, then */ drop(guard) }
 ///     Err(error) if error.is_contention() => { /* someone else does it */ }
+///     Err(error) if error.is_foreign() => eprintln!("does anybody? {error}"),
 ///     Err(error) if error.is_outage() => eprintln!("not today: {error}"),
 ///     Err(error) => panic!("{error}"),
 /// }
@@ -29,11 +30,16 @@ pub enum LockError {
     Contended {
         /// The key, as it stands on the nodes.
         key: Key,
-        /// The time until it is free, if the holder does not renew; none if that cannot be known.
-        left: Option<Duration>,
-        /// Whether the key holds something that no lock writes: another type, or a key without an
-        /// expiry. It was not touched.
-        foreign: bool,
+        /// The time until it is free, if the holder does not renew.
+        left: Duration,
+    },
+    /// The key has no expiry. Some lock libraries set none by default, so somebody may hold it; but
+    /// if nobody does, it stays until it is deleted. It was not touched.
+    Foreign {
+        /// The key.
+        key: Key,
+        /// The first node that has it.
+        node: String,
     },
     /// Too many nodes are in quarantine: they may have forgotten a lease. They do not count until
     /// every lease that they may have forgotten has ended.
@@ -60,6 +66,18 @@ pub enum LockError {
         node: String,
         /// The server's text.
         words: String,
+    },
+    /// The key, or the one in which its fences are counted, holds what no lock keeps there. It was
+    /// not touched, and nobody can take the lock until it is removed.
+    WrongType {
+        /// The key that was asked for.
+        key: Key,
+        /// The first node where it is so.
+        node: String,
+        /// The key that holds it: the same, or its fence counter.
+        name: Key,
+        /// What it holds: `a hash`, for example.
+        holds: String,
     },
     /// A node contradicts the configuration: its other clients use another max TTL, number of nodes
     /// or name, or it is the same server as another node.
@@ -108,6 +126,8 @@ impl LockError {
     pub const fn key(&self) -> &Key {
         match self {
             Self::Contended { key, .. }
+            | Self::Foreign { key, .. }
+            | Self::WrongType { key, .. }
             | Self::Quarantined { key, .. }
             | Self::Outage { key, .. }
             | Self::Rejected { key, .. }
@@ -142,11 +162,20 @@ kinds!(
 );
 
 impl LockError {
+    /// Whether the key has no expiry: [`Foreign`](Self::Foreign). This is neither contention, nor
+    /// outage, nor misuse. Who takes it for contention may wait for a lock that nobody holds.
+    #[must_use]
+    pub const fn is_foreign(&self) -> bool {
+        matches!(self.kind(), Kind::Foreign)
+    }
+
     const fn kind(&self) -> Kind {
         match self {
             Self::Contended { .. } => Kind::Contention,
+            Self::Foreign { .. } => Kind::Foreign,
             Self::Outage { .. } | Self::Quarantined { .. } => Kind::Outage,
             Self::Rejected { .. }
+            | Self::WrongType { .. }
             | Self::Misconfigured { .. }
             | Self::Key { .. }
             | Self::Closed { .. }
@@ -161,19 +190,32 @@ impl fmt::Display for LockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "lock {:?}: ", self.key())?;
         match self {
-            Self::Contended { foreign: true, .. } => f.write_str(
-                "the key holds something that is not a lock (another type, or no expiry); it was \
-                 not touched: use another key, or remove it",
+            Self::Contended { left, .. } => write!(
+                f,
+                "someone else holds it, for {left:?} more unless they renew"
             ),
-            Self::Contended {
-                left: Some(left), ..
+            Self::Foreign { node, .. } => write!(
+                f,
+                "{node} holds this key without an expiry, so it ends only when somebody deletes \
+                 it. It was not touched: it may be the lock of another library; if nobody holds \
+                 it, delete it"
+            ),
+            Self::WrongType {
+                key,
+                node,
+                name,
+                holds,
             } => {
-                write!(
-                    f,
-                    "someone else holds it, for {left:?} more unless they renew"
-                )
+                if name == key {
+                    write!(f, "{node} holds {holds} under this key. ")?;
+                } else {
+                    write!(
+                        f,
+                        "{node} holds {holds} under {name:?}, its fence counter. "
+                    )?;
+                }
+                f.write_str("It was not touched: lock another key, or remove what is there")
             }
-            Self::Contended { left: None, .. } => f.write_str("someone else holds it"),
             Self::Quarantined { node, left, .. } => write!(
                 f,
                 "{node} was started or emptied lately and may have forgotten a lease; it counts in \

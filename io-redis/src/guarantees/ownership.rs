@@ -10,8 +10,8 @@
 //! - To renew writes only if the key holds exactly this token.
 //! - To release deletes only if the key holds this lease, in this attempt or an earlier one.
 //!
-//! A key of another type, or one without an expiry that is not ours, is reported as *foreign*
-//! ([`LockError::Contended`](crate::LockError::Contended)) and not touched.
+//! A key without an expiry that is not ours is told as [foreign](crate::LockError::Foreign), and
+//! one of another type as a [wrong type](crate::LockError::WrongType). Neither is touched.
 //!
 //! # Assumptions
 //!

@@ -4,8 +4,8 @@
 //!
 //! [`Locks::lock`](crate::Locks::lock) goes on trying until it has the lock or [gives
 //! up](crate::LockOptions::give_up_after). By default it never gives up. Contention and outages are
-//! waited for, also where the key holds something foreign, which somebody may remove. What waiting
-//! cannot mend, such as a wrong password, is told at once.
+//! waited for, and so is a key without an expiry, which its holder may delete. What waiting cannot
+//! mend, such as a wrong password or a key that holds no lock, is told at once.
 //!
 //! Over several nodes, rivals may split the nodes between them, so that nobody has a quorum. A
 //! round that fails releases every node that it touched before its pause begins, so no retry sits

@@ -4,18 +4,18 @@
 //! The scripts answer, with times of the server in microseconds and spans in milliseconds:
 //!
 //! - acquire, for each lock: `granted FENCE NOW`, `held LEFT NOW`, `taken` (a newer attempt of the
-//!   same lease is there), `foreign`, `unmarked`, `quarantine LEFT`, `misuse MAX-TTL NODES NAME`,
-//!   `misuse` (the marker cannot be read), or `-` and the text of an error;
-//! - confirm and repair: `done`, `gone` (confirm only), `taken` or `foreign`;
-//! - renew and release, for each failure: its index, and `gone`, `taken`, `foreign` or the text of
-//!   an error;
-//! - inspect: `[seen, value or nil, PTTL, counter or nil, NOW]` or `foreign`;
+//!   same lease is there), `foreign` (no expiry), `wrong NAME TYPE`, `unmarked`, `quarantine LEFT`,
+//!   `misuse MAX-TTL NODES NAME`, `misuse` (the marker cannot be read), or `-` and the text of an
+//!   error;
+//! - confirm and repair: `done`, `gone` (confirm only), `taken` or `wrong counter TYPE`;
+//! - renew and release, for each failure: its index, and `gone`, `taken` or the text of an error;
+//! - inspect: `[seen, value or nil, PTTL, counter or nil, NOW]` or `wrong NAME TYPE`;
 //! - mark: `[marked, LEFT]` or `[misuse, …]` as above.
 
 use std::time::Duration;
 
 use redis::{ErrorKind, RedisError, Value};
-use tenure_core::{Answer, Doubt, Fence, OpKind, Refusal, Reply, ServerTime, Words};
+use tenure_core::{Answer, Doubt, Fence, LockName, OpKind, Refusal, Reply, ServerTime, Words};
 
 use crate::protocol::inspection::{KeyHolder, KeyState};
 use crate::protocol::marker::NodeSet;
@@ -124,6 +124,7 @@ fn acquire(text: &str, ours: Option<&NodeSet>) -> Option<Meaning> {
         },
         "taken" => Answer::Taken,
         "foreign" => Answer::Foreign,
+        "wrong" => wrong(first, second)?,
         "unmarked" => return Some((Reply::NotApplied(Refusal::Again), Some(Signal::Unmarked))),
         "misuse" => {
             let words = contradiction(rest, ours);
@@ -154,7 +155,8 @@ fn all(meaning: Meaning, count: usize, mut each: impl FnMut(Meaning)) {
 /// The reply to a confirm or a repair.
 pub(crate) fn single(result: CommandResult) -> Meaning {
     match value(result) {
-        Ok(value) => match bytes(&value).and_then(plain_word) {
+        Ok(value) => match bytes(&value).and_then(|said| plain_word(said).or_else(|| misfit(said)))
+        {
             Some(answer) => (Reply::Applied(answer), None),
             None => broken("a request was answered in a shape that is not its own"),
         },
@@ -167,10 +169,40 @@ fn plain_word(word: &[u8]) -> Option<Answer> {
         b"done" => Some(Answer::Done),
         b"gone" => Some(Answer::Gone),
         b"taken" => Some(Answer::Taken),
-        b"foreign" => Some(Answer::Foreign),
         _ => None,
     }
 }
+
+/// The answer `wrong NAME TYPE`: one of the lock's names holds what no lock keeps there.
+fn misfit(text: &[u8]) -> Option<Answer> {
+    let rest = std::str::from_utf8(text).ok()?.strip_prefix("wrong ")?;
+    let (name, kind) = rest.split_once(' ').unwrap_or((rest, ""));
+    wrong(name, kind)
+}
+
+/// One of the lock's names holds a value of this type, by the server's word for it.
+fn wrong(name: &str, kind: &str) -> Option<Answer> {
+    let name = match name {
+        "key" => LockName::Key,
+        "counter" => LockName::Counter,
+        _ => return None,
+    };
+    let holds = match kind {
+        "string" => NO_NUMBER,
+        "hash" => "a hash",
+        "list" => "a list",
+        "set" => "a set",
+        "zset" => "a sorted set",
+        "stream" => "a stream",
+        _ => ANOTHER_TYPE,
+    };
+    Some(Answer::WrongType { name, holds })
+}
+
+/// What is said of a fence counter that cannot be read as one.
+const NO_NUMBER: &str = "a text that is no fence";
+/// What is said of a value whose type is not known.
+const ANOTHER_TYPE: &str = "a value of another type";
 
 /// The reply to a call that renews or releases `count` locks and answers its failures only: `each`
 /// is called for every lock, in order.
@@ -220,9 +252,9 @@ pub(crate) fn inspection_signal(result: &CommandResult) -> Option<Signal> {
 pub(crate) fn inspection(result: CommandResult) -> Result<KeyState, Words> {
     let value = result.map_err(|error| without_secrets(&error_text(&error)))?;
     let nonsense = || Words::new("the node's answer to an inspection cannot be understood");
-    if word(&value) == Some(b"foreign") {
+    if let Some(Answer::WrongType { name, holds }) = bytes(&value).and_then(misfit) {
         return Ok(KeyState {
-            holder: KeyHolder::Foreign,
+            holder: KeyHolder::WrongType { name, holds },
             left: None,
             fence: None,
             server_time: None,
@@ -236,29 +268,44 @@ pub(crate) fn inspection(result: CommandResult) -> Result<KeyState, Words> {
     let [_, held, Value::Int(left), fence, Value::Int(now)] = &parts[..] else {
         return Err(nonsense());
     };
-    let holder = match held {
+    let left = u64::try_from(*left).ok().map(Duration::from_millis);
+    let mut holder = match held {
         Value::Nil => KeyHolder::Free,
-        held => holder(bytes(held).ok_or_else(nonsense)?),
+        held => match (bytes(held).ok_or_else(nonsense)?, left) {
+            (_, None) => KeyHolder::Foreign,
+            (held, Some(_)) => owner(held),
+        },
     };
     let counter = match fence {
         Value::Nil => None,
         fence => Some(bytes(fence).ok_or_else(nonsense)?),
     };
-    let number = counter.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+    let number = counter.and_then(fence_of);
+    if counter.is_some() && number.is_none() {
+        holder = KeyHolder::WrongType {
+            name: LockName::Counter,
+            holds: NO_NUMBER,
+        };
+    }
     Ok(KeyState {
-        holder: if counter.is_some() && number.is_none() {
-            KeyHolder::Foreign
-        } else {
-            holder
-        },
-        left: u64::try_from(*left).ok().map(Duration::from_millis),
+        holder,
+        left,
         fence: number.and_then(Fence::new),
         server_time: u64::try_from(*now).ok().map(ServerTime::from_micros),
     })
 }
 
+/// The fence that a counter holds, by the rule of the scripts.
+fn fence_of(counter: &[u8]) -> Option<u64> {
+    const TOO_LARGE: u64 = (1 << 53) - 1;
+    let text = std::str::from_utf8(counter).ok()?;
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let fence = digits.then(|| text.parse().ok())??;
+    (fence < TOO_LARGE).then_some(fence)
+}
+
 /// Who holds a key with this value. The secret part is dropped.
-fn holder(value: &[u8]) -> KeyHolder {
+fn owner(value: &[u8]) -> KeyHolder {
     let parse = || {
         let text = std::str::from_utf8(value).ok()?;
         let (rest, attempt) = text.rsplit_once(':')?;
@@ -308,7 +355,11 @@ pub(crate) fn refusal(text: &str) -> Meaning {
         "CROSSSLOT" => rejected(Some(Signal::CrossSlot)),
         // As some proxies in front of a cluster say it.
         _ if text.contains("in same slot") => rejected(Some(Signal::CrossSlot)),
-        "WRONGTYPE" => (Reply::Applied(Answer::Foreign), None),
+        "WRONGTYPE" => {
+            let name = LockName::Key;
+            let holds = ANOTHER_TYPE;
+            (Reply::Applied(Answer::WrongType { name, holds }), None)
+        }
         _ if is_rejection(text) => rejected(None),
         _ => (Reply::Unknown(Doubt::Said(words())), None),
     }
@@ -425,14 +476,6 @@ fn contradiction(marked: &str, ours: Option<&NodeSet>) -> Words {
         ours.max_ttl.as_millis(),
         ours.nodes,
     ))
-}
-
-/// The first word of a reply.
-fn word(value: &Value) -> Option<&[u8]> {
-    match value {
-        Value::Array(parts) => word_of(parts.first()),
-        value => bytes(value),
-    }
 }
 
 fn word_of(value: Option<&Value>) -> Option<&[u8]> {

@@ -1,7 +1,7 @@
 //! What each reply and each error of a server means: applied, not applied or unknown.
 
 use redis::Value;
-use tenure_core::{Answer, Doubt, Fence, Refusal, Reply, ServerTime, Words};
+use tenure_core::{Answer, Doubt, Fence, LockName, Refusal, Reply, ServerTime, Words};
 
 use crate::protocol::decode::{self, CommandResult, Meaning, Signal};
 use crate::protocol::inspection::KeyHolder;
@@ -109,9 +109,37 @@ fn another_error_reply_is_unknown() {
 }
 
 #[test]
-fn a_wrong_type_is_held_by_something_foreign() {
+fn a_wrong_type_is_told_with_the_name_that_has_it_and_what_it_is() {
+    let told = |name, holds| Reply::Applied(Answer::WrongType { name, holds });
     let text = "WRONGTYPE Operation against a key holding the wrong kind of value";
-    assert_eq!(of(text), Reply::Applied(Answer::Foreign));
+    let unnamed = told(LockName::Key, "a value of another type");
+    assert_eq!(of(text), unnamed);
+    for (said, name, holds) in [
+        ("wrong key hash", LockName::Key, "a hash"),
+        ("wrong key zset", LockName::Key, "a sorted set"),
+        ("wrong counter stream", LockName::Counter, "a stream"),
+        (
+            "wrong counter string",
+            LockName::Counter,
+            "a text that is no fence",
+        ),
+        // A module's type; and where the user may not ask for it.
+        (
+            "wrong key ReJSON-RL",
+            LockName::Key,
+            "a value of another type",
+        ),
+        ("wrong key ", LockName::Key, "a value of another type"),
+    ] {
+        let answer = told(name, holds);
+        let of_many = &acquires(Ok(Value::Array(vec![word(said)])), 1, None)[0];
+        assert_eq!(of_many, &(answer.clone(), None), "{said}");
+        assert_eq!(decode::single(Ok(word(said))), (answer, None), "{said}");
+        let seen = decode::inspection(Ok(word(said))).expect("a look");
+        assert_eq!(seen.holder, KeyHolder::WrongType { name, holds }, "{said}");
+    }
+    let (nonsense, _) = decode::single(Ok(word("wrong door hash")));
+    assert!(matches!(nonsense, Reply::Unknown(_)), "{nonsense:?}");
 }
 
 #[test]
@@ -228,10 +256,11 @@ fn a_refusal_of_a_shared_call_is_asked_again_lock_by_lock() {
 
 #[test]
 fn a_look_tells_the_owner_but_not_the_secret() {
-    let look = |value: Value, fence: Value| {
-        let parts = vec![word("seen"), value, Value::Int(1500), fence, Value::Int(9)];
+    let look_at = |value: Value, left, fence: Value| {
+        let parts = vec![word("seen"), value, Value::Int(left), fence, Value::Int(9)];
         decode::inspection(Ok(Value::Array(parts))).expect("a look")
     };
+    let look = |value, fence| look_at(value, 1500, fence);
     let token = format!("billing:{}:12", "0a".repeat(16));
     let seen = look(word(&token), word("77"));
     let label = Some("billing".to_owned());
@@ -250,7 +279,22 @@ fn a_look_tells_the_owner_but_not_the_secret() {
         KeyHolder::Other
     );
     assert_eq!(look(Value::Nil, Value::Nil).holder, KeyHolder::Free);
-    assert_eq!(look(Value::Nil, word("x")).holder, KeyHolder::Foreign);
+    // As an acquire calls it, whatever stands there.
+    for text in [&token[..], "redis-py's uuid"] {
+        let seen = look_at(word(text), -1, Value::Nil);
+        assert_eq!((seen.holder, seen.left), (KeyHolder::Foreign, None));
+    }
+    for counter in ["x", "", "+7", "-1", "9007199254740991"] {
+        let seen = look(Value::Nil, word(counter));
+        let told = matches!(
+            seen.holder,
+            KeyHolder::WrongType {
+                name: LockName::Counter,
+                ..
+            }
+        );
+        assert!(told && seen.fence.is_none(), "{counter}: {seen:?}");
+    }
     assert!(decode::inspection(Ok(Value::Okay)).is_err());
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tenure_core::{Fence, ServerTime};
+use tenure_core::{Fence, LockName, ServerTime};
 
 /// What a node says about a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +29,15 @@ pub(crate) enum KeyHolder {
         /// Its attempt.
         attempt: u32,
     },
-    /// A string that another program wrote, perhaps another lock library.
+    /// A string with an expiry that another program wrote, perhaps another lock library.
     Other,
-    /// A key of another type, or a fence counter that is not a number.
+    /// A string without an expiry.
     Foreign,
+    /// One of the lock's names holds what no lock keeps there.
+    WrongType {
+        /// Which of them.
+        name: LockName,
+        /// What it holds.
+        holds: &'static str,
+    },
 }

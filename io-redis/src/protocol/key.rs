@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use tenure_core::{Key, LockName};
+
 /// The longest key, in bytes.
 pub(crate) const MAX_KEY_LEN: usize = 64 * 1024;
 
@@ -79,6 +81,18 @@ fn is_counter(name: &[u8]) -> bool {
 /// The name of the marker of a node.
 pub(crate) fn marker(prefix: &[u8]) -> Vec<u8> {
     [prefix, MARKER].concat()
+}
+
+/// The Redis key that is this name of a lock.
+pub(crate) fn named(lock: &Key, name: LockName) -> Key {
+    match name {
+        LockName::Key => lock.clone(),
+        LockName::Counter => {
+            let mut named = Vec::new();
+            counter(lock.as_bytes(), &mut named);
+            Key::new(named)
+        }
+    }
 }
 
 /// Writes the name of the key's fence counter: the first of `K:tenure:fence`, `K:tenure:fence:{K}`,

@@ -144,7 +144,13 @@ impl Judge {
             }
             (
                 _,
-                Outcome::Answered(Answer::Gone | Answer::Taken | Answer::Held | Answer::Foreign),
+                Outcome::Answered(
+                    Answer::Gone
+                    | Answer::Taken
+                    | Answer::Held
+                    | Answer::Foreign
+                    | Answer::WrongType,
+                ),
             )
             | (OpKind::Release, Outcome::Answered(Answer::Done)) => seat.promised = None,
             _ => {}

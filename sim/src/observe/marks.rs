@@ -74,8 +74,10 @@ listed! {
         AtCapacity,
         /// An acquire gave up: its time or its attempts were used up.
         GaveUp,
-        /// Something foreign held the key.
+        /// A round failed because the key has no expiry.
         Foreign,
+        /// An acquire failed because the key is no string.
+        WrongType,
         /// A round failed because the server refuses to serve.
         Rejected,
         /// A request reached the node after its connection had been given up.
@@ -277,6 +279,7 @@ impl Marks {
     fn round_failed(&mut self, cause: Cause, seen: &mut Seen) {
         match cause {
             Cause::Foreign => self.hit(Mark::Foreign),
+            Cause::WrongType => self.hit(Mark::WrongType),
             Cause::Quarantined => self.hit(Mark::WaitingForQuarantine),
             Cause::Rejected => self.hit(Mark::Rejected),
             Cause::Contended | Cause::Outage | Cause::Misuse => {}

@@ -390,8 +390,9 @@ impl Drop for Holding {
 
 fn cause(error: &LockError) -> Cause {
     match error {
-        LockError::Contended { foreign: true, .. } => Cause::Foreign,
         LockError::Contended { .. } => Cause::Contended,
+        LockError::Foreign { .. } => Cause::Foreign,
+        LockError::WrongType { .. } => Cause::WrongType,
         LockError::Quarantined { .. } => Cause::Quarantined,
         LockError::Outage { .. } => Cause::Outage,
         LockError::Rejected { .. } => Cause::Rejected,

@@ -223,6 +223,7 @@ fn meaning(ask: OpKind, answer: &Wire, at: usize) -> Outcome {
         b"gone" => Answer::Gone,
         b"taken" => Answer::Taken,
         b"foreign" => Answer::Foreign,
+        b"wrong" => Answer::WrongType,
         b"held" => Answer::Held,
         b"quarantine" => Answer::Quarantined,
         b"misuse" => Answer::Misuse,
@@ -260,7 +261,7 @@ fn meaning(ask: OpKind, answer: &Wire, at: usize) -> Outcome {
             }
             _ => Answer::Unavailable,
         },
-        (_, Wire::Bulk(bytes)) => word(bytes),
+        (_, Wire::Bulk(said)) => word(said.split(|byte| *byte == b' ').next().unwrap_or_default()),
         _ => Answer::Unavailable,
     })
 }

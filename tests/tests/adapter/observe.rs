@@ -107,3 +107,43 @@ fn every_turn_of_a_lease_is_logged_with_its_key_and_without_its_token() -> Outco
         Ok::<(), Box<dyn std::error::Error>>(())
     })
 }
+
+/// However many wait, and for however long.
+#[test]
+fn a_key_without_an_expiry_is_warned_of_once() -> Outcome {
+    let log = Log::default();
+    let _second = Dispatch::new(log.clone());
+    let _here = tracing::subscriber::set_default(log.clone());
+    World::run(1, async |world| {
+        let node = nodes(&world, 1).remove(0);
+        let one = world.client("one");
+        let locks = builder(&one).connect().await?;
+        let warnings = |key: &str| {
+            let parts = ["WARN", "no expiry", &format!("key={key}")];
+            let of_it = |line: &&String| parts.iter().all(|part| line.contains(part));
+            log.lines().iter().filter(of_it).count()
+        };
+        for round in 1..3 {
+            for key in ["jobs", "users"] {
+                node.server().call(&["SET", key, "for ever"]);
+            }
+            let waiting = ["jobs", "jobs", "users"].map(|key| {
+                let locks = locks.clone();
+                tokio::spawn(async move {
+                    let guard = locks.lock(key).await.expect("nobody gives up here");
+                    guard.release().await
+                })
+            });
+            world.sleep(secs(100)).await;
+            assert_eq!((warnings("jobs"), warnings("users")), (round, round));
+            for key in ["jobs", "users"] {
+                node.server().call(&["DEL", key]);
+            }
+            // Once it was taken, it is worth a word again.
+            for taken in waiting {
+                taken.await??;
+            }
+        }
+        Ok::<(), Box<dyn std::error::Error>>(())
+    })
+}

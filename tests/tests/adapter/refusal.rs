@@ -1,8 +1,8 @@
 //! Errors of a server, and replicas: none of what they say is taken for a "no".
 
-use tenure_redis::{ConnectError, LockError, Loss, ReleaseError};
+use tenure_redis::{ConnectError, Holder, LockError, Loss, ReleaseError};
 use tenure_sim::memory_net::World;
-use tenure_sim::server::Server;
+use tenure_sim::server::{Reply, Server};
 
 use crate::support::{Outcome, TTL, calls, client, ms, nodes, secs, stands, until};
 
@@ -114,11 +114,7 @@ fn a_server_that_is_out_of_memory_still_says_that_the_lock_is_held() -> Outcome 
             let guard = locks.lock("k").await?;
             nodes.iter().for_each(|node| node.server().set_oom(true));
             match rivals.try_lock("k").await {
-                Err(LockError::Contended {
-                    left: Some(left),
-                    foreign: false,
-                    ..
-                }) => assert!(left <= TTL, "{left:?}"),
+                Err(LockError::Contended { left, .. }) => assert!(left <= TTL, "{left:?}"),
                 other => panic!("it is held: {other:?}"),
             }
             assert!(guard.is_valid());
@@ -270,21 +266,120 @@ fn a_right_withdrawn_later_ends_the_lease_or_leaves_the_key_to_expire() -> Outco
     })
 }
 
+/// It may be the lock of another library: `lock` takes it once it is deleted.
 #[test]
-fn a_key_of_another_make_is_reported_as_foreign_and_never_touched() -> Outcome {
-    World::run(1, async |world| {
-        let node = world.node("a");
-        let (_one, locks) = client(&world, "one").await?;
-        node.server().call(&["SET", "k", "for ever"]);
-        node.server().call(&["HSET", "h", "field", "value"]);
-        for key in ["k", "h"] {
-            let asked = locks.try_lock(key).await;
-            assert!(
-                matches!(asked, Err(LockError::Contended { foreign: true, .. })),
-                "{asked:?}"
-            );
-        }
-        assert_eq!(node.server().peek("k").as_deref(), Some(&b"for ever"[..]));
-        Ok(())
-    })
+fn a_key_without_an_expiry_is_no_contention_and_is_waited_for() -> Outcome {
+    for count in [1, 3] {
+        World::run(1, async |world| {
+            let nodes = nodes(&world, count);
+            let (_one, locks) = client(&world, "one").await?;
+            for node in &nodes {
+                node.server().call(&["SET", "k", "for ever"]);
+            }
+            let error = locks.try_lock("k").await.expect_err("it is not ours");
+            assert!(matches!(error, LockError::Foreign { .. }), "{error}");
+            assert!(error.is_foreign() && !error.is_contention() && !error.is_misuse());
+            let seen = locks.inspect("k").await?;
+            assert_eq!((seen.holder(), seen.left()), (&Holder::Foreign, None));
+            let hasty = locks.with(|options| options.give_up_after(secs(5)))?;
+            let error = hasty.lock("k").await.expect_err("it is still there");
+            assert!(matches!(error, LockError::Foreign { .. }), "{error}");
+
+            let waiting = tokio::spawn({
+                let locks = locks.clone();
+                async move { locks.lock("k").await }
+            });
+            world.sleep(secs(600)).await;
+            assert!(!waiting.is_finished());
+            for node in &nodes {
+                assert_eq!(node.server().peek("k").as_deref(), Some(&b"for ever"[..]));
+                node.server().call(&["DEL", "k"]);
+            }
+            waiting.await??.release().await?;
+            Ok::<(), Box<dyn std::error::Error>>(())
+        })?;
+    }
+    Ok(())
+}
+
+/// It names the key that is in the way, and what is there. Nothing is touched.
+#[test]
+fn a_name_of_another_use_is_misuse_and_told_at_once() -> Outcome {
+    for count in [1, 3] {
+        World::run(1, async |world| {
+            let nodes = nodes(&world, count);
+            let (_one, locks) = client(&world, "one").await?;
+            let counter = |key| format!("{key}:tenure:fence:{{{key}}}");
+            let (listed, worded) = (counter("listed"), counter("worded"));
+            let strange = [
+                ("hashed", "hashed", ["HSET", "hashed", "n"], "a hash"),
+                ("listed", &listed, ["HSET", &listed, "n"], "a hash"),
+                (
+                    "worded",
+                    &worded,
+                    ["SET", &worded, "x"],
+                    "a text that is no fence",
+                ),
+            ];
+            for (key, name, command, what) in strange {
+                for node in &nodes {
+                    let words = [&command[..], &["1"][..usize::from(command[0] == "HSET")]];
+                    node.server().call(&words.concat());
+                }
+                let begun = world.now();
+                for asked in [locks.lock(key).await, locks.try_lock(key).await] {
+                    let error = asked.expect_err("it is not ours");
+                    assert!(error.is_misuse() && !error.is_contention(), "{error}");
+                    let LockError::WrongType {
+                        name: told, holds, ..
+                    } = &error
+                    else {
+                        panic!("{error}");
+                    };
+                    assert_eq!((told.as_bytes(), &holds[..]), (name.as_bytes(), what));
+                    assert!(error.to_string().contains("not touched"), "{error}");
+                }
+                assert!(world.now() - begun <= ms(100), "{:?}", world.now() - begun);
+                let seen = locks.inspect(key).await?;
+                let Holder::WrongType { name: told, .. } = seen.holder() else {
+                    panic!("{seen:?}");
+                };
+                assert_eq!(told.as_bytes(), name.as_bytes());
+                for node in &nodes {
+                    assert_eq!(node.server().call(&["EXISTS", key, name]), {
+                        Reply::Int(if key == name { 2 } else { 1 })
+                    });
+                }
+            }
+            Ok::<(), Box<dyn std::error::Error>>(())
+        })?;
+    }
+    Ok(())
+}
+
+/// What stands in its place is somebody else's, whatever it is.
+#[test]
+fn a_held_key_that_is_replaced_by_anything_is_taken() -> Outcome {
+    for command in [&["SET", "k", "for ever"][..], &["HSET", "k", "f", "v"]] {
+        World::run(1, async |world| {
+            let node = world.node("a");
+            let (_one, locks) = client(&world, "one").await?;
+            for renews in [true, false] {
+                let guard = locks.lock("k").await?;
+                node.server().call(&["DEL", "k"]);
+                node.server().call(command);
+                let lost = match renews {
+                    true => guard.lost().await,
+                    false => match guard.release().await {
+                        Err(ReleaseError::Lost(lost)) => lost,
+                        other => panic!("{other:?}"),
+                    },
+                };
+                assert_eq!(lost.loss, Loss::Taken);
+                assert_eq!(node.server().call(&["DEL", "k"]), Reply::Int(1));
+            }
+            Ok::<(), Box<dyn std::error::Error>>(())
+        })?;
+    }
+    Ok(())
 }

@@ -84,12 +84,22 @@ fn a_held_or_foreign_lock_does_not_touch_its_neighbours_in_the_call() {
     server.call(&["SET", "held", "somebody", "PX", "5000"]);
     server.call(&["HSET", "hash", "f", "v"]);
     server.call(&["SET", "counted:tenure:fence", "not a number"]);
-    let answers = acquire(&server, &["a", "held", "hash", "counted", "b"]);
+    server.call(&["SET", "eternal", "somebody"]);
+    let locks = ["a", "held", "eternal", "hash", "counted", "b"];
+    let answers = acquire(&server, &locks);
     let granted = format!("granted {NOW} {NOW}");
     let held = format!("held 5000 {NOW}");
-    assert_eq!(answers, [&granted, &held, "foreign", "foreign", &granted]);
+    let expected = [
+        &granted,
+        &held,
+        "foreign",
+        "wrong key hash",
+        "wrong counter string",
+        &granted,
+    ];
+    assert_eq!(answers, expected);
     assert_eq!(server.peek("a"), Some(token(1).into_bytes()));
-    assert_eq!(server.peek("b"), Some(token(5).into_bytes()));
+    assert_eq!(server.peek("b"), Some(token(6).into_bytes()));
     assert_eq!(server.peek("counted"), None);
     assert_eq!(server.peek("held"), Some(b"somebody".to_vec()));
 }
@@ -110,7 +120,7 @@ fn out_of_memory_no_lock_is_granted_and_a_held_one_is_told_as_held() {
     server.call(&["SET", "counted:tenure:fence", "not a number"]);
     server.set_oom(true);
     let answers = acquire(&server, &["counted", "a", "held", "b"]);
-    assert_eq!(answers[0], "foreign");
+    assert_eq!(answers[0], "wrong counter string");
     assert!(answers[1].starts_with("-OOM "), "{answers:?}");
     assert_eq!(answers[2], format!("held 5000 {NOW}"));
     assert!(answers[3].starts_with("-OOM "), "{answers:?}");

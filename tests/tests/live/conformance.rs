@@ -241,6 +241,7 @@ fn the_scripts_of_the_adapter_answer_as_on_a_real_server() {
         "held",
         "taken",
         "foreign",
+        "wrong",
         "unmarked",
         "quarantine",
         "misuse",

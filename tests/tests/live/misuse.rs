@@ -142,7 +142,7 @@ async fn the_rights_that_the_documentation_names_are_enough() {
     let locks = connect(patient().prefix("locks:"), server.url_with("app", "pw", 0)).await;
     let guard = locked(&locks, "k").await;
     guard.renew().await.expect("it is held");
-    assert!(refused(&locks, "k").await.is_some());
+    refused(&locks, "k").await;
     within("an answer", locks.inspect("k")).await.expect("seen");
     guard.release().await.expect("it was held");
     freed(&server, "locks:k").await;
@@ -307,7 +307,7 @@ async fn any_other_bytes_are_a_key() {
             .await
             .expect("GET");
         assert!(held.is_some_and(|token| token.len() >= 34), "{key:?}");
-        assert!(refused(&locks, key).await.is_some());
+        refused(&locks, key).await;
         let fence = guard.fence();
         guard.release().await.expect("it was held");
         let next = locked(&locks, key).await;
@@ -326,31 +326,45 @@ async fn any_other_bytes_are_a_key() {
 }
 
 #[tokio::test]
-async fn a_key_that_holds_something_else_is_contention_by_something_foreign() {
+async fn a_name_that_holds_something_else_is_misuse_that_names_it() {
     if !servers_available() {
         return;
     }
     let server = RedisServer::start(Options::new()).await;
     let locks = connect(patient(), server.url()).await;
     server.cmd::<()>(&["RPUSH", "typed", "theirs"]).await;
-    server.cmd::<()>(&["SET", "eternal", "theirs"]).await;
     server
         .cmd::<()>(&["HSET", "odd:tenure:fence:{odd}", "f", "1"])
         .await;
     server
         .cmd::<()>(&["SET", "words:tenure:fence:{words}", "twelve"])
         .await;
-    for key in ["typed", "eternal", "odd", "words"] {
-        let error = within("an answer", locks.try_lock(key)).await;
-        let error = error.expect_err("it is not ours to take");
-        assert!(
-            matches!(error, LockError::Contended { foreign: true, .. }),
-            "{key}: {error}"
-        );
-        assert!(error.is_contention() && error.to_string().contains("not touched"));
+    for (key, name, holds) in [
+        ("typed", "typed", "a list"),
+        ("odd", "odd:tenure:fence:{odd}", "a hash"),
+        (
+            "words",
+            "words:tenure:fence:{words}",
+            "a text that is no fence",
+        ),
+    ] {
+        for answer in [
+            within("an answer", locks.try_lock(key)).await,
+            within("waiting cannot mend it", locks.lock(key)).await,
+        ] {
+            let error = answer.expect_err("it is not ours to take");
+            assert!(
+                matches!(error, LockError::WrongType { .. }),
+                "{key}: {error}"
+            );
+            assert!(error.is_misuse() && !error.is_contention(), "{error}");
+            let text = error.to_string();
+            for part in [name, holds, "not touched"] {
+                assert!(text.contains(part), "{text}");
+            }
+        }
     }
     assert_eq!(server.cmd::<i64>(&["LLEN", "typed"]).await, 1);
-    assert_eq!(value(&server, "eternal").await.as_deref(), Some("theirs"));
     assert_eq!(value(&server, "odd").await, None, "nor half of it taken");
     assert_eq!(value(&server, "words").await, None);
     assert_eq!(

@@ -161,7 +161,7 @@ async fn a_shared_call_answers_the_failures_and_the_rest_is_done() {
             Value::Int(3),
             word("READONLY You can't write against a read only replica."),
             Value::Int(5),
-            word("foreign"),
+            word("taken"),
         ]),
     ]);
     rig.settle().await;
@@ -174,7 +174,7 @@ async fn a_shared_call_answers_the_failures_and_the_rest_is_done() {
             "READONLY You can't write against a read only replica.",
         ))),
         applied(Answer::Done),
-        applied(Answer::Foreign),
+        applied(Answer::Taken),
     ];
     for (request, expected) in requests.iter().zip(expected) {
         assert_eq!(rig.hub.reply(request), expected);

@@ -12,9 +12,13 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local stamp = format('%.0f', now)
 
--- 'foreign' if the key has a type that no lock has, else the server's error.
-local function failure(reply)
-  return find(reply.err, 'WRONGTYPE', 1, true) and 'foreign' or '-' .. reply.err
+-- The answer where a name of the lock holds what no lock keeps there.
+local function wrong(name, key)
+  return 'wrong ' .. name .. ' ' .. (pcall('TYPE', key).ok or '')
+end
+
+local function is_wrong_type(reply)
+  return find(reply.err, 'WRONGTYPE', 1, true)
 end
 
 -- Gives a "no" that was decided without reading the lock. GETEX counts as a write, so a replica
@@ -22,9 +26,7 @@ end
 -- no longer refuses further writes when it is out of memory.
 local function no(lock, answer)
   local held = pcall('GETEX', lock)
-  if type(held) == 'table' and not find(held.err, 'WRONGTYPE', 1, true) then
-    return '-' .. held.err
-  end
+  if type(held) == 'table' and not is_wrong_type(held) then return '-' .. held.err end
   return answer
 end
 
@@ -35,8 +37,7 @@ if #KEYS % 2 == 1 then
   local run_id, replication_id, max_ttl, nodes, name = unpack(ARGV, 3 * count + 1)
   local marker = pcall('GET', KEYS[#KEYS])
   if type(marker) == 'table' then
-    refusal = failure(marker)
-    if refusal == 'foreign' then refusal = 'misuse' end
+    refusal = is_wrong_type(marker) and 'misuse' or '-' .. marker.err
   elseif not marker then
     refusal = 'unmarked'
   else
@@ -68,12 +69,10 @@ local function acquire(lock, counter, token, ttl, proposal)
   local fence = pcall('GET', counter)
   local last = 0
   if fence then
-    if type(fence) == 'table' then
-      local why = failure(fence)
-      return why, why == 'foreign'
-    end
-    last = match(fence, '^%d+$') and tonumber(fence)
-    if not last or last >= 9007199254740991 then return 'foreign', true end
+    local is_text = type(fence) == 'string'
+    if not is_text and not is_wrong_type(fence) then return '-' .. fence.err end
+    last = is_text and match(fence, '^%d+$') and tonumber(fence)
+    if not last or last >= 9007199254740991 then return wrong('counter', counter), true end
   end
   if refusal and not quarantined then return refusal, true end
 
@@ -90,7 +89,9 @@ local function acquire(lock, counter, token, ttl, proposal)
       if quarantined then return refusal end
       return set and '-' .. set.err or '-TRYAGAIN the lock vanished'
     end
-    if type(held) == 'table' then return failure(held) end
+    if type(held) == 'table' then
+      return is_wrong_type(held) and wrong('key', lock) or '-' .. held.err
+    end
     local prefix, attempt = match(token, '^(.*:)(%d+)$')
     local other = string.sub(held, 1, #prefix) == prefix and match(held, '^%d+$', #prefix + 1)
     if not other then

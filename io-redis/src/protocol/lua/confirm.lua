@@ -3,18 +3,16 @@
 -- ARGV: token, fence
 local held = redis.pcall('GETEX', KEYS[1])
 if type(held) == 'table' then
-  if string.find(held.err, 'WRONGTYPE', 1, true) then return 'foreign' end
+  if string.find(held.err, 'WRONGTYPE', 1, true) then return 'taken' end
   return held
 end
 local stored = redis.pcall('GET', KEYS[2])
-if type(stored) == 'table' then
-  if string.find(stored.err, 'WRONGTYPE', 1, true) then return 'foreign' end
-  return stored
-end
 local last = 0
 if stored then
-  last = string.match(stored, '^%d+$') and tonumber(stored)
-  if not last then return 'foreign' end
+  local is_text = type(stored) == 'string'
+  if not is_text and not string.find(stored.err, 'WRONGTYPE', 1, true) then return stored end
+  last = is_text and string.match(stored, '^%d+$') and tonumber(stored)
+  if not last then return 'wrong counter ' .. (redis.pcall('TYPE', KEYS[2]).ok or '') end
 end
 -- Law: Ownership
 if held ~= ARGV[1] then
@@ -25,7 +23,6 @@ if held ~= ARGV[1] then
     local other = string.match(held, '^%d+$', #prefix + 1)
     if other and tonumber(other) < tonumber(attempt) then return 'gone' end
   end
-  if redis.call('PTTL', KEYS[1]) == -1 then return 'foreign' end
   return 'taken'
 end
 -- Law: Fencing

@@ -1,15 +1,16 @@
 -- Reads a lock and its fence counter, and changes nothing. The counter is answered as the text that
 -- is stored, even if it is no number.
 -- KEYS: lock, fence counter
+
+-- The answer where one of them holds what no lock keeps there, or the server's error.
+local function failure(reply, name, key)
+  if not string.find(reply.err, 'WRONGTYPE', 1, true) then return reply end
+  return 'wrong ' .. name .. ' ' .. (redis.pcall('TYPE', key).ok or '')
+end
+
 local held = redis.pcall('GETEX', KEYS[1])
-if type(held) == 'table' then
-  if string.find(held.err, 'WRONGTYPE', 1, true) then return 'foreign' end
-  return held
-end
+if type(held) == 'table' then return failure(held, 'key', KEYS[1]) end
 local fence = redis.pcall('GET', KEYS[2])
-if type(fence) == 'table' then
-  if string.find(fence.err, 'WRONGTYPE', 1, true) then return 'foreign' end
-  return fence
-end
+if type(fence) == 'table' then return failure(fence, 'counter', KEYS[2]) end
 local time = redis.call('TIME')
 return {'seen', held, redis.call('PTTL', KEYS[1]), fence, time[1] * 1000000 + time[2]}

@@ -8,15 +8,12 @@ local function release(lock, token)
   if held ~= token then
     if not held then return 'gone' end
     if type(held) == 'table' then
-      return string.find(held.err, 'WRONGTYPE', 1, true) and 'foreign' or held.err
+      return string.find(held.err, 'WRONGTYPE', 1, true) and 'taken' or held.err
     end
     local prefix, attempt = string.match(token, '^(.*:)(%d+)$')
     local other = string.sub(held, 1, #prefix) == prefix
       and string.match(held, '^%d+$', #prefix + 1)
-    if not other then
-      return redis.pcall('PTTL', lock) == -1 and 'foreign' or 'taken'
-    end
-    if tonumber(other) > tonumber(attempt) then return 'taken' end
+    if not other or tonumber(other) > tonumber(attempt) then return 'taken' end
   end
   local done = redis.pcall('DEL', lock)
   if type(done) == 'table' then return done.err end

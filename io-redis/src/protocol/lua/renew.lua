@@ -20,17 +20,13 @@ for i = 1, #KEYS do
   elseif not held then
     why = 'gone'
   elseif type(held) == 'table' then
-    why = string.find(held.err, 'WRONGTYPE', 1, true) and 'foreign' or held.err
+    why = string.find(held.err, 'WRONGTYPE', 1, true) and 'taken' or held.err
   else
     -- A token of the same lease. If its attempt is older, the answer is "gone", never "taken".
     local prefix, attempt = string.match(token, '^(.*:)(%d+)$')
     local other = string.sub(held, 1, #prefix) == prefix
       and string.match(held, '^%d+$', #prefix + 1)
-    if other and tonumber(other) < tonumber(attempt) then
-      why = 'gone'
-    else
-      why = redis.pcall('PTTL', key) == -1 and 'foreign' or 'taken'
-    end
+    why = other and tonumber(other) < tonumber(attempt) and 'gone' or 'taken'
   end
   if why then
     failures[#failures + 1] = i

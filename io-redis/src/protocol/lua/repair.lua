@@ -4,18 +4,16 @@
 -- ARGV: token, TTL ms, fence
 local held = redis.pcall('GETEX', KEYS[1])
 if type(held) == 'table' then
-  if string.find(held.err, 'WRONGTYPE', 1, true) then return 'foreign' end
+  if string.find(held.err, 'WRONGTYPE', 1, true) then return 'taken' end
   return held
 end
 local stored = redis.pcall('GET', KEYS[2])
-if type(stored) == 'table' then
-  if string.find(stored.err, 'WRONGTYPE', 1, true) then return 'foreign' end
-  return stored
-end
 local last = 0
 if stored then
-  last = string.match(stored, '^%d+$') and tonumber(stored)
-  if not last then return 'foreign' end
+  local is_text = type(stored) == 'string'
+  if not is_text and not string.find(stored.err, 'WRONGTYPE', 1, true) then return stored end
+  last = is_text and string.match(stored, '^%d+$') and tonumber(stored)
+  if not last then return 'wrong counter ' .. (redis.pcall('TYPE', KEYS[2]).ok or '') end
 end
 local ttl = tonumber(ARGV[2])
 -- Law: Ownership
@@ -23,10 +21,8 @@ if held then
   local prefix, attempt = string.match(ARGV[1], '^(.*:)(%d+)$')
   local other = string.sub(held, 1, #prefix) == prefix
     and string.match(held, '^%d+$', #prefix + 1)
-  local left = redis.call('PTTL', KEYS[1])
-  if not other then return left == -1 and 'foreign' or 'taken' end
-  if tonumber(other) > tonumber(attempt) then return 'taken' end
-  ttl = math.max(ttl, left)
+  if not other or tonumber(other) > tonumber(attempt) then return 'taken' end
+  ttl = math.max(ttl, redis.call('PTTL', KEYS[1]))
 end
 -- Law: Fencing
 local fence = tonumber(ARGV[3])

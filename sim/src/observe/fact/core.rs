@@ -7,8 +7,9 @@ use super::{Answer, Cause, Loss, Outcome};
 impl From<&AcquireFailure> for Cause {
     fn from(failure: &AcquireFailure) -> Self {
         match failure {
-            AcquireFailure::Contended { foreign: true, .. } => Self::Foreign,
             AcquireFailure::Contended { .. } => Self::Contended,
+            AcquireFailure::Foreign { .. } => Self::Foreign,
+            AcquireFailure::WrongType { .. } => Self::WrongType,
             AcquireFailure::Quarantined { .. } => Self::Quarantined,
             AcquireFailure::Outage { .. } => Self::Outage,
             AcquireFailure::Rejected { .. } => Self::Rejected,
@@ -35,6 +36,7 @@ impl From<&Said> for Answer {
             Said::Granted { fence, .. } => Self::Granted(fence.get()),
             Said::Held { .. } => Self::Held,
             Said::Foreign => Self::Foreign,
+            Said::WrongType { .. } => Self::WrongType,
             Said::Quarantined { .. } => Self::Quarantined,
             Said::Done => Self::Done,
             Said::Gone => Self::Gone,

@@ -183,8 +183,10 @@ pub enum Why {
 pub enum Cause {
     /// Another lease holds the key.
     Contended,
-    /// Something foreign holds the key.
+    /// The key has no expiry.
     Foreign,
+    /// A name of the lock holds what no lock keeps there.
+    WrongType,
     /// Too many nodes are in quarantine.
     Quarantined,
     /// Not enough nodes answer.
@@ -228,8 +230,10 @@ pub enum Answer {
     Granted(u64),
     /// Another lease holds the key.
     Held,
-    /// Something foreign holds the key.
+    /// The key has no expiry.
     Foreign,
+    /// The key holds what no lock keeps there.
+    WrongType,
     /// The node may have forgotten a lease.
     Quarantined,
     /// It was done.

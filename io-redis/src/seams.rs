@@ -9,7 +9,7 @@
 pub use crate::protocol::scripts::{Answers, Layout, LockArg, LockKey, MarkerArg, Script};
 pub use crate::runtime::{
     BootClock, BoxFuture, ByteStream, Clock, Connector, Endpoint, Entropy, OsEntropy, Seams,
-    Spawner, TokioConnector, TokioSpawner,
+    Spawner, TokioConnector, TokioSpawner, race,
 };
 /// The time of a [`Clock`].
 #[doc(inline)]

@@ -95,7 +95,9 @@ impl Builder {
     /// takes any certificate for that of the server, so that anybody can pretend to be it.
     ///
     /// One server must answer at this address, because unrelated keys share one call. A proxy that
-    /// spreads keys over several servers without refusing such a call breaks exclusion.
+    /// spreads keys over several servers without refusing such a call breaks exclusion. If the name
+    /// stands for several addresses, all of them must lead to that server: they are tried one
+    /// beside the other, 100 ms apart, and the first that connects is taken.
     pub fn node(mut self, url: impl AsRef<str>) -> Self {
         let address = Address::parse(url.as_ref());
         self.nodes

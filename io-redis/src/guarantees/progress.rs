@@ -22,7 +22,6 @@
 //!   [Exclusion](super::exclusion).
 //! - After an outage, a client connects again within 2 s. One try to connect takes at most twice
 //!   the request timeout: 2 s by default.
-//!
 //! - What is held need not wait at all: when a node comes up, renewals that had failed there are
 //!   tried at once, the nearest end of validity first. Behind them come the releases that it is
 //!   owed.

@@ -3,8 +3,10 @@
 
 mod clock;
 mod production;
+mod race;
 mod traits;
 
 pub use clock::BootClock;
 pub use production::{OsEntropy, TokioConnector, TokioSpawner};
+pub use race::race;
 pub use traits::{BoxFuture, ByteStream, Clock, Connector, Endpoint, Entropy, Seams, Spawner};

@@ -2,6 +2,7 @@
 //! entropy.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
 use crate::runtime::clock::BootClock;
+use crate::runtime::race::race;
 use crate::runtime::traits::{BoxFuture, ByteStream, Connector, Endpoint, Entropy, Seams, Spawner};
 
 impl Seams {
@@ -32,6 +34,11 @@ const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
 const UNCONFIRMED: Duration = Duration::from_secs(30);
 
 /// Connects over tokio: TCP with `TCP_NODELAY` and keepalive, and unix sockets where there are any.
+///
+/// If a name stands for several addresses, they [race]: each next one begins 100 ms after the one
+/// before it, or when one has failed, and the first that connects is taken. The resolver says in
+/// which order, but the second is one of the other family (IPv4 or IPv6) if there is one, since it
+/// is mostly one family that does not work.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TokioConnector;
 
@@ -43,7 +50,8 @@ impl Connector for TokioConnector {
         Box::pin(async move {
             match endpoint {
                 Endpoint::Tcp { host, port } => {
-                    let stream = TcpStream::connect((host.as_str(), *port)).await?;
+                    let found = tokio::net::lookup_host((host.as_str(), *port)).await?;
+                    let stream = connect_to_any(in_turns(found)).await?;
                     // A request is one small write that waits for its reply. Nagle's algorithm
                     // would delay it.
                     stream.set_nodelay(true)?;
@@ -63,6 +71,26 @@ impl Connector for TokioConnector {
             }
         })
     }
+}
+
+/// These addresses, of both families in turn. The family of the first begins.
+fn in_turns(addresses: impl IntoIterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+    let addresses: Vec<SocketAddr> = addresses.into_iter().collect();
+    let begins_with_6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let of_first = |address: &SocketAddr| address.is_ipv6() == begins_with_6;
+    let (mut turns, others): (Vec<_>, Vec<_>) = addresses.into_iter().partition(of_first);
+    for (at, other) in others.into_iter().enumerate() {
+        turns.insert((2 * at + 1).min(turns.len()), other);
+    }
+    turns
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "this is the Connector seam, which has its own timer, as connecting itself has"
+)]
+async fn connect_to_any(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    race(addresses, TcpStream::connect, tokio::time::sleep).await
 }
 
 /// Lets the operating system find out that nobody is at the other end any more. The link asks by
@@ -118,6 +146,43 @@ impl Entropy for OsEntropy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_of_both_families_are_tried_in_turns() {
+        let address = |text: &str| text.parse::<SocketAddr>().expect("an address");
+        let [six, seven] = ["[::6]:1", "[::7]:1"].map(address);
+        let [four, five, three] = ["4.4.4.4:1", "5.5.5.5:1", "3.3.3.3:1"].map(address);
+        let turns = in_turns([six, seven, four, five, three]);
+        assert_eq!(turns, [six, four, seven, five, three]);
+        let turns = in_turns([four, five, three, six]);
+        assert_eq!(turns, [four, six, five, three]);
+        assert_eq!(in_turns([four, three]), [four, three]);
+        assert_eq!(in_turns([]), []);
+    }
+
+    /// A listener that accepts nobody, and whose queue is full, swallows what is sent to it.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn an_address_that_swallows_what_is_sent_does_not_keep_from_the_next() {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listen = |backlog| {
+            let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+            socket.bind(loopback).expect("loopback");
+            socket.listen(backlog).expect("it listens")
+        };
+        let (hole, listener) = (listen(0), listen(64));
+        let [first, second] = [&hole, &listener].map(|it| it.local_addr().expect("bound"));
+        let mut queue = Vec::new();
+        loop {
+            let stream = connect_to_any(vec![first, second]).await;
+            let stream = stream.expect("the second listens");
+            if stream.peer_addr().expect("connected") == second {
+                return;
+            }
+            queue.push(stream);
+            assert!(queue.len() < 64, "the queue of the first does not fill");
+        }
+    }
 
     #[tokio::test]
     async fn a_socket_is_asked_by_the_system_whether_anybody_is_there() {

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tenure_redis::seams::{BoxFuture, ByteStream, Connector, Endpoint};
+use tenure_redis::seams::{BoxFuture, ByteStream, Connector, Endpoint, race};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
@@ -29,6 +29,8 @@ pub(super) struct Net {
 #[derive(Debug, Default)]
 struct State {
     hosts: BTreeMap<String, Server>,
+    /// Names that stand for several hosts.
+    rows: BTreeMap<String, Vec<String>>,
     links: BTreeMap<(String, String), Link>,
     connections: u64,
     tap: Tap,
@@ -45,6 +47,24 @@ impl Net {
     /// From now on the name leads to this server.
     pub(super) fn host(&self, name: &str, server: Server) {
         self.lock().hosts.insert(name.to_owned(), server);
+    }
+
+    /// From now on the name stands for these hosts, in this order.
+    pub(super) fn row(&self, name: &str, hosts: &[&str]) {
+        let hosts = hosts.iter().map(|&host| host.to_owned()).collect();
+        self.lock().rows.insert(name.to_owned(), hosts);
+    }
+
+    /// Connects to the first of the hosts that a name stands for.
+    async fn connect_to_any(
+        self: Arc<Self>,
+        client: &str,
+        name: &str,
+    ) -> io::Result<Box<dyn ByteStream>> {
+        let hosts = self.lock().rows.get(name).cloned();
+        let hosts = hosts.unwrap_or_else(|| vec![name.to_owned()]);
+        let connect = |host| Arc::clone(&self).connect(client.to_owned(), host);
+        race(hosts, connect, |span| self.time.sleep(span)).await
     }
 
     /// The link between a client and a name.
@@ -196,8 +216,9 @@ impl Connector for NetConnector {
         Box::pin(async move {
             match endpoint {
                 Endpoint::Tcp { host, .. } => {
-                    let net = Arc::clone(&self.net);
-                    net.connect(self.client.clone(), host.clone()).await
+                    Arc::clone(&self.net)
+                        .connect_to_any(&self.client, host)
+                        .await
                 }
                 _ => Err(io::Error::new(
                     io::ErrorKind::Unsupported,

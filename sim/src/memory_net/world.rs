@@ -110,6 +110,13 @@ impl World {
         self.net.host(name, node.server.clone());
     }
 
+    /// From now on `name` stands for these hosts in a row, as a name does that has several
+    /// addresses. They are names of nodes, or lead nowhere; [`Client::link`] says what becomes of
+    /// attempts to connect to each.
+    pub fn row(&self, name: &str, hosts: &[&str]) {
+        self.net.row(name, hosts);
+    }
+
     /// Adds a process.
     pub fn client(&self, name: &str) -> Client {
         let mut state = self.lock();

@@ -8,7 +8,7 @@ use tenure_redis::seams::{Seams, Spawner as _};
 use tenure_redis::{Builder, Locks};
 use tokio::sync::oneshot;
 
-use super::stream::{HostConnector, Tape};
+use super::stream::{HostConnector, Rows, Tape};
 use crate::memory_net::{Process, SeededEntropy, SimClock, TrueTime};
 
 /// The machine of a client. Its clock goes on through crashes of the process. Clones are the same
@@ -19,6 +19,7 @@ pub struct Machine {
     clock: SimClock,
     time: TrueTime,
     tape: Tape,
+    rows: Rows,
     state: Arc<Mutex<State>>,
 }
 
@@ -40,12 +41,20 @@ pub struct Life {
 }
 
 impl Machine {
-    pub(super) fn new(name: &str, clock: SimClock, time: TrueTime, tape: Tape, seed: u64) -> Self {
+    pub(super) fn new(
+        name: &str,
+        clock: SimClock,
+        time: TrueTime,
+        tape: Tape,
+        rows: Rows,
+        seed: u64,
+    ) -> Self {
         Self {
             name: name.to_owned(),
             clock,
             time,
             tape,
+            rows,
             state: Arc::new(Mutex::new(State {
                 rng: Rng::new(seed),
                 process: None,
@@ -141,6 +150,8 @@ impl Life {
             connector: Arc::new(HostConnector {
                 client: format!("{}.{}", self.machine.name, self.number),
                 tape: self.machine.tape.clone(),
+                rows: self.machine.rows.clone(),
+                time: self.machine.time.clone(),
             }),
             clock: Arc::new(self.machine.clock.clone()),
             spawner: Arc::new(self.process.clone()),

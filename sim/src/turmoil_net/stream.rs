@@ -1,12 +1,13 @@
 //! The two ends of a connection: the connector of a client, the listener of a server, and what both
 //! put on the wire and take off it.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use tenure_redis::seams::{BoxFuture, ByteStream, Connector, Endpoint};
+use tenure_redis::seams::{BoxFuture, ByteStream, Connector, Endpoint, race};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use turmoil::net::{TcpListener, TcpStream};
 
@@ -116,11 +117,33 @@ impl AsyncWrite for Taped {
     }
 }
 
+/// Names that stand for several hosts, in their order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rows(Arc<Mutex<BTreeMap<String, Vec<String>>>>);
+
+impl Rows {
+    pub(super) fn insert(&self, name: &str, hosts: &[&str]) {
+        let hosts = hosts.iter().map(|&host| host.to_owned()).collect();
+        self.lock().insert(name.to_owned(), hosts);
+    }
+
+    fn of(&self, name: &str) -> Vec<String> {
+        let hosts = self.lock().get(name).cloned();
+        hosts.unwrap_or_else(|| vec![name.to_owned()])
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Vec<String>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The connector of one client.
 #[derive(Debug)]
 pub(super) struct HostConnector {
     pub(super) client: String,
     pub(super) tape: Tape,
+    pub(super) rows: Rows,
+    pub(super) time: TrueTime,
 }
 
 impl Connector for HostConnector {
@@ -135,7 +158,12 @@ impl Connector for HostConnector {
                     "the simulated network has hosts only",
                 ));
             };
-            let stream = TcpStream::connect((host.as_str(), *port)).await?;
+            let connect = |host: String| async move {
+                let stream = TcpStream::connect((host.as_str(), *port)).await?;
+                Ok((stream, host))
+            };
+            let pause = |span| self.time.sleep(span);
+            let (stream, host) = race(self.rows.of(host), connect, pause).await?;
             let connection = {
                 let mut state = self.tape.lock();
                 state.connections += 1;

@@ -9,7 +9,7 @@ use tenure_core::Rng;
 use turmoil::Sim;
 
 use super::machine::{Life, Machine};
-use super::stream::{Tape, listen};
+use super::stream::{Rows, Tape, listen};
 use crate::memory_net::{Node, SimClock, TrueTime, WallClock};
 use crate::server::{Server, Snapshot};
 
@@ -24,6 +24,7 @@ pub struct Network {
     time: TrueTime,
     outside: Arc<AtomicU64>,
     tape: Tape,
+    rows: Rows,
     rng: Rng,
     machines: u32,
 }
@@ -67,6 +68,7 @@ impl Network {
         Self {
             sim,
             tape: Tape::new(time.clone()),
+            rows: Rows::default(),
             time,
             outside,
             rng,
@@ -86,6 +88,17 @@ impl Network {
         Node::new(name, server, clock)
     }
 
+    /// Adds a host on which nobody listens.
+    pub fn deserted(&mut self, name: &str) {
+        self.sim.host(name, std::future::pending::<turmoil::Result>);
+    }
+
+    /// From now on `name` stands for these hosts in a row, as a name does that has several
+    /// addresses. It may be the name of one of them.
+    pub fn row(&mut self, name: &str, hosts: &[&str]) {
+        self.rows.insert(name, hosts);
+    }
+
     /// Adds a machine on which this software runs; it begins again when the machine is
     /// [started](Self::start) after a crash.
     ///
@@ -100,7 +113,8 @@ impl Network {
         self.machines += 1;
         let shows = Duration::from_secs(1_000) * self.machines;
         let clock = SimClock::new(self.time.clone(), shows);
-        let machine = Machine::new(name, clock, self.time.clone(), self.tape.clone(), seed);
+        let (time, tape, rows) = (self.time.clone(), self.tape.clone(), self.rows.clone());
+        let machine = Machine::new(name, clock, time, tape, rows, seed);
         let (theirs, software) = (machine.clone(), Arc::new(software));
         self.sim.host(name, move || {
             let (machine, software) = (theirs.clone(), Arc::clone(&software));

@@ -5,6 +5,7 @@
 
 mod support;
 
+mod addresses;
 mod attempts;
 mod cancel;
 mod demo;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tenure_redis::Locks;
 use tenure_sim::choice::{Choices, Subject};
 use tenure_sim::judge::{Judge, Rules};
-use tenure_sim::memory_net::{Client, Direction, Node, SimClock, World};
+use tenure_sim::memory_net::{Client, Connecting, Direction, Node, SimClock, World};
 use tenure_sim::observe::fact::{Fact, Nanos, Record};
 use tenure_sim::turmoil_net::Memory;
 use tenure_tests::chaos::{Chaos, Ground, Way};
@@ -20,6 +20,8 @@ use tokio::task::AbortHandle;
 /// How many hours, where nothing else is said.
 const HOURS: u64 = 3;
 const NODES: [&str; 3] = ["a", "b", "c"];
+/// Each node has two addresses. At the first of them no node is.
+const DESERTED: [&str; 3] = ["a-deserted", "b-deserted", "c-deserted"];
 const CLIENTS: [&str; 3] = ["one", "two", "three"];
 const MAX_TTL: Duration = Duration::from_secs(10);
 /// How often the observer looks. It looks before every grant and every step of a holder as well.
@@ -42,6 +44,9 @@ impl Soak {
         let witness = Witness::new(world.time().clone(), &["k", "l"]);
         let nodes: Vec<Node> = NODES.iter().map(|name| world.node(name)).collect();
         nodes.iter().for_each(|node| witness.watch(node));
+        for (node, deserted) in NODES.iter().zip(DESERTED) {
+            world.row(node, &[deserted, node]);
+        }
         let habits = Habits {
             workers: 1,
             max_ttl: MAX_TTL,
@@ -92,6 +97,11 @@ impl Soak {
                 .about(Subject::Clocks)
                 .pick(&[0, 2_000, -2_000]),
         );
+        for deserted in DESERTED {
+            let c = &mut self.choices.about(Subject::Links);
+            let connecting = c.pick(&[Connecting::Hangs, Connecting::Refused]);
+            process.link(deserted).set_connecting(connecting);
+        }
         let diary = self.witness.diary(client, process.clock());
         let builder = Locks::builder()
             .seams(self.witness.listen(&diary, process.seams()))

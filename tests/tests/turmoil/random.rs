@@ -10,7 +10,7 @@ use tenure_sim::observe::fact::Fault;
 use tenure_tests::chaos::Chaos;
 use tenure_tests::variables::number;
 
-use crate::support::{Plan, Stage, ms, secs};
+use crate::support::{FirstAddress, Plan, Stage, ms, secs};
 
 /// What a run came to.
 struct Day {
@@ -34,6 +34,11 @@ fn day(seed: u64) -> Day {
     };
     plan.habits.workers = c.pick(&[2, 1, 3]);
     plan.habits.hold = ms(c.pick(&[1_500, 300, 2_000]));
+    plan.first_address = Choices::from_seed(seed).about(Subject::Links).pick(&[
+        None,
+        Some(FirstAddress::Swallows),
+        Some(FirstAddress::Refuses),
+    ]);
     let mut stage = Stage::new(&plan);
     // Half of the drift bound; the other half is for steps.
     let ppm = |c: &mut Draws<'_>| c.pick(&[0, 2_500, -2_500, 1_000, -1_000]);

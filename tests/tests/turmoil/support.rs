@@ -36,7 +36,18 @@ pub(crate) struct Plan {
     pub(crate) keys: &'static [&'static str],
     pub(crate) latency: Duration,
     pub(crate) quarantine: Quarantine,
+    /// What becomes of the first of two addresses that each node has, if it has two.
+    pub(crate) first_address: Option<FirstAddress>,
     pub(crate) habits: Habits,
+}
+
+/// What becomes of who connects to an address at which no node is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum FirstAddress {
+    /// It is refused.
+    Refuses,
+    /// It hears nothing.
+    Swallows,
 }
 
 impl Plan {
@@ -49,12 +60,27 @@ impl Plan {
             keys: &["k", "l"],
             latency: ms(4),
             quarantine: Quarantine::On,
+            first_address: None,
             habits: Habits {
                 workers: 2,
                 max_ttl: MAX_TTL,
                 hold: ms(1_500),
                 pause: ms(300),
             },
+        }
+    }
+}
+
+/// Puts an address at which no node is before that of each node.
+fn add_first_addresses(net: &mut Network, plan: &Plan, what: FirstAddress) {
+    for node in &NODES[..plan.nodes] {
+        let deserted = format!("{node}-deserted");
+        net.deserted(&deserted);
+        net.row(node, &[&deserted, node]);
+        if let FirstAddress::Swallows = what {
+            for client in &CLIENTS[..plan.clients] {
+                net.hold(client, &deserted);
+            }
         }
     }
 }
@@ -103,6 +129,9 @@ impl Stage {
                 })
             })
             .collect();
+        if let Some(first) = plan.first_address {
+            add_first_addresses(&mut net, plan, first);
+        }
         let judge = Judge::new(Rules {
             nodes: plan.nodes,
             quorum: plan.nodes / 2 + 1,

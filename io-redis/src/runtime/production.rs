@@ -9,7 +9,7 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
-use crate::runtime::clock::BootClock;
+use crate::runtime::clock::{BootClock, pause};
 use crate::runtime::race::race;
 use crate::runtime::traits::{BoxFuture, ByteStream, Connector, Endpoint, Entropy, Seams, Spawner};
 
@@ -85,12 +85,8 @@ fn in_turns(addresses: impl IntoIterator<Item = SocketAddr>) -> Vec<SocketAddr> 
     turns
 }
 
-#[allow(
-    clippy::disallowed_methods,
-    reason = "this is the Connector seam, which has its own timer, as connecting itself has"
-)]
 async fn connect_to_any(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
-    race(addresses, TcpStream::connect, tokio::time::sleep).await
+    race(addresses, TcpStream::connect, pause).await
 }
 
 /// Lets the operating system find out that nobody is at the other end any more. The link asks by

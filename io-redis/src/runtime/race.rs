@@ -77,14 +77,13 @@ where
 }
 
 #[cfg(test)]
-#[allow(clippy::disallowed_methods, reason = "tokio's paused time")]
 mod tests {
     use std::cell::RefCell;
     use std::future::{pending, ready};
 
-    use tokio::time::{Instant, sleep};
-
     use super::*;
+    use crate::link::tests::hub::PausedClock;
+    use crate::runtime::Clock;
 
     const MS: Duration = Duration::from_millis(1);
 
@@ -98,10 +97,13 @@ mod tests {
 
     /// Races these. Says which connected, and when each began.
     async fn ran(ways: &[Way]) -> (io::Result<usize>, Duration, Vec<(usize, Duration)>) {
-        let (start, begun) = (Instant::now(), RefCell::new(Vec::new()));
+        let (clock, begun) = (PausedClock::new(), RefCell::new(Vec::new()));
+        let start = clock.now();
+        let sleep = |span| clock.sleep_until(clock.now() + span);
+        let passed = || clock.now().saturating_since(start);
         let connect = |at: usize| {
-            let way = ways[at];
-            begun.borrow_mut().push((at, start.elapsed()));
+            let (way, sleep) = (ways[at], &sleep);
+            begun.borrow_mut().push((at, passed()));
             async move {
                 match way {
                     Way::Connects(after) => {
@@ -117,7 +119,7 @@ mod tests {
             }
         };
         let won = race(0..ways.len(), connect, sleep).await;
-        (won, start.elapsed(), begun.into_inner())
+        (won, passed(), begun.into_inner())
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! The tests of a link, and what they share: a hub and a connection that the tests control.
 
 mod connect;
-mod hub;
+pub(crate) mod hub;
 mod mocked;
 mod reconnect;
 mod session;

@@ -181,7 +181,9 @@ pub enum Loss {
 /// The outcome of a release.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Release {
-    /// The lease was held until this release, which freed the key.
+    /// The lease was held until this release, which freed the key. Also told if the lease had been
+    /// lost *and* the release that was sent first had no answer: a later one finds no token then,
+    /// as it would after a release that was done.
     Released,
     /// The lease had been lost before.
     Lost(Loss),

@@ -420,6 +420,10 @@ impl Chaos {
             Meddling::Delete => drop(server.call(&["DEL", &name])),
             Meddling::Overwrite => drop(server.call(&["SET", &name, "a stranger's", ttl, "1"])),
             Meddling::Persist => drop(server.call(&["PERSIST", &name])),
+            Meddling::Rob => {
+                drop(server.call(&["DEL", &name]));
+                server.lose_reply(Some("evalsha"), Lost::Cut);
+            }
         }
         self.tell(fault, None, Some(node), Some(key));
     }

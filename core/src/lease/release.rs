@@ -86,7 +86,8 @@ impl Lease {
         let seat = &mut self.seats[node.index()];
         match reply {
             // An earlier release that was not answered had freed the key. Someone else may have
-            // taken it since.
+            // taken it since. (Or the key was lost before, and the reply that said so was lost too:
+            // no answer of the node could tell. The documentation names this double fault.)
             Reply::Applied(Answer::Gone | Answer::Taken) if seat.release_unknown => {
                 seat.vote = Vote::Done;
             }

@@ -279,6 +279,12 @@ impl Guard {
     /// Releases the lock and tells the result. In every case the lease is over: the guard is not
     /// valid from the moment this is called.
     ///
+    /// `Ok` means that the lock was held until now and freed by this release. There is one double
+    /// fault that cannot be told from that: the lock was deleted or flushed at the node by
+    /// somebody, *and* the release that was sent first had no answer, for example since its
+    /// connection broke. It is sent again then, and *gone* or *taken* is understood as the work of
+    /// the first.
+    ///
     /// # Errors
     /// [`ReleaseError::Lost`] if the lock had been lost before, [`ReleaseError::Unknown`] if not
     /// enough nodes answered in time.

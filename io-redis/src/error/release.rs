@@ -14,6 +14,7 @@ use crate::error::silent::{CHECK_RIGHTS, SilentNode, write_nodes};
 #[non_exhaustive]
 pub enum ReleaseError {
     /// The lock had been lost before, so others may have acted at the same time.
+    /// [`release`](crate::Guard::release) names the one double fault in which this is not told.
     Lost(Lost),
     /// Not enough nodes answered in time. The release is retried in the background, and the key
     /// ends with its TTL at the latest.

@@ -17,6 +17,7 @@
 //!
 //! # Assumptions
 //!
+//! - For `Ok` of a release: not both of two faults at once, as is said [below](#without-them).
 //! - The process runs. One that stands still learns of the loss when it runs again.
 //! - For `lost` and `run`: the caller is inside a tokio runtime with a timer, which is not blocked.
 //!   Elsewhere, the client's own tasks have to be running.
@@ -28,6 +29,10 @@
 //! - **A key that is gone.** If somebody deletes the key, or a server forgets it, nobody knows
 //!   until a node answers. That is the next renewal, after at most 6.7 s with the defaults. Until
 //!   then `is_valid` says yes. See [Exclusion](super::exclusion#which-losses-are-detected).
+//! - **A release of what is gone, without an answer.** If the key was deleted or flushed at the
+//!   node by somebody *and* the reply of the release was lost, the release is sent again and finds
+//!   nothing. This looks as if the first one had freed the key, and `release` says `Ok`. Either
+//!   fault alone is told right.
 //! - **Blocking code.** `run` can drop a future only where it awaits. Code that computes for a
 //!   minute without an `await` is not interrupted; `run` then answers [`Lost`](crate::Lost) when
 //!   the code is done.

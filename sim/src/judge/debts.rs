@@ -6,7 +6,7 @@
 
 use tenure_core::Law;
 
-use super::state::{Judge, Stage};
+use super::state::{Judge, Seat, Stage};
 use crate::observe::fact::{Answer, Freed, Link, Nanos, Outcome, Record};
 
 impl Judge {
@@ -57,7 +57,7 @@ impl Judge {
         self.leases[lease as usize].asked_back = true;
         for node in 0..self.rules.nodes {
             let debt = &mut self.seat(lease, node as u8).debt;
-            (debt.paid, debt.unknown) = (false, false);
+            (debt.paid, debt.unknown, debt.in_doubt) = (false, false, false);
         }
     }
 
@@ -82,10 +82,18 @@ impl Judge {
     pub(super) fn release_heard(&mut self, at: Nanos, lease: u32, node: u8, outcome: Outcome) {
         // While the lease is held, it owns what an earlier attempt left.
         let owed = Some(at).filter(|_| self.leases[lease as usize].stage != Stage::Held);
-        let debt = &mut self.seat(lease, node).debt;
+        let key = self.leases[lease as usize].key;
+        let kept = self.kept_until(key, node, lease).is_some_and(|it| it > at);
+        let seat = self.seat(lease, node);
+        // A request that lands late, or a node that gets old data back, may undo a release.
+        let (freed, kept) = (seat.freed || seat.may_linger, kept && !seat.may_linger);
+        let debt = &mut seat.debt;
         match outcome {
-            Outcome::Answered(Answer::Done) => debt.paid = true,
-            Outcome::Answered(Answer::Gone | Answer::Taken) => debt.paid |= debt.unknown,
+            // What the node did counts, whatever it answered.
+            Outcome::Answered(Answer::Done) => debt.paid = freed,
+            Outcome::Answered(Answer::Gone | Answer::Taken) if debt.unknown && !debt.paid => {
+                (debt.paid, debt.in_doubt) = (!kept, !freed);
+            }
             Outcome::Answered(Answer::Again | Answer::Unavailable) | Outcome::NotSent => {
                 debt.since = owed;
             }
@@ -135,13 +143,15 @@ impl Judge {
     }
 
     /// The owner is told what came of the release. If it is told that the release freed the lock, a
-    /// quorum of nodes must have released it. If it is told that the lock had been lost, no quorum
-    /// may have released it.
+    /// quorum of nodes must have released it, or it looks so by the one double fault that no client
+    /// can see. If it is told that the lock had been lost, no quorum may have released it.
     pub(super) fn said_to_be_freed(&mut self, record: &Record, lease: u32, freed: Freed) {
-        let nodes = 0..self.rules.nodes as u8;
-        let paid = nodes
-            .filter(|node| self.seat(lease, *node).debt.paid)
-            .count();
+        let nodes = self.rules.nodes;
+        let first = lease as usize * nodes;
+        let paid = |seat: &&Seat| seat.debt.paid;
+        let seats = self.seats[first..first + nodes].iter().filter(paid);
+        let in_doubt = seats.clone().filter(|seat| seat.debt.in_doubt).count();
+        let paid = seats.count();
         // A lease that had ended before its release is lost, even if nodes released what an earlier
         // attempt had left.
         let was_held = self.leases[lease as usize].asked_back;
@@ -150,6 +160,9 @@ impl Judge {
             Freed::Lost => was_held && paid >= self.rules.quorum,
             Freed::Unknown => false,
         };
+        if !wrong && freed == Freed::Released && paid - in_doubt < self.rules.quorum {
+            self.checks.in_doubt += 1;
+        }
         if wrong {
             let key = self.leases[lease as usize].key;
             let sentence = format!(

@@ -30,9 +30,15 @@ impl Judge {
             Holder::Nobody | Holder::Foreign => None,
         };
         let before = std::mem::replace(&mut self.copies[index].holder, holder);
+        if let Some((lease, _)) = holder {
+            self.seat(lease, node).freed = false;
+        }
         // If the record names no lease, the server or a stranger changed the key.
         let Some(actor) = record.lease else { return };
         let (own, nobody) = (Holder::Lease(actor), Holder::Nobody);
+        if (from, to) == (own, nobody) {
+            self.seat(actor, node).freed = true;
+        }
         if (from != own && from != nobody) || (to != own && to != nobody) {
             let sentence =
                 format!("a request of lease {actor} changed a key from {from:?} to {to:?}");

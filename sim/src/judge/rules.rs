@@ -98,6 +98,9 @@ pub struct Checks {
     pub requests: u64,
     /// Keys that were granted after the faults had healed.
     pub healed_grants: u64,
+    /// Releases that were told as done although the lock had been lost. Each is excused by the one
+    /// double fault that a client cannot see: the key was gone, and a release had no answer.
+    pub in_doubt: u64,
 }
 
 impl Checks {
@@ -113,6 +116,7 @@ impl Checks {
             beside,
             requests,
             healed_grants,
+            in_doubt,
         } = more;
         self.validities += *validities;
         self.excused += *excused;
@@ -123,5 +127,6 @@ impl Checks {
         self.beside += *beside;
         self.requests += *requests;
         self.healed_grants += *healed_grants;
+        self.in_doubt += *in_doubt;
     }
 }

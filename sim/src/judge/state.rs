@@ -84,6 +84,9 @@ pub(super) struct Seat {
     pub(super) out: bool,
     /// A release is in flight.
     pub(super) release_out: bool,
+    /// What became last of the lease's token at the node: a request of the lease deleted it. This
+    /// is what the node did, whatever it answered.
+    pub(super) freed: bool,
     pub(super) sent: u64,
     pub(super) renewals: u64,
     pub(super) debt: Debt,
@@ -123,8 +126,11 @@ pub(super) struct Debt {
     pub(super) since: Option<Nanos>,
     /// The outcome of a release is unknown: the node may have done it.
     pub(super) unknown: bool,
-    /// The node released the key, as far as the client knows.
+    /// The node released the key, as far as the client can know.
     pub(super) paid: bool,
+    /// It did not: it had no token of the lease when the release came. The client cannot know,
+    /// since an earlier release had no answer, which may have found the token.
+    pub(super) in_doubt: bool,
 }
 
 /// A lock key at a node.
@@ -160,6 +166,7 @@ impl Judge {
                 beside: 0,
                 requests: 0,
                 healed_grants: 0,
+                in_doubt: 0,
             },
         }
     }

@@ -90,6 +90,9 @@ listed! {
         ReleaseUnknown,
         /// A release found that the lock was lost.
         ReleaseTooLate,
+        /// Told as released, although a node no longer held the key when the first release came:
+        /// the reply of that release was lost.
+        ReleasedInDoubt,
         /// A process woke from a pause after the validity of its lease had ended.
         WokeTooLate,
         /// The resource refused a fence.
@@ -134,6 +137,52 @@ struct Seen {
     renewal_unknown: bool,
     retried: bool,
     gone: bool,
+    releases: Releases,
+}
+
+/// How the nodes handled the releases that an owner asked for. Each is a set of nodes: bits, by
+/// number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Releases {
+    /// A release found the token.
+    freed: u32,
+    /// None before had, and a release did not either.
+    found_none: u32,
+    /// The reply of that one was lost.
+    unanswered: u32,
+    /// A later one was answered, and had found none.
+    in_doubt: u32,
+}
+
+impl Releases {
+    /// Takes note of what a node did with a release, or of what its client heard of one.
+    const fn hear(&mut self, node: Option<u8>, fact: &Fact) {
+        let Some(node) = node else { return };
+        let bit = 1_u32 << node;
+        match fact {
+            Fact::Did {
+                ask: OpKind::Release,
+                answer,
+                ..
+            } => match answer {
+                Answer::Done => self.freed |= bit,
+                Answer::Gone | Answer::Taken => self.found_none |= bit & !self.freed,
+                _ => {}
+            },
+            Fact::Heard {
+                ask: OpKind::Release,
+                outcome,
+                ..
+            } => match outcome {
+                Outcome::Unknown => self.unanswered |= bit & self.found_none,
+                Outcome::Answered(Answer::Gone | Answer::Taken) => {
+                    self.in_doubt |= bit & self.unanswered;
+                }
+                _ => {}
+            },
+            _ => {}
+        }
+    }
 }
 
 impl Marks {
@@ -212,6 +261,9 @@ impl Marks {
     }
 
     fn of_lease(&mut self, record: &Record, seen: &mut Seen) {
+        if seen.over {
+            seen.releases.hear(record.node, &record.fact);
+        }
         match record.fact {
             Fact::Granted { until, .. } => {
                 seen.held = true;
@@ -257,6 +309,9 @@ impl Marks {
             Fact::Release => seen.over = true,
             Fact::Released(Freed::Unknown) => self.hit(Mark::ReleaseUnknown),
             Fact::Released(Freed::Lost) => self.hit(Mark::ReleaseTooLate),
+            Fact::Released(Freed::Released) => {
+                self.when(seen.releases.in_doubt != 0, Mark::ReleasedInDoubt);
+            }
             Fact::Sent { ask, attempt, .. } => self.sent(ask, attempt, seen),
             Fact::Did {
                 ask, answer, late, ..

@@ -29,6 +29,8 @@ pub(in crate::world) struct Node {
     /// How long it takes for each request.
     pub(in crate::world) slow: Nanos,
     pub(in crate::world) busy_until: Nanos,
+    /// A stranger waits for an owner's release.
+    pub(in crate::world) robs: bool,
     /// By client: connections with a smaller number were killed.
     pub(in crate::world) killed: Vec<u32>,
 }
@@ -76,6 +78,7 @@ impl Node {
             refusing: false,
             slow: 0,
             busy_until: 0,
+            robs: false,
             killed: vec![0; clients],
         }
     }

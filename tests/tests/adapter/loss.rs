@@ -4,6 +4,7 @@ use tenure_core::Instant;
 use tenure_redis::Loss;
 use tenure_redis::seams::Clock;
 use tenure_sim::memory_net::World;
+use tenure_sim::server::Lost;
 
 use crate::support::{MARGIN, Outcome, TTL, builder, client, ms, nodes, secs, stands, until};
 
@@ -177,6 +178,37 @@ fn a_key_that_was_deleted_or_overwritten_is_told_at_the_next_renewal() -> Outcom
         assert_eq!(node.server().peek("k").as_deref(), Some(&b"somebody"[..]));
         Ok(())
     })
+}
+
+/// The key was flushed and taken by another. That is told, unless the reply that says so is lost
+/// too: `Guard::release` names this double fault.
+#[test]
+fn a_release_of_a_lost_lock_says_so_unless_its_reply_is_lost_too() -> Outcome {
+    for lost in [None, Some(Lost::Cut)] {
+        World::run(1, async |world| {
+            let node = world.node("a");
+            let (_one, locks) = client(&world, "one").await?;
+            let guard = locks.lock("k").await?;
+            node.server().call(&["FLUSHALL"]);
+            node.server()
+                .call(&["SET", "k", "another's", "PX", "60000"]);
+            if let Some(how) = lost {
+                node.server().lose_reply(Some("evalsha"), how);
+            }
+            let told = guard.release().await;
+            match lost {
+                None => assert!(told.is_err_and(|error| error.is_loss())),
+                Some(_) => told?,
+            }
+            assert_eq!(
+                node.server().peek("k").as_deref(),
+                Some(&b"another's"[..]),
+                "not ours to free"
+            );
+            Ok::<(), Box<dyn std::error::Error>>(())
+        })?;
+    }
+    Ok(())
 }
 
 #[test]

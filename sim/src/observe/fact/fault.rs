@@ -169,6 +169,8 @@ pub enum Meddling {
     Overwrite,
     /// Removes its expiry.
     Persist,
+    /// Deletes it, just before the owner releases it. The reply of that release is lost.
+    Rob,
 }
 
 macro_rules! faults {
@@ -340,6 +342,12 @@ faults! {
     Refusal {
         hits: Node, lasts: AWhile, loses: Nothing, process: GoesOn,
         network: Some(Ill(Illness::Refusing)), small: false,
+    }
+    /// A stranger deletes or overwrites a lock key just before its owner releases it, and the reply
+    /// of that release is lost.
+    Robbed {
+        hits: Key, lasts: AMoment, loses: LockKey, process: GoesOn,
+        network: Some(Meddle(Meddling::Rob)), small: false,
     }
 }
 

@@ -147,6 +147,14 @@ impl World<'_> {
         }
     }
 
+    /// Whether the owner of a lease releases it and waits for the answer.
+    pub(in crate::world) fn awaits_release(&self, lease: u32) -> bool {
+        let LeaseInfo { client, slot, .. } = self.leases[lease as usize];
+        let state = self.clients[usize::from(client)].slots[usize::from(slot)];
+        let its = state.lease.is_some_and(|(_, other)| other == lease);
+        its && state.stage == Stage::Releasing
+    }
+
     pub(in crate::world) fn renew_by_hand(&mut self, client: u8, slot: u8, step: u32) {
         let state = self.clients[usize::from(client)].slots[usize::from(slot)];
         let (true, Some((id, lease))) = (

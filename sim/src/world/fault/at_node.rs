@@ -5,7 +5,7 @@ use super::at_client::may_step;
 use super::ongoing::{Impairment, Prepared, Undo};
 use crate::node::{Entry, Value};
 use crate::observe::fact::{Fact, Fault, Holder, MS, Record};
-use crate::world::engine::World;
+use crate::world::engine::{Phase, World};
 use crate::world::queue::Event;
 
 impl World<'_> {
@@ -196,6 +196,25 @@ impl World<'_> {
         if node.up {
             self.meddle(Fault::Overwritten, server, key, Some(entry));
         }
+    }
+
+    /// An owner's release of this lease arrives. A stranger who waits for one takes the key first.
+    /// Says whether he did: then the reply of the release is lost.
+    pub(in crate::world) fn rob(&mut self, server: u8, key: u8, lease: u32) -> bool {
+        let node = &mut self.nodes[usize::from(server)];
+        let held = node.holder(self.now, key) == Holder::Lease(lease);
+        if !node.robs || !held || self.phase != Phase::Faulty {
+            return false;
+        }
+        node.robs = false;
+        let most = self.drawn.max_ttl / MS;
+        let mut c = self.draws(Fault::Robbed);
+        let (taken, span) = (c.chance(300), c.within(1, most) as i64);
+        let until = Some(self.nodes[usize::from(server)].shown(self.now).ticks + span);
+        let value = Value::Other;
+        let entry = taken.then_some(Entry { value, until });
+        self.meddle(Fault::Robbed, server, key, entry);
+        true
     }
 
     /// A stranger takes the expiry from a key.

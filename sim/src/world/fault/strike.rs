@@ -66,6 +66,8 @@ impl World<'_> {
             Fault::Deleted => self.delete(server),
             Fault::Overwritten => self.overwrite(server),
             Fault::Persisted => self.persist(server),
+            // It strikes when an owner's release arrives.
+            Fault::Robbed => self.nodes[usize::from(server)].robs = true,
             Fault::Flushed => {
                 if self.nodes[usize::from(server)].up {
                     self.nodes[usize::from(server)].model.forget();

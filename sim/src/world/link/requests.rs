@@ -6,7 +6,7 @@ use tenure_core::{Doubt, NodeId, Op, OpKind, Refusal, Reply, Request, Words};
 use super::state::{Cut, Link, Message, State, broken};
 use crate::choice::{Draws, Subject};
 use crate::node::Arrived;
-use crate::observe::fact::{self, Fact, Outcome};
+use crate::observe::fact::{self, Fact, Fault, Outcome};
 use crate::world::engine::{Phase, World};
 use crate::world::node::{Node, Signal};
 use crate::world::queue::Event;
@@ -141,7 +141,7 @@ impl World<'_> {
         let lost = self.drawn.lost[way];
         let lost = self.phase == Phase::Faulty && self.messages_of(kind).chance(lost);
         if lost {
-            self.count_fault([fact::Fault::LostRequest, fact::Fault::LostReply][way]);
+            self.count_fault([Fault::LostRequest, Fault::LostReply][way]);
         }
         lost
     }
@@ -231,6 +231,9 @@ impl World<'_> {
             return self.park(index);
         }
         let key = arrived.key as u8;
+        let owners = ask.frees() && self.awaits_release(arrived.lease);
+        let robbed = owners && self.rob(server, key, arrived.lease);
+        let node = &mut self.nodes[usize::from(server)];
         let from = node.holder(now, key);
         let done = node.apply(now, &arrived);
         let to = node.holder(now, key);
@@ -266,11 +269,34 @@ impl World<'_> {
             return self.free.push(index);
         }
         let sent = message.sent;
+        if robbed {
+            return self.lose_reply(index, Fault::Robbed);
+        }
         if self.is_lost(ask, 1) {
             let at = sent + self.patience();
             return self.schedule(at, Event::GiveUp(index));
         }
         self.transmit(index, 1);
+    }
+
+    /// A reply is lost, alone or with its connection.
+    fn lose_reply(&mut self, index: u32, fault: Fault) {
+        let alone = self.choices.about(Subject::Fault(fault)).chance(300);
+        let patience = self.patience();
+        let message = &mut self.messages[index as usize];
+        let (client, node, epoch) = (message.client, message.node, message.epoch);
+        if alone {
+            let at = message.sent + patience;
+            return self.schedule(at, Event::GiveUp(index));
+        }
+        message.parked = true;
+        let back = self.link(client, node).latency[1];
+        let event = Event::Reset {
+            client,
+            node,
+            epoch,
+        };
+        self.schedule(self.now + back, event);
     }
 
     pub(in crate::world) fn back(&mut self, index: u32) {

@@ -190,3 +190,49 @@ async fn a_program_may_install_its_cryptography_after_it_has_connected() {
     let provider = rustls::crypto::ring::default_provider();
     provider.install_default().expect("none is installed");
 }
+
+/// A waker is code of the program: an executor may drop a future where it wakes another.
+#[test]
+fn a_waker_that_drops_another_lock_does_not_stop_the_client() {
+    use std::future::Future;
+    use std::pin::Pin;
+    use std::sync::{Arc, Mutex, mpsc};
+    use std::task::{Context, Wake, Waker};
+
+    type Lock = Pin<Box<dyn Future<Output = Result<Guard, LockError>> + Send>>;
+
+    struct DropsIt(Mutex<Option<Lock>>);
+
+    impl Wake for DropsIt {
+        fn wake(self: Arc<Self>) {
+            let dropped = self.0.lock().expect("no panic").take();
+            drop(dropped);
+        }
+    }
+
+    let (done, ended) = mpsc::channel();
+    std::thread::spawn(move || {
+        let locks = Locks::builder()
+            .node("redis://127.0.0.1:1")
+            .own_thread()
+            .connect_lazy()
+            .expect("builds");
+        let lock = |key: &'static str| {
+            let locks = locks.clone();
+            Box::pin(async move { locks.lock(key).await }) as Lock
+        };
+        let (mut first, mut second) = (lock("a"), lock("b"));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(second.as_mut().poll(&mut cx).is_pending());
+        let drops = Arc::new(DropsIt(Mutex::new(Some(second))));
+        let waker = Waker::from(Arc::clone(&drops));
+        let mut cx = Context::from_waker(&waker);
+        assert!(first.as_mut().poll(&mut cx).is_pending());
+        let mut close = Box::pin(locks.close());
+        let _ = close.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(drops.0.lock().expect("no panic").is_none());
+        let _ = done.send(());
+    });
+    let ended = ended.recv_timeout(std::time::Duration::from_secs(30));
+    assert_eq!(ended, Ok(()), "the client stands still");
+}

@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tenure_core::{AcquireFailure, EventKind, Fence, Instant, Key, Release, RenewalFailure};
 use tokio::sync::Notify;
 
+use crate::client::delivery::contained;
 use crate::error::Loss;
 
 /// The outcome of a release of which no node was heard.
@@ -88,9 +89,9 @@ impl Cell {
     }
 
     /// Applies an event of the core. An event that comes after the end of the lease changes
-    /// nothing.
+    /// nothing. Returns whether its owner must be [woken](Self::wake), once no lock is held.
     // Law: No resurrection
-    pub(crate) fn apply(&self, event: &EventKind) {
+    pub(crate) fn apply(&self, event: &EventKind) -> bool {
         let mut state = self.lock();
         match (event, &state.stage) {
             (EventKind::Acquired { fence, valid_until }, Stage::Acquiring) => {
@@ -122,14 +123,18 @@ impl Cell {
                 self.end(&mut state, Stage::Released(outcome.clone()));
             }
             // An event that is only logged, or that comes after the lease ended for its owner.
-            _ => return,
+            _ => return false,
         }
-        drop(state);
-        self.changed.notify_waiters();
+        true
+    }
+
+    /// Wakes whoever waits for this lease. No lock may be held: a waker is code of the program.
+    pub(crate) fn wake(&self) {
+        contained(|| self.changed.notify_waiters());
     }
 
     /// Ends the validity and sets the final stage, unless the lease is over already. Returns
-    /// whether it did.
+    /// whether it did. It wakes, so no lock may be held.
     pub(crate) fn finish(&self, stage: Stage) -> bool {
         let mut state = self.lock();
         let open = matches!(
@@ -139,9 +144,24 @@ impl Cell {
         if open {
             self.end(&mut state, stage);
             drop(state);
-            self.changed.notify_waiters();
+            self.wake();
         }
         open
+    }
+
+    /// The client closes. Whoever waits for the outcome of a release goes on waiting for it; any
+    /// other lease ends here, and its owner must be [woken](Self::wake), once no lock is held.
+    /// Returns whether its owner is releasing it.
+    pub(crate) fn close(&self) -> bool {
+        let mut state = self.lock();
+        match state.stage {
+            Stage::Releasing => return true,
+            Stage::Acquiring | Stage::Held(_) => {
+                self.end(&mut state, Stage::Lost(Loss::Closed));
+            }
+            _ => {}
+        }
+        false
     }
 
     /// The owner releases: validity ends here, before the request is queued. Returns whether the
@@ -157,7 +177,7 @@ impl Cell {
     }
 
     /// The tasks of the client have ended, so no request will be answered any more. A held lease
-    /// stays valid until its time ends.
+    /// stays valid until its time ends. It wakes, so no lock may be held.
     pub(crate) fn abandon(&self) {
         let mut state = self.lock();
         match state.stage {
@@ -171,7 +191,7 @@ impl Cell {
             _ => return,
         }
         drop(state);
-        self.changed.notify_waiters();
+        self.wake();
     }
 
     /// Waits until `look` returns an answer. It is called at once and after every change.
@@ -266,6 +286,18 @@ mod tests {
             valid_until: at(15),
         });
         assert_eq!(cell.valid_until(), at(15));
+    }
+
+    #[test]
+    fn closing_ends_a_lease_unless_its_owner_is_releasing_it() {
+        let cell = held();
+        assert!(!cell.close());
+        assert_eq!(cell.state().stage, Stage::Lost(Loss::Closed));
+        assert_eq!(cell.valid_until(), Instant::MIN);
+        let cell = held();
+        cell.let_go();
+        assert!(cell.close());
+        assert_eq!(cell.state().stage, Stage::Releasing);
     }
 
     #[test]

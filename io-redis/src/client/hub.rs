@@ -2,7 +2,7 @@
 //!
 //! Callers, links and the driver each take the lock for a moment, give one input to the core, and
 //! deliver its outputs: requests wake the link of their node, events go to the cell of their lease,
-//! an earlier deadline wakes the driver.
+//! an earlier deadline wakes the driver. They wake and log once they have given the lock back.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,9 +14,10 @@ use tenure_core::{
 };
 use tokio::sync::Notify;
 
-use crate::client::cell::{Cell, Stage};
+use crate::client::cell::Cell;
+use crate::client::delivery::{Bells, Delivery, contained};
 use crate::client::logging::{self, ForeignKeys};
-use crate::error::{Ended, Loss, SilentNode};
+use crate::error::{Ended, SilentNode};
 use crate::link::interface::{LinkStatus, Work};
 use crate::runtime::Clock;
 
@@ -26,16 +27,13 @@ pub(crate) struct Hub {
     state: Mutex<HubState>,
     config: Config,
     clock: Arc<dyn Clock>,
-    /// Wakes the driver for an earlier deadline, and at the end.
-    driver: Notify,
-    /// Wakes the links when there is something to send, and at the end.
-    links: Vec<Arc<Notify>>,
-    /// Notified when a link changes its state.
-    status: Notify,
-    /// Notified when the client is finished.
-    end: Notify,
+    bells: Bells,
     names: Vec<String>,
 }
+
+/// How many leases are closed in one step.
+// Law: Bounded work
+const CLOSE_MAX: usize = 256;
 
 #[derive(Debug)]
 struct HubState {
@@ -49,6 +47,21 @@ struct HubState {
     life: Life,
     /// When a closing client ends, even if releases are still unanswered.
     close_by: Instant,
+    /// The leases that a closing client has still to end, the first of them last.
+    to_close: Vec<LeaseId>,
+    /// What is done once the lock is given back.
+    out: Delivery,
+}
+
+/// What the driver does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// More is due already. Others get their turn first.
+    Again,
+    /// Nothing is due before this instant.
+    At(Instant),
+    /// The client is finished, or its tasks have ended.
+    Over,
 }
 
 /// What is known of the link to a node.
@@ -89,7 +102,7 @@ impl Hub {
         };
         Self {
             config: manager.config().clone(),
-            links: names.iter().map(|_| Arc::new(Notify::new())).collect(),
+            bells: Bells::new(names.len()),
             state: Mutex::new(HubState {
                 manager,
                 cells: BTreeMap::new(),
@@ -98,11 +111,10 @@ impl Hub {
                 foreign: ForeignKeys::default(),
                 life: Life::Open,
                 close_by: Instant::MAX,
+                to_close: Vec::new(),
+                out: Delivery::default(),
             }),
             clock,
-            driver: Notify::new(),
-            status: Notify::new(),
-            end: Notify::new(),
             names,
         }
     }
@@ -180,31 +192,33 @@ impl Hub {
         self.carry_out(state);
     }
 
-    /// Runs what is due, and returns when to come again; none if the client is finished.
-    pub(crate) fn drive(&self) -> Option<Instant> {
+    /// Runs what is due, in one bounded step, and returns when to come again.
+    pub(crate) fn drive(&self) -> Turn {
         let mut state = self.lock();
         let now = self.clock.now();
         state.manager.handle_timeout(now);
-        self.carry_out(state);
-        let mut state = self.lock();
+        state.close_some(now);
+        state.collect();
         if state.life == Life::Closing && now >= state.close_by {
             self.end(state, Life::Finished);
-            return None;
+            return Turn::Over;
         }
-        if state.life == Life::Finished {
-            return None;
-        }
-        state.armed = state
-            .manager
-            .poll_timeout()
-            .unwrap_or(Instant::MAX)
-            .min(state.close_by);
-        Some(state.armed)
+        let turn = if state.life.is_over() {
+            Turn::Over
+        } else {
+            state.armed = state.next();
+            match state.armed {
+                at if at <= now => Turn::Again,
+                at => Turn::At(at),
+            }
+        };
+        self.carry_out(state);
+        turn
     }
 
     /// Waits until [`Hub::drive`] must be called earlier than it said.
     pub(crate) async fn driver_woken(&self) {
-        self.driver.notified().await;
+        self.bells.driver.notified().await;
     }
 
     /// Begins no new lease and releases all that are held. The tasks end once the nodes have
@@ -215,55 +229,56 @@ impl Hub {
         let now = self.clock.now();
         if let Some(patience) = patience {
             state.close_by = state.close_by.min(now + patience);
-            self.driver.notify_one();
         }
-        if state.life != Life::Open {
-            return;
-        }
-        state.life = Life::Closing;
-        let leases: Vec<LeaseId> = state.manager.leases().collect();
-        for lease in leases {
-            if let Some(cell) = state.cells.get(&lease).cloned() {
-                // The owner of a lease that is being released still waits for the result.
-                if cell.state().stage == Stage::Releasing {
-                    continue;
-                }
-                cell.finish(Stage::Lost(Loss::Closed));
-                state.cells.remove(&lease);
-            }
-            state.manager.cancel(now, lease);
+        if state.life == Life::Open {
+            state.life = Life::Closing;
+            state.to_close = state.manager.leases().collect();
+            state.to_close.reverse();
+            // If there are more, the driver ends them.
+            state.close_some(now);
         }
         self.carry_out(state);
+    }
+
+    /// Whether a closing client has begun to release all that it held.
+    #[cfg(test)]
+    pub(crate) fn is_closing_done(&self) -> bool {
+        self.lock().to_close.is_empty()
     }
 
     /// Called when the driver's task is dropped. If the client has not finished, its runtime has
     /// ended.
     pub(crate) fn runtime_ended(&self) {
         let state = self.lock();
-        if matches!(state.life, Life::Finished | Life::Dead) {
-            return;
+        if !state.life.is_over() {
+            self.end(state, Life::Dead);
         }
-        self.end(state, Life::Dead);
     }
 
     /// No request will be answered any more. Everybody who waits is told.
     fn end(&self, mut state: MutexGuard<'_, HubState>, life: Life) {
         state.life = life;
+        state.collect();
+        state.out.over = true;
+        let out = std::mem::take(&mut state.out);
         let cells: Vec<_> = state.cells.values().cloned().collect();
         drop(state);
         for cell in cells {
+            if life == Life::Finished && !cell.close() {
+                cell.wake();
+            }
             cell.abandon();
         }
-        self.wake_all();
+        self.deliver(out);
     }
 
     /// Waits until the client is finished, or its runtime has ended.
     pub(crate) async fn finished(&self) {
         loop {
-            let end = self.end.notified();
+            let end = self.bells.end.notified();
             let mut end = std::pin::pin!(end);
             end.as_mut().enable();
-            if matches!(self.lock().life, Life::Finished | Life::Dead) {
+            if self.lock().life.is_over() {
                 return;
             }
             end.await;
@@ -277,7 +292,7 @@ impl Hub {
         mut look: impl FnMut(&[NodeState]) -> Option<T>,
     ) -> Result<T, Ended> {
         loop {
-            let changed = self.status.notified();
+            let changed = self.bells.status.notified();
             let mut changed = std::pin::pin!(changed);
             changed.as_mut().enable();
             {
@@ -302,8 +317,8 @@ impl Hub {
         if state.life == Life::Closing {
             state.life = Life::Finished;
         }
-        drop(state);
-        self.wake_all();
+        state.out.over = true;
+        self.carry_out(state);
     }
 
     /// As [`Hub::silence`], for all nodes that are not up.
@@ -340,60 +355,86 @@ impl Hub {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Delivers the outputs of the core.
+    /// Gives the lock back, and delivers the outputs of the core.
     fn carry_out(&self, mut state: MutexGuard<'_, HubState>) {
-        for node in state.manager.poll_ready().iter() {
-            self.links[node.index()].notify_one();
-        }
-        let mut log = Vec::new();
-        while let Some(event) = state.manager.poll_event() {
-            let Some(cell) = state.cells.get(&event.lease) else {
-                continue;
-            };
-            let cell = Arc::clone(cell);
-            cell.apply(&event.kind);
-            let last = event.kind.is_final();
-            let told = state.foreign.told(cell.key(), &event.kind);
-            if logging::wants(&event.kind) {
-                log.push((cell, event.kind, told));
-            }
-            if last {
-                state.cells.remove(&event.lease);
-            }
-        }
-        let nearer = state
-            .manager
-            .poll_timeout()
-            .is_some_and(|at| at < state.armed);
-        if nearer {
-            // The driver is not woken twice: it sets this again when it has run.
-            state.armed = Instant::MIN;
-        }
-        let ended = state.life == Life::Closing && state.manager.is_empty();
-        if ended {
-            state.life = Life::Finished;
-        }
+        state.collect();
+        let out = std::mem::take(&mut state.out);
         drop(state);
-        if ended {
-            self.wake_all();
-        } else if nearer {
-            self.driver.notify_one();
-        }
-        // Without the lock, since a subscriber of the log is code of the program.
-        for (cell, kind, told) in log {
-            logging::event(cell.key(), &kind, told, |node| self.name(node));
-        }
+        self.deliver(out);
     }
 
-    fn wake_all(&self) {
-        self.driver.notify_one();
-        self.links.iter().for_each(|link| link.notify_one());
-        self.status.notify_waiters();
-        self.end.notify_waiters();
+    /// Wakes and logs. The lock must not be held: wakers and subscribers are code of the program.
+    fn deliver(&self, out: Delivery) {
+        self.bells.ring(&out);
+        for (cell, kind, told) in out.events {
+            contained(|| {
+                if logging::wants(&kind) {
+                    logging::event(cell.key(), &kind, told, |node| self.name(node));
+                }
+            });
+        }
     }
 }
 
 impl HubState {
+    /// Takes the outputs of the core. Cells change here, in the order of the events; their owners
+    /// are woken once the lock is given back.
+    fn collect(&mut self) {
+        for node in self.manager.poll_ready().iter() {
+            self.out.links.insert(node);
+        }
+        while let Some(event) = self.manager.poll_event() {
+            let cell = if event.kind.is_final() {
+                self.cells.remove(&event.lease)
+            } else {
+                self.cells.get(&event.lease).cloned()
+            };
+            let Some(cell) = cell else {
+                continue;
+            };
+            if cell.apply(&event.kind) {
+                self.out.changed.push(Arc::clone(&cell));
+            }
+            let told = self.foreign.told(cell.key(), &event.kind);
+            self.out.events.push((cell, event.kind, told));
+        }
+        if self.next() < self.armed {
+            // The driver is not woken twice: it sets this again when it has run.
+            self.armed = Instant::MIN;
+            self.out.driver = true;
+        }
+        if self.life == Life::Closing && self.manager.is_empty() {
+            self.life = Life::Finished;
+            self.out.over = true;
+        }
+    }
+
+    /// When the driver must run next.
+    fn next(&self) -> Instant {
+        if !self.to_close.is_empty() {
+            return Instant::MIN;
+        }
+        let due = self.manager.poll_timeout().unwrap_or(Instant::MAX);
+        due.min(self.close_by)
+    }
+
+    /// Ends some of the leases that a closing client has still to end.
+    fn close_some(&mut self, now: Instant) {
+        for _ in 0..CLOSE_MAX {
+            let Some(lease) = self.to_close.pop() else {
+                return;
+            };
+            if let Some(cell) = self.cells.get(&lease) {
+                // The owner of a lease that is being released still waits for the result.
+                if cell.close() {
+                    continue;
+                }
+                self.out.changed.extend(self.cells.remove(&lease));
+            }
+            self.manager.cancel(now, lease);
+        }
+    }
+
     /// Finds the nodes that are the same server as an earlier one.
     fn find_twins(&mut self) {
         for index in 0..self.nodes.len() {
@@ -408,6 +449,11 @@ impl HubState {
 }
 
 impl Life {
+    /// Whether the tasks of the client end, or have ended.
+    const fn is_over(self) -> bool {
+        matches!(self, Self::Finished | Self::Dead)
+    }
+
     const fn check(self) -> Result<(), Ended> {
         match self {
             Self::Open => Ok(()),
@@ -420,17 +466,14 @@ impl Life {
 impl Work for Hub {
     fn poll(&self, node: NodeId, max: usize, out: &mut Vec<Request>) {
         let mut state = self.lock();
-        // For a node that is the same server as another, all requests are taken and refused here;
-        // the link does not ask again for the rest.
-        let max = if state.nodes[node.index()].twin.is_some() {
-            usize::MAX
-        } else {
-            max
-        };
-        state.manager.poll_requests(node, max, out);
+        let taken = state.manager.poll_requests(node, max, out);
         let Some(twin) = state.nodes[node.index()].twin else {
             return;
         };
+        // The link gets nothing, so it would not ask for the rest.
+        if taken >= max {
+            state.out.links.insert(node);
+        }
         // Two votes of one server are not a majority.
         // Law: Exclusion
         let words = Words::new(&format!(
@@ -457,7 +500,7 @@ impl Work for Hub {
     }
 
     fn status(&self, node: NodeId, status: LinkStatus) {
-        logging::link(self.name(node), &status);
+        contained(|| logging::link(self.name(node), &status));
         let mut state = self.lock();
         let now = self.clock.now();
         match &status {
@@ -477,16 +520,16 @@ impl Work for Hub {
             LinkStatus::Down { .. } => state.manager.handle_node_down(now, node),
         }
         state.nodes[node.index()].status = status;
+        state.out.status = true;
         self.carry_out(state);
-        self.status.notify_waiters();
     }
 
     fn wake(&self, node: NodeId) -> Arc<Notify> {
-        Arc::clone(&self.links[node.index()])
+        Arc::clone(&self.bells.links[node.index()])
     }
 
     fn finished(&self) -> bool {
-        matches!(self.lock().life, Life::Finished | Life::Dead)
+        self.lock().life.is_over()
     }
 }
 

@@ -18,7 +18,9 @@
 //!   again, the pauses go on as before. So a node that comes and goes is asked once each time for
 //!   each lease, in full calls.
 //! - After a long pause of the process, or when a node goes down or comes up, the core handles at
-//!   most 256 leases in one step, those whose validity ends first.
+//!   most 256 leases in one step, those whose validity ends first. Between two steps the client's
+//!   tasks let others run, and so do they after each 256 requests or replies: on a runtime of one
+//!   thread too, the program goes on.
 //! - Memory follows the number of leases: what 100,000 of them needed is given back as they end.
 //!
 //! # What it costs

@@ -222,13 +222,15 @@ async fn wait_and_refuse<T>(
         if context.work.finished() {
             return Err(Finished);
         }
-        if let Some(refusal) = refusal {
-            refuse(context, refusal, &mut due, &mut replies);
-        }
+        let more = match refusal {
+            Some(refusal) => refuse(context, refusal, &mut due, &mut replies),
+            None => false,
+        };
         let LinkContext {
             wake, inspections, ..
         } = &mut *context;
         let mut woken = pin!(wake.notified());
+        let mut turn = pin!(tokio::task::yield_now());
         let ended = poll_fn(|cx| {
             if let Poll::Ready(value) = future.as_mut().poll(cx) {
                 return Poll::Ready(Some(value));
@@ -247,6 +249,9 @@ async fn wait_and_refuse<T>(
                 // The caller may have gone.
                 let _ = request.answer.send(Err(NoAnswer(words)));
             }
+            if more {
+                return turn.as_mut().poll(cx).map(|()| None);
+            }
             woken.as_mut().poll(cx).map(|()| None)
         })
         .await;
@@ -256,21 +261,22 @@ async fn wait_and_refuse<T>(
     }
 }
 
-/// Refuses everything that is due. Nothing of it was sent.
+/// Refuses some of what is due. Nothing of it was sent. Returns whether more may be due; others get
+/// their turn first.
+// Law: Bounded work
 fn refuse(
     context: &LinkContext,
     refusal: &Refusal,
     due: &mut Vec<Request>,
     replies: &mut Vec<(RequestId, Reply)>,
-) {
-    loop {
-        context.work.poll(context.node, BATCH, due);
-        if due.is_empty() {
-            return;
-        }
-        let answer = |request: Request| (request.id, Reply::NotApplied(refusal.clone()));
-        replies.extend(due.drain(..).map(answer));
-        context.work.reply(replies);
-        replies.clear();
+) -> bool {
+    context.work.poll(context.node, BATCH, due);
+    if due.is_empty() {
+        return false;
     }
+    let answer = |request: Request| (request.id, Reply::NotApplied(refusal.clone()));
+    replies.extend(due.drain(..).map(answer));
+    context.work.reply(replies);
+    replies.clear();
+    true
 }

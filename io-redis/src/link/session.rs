@@ -30,6 +30,10 @@ use crate::runtime::{BoxFuture, Clock};
 /// How many requests are taken at a time.
 // Law: Bounded work
 pub(crate) const BATCH: usize = 128;
+/// How many requests and replies are handled before other tasks of this thread get their turn: few,
+/// so that it is short also in a debug build.
+// Law: Bounded work
+pub(crate) const TURN: usize = 256;
 /// How many writes may wait for their replies. Over a connection of the user's, each is one
 /// command.
 // Law: Bounded work
@@ -75,6 +79,8 @@ enum Step {
     Inspect(InspectRequest),
     Silence,
     Identity,
+    /// More requests may be due.
+    More,
 }
 
 /// One established connection.
@@ -96,6 +102,8 @@ pub(crate) struct Session<'a> {
     recovery: Option<RecoveryTask>,
     /// More requests may be due.
     more: bool,
+    /// How many requests and replies were handled since others had their turn.
+    handled: usize,
     /// No more requests are taken; the connection ends when those in flight are answered.
     closing: Option<Words>,
     /// Why the connection is of no use any more, and what that means for what is in flight.
@@ -134,6 +142,7 @@ impl<'a> Session<'a> {
             marker: Recovery::default(),
             recovery: None,
             more: true,
+            handled: 0,
             closing: None,
             lost: None,
             served: false,
@@ -149,15 +158,16 @@ impl<'a> Session<'a> {
     /// Serves until the connection is lost or the work is finished.
     pub(crate) async fn serve(mut self) -> SessionEnd {
         loop {
-            if !self.replies.is_empty() {
-                self.context.work.reply(&mut self.replies);
-                self.replies.clear();
+            self.hand_on();
+            if self.handled >= TURN {
+                self.handled = 0;
+                tokio::task::yield_now().await;
             }
             if let Some(doubt) = self.lost.take() {
-                return self.give_up(doubt);
+                return self.give_up(doubt).await;
             }
             self.recover();
-            while self.more && self.may_take() {
+            if self.more && self.may_take() {
                 self.take();
             }
             while self.may_take()
@@ -170,7 +180,7 @@ impl<'a> Session<'a> {
             }
             if self.in_flight.is_empty() {
                 if let Some(why) = self.closing.take() {
-                    return self.give_up(Doubt::Broken(why));
+                    return self.give_up(Doubt::Broken(why)).await;
                 }
                 if self.context.work.finished() {
                     return SessionEnd::Finished;
@@ -189,6 +199,7 @@ impl<'a> Session<'a> {
                 }
                 Step::Recovered(result) => self.recovered(result),
                 Step::Woken => self.more = true,
+                Step::More => {}
                 Step::Inspect(request) => self.inspect(request),
                 Step::Silence => self.silence(),
                 Step::Identity => {
@@ -204,9 +215,19 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Tells the hub all replies that have come, at once.
+    fn hand_on(&mut self) {
+        if !self.replies.is_empty() {
+            self.handled += self.replies.len();
+            self.context.work.reply(&mut self.replies);
+            self.replies.clear();
+        }
+    }
+
     /// Waits for the next event. Replies come first: callers wait for them, and neither the end of
     /// the connection nor a silence may overtake a reply that has arrived.
     async fn step(&mut self) -> Step {
+        let more = self.more && self.may_take();
         let LinkContext {
             wake, inspections, ..
         } = &mut *self.context;
@@ -241,6 +262,9 @@ impl<'a> Session<'a> {
             if poll_some(identity.as_mut(), cx).is_ready() {
                 return Poll::Ready(Step::Identity);
             }
+            if more {
+                return Poll::Ready(Step::More);
+            }
             Poll::Pending
         })
         .await
@@ -265,6 +289,7 @@ impl<'a> Session<'a> {
             .work
             .poll(self.context.node, BATCH, &mut self.due);
         self.more = self.due.len() >= BATCH;
+        self.handled += self.due.len();
         if self.due.is_empty() {
             return;
         }
@@ -401,9 +426,10 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Hands on all replies that have arrived, so that the hub is called once for all of them.
+    /// Takes replies that have arrived, so that the hub is called once for many of them.
     fn take_ready_replies(&mut self) {
-        while !self.in_flight.is_empty()
+        while self.replies.len() < TURN
+            && !self.in_flight.is_empty()
             && let Some((purpose, replies)) = self.in_flight.answered_now()
         {
             self.take_replies(purpose, replies);
@@ -519,8 +545,15 @@ impl<'a> Session<'a> {
 
     /// Ends the connection. Replies that have arrived count; everything else in flight is unknown.
     // Law: No orphan
-    fn give_up(mut self, doubt: Doubt) -> SessionEnd {
-        self.take_ready_replies();
+    async fn give_up(mut self, doubt: Doubt) -> SessionEnd {
+        loop {
+            self.take_ready_replies();
+            if self.replies.len() < TURN {
+                break;
+            }
+            self.hand_on();
+            tokio::task::yield_now().await;
+        }
         let why = match &doubt {
             Doubt::Silent => Words::fixed("the node does not answer"),
             Doubt::Broken(why) | Doubt::Said(why) => why.clone(),
@@ -532,15 +565,17 @@ impl<'a> Session<'a> {
                 Purpose::Requests { mut batch, .. } => {
                     let unknown = Reply::Unknown(doubt.clone());
                     batch.abandon(|id| self.replies.push((id, unknown.clone())));
+                    if self.replies.len() >= TURN {
+                        self.hand_on();
+                        tokio::task::yield_now().await;
+                    }
                 }
                 Purpose::Inspect { request, .. } => {
                     let _ = request.answer.send(Err(NoAnswer(why.clone())));
                 }
             }
         }
-        if !self.replies.is_empty() {
-            self.context.work.reply(&mut self.replies);
-        }
+        self.hand_on();
         SessionEnd::Lost {
             why,
             served: self.served,

@@ -46,7 +46,8 @@ pub trait Connector: Debug + Send + Sync + 'static {
 /// Tells the time, on a clock that never goes back and goes on while the machine sleeps.
 // Law: Honest validity
 pub trait Clock: Debug + Send + Sync + 'static {
-    /// The time now.
+    /// The time now. It is asked while a lock of the client is held, so it must return at once, and
+    /// call nothing of the client.
     fn now(&self) -> Instant;
 
     /// Waits until this clock shows `at` or later.

@@ -39,6 +39,11 @@ pub(crate) const CLOCKS: &[(&str, usize, &str)] = &[
         "it shows people how time goes by",
     ),
     (
+        "io-redis/src/client/delivery.rs",
+        1,
+        "a deadlock is bounded by a time",
+    ),
+    (
         "io-redis/src/link/tests/hub.rs",
         5,
         "time is tokio's, and paused",
@@ -55,6 +60,11 @@ pub(crate) const CLOCKS: &[(&str, usize, &str)] = &[
         "it is the clock",
     ),
     ("io-redis/src/runtime/clock/unix.rs", 3, "it is the clock"),
+    (
+        "io-redis/tests/api.rs",
+        1,
+        "a deadlock is bounded by a time",
+    ),
     (
         "sim/src/cli/explore.rs",
         6,

@@ -65,6 +65,12 @@ impl FakeHub {
         self.reply(request)
     }
 
+    /// How many requests are still to be handed out.
+    pub(crate) fn due(&self) -> usize {
+        self.due.lock().expect("no panic").len()
+    }
+
+    /// How many replies there were.
     pub(crate) fn count(&self) -> usize {
         let replies = self.replies.lock().expect("no panic");
         replies.values().map(Vec::len).sum()

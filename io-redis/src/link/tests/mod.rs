@@ -2,6 +2,7 @@
 
 mod connect;
 pub(crate) mod hub;
+mod load;
 mod mocked;
 mod reconnect;
 mod session;

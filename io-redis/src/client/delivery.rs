@@ -1,0 +1,342 @@
+//! What the hub does once its lock is given back: it wakes tasks and logs events.
+//!
+//! Wakers and subscribers of the log are code of the program. A waker may drop a future, and with
+//! it a guard, which calls the hub again. So none of that code runs while a lock is held. Nor does
+//! it harm anybody else: if it panics, the others are woken all the same.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use tenure_core::{EventKind, NodeSet};
+use tokio::sync::Notify;
+
+use crate::client::cell::Cell;
+
+/// What is owed to others.
+#[derive(Debug, Default)]
+pub(crate) struct Delivery {
+    /// The nodes whose links have something to send.
+    pub(crate) links: NodeSet,
+    /// The driver must run earlier than it meant to.
+    pub(crate) driver: bool,
+    /// A link has changed its state.
+    pub(crate) status: bool,
+    /// The client is finished, or its tasks have ended. Everybody is woken.
+    pub(crate) over: bool,
+    /// The cells whose owners must look again.
+    pub(crate) changed: Vec<Arc<Cell>>,
+    /// What is to be logged, and whether the same was said of that key before.
+    pub(crate) events: Vec<(Arc<Cell>, EventKind, bool)>,
+}
+
+/// What the tasks of the client and its callers wait at.
+#[derive(Debug)]
+pub(crate) struct Bells {
+    /// Rung for the driver, for an earlier deadline and at the end.
+    pub(crate) driver: Notify,
+    /// Rung for each link when there is something to send, and at the end.
+    pub(crate) links: Vec<Arc<Notify>>,
+    /// Rung when a link changes its state, and at the end.
+    pub(crate) status: Notify,
+    /// Rung when the client is finished, or its tasks have ended.
+    pub(crate) end: Notify,
+}
+
+impl Bells {
+    pub(crate) fn new(nodes: usize) -> Self {
+        Self {
+            driver: Notify::new(),
+            links: (0..nodes).map(|_| Arc::new(Notify::new())).collect(),
+            status: Notify::new(),
+            end: Notify::new(),
+        }
+    }
+
+    /// Wakes all who must look again. No lock may be held.
+    pub(crate) fn ring(&self, out: &Delivery) {
+        for (index, link) in self.links.iter().enumerate() {
+            if out.over || out.links.contains(tenure_core::NodeId::new(index)) {
+                contained(|| link.notify_one());
+            }
+        }
+        if out.over || out.driver {
+            contained(|| self.driver.notify_one());
+        }
+        for cell in &out.changed {
+            cell.wake();
+        }
+        if out.over || out.status {
+            contained(|| self.status.notify_waiters());
+        }
+        if out.over {
+            contained(|| self.end.notify_waiters());
+        }
+    }
+}
+
+/// Runs code of the program: a waker, or a subscriber of the log. If it panics, the panic hook has
+/// said so, and the client goes on.
+pub(crate) fn contained(code: impl FnOnce()) {
+    let _ = catch_unwind(AssertUnwindSafe(code));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+    use std::task::{Context, Wake, Waker};
+    use std::time::Duration;
+
+    use tenure_core::{Config, Instant, Key, LeaseId, LeaseOptions, Manager, NodeId, Secret};
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::subscriber::Interest;
+    use tracing::{Dispatch, Event, Metadata, Subscriber};
+
+    use super::*;
+    use crate::client::cell::Stage;
+    use crate::client::hub::Hub;
+    use crate::link::interface::{Identity, LinkStatus, Work};
+    use crate::runtime::{BoxFuture, Clock};
+
+    #[derive(Debug)]
+    struct StoppedClock;
+
+    impl Clock for StoppedClock {
+        fn now(&self) -> Instant {
+            Instant::ORIGIN
+        }
+
+        fn sleep_until(&self, _: Instant) -> BoxFuture<'static, ()> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    fn node() -> NodeId {
+        NodeId::new(0)
+    }
+
+    /// A hub of one node, which is up.
+    fn hub() -> Arc<Hub> {
+        let config = Config::builder(1).build().expect("the defaults");
+        let names = vec!["a".to_owned()];
+        let hub = Hub::new(Manager::new(config, 0), names, Arc::new(StoppedClock));
+        hub.status(node(), LinkStatus::Up(Identity::default()));
+        Arc::new(hub)
+    }
+
+    fn acquire(hub: &Hub) -> (LeaseId, Arc<Cell>) {
+        let options = LeaseOptions::builder().build(hub.config());
+        let options = Arc::new(options.expect("the defaults"));
+        hub.acquire(Key::new(*b"k"), Secret::new([0; 16]), options)
+            .expect("there is room")
+    }
+
+    /// A waker of the program's. It drops a future with a lease in it, which cancels the lease.
+    struct Drops {
+        hub: Arc<Hub>,
+        lease: LeaseId,
+        woken: AtomicUsize,
+    }
+
+    impl Wake for Drops {
+        fn wake(self: Arc<Self>) {
+            self.hub.cancel(self.lease);
+            self.woken.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    type Wait = fn(Arc<Hub>, Arc<Cell>) -> BoxFuture<'static, ()>;
+    type Act = fn(&Hub);
+
+    /// What can be waited for, and what ends the wait.
+    const WAITS: [(&str, Wait, Act); 9] = [
+        ("a link", link, begin),
+        ("a link, at the end", link, Hub::runtime_ended),
+        ("the driver", driver, |hub| {
+            hub.close(Some(Duration::from_millis(1)));
+        }),
+        ("the driver, at the end", driver, Hub::runtime_ended),
+        ("an owner", owner, |hub| hub.close(None)),
+        ("an owner, at the end", owner, Hub::runtime_ended),
+        ("who connects", nodes, |hub| {
+            hub.status(node(), LinkStatus::Connecting)
+        }),
+        ("who connects, at the end", nodes, Hub::runtime_ended),
+        ("who closes", end, Hub::runtime_ended),
+    ];
+
+    fn begin(hub: &Hub) {
+        acquire(hub);
+    }
+
+    fn link(hub: Arc<Hub>, _: Arc<Cell>) -> BoxFuture<'static, ()> {
+        let wake = hub.wake(node());
+        Box::pin(async move { wake.notified().await })
+    }
+
+    fn driver(hub: Arc<Hub>, _: Arc<Cell>) -> BoxFuture<'static, ()> {
+        Box::pin(async move { hub.driver_woken().await })
+    }
+
+    fn owner(_: Arc<Hub>, cell: Arc<Cell>) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            let ended = |stage: &Stage| (*stage != Stage::Acquiring).then_some(());
+            cell.wait_for(|state| ended(&state.stage)).await;
+        })
+    }
+
+    fn nodes(hub: Arc<Hub>, _: Arc<Cell>) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            let _ = hub.wait_for_nodes(|_| None::<()>).await;
+        })
+    }
+
+    fn end(hub: Arc<Hub>, _: Arc<Cell>) -> BoxFuture<'static, ()> {
+        Box::pin(async move { hub.finished().await })
+    }
+
+    /// Runs it on a thread of its own, which must not stand still.
+    fn in_time(what: &'static str, run: impl FnOnce() + Send + 'static) {
+        let (done, ended) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            run();
+            let _ = done.send(());
+        });
+        let ended = ended.recv_timeout(Duration::from_secs(30));
+        assert_ne!(ended, Err(mpsc::RecvTimeoutError::Timeout), "{what}: stuck");
+        thread.join().unwrap_or_else(|_| panic!("{what}: panicked"));
+    }
+
+    #[test]
+    fn a_waker_may_drop_a_lease_whoever_is_woken() {
+        for (what, wait, act) in WAITS {
+            in_time(what, move || {
+                let hub = hub();
+                // Something is sent already, and the driver waits for its deadline.
+                let (lease, _) = acquire(&hub);
+                let (_, cell) = acquire(&hub);
+                hub.poll(node(), 10, &mut Vec::new());
+                let _ = hub.drive();
+                drain(&hub);
+                let drops = Arc::new(Drops {
+                    hub: Arc::clone(&hub),
+                    lease,
+                    woken: AtomicUsize::new(0),
+                });
+                let mut waiting = wait(Arc::clone(&hub), cell);
+                let waker = Waker::from(Arc::clone(&drops));
+                let mut cx = Context::from_waker(&waker);
+                assert!(waiting.as_mut().poll(&mut cx).is_pending(), "{what}");
+                act(&hub);
+                assert_eq!(drops.woken.load(Ordering::SeqCst), 1, "{what}");
+            });
+        }
+    }
+
+    /// Takes the notifications that are kept for the driver and the link, who were not waiting.
+    fn drain(hub: &Arc<Hub>) {
+        let mut cx = Context::from_waker(Waker::noop());
+        let (_, cell) = acquire(hub);
+        for wait in [link, driver] {
+            let _ = wait(Arc::clone(hub), Arc::clone(&cell))
+                .as_mut()
+                .poll(&mut cx);
+        }
+        hub.poll(node(), 10, &mut Vec::new());
+        let _ = hub.drive();
+    }
+
+    /// What a subscriber of the log does when it is asked and told.
+    struct Says(Mutex<Box<dyn FnMut() + Send>>);
+
+    impl Says {
+        fn says(&self) {
+            let mut act = self
+                .0
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            act();
+        }
+    }
+
+    impl Subscriber for Says {
+        fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
+            Interest::sometimes()
+        }
+
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            let ours = metadata.target() == crate::log_target::LOG_TARGET;
+            if ours {
+                self.says();
+            }
+            ours
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+
+        fn event(&self, _: &Event<'_>) {
+            self.says();
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+
+    /// An event of a lease and one of a link, which are logged.
+    fn log_something(hub: &Hub) {
+        let (lease, _) = acquire(hub);
+        hub.status(
+            node(),
+            LinkStatus::Down {
+                why: tenure_core::Words::fixed("it is tried"),
+            },
+        );
+        hub.cancel(lease);
+    }
+
+    #[test]
+    fn a_subscriber_of_the_log_may_call_the_client() {
+        in_time("a subscriber", || {
+            let hub = hub();
+            let (lease, _) = acquire(&hub);
+            let theirs = Arc::clone(&hub);
+            let told = Arc::new(AtomicUsize::new(0));
+            let counted = Arc::clone(&told);
+            let says = Says(Mutex::new(Box::new(move || {
+                theirs.cancel(lease);
+                counted.fetch_add(1, Ordering::SeqCst);
+            })));
+            tracing::dispatcher::with_default(&Dispatch::new(says), || log_something(&hub));
+            assert!(told.load(Ordering::SeqCst) >= 4);
+        });
+    }
+
+    #[test]
+    fn a_subscriber_that_panics_harms_nobody() {
+        in_time("a subscriber", || {
+            let hub = hub();
+            let told = Arc::new(AtomicUsize::new(0));
+            let counted = Arc::clone(&told);
+            let says = Says(Mutex::new(Box::new(move || {
+                counted.fetch_add(1, Ordering::SeqCst);
+                panic!("of the subscriber");
+            })));
+            let (lease, cell) = acquire(&hub);
+            tracing::dispatcher::with_default(&Dispatch::new(says), || log_something(&hub));
+            assert!(told.load(Ordering::SeqCst) >= 2);
+            assert_eq!(hub.check(), Ok(()));
+            hub.cancel(lease);
+            hub.status(node(), LinkStatus::Up(Identity::default()));
+            let (_, after) = acquire(&hub);
+            assert_eq!(after.state().stage, Stage::Acquiring);
+            hub.close(None);
+            assert_ne!(after.state().stage, Stage::Acquiring);
+            drop(cell);
+        });
+    }
+}

@@ -11,7 +11,6 @@ use tenure_core::{Fence, LeaseId, LeaseOptions, Release, RenewalFailure};
 use tracing::Instrument;
 
 use crate::client::cell::{Cell, Stage, UNANSWERED};
-use crate::client::logging;
 use crate::client::shared::{Client, Granted};
 use crate::error::{Ended, Loss, Lost, ReleaseError, RenewError};
 use crate::log_target::LOG_TARGET;
@@ -348,7 +347,7 @@ impl Guard {
                 }
                 if self.cell.finish(Stage::Lost(Loss::Expired)) {
                     self.client.hub().cancel(self.lease);
-                    logging::expired(self.cell.key());
+                    self.client.hub().log_expired(self.cell.key());
                 }
             }
         }

@@ -25,6 +25,8 @@ pub(crate) struct Delivery {
     pub(crate) over: bool,
     /// The cells whose owners must look again.
     pub(crate) changed: Vec<Arc<Cell>>,
+    /// The log must tell what it left out.
+    pub(crate) counts: bool,
     /// What is to be logged, and whether the same was said of that key before.
     pub(crate) events: Vec<(Arc<Cell>, EventKind, bool)>,
 }
@@ -82,55 +84,19 @@ pub(crate) fn contained(code: impl FnOnce()) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc;
     use std::task::{Context, Wake, Waker};
     use std::time::Duration;
 
-    use tenure_core::{Config, Instant, Key, LeaseId, LeaseOptions, Manager, NodeId, Secret};
-    use tracing::span::{Attributes, Id, Record};
-    use tracing::subscriber::Interest;
-    use tracing::{Dispatch, Event, Metadata, Subscriber};
+    use tenure_core::LeaseId;
 
     use super::*;
     use crate::client::cell::Stage;
     use crate::client::hub::Hub;
+    use crate::client::testing::{Says, acquire, hub, log_to, node};
     use crate::link::interface::{Identity, LinkStatus, Work};
-    use crate::runtime::{BoxFuture, Clock};
-
-    #[derive(Debug)]
-    struct StoppedClock;
-
-    impl Clock for StoppedClock {
-        fn now(&self) -> Instant {
-            Instant::ORIGIN
-        }
-
-        fn sleep_until(&self, _: Instant) -> BoxFuture<'static, ()> {
-            Box::pin(std::future::pending())
-        }
-    }
-
-    fn node() -> NodeId {
-        NodeId::new(0)
-    }
-
-    /// A hub of one node, which is up.
-    fn hub() -> Arc<Hub> {
-        let config = Config::builder(1).build().expect("the defaults");
-        let names = vec!["a".to_owned()];
-        let hub = Hub::new(Manager::new(config, 0), names, Arc::new(StoppedClock));
-        hub.status(node(), LinkStatus::Up(Identity::default()));
-        Arc::new(hub)
-    }
-
-    fn acquire(hub: &Hub) -> (LeaseId, Arc<Cell>) {
-        let options = LeaseOptions::builder().build(hub.config());
-        let options = Arc::new(options.expect("the defaults"));
-        hub.acquire(Key::new(*b"k"), Secret::new([0; 16]), options)
-            .expect("there is room")
-    }
+    use crate::runtime::BoxFuture;
 
     /// A waker of the program's. It drops a future with a lease in it, which cancels the lease.
     struct Drops {
@@ -212,7 +178,7 @@ mod tests {
     fn a_waker_may_drop_a_lease_whoever_is_woken() {
         for (what, wait, act) in WAITS {
             in_time(what, move || {
-                let hub = hub();
+                let (hub, _) = hub();
                 // Something is sent already, and the driver waits for its deadline.
                 let (lease, _) = acquire(&hub);
                 let (_, cell) = acquire(&hub);
@@ -247,46 +213,6 @@ mod tests {
         let _ = hub.drive();
     }
 
-    /// What a subscriber of the log does when it is asked and told.
-    struct Says(Mutex<Box<dyn FnMut() + Send>>);
-
-    impl Says {
-        fn says(&self) {
-            let mut act = self
-                .0
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
-            act();
-        }
-    }
-
-    impl Subscriber for Says {
-        fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
-            Interest::sometimes()
-        }
-
-        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-            let ours = metadata.target() == crate::log_target::LOG_TARGET;
-            if ours {
-                self.says();
-            }
-            ours
-        }
-
-        fn new_span(&self, _: &Attributes<'_>) -> Id {
-            Id::from_u64(1)
-        }
-
-        fn event(&self, _: &Event<'_>) {
-            self.says();
-        }
-
-        fn record(&self, _: &Id, _: &Record<'_>) {}
-        fn record_follows_from(&self, _: &Id, _: &Id) {}
-        fn enter(&self, _: &Id) {}
-        fn exit(&self, _: &Id) {}
-    }
-
     /// An event of a lease and one of a link, which are logged.
     fn log_something(hub: &Hub) {
         let (lease, _) = acquire(hub);
@@ -302,16 +228,16 @@ mod tests {
     #[test]
     fn a_subscriber_of_the_log_may_call_the_client() {
         in_time("a subscriber", || {
-            let hub = hub();
+            let (hub, _) = hub();
             let (lease, _) = acquire(&hub);
             let theirs = Arc::clone(&hub);
             let told = Arc::new(AtomicUsize::new(0));
             let counted = Arc::clone(&told);
-            let says = Says(Mutex::new(Box::new(move || {
+            let says = Says::new(move |_| {
                 theirs.cancel(lease);
                 counted.fetch_add(1, Ordering::SeqCst);
-            })));
-            tracing::dispatcher::with_default(&Dispatch::new(says), || log_something(&hub));
+            });
+            log_to(says, || log_something(&hub));
             assert!(told.load(Ordering::SeqCst) >= 4);
         });
     }
@@ -319,15 +245,15 @@ mod tests {
     #[test]
     fn a_subscriber_that_panics_harms_nobody() {
         in_time("a subscriber", || {
-            let hub = hub();
+            let (hub, _) = hub();
             let told = Arc::new(AtomicUsize::new(0));
             let counted = Arc::clone(&told);
-            let says = Says(Mutex::new(Box::new(move || {
+            let says = Says::new(move |_| {
                 counted.fetch_add(1, Ordering::SeqCst);
                 panic!("of the subscriber");
-            })));
+            });
             let (lease, cell) = acquire(&hub);
-            tracing::dispatcher::with_default(&Dispatch::new(says), || log_something(&hub));
+            log_to(says, || log_something(&hub));
             assert!(told.load(Ordering::SeqCst) >= 2);
             assert_eq!(hub.check(), Ok(()));
             hub.cancel(lease);

@@ -15,8 +15,8 @@ use tenure_core::{
 use tokio::sync::Notify;
 
 use crate::client::cell::Cell;
-use crate::client::delivery::{Bells, Delivery, contained};
-use crate::client::logging::{self, ForeignKeys};
+use crate::client::delivery::{Bells, Delivery};
+use crate::client::logging::{ForeignKeys, Log};
 use crate::error::{Ended, SilentNode};
 use crate::link::interface::{LinkStatus, Work};
 use crate::runtime::Clock;
@@ -29,6 +29,7 @@ pub(crate) struct Hub {
     clock: Arc<dyn Clock>,
     bells: Bells,
     names: Vec<String>,
+    log: Log,
 }
 
 /// How many leases are closed in one step.
@@ -49,6 +50,8 @@ struct HubState {
     close_by: Instant,
     /// The leases that a closing client has still to end, the first of them last.
     to_close: Vec<LeaseId>,
+    /// When the log tells what it left out.
+    counts_by: Instant,
     /// What is done once the lock is given back.
     out: Delivery,
 }
@@ -112,9 +115,11 @@ impl Hub {
                 life: Life::Open,
                 close_by: Instant::MAX,
                 to_close: Vec::new(),
+                counts_by: Instant::MAX,
                 out: Delivery::default(),
             }),
             clock,
+            log: Log::new(names.clone()),
             names,
         }
     }
@@ -198,6 +203,10 @@ impl Hub {
         let now = self.clock.now();
         state.manager.handle_timeout(now);
         state.close_some(now);
+        if now >= state.counts_by {
+            state.counts_by = Instant::MAX;
+            state.out.counts = true;
+        }
         state.collect();
         if state.life == Life::Closing && now >= state.close_by {
             self.end(state, Life::Finished);
@@ -366,13 +375,39 @@ impl Hub {
     /// Wakes and logs. The lock must not be held: wakers and subscribers are code of the program.
     fn deliver(&self, out: Delivery) {
         self.bells.ring(&out);
-        for (cell, kind, told) in out.events {
-            contained(|| {
-                if logging::wants(&kind) {
-                    logging::event(cell.key(), &kind, told, |node| self.name(node));
-                }
-            });
+        let tell = out.counts || out.over;
+        if out.events.is_empty() && !tell {
+            return;
         }
+        let now = self.clock.now();
+        let mut left_out = tell;
+        for (cell, kind, told) in &out.events {
+            left_out |= self.log.event(now, cell.key(), kind, *told);
+        }
+        if tell {
+            self.log.tell_counts(now, out.over);
+        }
+        self.plan_counts(left_out);
+    }
+
+    /// Logs a loss that the holder's own clock told before the core did.
+    pub(crate) fn log_expired(&self, key: &Key) {
+        self.plan_counts(self.log.expired(self.clock.now(), key));
+    }
+
+    /// If lines were left out, the driver tells how many when their time is over.
+    fn plan_counts(&self, left_out: bool) {
+        if left_out && let Some(due) = self.log.counts_due() {
+            let mut state = self.lock();
+            state.counts_by = state.counts_by.min(due);
+            self.carry_out(state);
+        }
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        self.log.tell_counts(self.clock.now(), true);
     }
 }
 
@@ -415,7 +450,7 @@ impl HubState {
             return Instant::MIN;
         }
         let due = self.manager.poll_timeout().unwrap_or(Instant::MAX);
-        due.min(self.close_by)
+        due.min(self.close_by).min(self.counts_by)
     }
 
     /// Ends some of the leases that a closing client has still to end.
@@ -500,7 +535,7 @@ impl Work for Hub {
     }
 
     fn status(&self, node: NodeId, status: LinkStatus) {
-        contained(|| logging::link(self.name(node), &status));
+        self.plan_counts(self.log.link(self.clock.now(), node, &status));
         let mut state = self.lock();
         let now = self.clock.now();
         match &status {

@@ -1,26 +1,20 @@
 //! Everything that is logged. No token and no password is ever logged.
+//!
+//! Subscribers are code of the program: no lock is held while one is called, and a panic of its
+//! ends there.
 
 use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tenure_core::{AcquireFailure, EventKind, Key, NodeId, Release, RenewalFailure, Silence};
+use tenure_core::{
+    AcquireFailure, EventKind, Instant, Key, Loss, NodeId, Release, RenewalFailure, Silence,
+};
 use tracing::{Level, debug, event_enabled, info, warn};
 
+use crate::client::delivery::contained;
+use crate::client::quota::{Line, LineKind, Quota, Verdict};
 use crate::link::interface::LinkStatus;
 use crate::log_target::LOG_TARGET;
-
-/// Whether anybody listens to an event of this kind.
-pub(crate) fn wants(kind: &EventKind) -> bool {
-    match kind {
-        EventKind::Acquired { .. }
-        | EventKind::Renewed { .. }
-        | EventKind::Released { .. }
-        | EventKind::Failed { .. } => event_enabled!(target: LOG_TARGET, Level::DEBUG),
-        EventKind::Waiting { .. }
-        | EventKind::Shortened { .. }
-        | EventKind::Suspect { .. }
-        | EventKind::Lost { .. } => event_enabled!(target: LOG_TARGET, Level::WARN),
-    }
-}
 
 /// The keys without an expiry that were warned of. Who waits for one may ask for weeks, and many
 /// may wait.
@@ -53,8 +47,135 @@ impl ForeignKeys {
     }
 }
 
-/// Logs what happened to a lease. `told`: the same was said of its key before.
-pub(crate) fn event<'a>(key: &Key, kind: &EventKind, told: bool, name: impl Fn(NodeId) -> &'a str) {
+/// The log of one client.
+#[derive(Debug)]
+pub(crate) struct Log {
+    names: Vec<String>,
+    quota: Mutex<Quota>,
+}
+
+impl Log {
+    /// For the nodes with these names.
+    pub(crate) fn new(names: Vec<String>) -> Self {
+        Self {
+            names,
+            quota: Mutex::default(),
+        }
+    }
+
+    /// Logs what happened to a lease. `told`: the same was said of its key before. Like all that
+    /// logs, it returns whether the [counts](Self::tell_counts) must be told later on.
+    pub(crate) fn event(&self, now: Instant, key: &Key, kind: &EventKind, told: bool) -> bool {
+        let line = line(kind, told);
+        let level = line.map_or(Level::DEBUG, |_| Level::WARN);
+        self.write(now, level, line, || {
+            event(key, kind, told, |node| &self.names[node.index()]);
+        })
+    }
+
+    /// Logs a loss that the holder's own clock told before the core did.
+    pub(crate) fn expired(&self, now: Instant, key: &Key) -> bool {
+        let loss = Loss::Expired;
+        self.event(now, key, &EventKind::Lost { loss }, false)
+    }
+
+    /// Logs a change of a link's state.
+    pub(crate) fn link(&self, now: Instant, node: NodeId, status: &LinkStatus) -> bool {
+        let (level, kind) = match status {
+            LinkStatus::Connecting => (Level::DEBUG, None),
+            LinkStatus::Up(_) => (Level::INFO, Some(LineKind::Connected)),
+            LinkStatus::Down { .. } => (Level::WARN, Some(LineKind::NotConnected)),
+            LinkStatus::Rejected { .. } => (Level::WARN, Some(LineKind::Refused)),
+        };
+        let line = kind.map(|kind| (kind, Some(node)));
+        self.write(now, level, line, || link(&self.names[node.index()], status))
+    }
+
+    /// When the counts are to be told. None if nothing was left out.
+    pub(crate) fn counts_due(&self) -> Option<Instant> {
+        self.quota().due()
+    }
+
+    /// Logs how many lines were left out, of each kind whose time is over; of all, if it is the
+    /// end.
+    pub(crate) fn tell_counts(&self, now: Instant, end: bool) {
+        let counts = self.quota().take_over(now, end);
+        for ((kind, node), left_out) in counts {
+            let node = node.map(|node| &*self.names[node.index()]);
+            contained(|| {
+                warn!(target: LOG_TARGET, node, left_out, of = kind.name(), "lines left out");
+            });
+        }
+    }
+
+    /// Writes a line, if anybody listens at this level and its quota is not used up.
+    fn write(&self, now: Instant, level: Level, line: Option<Line>, write: impl FnOnce()) -> bool {
+        let mut left_out = false;
+        contained(|| {
+            if !listens(level) {
+                return;
+            }
+            if let Some(line) = line {
+                // What is owed from before comes first.
+                if self.counts_due().is_some_and(|due| due <= now) {
+                    self.tell_counts(now, false);
+                }
+                let verdict = self.quota().admit(now, line);
+                if let Verdict::LeftOut { first } = verdict {
+                    left_out = first;
+                    return;
+                }
+            }
+            write();
+        });
+        left_out
+    }
+
+    fn quota(&self) -> MutexGuard<'_, Quota> {
+        self.quota.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether anybody listens at this level.
+fn listens(level: Level) -> bool {
+    match level {
+        Level::DEBUG => event_enabled!(target: LOG_TARGET, Level::DEBUG),
+        Level::INFO => event_enabled!(target: LOG_TARGET, Level::INFO),
+        _ => event_enabled!(target: LOG_TARGET, Level::WARN),
+    }
+}
+
+/// The kind of a line about a lease. None for what goes well, which is written whenever somebody
+/// listens at DEBUG.
+fn line(kind: &EventKind, told: bool) -> Option<Line> {
+    let first = |silent: &[Silence]| silent.first().map(|silence| silence.node);
+    match kind {
+        EventKind::Waiting { cause, .. } => match cause {
+            AcquireFailure::Quarantined { node, .. } => {
+                Some((LineKind::WaitingInQuarantine, Some(*node)))
+            }
+            AcquireFailure::Outage { silent } => Some((LineKind::WaitingInOutage, first(silent))),
+            AcquireFailure::Foreign { node } if !told => {
+                Some((LineKind::WaitingForForeign, Some(*node)))
+            }
+            _ => None,
+        },
+        EventKind::Shortened { .. } => Some((LineKind::Shortened, None)),
+        EventKind::Suspect { cause, .. } => Some(match cause {
+            RenewalFailure::Rejected { node, .. } => (LineKind::RenewalRefused, Some(*node)),
+            RenewalFailure::Outage { silent } => (LineKind::Suspect, first(silent)),
+        }),
+        EventKind::Lost { .. } => Some((LineKind::Lost, None)),
+        EventKind::Released {
+            outcome: Release::Released,
+        } => None,
+        EventKind::Released { .. } => Some((LineKind::NotReleased, None)),
+        EventKind::Acquired { .. } | EventKind::Renewed { .. } | EventKind::Failed { .. } => None,
+    }
+}
+
+/// Writes what happened to a lease.
+fn event<'a>(key: &Key, kind: &EventKind, told: bool, name: impl Fn(NodeId) -> &'a str) {
     match kind {
         EventKind::Acquired { fence, .. } => {
             debug!(target: LOG_TARGET, key = %key, fence = fence.get(), "acquired");
@@ -149,13 +270,8 @@ fn list<'a>(silent: &[Silence], name: impl Fn(NodeId) -> &'a str) -> String {
     silent.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
-/// Logs a loss that the holder's own clock told before the core did.
-pub(crate) fn expired(key: &Key) {
-    warn!(target: LOG_TARGET, key = %key, loss = ?tenure_core::Loss::Expired, "lost");
-}
-
-/// Logs a change of a link's state.
-pub(crate) fn link(node: &str, status: &LinkStatus) {
+/// Writes a change of a link's state.
+fn link(node: &str, status: &LinkStatus) {
     match status {
         LinkStatus::Connecting => debug!(target: LOG_TARGET, node, "connecting"),
         LinkStatus::Up(_) => info!(target: LOG_TARGET, node, "connected"),
@@ -163,5 +279,95 @@ pub(crate) fn link(node: &str, status: &LinkStatus) {
         LinkStatus::Rejected { words } => {
             warn!(target: LOG_TARGET, node, %words, "the server refuses to serve")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::client::hub::Turn;
+    use crate::client::testing::{Says, acquire, hub, log_to, node};
+    use crate::link::interface::Work;
+
+    fn down() -> LinkStatus {
+        LinkStatus::Down {
+            why: tenure_core::Words::fixed("it is tried"),
+        }
+    }
+
+    /// How many lines were left out, as these lines say.
+    fn left_out(lines: &[String]) -> usize {
+        let count = |line: &String| {
+            let (_, count) = line.split_once("left_out=")?;
+            count.split(' ').next()?.parse::<usize>().ok()
+        };
+        lines.iter().filter_map(count).sum()
+    }
+
+    #[test]
+    fn two_thousand_waiters_in_an_outage_are_three_lines_and_a_count() {
+        const MANY: usize = 2_000;
+        let (hub, clock) = hub();
+        let (says, lines) = Says::lines();
+        log_to(says, || {
+            hub.status(node(), down());
+            assert_eq!(lines.take().len(), 1, "a change of a link is told at once");
+            for _ in 0..MANY {
+                acquire(&hub);
+            }
+            let first = lines.take();
+            assert_eq!(first.len(), 3, "{first:?}");
+            assert!(first[0].contains("not enough nodes answer"), "{first:?}");
+
+            // The driver tells the count when the second is over, and not before.
+            let second = Instant::ORIGIN + Duration::from_secs(1);
+            clock.set(Instant::from_nanos(second.as_nanos() - 1));
+            hub.drive();
+            let before = lines.take();
+            assert_eq!(left_out(&before), 0);
+            clock.set(second);
+            let mut after = Vec::new();
+            while hub.drive() == Turn::Again {
+                after.extend(lines.take());
+            }
+            after.extend(lines.take());
+            let told = after.iter().position(|line| left_out(&[line.clone()]) > 0);
+            assert_eq!(told, Some(0), "the count is the first of them: {after:?}");
+            assert!(after[0].contains("WARN") && after[0].contains("node=\"a\""));
+            assert!(left_out(&after) >= MANY - 3, "{after:?}");
+            assert!(after.len() <= 5, "{after:?}");
+        });
+    }
+
+    #[test]
+    fn the_loss_of_each_of_a_hundred_leases_is_logged_by_its_key() {
+        let (hub, _) = hub();
+        let (says, lines) = Says::lines();
+        log_to(says, || {
+            for number in 0..100 {
+                hub.log_expired(&Key::new(format!("k{number}").into_bytes()));
+            }
+        });
+        let lines = lines.take();
+        for number in 0..100 {
+            let key = format!("key=k{number} ");
+            assert!(lines.iter().any(|line| line.contains(&key)), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_count_that_is_owed_at_the_end_is_told() {
+        let (hub, _) = hub();
+        let (says, lines) = Says::lines();
+        log_to(says, || {
+            for _ in 0..250 {
+                hub.log_expired(&Key::new(*b"k"));
+            }
+            assert_eq!(lines.take().len(), 100);
+            drop(hub);
+        });
+        assert_eq!(left_out(&lines.take()), 150);
     }
 }

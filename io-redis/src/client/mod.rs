@@ -6,4 +6,7 @@ pub(crate) mod driver;
 pub(crate) mod hub;
 pub(crate) mod logging;
 pub(crate) mod own_thread;
+mod quota;
 pub(crate) mod shared;
+#[cfg(test)]
+pub(crate) mod testing;

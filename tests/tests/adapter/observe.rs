@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
-use tenure_sim::memory_net::World;
+use tenure_sim::memory_net::{Connecting, World};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Dispatch, Event, Metadata, Subscriber};
@@ -143,6 +143,45 @@ fn a_key_without_an_expiry_is_warned_of_once() -> Outcome {
             for taken in waiting {
                 taken.await??;
             }
+        }
+        Ok::<(), Box<dyn std::error::Error>>(())
+    })
+}
+
+/// What hundreds meet at once is said three times a second, with a count of the rest.
+#[test]
+fn an_outage_with_many_waiters_is_a_few_lines_a_second_and_a_count() -> Outcome {
+    const MANY: usize = 500;
+    let log = Log::default();
+    let _second = Dispatch::new(log.clone());
+    let _here = tracing::subscriber::set_default(log.clone());
+    World::run(1, async |world| {
+        nodes(&world, 1);
+        let one = world.client("one");
+        let locks = builder(&one).connect().await?;
+        one.link("a").set_connecting(Connecting::Refused);
+        one.link("a").cut();
+        let waiting: Vec<_> = (0..MANY)
+            .map(|index| {
+                let locks = locks.clone();
+                tokio::spawn(async move { locks.lock(format!("k{index}")).await })
+            })
+            .collect();
+        world.sleep(secs(10)).await;
+        let lines = log.lines();
+        let warned = lines.iter().filter(|line| line.starts_with("WARN"));
+        let warned: Vec<_> = warned.collect();
+        // Each second, three of each of two kinds and a count of each.
+        assert!(warned.len() <= 11 * 8, "{} lines", warned.len());
+        assert!(warned[0].contains("not connected"), "{}", warned[0]);
+        let counts = warned.iter().filter_map(|line| {
+            let (_, count) = line.split_once("left_out=")?;
+            count.split(' ').next()?.parse::<usize>().ok()
+        });
+        assert!(counts.sum::<usize>() > 2 * MANY, "{warned:?}");
+        one.link("a").heal();
+        for waiting in waiting {
+            drop(waiting.await??);
         }
         Ok::<(), Box<dyn std::error::Error>>(())
     })

@@ -8,7 +8,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::id::MAX_NODES;
-use crate::math::{Drift, quorum};
+use crate::math::{Backoff, Drift, quorum};
 
 /// The TTL of a lease, unless another is set.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(10);
@@ -172,6 +172,14 @@ pub(crate) fn check_ttl(ttl: Duration) -> Result<(), ConfigError> {
     }
     if ttl > LONGEST_TTL {
         return Err(ConfigError::TtlTooLong { ttl });
+    }
+    Ok(())
+}
+
+pub(crate) fn check_backoff(backoff: Backoff) -> Result<(), ConfigError> {
+    let (first, longest) = (backoff.first(), backoff.longest());
+    if first.is_zero() || first > longest {
+        return Err(ConfigError::Backoff { first, longest });
     }
     Ok(())
 }

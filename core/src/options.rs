@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::config::{Config, ConfigError, DEFAULT_TTL, check_ttl};
+use crate::config::{Config, ConfigError, DEFAULT_TTL, check_backoff, check_ttl};
 use crate::math::Backoff;
 use crate::token::Label;
 
@@ -17,6 +17,7 @@ pub struct LeaseOptions {
     attempts: Option<u32>,
     max_hold: Option<Duration>,
     backoff: Backoff,
+    contention_backoff: Backoff,
     label: Option<Label>,
 }
 
@@ -31,6 +32,7 @@ impl LeaseOptions {
             attempts: None,
             max_hold: None,
             backoff: Backoff::DEFAULT,
+            contention_backoff: None,
             label: None,
         }
     }
@@ -81,10 +83,16 @@ impl LeaseOptions {
         self.max_hold
     }
 
-    /// How long to wait between attempts.
+    /// How long to wait between attempts while not enough nodes answer or are counted.
     #[must_use]
     pub const fn backoff(&self) -> Backoff {
         self.backoff
+    }
+
+    /// How long to wait between attempts while somebody else holds the key.
+    #[must_use]
+    pub const fn contention_backoff(&self) -> Backoff {
+        self.contention_backoff
     }
 
     /// What operators see in front of the token.
@@ -116,6 +124,7 @@ pub struct LeaseOptionsBuilder {
     attempts: Option<u32>,
     max_hold: Option<Duration>,
     backoff: Backoff,
+    contention_backoff: Option<Backoff>,
     label: Option<Label>,
 }
 
@@ -150,9 +159,18 @@ impl LeaseOptionsBuilder {
         self
     }
 
-    /// How long to wait between attempts.
+    /// How long to wait between attempts. While somebody else holds the key, a pause is at most
+    /// [`Backoff::CONTENTION_LONGEST`] all the same, unless that is
+    /// [set](Self::contention_backoff).
     pub const fn backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = backoff;
+        self
+    }
+
+    /// How long to wait between attempts while somebody else holds the key. If none, as
+    /// [`backoff`](Self::backoff) says.
+    pub const fn contention_backoff(mut self, backoff: Option<Backoff>) -> Self {
+        self.contention_backoff = backoff;
         self
     }
 
@@ -174,6 +192,7 @@ impl LeaseOptionsBuilder {
             attempts,
             max_hold,
             backoff,
+            contention_backoff,
             label,
         } = self;
         check_ttl(ttl)?;
@@ -210,12 +229,10 @@ impl LeaseOptionsBuilder {
         if attempts == Some(0) {
             return Err(ConfigError::Attempts);
         }
-        if backoff.first().is_zero() || backoff.first() > backoff.longest() {
-            return Err(ConfigError::Backoff {
-                first: backoff.first(),
-                longest: backoff.longest(),
-            });
-        }
+        check_backoff(backoff)?;
+        let shorter = backoff.at_most(Backoff::CONTENTION_LONGEST);
+        let contention_backoff = contention_backoff.unwrap_or(shorter);
+        check_backoff(contention_backoff)?;
         // Two rounds must fit between the begin of a renewal and the end of validity. Otherwise one
         // lost reply would end the lease.
         let window = valid_for - renew_after.unwrap_or(valid_for / 2);
@@ -232,6 +249,7 @@ impl LeaseOptionsBuilder {
             attempts,
             max_hold,
             backoff,
+            contention_backoff,
             label,
         })
     }

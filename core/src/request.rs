@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use crate::id::RequestId;
 use crate::time::Instant;
-use crate::token::{Fence, Key, Token};
+use crate::token::{Fence, Fingerprint, Key, Token};
 
 /// One request to one node.
 ///
@@ -182,6 +182,8 @@ pub enum Answer {
         left: Duration,
         /// The server's time as it refused.
         server_time: ServerTime,
+        /// Tells the holder from the next one.
+        holder: Fingerprint,
     },
     /// To acquire: the key has no expiry, as the lock of another library may have none. It was not
     /// touched.

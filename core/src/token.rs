@@ -167,6 +167,26 @@ impl fmt::Debug for Token {
     }
 }
 
+/// Tells two holders of a key apart, and says nothing else of them: a few bits of the secret, with
+/// which nobody can release the lock. It is never shown all the same.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint(u32);
+
+impl Fingerprint {
+    /// What a node answered. Of two holders it should differ; where it does not, the second counts
+    /// as the first.
+    #[must_use]
+    pub const fn new(bits: u32) -> Self {
+        Self(bits)
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fingerprint(…)")
+    }
+}
+
 /// A fencing token: a number that grows with every grant of a key. The resource behind the lock
 /// refuses a number that is smaller than one that it has seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

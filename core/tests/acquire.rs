@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use support::{ROUND, VALID_FOR, World, at, cannot_serve, id, key, ms, secs, silence};
 use tenure_core::{
-    AcquireFailure, Answer, AtCapacity, Backoff, Config, Doubt, EventKind, Fence, Instant,
-    LeaseOptions, LeaseOptionsBuilder, LockName, NodeSet, Op, OpKind, Refusal, Reply, ServerTime,
-    Words,
+    AcquireFailure, Answer, AtCapacity, Backoff, Config, Doubt, EventKind, Fence, Fingerprint,
+    Instant, LeaseOptions, LeaseOptionsBuilder, LockName, NodeSet, Op, OpKind, Refusal, Reply,
+    ServerTime, Words,
 };
 
 fn once() -> LeaseOptionsBuilder {
@@ -631,6 +631,7 @@ fn an_answer_that_makes_no_sense_ends_nothing_in_a_panic() {
         Answer::Held {
             left: Duration::MAX,
             server_time,
+            holder: Fingerprint::new(u32::MAX),
         },
         Answer::Foreign,
         Answer::WrongType {

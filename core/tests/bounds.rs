@@ -246,7 +246,7 @@ fn a_waiter_costs_a_bounded_number_of_requests() {
         .iter()
         .filter(|(_, request)| request.id.lease == waiter);
     let asked = asked.count();
-    assert!((60..=130).contains(&asked), "{asked} in 60 s, each a try");
+    assert!((240..=490).contains(&asked), "{asked} in 60 s, each a try");
 }
 
 /// The link does not write meanwhile. The outbox keeps one entry for a slot, and not one for each
@@ -315,6 +315,8 @@ fn history(seed: u64) -> u64 {
             5 => {
                 let node = choice.next_u64() as usize % 3;
                 world.nodes[node].forget();
+                // A counter that is drawn anew at the very instant of the last fence repeats it.
+                world.advance(ms(1));
             }
             _ => world.advance(ms(choice.next_u64() % 2_000)),
         }

@@ -63,6 +63,7 @@ prop_compose! {
         attempts in prop::option::of(0..5_u32),
         max_hold in prop::option::of(span()),
         backoff in prop::option::of((span(), span())),
+        contended in prop::option::of((span(), span())),
     ) -> LeaseOptionsBuilder {
         let mut builder = LeaseOptions::builder()
             .renewal(renewal)
@@ -73,6 +74,8 @@ prop_compose! {
         if let Some((first, longest)) = backoff {
             builder = builder.backoff(Backoff::new(first, longest));
         }
+        let contended = contended.map(|(first, longest)| Backoff::new(first, longest));
+        builder = builder.contention_backoff(contended);
         builder
     }
 }
@@ -151,8 +154,9 @@ proptest! {
             );
         }
         prop_assert!(options.attempts() != Some(0) && options.max_hold() != Some(Duration::ZERO));
-        let backoff = options.backoff();
-        prop_assert!(!backoff.first().is_zero() && backoff.first() <= backoff.longest());
+        for backoff in [options.backoff(), options.contention_backoff()] {
+            prop_assert!(!backoff.first().is_zero() && backoff.first() <= backoff.longest());
+        }
     }
 }
 
@@ -207,6 +211,7 @@ fn every_error_can_be_had_and_carries_the_values() {
         lease(options().attempts(Some(0))),
         lease(options().backoff(Backoff::new(Duration::ZERO, ms(1)))),
         lease(options().backoff(Backoff::new(ms(2), ms(1)))),
+        lease(options().contention_backoff(Some(Backoff::new(ms(2), ms(1))))),
     ];
     let kinds: HashSet<_> = all.iter().map(std::mem::discriminant).collect();
     assert_eq!(kinds.len(), 12, "{all:?}");

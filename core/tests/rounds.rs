@@ -7,8 +7,8 @@ mod support;
 
 use support::{ROUND, VALID_FOR, World, at, cannot_serve, id, key, ms, secs, silence};
 use tenure_core::{
-    AcquireFailure, Answer, Config, EventKind, Instant, LeaseOptions, LeaseOptionsBuilder, Op,
-    OpKind, Reply, Secret, ServerTime, Silence, Token, Words,
+    AcquireFailure, Answer, Config, EventKind, Fingerprint, Instant, LeaseOptions,
+    LeaseOptionsBuilder, Op, OpKind, Reply, Secret, ServerTime, Silence, Token, Words,
 };
 
 fn once() -> LeaseOptionsBuilder {
@@ -163,6 +163,7 @@ fn why_a_round_failed_is_open_while_a_quorum_may_still_answer() {
         Reply::Applied(Answer::Held {
             left: ms(left),
             server_time: ServerTime::from_micros(0),
+            holder: Fingerprint::new(1),
         })
     };
     let request = world.wire[1].pop_front().unwrap();

@@ -24,6 +24,7 @@ pub struct Calls {
     max_hold: Option<Span>,
     backoff: Option<(Span, Span)>,
     label: Option<String>,
+    contention_backoff: Option<(Span, Span)>,
 }
 
 /// A span of time. Most are of a size that a user could mean.
@@ -114,6 +115,10 @@ fn options(calls: &Calls, config: &Config) -> Option<LeaseOptions> {
     if let Some((first, longest)) = calls.backoff {
         options = options.backoff(Backoff::new(first.into(), longest.into()));
     }
+    if let Some((first, longest)) = calls.contention_backoff {
+        let backoff = Backoff::new(first.into(), longest.into());
+        options = options.contention_backoff(Some(backoff));
+    }
     if let Some(text) = &calls.label
         && let Some(label) = accepted(Label::new(text))
     {
@@ -141,6 +146,9 @@ fn check_options(options: &LeaseOptions, config: &Config) {
     assert!(options.round_timeout() > Duration::ZERO);
     assert!(options.round_timeout() <= config.request_timeout());
     assert!(options.round_timeout() < options.valid_for());
+    for backoff in [options.backoff(), options.contention_backoff()] {
+        assert!(!backoff.first().is_zero() && backoff.first() <= backoff.longest());
+    }
     assert_ne!(options.max_hold(), Some(Duration::ZERO));
     assert_ne!(options.attempts(), Some(0));
 }

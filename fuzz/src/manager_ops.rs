@@ -18,9 +18,9 @@ use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
 use tenure_core::{
-    Answer, Config, Doubt, EventKind, Fence, Instant, Key, Label, LeaseId, LeaseOptions, LockName,
-    Manager, NodeId, Op, Refusal, RenewalPolicy, Reply, Request, RequestId, Secret, ServerTime,
-    Words,
+    Answer, Config, Doubt, EventKind, Fence, Fingerprint, Instant, Key, Label, LeaseId,
+    LeaseOptions, LockName, Manager, NodeId, Op, Refusal, RenewalPolicy, Reply, Request, RequestId,
+    Secret, ServerTime, Words,
 };
 
 const MAX_LEASES: usize = 6;
@@ -484,6 +484,7 @@ fn outcome(outcome: &Outcome, op: &Op, now: Instant) -> Reply {
         Outcome::Held(left) => Answer::Held {
             left: millis(*left),
             server_time,
+            holder: Fingerprint::new((left % 3).into()),
         },
         Outcome::Granted(fence, time) => Answer::Granted {
             fence: Fence::new(*fence).unwrap_or(any),

@@ -58,7 +58,7 @@ const ERRORS: &[&str] = &[
 
 /// What the scripts answer, and what looks similar.
 const WORDS: &[&str] = &[
-    "held 900 1767225600000000",
+    "held 900 1767225600000000 0badf00d",
     "quarantine 500",
     "-NOPERM text",
     "-LOADING text",

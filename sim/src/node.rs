@@ -12,7 +12,7 @@ use std::hash::Hash;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use tenure_core::{Answer, Fence, LockName, Op, ServerTime};
+use tenure_core::{Answer, Fence, Fingerprint, LockName, Op, ServerTime};
 
 /// A node ignores a proposed fence that is further ahead of its own time than this, in
 /// microseconds.
@@ -102,6 +102,18 @@ pub enum Value {
     Other,
     /// Not a string but a hash.
     WrongType,
+}
+
+impl Value {
+    /// By which waiters tell who holds the key: the number of a lease, or one for all that is no
+    /// token.
+    #[must_use]
+    pub const fn fingerprint(self) -> Fingerprint {
+        match self {
+            Self::Token { lease, .. } => Fingerprint::new(lease),
+            Self::Other | Self::WrongType => Fingerprint::new(u32::MAX),
+        }
+    }
 }
 
 /// A key that exists.
@@ -333,6 +345,7 @@ impl<P: Precision> Node<P> {
                     return Ok(entry.until.map_or(Answer::Foreign, |until| Answer::Held {
                         left: Self::span(until - now.ticks),
                         server_time: now.server_time(),
+                        holder: entry.value.fingerprint(),
                     }));
                 }
             }

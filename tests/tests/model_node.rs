@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use tenure_core::{Answer, Fence, Op, Refusal, Reply, ServerTime, Words};
+use tenure_core::{Answer, Fence, Fingerprint, Op, Refusal, Reply, ServerTime, Words};
 use tenure_redis::seams::{Answers, Script};
 use tenure_sim::node::{
     Arrived, Entry, Exact, Identity, Milliseconds, Node, Precision, Refused, SetOfNodes, Shown,
@@ -21,6 +21,7 @@ use tenure_tests::scripts::{self, Lock, Marker};
 
 const BEGIN_US: u64 = 1_767_225_600_123_456;
 const KEYS: [&str; 2] = ["k", "l"];
+const LEASES: u32 = 2;
 const MAX_TTL_MS: u64 = 10_000;
 const NODES: usize = 3;
 
@@ -143,7 +144,7 @@ fn step(spans: Spans) -> impl Strategy<Value = Step> {
     let key = || 0..KEYS.len();
     let ask = (
         key(),
-        0..2_u32,
+        0..LEASES,
         select(&[1, 2, 10][..]),
         op(spans),
         prop::option::of(prop::bool::weighted(0.8)),
@@ -285,8 +286,9 @@ struct Real {
     durable: bool,
 }
 
+/// The first eight digits of a secret are those that a waiter is told.
 fn token(lease: u32, attempt: u32) -> String {
-    format!("{lease:032x}:{attempt}")
+    format!("{lease:08x}{:024x}:{attempt}", 0)
 }
 
 impl Real {
@@ -388,7 +390,7 @@ impl Real {
                 let text = String::from_utf8(value).expect("text");
                 let split = text.split_once(':');
                 split.map(|(lease, attempt)| {
-                    let lease = u32::from_str_radix(lease, 16).expect("a lease");
+                    let lease = u32::from_str_radix(&lease[..8], 16).expect("a lease");
                     (lease, attempt.parse().expect("an attempt"))
                 })
             }
@@ -456,27 +458,36 @@ fn why(reply: Wire) -> Wire {
     }
 }
 
+/// The number of a lease, or the one number that the model has for all that is no token.
+fn fingerprint(digits: &str) -> Fingerprint {
+    assert_eq!(digits.len(), 8, "{digits}");
+    match u32::from_str_radix(digits, 16).expect("hexadecimal digits") {
+        lease @ 0..LEASES => Fingerprint::new(lease),
+        _ => Value::Other.fingerprint(),
+    }
+}
+
 fn acquired(reply: &Wire) -> Reply {
     let Wire::Array(answers) = reply else {
         return refused(reply);
     };
     let said = text(&answers[0]).expect("a string for each lock");
-    let mut words = said.split(' ');
-    let first = words.next().unwrap_or_default();
-    let numbers: Vec<u64> = words.flat_map(str::parse).collect();
-    match (first, &numbers[..]) {
-        ("granted", [fence, now]) => Reply::Applied(Answer::Granted {
-            fence: Fence::new(*fence).expect("not zero"),
-            server_time: ServerTime::from_micros(*now),
+    let words: Vec<_> = said.split(' ').collect();
+    let number = |text: &str| text.parse().expect("a number");
+    match words[..] {
+        ["granted", fence, now] => Reply::Applied(Answer::Granted {
+            fence: Fence::new(number(fence)).expect("not zero"),
+            server_time: ServerTime::from_micros(number(now)),
         }),
-        ("held", [left, now]) => Reply::Applied(Answer::Held {
-            left: Duration::from_millis(*left),
-            server_time: ServerTime::from_micros(*now),
+        ["held", left, now, holder] => Reply::Applied(Answer::Held {
+            left: Duration::from_millis(number(left)),
+            server_time: ServerTime::from_micros(number(now)),
+            holder: fingerprint(holder),
         }),
-        ("quarantine", [left]) => Reply::Applied(Answer::Quarantined {
-            left: Duration::from_millis(*left),
+        ["quarantine", left] => Reply::Applied(Answer::Quarantined {
+            left: Duration::from_millis(number(left)),
         }),
-        ("unmarked", []) => Reply::NotApplied(Refusal::Rejected(Words::new("unmarked"))),
+        ["unmarked"] => Reply::NotApplied(Refusal::Rejected(Words::new("unmarked"))),
         _ => word(&answers[0]).map_or_else(|| refused(&answers[0]), Reply::Applied),
     }
 }

@@ -10,7 +10,7 @@ use crate::id::NodeId;
 use crate::math::{Verdict, held_until, verdict};
 use crate::request::{Answer, OpKind, Refusal, Reply, Words};
 use crate::time::Instant;
-use crate::token::Fence;
+use crate::token::{Fence, Fingerprint};
 
 impl Lease {
     pub(super) fn begin_attempt(&mut self, now: Instant, ctx: &mut Context<'_>) {
@@ -93,7 +93,9 @@ impl Lease {
                     seat.said = unfit(ask, answer);
                 }
                 seat.vote = match reply {
-                    Reply::Applied(Answer::Held { left, .. }) => Vote::Held { left },
+                    Reply::Applied(Answer::Held { left, holder, .. }) => {
+                        Vote::Held { left, holder }
+                    }
                     Reply::Applied(Answer::Foreign) => Vote::Foreign,
                     Reply::Applied(Answer::WrongType { name, holds }) => {
                         Vote::WrongType { name, holds }
@@ -188,6 +190,7 @@ impl Lease {
         };
         self.fence = Some(fence);
         self.failures = 0;
+        self.holder = None;
         self.valid_until = held.min(self.cap);
         self.phase = Phase::Held(Renewal::Off);
         self.schedule_renewal(held);
@@ -212,7 +215,7 @@ impl Lease {
         for node in self.nodes() {
             self.let_go(now, node, ctx);
         }
-        self.failures += 1;
+        self.count_failure(ctx.config.quorum());
         let fatal = matches!(
             failure,
             AcquireFailure::Rejected { .. }
@@ -231,6 +234,32 @@ impl Lease {
             until: now + self.options.round_timeout(),
         };
         self.cleared(now, ctx);
+    }
+
+    /// Counts the failure of a round, by which pauses grow. Where the key has changed hands since
+    /// the last round, the count begins anew: it was free in between, and will be again soon.
+    /// Rivals who share the nodes, so that nobody has a quorum, are no such change: their pauses
+    /// must grow.
+    // Law: Progress
+    fn count_failure(&mut self, quorum: usize) {
+        self.failures += 1;
+        let Some(holder) = self.holder_at(quorum) else {
+            return;
+        };
+        let before = self.holder.replace(holder);
+        if before.is_some_and(|before| before != holder) {
+            self.failures = 1;
+        }
+    }
+
+    /// The holder that so many nodes name.
+    fn holder_at(&self, quorum: usize) -> Option<Fingerprint> {
+        let named = |seat: &Seat| match seat.vote {
+            Vote::Held { holder, .. } => Some(holder),
+            _ => None,
+        };
+        let mut holders = self.seats.iter().filter_map(named);
+        holders.find(|one| self.count(|seat| named(seat) == Some(*one)) >= quorum)
     }
 
     /// Ends the acquire without a lease.
@@ -254,7 +283,10 @@ impl Lease {
         let Some(cause) = self.failure.clone() else {
             return;
         };
-        let backoff = self.options.backoff();
+        let backoff = match cause {
+            AcquireFailure::Contended { .. } => self.options.contention_backoff(),
+            _ => self.options.backoff(),
+        };
         let pause = backoff.pause(self.failures, ctx.rng);
         // The key is free when the holder's TTL ends, so there is no need to wait longer. A little
         // jitter keeps the waiters from all asking at that moment.
@@ -334,7 +366,7 @@ impl Lease {
             .iter()
             .filter_map(|seat| match seat.vote {
                 Vote::Granted(_) => Some(Duration::ZERO),
-                Vote::Held { left } => Some(left),
+                Vote::Held { left, .. } => Some(left),
                 _ => None,
             })
             .collect();

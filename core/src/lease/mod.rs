@@ -31,7 +31,7 @@ use crate::options::LeaseOptions;
 use crate::request::{LockName, Refusal, Reply, Words};
 use crate::rng::Rng;
 use crate::time::Instant;
-use crate::token::{Fence, Key, Secret};
+use crate::token::{Fence, Fingerprint, Key, Secret};
 
 /// What a transition reads besides the lease, and where its outputs go.
 #[derive(Debug)]
@@ -83,8 +83,10 @@ pub struct Lease {
     serial: u32,
     /// The round of requests that is under way, or the last one.
     round: Round,
-    /// Rounds or renewals that failed in a row.
+    /// Rounds or renewals that failed in a row. While others hold the key: since it changed hands.
     failures: u32,
+    /// Who held the key in the last round in which a quorum named one holder.
+    holder: Option<Fingerprint>,
     /// When the acquire gives up.
     give_up: Instant,
     /// The end of validity, as the application was told it. It matters in the phase `Held` only.
@@ -168,6 +170,7 @@ impl Lease {
                 proposal: None,
             },
             failures: 0,
+            holder: None,
             give_up: options
                 .give_up_after()
                 .map_or(Instant::MAX, |span| now + span),

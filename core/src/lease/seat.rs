@@ -7,7 +7,7 @@ use super::{Context, Lease, Phase};
 use crate::id::NodeId;
 use crate::request::{Answer, Doubt, LockName, Op, OpKind, Refusal, Reply, Words};
 use crate::time::Instant;
-use crate::token::{Fence, Token};
+use crate::token::{Fence, Fingerprint, Token};
 
 /// How often a request is asked again at once, if the node was not ready for a reason that is
 /// mended by now.
@@ -70,6 +70,7 @@ pub(super) enum Vote {
     Granted(Fence),
     Held {
         left: Duration,
+        holder: Fingerprint,
     },
     /// A key without an expiry.
     Foreign,

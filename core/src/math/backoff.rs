@@ -20,6 +20,9 @@ impl Backoff {
         longest: Duration::from_secs(1),
     };
 
+    /// The longest pause while somebody else holds the key, unless that is set by itself.
+    pub const CONTENTION_LONGEST: Duration = Duration::from_millis(250);
+
     /// A first pause of at most `first`, and no pause longer than `longest`. The values are checked
     /// when the options of a lease are built.
     #[must_use]
@@ -37,6 +40,15 @@ impl Backoff {
     #[must_use]
     pub const fn longest(self) -> Duration {
         self.longest
+    }
+
+    /// The same, but with no pause longer than `most`.
+    #[must_use]
+    pub fn at_most(self, most: Duration) -> Self {
+        Self {
+            first: self.first.min(most),
+            longest: self.longest.min(most),
+        }
     }
 
     /// The pause after so many failures in a row.

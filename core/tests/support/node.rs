@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tenure_core::{Answer, Instant, Key, Request, Token};
+use tenure_core::{Answer, Fingerprint, Instant, Key, Request, Token};
 use tenure_sim::node::{self, Arrived, Entry, Exact, SetOfNodes, Shown, Value};
 
 /// What all clients of a test agree on. In nanoseconds.
@@ -129,8 +129,15 @@ impl Node {
             op: request.op,
             marker: Some((self.model.identity, SET)),
         };
+        let holder = self.holder(now, &request.key);
         let now = self.shown(now);
-        self.model.apply(now, &arrived).expect("it is marked")
+        let mut answer = self.model.apply(now, &arrived).expect("it is marked");
+        // Each node numbers the leases for itself, but a holder has one name at all nodes.
+        if let (Answer::Held { holder, .. }, Some(token)) = (&mut answer, holder) {
+            let [.., a, b, c, d, _, _, _, _, _, _, _, _] = *token.secret.expose();
+            *holder = Fingerprint::new(u32::from_be_bytes([a, b, c, d]));
+        }
+        answer
     }
 
     fn number_of_key(&mut self, key: &Key) -> usize {

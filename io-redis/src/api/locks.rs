@@ -84,9 +84,9 @@ impl Locks {
     /// Takes the lock on `key`. Waits until it is granted or, if the options say so, until it gives
     /// up.
     ///
-    /// While another owner holds the key, it tries again when that owner's time ends, or after a
-    /// backoff with jitter if that is earlier. It does the same while not enough nodes answer.
-    /// Errors that waiting cannot cure are returned at once.
+    /// While another owner holds the key, it tries again several times a second
+    /// ([`LockOptions::backoff`]), and when that owner's time ends. While not enough nodes answer,
+    /// its pauses grow. Errors that waiting cannot cure are returned at once.
     ///
     /// # Errors
     /// [`LockError`]: contention, outage and a key without an expiry only after [giving

@@ -29,6 +29,7 @@ pub struct LockOptions {
     give_up_after: Option<Duration>,
     max_hold: Option<Duration>,
     backoff: Backoff,
+    contention_backoff: Option<Backoff>,
     label: Option<String>,
 }
 
@@ -40,6 +41,7 @@ impl Default for LockOptions {
             give_up_after: None,
             max_hold: None,
             backoff: Backoff::DEFAULT,
+            contention_backoff: None,
             label: None,
         }
     }
@@ -75,10 +77,26 @@ impl LockOptions {
     }
 
     /// How long `lock` waits between two attempts: a random time between half of a bound and the
-    /// bound, which doubles from `first` to `longest`; or until the holder's time ends, if that is
-    /// earlier. Default: 25 ms to 1 s.
+    /// bound, which doubles with each failure in a row, from `first` to `longest`. Default: 25 ms
+    /// to 1 s.
+    ///
+    /// While somebody else holds the key, it waits for 250 ms at most, whatever `longest` is, and
+    /// no longer than until the holder's time ends. When the key has changed hands, the bound
+    /// begins at `first` again. [`contention_backoff`](Self::contention_backoff) sets other bounds
+    /// for that.
     pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
         self.backoff = Backoff::new(first, longest);
+        self
+    }
+
+    /// As [`backoff`](Self::backoff), for the time while somebody else holds the key, and for as
+    /// long as you say, also over 250 ms. Default: as `backoff` says, and 250 ms at most.
+    ///
+    /// There is no queue, so a waiter gets the key if it asks while the key is free. Shorter pauses
+    /// make that likelier, and cost a request each at every node. Where hundreds wait for one key,
+    /// set longer ones.
+    pub fn contention_backoff(mut self, first: Duration, longest: Duration) -> Self {
+        self.contention_backoff = Some(Backoff::new(first, longest));
         self
     }
 
@@ -116,6 +134,7 @@ impl LockOptions {
             .attempts(attempts)
             .max_hold(self.max_hold)
             .backoff(self.backoff)
+            .contention_backoff(self.contention_backoff)
             .label(label)
             .build(config)?;
         Ok(options)

@@ -9,11 +9,12 @@
 //! - Locks that are due together share calls, up to 128 in one. Renewals that fall due within 10 ms
 //!   of each other (or a thousandth of max TTL, if that is less) are sent together.
 //! - A connection has at most 64 writes in flight; one of your own, 4,096 commands.
-//! - An outage is not a storm. Attempts pause between 25 ms and 1 s
-//!   ([`LockOptions::backoff`](crate::LockOptions::backoff)), failed renewals from a quarter of the
-//!   request timeout to the whole, failed releases from 50 ms to 1 s, new connections from 50 ms to
-//!   2 s. The bound doubles with each failure in a row, and each pause is a random time from its
-//!   upper half. A node that cannot be reached is not asked at all.
+//! - An outage is not a storm. Attempts pause between 25 ms and 1 s, or 250 ms while somebody else
+//!   holds the key ([`LockOptions::backoff`](crate::LockOptions::backoff)), failed renewals from a
+//!   quarter of the request timeout to the whole, failed releases from 50 ms to 1 s, new
+//!   connections from 50 ms to 2 s. The bound doubles with each failure in a row, and each pause is
+//!   a random time from its upper half. When the key has changed hands, the bound of its waiters
+//!   begins anew. A node that cannot be reached is not asked at all.
 //! - When a node comes up, what had failed there is tried once without its pause. If it fails
 //!   again, the pauses go on as before. So a node that comes and goes is asked once each time for
 //!   each lease, in full calls.
@@ -30,7 +31,7 @@
 //! | a lock that is free | 1 to acquire, 1 to release |
 //! | the same, if nodes drew different fences | 1 more to those that drew a smaller one |
 //! | a lock that is held | 1 in two thirds of a TTL |
-//! | a waiter | 1 for each attempt, 1 or 2 per second once its pauses have grown |
+//! | a waiter | 1 for each attempt: 4 to 8 per second, more where the key changes hands |
 //!
 //! # Assumptions
 //!
@@ -40,6 +41,6 @@
 //!
 //! # What to do
 //!
-//! - Waiters poll. If hundreds wait for one key, raise the longest
-//!   [backoff](crate::LockOptions::backoff).
+//! - Waiters poll. If hundreds wait for one key, give them longer pauses
+//!   ([`LockOptions::contention_backoff`](crate::LockOptions::contention_backoff)).
 //! - To see what is sent, watch the `tracing` events of this crate, or `INFO commandstats`.

@@ -15,8 +15,8 @@
 //! # How long it takes
 //!
 //! - While somebody holds the key, it is tried again when the holder's time ends or after the
-//!   [backoff](crate::LockOptions::backoff), whichever is earlier: after at most one second, by
-//!   default.
+//!   [backoff](crate::LockOptions::backoff), whichever is earlier: after at most a quarter of a
+//!   second, by default.
 //! - A holder that crashed blocks its key for one TTL.
 //! - A node that may have forgotten is not counted for one max TTL. See
 //!   [Exclusion](super::exclusion).
@@ -40,7 +40,9 @@
 //!   an error that [is an outage](crate::LockError::is_outage). What is held stays valid until its
 //!   time ends.
 //! - This is a promise about keys, not about each waiter. **There is no queue.** Under heavy
-//!   contention one waiter may lose again and again.
+//!   contention one waiter may lose again and again. Waiters ask more often when the key changes
+//!   hands: in the simulation each of sixteen tasks that want one key, and hold it for 50 ms, gets
+//!   it within 6 s.
 //! - A server's clock that is set back makes the keys on it live longer, by as much.
 //!
 //! # What to do
@@ -49,4 +51,4 @@
 //!   an answer.
 //! - Keep the TTL short. It is the price of a crash, and a held lock is renewed anyway.
 //! - Where many wait for one key, hold it for short times, or give waiters a shorter
-//!   [backoff](crate::LockOptions::backoff). A shorter one costs more requests.
+//!   [backoff](crate::LockOptions::contention_backoff). A shorter one costs more requests.

@@ -3,10 +3,10 @@
 //!
 //! The scripts answer, with times of the server in microseconds and spans in milliseconds:
 //!
-//! - acquire, for each lock: `granted FENCE NOW`, `held LEFT NOW`, `taken` (a newer attempt of the
-//!   same lease is there), `foreign` (no expiry), `wrong NAME TYPE`, `unmarked`, `quarantine LEFT`,
-//!   `misuse MAX-TTL NODES NAME`, `misuse` (the marker cannot be read), or `-` and the text of an
-//!   error;
+//! - acquire, for each lock: `granted FENCE NOW`, `held LEFT NOW FINGERPRINT` (of the holder, eight
+//!   hexadecimal digits), `taken` (a newer attempt of the same lease is there), `foreign` (no
+//!   expiry), `wrong NAME TYPE`, `unmarked`, `quarantine LEFT`, `misuse MAX-TTL NODES NAME`,
+//!   `misuse` (the marker cannot be read), or `-` and the text of an error;
 //! - confirm and repair: `done`, `gone` (confirm only), `taken` or `wrong counter TYPE`;
 //! - renew and release, for each failure: its index, and `gone`, `taken` or the text of an error;
 //! - inspect: `[seen, value or nil, PTTL, counter or nil, NOW]` or `wrong NAME TYPE`;
@@ -15,7 +15,9 @@
 use std::time::Duration;
 
 use redis::{ErrorKind, RedisError, Value};
-use tenure_core::{Answer, Doubt, Fence, LockName, OpKind, Refusal, Reply, ServerTime, Words};
+use tenure_core::{
+    Answer, Doubt, Fence, Fingerprint, LockName, OpKind, Refusal, Reply, ServerTime, Words,
+};
 
 use crate::protocol::inspection::{KeyHolder, KeyState};
 use crate::protocol::marker::NodeSet;
@@ -115,10 +117,14 @@ fn acquire(text: &str, ours: Option<&NodeSet>) -> Option<Meaning> {
             fence: Fence::new(first.parse().ok()?)?,
             server_time: time(second)?,
         },
-        "held" => Answer::Held {
-            left: millis(first)?,
-            server_time: time(second)?,
-        },
+        "held" => {
+            let (now, digits) = second.split_once(' ')?;
+            Answer::Held {
+                left: millis(first)?,
+                server_time: time(now)?,
+                holder: Fingerprint::new(u32::from_str_radix(digits, 16).ok()?),
+            }
+        }
         "quarantine" => Answer::Quarantined {
             left: millis(first)?,
         },

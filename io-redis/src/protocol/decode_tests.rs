@@ -1,7 +1,7 @@
 //! What each reply and each error of a server means: applied, not applied or unknown.
 
 use redis::Value;
-use tenure_core::{Answer, Doubt, Fence, LockName, Refusal, Reply, ServerTime, Words};
+use tenure_core::{Answer, Doubt, Fence, Fingerprint, LockName, Refusal, Reply, ServerTime, Words};
 
 use crate::protocol::decode::{self, CommandResult, Meaning, Signal};
 use crate::protocol::inspection::KeyHolder;
@@ -206,24 +206,29 @@ fn acquires(result: CommandResult, count: usize, ours: Option<&NodeSet>) -> Vec<
 fn each_lock_of_a_call_has_an_answer_of_its_own() {
     let answers = [
         "granted 9 7",
-        "held 1500 8",
+        "held 1500 8 00ff17a0",
         "-OOM command not allowed",
         "wat",
         "granted 0 7",
+        "held 1500 8",
+        "held 1500 8 someone",
     ];
     let answers = Value::Array(answers.map(word).to_vec());
-    let [granted, held, full, nonsense, zero] = &acquires(Ok(answers), 5, None)[..] else {
-        panic!("five locks, five answers");
+    let [granted, held, full, nonsense @ ..] = &acquires(Ok(answers), 7, None)[..] else {
+        panic!("seven locks, seven answers");
     };
     let server_time = ServerTime::from_micros(7);
     let fence = Fence::new(9).expect("not zero");
     let grant = Answer::Granted { fence, server_time };
     assert_eq!(granted.0, Reply::Applied(grant));
-    assert!(
-        matches!(held.0, Reply::Applied(Answer::Held { left, .. }) if left.as_millis() == 1500)
-    );
+    let by_another = Answer::Held {
+        left: std::time::Duration::from_millis(1500),
+        server_time: ServerTime::from_micros(8),
+        holder: Fingerprint::new(0x00ff_17a0),
+    };
+    assert_eq!(held.0, Reply::Applied(by_another));
     assert!(matches!(full.0, Reply::NotApplied(Refusal::Unavailable(_))));
-    for broken in [nonsense, zero] {
+    for broken in nonsense {
         assert!(matches!(
             broken,
             (Reply::Unknown(Doubt::Broken(_)), Some(Signal::Broken(_)))

@@ -314,7 +314,8 @@ impl Drawn {
 
     pub(super) fn rules(&self) -> Rules {
         let shortest = self.options.iter().map(|options| {
-            let pause = nanos(options.backoff().first()) / 2;
+            let first = options.contention_backoff().first();
+            let pause = nanos(first.min(options.backoff().first())) / 2;
             pause.min(nanos(options.round_timeout()) / 8)
         });
         let of = |span: Nanos| span * u64::from(self.config.drift().ppm()) / 1_000_000;

@@ -8,6 +8,7 @@ mod support;
 mod addresses;
 mod attempts;
 mod cancel;
+mod contention;
 mod demo;
 mod determinism;
 mod fence;

@@ -8,8 +8,11 @@ use crate::support::{Outcome, builder, calls, nodes, secs};
 
 const NOW: u64 = 1_767_225_600_000_000;
 
+/// The first eight digits of the SHA-1 of `somebody`.
+const SOMEBODY: &str = "d31186cd";
+
 fn token(lease: u8) -> String {
-    format!("{lease:032x}:1")
+    format!("{lease:08x}{:024x}:1", 7)
 }
 
 /// One call that takes these locks, each for a lease of its own.
@@ -88,7 +91,7 @@ fn a_held_or_foreign_lock_does_not_touch_its_neighbours_in_the_call() {
     let locks = ["a", "held", "eternal", "hash", "counted", "b"];
     let answers = acquire(&server, &locks);
     let granted = format!("granted {NOW} {NOW}");
-    let held = format!("held 5000 {NOW}");
+    let held = format!("held 5000 {NOW} {SOMEBODY}");
     let expected = [
         &granted,
         &held,
@@ -109,7 +112,7 @@ fn one_lock_twice_in_a_call_is_granted_once() {
     let server = Server::new(ManualClock::new(NOW));
     let answers = acquire(&server, &["a", "a"]);
     assert!(answers[0].starts_with("granted"), "{answers:?}");
-    assert_eq!(answers[1], format!("held 10000 {NOW}"));
+    assert_eq!(answers[1], format!("held 10000 {NOW} 00000001"));
 }
 
 /// The locks share a call.
@@ -122,7 +125,7 @@ fn out_of_memory_no_lock_is_granted_and_a_held_one_is_told_as_held() {
     let answers = acquire(&server, &["counted", "a", "held", "b"]);
     assert_eq!(answers[0], "wrong counter string");
     assert!(answers[1].starts_with("-OOM "), "{answers:?}");
-    assert_eq!(answers[2], format!("held 5000 {NOW}"));
+    assert_eq!(answers[2], format!("held 5000 {NOW} {SOMEBODY}"));
     assert!(answers[3].starts_with("-OOM "), "{answers:?}");
     assert_eq!(server.peek("a"), None);
     assert_eq!(server.peek("b"), None);

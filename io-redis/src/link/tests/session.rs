@@ -121,7 +121,7 @@ async fn requests_share_calls_and_those_of_a_lease_keep_their_order() {
         ["lock-2"],
         "a second batch does not wait for the first's replies"
     );
-    first.answer([done(), list(["granted 7 7", "held 5 7"]), done()]);
+    first.answer([done(), list(["granted 7 7", "held 5 7 00ff17a0"]), done()]);
     second.answer([granted()]);
     rig.settle().await;
     assert!(is_granted(&rig.hub.reply(&acquires[0])));

@@ -7,6 +7,7 @@
 -- after a write, so that the outcome of one lock does not depend on the others. A free key, the
 -- usual case, takes three calls to the server: a call costs more than everything else here.
 local pcall, format, find, match = redis.pcall, string.format, string.find, string.match
+local sub = string.sub
 local count = math.floor(#KEYS / 2)
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -61,6 +62,17 @@ if #KEYS % 2 == 1 then
   end
 end
 
+-- By which a waiter notices that another holds the lock now: eight hexadecimal digits. Of a token
+-- they are the first of its secret, and the others stay unknown; of anything else, a digest.
+local function fingerprint(held)
+  local colon = find(held, ':%d+$')
+  if colon and colon > 32 then
+    local digits = sub(held, colon - 32, colon - 25)
+    if not find(digits, '%X') then return digits end
+  end
+  return sub(redis.sha1hex(sub(held, -64)), 1, 8)
+end
+
 -- The server's refusal once it is out of memory: no further SET is tried then.
 local full
 
@@ -93,11 +105,12 @@ local function acquire(lock, counter, token, ttl, proposal)
       return is_wrong_type(held) and wrong('key', lock) or '-' .. held.err
     end
     local prefix, attempt = match(token, '^(.*:)(%d+)$')
-    local other = string.sub(held, 1, #prefix) == prefix and match(held, '^%d+$', #prefix + 1)
+    local other = sub(held, 1, #prefix) == prefix and match(held, '^%d+$', #prefix + 1)
     if not other then
       local left = pcall('PTTL', lock)
       if type(left) == 'table' then return '-' .. left.err end
-      return left < 0 and 'foreign' or format('held %.0f %s', left, stamp)
+      if left < 0 then return 'foreign' end
+      return format('held %.0f %s %s', left, stamp, fingerprint(held))
     end
     -- Law: Ownership
     if tonumber(other) > tonumber(attempt) then return 'taken' end

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use tenure_sim::choice::{Choices, Draws, Subject};
-use tenure_sim::memory_net::{Node, SimClock};
+use tenure_sim::memory_net::{Forgotten, Node, SimClock};
 use tenure_sim::observe::fact::fault::{Hits, Illness, Meddling, NetworkFault, NodeEvent, Process};
 use tenure_sim::observe::fact::{Fact, Fault};
 
@@ -38,8 +38,13 @@ pub trait Ground {
     fn start_client(&mut self, client: usize);
     /// A client's process stands still.
     fn pause(&mut self, client: usize);
-    /// A client's process goes on after it stood still.
+    /// The tasks of a client stand still, while its application goes on.
+    fn stall(&mut self, client: usize);
+    /// A client's process, or its tasks, go on after they stood still.
     fn resume(&mut self, client: usize);
+    /// A client's connections to a node are dead from now on, which shows only when something is
+    /// sent on them.
+    fn forget(&mut self, client: usize, node: usize, by: Forgotten);
 }
 
 /// The faults that can be made here, and how each is made.
@@ -280,6 +285,17 @@ impl Chaos {
                     .lose_reply(Some("evalsha"), how);
                 self.tell(fault, None, Some(node), None);
             }
+            NetworkFault::Forget => {
+                let (client, node) = (
+                    self.one_of(fault, ground.clients()),
+                    self.node(fault, ground)?,
+                );
+                let by = self
+                    .draws(fault)
+                    .pick(&[Forgotten::ByTheEnd, Forgotten::ByTheNetwork]);
+                self.tell(fault, Some(client), Some(node), None);
+                ground.forget(client, node, by);
+            }
             NetworkFault::Ill(illness) => {
                 let node = self.node(fault, ground)?;
                 self.make_ill(fault, node, illness, until, ground);
@@ -440,6 +456,10 @@ impl Chaos {
                 self.tell(fault, Some(client), None, None);
                 ground.pause(client);
             }
+            Process::Stalls => {
+                self.tell(fault, Some(client), None, None);
+                ground.stall(client);
+            }
             Process::Freezes | Process::GoesOn => panic!("{fault} is not made here"),
         }
     }
@@ -485,7 +505,7 @@ impl Chaos {
                 Undo::Client(fault, client) => {
                     match fault.row().process {
                         Process::Dies => ground.start_client(client),
-                        Process::Stops | Process::Freezes | Process::GoesOn => {
+                        Process::Stops | Process::Stalls | Process::Freezes | Process::GoesOn => {
                             ground.resume(client);
                         }
                     }

@@ -12,7 +12,7 @@ impl Judge {
         if let (Some(client), None) = (record.client, record.node) {
             let seen = &mut self.clients[usize::from(client)];
             match fault.row().process {
-                Process::Stops | Process::Freezes => seen.asleep = true,
+                Process::Stops | Process::Stalls | Process::Freezes => seen.asleep = true,
                 Process::Dies => self.client_died(record.at, client),
                 Process::GoesOn => {}
             }

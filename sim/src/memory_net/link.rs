@@ -6,6 +6,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use super::forgotten::{End, Ends, Forgotten};
+
 /// One way of a link, as the client sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
@@ -36,6 +38,7 @@ pub struct Link {
 struct Shared {
     state: Mutex<State>,
     changed: Notify,
+    ends: Ends,
 }
 
 #[derive(Debug)]
@@ -76,6 +79,7 @@ impl Link {
                     carriers: Vec::new(),
                 }),
                 changed: Notify::new(),
+                ends: Ends::default(),
             }),
         }
     }
@@ -117,6 +121,12 @@ impl Link {
         self.change(|state| state.stuck = state.connections);
     }
 
+    /// The connections that are open are dead from now on, which shows only when the client sends
+    /// something on one of them. New ones work, and [`heal`](Self::heal) mends nothing of it.
+    pub fn forget(&self, by: Forgotten) {
+        self.shared.ends.forget(by);
+    }
+
     /// What is sent one way is lost. A connection that lost something never carries anything that
     /// way again, also after [`heal`](Self::heal), and nobody is told; connecting hangs.
     pub fn black_hole(&self, direction: Direction) {
@@ -139,6 +149,11 @@ impl Link {
     #[must_use]
     pub fn dials(&self) -> u64 {
         self.lock().dials
+    }
+
+    /// The client's end of a new connection.
+    pub(super) fn end<S>(&self, stream: S) -> End<S> {
+        self.shared.ends.of(stream)
     }
 
     pub(super) fn dialled(&self) {

@@ -46,6 +46,7 @@
 
 mod clock;
 mod entropy;
+mod forgotten;
 mod link;
 mod net;
 mod process;
@@ -54,6 +55,9 @@ mod world;
 
 pub use clock::{SimClock, TrueTime, WallClock};
 pub use entropy::SeededEntropy;
+#[cfg(feature = "turmoil")]
+pub(crate) use forgotten::Ends;
+pub use forgotten::Forgotten;
 pub use link::{Connecting, Direction, Link};
 pub use process::{Pausable, Process};
 pub use tap::Request;

@@ -146,7 +146,7 @@ impl Net {
             near_writer,
         );
         link.carried_by([out, back].map(|carrier| tokio::spawn(carrier).abort_handle()));
-        Ok(Box::new(near))
+        Ok(Box::new(link.end(near)))
     }
 
     /// Carries bytes one way until there are no more.

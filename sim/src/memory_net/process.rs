@@ -1,4 +1,4 @@
-//! A process: its tasks, which may all stand still for a while, or die together.
+//! A process: its tasks, which may all or in part stand still for a while, or die together.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -19,6 +19,8 @@ pub struct Process {
 #[derive(Debug, Default)]
 struct State {
     paused: bool,
+    /// Only what a client has spawned stands still.
+    stalled: bool,
     dead: bool,
     /// Of tasks that were woken while they could not run.
     waiting: Vec<Waker>,
@@ -44,10 +46,17 @@ impl Process {
         self.lock().paused = true;
     }
 
+    /// Those of its tasks that clients have spawned do not run until [`resume`](Self::resume), as
+    /// on a runtime of theirs that is blocked. What the process [runs](Self::run) or
+    /// [starts](Self::start) itself goes on.
+    pub fn stall(&self) {
+        self.lock().stalled = true;
+    }
+
     /// Its tasks run again, with all that has become due meanwhile.
     pub fn resume(&self) {
         let mut state = self.lock();
-        state.paused = false;
+        (state.paused, state.stalled) = (false, false);
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
         waiting.into_iter().for_each(Waker::wake);
@@ -74,8 +83,21 @@ impl Process {
     pub fn run<F: Future>(&self, future: F) -> Pausable<F> {
         Pausable {
             process: self.clone(),
+            of_client: false,
             future: Some(Box::pin(future)),
         }
+    }
+
+    /// Starts a task of its own, which ends with it.
+    pub fn start(&self, task: BoxFuture<'static, ()>) {
+        self.begin(self.run(task));
+    }
+
+    fn begin(&self, task: Pausable<BoxFuture<'static, ()>>) {
+        let task = self.runtime.spawn(task).abort_handle();
+        let mut state = self.lock();
+        state.tasks.retain(|task| !task.is_finished());
+        state.tasks.push(task);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -91,10 +113,10 @@ impl Default for Process {
 
 impl Spawner for Process {
     fn spawn(&self, task: BoxFuture<'static, ()>) {
-        let task = self.runtime.spawn(self.run(task)).abort_handle();
-        let mut state = self.lock();
-        state.tasks.retain(|task| !task.is_finished());
-        state.tasks.push(task);
+        self.begin(Pausable {
+            of_client: true,
+            ..self.run(task)
+        });
     }
 }
 
@@ -102,6 +124,7 @@ impl Spawner for Process {
 #[derive(Debug)]
 pub struct Pausable<F> {
     process: Process,
+    of_client: bool,
     future: Option<Pin<Box<F>>>,
 }
 
@@ -109,18 +132,19 @@ impl<F: Future> Future for Pausable<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let (paused, dead) = {
+        let (still, dead) = {
             let mut state = self.process.lock();
-            if state.paused && !state.dead {
+            let still = state.paused || (state.stalled && self.of_client);
+            if still && !state.dead {
                 state.waiting.push(cx.waker().clone());
             }
-            (state.paused, state.dead)
+            (still, state.dead)
         };
         if dead {
             self.future = None;
         }
         match &mut self.future {
-            Some(future) if !paused => future.as_mut().poll(cx),
+            Some(future) if !still => future.as_mut().poll(cx),
             _ => Poll::Pending,
         }
     }

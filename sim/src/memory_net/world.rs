@@ -274,6 +274,11 @@ impl Client {
         self.process.pause();
     }
 
+    /// [`Process::stall`].
+    pub fn stall(&self) {
+        self.process.stall();
+    }
+
     /// [`Process::resume`].
     pub fn resume(&self) {
         self.process.resume();

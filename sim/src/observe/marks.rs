@@ -105,6 +105,10 @@ listed! {
         GrantedAtRetry,
         /// A node answered a renewal with *gone*, and the lease was renewed all the same.
         GoneAndKept,
+        /// An acquire whose outcome was unknown was asked again within its attempt, and granted.
+        AskedAgainAndGranted,
+        /// A loss was told to an application while its client stood still, since it asked.
+        LostWhileStalled,
     }
 }
 
@@ -113,6 +117,8 @@ listed! {
 pub struct Marks {
     counts: [u64; Mark::ALL.len()],
     leases: Vec<Seen>,
+    /// The clients whose drivers and links stand still: bits, by number.
+    stalled: u32,
 }
 
 impl Default for Marks {
@@ -137,6 +143,10 @@ struct Seen {
     renewal_unknown: bool,
     retried: bool,
     gone: bool,
+    /// The nodes whose answer to an acquire of this attempt is unknown, and those of them that were
+    /// asked again: bits, by number.
+    unanswered: u32,
+    asked_again: u32,
     releases: Releases,
 }
 
@@ -157,8 +167,7 @@ struct Releases {
 impl Releases {
     /// Takes note of what a node did with a release, or of what its client heard of one.
     const fn hear(&mut self, node: Option<u8>, fact: &Fact) {
-        let Some(node) = node else { return };
-        let bit = 1_u32 << node;
+        let bit = bit(node);
         match fact {
             Fact::Did {
                 ask: OpKind::Release,
@@ -190,6 +199,7 @@ impl Marks {
         Self {
             counts: [0; Mark::ALL.len()],
             leases: Vec::new(),
+            stalled: 0,
         }
     }
 
@@ -232,6 +242,12 @@ impl Marks {
             Fact::Link(Link::Killed) => self.hit(Mark::Killed),
             Fact::Link(Link::Marked) => self.hit(Mark::Marked),
             Fact::Mended(fault) if fault.row().process == Process::Stops => self.woke(record),
+            Fact::Mended(fault) if fault.row().process == Process::Stalls => {
+                self.stalled &= !bit(record.client);
+            }
+            Fact::Fault(fault) if fault.row().process == Process::Stalls => {
+                self.stalled |= bit(record.client);
+            }
             Fact::Fault(fault) if fault.row().process == Process::Dies => {
                 let its = |seen: &&mut Seen| record.client == Some(seen.client);
                 for seen in self.leases.iter_mut().filter(its) {
@@ -292,6 +308,8 @@ impl Marks {
                 seen.over = true;
             }
             Fact::Lost(loss) => {
+                let stalled = self.stalled & bit(record.client) != 0;
+                self.when(stalled, Mark::LostWhileStalled);
                 self.hit(match loss {
                     Loss::Expired => Mark::LostExpired,
                     Loss::Taken => Mark::LostTaken,
@@ -312,7 +330,12 @@ impl Marks {
             Fact::Released(Freed::Released) => {
                 self.when(seen.releases.in_doubt != 0, Mark::ReleasedInDoubt);
             }
-            Fact::Sent { ask, attempt, .. } => self.sent(ask, attempt, seen),
+            Fact::Sent { ask, attempt, .. } => {
+                self.sent(ask, attempt, seen);
+                if ask == OpKind::Acquire {
+                    seen.asked_again |= seen.unanswered & bit(record.node);
+                }
+            }
             Fact::Did {
                 ask, answer, late, ..
             } => {
@@ -323,7 +346,12 @@ impl Marks {
                     Mark::LateAcquireTook,
                 );
             }
-            Fact::Heard { ask, outcome, .. } => self.heard(ask, outcome, seen),
+            Fact::Heard { ask, outcome, .. } => {
+                self.heard(ask, outcome, seen);
+                if ask == OpKind::Acquire {
+                    self.acquire_heard(bit(record.node), outcome, seen);
+                }
+            }
             Fact::Read { accepted, .. } | Fact::Wrote { accepted, .. } => {
                 self.when(!accepted, Mark::FenceRefused);
             }
@@ -346,6 +374,7 @@ impl Marks {
     fn sent(&mut self, ask: OpKind, attempt: u32, seen: &mut Seen) {
         if seen.attempt != attempt && ask == OpKind::Acquire {
             (seen.granted, seen.unknown, seen.confirmed) = (false, false, false);
+            (seen.unanswered, seen.asked_again) = (0, 0);
         }
         seen.attempt = attempt;
         seen.retried |= ask == OpKind::Renew && seen.renewal_unknown;
@@ -358,6 +387,17 @@ impl Marks {
             self.when(acquire, Mark::ReleaseBehindAcquire);
         }
         seen.out[ask as usize] += 1;
+    }
+
+    fn acquire_heard(&mut self, node: u32, outcome: Outcome, seen: &mut Seen) {
+        match outcome {
+            Outcome::Unknown => seen.unanswered |= node,
+            Outcome::Answered(Answer::Granted(_)) => {
+                let again = seen.asked_again & node != 0;
+                self.when(again, Mark::AskedAgainAndGranted);
+            }
+            _ => {}
+        }
     }
 
     fn heard(&mut self, ask: OpKind, outcome: Outcome, seen: &mut Seen) {
@@ -380,6 +420,14 @@ impl Marks {
             (OpKind::Repair, Outcome::Answered(Answer::Taken)) => self.hit(Mark::RepairTooLate),
             _ => {}
         }
+    }
+}
+
+/// The bit of a node or client; none if there is none.
+const fn bit(number: Option<u8>) -> u32 {
+    match number {
+        Some(number) => 1 << number,
+        None => 0,
     }
 }
 

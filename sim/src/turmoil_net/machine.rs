@@ -1,15 +1,16 @@
 //! The machine of a client: its clock, and the process that runs on it, which may begin again.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tenure_core::Rng;
-use tenure_redis::seams::{Seams, Spawner as _};
+use tenure_redis::seams::Seams;
 use tenure_redis::{Builder, Locks};
 use tokio::sync::oneshot;
 
 use super::stream::{HostConnector, Rows, Tape};
-use crate::memory_net::{Process, SeededEntropy, SimClock, TrueTime};
+use crate::memory_net::{Ends, Forgotten, Process, SeededEntropy, SimClock, TrueTime};
 
 /// The machine of a client. Its clock goes on through crashes of the process. Clones are the same
 /// machine.
@@ -20,7 +21,19 @@ pub struct Machine {
     time: TrueTime,
     tape: Tape,
     rows: Rows,
+    ends: HostEnds,
     state: Arc<Mutex<State>>,
+}
+
+/// The ends of the connections from a machine, by the host at the other end.
+#[derive(Clone, Debug, Default)]
+pub(super) struct HostEnds(Arc<Mutex<BTreeMap<String, Ends>>>);
+
+impl HostEnds {
+    pub(super) fn at(&self, host: &str) -> Ends {
+        let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        hosts.entry(host.to_owned()).or_default().clone()
+    }
 }
 
 #[derive(Debug)]
@@ -55,6 +68,7 @@ impl Machine {
             time,
             tape,
             rows,
+            ends: HostEnds::default(),
             state: Arc::new(Mutex::new(State {
                 rng: Rng::new(seed),
                 process: None,
@@ -84,7 +98,7 @@ impl Machine {
         let (done, end) = oneshot::channel();
         let software = software(life);
         // A task of the process like those of the adapter, so that all of them end together.
-        process.spawn(Box::pin(async move {
+        process.start(Box::pin(async move {
             software.await;
             // Nothing receives it if the host has crashed.
             let _ = done.send(());
@@ -116,9 +130,20 @@ impl Machine {
         &self.clock
     }
 
+    /// The open connections to a host are dead from now on, which shows only when something is sent
+    /// on one of them. New ones work.
+    pub fn forget(&self, host: &str, by: Forgotten) {
+        self.ends.at(host).forget(by);
+    }
+
     /// [`Process::pause`], if a process runs there.
     pub fn pause(&self) {
         self.lock().process.iter().for_each(Process::pause);
+    }
+
+    /// [`Process::stall`], if a process runs there.
+    pub fn stall(&self) {
+        self.lock().process.iter().for_each(Process::stall);
     }
 
     /// [`Process::resume`], if a process runs there.
@@ -151,6 +176,7 @@ impl Life {
                 client: format!("{}.{}", self.machine.name, self.number),
                 tape: self.machine.tape.clone(),
                 rows: self.machine.rows.clone(),
+                ends: self.machine.ends.clone(),
                 time: self.machine.time.clone(),
             }),
             clock: Arc::new(self.machine.clock.clone()),

@@ -11,6 +11,7 @@ use tenure_redis::seams::{BoxFuture, ByteStream, Connector, Endpoint, race};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use turmoil::net::{TcpListener, TcpStream};
 
+use super::machine::HostEnds;
 use crate::memory_net::TrueTime;
 use crate::server::Server;
 
@@ -143,6 +144,7 @@ pub(super) struct HostConnector {
     pub(super) client: String,
     pub(super) tape: Tape,
     pub(super) rows: Rows,
+    pub(super) ends: HostEnds,
     pub(super) time: TrueTime,
 }
 
@@ -174,7 +176,7 @@ impl Connector for HostConnector {
                 end: format!("{}>{host} {connection}", self.client),
                 tape: self.tape.clone(),
             };
-            Ok(Box::new(taped) as Box<dyn ByteStream>)
+            Ok(Box::new(self.ends.at(&host).of(taped)) as Box<dyn ByteStream>)
         })
     }
 }

@@ -246,10 +246,12 @@ impl<'a> World<'a> {
         }
     }
 
-    /// An event at a client waits while its process stands still.
+    /// An event at a client waits while its process stands still. If only the driver and the links
+    /// do, the application goes on.
     fn at_client(&mut self, client: u8, event: Event) {
         let state = &mut self.clients[usize::from(client)];
-        if state.paused {
+        let of_application = matches!(event, Event::App { .. } | Event::Hand { .. });
+        if state.is_still() || (state.away.is_some() && !of_application) {
             state.inbox.push(event);
             return;
         }
@@ -335,7 +337,7 @@ impl<'a> World<'a> {
                 _ => ppm,
             };
             let state = &mut self.clients[usize::from(client)];
-            if !state.paused {
+            if state.away.is_none() {
                 state.clock.turn(now, ppm);
                 self.clock_changed(client);
             }

@@ -22,4 +22,5 @@ mod renewed;
 mod shared;
 mod silence;
 mod soak;
+mod stalled;
 mod work;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tenure_redis::Locks;
 use tenure_sim::choice::{Choices, Subject};
 use tenure_sim::judge::{Judge, Rules};
-use tenure_sim::memory_net::{Client, Connecting, Direction, Node, SimClock, World};
+use tenure_sim::memory_net::{Client, Connecting, Direction, Forgotten, Node, SimClock, World};
 use tenure_sim::observe::fact::{Fact, Nanos, Record};
 use tenure_sim::turmoil_net::Memory;
 use tenure_tests::chaos::{Chaos, Ground, Way};
@@ -226,8 +226,16 @@ impl Ground for Soak {
         self.clients[client].0.pause();
     }
 
+    fn stall(&mut self, client: usize) {
+        self.clients[client].0.stall();
+    }
+
     fn resume(&mut self, client: usize) {
         self.clients[client].0.resume();
+    }
+
+    fn forget(&mut self, client: usize, node: usize, by: Forgotten) {
+        self.clients[client].0.link(NODES[node]).forget(by);
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tenure_redis::Quarantine;
 use tenure_sim::choice::Choices;
 use tenure_sim::judge::{Checks, Judge, Rules};
-use tenure_sim::memory_net::{Node, SimClock};
+use tenure_sim::memory_net::{Forgotten, Node, SimClock};
 use tenure_sim::observe::fact::{Fact, Fault, Nanos, Record};
 use tenure_sim::turmoil_net::{Life, Machine, Memory, Network};
 use tenure_tests::chaos::{Ground, Way};
@@ -318,8 +318,16 @@ impl Ground for Stage {
         self.machines[client].pause();
     }
 
+    fn stall(&mut self, client: usize) {
+        self.machines[client].stall();
+    }
+
     fn resume(&mut self, client: usize) {
         self.machines[client].resume();
+    }
+
+    fn forget(&mut self, client: usize, node: usize, by: Forgotten) {
+        self.machines[client].forget(NODES[node], by);
     }
 }
 

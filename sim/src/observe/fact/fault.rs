@@ -9,8 +9,10 @@ use std::fmt;
 use Hits::{Client, Either, Key, Link, Message, Node};
 use Lasts::{AMoment, AWhile};
 use Loses::{Expiry, LastWrites, LastWritesUnseen, LockKey, Memory, Nothing};
-use NetworkFault::{Close, Ill, Isolate, LoseReply, Meddle, Once, Process as OfProcess, StepClock};
-use Process::{Dies, Freezes, GoesOn, Stops};
+use NetworkFault::{
+    Close, Forget, Ill, Isolate, LoseReply, Meddle, Once, Process as OfProcess, StepClock,
+};
+use Process::{Dies, Freezes, GoesOn, Stalls, Stops};
 
 /// What is known of a fault.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +86,8 @@ pub enum Process {
     GoesOn,
     /// It stands still, while its clock goes on.
     Stops,
+    /// Its driver and its links stand still, while the application and the clock go on.
+    Stalls,
     /// It stands still, and its clock with it.
     Freezes,
     /// It dies. A new process starts without its memory.
@@ -99,6 +103,8 @@ pub enum NetworkFault {
     Isolate,
     /// A reply is lost.
     LoseReply,
+    /// A connection is dead, which shows only when something is sent on it.
+    Forget,
     /// A node does not serve as it should for a while.
     Ill(Illness),
     /// Something happens to a node, and is over at once.
@@ -349,6 +355,17 @@ faults! {
         hits: Key, lasts: AMoment, loses: LockKey, process: GoesOn,
         network: Some(Meddle(Meddling::Rob)), small: false,
     }
+    /// An idle connection is forgotten, by the node or by the network. The next request breaks it,
+    /// or is swallowed like all that is sent after it.
+    Forgotten {
+        hits: Link, lasts: AMoment, loses: Nothing, process: GoesOn,
+        network: Some(Forget), small: false,
+    }
+    /// The client's driver and links stand still, while the application and the clock go on.
+    Stall {
+        hits: Client, lasts: AWhile, loses: Nothing, process: Stalls,
+        network: Some(OfProcess), small: false,
+    }
 }
 
 impl Loses {
@@ -385,7 +402,7 @@ impl Process {
     #[must_use]
     pub const fn is_away(self) -> bool {
         match self {
-            Self::Stops | Self::Freezes | Self::Dies => true,
+            Self::Stops | Self::Stalls | Self::Freezes | Self::Dies => true,
             Self::GoesOn => false,
         }
     }

@@ -79,12 +79,16 @@ impl World<'_> {
     pub(in crate::world) fn settle(&mut self, client: u8) {
         loop {
             let state = &mut self.clients[usize::from(client)];
-            if state.paused {
+            if state.is_still() {
                 return;
             }
             if let Some(event) = state.manager.poll_event() {
                 self.told(client, event.lease, &event.kind);
                 continue;
+            }
+            // A link that stands still takes no requests.
+            if self.clients[usize::from(client)].away.is_some() {
+                break;
             }
             let ready = self.clients[usize::from(client)].manager.poll_ready();
             if ready.is_empty() {

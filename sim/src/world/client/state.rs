@@ -7,6 +7,7 @@ use tenure_core::{Config, Instant, Key, LeaseId, LeaseOptions, Manager, Secret};
 use crate::choice::{Choices, Subject};
 use crate::clock::Clock;
 use crate::observe::fact::Nanos;
+use crate::observe::fact::fault::Process;
 use crate::world::drawn::{Assumption, Drawn};
 use crate::world::link::Link;
 use crate::world::queue::Event;
@@ -14,9 +15,10 @@ use crate::world::queue::Event;
 pub(in crate::world) struct Client {
     pub(in crate::world) clock: Clock,
     pub(in crate::world) manager: Manager,
-    pub(in crate::world) paused: bool,
-    pub(in crate::world) paused_at: Nanos,
-    /// Events that came while the process stood still.
+    /// How the process stands still or is dead, if it is.
+    pub(in crate::world) away: Option<Process>,
+    pub(in crate::world) away_since: Nanos,
+    /// Events that came while the process, or its driver and links, stood still.
     pub(in crate::world) inbox: Vec<Event>,
     pub(in crate::world) links: Vec<Link>,
     pub(in crate::world) slots: Vec<Slot>,
@@ -63,8 +65,8 @@ impl Client {
         Self {
             clock: Clock::new(start, 0),
             manager: Manager::new(config.clone(), seed),
-            paused: false,
-            paused_at: 0,
+            away: None,
+            away_since: 0,
             inbox: Vec::new(),
             links: links.collect(),
             slots: vec![Slot::default(); drawn.slots],
@@ -79,6 +81,11 @@ impl Client {
             config,
             options,
         }
+    }
+
+    /// Whether nothing of the process runs.
+    pub(in crate::world) fn is_still(&self) -> bool {
+        self.away.is_some_and(|how| how != Process::Stalls)
     }
 
     /// The options of leases. The last waits until it is granted.

@@ -6,9 +6,9 @@ use crate::world::engine::World;
 use crate::world::queue::Event;
 
 impl World<'_> {
-    /// The client's process stands still for a while.
+    /// The client's process stands still for a while, or only its driver and links do.
     pub(in crate::world) fn pause(&mut self, client: u8, fault: Fault) {
-        if self.clients[usize::from(client)].paused {
+        if self.clients[usize::from(client)].away.is_some() {
             return;
         }
         let undo = self.stop_process(fault, client);
@@ -45,7 +45,7 @@ impl World<'_> {
     fn step_of_client(&mut self, fault: Fault, client: u8) -> Option<Nanos> {
         let drawn = self.drawn;
         let state = &self.clients[usize::from(client)];
-        if !may_step(state.stepped, self.now, drawn.max_ttl) || state.paused {
+        if !may_step(state.stepped, self.now, drawn.max_ttl) || state.away.is_some() {
             return None;
         }
         let by = self.draws(fault).below(drawn.step_max);
@@ -59,7 +59,7 @@ impl World<'_> {
     /// The process dies, and another begins later.
     pub(super) fn crash_client(&mut self, client: u8) {
         let fault = Fault::ClientCrash;
-        if self.clients[usize::from(client)].paused {
+        if self.clients[usize::from(client)].away.is_some() {
             return;
         }
         self.tell_fault(fault, Some(client), None, None);
@@ -71,8 +71,8 @@ impl World<'_> {
     /// The process goes on with the events that came meanwhile, or a new one begins.
     pub(super) fn wake(&mut self, fault: Fault, client: u8, how: Process) {
         let (now, state) = (self.now, &mut self.clients[usize::from(client)]);
-        state.paused = false;
-        let slept = now - state.paused_at;
+        state.away = None;
+        let slept = now - state.away_since;
         if how == Process::Freezes {
             state.clock.step(now, -(slept as i64));
         }
@@ -90,14 +90,14 @@ impl World<'_> {
         }
         for event in inbox {
             // It may stand still again.
-            if self.clients[usize::from(client)].paused {
+            if self.clients[usize::from(client)].away.is_some() {
                 self.clients[usize::from(client)].inbox.push(event);
             } else {
                 self.handle(client, event);
             }
         }
         self.look_at_the_clock(client);
-        if !self.clients[usize::from(client)].paused {
+        if self.clients[usize::from(client)].away.is_none() {
             self.pump_all(client);
         }
     }
@@ -105,7 +105,7 @@ impl World<'_> {
     fn look_at_the_clock(&mut self, client: u8) {
         let now = self.local(client);
         let state = &mut self.clients[usize::from(client)];
-        if !state.paused {
+        if state.away.is_none() {
             self.report.events += 1;
             state.manager.handle_timeout(now);
             self.settle(client);

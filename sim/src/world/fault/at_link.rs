@@ -66,6 +66,24 @@ impl World<'_> {
         }
     }
 
+    /// An idle connection is forgotten, if there is one.
+    pub(super) fn forget(&mut self, client: u8) {
+        let fault = Fault::Forgotten;
+        let nodes = self.drawn.nodes as u64;
+        let node = self.draws(fault).below(nodes) as u8;
+        let swallows = self.draws(fault).chance(500);
+        let link = self.link_mut(client, node);
+        if !link.is_up() || !link.in_flight.is_empty() || link.forgotten || link.doomed {
+            return;
+        }
+        if swallows {
+            link.doomed = true;
+        } else {
+            link.forgotten = true;
+        }
+        self.tell_fault(fault, Some(client), Some(node), None);
+    }
+
     pub(super) fn links_of_client(&self, client: u8) -> Vec<(u8, u8)> {
         let links = self.clients[usize::from(client)].links.len() as u8;
         (0..links).map(|node| (client, node)).collect()

@@ -45,6 +45,7 @@ impl World<'_> {
             // These are drawn for each message when it is sent.
             Fault::LostRequest | Fault::LostReply => {}
             Fault::Reset => self.reset(client),
+            Fault::Forgotten => self.forget(client),
             Fault::Slow => self.impair(fault, server, Impairment::Slow),
             Fault::Loading => self.impair(fault, server, Impairment::Loading),
             Fault::ReadOnly => self.impair(fault, server, Impairment::ReadOnly),
@@ -80,7 +81,7 @@ impl World<'_> {
                 self.tell_fault(fault, None, Some(server), None);
             }
             Fault::ClientCrash => self.crash_client(client),
-            Fault::Pause => self.pause(client, fault),
+            Fault::Pause | Fault::Stall => self.pause(client, fault),
             Fault::Freeze => self.freeze(client),
             Fault::ClientStep => self.step_client(client),
             Fault::NodeStep => self.step_node(server),
@@ -125,10 +126,10 @@ impl World<'_> {
 
     /// A process stands still or dies, depending on the fault. Returns what ends that.
     pub(super) fn stop_process(&mut self, fault: Fault, client: u8) -> Undo {
-        let state = &mut self.clients[usize::from(client)];
-        state.paused = true;
-        state.paused_at = self.now;
         let how: Process = fault.row().process;
+        let state = &mut self.clients[usize::from(client)];
+        state.away = Some(how);
+        state.away_since = self.now;
         Undo::Wake { client, how }
     }
 

@@ -110,7 +110,7 @@ impl World<'_> {
         link.epoch += 1;
         link.state = State::Connecting;
         link.arrives = [0; 2];
-        link.doomed = false;
+        (link.doomed, link.forgotten) = (false, false);
         link.watched = false;
         link.scripts = Mending::default();
         link.marker = Mending::default();
@@ -185,7 +185,10 @@ impl World<'_> {
         if link.epoch != epoch || link.state != State::Up {
             return;
         }
-        if link.cut == [None; 2] {
+        if link.forgotten {
+            self.lose_link(client, node, &broken());
+            self.settle(client);
+        } else if link.cut == [None; 2] && !link.doomed {
             link.identity = self.nodes[usize::from(link.server)].model.identity;
         } else {
             let event = Event::Reread {

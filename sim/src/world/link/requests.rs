@@ -6,7 +6,7 @@ use tenure_core::{Doubt, NodeId, Op, OpKind, Refusal, Reply, Request, Words};
 use super::state::{Cut, Link, Message, State, broken};
 use crate::choice::{Draws, Subject};
 use crate::node::Arrived;
-use crate::observe::fact::{self, Fact, Fault, Outcome};
+use crate::observe::fact::{self, Fact, Fault, Nanos, Outcome};
 use crate::world::engine::{Phase, World};
 use crate::world::node::{Node, Signal};
 use crate::world::queue::Event;
@@ -161,6 +161,7 @@ impl World<'_> {
         let present = old == link.epoch;
         match link.cut[way] {
             _ if link.doomed && present => self.messages[index as usize].parked = true,
+            _ if link.forgotten && present => self.break_forgotten(index),
             Some(Cut::Stall) => link.stalled[way].push(index),
             Some(Cut::Drop) if present => {
                 link.doomed = true;
@@ -291,12 +292,25 @@ impl World<'_> {
         }
         message.parked = true;
         let back = self.link(client, node).latency[1];
+        self.reset_after(back, client, node, epoch);
+    }
+
+    /// The node does not know the connection on which a request comes.
+    fn break_forgotten(&mut self, index: u32) {
+        let message = &mut self.messages[index as usize];
+        message.parked = true;
+        let (client, node, epoch) = (message.client, message.node, message.epoch);
+        let after = self.round_trip(client, node);
+        self.reset_after(after, client, node, epoch);
+    }
+
+    fn reset_after(&mut self, span: Nanos, client: u8, node: u8, epoch: u32) {
         let event = Event::Reset {
             client,
             node,
             epoch,
         };
-        self.schedule(self.now + back, event);
+        self.schedule(self.now + span, event);
     }
 
     pub(in crate::world) fn back(&mut self, index: u32) {

@@ -76,7 +76,9 @@ pub(in crate::world) struct Link {
     /// Messages that wait until a cut ends, there and back.
     pub(super) stalled: [Vec<u32>; 2],
     /// Nothing will ever arrive on this connection.
-    pub(super) doomed: bool,
+    pub(in crate::world) doomed: bool,
+    /// The node has forgotten this connection: the next request breaks it.
+    pub(in crate::world) forgotten: bool,
     pub(in crate::world) in_flight: Vec<u32>,
     pub(super) heard: Nanos,
     pub(super) watched: bool,
@@ -104,6 +106,7 @@ impl Link {
             cut: [None; 2],
             stalled: [Vec::new(), Vec::new()],
             doomed: false,
+            forgotten: false,
             in_flight: Vec::new(),
             heard: 0,
             watched: false,

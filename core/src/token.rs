@@ -1,7 +1,9 @@
 //! What is written to a node: the key that is locked, the token that proves who holds it, and the
 //! fence.
 
+use alloc::string::ToString;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt;
 use core::num::NonZeroU64;
 
@@ -68,15 +70,15 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A name for operators, in front of the token. Whoever looks at the key sees it.
+/// A name for operators, in front of the secret. Whoever looks at the key sees it.
 ///
-/// At most 64 bytes of printable ASCII without `:`, which separates the parts of a token.
+/// 1 to 128 characters of printable ASCII: a name, `host:port`, a trace id.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Label(Arc<str>);
 
 impl Label {
     /// The longest label, in bytes.
-    pub const MAX_LEN: usize = 64;
+    pub const MAX_LEN: usize = 128;
 
     /// Takes a label, if it is valid.
     ///
@@ -86,18 +88,19 @@ impl Label {
     /// ```
     /// use tenure_core::Label;
     ///
-    /// assert!(Label::new("billing-7").is_ok());
-    /// assert!(Label::new("billing:7").is_err());
+    /// assert!(Label::new("10.0.0.7:8080").is_ok());
+    /// assert!(Label::new("billing\n7").is_err());
     /// ```
     pub fn new(label: &str) -> Result<Self, LabelError> {
         if label.is_empty() || label.len() > Self::MAX_LEN {
             return Err(LabelError::Length(label.len()));
         }
-        match label
-            .chars()
-            .find(|c| !(c.is_ascii_graphic() || *c == ' ') || *c == ':')
-        {
-            Some(c) => Err(LabelError::Character(c)),
+        match label.char_indices().find(|(_, c)| !(' '..='~').contains(c)) {
+            Some((at, character)) => Err(LabelError::Character {
+                label: label.into(),
+                character,
+                at,
+            }),
             None => Ok(Self(label.into())),
         }
     }
@@ -116,31 +119,35 @@ impl fmt::Debug for Label {
 }
 
 /// Why a label was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LabelError {
     /// It has this many bytes. One to [`Label::MAX_LEN`] are allowed.
     Length(usize),
-    /// It has this character. Printable ASCII without `:` is allowed.
-    Character(char),
+    /// It has a character that is not printable ASCII.
+    Character {
+        /// The label.
+        label: Arc<str>,
+        /// The first such character.
+        character: char,
+        /// At which byte of the label it begins, counted from zero.
+        at: usize,
+    },
 }
 
 impl fmt::Display for LabelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let most = Label::MAX_LEN;
         match self {
-            Self::Length(len) => {
-                write!(
-                    f,
-                    "the owner label has {len} bytes; use 1 to {}",
-                    Label::MAX_LEN
-                )
-            }
-            Self::Character(c) => {
-                write!(
-                    f,
-                    "the owner label has {c:?}; use printable ASCII without ':'"
-                )
-            }
+            Self::Length(len) => write!(f, "the owner label has {len} bytes; use 1 to {most}"),
+            Self::Character {
+                label,
+                character,
+                at,
+            } => write!(
+                f,
+                "the owner label {label:?} has {character:?} at byte {at}; use printable ASCII"
+            ),
         }
     }
 }
@@ -149,8 +156,18 @@ impl core::error::Error for LabelError {}
 
 /// What a key holds: it proves to the node which lease and which of its attempts has the key.
 ///
-/// As text it is `label:` if there is a label, the secret in 32 lower-case hexadecimal digits, `:`,
-/// and the attempt in decimal. Two tokens belong to one lease if all but the attempt is equal.
+/// As text it is
+///
+/// ```text
+/// token   = [label ":"] secret ":" attempt
+/// label   = 1 to 128 characters of printable ASCII, ":" included
+/// secret  = 32 digits of 0-9 and a-f
+/// attempt = a decimal number from 1 to 4294967295, without leading zeros
+/// ```
+///
+/// It is read from the right, since the label may look like anything: the attempt is what stands
+/// behind the last colon, the secret has a fixed length, and the label is what is left. Two tokens
+/// belong to one lease if all but the attempt is equal.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Token {
     /// Shown to operators.
@@ -159,6 +176,61 @@ pub struct Token {
     pub secret: Secret,
     /// Which attempt of the lease, counted from one.
     pub attempt: u32,
+}
+
+/// The length of a secret as text.
+const SECRET_LEN: usize = 32;
+
+impl Token {
+    /// Appends the token as text, the secret too. Only the code that writes to a node should need
+    /// this.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        if let Some(label) = &self.label {
+            out.extend_from_slice(label.as_str().as_bytes());
+            out.push(b':');
+        }
+        for byte in self.secret.expose() {
+            out.push(HEX[usize::from(byte >> 4)]);
+            out.push(HEX[usize::from(byte & 15)]);
+        }
+        out.push(b':');
+        out.extend_from_slice(self.attempt.to_string().as_bytes());
+    }
+
+    /// The token that this text is. None if it is none, and so was not written by [`Token::write`].
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let colon = text.iter().rposition(|byte| *byte == b':')?;
+        let (lease, attempt) = (&text[..colon], &text[colon + 1..]);
+        if !attempt.iter().all(u8::is_ascii_digit) || attempt.first() == Some(&b'0') {
+            return None;
+        }
+        let attempt = core::str::from_utf8(attempt).ok()?.parse().ok()?;
+        let (label, digits) = lease.split_at(lease.len().checked_sub(SECRET_LEN)?);
+        let label = match label {
+            [] => None,
+            [label @ .., b':'] => Some(Label::new(core::str::from_utf8(label).ok()?).ok()?),
+            _ => return None,
+        };
+        let mut secret = [0; SECRET_LEN / 2];
+        for (byte, pair) in secret.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
+        }
+        Some(Self {
+            label,
+            secret: Secret::new(secret),
+            attempt,
+        })
+    }
+}
+
+const fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
 }
 
 impl fmt::Debug for Token {

@@ -1,5 +1,5 @@
 //! The arithmetic and the small values: validity, quorum, backoff, fence proposals, jitter,
-//! instants, sets of nodes, labels.
+//! instants, sets of nodes.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tenure_core::{
-    Backoff, Drift, Fence, Instant, Label, LabelError, MAX_NODES, NodeId, NodeSet, Rng,
-    ServerClock, ServerTime, Verdict, held_until, quorum, verdict,
+    Backoff, Drift, Fence, Instant, MAX_NODES, NodeId, NodeSet, Rng, ServerClock, ServerTime,
+    Verdict, held_until, quorum, verdict,
 };
 
 fn instant() -> impl Strategy<Value = Instant> {
@@ -229,23 +229,6 @@ proptest! {
             prop_assert_eq!(set.is_empty(), reference.is_empty());
             let nodes: Vec<usize> = set.iter().map(NodeId::index).collect();
             prop_assert_eq!(nodes, reference.iter().copied().collect::<Vec<_>>());
-        }
-    }
-
-    #[test]
-    fn a_label_is_taken_if_a_token_can_carry_it(text in "\\PC{0,70}|[ -~]{0,70}") {
-        let printable = text.chars().all(|c| (' '..='~').contains(&c) && c != ':');
-        match Label::new(&text) {
-            Ok(label) => {
-                prop_assert!(printable && (1..=64).contains(&text.len()));
-                prop_assert_eq!(label.as_str(), text);
-            }
-            Err(LabelError::Length(len)) => prop_assert!(len == 0 || len > 64),
-            Err(error @ LabelError::Character(_)) => {
-                prop_assert!(!printable);
-                prop_assert!(error.to_string().contains("printable ASCII"));
-            }
-            Err(other) => prop_assert!(false, "{other:?}"),
         }
     }
 }

@@ -123,7 +123,7 @@ fn options(calls: &Calls, config: &Config) -> Option<LeaseOptions> {
         && let Some(label) = accepted(Label::new(text))
     {
         assert!((1..=Label::MAX_LEN).contains(&text.len()));
-        assert!(text.bytes().all(|b| (0x20..0x7f).contains(&b) && b != b':'));
+        assert!(text.bytes().all(|b| (0x20..0x7f).contains(&b)));
         options = options.label(Some(label));
     }
     accepted(options.build(config))

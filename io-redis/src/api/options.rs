@@ -107,9 +107,9 @@ impl LockOptions {
         self
     }
 
-    /// A name for operators. It stands in front of the token in Redis, and
-    /// [inspecting](crate::Locks::inspect) the key shows it. 1 to 64 printable ASCII characters
-    /// without `:`. Default: none.
+    /// A name for operators, such as `host:port` or a trace id. It stands in front of the secret in
+    /// Redis, and [inspecting](crate::Locks::inspect) the key shows it. 1 to 128 characters of
+    /// printable ASCII. Default: none.
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into());
         self
@@ -147,7 +147,7 @@ impl LockOptions {
 pub enum OptionsError {
     /// Two values contradict each other, or one is out of bounds.
     Config(ConfigError),
-    /// The owner label has characters that cannot stand in front of a token.
+    /// The owner label is empty, too long, or has characters that a token cannot carry.
     Label(LabelError),
 }
 

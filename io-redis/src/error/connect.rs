@@ -19,7 +19,7 @@ pub enum ConnectError {
     Address(AddressError),
     /// The configuration cannot work.
     Config(ConfigError),
-    /// The owner label has characters that cannot stand in front of a token.
+    /// The owner label is empty, too long, or has characters that a token cannot carry.
     Label(LabelError),
     /// Over several connections of the caller's own, quarantine was not decided or is not possible.
     QuarantineUndecided,

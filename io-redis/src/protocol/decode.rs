@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use redis::{ErrorKind, RedisError, Value};
 use tenure_core::{
-    Answer, Doubt, Fence, Fingerprint, LockName, OpKind, Refusal, Reply, ServerTime, Words,
+    Answer, Doubt, Fence, Fingerprint, LockName, OpKind, Refusal, Reply, ServerTime, Token, Words,
 };
 
 use crate::protocol::inspection::{KeyHolder, KeyState};
@@ -312,21 +312,13 @@ fn fence_of(counter: &[u8]) -> Option<u64> {
 
 /// Who holds a key with this value. The secret part is dropped.
 fn owner(value: &[u8]) -> KeyHolder {
-    let parse = || {
-        let text = std::str::from_utf8(value).ok()?;
-        let (rest, attempt) = text.rsplit_once(':')?;
-        let (label, secret) = match rest.split_once(':') {
-            Some((label, secret)) => (Some(label), secret),
-            None => (None, rest),
-        };
-        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-        (secret.len() == 32 && secret.bytes().all(hex)).then_some(())?;
-        Some(KeyHolder::Lease {
-            label: label.map(str::to_owned),
-            attempt: attempt.parse().ok()?,
-        })
-    };
-    parse().unwrap_or(KeyHolder::Other)
+    match Token::parse(value) {
+        Some(token) => KeyHolder::Lease {
+            label: token.label.map(|label| label.as_str().to_owned()),
+            attempt: token.attempt,
+        },
+        None => KeyHolder::Other,
+    }
 }
 
 /// The value, or the meaning of the error in its place.

@@ -279,6 +279,14 @@ fn a_look_tells_the_owner_but_not_the_secret() {
             attempt: 12
         }
     );
+    let label = Some(format!("10.0.0.7:8080:{}:3", "f".repeat(32)));
+    let token = format!(
+        "{}:{}:12",
+        label.as_deref().unwrap_or_default(),
+        "0a".repeat(16)
+    );
+    let seen = look(word(&token), Value::Nil);
+    assert_eq!(seen.holder, KeyHolder::Lease { label, attempt: 12 });
     assert_eq!(
         look(word("redsync's base64=="), Value::Nil).holder,
         KeyHolder::Other

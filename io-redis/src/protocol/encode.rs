@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redis::{Cmd, RedisWrite};
-use tenure_core::{Fence, Key, Op, OpKind, Request, Token};
+use tenure_core::{Fence, Key, Op, OpKind, Request};
 
 use crate::protocol::key;
 use crate::protocol::marker::Marker;
@@ -119,7 +119,8 @@ fn write_args(cmd: &mut Cmd, layout: &Layout, request: &Request, token: &mut Vec
     for arg in layout.lock_args {
         match arg {
             LockArg::Token => {
-                write_token(&request.token, token);
+                token.clear();
+                request.token.write(token);
                 cmd.write_arg(token);
             }
             LockArg::Ttl => {
@@ -161,22 +162,6 @@ fn write_marker(cmd: &mut Cmd, layout: &Layout, marker: &Marker) {
 /// A span as scripts and markers write it.
 pub(crate) fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn write_token(token: &Token, out: &mut Vec<u8>) {
-    use std::io::Write as _;
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    out.clear();
-    if let Some(label) = &token.label {
-        out.extend_from_slice(label.as_str().as_bytes());
-        out.push(b':');
-    }
-    for byte in token.secret.expose() {
-        out.push(HEX[usize::from(byte >> 4)]);
-        out.push(HEX[usize::from(byte & 15)]);
-    }
-    // Writing to a vector does not fail.
-    let _ = write!(out, ":{}", token.attempt);
 }
 
 #[cfg(test)]

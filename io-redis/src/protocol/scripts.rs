@@ -4,8 +4,9 @@
 //! A request is part of one `EVALSHA`: acquires that are due together share one, and so do releases
 //! and renewals; most of what a call costs a server is the same for one lock and for many.
 //!
-//! A token is `label:hex32:attempt` or `hex32:attempt`. Two are of one lease if all but the attempt
-//! is equal. A fence counter is kept for a day after the time that its value stands for, and a
+//! A token is `label:hex32:attempt` or `hex32:attempt` ([`Token`](tenure_core::Token) has the
+//! grammar). Two are of one lease if all but the attempt, behind the last colon, is equal. A fence
+//! counter is kept for a day after the time that its value stands for, and a
 //! proposal more than a minute ahead of the server's time is ignored.
 //!
 //! The lock key is read with `GETEX` without options. That is `GET`, but it counts as a write: a

@@ -20,10 +20,12 @@ const LOCKS: &[&str] = &["a", "b", "h"];
 const COUNTERS: &[&str] = &["a:tenure:fence", "b:tenure:fence", "h:tenure:fence", "a"];
 const MARKER: &str = "tenure:node";
 
-/// Two leases, of one owner and of none, and something that is a prefix of the first.
+/// Leases: of one owner, of none, and of one whose label is another's token. And something that is
+/// a prefix of the first.
 const LEASES: &[&str] = &[
     "web-1:00112233445566778899aabbccddeeff",
     "ffeeddccbbaa99887766554433221100",
+    "ffeeddccbbaa99887766554433221100:9:00112233445566778899aabbccddeeff",
     "web-1:0011",
 ];
 /// Attempts: as numbers they have another order than as text.

@@ -152,7 +152,7 @@ pub(super) fn label(label: u32) -> String {
 
 fn label_of(lease: &[u8]) -> Option<u32> {
     let text = std::str::from_utf8(lease).ok()?;
-    let (label, _) = text.split_once(':')?;
+    let (label, _) = text.rsplit_once(':')?;
     label.strip_prefix("lease-")?.parse().ok()
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use tenure_redis::seams::{BootClock, Clock as _};
-use tenure_redis::{Builder, Guard, Holder, LockError, Locks};
+use tenure_redis::{Builder, Guard, Holder, Inspection, LockError, Locks};
 use tenure_tests::live::clients::{
     LONG, calls, connect, freed, locked, patient, refused, renewed, scripts_on, value,
 };
@@ -277,17 +277,12 @@ async fn an_onlooker_sees_label_time_left_and_fence_but_never_the_secret() {
     }
     let server = RedisServer::start(Options::new()).await;
     let locks = connect(
-        patient().options(|options| options.label("billing-7")),
+        patient().options(|options| options.label("billing:7")),
         server.url(),
     )
     .await;
     let onlooker = connect(patient(), server.url()).await;
-    let look = async |key: &str| {
-        eventually_some("the node answers an onlooker", || async {
-            onlooker.inspect(key).await.ok()
-        })
-        .await
-    };
+    let look = async |key: &str| look(&onlooker, key).await;
 
     let free = look("seen").await;
     assert_eq!((free.holder(), free.left()), (&Holder::Free, None));
@@ -295,14 +290,14 @@ async fn an_onlooker_sees_label_time_left_and_fence_but_never_the_secret() {
 
     let guard = locked(&locks, "seen").await;
     let held = look("seen").await;
-    let label = Some("billing-7".to_owned());
+    let label = Some("billing:7".to_owned());
     assert_eq!(held.holder(), &Holder::Lease { label });
     assert_eq!(held.fence(), Some(guard.fence()));
     let left = held.left().expect("a lease has an expiry");
     assert!(left > Duration::ZERO && left <= LONG, "{left:?}");
 
     let token = value(&server, "seen").await.expect("it is held");
-    let secret = token.split(':').nth(1).expect("label:secret:attempt");
+    let secret = token.rsplit(':').nth(1).expect("label:secret:attempt");
     assert_eq!(secret.len(), 32, "128 bits in hexadecimal: {token}");
     for text in [
         format!("{held:?}"),
@@ -317,7 +312,23 @@ async fn an_onlooker_sees_label_time_left_and_fence_but_never_the_secret() {
     let free = look("seen").await;
     assert_eq!(free.holder(), &Holder::Free);
     assert_eq!(free.fence(), Some(fence), "the counter outlives the lock");
+}
 
+async fn look(onlooker: &Locks, key: &str) -> Inspection {
+    eventually_some("the node answers an onlooker", || async {
+        onlooker.inspect(key).await.ok()
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_onlooker_is_told_what_is_no_lock_and_changes_nothing() {
+    if !servers_available() {
+        return;
+    }
+    let server = RedisServer::start(Options::new()).await;
+    let onlooker = connect(patient(), server.url()).await;
+    let look = async |key: &str| look(&onlooker, key).await;
     server
         .cmd::<()>(&["SET", "other", "somebody", "PX", "600000"])
         .await;

@@ -64,17 +64,18 @@
 //! Redis 6.2 or later, or Valkey. The user needs:
 //!
 //! - `EVALSHA` and `SCRIPT LOAD`;
-//! - what the scripts call: `GET`, `GETEX`, `SET`, `DEL`, `PEXPIRE`, `PTTL`, `TIME`;
-//! - the lock keys and their counters: a pattern that ends in `*`, such as `~locks:*`, covers both;
+//! - what the scripts call: `GETEX`, `GET`, `PTTL`, `TYPE`, `TIME`, `SET`, `PEXPIRE`, `DEL`;
+//! - the lock keys and their counters: a pattern that ends in `*`, such as `~locks:*` for the
+//!   [prefix](Builder::prefix) `locks:`, covers both;
 //! - with quarantine on, `INFO`, by which quarantine knows who the server is, and the marker's key.
 //!
-//! Used where they are permitted: `CLIENT ID` and `CLIENT KILL`, so that requests on a connection
-//! that was given up are never run; `INFO` also without quarantine; `CONFIG GET`, which shows that
-//! a server cannot forget.
+//! Wanted, and done without where they are not permitted: `CLIENT ID` and `CLIENT KILL`, so that
+//! requests on a connection that was given up are never run; `INFO` also without quarantine;
+//! `CONFIG GET`, which shows that a server cannot forget.
 //!
-//! When it connects, the client tries the commands that renew and release a lock, on a key that
-//! never exists. A user who may take locks but not free them is refused there, before the first
-//! lock.
+//! When it connects, the client tries all that locks need, on a key of its prefix that never
+//! exists. A user who lacks a right is refused there, before the first lock. The repository's
+//! `docs/redis.md` has the lines that make such a user.
 //!
 //! # What is logged
 //!

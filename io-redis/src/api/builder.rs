@@ -226,8 +226,8 @@ impl Builder {
         self
     }
 
-    /// Builds the client and verifies its nodes: a majority answers, none refuses to serve, and no
-    /// two are the same server.
+    /// Builds the client and verifies its nodes: a majority serves, and no two are the same server.
+    /// A minority that does not serve is named in the log.
     ///
     /// # Errors
     /// [`ConnectError`], for what is wrong with the configuration as well as with the nodes.
@@ -284,6 +284,7 @@ impl Builder {
         // overdue.
         link.dial_timeout = (config.request_timeout() * 2)
             .clamp(Duration::from_millis(250), Duration::from_secs(2));
+        link.prefix.clone_from(&self.prefix);
         let quarantined = is_quarantined(self.quarantine, nodes)?;
         if self.node_set.is_some() && !quarantined {
             return Err(ConnectError::NodeSetUnchecked);

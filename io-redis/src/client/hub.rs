@@ -535,7 +535,11 @@ impl Work for Hub {
     }
 
     fn status(&self, node: NodeId, status: LinkStatus) {
-        self.plan_counts(self.log.link(self.clock.now(), node, &status));
+        // A link that tries again and again says the same each time.
+        let known = self.lock().nodes[node.index()].status == status;
+        if !known || status == LinkStatus::Connecting {
+            self.plan_counts(self.log.link(self.clock.now(), node, &status));
+        }
         let mut state = self.lock();
         let now = self.clock.now();
         match &status {

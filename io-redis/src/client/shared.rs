@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use tenure_core::{
-    AcquireFailure, Config, Fence, Key, LeaseId, LeaseOptions, Manager, NodeId, Secret,
+    AcquireFailure, Config, Fence, Key, LeaseId, LeaseOptions, Manager, NodeId, Secret, Verdict,
+    verdict,
 };
 
 use crate::client::cell::{Cell, Stage, UNANSWERED};
@@ -90,9 +91,11 @@ impl Client {
     /// Waits until enough nodes serve, or it is clear that they do not.
     pub(crate) async fn verify(&self) -> Result<(), ConnectError> {
         let hub = self.hub();
-        let verdict = hub.wait_for_nodes(|nodes| {
+        let verified = hub.wait_for_nodes(|nodes| {
             let mut up = 0;
             let mut open = 0;
+            let mut refusals = 0;
+            let mut refusal = None;
             for (index, node) in nodes.iter().enumerate() {
                 if let Some(twin) = node.twin {
                     return Some(Err(ConnectError::SameServer {
@@ -105,25 +108,34 @@ impl Client {
                     LinkStatus::Connecting => open += 1,
                     LinkStatus::Down { .. } => {}
                     LinkStatus::Rejected { words } => {
-                        return Some(Err(ConnectError::Rejected {
-                            node: hub.name(NodeId::new(index)).to_owned(),
-                            words: words.as_str().to_owned(),
-                        }));
+                        refusals += 1;
+                        refusal.get_or_insert((NodeId::new(index), words));
                     }
                 }
             }
-            let enough = up >= tenure_core::quorum(nodes.len());
-            (open == 0).then_some(if enough {
-                Ok(())
-            } else {
-                Err(ConnectError::Outage { nodes: Vec::new() })
+            // As at a lock: a minority that refuses to serve is done without. The log names it.
+            let serving = nodes.len() - refusals;
+            if let Some((node, words)) = refusal
+                && verdict(nodes.len(), 0, serving) == Verdict::Lost
+            {
+                return Some(Err(ConnectError::Rejected {
+                    node: hub.name(node).to_owned(),
+                    words: words.as_str().to_owned(),
+                }));
+            }
+            if open > 0 {
+                return None;
+            }
+            Some(match verdict(nodes.len(), up, 0) {
+                Verdict::Won => Ok(()),
+                _ => Err(ConnectError::Outage { nodes: Vec::new() }),
             })
         });
-        match verdict.await {
+        match verified.await {
             Ok(Err(ConnectError::Outage { .. })) => Err(ConnectError::Outage {
                 nodes: hub.silence_of_all(),
             }),
-            Ok(verdict) => verdict,
+            Ok(verified) => verified,
             Err(_) => Err(ConnectError::RuntimeEnded),
         }
     }

@@ -32,9 +32,10 @@ pub enum ConnectError {
         /// The nodes that did not answer, each with the reason as far as it is known.
         nodes: Vec<SilentNode>,
     },
-    /// A server refuses to serve this client: wrong password, missing rights, unknown command.
+    /// So many servers refuse to serve this client that no quorum is left: wrong password, missing
+    /// rights, unknown command.
     Rejected {
-        /// The node.
+        /// The first of them.
         node: String,
         /// The server's text.
         words: String,

@@ -9,20 +9,10 @@ use crate::link::connection::{Connection, exchange};
 use crate::link::interface::Identity;
 use crate::log_target::LOG_TARGET;
 use crate::protocol::decode::{self, CommandResult};
-use crate::protocol::encode::{mark, millis};
+use crate::protocol::encode::{Encoder, mark, millis};
 use crate::protocol::key;
 use crate::protocol::marker::{Marker, NodeSet};
-use crate::protocol::scripts::Script;
-
-/// The commands that renew and release. A user who may not call them would leave each lock to its
-/// TTL, so they are tried on a key that never exists, where they do nothing.
-// Law: No orphan
-const PROBES: [&[&str]; 4] = [
-    &["GETEX", key::UNUSED_KEY],
-    &["PTTL", key::UNUSED_KEY],
-    &["PEXPIRE", key::UNUSED_KEY, "1"],
-    &["DEL", key::UNUSED_KEY],
-];
+use crate::protocol::scripts::{Command, Script};
 
 /// What a node says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,14 +26,27 @@ pub(crate) struct NodeInfo {
 }
 
 /// Asks who the node is and loads the scripts, in one round trip.
+///
+/// A user who may take a lock but not free it would leave each to its TTL, and one who may not take
+/// it would be told at the first lock only. So everything that locks need is tried, on a key that
+/// never exists, where it does nothing. It has the prefix, so that a user who has rights under it
+/// alone leaves no entry in the server's log of denials.
+// Law: No orphan
 pub(crate) async fn set_up(
     connection: &dyn Connection,
+    prefix: &[u8],
     quarantine: bool,
 ) -> Result<NodeInfo, DialError> {
+    let probed = Script::commands();
+    let unused = key::unused(prefix);
     let mut commands = Vec::new();
     commands.extend(Script::all().map(Script::load));
-    commands.push(command(&["TIME"]));
-    commands.extend(PROBES.map(command));
+    commands.extend(
+        probed
+            .iter()
+            .map(|command| command.probe(unused.as_bytes())),
+    );
+    commands.push(Encoder::new().inspect(&unused));
     if connection.is_own() {
         commands.push(command(&["CLIENT", "ID"]));
     }
@@ -52,10 +55,17 @@ pub(crate) async fn set_up(
     for _ in Script::all() {
         loaded(results.next())?;
     }
-    let server_time = results.next().and_then(|result| time(&result.ok()?));
-    for _ in PROBES {
-        may_call(results.next())?;
+    let mut server_time = None;
+    for command in probed {
+        let result = results.next();
+        if command == Command::Time
+            && let Some(Ok(answer)) = &result
+        {
+            server_time = time(answer);
+        }
+        may_call(result)?;
     }
+    may_call(results.next())?;
     let client_id = match connection.is_own().then(|| results.next()).flatten() {
         Some(Ok(Value::Int(id))) => Some(id),
         _ => None,
@@ -67,17 +77,12 @@ pub(crate) async fn set_up(
     Ok(node)
 }
 
-/// Whether the scripts may call a command that renews or releases. On an old server, or for a user
-/// without the right, locks would be granted that can be neither renewed nor released.
+/// Whether a command may be called. An old server may not have it, and the user may not have the
+/// right to it.
 fn may_call(result: Option<CommandResult>) -> Result<(), DialError> {
-    let text = match result {
-        Some(Ok(Value::ServerError(error))) => decode::server_text(&error),
-        Some(Err(error)) => decode::error_text(&error),
-        Some(Ok(_)) | None => return Ok(()),
-    };
-    match decode::refusal(&text).0 {
+    match result.as_ref().and_then(decode::error) {
         // The user may have the right for other keys.
-        Reply::NotApplied(Refusal::Rejected(words)) if !text.contains("permissions to access") => {
+        Some(Reply::NotApplied(Refusal::Rejected(words))) if !decode::is_about_a_key(&words) => {
             Err(DialError::Rejected(words))
         }
         _ => Ok(()),

@@ -89,6 +89,8 @@ pub(crate) struct LinkConfig {
     pub(crate) silence: Duration,
     /// How long connecting and the set-up may take together.
     pub(crate) dial_timeout: Duration,
+    /// Of every key of the client.
+    pub(crate) prefix: Vec<u8>,
     /// Over several nodes with quarantine: what their markers say.
     pub(crate) node_set: Option<NodeSet>,
 }
@@ -99,6 +101,7 @@ impl LinkConfig {
         Self {
             silence: request_timeout * 2,
             dial_timeout: Duration::from_secs(2),
+            prefix: Vec::new(),
             node_set: None,
         }
     }

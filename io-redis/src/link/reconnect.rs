@@ -173,7 +173,8 @@ impl Link {
             };
             let connection = Arc::clone(&connected.connection);
             let set_up = async {
-                let node = identity::set_up(&*connection, node_set.is_some()).await?;
+                let node =
+                    identity::set_up(&*connection, &config.prefix, node_set.is_some()).await?;
                 let marker = node_set.map(|node_set| node.marker(node_set)).transpose()?;
                 identity::begin(&*connection, &node, previous.as_ref(), marker.as_ref()).await?;
                 Ok((node, marker))

@@ -254,6 +254,11 @@ pub(crate) fn inspection_signal(result: &CommandResult) -> Option<Signal> {
     value(result.clone()).err()?.1
 }
 
+/// What a reply means if it is an error.
+pub(crate) fn error(result: &CommandResult) -> Option<Reply> {
+    value(result.clone()).err().map(|(reply, _)| reply)
+}
+
 /// The reply to an inspection.
 pub(crate) fn inspection(result: CommandResult) -> Result<KeyState, Words> {
     let value = result.map_err(|error| without_secrets(&error_text(&error)))?;
@@ -410,6 +415,15 @@ fn is_rejection(text: &str) -> bool {
     ]
     .iter()
     .any(|sign| lower.contains(sign))
+}
+
+/// Whether a refusal is about the key that was named: the user may do the same to other keys.
+pub(crate) fn is_about_a_key(refusal: &Words) -> bool {
+    let signs = [
+        "permissions to access",
+        "can't access at least one of the keys",
+    ];
+    signs.iter().any(|sign| refusal.as_str().contains(sign))
 }
 
 /// The text of an error, code first.

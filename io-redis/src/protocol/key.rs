@@ -13,8 +13,8 @@ const COUNTER: &[u8] = b":tenure:fence";
 /// The end of the name of a marker, behind the client's prefix.
 const MARKER: &[u8] = b"tenure:node";
 
-/// A key that never exists, since it would be the counter of the empty key.
-pub(crate) const UNUSED_KEY: &str = ":tenure:fence";
+/// The end of a name under which nothing is ever kept.
+const UNUSED: &[u8] = b":tenure:fence:00";
 
 /// Why a key cannot be locked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +76,13 @@ fn is_counter(name: &[u8]) -> bool {
         && name[..name.len() - digits]
             .strip_suffix(b":")
             .is_some_and(|rest| rest.ends_with(COUNTER))
+}
+
+/// A key with this prefix that never exists: it cannot be locked, and no counter has this name,
+/// since their numbers do not begin with a zero.
+// Law: Ownership, Fencing
+pub(crate) fn unused(prefix: &[u8]) -> Key {
+    Key::new([prefix, UNUSED].concat())
 }
 
 /// The name of the marker of a node.
@@ -311,6 +318,8 @@ mod tests {
             prop_assert_eq!(slot(&counter), slot(&key));
             prop_assert!(counter.starts_with(&key));
             prop_assert_eq!(check(&counter, b""), Err(KeyError::Reserved));
+            prop_assert!(!counter.ends_with(UNUSED), "the name of nothing");
+            prop_assert_eq!(check(unused(&key).as_bytes(), b""), Err(KeyError::Reserved));
         }
     }
 }

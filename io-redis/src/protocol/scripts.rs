@@ -16,6 +16,7 @@
 //! work then. Acquire begins with a `SET NX`, which is a write likewise, and is refused out of
 //! memory.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use redis::{Cmd, RedisWrite};
@@ -48,6 +49,64 @@ pub struct Layout {
     pub marker_args: &'static [MarkerArg],
     /// How it answers.
     pub answers: Answers,
+    /// The commands that it calls. The user must have the right to each.
+    pub commands: &'static [Command],
+}
+
+/// A command that scripts call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Command {
+    /// `GETEX`.
+    Getex,
+    /// `GET`.
+    Get,
+    /// `PTTL`.
+    Pttl,
+    /// `TYPE`.
+    Type,
+    /// `TIME`.
+    Time,
+    /// `SET`.
+    Set,
+    /// `PEXPIRE`.
+    Pexpire,
+    /// `DEL`.
+    Del,
+}
+
+impl Command {
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Getex => "GETEX",
+            Self::Get => "GET",
+            Self::Pttl => "PTTL",
+            Self::Type => "TYPE",
+            Self::Time => "TIME",
+            Self::Set => "SET",
+            Self::Pexpire => "PEXPIRE",
+            Self::Del => "DEL",
+        }
+    }
+
+    /// A call of it that does nothing, on a key that does not exist.
+    pub(crate) fn probe(self, key: &[u8]) -> Cmd {
+        let mut cmd = redis::cmd(self.name());
+        match self {
+            Self::Time => {}
+            Self::Getex | Self::Get | Self::Pttl | Self::Type | Self::Del => {
+                cmd.arg(key);
+            }
+            Self::Pexpire => {
+                cmd.arg(key).arg(1);
+            }
+            Self::Set => {
+                cmd.arg(key).arg(0).arg("XX").arg("PX").arg(1);
+            }
+        }
+        cmd
+    }
 }
 
 /// A key that a call has for each lock.
@@ -120,6 +179,14 @@ impl Script {
         of_leases.chain([Self::Inspect, Self::Mark])
     }
 
+    /// The commands that the scripts call, each once.
+    pub(crate) fn commands() -> BTreeSet<Command> {
+        Self::all()
+            .flat_map(|script| script.layout().commands)
+            .copied()
+            .collect()
+    }
+
     /// Its name.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -133,6 +200,7 @@ impl Script {
     /// Its row of the table.
     #[must_use]
     pub const fn layout(self) -> &'static Layout {
+        use Command::{Del, Get, Getex, Pexpire, Pttl, Set, Time, Type};
         use LockArg::{Fence, Proposal, Token, Ttl};
         use LockKey::{Counter, Lock};
         use MarkerArg::{Durable, MaxTtl, Name, Nodes, ReplicationId, RunId};
@@ -143,6 +211,7 @@ impl Script {
                 lock_args: &[Token, Ttl, Proposal],
                 marker_args: &[RunId, ReplicationId, MaxTtl, Nodes, Name],
                 answers: Answers::EachLock,
+                commands: &[Getex, Get, Pttl, Type, Time, Set, Del],
             },
             Self::Lease(OpKind::Confirm) => &Layout {
                 text: include_str!("lua/confirm.lua"),
@@ -150,6 +219,7 @@ impl Script {
                 lock_args: &[Token, Fence],
                 marker_args: &[],
                 answers: Answers::Word,
+                commands: &[Getex, Get, Type, Time, Set],
             },
             Self::Lease(OpKind::Renew) => &Layout {
                 text: include_str!("lua/renew.lua"),
@@ -157,6 +227,7 @@ impl Script {
                 lock_args: &[Token, Ttl],
                 marker_args: &[],
                 answers: Answers::Failures,
+                commands: &[Getex, Pttl, Pexpire],
             },
             Self::Lease(OpKind::Repair) => &Layout {
                 text: include_str!("lua/repair.lua"),
@@ -164,6 +235,7 @@ impl Script {
                 lock_args: &[Token, Ttl, Fence],
                 marker_args: &[],
                 answers: Answers::Word,
+                commands: &[Getex, Get, Pttl, Type, Time, Set],
             },
             Self::Lease(OpKind::Release) => &Layout {
                 text: include_str!("lua/release.lua"),
@@ -171,6 +243,7 @@ impl Script {
                 lock_args: &[Token],
                 marker_args: &[],
                 answers: Answers::Failures,
+                commands: &[Getex, Del],
             },
             Self::Inspect => &Layout {
                 text: include_str!("lua/inspect.lua"),
@@ -178,6 +251,7 @@ impl Script {
                 lock_args: &[],
                 marker_args: &[],
                 answers: Answers::Other,
+                commands: &[Getex, Get, Pttl, Type, Time],
             },
             Self::Mark => &Layout {
                 text: include_str!("lua/mark.lua"),
@@ -185,6 +259,7 @@ impl Script {
                 lock_args: &[],
                 marker_args: &[RunId, ReplicationId, Durable, MaxTtl, Nodes, Name],
                 answers: Answers::Other,
+                commands: &[Getex, Time, Set],
             },
         }
     }
@@ -260,6 +335,49 @@ mod tests {
             assert!(!script.text().starts_with("#!"), "{script:?}");
             assert_eq!(script.sha().len(), 40);
             assert_eq!(Script::by_sha(script.sha().as_bytes()), Some(script));
+        }
+    }
+
+    /// The name after each `call` of the server in a text.
+    fn called(text: &str) -> BTreeSet<String> {
+        let code = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("--"));
+        let code = code.collect::<Vec<_>>().join("\n");
+        let calls = code.match_indices("call(");
+        let name = |(at, open): (usize, &str)| {
+            let argument = &code[at + open.len()..];
+            let quoted = argument
+                .strip_prefix('\'')
+                .and_then(|rest| rest.split_once('\''));
+            let (name, _) = quoted.unwrap_or_else(|| panic!("no name of its own: {argument}"));
+            name.to_owned()
+        };
+        calls.map(name).collect()
+    }
+
+    #[test]
+    fn each_row_names_the_commands_that_its_text_calls() {
+        for script in Script::all() {
+            let commands = script.layout().commands;
+            let of_the_row = commands.iter().map(|command| command.name().to_owned());
+            assert_eq!(called(script.text()), of_the_row.collect(), "{script:?}");
+        }
+    }
+
+    #[test]
+    fn a_probe_of_a_command_is_that_command_on_the_key_that_is_given() {
+        for command in Script::commands() {
+            let probe = command.probe(b"unused");
+            let words: Vec<_> = probe
+                .args_iter()
+                .map(|arg| match arg {
+                    redis::Arg::Simple(bytes) => bytes,
+                    _ => b"?",
+                })
+                .collect();
+            assert_eq!(words[0], command.name().as_bytes());
+            assert!(command == Command::Time || words[1] == b"unused");
         }
     }
 

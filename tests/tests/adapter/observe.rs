@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
+use tenure_redis::ConnectError;
 use tenure_sim::memory_net::{Connecting, World};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -183,6 +184,47 @@ fn an_outage_with_many_waiters_is_a_few_lines_a_second_and_a_count() -> Outcome 
         for waiting in waiting {
             drop(waiting.await??);
         }
+        Ok::<(), Box<dyn std::error::Error>>(())
+    })
+}
+
+#[test]
+fn a_node_that_refuses_to_serve_is_warned_of_once_and_done_without() -> Outcome {
+    let log = Log::default();
+    let _second = Dispatch::new(log.clone());
+    let _here = tracing::subscriber::set_default(log.clone());
+    World::run(1, async |world| {
+        let nodes = nodes(&world, 3);
+        let one = world.client("one");
+        nodes[1].server().set_password("sesame");
+        let locks = builder(&one).connect().await?;
+        let guard = locks.lock("orders").await?;
+        world.sleep(secs(100)).await;
+        assert!(guard.is_valid());
+        guard.release().await?;
+        let refusals = |name: &str| {
+            let parts = ["WARN", "refuses to serve", "NOAUTH", &format!("{name}:")];
+            let of_it = |line: &&String| parts.iter().all(|part| line.contains(part));
+            log.lines().iter().filter(of_it).count()
+        };
+        assert_eq!(
+            ["a", "b", "c"].map(refusals),
+            [0, 1, 0],
+            "{:?}",
+            log.lines()
+        );
+
+        // Beside a node that is away there is no quorum, and both are named.
+        nodes[0].server().set_down(true);
+        let error = builder(&one).connect().await.expect_err("one of three");
+        let ConnectError::Outage { nodes: silent } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!(silent.len(), 2, "{error}");
+        assert!(error.to_string().contains("NOAUTH"), "{error}");
+        nodes[2].server().set_password("sesame");
+        let error = builder(&one).connect().await.expect_err("nobody serves");
+        assert!(matches!(error, ConnectError::Rejected { .. }), "{error}");
         Ok::<(), Box<dyn std::error::Error>>(())
     })
 }

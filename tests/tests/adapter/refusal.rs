@@ -218,8 +218,10 @@ fn a_server_that_will_never_serve_us_is_told_at_once() -> Outcome {
 
 /// It is told before a lock is taken that would then stay for its whole TTL.
 #[test]
-fn a_server_that_forbids_to_keep_or_free_locks_is_told_at_first() -> Outcome {
-    for command in ["getex", "pttl", "pexpire", "del"] {
+fn a_server_that_forbids_what_locks_need_is_told_at_first() -> Outcome {
+    for command in [
+        "evalsha", "getex", "get", "pttl", "type", "time", "set", "pexpire", "del",
+    ] {
         World::run(1, async |world| {
             let node = world.node("a");
             let one = world.client("one");

@@ -16,6 +16,7 @@ mod losses;
 mod misuse;
 mod neighbours;
 mod nodes;
+mod rights;
 #[cfg(feature = "tls-rustls")]
 mod tls;
 mod tools;

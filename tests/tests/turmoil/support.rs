@@ -1,12 +1,13 @@
 //! What the tests share: a network with nodes, clients and a judge, which a test steps through.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tenure_redis::Quarantine;
 use tenure_sim::choice::Choices;
 use tenure_sim::judge::{Checks, Judge, Rules};
 use tenure_sim::memory_net::{Forgotten, Node, SimClock};
-use tenure_sim::observe::fact::{Fact, Fault, Nanos, Record};
+use tenure_sim::observe::fact::{Answer, Fact, Fault, Nanos, Outcome, Record};
 use tenure_sim::turmoil_net::{Life, Machine, Memory, Network};
 use tenure_tests::chaos::{Ground, Way};
 use tenure_tests::rivals::{self, Habits};
@@ -170,6 +171,48 @@ impl Stage {
     /// Losses since the beginning, of all clients or of one.
     pub(crate) fn losses(&self, client: Option<usize>) -> usize {
         self.count(client, |fact| matches!(fact, Fact::Lost(_)))
+    }
+
+    /// Losses since the beginning of leases that every node had a copy of. Where a rival's token or
+    /// a silence has left a lease on two of three nodes, one of these may cost it.
+    pub(crate) fn losses_in_full(&self) -> usize {
+        let mut copies: BTreeMap<u32, (u32, BTreeSet<u8>)> = BTreeMap::new();
+        let mut losses = 0;
+        for record in &self.told {
+            let Some(lease) = record.lease else { continue };
+            let (newest, nodes) = copies.entry(lease).or_default();
+            match (record.fact, record.node) {
+                (Fact::Sent { attempt, .. }, _) if attempt > *newest => {
+                    (*newest, *nodes) = (attempt, BTreeSet::new());
+                }
+                (Fact::Heard { ask, outcome, .. }, Some(node)) if !ask.frees() => match outcome {
+                    Outcome::Answered(Answer::Granted(_) | Answer::Done) => {
+                        nodes.insert(node);
+                    }
+                    Outcome::Answered(_) => {
+                        nodes.remove(&node);
+                    }
+                    Outcome::NotSent | Outcome::Unknown => {}
+                },
+                (Fact::Lost(_), _) => losses += usize::from(nodes.len() == self.nodes.len()),
+                _ => {}
+            }
+        }
+        losses
+    }
+
+    /// Whether the client holds a lock, as far as it was told.
+    pub(crate) fn holds(&self, client: usize) -> bool {
+        let mut held = BTreeSet::new();
+        let ours = |record: &&Record| record.client.map(usize::from) == Some(client);
+        for record in self.told.iter().filter(ours) {
+            match record.fact {
+                Fact::Granted { .. } => held.insert(record.lease),
+                Fact::Lost(_) | Fact::Release | Fact::Cancel => held.remove(&record.lease),
+                _ => false,
+            };
+        }
+        !held.is_empty()
     }
 
     pub(crate) fn count(&self, client: Option<usize>, is: impl Fn(&Fact) -> bool) -> usize {

@@ -115,6 +115,11 @@ fn a_replica_cannot_be_used_now() {
     assert_eq!(node.identity().run_id, Some(Words::new("11aa")));
 }
 
+/// What locks need, beginning with what scripts need.
+const NEEDED: [&str; 10] = [
+    "SCRIPT", "EVALSHA", "GETEX", "GET", "PTTL", "TYPE", "TIME", "SET", "PEXPIRE", "DEL",
+];
+
 /// The result of the set-up with a node that answers OK to each command but one, and this error to
 /// that one.
 async fn set_up(
@@ -125,10 +130,10 @@ async fn set_up(
     let node = tokio::spawn(async move {
         let asked = written.recv().await.expect("it is asked");
         let answers: Vec<Value> = asked
-            .names()
+            .commands
             .iter()
-            .map(|name| {
-                if name == command {
+            .map(|asked| {
+                if asked[0] == command {
                     error(words)
                 } else {
                     Value::Okay
@@ -137,14 +142,14 @@ async fn set_up(
             .collect();
         asked.answer(answers);
     });
-    let result = identity::set_up(&connection, false).await;
+    let result = identity::set_up(&connection, b"app:", false).await;
     node.await.expect("no panic");
     result
 }
 
 #[tokio::test]
-async fn missing_rights_to_renew_or_release_are_told_on_connecting() {
-    for command in ["GETEX", "PTTL", "PEXPIRE", "DEL"] {
+async fn each_right_that_locks_need_is_told_on_connecting_if_it_is_missing() {
+    for command in NEEDED {
         for words in [
             "NOPERM User app has no permissions to run the 'x' command",
             "NOPERM this user has no permissions to run the 'x' command or its subcommand",
@@ -172,7 +177,7 @@ async fn a_probe_refused_for_its_key_or_for_now_does_not_matter() {
         "MISCONF Redis is configured to save RDB snapshots",
         "LOADING Redis is loading the dataset in memory",
     ] {
-        for command in ["GETEX", "PTTL", "PEXPIRE", "DEL"] {
+        for command in &NEEDED[1..] {
             assert!(set_up(command, words).await.is_ok(), "{command}, {words}");
         }
     }

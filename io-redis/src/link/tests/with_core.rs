@@ -88,10 +88,21 @@ const SILENCE: Duration = Duration::from_secs(1);
 
 /// What a new connection is asked.
 fn set_up() -> Vec<&'static str> {
-    let after = [
-        "TIME", "GETEX", "PTTL", "PEXPIRE", "DEL", "CLIENT", "INFO", "INFO",
+    let probes = [
+        "GETEX", "GET", "PTTL", "TYPE", "TIME", "SET", "PEXPIRE", "DEL", "Inspect",
     ];
-    [&loads()[..], &after].concat()
+    [&loads()[..], &probes, &["CLIENT", "INFO", "INFO"]].concat()
+}
+
+/// The answer to an inspection of a key that does not exist.
+fn unseen() -> Value {
+    Value::Array(vec![
+        word("seen"),
+        Value::Nil,
+        Value::Int(-2),
+        Value::Nil,
+        Value::Int(7),
+    ])
 }
 
 struct CoreRig {
@@ -157,11 +168,15 @@ impl CoreRig {
         let asked = self.next(&set_up()).await;
         let mut answers = loaded();
         answers.extend([
-            Value::Array(vec![word("5"), word("6")]),
+            Value::Nil,
             Value::Nil,
             Value::Int(-2),
+            Value::SimpleString("none".to_owned()),
+            Value::Array(vec![word("5"), word("6")]),
+            Value::Nil,
             Value::Int(0),
             Value::Int(0),
+            unseen(),
             Value::Int(client),
             word("run_id:a\r\n"),
             word("role:master\r\n"),
@@ -269,14 +284,7 @@ async fn an_inspection_without_scripts_is_asked_again_once() {
     let look = tokio::spawn(async move { link.inspect(Key::new(*b"lock")).await });
     rig.next(&["Inspect"]).await.answer([forgotten()]);
     rig.next(&loads()).await.answer(loaded());
-    let seen = Value::Array(vec![
-        word("seen"),
-        Value::Nil,
-        Value::Int(-2),
-        Value::Nil,
-        Value::Int(7),
-    ]);
-    rig.next(&["Inspect"]).await.answer([seen]);
+    rig.next(&["Inspect"]).await.answer([unseen()]);
     let look = look.await.expect("no panic").expect("it was seen");
     assert_eq!(look.holder, KeyHolder::Free);
 

@@ -1,0 +1,184 @@
+//! What a user may do: the lines of `docs/redis.md` are enough and leave no denial behind, each
+//! right that is missing is told on connecting, and what is only wanted is done without.
+
+use std::time::Duration;
+
+use redis::Value;
+use tenure_redis::{Builder, ConnectError, LockError, Quarantine};
+use tenure_tests::live::clients::{connect, connected, freed, locked, patient, refused, value};
+use tenure_tests::live::{Options, RedisServer, servers_available, within};
+use tenure_tests::tree;
+
+/// The lines of the documentation that make the user: who, what is needed, what is wanted.
+fn lines() -> [String; 3] {
+    let page = std::fs::read_to_string(tree::root().join("docs/redis.md")).expect("a page");
+    let lines = page.lines().filter(|line| line.starts_with("ACL SETUSER"));
+    let lines: Vec<_> = lines.map(str::to_owned).collect();
+    lines.try_into().expect("three lines")
+}
+
+/// The rights that a line gives: its words behind the name of the user.
+fn rights(line: &str) -> Vec<&str> {
+    line.split(' ').skip(3).collect()
+}
+
+/// Makes the user of the documentation, but without these rights.
+async fn make_user(server: &RedisServer, without: &[&str]) {
+    server.cmd::<i64>(&["ACL", "DELUSER", "locks"]).await;
+    for line in lines() {
+        let words = line.split(' ').filter(|word| !without.contains(word));
+        server.cmd::<()>(&words.collect::<Vec<_>>()).await;
+    }
+    // What Redis 7.2 calls the right to name a library; other servers know no such command.
+    if !without.contains(&"+client|setinfo") {
+        let named = ["ACL", "SETUSER", "locks", "+client|setinfo"];
+        let _ = server.try_cmd::<()>(&named).await;
+    }
+    server.cmd::<()>(&["ACL", "LOG", "RESET"]).await;
+}
+
+fn url(server: &RedisServer) -> String {
+    server.url_with("locks", "PASSWORD", 0)
+}
+
+fn client(server: &RedisServer) -> Builder {
+    patient().prefix("locks:").node(url(server))
+}
+
+/// What was denied.
+async fn denials(server: &RedisServer) -> usize {
+    match server.cmd::<Value>(&["ACL", "LOG"]).await {
+        Value::Array(entries) => entries.len(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_rights_that_the_documentation_names_are_enough_and_used() {
+    if !servers_available() {
+        return;
+    }
+    let server = RedisServer::start(Options::new()).await;
+    make_user(&server, &[]).await;
+    server.cmd::<()>(&["HSET", "locks:hashed", "f", "v"]).await;
+    let locks = connected(client(&server)).await;
+    let guard = locked(&locks, "k").await;
+    guard.renew().await.expect("it is held");
+    refused(&locks, "k").await;
+    within("an answer", locks.inspect("k")).await.expect("seen");
+    let error = within("an answer", locks.try_lock("hashed")).await;
+    let error = error.expect_err("a hash is no lock");
+    assert!(error.to_string().contains("a hash"), "{error}");
+    // A connection that is lost is ended on the next one.
+    server
+        .cmd::<i64>(&["CLIENT", "KILL", "USER", "locks"])
+        .await;
+    locked(&locks, "l").await.release().await.expect("held");
+    guard.release().await.expect("it was held");
+    freed(&server, "locks:k").await;
+    let log: Value = server.cmd(&["ACL", "LOG"]).await;
+    assert_eq!(denials(&server).await, 0, "{log:?}");
+}
+
+#[tokio::test]
+async fn over_several_nodes_the_same_rights_are_enough() {
+    if !servers_available() {
+        return;
+    }
+    let mut servers = Vec::new();
+    for _ in 0..3 {
+        let server = RedisServer::start(Options::new()).await;
+        make_user(&server, &[]).await;
+        servers.push(server);
+    }
+    let ttl = Duration::from_secs(2);
+    let builder = tenure_redis::Locks::builder()
+        .ttl(ttl)
+        .prefix("locks:")
+        .quarantine(Quarantine::On)
+        .nodes(servers.iter().map(url));
+    let locks = connected(builder).await;
+    let guard = locked(&locks, "k").await;
+    guard.renew().await.expect("it is held");
+    guard.release().await.expect("it was held");
+    for server in &servers {
+        let log: Value = server.cmd(&["ACL", "LOG"]).await;
+        assert_eq!(denials(server).await, 0, "{log:?}");
+    }
+}
+
+#[tokio::test]
+async fn each_right_that_is_needed_is_named_if_it_is_missing() {
+    if !servers_available() {
+        return;
+    }
+    let server = RedisServer::start(Options::new()).await;
+    let [_, needed, wanted] = lines();
+    for right in rights(&needed) {
+        make_user(&server, &[right]).await;
+        let error = within("an answer", client(&server).connect()).await;
+        let Err(error) = error else {
+            panic!("{right} is needed");
+        };
+        let ConnectError::Rejected { words, .. } = &error else {
+            panic!("{right}: {error}");
+        };
+        assert!(words.contains("NOPERM"), "{right}: {words}");
+        // A server before 7.0 names the command without its subcommand.
+        let command = right[1..].split('|').next().unwrap_or_default();
+        assert!(words.contains(&format!("'{command}")), "{right}: {words}");
+        assert!(error.is_misuse(), "{error}");
+
+        let lazy = client(&server).connect_lazy().expect("built");
+        let answer = within("waiting cannot mend it", lazy.lock("k")).await;
+        let error = answer.expect_err("it may not");
+        assert!(matches!(error, LockError::Rejected { .. }), "{error}");
+        assert_eq!(value(&server, "locks:k").await, None, "{right}");
+    }
+    for right in rights(&wanted) {
+        make_user(&server, &[right]).await;
+        let locks = connected(client(&server)).await;
+        locked(&locks, "k").await.release().await.expect("held");
+    }
+}
+
+/// Waiting does not mend it.
+#[tokio::test]
+async fn a_user_of_other_keys_is_told_at_its_first_lock() {
+    if !servers_available() {
+        return;
+    }
+    let rules = "app on >pw ~other:* &* +@all";
+    let server = RedisServer::start(Options::new().user(rules)).await;
+    let locks = connect(patient(), server.url_with("app", "pw", 0)).await;
+    let answer = within("waiting cannot mend it", locks.lock("k")).await;
+    let error = answer.expect_err("it may not");
+    assert!(matches!(error, LockError::Rejected { .. }), "{error}");
+    assert!(error.is_misuse(), "{error}");
+    assert!(error.to_string().contains("permission"), "{error}");
+    assert_eq!(value(&server, "k").await, None);
+}
+
+#[tokio::test]
+async fn a_key_that_may_not_be_used_is_told_to_its_caller_and_to_no_other() {
+    if !servers_available() {
+        return;
+    }
+    let rules = "app on >pw ~app:* &* +@all";
+    let server = RedisServer::start(Options::new().user(rules)).await;
+    let locks = connect(patient(), server.url_with("app", "pw", 0)).await;
+    let asked = async {
+        tokio::join!(
+            locks.try_lock("app:1"),
+            locks.try_lock("other"),
+            locks.try_lock("app:2")
+        )
+    };
+    let (first, refused, second) = within("answers", asked).await;
+    let error = refused.expect_err("it may not");
+    assert!(matches!(error, LockError::Rejected { .. }), "{error}");
+    for guard in [first, second] {
+        let guard = guard.expect("it may");
+        guard.release().await.expect("it was held");
+    }
+}

@@ -121,7 +121,8 @@ pub use api::inspect::{Holder, Inspection, NodeInspection};
 pub use api::locks::Locks;
 pub use api::options::{LockOptions, OptionsError};
 pub use error::{
-    ConnectError, InspectError, LockError, Loss, Lost, ReleaseError, RenewError, SilentNode,
+    ConnectError, InspectError, LockError, Loss, Lost, ReleaseError, RenewError, RuntimeEnd,
+    SilentNode,
 };
 pub use link::address::AddressError;
 pub use protocol::key::KeyError;

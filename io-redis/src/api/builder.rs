@@ -117,7 +117,8 @@ impl Builder {
     /// The connection keeps its own timeouts and reconnects by itself. A restart of the server
     /// behind it cannot be noticed, so with several such nodes you must decide about
     /// [`quarantine`](Self::quarantine). If it resends a request after it lost a connection, that
-    /// request may arrive after a release; then the key may stay for one TTL.
+    /// request may arrive after a release; then the key may stay for one TTL. If it panics, the
+    /// client ends ([`RuntimeEnd`](crate::RuntimeEnd)).
     pub fn connection<C>(mut self, connection: C) -> Self
     where
         C: redis::aio::ConnectionLike + Clone + Send + Sync + 'static,
@@ -228,6 +229,10 @@ impl Builder {
 
     /// Builds the client and verifies its nodes: a majority serves, and no two are the same server.
     /// A minority that does not serve is named in the log.
+    ///
+    /// The client's tasks run on this tokio runtime, unless it has a thread of its
+    /// [own](Self::own_thread). The runtime needs I/O and timers (`enable_all`); without them the
+    /// client ends at once, and each operation says why ([`RuntimeEnd`](crate::RuntimeEnd)).
     ///
     /// # Errors
     /// [`ConnectError`], for what is wrong with the configuration as well as with the nodes.

@@ -302,8 +302,13 @@ impl Guard {
         }
         // Validity ends before the request is queued.
         // Law: No resurrection
-        if self.cell.let_go() && self.client.hub().release(self.lease).is_err() {
-            return Err(ReleaseError::RuntimeEnded { key });
+        if self.cell.let_go()
+            && let Err(ended) = self.client.hub().release(self.lease)
+        {
+            return Err(match ended {
+                Ended::RuntimeEnded(why) => ReleaseError::RuntimeEnded { key, why },
+                Ended::Closed => ReleaseError::Lost(self.lost_as(Loss::Closed)),
+            });
         }
         let outcome = self.cell.wait_for(|state| match &state.stage {
             Stage::Held(_) | Stage::Acquiring | Stage::Releasing => None,
@@ -321,7 +326,7 @@ impl Guard {
                 words: words.as_str().to_owned(),
             },
             Ok(Release::Unknown { silent }) => match hub.check() {
-                Err(Ended::RuntimeEnded) => ReleaseError::RuntimeEnded { key },
+                Err(Ended::RuntimeEnded(why)) => ReleaseError::RuntimeEnded { key, why },
                 _ => ReleaseError::Unknown {
                     key,
                     nodes: hub.silence(&silent),
@@ -378,8 +383,9 @@ impl Guard {
     fn ended(&self, ended: Ended) -> RenewError {
         match ended {
             Ended::Closed => RenewError::Lost(self.lost_as(Loss::Closed)),
-            Ended::RuntimeEnded => RenewError::RuntimeEnded {
+            Ended::RuntimeEnded(why) => RenewError::RuntimeEnded {
                 key: self.cell.key().clone(),
+                why,
             },
         }
     }

@@ -162,8 +162,7 @@ impl Locks {
             .map_err(|(key, error)| InspectError::Key { key, error })?;
         match self.client.inspect(&key).await {
             Ok(answers) => Inspection::collect(key, answers),
-            // The client is closed, or its runtime has ended.
-            Err(_) => Err(InspectError::Ended { key }),
+            Err(ended) => Err(InspectError::ended(key, ended)),
         }
     }
 

@@ -10,7 +10,7 @@ use tenure_core::{AcquireFailure, EventKind, Fence, Instant, Key, Release, Renew
 use tokio::sync::Notify;
 
 use crate::client::delivery::contained;
-use crate::error::Loss;
+use crate::error::{Ended, Loss};
 
 /// The outcome of a release of which no node was heard.
 pub(crate) const UNANSWERED: Release = Release::Unknown { silent: Vec::new() };
@@ -49,7 +49,7 @@ pub(crate) enum Stage {
     /// It failed without having been held.
     Failed(AcquireFailure),
     /// It was not held yet when the tasks of the client ended.
-    Abandoned,
+    Abandoned(Ended),
     /// The owner asked for the release and waits.
     Releasing,
     /// The owner asked for the release and has its answer.
@@ -178,10 +178,10 @@ impl Cell {
 
     /// The tasks of the client have ended, so no request will be answered any more. A held lease
     /// stays valid until its time ends. It wakes, so no lock may be held.
-    pub(crate) fn abandon(&self) {
+    pub(crate) fn abandon(&self, ended: Ended) {
         let mut state = self.lock();
         match state.stage {
-            Stage::Acquiring => state.stage = Stage::Abandoned,
+            Stage::Acquiring => state.stage = Stage::Abandoned(ended),
             Stage::Releasing => state.stage = Stage::Released(UNANSWERED),
             // A renewal that somebody waits for will not be answered.
             Stage::Held(_) => {
@@ -302,16 +302,17 @@ mod tests {
 
     #[test]
     fn after_the_tasks_ended_held_stays_valid_and_asked_is_answered() {
+        let ended = Ended::RuntimeEnded(crate::error::RuntimeEnd::Ended);
         let cell = held();
-        cell.abandon();
+        cell.abandon(ended.clone());
         assert_eq!(cell.valid_until(), at(10));
         assert_eq!(cell.state().failed, 1);
         let cell = Cell::new(Key::new(*b"k"));
-        cell.abandon();
-        assert_eq!(cell.state().stage, Stage::Abandoned);
+        cell.abandon(ended.clone());
+        assert_eq!(cell.state().stage, Stage::Abandoned(ended.clone()));
         let cell = held();
         cell.let_go();
-        cell.abandon();
+        cell.abandon(ended.clone());
         assert_eq!(cell.state().stage, Stage::Released(UNANSWERED));
     }
 }

@@ -95,6 +95,7 @@ mod tests {
     use crate::client::cell::Stage;
     use crate::client::hub::Hub;
     use crate::client::testing::{Says, acquire, hub, log_to, node};
+    use crate::error::RuntimeEnd;
     use crate::link::interface::{Identity, LinkStatus, Work};
     use crate::runtime::BoxFuture;
 
@@ -118,19 +119,23 @@ mod tests {
     /// What can be waited for, and what ends the wait.
     const WAITS: [(&str, Wait, Act); 9] = [
         ("a link", link, begin),
-        ("a link, at the end", link, Hub::runtime_ended),
+        ("a link, at the end", link, end_of_runtime),
         ("the driver", driver, |hub| {
             hub.close(Some(Duration::from_millis(1)));
         }),
-        ("the driver, at the end", driver, Hub::runtime_ended),
+        ("the driver, at the end", driver, end_of_runtime),
         ("an owner", owner, |hub| hub.close(None)),
-        ("an owner, at the end", owner, Hub::runtime_ended),
+        ("an owner, at the end", owner, end_of_runtime),
         ("who connects", nodes, |hub| {
             hub.status(node(), LinkStatus::Connecting)
         }),
-        ("who connects, at the end", nodes, Hub::runtime_ended),
-        ("who closes", end, Hub::runtime_ended),
+        ("who connects, at the end", nodes, end_of_runtime),
+        ("who closes", end, end_of_runtime),
     ];
+
+    fn end_of_runtime(hub: &Hub) {
+        hub.task_ended(RuntimeEnd::Ended);
+    }
 
     fn begin(hub: &Hub) {
         acquire(hub);

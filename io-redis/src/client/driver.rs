@@ -8,33 +8,19 @@ use futures_util::future::select;
 use crate::client::hub::{Hub, Turn};
 
 /// Runs the core's timers until the client is finished.
-pub(crate) fn drive(hub: Arc<Hub>) -> impl Future<Output = ()> + Send {
-    // If the runtime drops this task before it ends, or before it begins, everybody who waits is
-    // told.
-    let told = TellRuntimeEnded(Arc::clone(&hub));
-    async move {
-        let _told = told;
-        loop {
-            match hub.drive() {
-                Turn::Over => return,
-                // A step is bounded. Between two of them other tasks, timers and sockets of this
-                // thread get their turn.
-                // Law: Bounded work
-                Turn::Again => tokio::task::yield_now().await,
-                // It does not matter which of the two woke this task: `drive` looks up what is due.
-                Turn::At(at) => {
-                    let due = hub.clock().sleep_until(at);
-                    select(pin!(hub.driver_woken()), due).await;
-                }
+pub(crate) async fn drive(hub: Arc<Hub>) {
+    loop {
+        match hub.drive() {
+            Turn::Over => return,
+            // A step is bounded. Between two of them other tasks, timers and sockets of this thread
+            // get their turn.
+            // Law: Bounded work
+            Turn::Again => tokio::task::yield_now().await,
+            // It does not matter which of the two woke this task: `drive` looks up what is due.
+            Turn::At(at) => {
+                let due = hub.clock().sleep_until(at);
+                select(pin!(hub.driver_woken()), due).await;
             }
         }
-    }
-}
-
-struct TellRuntimeEnded(Arc<Hub>);
-
-impl Drop for TellRuntimeEnded {
-    fn drop(&mut self) {
-        self.0.runtime_ended();
     }
 }

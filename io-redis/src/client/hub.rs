@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use crate::client::cell::Cell;
 use crate::client::delivery::{Bells, Delivery};
 use crate::client::logging::{ForeignKeys, Log};
-use crate::error::{Ended, SilentNode};
+use crate::error::{Ended, RuntimeEnd, SilentNode};
 use crate::link::interface::{LinkStatus, Work};
 use crate::runtime::Clock;
 
@@ -78,19 +78,19 @@ pub(crate) struct NodeState {
     pub(crate) twin: Option<NodeId>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Life {
     Open,
     /// No new lease is begun; those that are held are being released.
     Closing,
     /// The client is finished, and its tasks end.
     Finished,
-    /// The runtime dropped the tasks.
-    Dead,
+    /// The runtime dropped a task, or one panicked. The others end at once.
+    Dead(RuntimeEnd),
 }
 
 /// Why a lease was not begun.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Refused {
     Ended(Ended),
     AtCapacity(AtCapacity),
@@ -208,7 +208,8 @@ impl Hub {
             state.out.counts = true;
         }
         state.collect();
-        if state.life == Life::Closing && now >= state.close_by {
+        let closed = state.life == Life::Closing && state.to_close.is_empty();
+        if closed && now >= state.close_by {
             self.end(state, Life::Finished);
             return Turn::Over;
         }
@@ -255,17 +256,20 @@ impl Hub {
         self.lock().to_close.is_empty()
     }
 
-    /// Called when the driver's task is dropped. If the client has not finished, its runtime has
-    /// ended.
-    pub(crate) fn runtime_ended(&self) {
+    /// A task of the client ended before the client did: its runtime dropped it, or it panicked.
+    pub(crate) fn task_ended(&self, why: RuntimeEnd) {
         let state = self.lock();
         if !state.life.is_over() {
-            self.end(state, Life::Dead);
+            self.end(state, Life::Dead(why));
         }
     }
 
     /// No request will be answered any more. Everybody who waits is told.
     fn end(&self, mut state: MutexGuard<'_, HubState>, life: Life) {
+        let ended = match &life {
+            Life::Dead(why) => Ended::RuntimeEnded(why.clone()),
+            Life::Open | Life::Closing | Life::Finished => Ended::Closed,
+        };
         state.life = life;
         state.collect();
         state.out.over = true;
@@ -273,10 +277,10 @@ impl Hub {
         let cells: Vec<_> = state.cells.values().cloned().collect();
         drop(state);
         for cell in cells {
-            if life == Life::Finished && !cell.close() {
+            if ended == Ended::Closed && !cell.close() {
                 cell.wake();
             }
-            cell.abandon();
+            cell.abandon(ended.clone());
         }
         self.deliver(out);
     }
@@ -485,15 +489,15 @@ impl HubState {
 
 impl Life {
     /// Whether the tasks of the client end, or have ended.
-    const fn is_over(self) -> bool {
-        matches!(self, Self::Finished | Self::Dead)
+    const fn is_over(&self) -> bool {
+        matches!(self, Self::Finished | Self::Dead(_))
     }
 
-    const fn check(self) -> Result<(), Ended> {
+    fn check(&self) -> Result<(), Ended> {
         match self {
             Self::Open => Ok(()),
             Self::Closing | Self::Finished => Err(Ended::Closed),
-            Self::Dead => Err(Ended::RuntimeEnded),
+            Self::Dead(why) => Err(Ended::RuntimeEnded(why.clone())),
         }
     }
 }
@@ -569,6 +573,10 @@ impl Work for Hub {
 
     fn finished(&self) -> bool {
         self.lock().life.is_over()
+    }
+
+    fn dead(&self) -> bool {
+        matches!(self.lock().life, Life::Dead(_))
     }
 }
 

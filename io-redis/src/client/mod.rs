@@ -8,5 +8,6 @@ pub(crate) mod logging;
 pub(crate) mod own_thread;
 mod quota;
 pub(crate) mod shared;
+mod tasks;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -12,6 +12,7 @@ use crate::client::cell::{Cell, Stage, UNANSWERED};
 use crate::client::driver::drive;
 use crate::client::hub::{Hub, Refused};
 use crate::client::own_thread::OwnThread;
+use crate::client::tasks::Watched;
 use crate::error::{ConnectError, Ended, LockError, Loss, SilentNode};
 use crate::link::handle::{LinkHandle, NodeAnswer};
 use crate::link::interface::{LinkConfig, LinkStatus, Target};
@@ -62,6 +63,10 @@ impl Client {
             Target::Connection(_) => format!("connection {index}"),
         });
         let hub = Arc::new(Hub::new(manager, names.collect(), Arc::clone(&seams.clock)));
+        let seams = Seams {
+            spawner: Arc::new(Watched::new(&seams.spawner, &hub)),
+            ..seams
+        };
         seams.spawner.spawn(Box::pin(drive(Arc::clone(&hub))));
         let link = |(index, node)| {
             let (node_id, work) = (NodeId::new(index), Arc::clone(&hub));
@@ -136,7 +141,7 @@ impl Client {
                 nodes: hub.silence_of_all(),
             }),
             Ok(verified) => verified,
-            Err(_) => Err(ConnectError::RuntimeEnded),
+            Err(ended) => Err(ConnectError::ended(ended)),
         }
     }
 
@@ -237,8 +242,8 @@ impl Client {
                 node: name(node),
                 words: words.as_str().to_owned(),
             },
-            Stage::Lost(Loss::Closed) => LockError::Closed { key },
-            _ => LockError::RuntimeEnded { key },
+            Stage::Abandoned(ended) => LockError::ended(key, ended),
+            _ => LockError::Closed { key },
         }
     }
 }
@@ -264,7 +269,9 @@ fn answer(stage: &Stage) -> Option<Result<Option<Fence>, Stage>> {
     match stage {
         Stage::Acquiring => None,
         Stage::Held(fence) => Some(Ok(Some(*fence))),
-        Stage::Failed(_) | Stage::Abandoned | Stage::Lost(Loss::Closed) => Some(Err(stage.clone())),
+        Stage::Failed(_) | Stage::Abandoned(_) | Stage::Lost(Loss::Closed) => {
+            Some(Err(stage.clone()))
+        }
         Stage::Releasing | Stage::Released(_) | Stage::Lost(_) => Some(Ok(None)),
     }
 }

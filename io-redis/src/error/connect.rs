@@ -4,7 +4,7 @@ use std::fmt;
 
 use tenure_core::{ConfigError, LabelError};
 
-use crate::error::ended::RUNTIME_ENDED;
+use crate::error::ended::{Ended, RuntimeEnd};
 use crate::error::kind::{Kind, kinds};
 use crate::error::silent::{CHECK_RIGHTS, SilentNode, write_nodes};
 use crate::link::address::AddressError;
@@ -50,8 +50,11 @@ pub enum ConnectError {
     /// The set of nodes was given a name, but quarantine is off: without markers the nodes cannot
     /// compare the name.
     NodeSetUnchecked,
-    /// The runtime that ran the client's tasks has ended.
-    RuntimeEnded,
+    /// The client's tasks do not run any more.
+    RuntimeEnded {
+        /// Why not.
+        why: RuntimeEnd,
+    },
 }
 
 kinds!(
@@ -62,6 +65,15 @@ kinds!(
 );
 
 impl ConnectError {
+    /// The client that was being connected ended. Nobody else can have closed it.
+    pub(crate) fn ended(ended: Ended) -> Self {
+        let why = match ended {
+            Ended::RuntimeEnded(why) => why,
+            Ended::Closed => RuntimeEnd::Ended,
+        };
+        Self::RuntimeEnded { why }
+    }
+
     const fn kind(&self) -> Kind {
         match self {
             Self::Outage { .. } => Kind::Outage,
@@ -75,7 +87,7 @@ impl ConnectError {
             | Self::Rejected { .. }
             | Self::SameServer { .. }
             | Self::NodeSetUnchecked
-            | Self::RuntimeEnded => Kind::Misuse,
+            | Self::RuntimeEnded { .. } => Kind::Misuse,
         }
     }
 }
@@ -111,7 +123,7 @@ impl fmt::Display for ConnectError {
                 "the nodes compare the name of a node set only with quarantine on: turn it on with \
                  `Builder::quarantine(Quarantine::On)`, or give no name",
             ),
-            Self::RuntimeEnded => f.write_str(RUNTIME_ENDED),
+            Self::RuntimeEnded { why } => why.fmt(f),
         }
     }
 }

@@ -1,14 +1,45 @@
 //! The end of a client, for all operations that find it ended.
 
+use std::fmt;
+
 /// What to do about a runtime that has ended.
-pub(crate) const RUNTIME_ENDED: &str = "the tokio runtime that the client was built on has ended: \
+const RUNTIME_ENDED: &str = "the tokio runtime that the client was built on has ended: \
     build it where it is used, or with `Builder::own_thread`";
 
 /// Why nothing can be asked of a client any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
     /// It was closed.
     Closed,
-    /// The runtime that ran its tasks has ended.
-    RuntimeEnded,
+    /// Its tasks do not run any more.
+    RuntimeEnded(RuntimeEnd),
+}
+
+/// Why the tasks of a client do not run any more, although it was not closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RuntimeEnd {
+    /// The tokio runtime that the client was built on has ended.
+    Ended,
+    /// A task of the client's panicked. Most likely its runtime has no timers or no I/O, which
+    /// tokio tells by a panic, or a connection of the program's own panicked. What was half done
+    /// then is not known, so the whole client ends, over several nodes too.
+    Panicked {
+        /// The message of the panic, in one line and without passwords and tokens.
+        message: String,
+    },
+}
+
+impl fmt::Display for RuntimeEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended => f.write_str(RUNTIME_ENDED),
+            Self::Panicked { message } => write!(
+                f,
+                "the client has ended, since one of its tasks panicked: {}. Mend the cause, and \
+                 build the client anew",
+                message.trim_end_matches('.')
+            ),
+        }
+    }
 }

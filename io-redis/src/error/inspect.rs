@@ -4,7 +4,7 @@ use std::fmt;
 
 use tenure_core::Key;
 
-use crate::error::ended::RUNTIME_ENDED;
+use crate::error::ended::{Ended, RuntimeEnd};
 use crate::error::kind::{Kind, kinds};
 use crate::error::silent::{SilentNode, write_nodes};
 use crate::protocol::key::KeyError;
@@ -20,10 +20,17 @@ pub enum InspectError {
         /// The nodes, each with the reason as far as it is known.
         nodes: Vec<SilentNode>,
     },
-    /// The client is closed, or the runtime that ran its tasks has ended.
-    Ended {
+    /// The client is closed.
+    Closed {
         /// The key.
         key: Key,
+    },
+    /// The client's tasks do not run any more.
+    RuntimeEnded {
+        /// The key.
+        key: Key,
+        /// Why not.
+        why: RuntimeEnd,
     },
     /// The key cannot be locked. Nothing was sent.
     Key {
@@ -42,10 +49,17 @@ kinds!(
 );
 
 impl InspectError {
+    pub(crate) fn ended(key: Key, ended: Ended) -> Self {
+        match ended {
+            Ended::Closed => Self::Closed { key },
+            Ended::RuntimeEnded(why) => Self::RuntimeEnded { key, why },
+        }
+    }
+
     const fn kind(&self) -> Kind {
         match self {
             Self::Outage { .. } => Kind::Outage,
-            Self::Key { .. } | Self::Ended { .. } => Kind::Misuse,
+            Self::Key { .. } | Self::Closed { .. } | Self::RuntimeEnded { .. } => Kind::Misuse,
         }
     }
 }
@@ -57,9 +71,10 @@ impl fmt::Display for InspectError {
                 write!(f, "lock {key:?}: no node answered")?;
                 write_nodes(f, nodes)
             }
-            Self::Ended { key } => {
-                write!(f, "lock {key:?}: the client is closed, or {RUNTIME_ENDED}")
+            Self::Closed { key } => {
+                write!(f, "lock {key:?}: the client is closed: connect a new one")
             }
+            Self::RuntimeEnded { key, why } => write!(f, "lock {key:?}: {why}"),
             Self::Key { key, error } => write!(f, "lock {key:?}: {error}"),
         }
     }

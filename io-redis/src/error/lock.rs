@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tenure_core::{AtCapacity, Key};
 
-use crate::error::ended::{Ended, RUNTIME_ENDED};
+use crate::error::ended::{Ended, RuntimeEnd};
 use crate::error::kind::{Kind, kinds};
 use crate::error::silent::{CHECK_RIGHTS, SilentNode, write_nodes};
 use crate::protocol::key::KeyError;
@@ -108,10 +108,12 @@ pub enum LockError {
         /// The key.
         key: Key,
     },
-    /// The runtime that ran the client's tasks has ended. What may be held ends with its TTL.
+    /// The client's tasks do not run any more. What may be held ends with its TTL.
     RuntimeEnded {
         /// The key.
         key: Key,
+        /// Why not.
+        why: RuntimeEnd,
     },
     /// There is no default client. Nothing was sent.
     NoDefault {
@@ -135,7 +137,7 @@ impl LockError {
             | Self::Key { key, .. }
             | Self::AtCapacity { key, .. }
             | Self::Closed { key }
-            | Self::RuntimeEnded { key }
+            | Self::RuntimeEnded { key, .. }
             | Self::NoDefault { key } => key,
         }
     }
@@ -147,7 +149,7 @@ impl LockError {
     pub(crate) fn ended(key: Key, ended: Ended) -> Self {
         match ended {
             Ended::Closed => Self::Closed { key },
-            Ended::RuntimeEnded => Self::RuntimeEnded { key },
+            Ended::RuntimeEnded(why) => Self::RuntimeEnded { key, why },
         }
     }
 }
@@ -233,7 +235,7 @@ impl fmt::Display for LockError {
             Self::Key { error, .. } => error.fmt(f),
             Self::AtCapacity { error, .. } => error.fmt(f),
             Self::Closed { .. } => f.write_str("the client is closed: connect a new one"),
-            Self::RuntimeEnded { .. } => f.write_str(RUNTIME_ENDED),
+            Self::RuntimeEnded { why, .. } => why.fmt(f),
             Self::NoDefault { .. } => f.write_str(
                 "there is no default client: call `tenure_redis::set_default(locks)` once, at the \
                  start of the program",

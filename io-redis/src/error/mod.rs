@@ -13,6 +13,7 @@ mod silent;
 
 pub use connect::ConnectError;
 pub(crate) use ended::Ended;
+pub use ended::RuntimeEnd;
 pub use inspect::InspectError;
 pub use lock::LockError;
 pub use loss::{Loss, Lost};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use tenure_core::Key;
 
-use crate::error::ended::RUNTIME_ENDED;
+use crate::error::ended::RuntimeEnd;
 use crate::error::kind::{Kind, kinds};
 use crate::error::loss::Lost;
 use crate::error::silent::{CHECK_RIGHTS, SilentNode, write_nodes};
@@ -34,11 +34,12 @@ pub enum ReleaseError {
         /// The server's text.
         words: String,
     },
-    /// The runtime that ran the client's tasks has ended, so nothing was sent. The TTL ends the
-    /// lease.
+    /// The client's tasks do not run any more, so nothing was sent. The TTL ends the lease.
     RuntimeEnded {
         /// The key.
         key: Key,
+        /// Why not.
+        why: RuntimeEnd,
     },
 }
 
@@ -65,8 +66,8 @@ impl fmt::Display for ReleaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Lost(lost) => write!(f, "{lost}, before it was released"),
-            Self::RuntimeEnded { key } => {
-                write!(f, "lock {key:?} was not released: {RUNTIME_ENDED}")
+            Self::RuntimeEnded { key, why } => {
+                write!(f, "lock {key:?} was not released: {why}")
             }
             Self::Unknown { key, nodes } => {
                 write!(

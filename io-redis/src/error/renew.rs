@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tenure_core::Key;
 
-use crate::error::ended::RUNTIME_ENDED;
+use crate::error::ended::RuntimeEnd;
 use crate::error::kind::{Kind, kinds};
 use crate::error::loss::Lost;
 use crate::error::silent::{CHECK_RIGHTS, SilentNode, write_nodes};
@@ -34,11 +34,13 @@ pub enum RenewError {
         /// The server's text.
         words: String,
     },
-    /// The runtime that ran the client's tasks has ended, so nothing renews any more. The lease is
-    /// held until its validity ends.
+    /// The client's tasks do not run any more, so nothing renews. The lease is held until its
+    /// validity ends.
     RuntimeEnded {
         /// The key.
         key: Key,
+        /// Why not.
+        why: RuntimeEnd,
     },
     /// More was demanded than a renewal can give.
     TooMuch {
@@ -89,8 +91,8 @@ impl fmt::Display for RenewError {
                 "renewal of lock {key:?} was refused, and it is still held until its validity \
                  ends: {node}: {words}. {CHECK_RIGHTS}"
             ),
-            Self::RuntimeEnded { key } => {
-                write!(f, "lock {key:?} cannot be renewed: {RUNTIME_ENDED}")
+            Self::RuntimeEnded { key, why } => {
+                write!(f, "lock {key:?} cannot be renewed: {why}")
             }
             Self::TooMuch { key, wanted, most } => write!(
                 f,

@@ -38,8 +38,10 @@
 //!   the code is done.
 //! - **After a suspend**, `is_valid` is right at once. `lost` and `run` find out within one second,
 //!   because tokio's timer does not count the sleep and the clock is asked again each second.
-//! - **The client's runtime ended.** Nothing is renewed any more. Guards stay valid until their
-//!   time ends and say so then.
+//! - **The client's runtime ended, or one of the client's tasks panicked.** Nothing is renewed any
+//!   more. Guards stay valid until their time ends and say so then; every other operation says at
+//!   once what happened ([`RuntimeEnd`](crate::RuntimeEnd)). A panic ends the whole client, over
+//!   several nodes too, since it is a mistake and not a fault of one node.
 //!
 //! # What to do
 //!

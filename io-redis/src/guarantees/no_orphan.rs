@@ -8,7 +8,8 @@
 //!   is sent a release all the same.
 //! - A release that fails is sent again, after a pause of 50 ms that grows to 1 s, until a node
 //!   answers it or the key has expired by itself.
-//! - A process that crashes, or whose runtime ends, leaves a key for at most one TTL.
+//! - A process that crashes, or whose runtime ends, leaves a key for at most one TTL; so does a
+//!   client one of whose tasks panics. The other tasks of such a client end at once.
 //! - Everything that is written has an expiry: a key its TTL, a fence counter one day, the marker
 //!   of a node one day and ten max TTLs.
 //!

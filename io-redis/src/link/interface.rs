@@ -31,6 +31,12 @@ pub(crate) trait Work: Send + Sync + 'static {
     /// Whether nothing will ever be due again. Then the link ends its task and closes its
     /// connection.
     fn finished(&self) -> bool;
+
+    /// Whether it has finished because a task of the client was dropped or panicked. Nobody waits
+    /// for what is in flight then.
+    fn dead(&self) -> bool {
+        false
+    }
 }
 
 /// The state of a link, as it changes.

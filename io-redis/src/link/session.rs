@@ -198,6 +198,7 @@ impl<'a> Session<'a> {
                     )));
                 }
                 Step::Recovered(result) => self.recovered(result),
+                Step::Woken if self.context.work.dead() => return SessionEnd::Finished,
                 Step::Woken => self.more = true,
                 Step::More => {}
                 Step::Inspect(request) => self.inspect(request),

@@ -66,6 +66,11 @@ pub(crate) const CLOCKS: &[(&str, usize, &str)] = &[
         "a deadlock is bounded by a time",
     ),
     (
+        "io-redis/tests/runtimes.rs",
+        1,
+        "that nothing hangs is bounded by a time",
+    ),
+    (
         "sim/src/cli/explore.rs",
         6,
         "it tells people how far it has come",

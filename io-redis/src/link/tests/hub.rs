@@ -17,6 +17,7 @@ pub(crate) struct FakeHub {
     replies: Mutex<BTreeMap<RequestId, Vec<Reply>>>,
     pub(crate) statuses: Mutex<Vec<LinkStatus>>,
     finished: Mutex<bool>,
+    dead: Mutex<bool>,
     wake: Arc<Notify>,
 }
 
@@ -29,6 +30,12 @@ impl FakeHub {
     pub(crate) fn finish(&self) {
         *self.finished.lock().expect("no panic") = true;
         self.wake.notify_one();
+    }
+
+    /// A task of the client panicked.
+    pub(crate) fn die(&self) {
+        *self.dead.lock().expect("no panic") = true;
+        self.finish();
     }
 
     /// The reply to the request, which is the only one.
@@ -101,6 +108,10 @@ impl Work for FakeHub {
 
     fn finished(&self) -> bool {
         *self.finished.lock().expect("no panic")
+    }
+
+    fn dead(&self) -> bool {
+        *self.dead.lock().expect("no panic")
     }
 }
 

@@ -491,3 +491,23 @@ async fn a_paused_process_reads_replies_before_it_calls_a_node_silent() {
         Reply::Unknown(_)
     ));
 }
+
+/// A client that is closed waits for the answer to what is in flight; one whose task panicked does
+/// not.
+#[tokio::test(start_paused = true)]
+async fn a_session_waits_for_what_is_in_flight_unless_its_client_is_dead() {
+    for dead in [false, true] {
+        let mut rig = SessionRig::new(true);
+        rig.hub.ask(acquires(1));
+        let unanswered = rig.next().await;
+        match dead {
+            true => rig.hub.die(),
+            false => rig.hub.finish(),
+        }
+        rig.settle().await;
+        assert_eq!(rig.session.is_finished(), dead);
+        unanswered.answer([granted()]);
+        let end = rig.session.await;
+        assert!(matches!(end, Ok(SessionEnd::Finished)), "{end:?}");
+    }
+}

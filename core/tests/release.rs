@@ -163,6 +163,32 @@ fn a_lost_lock_is_not_released_by_an_unanswered_renewal() {
     assert_eq!(outcome(world.event()), Release::Lost(Loss::Gone));
 }
 
+/// The renewal before the release has no answer, and that is heard after the release is done. So
+/// the node is owed another release, which finds nothing.
+#[test]
+fn a_key_that_was_freed_is_not_lost_by_a_later_answer() {
+    let (mut world, lease) = held(3);
+    world.withhold(0..3);
+    world.renew(lease);
+    world.release(lease);
+    for node in 0..3 {
+        assert_eq!(world.waiting(node), [OpKind::Renew, OpKind::Release]);
+    }
+    let renewal = world.wire[0].pop_front().unwrap();
+    world.deliver(0);
+    world.reply(renewal.id, Reply::Unknown(Doubt::Silent));
+    world.advance(ms(100));
+    assert_eq!(world.waiting(0), [OpKind::Release], "for the renewal");
+    world.deliver(0);
+    world.nodes[1].forget();
+    for node in [1, 2] {
+        world.deliver(node);
+        world.deliver(node);
+    }
+    world.pump();
+    assert_eq!(outcome(world.event()), Release::Released);
+}
+
 #[test]
 fn a_release_counts_by_quorum() {
     let (mut world, lease) = held(3);

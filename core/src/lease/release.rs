@@ -85,6 +85,9 @@ impl Lease {
         }
         let seat = &mut self.seats[node.index()];
         match reply {
+            // It was freed, as this node has said. It was owed another release for a request before
+            // that one, whose outcome came later.
+            _ if seat.vote == Vote::Done => {}
             // An earlier release that was not answered had freed the key. Someone else may have
             // taken it since. (Or the key was lost before, and the reply that said so was lost too:
             // no answer of the node could tell. The documentation names this double fault.)

@@ -261,22 +261,7 @@ impl Chaos {
                 );
                 self.close(fault, client, node, way, until, ground);
             }
-            NetworkFault::Isolate => {
-                let way = self
-                    .draws(fault)
-                    .pick(&[Way::Cut, Way::Held, Way::CutOut, Way::CutIn]);
-                if self.draws(fault).chance(500) {
-                    let client = self.one_of(fault, ground.clients());
-                    for node in 0..ground.nodes().len() {
-                        self.close(fault, client, node, way, until, ground);
-                    }
-                } else {
-                    let node = self.node(fault, ground)?;
-                    for client in 0..ground.clients() {
-                        self.close(fault, client, node, way, until, ground);
-                    }
-                }
-            }
+            NetworkFault::Isolate => self.isolate(fault, until, ground)?,
             NetworkFault::LoseReply => {
                 let node = self.node(fault, ground)?;
                 let how = self.draws(fault).pick(&[Lost::Cut, Lost::Mute]);
@@ -349,6 +334,25 @@ impl Chaos {
         self.tell(fault, Some(client), Some(node), None);
         ground.close(client, node, way);
         self.undo.push((until, Undo::Way(fault, client, node, way)));
+    }
+
+    /// Closes all ways of a client, or of a node.
+    fn isolate(&mut self, fault: Fault, until: Duration, ground: &mut impl Ground) -> Option<()> {
+        let way = self
+            .draws(fault)
+            .pick(&[Way::Cut, Way::Held, Way::CutOut, Way::CutIn]);
+        if self.draws(fault).chance(500) {
+            let client = self.one_of(fault, ground.clients());
+            for node in 0..ground.nodes().len() {
+                self.close(fault, client, node, way, until, ground);
+            }
+        } else {
+            let node = self.node(fault, ground)?;
+            for client in 0..ground.clients() {
+                self.close(fault, client, node, way, until, ground);
+            }
+        }
+        Some(())
     }
 
     fn make_ill(

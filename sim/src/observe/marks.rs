@@ -277,9 +277,6 @@ impl Marks {
     }
 
     fn of_lease(&mut self, record: &Record, seen: &mut Seen) {
-        if seen.over {
-            seen.releases.hear(record.node, &record.fact);
-        }
         match record.fact {
             Fact::Granted { until, .. } => {
                 seen.held = true;
@@ -330,6 +327,21 @@ impl Marks {
             Fact::Released(Freed::Released) => {
                 self.when(seen.releases.in_doubt != 0, Mark::ReleasedInDoubt);
             }
+            Fact::Sent { .. } | Fact::Did { .. } | Fact::Heard { .. } => {
+                self.of_request(record, seen);
+            }
+            Fact::Read { accepted, .. } | Fact::Wrote { accepted, .. } => {
+                self.when(!accepted, Mark::FenceRefused);
+            }
+            _ => {}
+        }
+    }
+
+    fn of_request(&mut self, record: &Record, seen: &mut Seen) {
+        if seen.over {
+            seen.releases.hear(record.node, &record.fact);
+        }
+        match record.fact {
             Fact::Sent { ask, attempt, .. } => {
                 self.sent(ask, attempt, seen);
                 if ask == OpKind::Acquire {
@@ -351,9 +363,6 @@ impl Marks {
                 if ask == OpKind::Acquire {
                     self.acquire_heard(bit(record.node), outcome, seen);
                 }
-            }
-            Fact::Read { accepted, .. } | Fact::Wrote { accepted, .. } => {
-                self.when(!accepted, Mark::FenceRefused);
             }
             _ => {}
         }

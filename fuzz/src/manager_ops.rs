@@ -132,8 +132,10 @@ pub enum Outcome {
     Rejected,
     /// Not applied, contradicted.
     Misuse,
-    /// Unknown.
+    /// Unknown: nothing came.
     Unknown,
+    /// Unknown: the connection broke.
+    Broken,
 }
 
 /// Plays the history twice, checks each run, and compares their outputs. Gives the kinds of events
@@ -510,5 +512,6 @@ fn outcome(outcome: &Outcome, op: &Op, now: Instant) -> Reply {
         Outcome::Rejected => return Reply::NotApplied(Refusal::Rejected(words())),
         Outcome::Misuse => return Reply::NotApplied(Refusal::Misuse(words())),
         Outcome::Unknown => return Reply::Unknown(Doubt::Silent),
+        Outcome::Broken => return Reply::Unknown(Doubt::Broken(words())),
     })
 }

@@ -141,10 +141,10 @@ impl ConfigBuilder {
         if nodes == 0 || nodes > MAX_NODES {
             return Err(ConfigError::Nodes { nodes });
         }
-        check_ttl(max_ttl)?;
         if drift.ppm() > Drift::MAX_PPM {
             return Err(ConfigError::Drift { ppm: drift.ppm() });
         }
+        check_ttl(max_ttl, drift)?;
         let request_timeout = request_timeout.unwrap_or_else(|| {
             (max_ttl / 8).clamp(Duration::from_millis(20), Duration::from_secs(1))
         });
@@ -166,9 +166,10 @@ impl ConfigBuilder {
     }
 }
 
-pub(crate) fn check_ttl(ttl: Duration) -> Result<(), ConfigError> {
-    if ttl < Duration::from_millis(1) {
-        return Err(ConfigError::TtlTooShort { ttl });
+pub(crate) fn check_ttl(ttl: Duration, drift: Drift) -> Result<(), ConfigError> {
+    let least = drift.shortest_ttl();
+    if ttl < least {
+        return Err(ConfigError::TtlTooShort { ttl, least });
     }
     if ttl > LONGEST_TTL {
         return Err(ConfigError::TtlTooLong { ttl });
@@ -193,10 +194,12 @@ pub enum ConfigError {
         /// The number given.
         nodes: usize,
     },
-    /// A TTL under one millisecond, with which a server would delete the key at once.
+    /// A TTL of which the drift margin leaves nothing.
     TtlTooShort {
         /// The TTL given.
         ttl: Duration,
+        /// The shortest that leaves something: [`Drift::shortest_ttl`].
+        least: Duration,
     },
     /// A TTL over [`LONGEST_TTL`].
     TtlTooLong {
@@ -209,13 +212,6 @@ pub enum ConfigError {
         ttl: Duration,
         /// The client's max TTL.
         max_ttl: Duration,
-    },
-    /// A TTL that is not longer than the drift margin.
-    NoValidity {
-        /// The TTL given.
-        ttl: Duration,
-        /// What is subtracted from it.
-        margin: Duration,
     },
     /// A renewal that would begin at once, or after validity has ended.
     Renewal {
@@ -256,12 +252,11 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nodes { nodes } => write!(f, "{nodes} nodes: give 1 to {MAX_NODES}"),
-            Self::TtlTooShort { ttl } => {
-                write!(
-                    f,
-                    "a TTL of {ttl:?} is under 1 ms: a server would delete the key at once"
-                )
-            }
+            Self::TtlTooShort { ttl, least } => write!(
+                f,
+                "a TTL of {ttl:?} is too short: with less than {least:?} the drift margin leaves \
+                 nothing, and with less than about 30 ms a lock is hardly kept"
+            ),
             Self::TtlTooLong { ttl } => write!(
                 f,
                 "a TTL of {ttl:?} is over {LONGEST_TTL:?}: a crashed holder would block the key \
@@ -271,11 +266,6 @@ impl fmt::Display for ConfigError {
                 f,
                 "a TTL of {ttl:?} is over the max TTL of {max_ttl:?}: raise max_ttl, on every \
                  client of these nodes"
-            ),
-            Self::NoValidity { ttl, margin } => write!(
-                f,
-                "a TTL of {ttl:?} leaves no validity after the drift margin of {margin:?}: raise \
-                 the TTL"
             ),
             Self::Renewal {
                 renew_after,

@@ -129,7 +129,8 @@ pub struct LeaseOptionsBuilder {
 }
 
 impl LeaseOptionsBuilder {
-    /// How long a node keeps the key: 1 ms or more. Parts of a millisecond are cut off.
+    /// How long a node keeps the key: [`Drift::shortest_ttl`](crate::Drift::shortest_ttl) or more.
+    /// Parts of a millisecond are cut off.
     pub const fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
         self
@@ -195,7 +196,7 @@ impl LeaseOptionsBuilder {
             contention_backoff,
             label,
         } = self;
-        check_ttl(ttl)?;
+        check_ttl(ttl, config.drift())?;
         if ttl > config.max_ttl() {
             return Err(ConfigError::TtlAboveMax {
                 ttl,
@@ -204,10 +205,7 @@ impl LeaseOptionsBuilder {
         }
         // Cut to whole milliseconds, as the node gets it, before anything is computed from it.
         let ttl = Duration::from_millis(ttl.as_millis() as u64);
-        let margin = config.drift().margin(ttl);
-        let Some(valid_for) = ttl.checked_sub(margin).filter(|left| !left.is_zero()) else {
-            return Err(ConfigError::NoValidity { ttl, margin });
-        };
+        let valid_for = ttl - config.drift().margin(ttl);
         let renew_after = match renewal {
             RenewalPolicy::Off => None,
             RenewalPolicy::After(span) => Some(span),

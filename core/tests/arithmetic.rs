@@ -133,9 +133,22 @@ proptest! {
     }
 
     #[test]
+    fn the_shortest_ttl_is_the_first_of_which_the_margin_leaves_anything(
+        ppm in 0..=Drift::MAX_PPM,
+        granularity in prop_oneof![0..20_000_000_u64, 0..u64::MAX / 2],
+    ) {
+        let drift = Drift::from_ppm(ppm).with_granularity(Duration::from_nanos(granularity));
+        let shortest = drift.shortest_ttl();
+        prop_assert!(shortest > drift.margin(shortest) && shortest.subsec_nanos() % 1_000_000 == 0);
+        let shorter = shortest - Duration::from_millis(1);
+        prop_assert!(shorter <= drift.margin(shorter), "{shorter:?} will do");
+    }
+
+    #[test]
     fn a_margin_saturates(ttl in span(), granularity in span()) {
         let drift = Drift::from_ppm(Drift::MAX_PPM).with_granularity(granularity);
         prop_assert!(drift.margin(ttl.min(Duration::from_secs(u64::MAX / 4))) >= granularity);
+        prop_assert!(drift.shortest_ttl() >= granularity.min(Duration::from_millis(u64::MAX)));
     }
 
     #[test]

@@ -84,14 +84,12 @@ prop_compose! {
 fn values(error: &ConfigError) -> Vec<String> {
     match *error {
         ConfigError::Nodes { nodes } => vec![nodes.to_string()],
-        ConfigError::TtlTooShort { ttl } | ConfigError::TtlTooLong { ttl } => {
-            vec![format!("{ttl:?}")]
+        ConfigError::TtlTooShort { ttl, least } => {
+            vec![format!("{ttl:?}"), format!("{least:?}")]
         }
+        ConfigError::TtlTooLong { ttl } => vec![format!("{ttl:?}")],
         ConfigError::TtlAboveMax { ttl, max_ttl } => {
             vec![format!("{ttl:?}"), format!("{max_ttl:?}")]
-        }
-        ConfigError::NoValidity { ttl, margin } => {
-            vec![format!("{ttl:?}"), format!("{margin:?}")]
         }
         ConfigError::Renewal {
             renew_after,
@@ -214,7 +212,7 @@ fn every_error_can_be_had_and_carries_the_values() {
         lease(options().contention_backoff(Some(Backoff::new(ms(2), ms(1))))),
     ];
     let kinds: HashSet<_> = all.iter().map(std::mem::discriminant).collect();
-    assert_eq!(kinds.len(), 12, "{all:?}");
+    assert_eq!(kinds.len(), 11, "{all:?}");
     for error in all {
         let words = error.to_string();
         for value in values(&error) {
@@ -248,7 +246,7 @@ fn the_limits_themselves_are_allowed() {
         max_leases: most + 1,
     };
     assert_eq!(more, Err(refused));
-    client(Config::builder(1).max_ttl(ms(1)));
+    client(Config::builder(1).max_ttl(ms(3)));
     let longest = client(Config::builder(1).max_ttl(LONGEST_TTL));
     let lease = |builder: LeaseOptionsBuilder| builder.build(&longest).unwrap();
     lease(LeaseOptions::builder().ttl(LONGEST_TTL));
@@ -258,6 +256,21 @@ fn the_limits_themselves_are_allowed() {
     assert_eq!(short.valid_for(), ms(1));
     let even = Backoff::new(ms(7), ms(7));
     lease(LeaseOptions::builder().backoff(even));
+}
+
+/// With the default drift bound it is 3 ms.
+#[test]
+fn a_ttl_that_is_too_short_is_refused_with_the_shortest_that_is_not() {
+    let config = Config::builder(1).build().unwrap();
+    let of = |ttl| LeaseOptions::builder().ttl(ttl).build(&config);
+    for ttl in [Duration::ZERO, ms(1), ms(2), Duration::from_micros(2_999)] {
+        let least = ms(3);
+        let refused = ConfigError::TtlTooShort { ttl, least };
+        assert_eq!(of(ttl).unwrap_err(), refused);
+        assert_eq!(Config::builder(1).max_ttl(ttl).build(), Err(refused));
+        assert!(refused.to_string().contains("30 ms"), "{refused}");
+    }
+    assert!(of(ms(3)).unwrap().valid_for() < ms(1));
 }
 
 #[test]

@@ -66,6 +66,27 @@ impl Drift {
         let rate = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
         rate.saturating_add(self.granularity)
     }
+
+    /// The shortest TTL that leaves any validity, in whole milliseconds.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tenure_core::Drift;
+    ///
+    /// assert_eq!(Drift::DEFAULT.shortest_ttl(), Duration::from_millis(3));
+    /// ```
+    #[must_use]
+    pub fn shortest_ttl(self) -> Duration {
+        // What is left of each million after twice the bound.
+        let left = 1_000_000 - 2 * u128::from(self.ppm.min(Self::MAX_PPM));
+        let nanos = self.granularity.as_nanos() * 1_000_000 / left;
+        let millis = u64::try_from(nanos / 1_000_000).unwrap_or(u64::MAX);
+        // Rounding is worth two milliseconds at most.
+        let candidates = (0..=2).map(|more| Duration::from_millis(millis.saturating_add(more)));
+        let longest = Duration::from_millis(u64::MAX);
+        let mut valid = candidates.filter(|ttl| *ttl > self.margin(*ttl));
+        valid.next().unwrap_or(longest)
+    }
 }
 
 impl Default for Drift {

@@ -49,7 +49,13 @@ impl Default for LockOptions {
 
 impl LockOptions {
     /// How long a node keeps the key. A crashed holder blocks the key for this long. Default 10 s;
-    /// from 1 ms to the client's max TTL, in whole milliseconds.
+    /// up to the client's max TTL, in whole milliseconds.
+    ///
+    /// It must be longer than what is subtracted from it ([`Builder::drift_ppm`]): 3 ms are the
+    /// least, by default. But a lock is kept only while renewals come in time: under about 30 ms,
+    /// one late timer, a slow reply or a busy server loses it.
+    ///
+    /// [`Builder::drift_ppm`]: crate::Builder::drift_ppm
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
         self
@@ -101,7 +107,11 @@ impl LockOptions {
     }
 
     /// The longest time that a lease may be held in total, renewals included. Then it is released,
-    /// and lost with [`Loss::Capped`](crate::Loss::Capped). Default: no limit.
+    /// and lost with [`Loss::Capped`](crate::Loss::Capped). Default: no limit; not zero.
+    ///
+    /// It counts from the moment before the lock was asked for. So the round trip is part of it, and
+    /// a cap that is over when the grant arrives is never held: that counts as an outage. Give it
+    /// several round trips at least.
     pub fn max_hold(mut self, span: Duration) -> Self {
         self.max_hold = Some(span);
         self

@@ -14,8 +14,6 @@ pub(crate) enum Kind {
     Misuse,
     /// The lock that was held is lost.
     Loss,
-    /// None of these.
-    Other,
 }
 
 /// Gives an error type the questions that its `kind` answers, with what an outage and a misuse are

@@ -10,17 +10,19 @@ use crate::error::kind::{Kind, kinds};
 use crate::error::silent::{CHECK_RIGHTS, SilentNode, write_nodes};
 use crate::protocol::key::KeyError;
 
-/// Why a lock was not taken.
+/// Why a lock was not taken: contention, something foreign, an outage, or misuse.
 ///
 /// ```no_run
-/// # async fn example(locks: tenure_redis::Locks) {
+/// # use tenure_redis::{LockError, Locks};
+/// # async fn report(locks: Locks) -> Result<(), LockError> {
 /// match locks.try_lock("reports/daily").await {
 ///     Ok(guard) => { /* do it, then */ drop(guard) }
 ///     Err(error) if error.is_contention() => { /* someone else does it */ }
 ///     Err(error) if error.is_foreign() => eprintln!("does anybody? {error}"),
 ///     Err(error) if error.is_outage() => eprintln!("not today: {error}"),
-///     Err(error) => panic!("{error}"),
+///     Err(error) => return Err(error), // misuse: it says what to change
 /// }
+/// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +98,8 @@ pub enum LockError {
         /// Why not.
         error: KeyError,
     },
-    /// The client has as many leases as it may have. Nothing was sent.
+    /// The client has as many leases as it may have
+    /// ([`Builder::max_leases`](crate::Builder::max_leases)). Nothing was sent.
     AtCapacity {
         /// The key.
         key: Key,
@@ -159,8 +162,7 @@ kinds!(
     outage: "Whether not enough nodes answer, or not enough of those that do are counted. The same \
         call may succeed later.",
     misuse: "Whether the caller has to change something: the key, the configuration, the rights of \
-        the user, the runtime, or the order of its calls. [`AtCapacity`](Self::AtCapacity) is \
-        neither contention, nor outage, nor misuse."
+        the user, the runtime, the order of its calls, or how many leases it has at a time."
 );
 
 impl LockError {
@@ -180,10 +182,10 @@ impl LockError {
             | Self::WrongType { .. }
             | Self::Misconfigured { .. }
             | Self::Key { .. }
+            | Self::AtCapacity { .. }
             | Self::Closed { .. }
             | Self::RuntimeEnded { .. }
             | Self::NoDefault { .. } => Kind::Misuse,
-            Self::AtCapacity { .. } => Kind::Other,
         }
     }
 }

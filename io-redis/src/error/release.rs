@@ -65,7 +65,9 @@ impl ReleaseError {
 impl fmt::Display for ReleaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Lost(lost) => write!(f, "{lost}, before it was released"),
+            Self::Lost(Lost { key, loss }) => {
+                write!(f, "lock {key:?} was lost before it was released: {loss}")
+            }
             Self::RuntimeEnded { key, why } => {
                 write!(f, "lock {key:?} was not released: {why}")
             }

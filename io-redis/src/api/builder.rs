@@ -13,6 +13,7 @@ use crate::error::ConnectError;
 use crate::link::address::Address;
 use crate::link::connection::UserConnection;
 use crate::link::interface::{LinkConfig, Target};
+use crate::protocol::key::MAX_PREFIX_LEN;
 use crate::protocol::marker::NodeSet;
 use crate::runtime::{BootClock, OsEntropy, Seams, TokioConnector};
 
@@ -192,7 +193,7 @@ impl Builder {
         self
     }
 
-    /// A prefix for every key and for the marker of a node. Default: none.
+    /// A prefix for every key and for the marker of a node, of up to 1,024 bytes. Default: none.
     pub fn prefix(mut self, prefix: impl Into<Vec<u8>>) -> Self {
         self.prefix = prefix.into();
         self
@@ -257,6 +258,9 @@ impl Builder {
         let nodes = with_certificates(nodes, &self.certificates)?;
         if nodes.is_empty() {
             return Err(ConnectError::NoNodes);
+        }
+        if self.prefix.len() > MAX_PREFIX_LEN {
+            return Err(ConnectError::PrefixTooLong(self.prefix.len()));
         }
         // Everything is checked before anything is started.
         let config = self.config(nodes.len())?;

@@ -151,7 +151,7 @@ impl Client {
         let checked = if key.is_empty() {
             Err(key::KeyError::Empty)
         } else {
-            key::check(&named, &self.prefix)
+            key::check(&named)
         };
         let named = Key::new(named);
         match checked {

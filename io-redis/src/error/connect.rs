@@ -8,6 +8,7 @@ use crate::error::ended::{Ended, RuntimeEnd};
 use crate::error::kind::{Kind, kinds};
 use crate::error::silent::{CHECK_RIGHTS, SilentNode, write_nodes};
 use crate::link::address::AddressError;
+use crate::protocol::key::MAX_PREFIX_LEN;
 
 /// Why a client could not be built or connected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub enum ConnectError {
     Config(ConfigError),
     /// The owner label is empty, too long, or has characters that a token cannot carry.
     Label(LabelError),
+    /// The prefix of the keys has this many bytes, more than 1,024.
+    PrefixTooLong(usize),
     /// Over several connections of the caller's own, quarantine was not decided or is not possible.
     QuarantineUndecided,
     /// There is no tokio runtime here, and the client was not given a thread of its own.
@@ -81,6 +84,7 @@ impl ConnectError {
             | Self::Address(_)
             | Self::Config(_)
             | Self::Label(_)
+            | Self::PrefixTooLong(_)
             | Self::QuarantineUndecided
             | Self::NoRuntime
             | Self::Thread(_)
@@ -99,6 +103,10 @@ impl fmt::Display for ConnectError {
             Self::Address(error) => error.fmt(f),
             Self::Config(error) => error.fmt(f),
             Self::Label(error) => error.fmt(f),
+            Self::PrefixTooLong(len) => write!(
+                f,
+                "the prefix of the keys has {len} bytes: at most {MAX_PREFIX_LEN} are allowed"
+            ),
             Self::QuarantineUndecided => f.write_str(
                 "over several connections of your own, a node that restarts without its data \
                  cannot be noticed, and a lease may be granted twice: give URLs instead, or accept \

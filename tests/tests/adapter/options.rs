@@ -250,6 +250,27 @@ fn an_operator_sees_whose_lock_it_is_behind_the_prefix_of_the_key() -> Outcome {
 }
 
 #[test]
+fn a_prefix_that_leaves_no_room_for_keys_is_refused_at_once() -> Outcome {
+    World::run(1, async |world| {
+        nodes(&world, 1);
+        let one = world.client("one");
+        let with = |len| builder(&one).prefix(vec![b'p'; len]).connect_lazy();
+        let error = with(1_025).expect_err("it is too long");
+        assert!(
+            error.is_misuse() && error.to_string().contains("1025"),
+            "{error}"
+        );
+        let locks = with(1_024)?;
+        locks.lock("k").await?.release().await?;
+        let error = locks.lock(vec![b'k'; 65_536]).await.expect_err("too long");
+        assert!(error.to_string().contains("its prefix included"), "{error}");
+        let error = locks.lock("").await.expect_err("empty");
+        assert!(error.to_string().contains("a prefix alone"), "{error}");
+        Ok(())
+    })
+}
+
+#[test]
 fn a_server_that_speaks_only_the_old_protocol_will_do() -> Outcome {
     World::run(1, async |world| {
         let nodes = nodes(&world, 3);
@@ -274,7 +295,7 @@ fn a_key_that_cannot_be_locked_is_refused_before_anything_is_sent() -> Outcome {
         nodes(&world, 1);
         let (_one, locks) = client(&world, "one").await?;
         let before = world.requests().len();
-        for key in ["", "k:tenure:fence"] {
+        for key in ["", "k:tenure:fence", "other:tenure:node"] {
             let asked = locks.lock(key).await;
             assert!(matches!(asked, Err(LockError::Key { .. })), "{asked:?}");
         }

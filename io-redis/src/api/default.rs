@@ -1,7 +1,7 @@
 //! The default client of a program: set once, used by [`lock`] and [`try_lock`].
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use tenure_core::Key;
 
@@ -9,16 +9,17 @@ use crate::api::guard::Guard;
 use crate::api::locks::Locks;
 use crate::error::LockError;
 
-static DEFAULT: OnceLock<Locks> = OnceLock::new();
+static DEFAULT: RwLock<Option<Arc<Locks>>> = RwLock::new(None);
 
-/// Sets the default client, once.
+/// Sets the default client, once. If the default is closed, or its runtime has ended, this one
+/// takes its place.
 ///
 /// The tasks of a client run on the runtime that built it. Where several runtimes share the default
 /// (each `#[tokio::test]` has its own), build it with
 /// [`Builder::own_thread`](crate::Builder::own_thread).
 ///
 /// # Errors
-/// [`DefaultAlreadySet`] if there is one already; it stays.
+/// [`DefaultAlreadySet`] if there is one already that serves; it stays.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -29,13 +30,27 @@ static DEFAULT: OnceLock<Locks> = OnceLock::new();
 /// # }
 /// ```
 pub fn set_default(locks: Locks) -> Result<(), DefaultAlreadySet> {
-    DEFAULT.set(locks).map_err(|_| DefaultAlreadySet)
+    let ended = {
+        let mut default = DEFAULT.write().unwrap_or_else(PoisonError::into_inner);
+        if default.as_ref().is_some_and(|locks| locks.serves()) {
+            return Err(DefaultAlreadySet);
+        }
+        default.replace(Arc::new(locks))
+    };
+    // Not under the lock: the last handle of a client wakes its tasks.
+    drop(ended);
+    Ok(())
 }
 
 /// The default client, if it was set.
 #[must_use]
-pub fn default_locks() -> Option<&'static Locks> {
-    DEFAULT.get()
+pub fn default_locks() -> Option<Locks> {
+    current().map(|locks| Locks::clone(&locks))
+}
+
+fn current() -> Option<Arc<Locks>> {
+    let default = DEFAULT.read().unwrap_or_else(PoisonError::into_inner);
+    default.clone()
 }
 
 /// Takes a lock with the default client, waiting until it is free: [`Locks::lock`].
@@ -60,13 +75,11 @@ pub async fn try_lock(key: impl AsRef<[u8]>) -> Result<Guard, LockError> {
     needed(key.as_ref())?.try_lock(key).await
 }
 
-fn needed(key: &[u8]) -> Result<&'static Locks, LockError> {
-    DEFAULT
-        .get()
-        .ok_or_else(|| LockError::NoDefault { key: Key::new(key) })
+fn needed(key: &[u8]) -> Result<Arc<Locks>, LockError> {
+    current().ok_or_else(|| LockError::NoDefault { key: Key::new(key) })
 }
 
-/// There is a default client already.
+/// There is a default client already, and it serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DefaultAlreadySet;
 

@@ -58,6 +58,11 @@ impl Locks {
         &self.client
     }
 
+    /// Whether the client is open and its tasks run.
+    pub(crate) fn serves(&self) -> bool {
+        self.client.hub().check().is_ok()
+    }
+
     /// A handle of the same client with other options, for one call or for many.
     ///
     /// # Errors

@@ -109,9 +109,9 @@ impl LockOptions {
     /// The longest time that a lease may be held in total, renewals included. Then it is released,
     /// and lost with [`Loss::Capped`](crate::Loss::Capped). Default: no limit; not zero.
     ///
-    /// It counts from the moment before the lock was asked for. So the round trip is part of it, and
-    /// a cap that is over when the grant arrives is never held: that counts as an outage. Give it
-    /// several round trips at least.
+    /// It counts from the moment before the lock was asked for, so the round trip is part of it.
+    /// With a cap that is over when the grant arrives, the lock is never held, which counts as an
+    /// outage. Give it several round trips at least.
     pub fn max_hold(mut self, span: Duration) -> Self {
         self.max_hold = Some(span);
         self

@@ -88,7 +88,9 @@ struct Line {
 
 impl Line {
     fn at(&self, now: Duration) -> i128 {
-        self.shows + (now - self.since).as_nanos() as i128 * (MILLION + self.ppm) / MILLION
+        // A world that is over is read on the time of another runtime, which may be earlier.
+        let passed = now.saturating_sub(self.since).as_nanos() as i128;
+        self.shows + passed * (MILLION + self.ppm) / MILLION
     }
 
     /// When it will show `nanos`, not earlier; none if that is further than anybody waits.

@@ -9,6 +9,7 @@ mod addresses;
 mod attempts;
 mod cancel;
 mod contention;
+mod default;
 mod demo;
 mod determinism;
 mod fence;

@@ -66,7 +66,8 @@ pub struct Kit {
 ///
 /// # Panics
 /// If the test does not end within a day of simulated time: it awaits what never comes. (A day in
-/// which a lock is held and renewed may take a minute of real time.)
+/// which a lock is held and renewed may take a minute of real time.) If there is a tokio runtime
+/// around it, as in a `#[tokio::test]`.
 #[track_caller]
 pub fn run<T>(test: impl AsyncFnOnce(Kit) -> T) -> T {
     World::run(1, async |world| {

@@ -22,6 +22,7 @@ pub mod choice;
 #[cfg(feature = "program")]
 pub mod cli;
 mod clock;
+mod counted;
 pub mod explore;
 pub mod judge;
 #[cfg(feature = "embedded")]

@@ -76,3 +76,14 @@ fn a_test_that_never_ends_fails_at_its_own_place() {
     assert!(hung.is_err());
     assert_eq!(*place.lock().expect("nobody panics here"), file!());
 }
+
+#[test]
+fn inside_another_runtime_it_says_what_to_write_instead() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let inside = runtime
+        .expect("a runtime")
+        .block_on(async { std::panic::catch_unwind(|| kit::run(async |_| ())) });
+    let words = inside.expect_err("it cannot run");
+    let words = words.downcast_ref::<&str>().expect("a fixed text");
+    assert!(words.contains("`#[test]`"), "{words}");
+}

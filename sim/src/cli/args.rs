@@ -15,15 +15,15 @@ use crate::world::{Assumption, Scenario};
 /// A world has clients, nodes, clocks and networks that fail, all drawn from a seed, and a judge
 /// that watches the laws.
 #[derive(Debug, Parser)]
-#[command(name = "tenure-sim", after_help = EXIT_CODES)]
+#[command(name = "tenure-sim", after_help = EXIT_CODES, max_term_width = 100)]
 pub(super) struct Arguments {
     #[command(subcommand)]
     pub(super) command: Command,
 }
 
 const EXIT_CODES: &str = "\
-Exit code: 0 if no law was broken, 1 if one was, 2 if the command makes no sense or a file cannot be
-written.";
+Exit code: 0 if no law was broken, 1 if one was, 2 if the command makes no sense or a file cannot \
+be written.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -238,6 +238,21 @@ mod tests {
     #[test]
     fn clap_finds_nothing_wrong_with_the_definition() {
         <Arguments as clap::CommandFactory>::command().debug_assert();
+    }
+
+    /// Without the feature of clap that wraps, a line of the help is as long as its sentence.
+    #[test]
+    fn no_line_of_the_help_is_wider_than_a_hundred_columns() {
+        let mut command = <Arguments as clap::CommandFactory>::command().term_width(100);
+        command.build();
+        let mut texts = vec![command.render_long_help().to_string()];
+        for command in command.get_subcommands_mut() {
+            texts.push(command.render_help().to_string());
+            texts.push(command.render_long_help().to_string());
+        }
+        for line in texts.iter().flat_map(|text| text.lines()) {
+            assert!(line.chars().count() <= 100, "{line}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use super::args::{Explore, Origin, Which, again};
 use super::error::Error;
 use super::{BROKEN, FINE};
+use crate::counted::counted;
 use crate::judge::Checks;
 use crate::observe::fact::Fault;
 use crate::observe::marks::Marks;
@@ -37,7 +38,8 @@ pub(super) fn explore(args: &Explore, out: &mut dyn Write) -> Result<u8, Error> 
     let jobs = args
         .jobs
         .map_or(processors, |jobs| usize::from(jobs.min(1_000)));
-    writeln!(out, "from seed {first} on, in {jobs} threads")?;
+    let threads = counted(jobs, "thread");
+    writeln!(out, "from seed {first} on, in {threads}")?;
 
     let next = AtomicU64::new(0);
     let stop = AtomicBool::new(false);
@@ -192,13 +194,12 @@ impl fmt::Display for Sums {
         let hours = self.virtual_time as f64 / 3.6e12;
         writeln!(
             f,
-            "{:>6.0} s  {} worlds, {hours:.1} hours in them, {:.0} core events/s, {:.0} facts/s, \
-             {} grants",
+            "{:>6.0} s  {}, {hours:.1} hours in them, {:.0} core events/s, {:.0} facts/s, {}",
             took,
-            self.worlds,
+            counted(self.worlds, "world"),
             self.events as f64 / took,
             self.facts as f64 / took,
-            self.grants,
+            counted(self.grants, "grant"),
         )?;
         f.write_str("    faults ")?;
         for (index, fault) in Fault::ALL.iter().enumerate() {

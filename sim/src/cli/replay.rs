@@ -7,6 +7,7 @@ use std::path::Path;
 use super::args::{Replay, Which, again};
 use super::error::Error;
 use super::{BROKEN, FINE};
+use crate::counted::counted;
 use crate::observe::fact::{Nanos, Record};
 use crate::picture::Picture;
 use crate::world::{Report, Scenario, run};
@@ -68,8 +69,11 @@ pub(super) fn show(
 /// Says how a run ended.
 pub(super) fn conclude(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let seconds = report.virtual_time as f64 / 1e9;
-    let (facts, grants) = (report.facts, report.grants);
-    writeln!(out, "{facts} facts in {seconds:.3} s, {grants} grants")?;
+    let (facts, grants) = (
+        counted(report.facts, "fact"),
+        counted(report.grants, "grant"),
+    );
+    writeln!(out, "{facts} in {seconds:.3} s, {grants}")?;
     match &report.violation {
         Some(violation) => writeln!(out, "BROKEN at {}: {violation}", Seconds(violation.at)),
         None => writeln!(out, "no law was broken"),

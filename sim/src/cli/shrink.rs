@@ -5,6 +5,7 @@ use std::io::Write;
 use super::args::{Origin, Shrink, Which, again};
 use super::error::Error;
 use super::replay::{code, conclude, show};
+use crate::counted::counted;
 use crate::explore::shrink::shrink as search;
 use crate::world::run;
 
@@ -30,11 +31,9 @@ pub(super) fn shrink(args: Shrink, out: &mut dyn Write, err: &mut dyn Write) -> 
             // Not each step is printed, but those that halve the number of facts.
             if failing.report.facts <= facts / 2 {
                 facts = failing.report.facts;
-                let (bytes, tried) = (failing.input.to_bytes().len(), failing.runs);
-                let _ = writeln!(
-                    err,
-                    "{facts:>8} facts from {bytes} bytes ({tried} worlds tried)"
-                );
+                let bytes = counted(failing.input.to_bytes().len(), "byte");
+                let tried = counted(failing.runs, "world");
+                let _ = writeln!(err, "{facts:>8} facts from {bytes} ({tried} tried)");
             }
         },
     );
@@ -49,8 +48,10 @@ pub(super) fn shrink(args: Shrink, out: &mut dyn Write, err: &mut dyn Write) -> 
     conclude(&report, out)?;
     writeln!(
         out,
-        "from {} facts to {}, in {} worlds; see it again, or draw it with --picture FILE:",
-        first.facts, report.facts, found.runs
+        "from {} to {}, in {}; see it again, or draw it with --picture FILE:",
+        counted(first.facts, "fact"),
+        report.facts,
+        counted(found.runs, "world"),
     )?;
     writeln!(out, "{}", again("replay", &smallest))?;
     Ok(code(&report))

@@ -56,10 +56,16 @@ impl World {
     /// Runs `body` in a world of its own, on a runtime of its own whose time is paused.
     ///
     /// # Panics
-    /// If `body` does not end within a day of simulated time.
+    /// If `body` does not end within a day of simulated time, or if this thread is in a tokio
+    /// runtime already.
     #[track_caller]
     #[allow(clippy::disallowed_methods, reason = "bounds a run in simulated time")]
     pub fn run<T>(seed: u64, body: impl AsyncFnOnce(Self) -> T) -> T {
+        assert!(
+            tokio::runtime::Handle::try_current().is_err(),
+            "a world brings a runtime of its own, and here is one already: write `#[test]` above \
+             a plain function, not `#[tokio::test]`"
+        );
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tenure_core::{Backoff, Config, Drift, LeaseOptions, RenewalPolicy};
 
 use crate::choice::{Choices, Draws, Subject};
+use crate::counted::counted;
 use crate::judge::Rules;
 use crate::listed::listed;
 use crate::observe::fact::fault::Hits;
@@ -443,12 +444,12 @@ impl fmt::Display for Drawn {
         let ms = |nanos: Nanos| nanos / MS;
         writeln!(
             f,
-            "{} nodes, {} clients with {} tasks each, {} keys; max TTL {} ms, drift bound {} ppm; \
-             locks held for up to {} ms, {} ms between them",
-            self.nodes,
-            self.clients,
-            self.slots,
-            self.keys,
+            "{}, {} with {} each, {}; max TTL {} ms, drift bound {} ppm; locks held for up to {} \
+             ms, {} ms between them",
+            counted(self.nodes, "node"),
+            counted(self.clients, "client"),
+            counted(self.slots, "task"),
+            counted(self.keys, "key"),
             ms(self.max_ttl),
             self.config.drift().ppm(),
             ms(self.hold[0] + self.hold[1]),

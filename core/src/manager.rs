@@ -15,7 +15,7 @@ use crate::lease::{Context, Due, Lease, Outputs};
 use crate::math::ServerClock;
 use crate::options::LeaseOptions;
 use crate::recall::Recall;
-use crate::request::{Answer, Reply, Request, ServerTime};
+use crate::request::{Answer, Reply, Request, ServerTime, Words};
 use crate::rng::Rng;
 use crate::slots::Slots;
 use crate::time::Instant;
@@ -89,6 +89,8 @@ pub struct Manager {
     outboxes: Vec<VecDeque<u32>>,
     ready: NodeSet,
     down: NodeSet,
+    /// By node: why it went down last.
+    why_down: Vec<Words>,
     events: VecDeque<Event>,
     server_clock: ServerClock,
     rng: Rng,
@@ -126,6 +128,7 @@ impl Manager {
             recall: Recall::new(),
             ready: NodeSet::EMPTY,
             down: NodeSet::EMPTY,
+            why_down: alloc::vec![Words::fixed("it was never reached"); config.nodes()],
             events: VecDeque::new(),
             server_clock: ServerClock::new(config.max_ttl(), config.drift()),
             config,
@@ -170,6 +173,7 @@ impl Manager {
             &mut Context {
                 config: &self.config,
                 down: self.down,
+                why_down: &self.why_down,
                 rng: &mut self.rng,
                 server_clock: &self.server_clock,
                 out: &mut self.outputs,
@@ -239,12 +243,13 @@ impl Manager {
         }
     }
 
-    /// A node cannot be reached. What is queued for it is answered as not sent, and it is not asked
-    /// until it is up. It handles a bounded number of leases, and leaves the others to
-    /// [`handle_timeout`](Self::handle_timeout).
-    pub fn handle_node_down(&mut self, now: Instant, node: NodeId) {
+    /// A node cannot be reached, for this reason. What is queued for it is answered as not applied,
+    /// and it is not asked until it is up. It handles a bounded number of leases, and leaves the
+    /// others to [`handle_timeout`](Self::handle_timeout).
+    pub fn handle_node_down(&mut self, now: Instant, node: NodeId, why: Words) {
         self.recall.withdraw(node);
         self.down.insert(node);
+        self.why_down[node.index()] = why;
         self.answer_unsent(now, WORK_MAX);
     }
 
@@ -456,6 +461,7 @@ impl Manager {
         let mut ctx = Context {
             config: &self.config,
             down: self.down,
+            why_down: &self.why_down,
             rng: &mut self.rng,
             server_clock: &self.server_clock,
             out: &mut self.outputs,

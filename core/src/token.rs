@@ -1,6 +1,7 @@
 //! What is written to a node: the key that is locked, the token that proves who holds it, and the
 //! fence.
 
+use alloc::format;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -26,15 +27,42 @@ impl Key {
 }
 
 impl fmt::Display for Key {
-    /// At most the first 64 bytes. What is not printable ASCII is escaped.
+    /// As text, if it is UTF-8; what cannot be seen in a text is escaped. Of more than 128 bytes,
+    /// the beginning and the end, with the length and a digest, so that two keys never look alike.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN: usize = 64;
-        write!(f, "{}", self.0[..self.0.len().min(SHOWN)].escape_ascii())?;
-        if self.0.len() > SHOWN {
-            write!(f, "… ({} bytes)", self.0.len())?;
+        const SHOWN: usize = 128;
+        let bytes = self.as_bytes();
+        if bytes.len() <= SHOWN {
+            return write_text(f, bytes);
         }
-        Ok(())
+        // No character is cut in two.
+        let begins = |at: &usize| bytes[*at] & 0xc0 != 0x80;
+        let head = (SHOWN / 2 - 3..=SHOWN / 2)
+            .rfind(begins)
+            .unwrap_or(SHOWN / 2);
+        let tail = bytes.len() - SHOWN / 4;
+        let tail = (tail..tail + 4).find(begins).unwrap_or(tail);
+        write_text(f, &bytes[..head])?;
+        f.write_str("…")?;
+        write_text(f, &bytes[tail..])?;
+        write!(f, " ({} bytes, {:08x})", bytes.len(), digest(bytes))
     }
+}
+
+/// Writes bytes as text, as `str` does for a debugger, but without the quotation marks.
+fn write_text(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    for chunk in bytes.utf8_chunks() {
+        let quoted = format!("{:?}", chunk.valid());
+        f.write_str(&quoted[1..quoted.len() - 1])?;
+        write!(f, "{}", chunk.invalid().escape_ascii())?;
+    }
+    Ok(())
+}
+
+/// Tells long keys apart (FNV-1a).
+fn digest(bytes: &[u8]) -> u32 {
+    let step = |digest: u32, byte: &u8| (digest ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+    bytes.iter().fold(0x811c_9dc5, step)
 }
 
 impl fmt::Debug for Key {

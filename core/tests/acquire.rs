@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use support::{ROUND, VALID_FOR, World, at, cannot_serve, id, key, ms, secs, silence};
+use support::{ROUND, VALID_FOR, World, at, cannot_serve, down, id, key, ms, said, secs, silence};
 use tenure_core::{
     AcquireFailure, Answer, AtCapacity, Backoff, Config, Doubt, EventKind, Fence, Fingerprint,
     Instant, LeaseOptions, LeaseOptionsBuilder, LockName, NodeSet, Op, OpKind, Refusal, Reply,
@@ -365,12 +365,12 @@ fn a_node_that_is_down_is_not_asked() {
         .manager
         .acquire(world.now, key("k"), secret, options)
         .unwrap();
-    world.manager.handle_node_down(world.now, id(0));
+    world.manager.handle_node_down(world.now, id(0), down());
     world.pump();
     assert_eq!(
         failed(world.event()),
         AcquireFailure::Outage {
-            silent: vec![silence(0)]
+            silent: vec![said(0, down())]
         }
     );
     assert!(world.manager.lease(lease).is_none(), "nothing is owed");

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use support::{RENEW_AFTER, World, at, id, key, ms, secs};
+use support::{RENEW_AFTER, World, at, down, id, key, ms, secs};
 use tenure_core::{
     Answer, Config, Doubt, EventKind, Fence, Instant, LeaseId, LeaseOptions, Loss, Manager, Op,
     OpKind, Refusal, Reply, Request, Secret, ServerTime,
@@ -424,7 +424,7 @@ fn a_node_that_goes_down_is_answered_for_in_bounded_steps() {
     const LEASES: usize = 1_000;
     let (mut manager, ..) = asking(1, LEASES);
     let mut told = Vec::new();
-    manager.handle_node_down(Instant::ORIGIN, id(0));
+    manager.handle_node_down(Instant::ORIGIN, id(0), down());
     for _ in 0..LEASES.div_ceil(STEP) {
         let mut now_told = 0;
         while let Some(event) = manager.poll_event() {

@@ -24,14 +24,67 @@ fn a_set_of_nodes_is_collected_and_shown() {
     assert_eq!(format!("{nodes:?}"), "{0, 4}");
 }
 
+fn shown(key: impl AsRef<[u8]>) -> String {
+    Key::new(key.as_ref()).to_string()
+}
+
 #[test]
-fn a_key_is_shown_as_ascii_and_only_its_beginning() {
-    assert_eq!(Key::new(*b"orders/42").to_string(), "orders/42");
-    assert_eq!(Key::new(*b"\xffq\n").to_string(), r"\xffq\n");
-    assert_eq!(format!("{:?}", Key::new(*b"k")), "\"k\"");
-    assert_eq!(Key::new([b'x'; 64]).to_string(), "x".repeat(64));
-    let long = format!("{}… (65 bytes)", "x".repeat(64));
-    assert_eq!(Key::new([b'x'; 65]).to_string(), long);
+fn a_key_is_shown_as_the_text_that_it_is() {
+    for text in ["orders/42", "größe:7", "注文", "it's", "a b"] {
+        assert_eq!(shown(text), text);
+    }
+    assert_eq!(format!("{:?}", Key::new(*b"k ")), "\"k \"");
+    assert_eq!(shown([b'x'; 128]), "x".repeat(128));
+}
+
+/// Not even two that look alike in a terminal.
+#[test]
+fn no_two_keys_are_shown_alike() {
+    let long = |at: usize, byte| {
+        let mut key = vec![b'x'; 200];
+        key[at] = byte;
+        key
+    };
+    let mut keys = vec![
+        b"a".to_vec(),
+        b"a ".to_vec(),
+        b"a\n".to_vec(),
+        b"a\\n".to_vec(),
+        b"a\xff".to_vec(),
+        b"a\\xff".to_vec(),
+        "a\u{200b}".into(),
+        "a\u{202e}".into(),
+        "a\u{feff}".into(),
+        "a\"".into(),
+        vec![b'x'; 129],
+        vec![b'x'; 199],
+    ];
+    keys.extend([0, 63, 64, 100, 167, 168, 199].map(|at| long(at, b'y')));
+    keys.push(long(100, b'z'));
+    let mut all: Vec<_> = keys.iter().map(shown).collect();
+    for key in &all {
+        assert!(key.len() < 200 && !key.contains(char::is_control), "{key}");
+        assert!(!key.contains(['\u{200b}', '\u{202e}', '\u{feff}']), "{key}");
+    }
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), keys.len());
+}
+
+#[test]
+fn a_long_key_is_cut_between_two_characters() {
+    for shift in 0..4 {
+        let key = format!("{}{}", "x".repeat(shift), "ö注".repeat(100));
+        let shown = shown(&key);
+        assert!(!shown.contains('\\'), "{shown}");
+        let (head, rest) = shown.split_once('…').expect("it is cut");
+        let (tail, size) = rest.split_once(' ').expect("its length follows");
+        assert!(key.starts_with(head) && key.ends_with(tail), "{shown}");
+        assert!(
+            size.starts_with(&format!("({} bytes, ", key.len())),
+            "{size}"
+        );
+    }
 }
 
 #[test]

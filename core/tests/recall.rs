@@ -7,7 +7,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use support::{RENEW_AFTER, ROUND, VALID_FOR, World, at, cannot_serve, id, ms, secs};
+use support::{RENEW_AFTER, ROUND, VALID_FOR, World, at, cannot_serve, down, id, ms, secs};
 use tenure_core::{Answer, Config, Due, EventKind, LeaseId, LeaseOptions, OpKind, Reply, Request};
 
 /// How many leases are handled in one step.
@@ -186,7 +186,7 @@ fn a_node_that_comes_and_goes_is_asked_once_each_time() {
         }
         run(&mut world);
         assert_eq!(world.written.len() - before, 50 * round, "round {round}");
-        world.manager.handle_node_down(world.now, id(0));
+        world.manager.handle_node_down(world.now, id(0), down());
         world.pump();
         run(&mut world);
         assert_eq!(world.written.len() - before, 50 * round, "round {round}");

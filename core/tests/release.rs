@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use support::{RENEW_AFTER, ROUND, World, at, cannot_serve, id, ms, secs, silence};
+use support::{RENEW_AFTER, ROUND, World, at, cannot_serve, down, id, ms, said, secs, silence};
 use tenure_core::{
     AcquireFailure, Backoff, Doubt, EventKind, Fence, LeaseId, LeaseOptions, Loss, OpKind, Refusal,
     Release, RenewalFailure, Reply, Words,
@@ -36,6 +36,12 @@ fn none_left(world: &World) {
 
 fn unknown() -> Release {
     let silent = vec![silence(0)];
+    Release::Unknown { silent }
+}
+
+/// The outcome at a node that is down.
+fn unreachable() -> Release {
+    let silent = vec![said(0, down())];
     Release::Unknown { silent }
 }
 
@@ -222,7 +228,7 @@ fn a_release_at_a_node_that_is_down_is_unknown_and_done_when_it_is_up() {
     world.down(0);
     world.release(lease);
     world.advance(ROUND * 2);
-    assert_eq!(outcome(world.event()), unknown());
+    assert_eq!(outcome(world.event()), unreachable());
     world.up(0);
     world.advance(ms(1_100));
     none_left(&world);
@@ -295,9 +301,7 @@ fn a_release_at_a_node_that_stays_down_ends_with_the_ttl() {
     world.renew(lease);
     // The link says "down" before it answers what was in flight.
     let renewal = world.wire[0].pop_front().unwrap();
-    world
-        .manager
-        .handle_node_down(world.now, tenure_core::NodeId::new(0));
+    world.manager.handle_node_down(world.now, id(0), down());
     world.release(lease);
     world.reply(renewal.id, Reply::Unknown(Doubt::Silent));
     world.advance(secs(30));
@@ -311,12 +315,10 @@ fn a_release_asked_again_by_a_node_that_went_down_ends_with_the_ttl() {
     world.withhold([0]);
     world.release(lease);
     let release = world.wire[0].pop_front().unwrap();
-    world
-        .manager
-        .handle_node_down(world.now, tenure_core::NodeId::new(0));
+    world.manager.handle_node_down(world.now, id(0), down());
     world.reply(release.id, Reply::NotApplied(Refusal::Again));
     world.advance(secs(30));
-    assert_eq!(outcome(world.event()), unknown());
+    assert_eq!(outcome(world.event()), unreachable());
     assert!(world.manager.is_empty(), "{:?}", world.manager);
 }
 

@@ -267,7 +267,10 @@ impl World {
                     None => self.manager.handle_node_connecting(node),
                 }
             }
-            Step::Down(node) => self.manager.handle_node_down(self.now, self.node(*node)),
+            Step::Down(node) => {
+                let (node, why) = (self.node(*node), Words::fixed("down"));
+                self.manager.handle_node_down(self.now, node, why);
+            }
             Step::Pass { micros } => {
                 self.now = self.now + Duration::from_micros((*micros % 500_000).into());
             }

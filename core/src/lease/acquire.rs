@@ -30,7 +30,7 @@ impl Lease {
             seat.until = None;
             seat.lacks = None;
             seat.release_unknown = false;
-            seat.said = None;
+            seat.said = ctx.down(node);
             // A node that has not answered the last attempt is not asked again before it has.
             if !seat.is_idle() || ctx.down.contains(node) {
                 seat.vote = Vote::Silent;

@@ -72,9 +72,10 @@ impl Lease {
         self.phase = Phase::Held(Renewal::Running);
         self.round.started = now;
         self.round.deadline = now + self.options.round_timeout();
-        for seat in &mut self.seats {
+        for node in self.nodes() {
+            let seat = &mut self.seats[node.index()];
             seat.vote = Vote::Unasked;
-            seat.said = None;
+            seat.said = ctx.down(node);
         }
         for node in self.nodes() {
             self.ask_renewal(now, node, ctx);

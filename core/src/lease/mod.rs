@@ -40,6 +40,8 @@ pub struct Context<'a> {
     pub config: &'a Config,
     /// Nodes that cannot be reached now. They are not asked.
     pub down: NodeSet,
+    /// By node: why it could not be reached when it went down last.
+    pub why_down: &'a [Words],
     /// For jitter.
     pub rng: &'a mut Rng,
     /// For fence proposals.
@@ -146,6 +148,14 @@ struct Round {
     deadline: Instant,
     /// The fence that it proposes to all nodes.
     proposal: Option<Fence>,
+}
+
+impl Context<'_> {
+    /// Why a node is down; none if it is not.
+    fn down(&self, node: NodeId) -> Option<Words> {
+        let down = self.down.contains(node);
+        down.then(|| self.why_down[node.index()].clone())
+    }
 }
 
 impl Lease {
@@ -310,6 +320,10 @@ impl Lease {
         if self.ask_again(now, node, &flight, &reply, ctx) {
             return;
         }
+        if reply == Reply::NotApplied(Refusal::Again) {
+            let undone = || Words::fixed("what was mended there was undone each time");
+            self.seats[node.index()].said = Some(ctx.down(node).unwrap_or_else(undone));
+        }
         if flight.ask.frees() {
             return self.released(now, node, &reply, ctx);
         }
@@ -353,7 +367,9 @@ impl Lease {
                 .map(|flight| flight.serial)
         });
         for serial in queued.into_iter().flatten() {
-            self.handle_reply(now, node, serial, Reply::NotApplied(Refusal::NotSent), ctx);
+            let why = ctx.why_down[node.index()].clone();
+            let reply = Reply::NotApplied(Refusal::Unavailable(why));
+            self.handle_reply(now, node, serial, reply, ctx);
         }
         self.seats[node.index()].ticket = false;
     }

@@ -37,7 +37,7 @@ impl Lease {
             self.let_go(now, node, ctx);
             let seat = &mut self.seats[node.index()];
             let nothing = seat.is_idle() && seat.owed.is_none();
-            seat.said = None;
+            seat.said = ctx.down(node);
             seat.vote = if nothing {
                 Vote::Lacking
             } else {

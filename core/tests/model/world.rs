@@ -20,7 +20,7 @@ use stateright::{Model, Property};
 use tenure_core::{
     Answer, Backoff, Config, Context, Doubt, Drift, EventKind, Instant, Key, Law, Lease,
     LeaseOptions, LeaseOptionsBuilder, Loss, NodeId, Op, Outputs, RenewalPolicy, Reply, Rng,
-    Secret, ServerClock, Token,
+    Secret, ServerClock, Token, Words,
 };
 
 use tenure_sim::node::{Arrived, Entry, Exact, Node, Shown, Value};
@@ -214,6 +214,7 @@ impl World {
         let mut ctx = Context {
             config: &self.config,
             down: (0..self.nodes).filter(down).map(NodeId::new).collect(),
+            why_down: &[const { Words::fixed("down") }; 3],
             rng: &mut Rng::new(0),
             server_clock: &me.clock,
             out: &mut out,

@@ -48,6 +48,17 @@ pub(crate) fn silence(node: usize) -> Silence {
     Silence { node, words }
 }
 
+/// A node that did not serve, and what was said of it.
+pub(crate) fn said(node: usize, words: Words) -> Silence {
+    let (node, words) = (id(node), Some(words));
+    Silence { node, words }
+}
+
+/// Why a node is down.
+pub(crate) const fn down() -> Words {
+    Words::fixed("nobody listens there")
+}
+
 /// How a node refuses that may serve later.
 pub(crate) fn cannot_serve() -> Refusal {
     Refusal::Unavailable(Words::fixed(
@@ -177,7 +188,7 @@ impl World {
         while let Some(request) = self.wire[node].pop_front() {
             self.reply(request.id, Reply::Unknown(Doubt::Silent));
         }
-        self.manager.handle_node_down(self.now, id(node));
+        self.manager.handle_node_down(self.now, id(node), down());
         self.pump();
     }
 

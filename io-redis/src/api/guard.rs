@@ -141,7 +141,7 @@ impl Guard {
     /// # Cancel safety
     /// Dropping the future leaves the lock as it is; the renewal may still succeed.
     pub async fn renew(&self) -> Result<Duration, RenewError> {
-        let span = tracing::debug_span!(target: LOG_TARGET, "renew", key = %self.cell.key());
+        let span = tracing::debug_span!(target: LOG_TARGET, "renew", key = ?self.cell.key());
         self.renew_now().instrument(span).await
     }
 
@@ -291,7 +291,7 @@ impl Guard {
     /// # Cancel safety
     /// Dropping the future does not stop the release.
     pub async fn release(self) -> Result<(), ReleaseError> {
-        let span = tracing::debug_span!(target: LOG_TARGET, "release", key = %self.cell.key());
+        let span = tracing::debug_span!(target: LOG_TARGET, "release", key = ?self.cell.key());
         self.release_now().instrument(span).await
     }
 

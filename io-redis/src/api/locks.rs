@@ -108,7 +108,7 @@ impl Locks {
             .map_err(LockError::key_refused)?;
         let now = self.client.hub().clock().now();
         let give_up = self.lock.give_up_after().map(|span| now + span);
-        let span = tracing::debug_span!(target: LOG_TARGET, "lock", key = %key);
+        let span = tracing::debug_span!(target: LOG_TARGET, "lock", ?key);
         let granted = async {
             loop {
                 if let Some(granted) = self.client.acquire(&key, &self.lock).await? {
@@ -138,7 +138,7 @@ impl Locks {
             .client
             .key(key.as_ref())
             .map_err(LockError::key_refused)?;
-        let span = tracing::debug_span!(target: LOG_TARGET, "try_lock", key = %key);
+        let span = tracing::debug_span!(target: LOG_TARGET, "try_lock", ?key);
         let granted = async {
             match self.client.acquire(&key, &self.try_lock).await? {
                 Some(granted) => Ok(self.guard(granted, &self.try_lock)),

@@ -19,6 +19,7 @@ use crate::client::delivery::{Bells, Delivery};
 use crate::client::logging::{ForeignKeys, Log};
 use crate::error::{Ended, RuntimeEnd, SilentNode};
 use crate::link::interface::{LinkStatus, Work};
+use crate::protocol::words::NOT_IN_TIME;
 use crate::runtime::Clock;
 
 /// The core's manager and everything that is connected to it.
@@ -560,7 +561,7 @@ impl Work for Hub {
             LinkStatus::Connecting | LinkStatus::Rejected { .. } => {
                 state.manager.handle_node_connecting(node);
             }
-            LinkStatus::Down { .. } => state.manager.handle_node_down(now, node),
+            LinkStatus::Down { why } => state.manager.handle_node_down(now, node, why.clone()),
         }
         state.nodes[node.index()].status = status;
         state.out.status = true;
@@ -583,14 +584,15 @@ impl Work for Hub {
 impl NodeState {
     /// Why a node did not answer, as far as it is known, if this was said last when it was asked.
     fn silence(&self, said: Option<&Words>) -> String {
-        match (&self.status, said) {
-            (LinkStatus::Down { why }, _) => why,
-            (LinkStatus::Rejected { words }, _) | (_, Some(words)) => words,
-            (LinkStatus::Connecting, None) => return "it is still being connected".to_owned(),
+        match (said, &self.status) {
+            (Some(words), _)
+            | (None, LinkStatus::Down { why: words } | LinkStatus::Rejected { words }) => {
+                words.as_str()
+            }
+            (None, LinkStatus::Connecting) => "it is still being connected",
             // Nothing was said, and only time has passed.
-            (LinkStatus::Up(_), None) => return "it did not answer in time".to_owned(),
+            (None, LinkStatus::Up(_)) => NOT_IN_TIME,
         }
-        .as_str()
         .to_owned()
     }
 }

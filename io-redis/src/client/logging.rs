@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tenure_core::{
-    AcquireFailure, EventKind, Instant, Key, Loss, NodeId, Release, RenewalFailure, Silence,
+    AcquireFailure, EventKind, Instant, Key, Loss, NodeId, Release, RenewalFailure, Silence, Words,
 };
 use tracing::{Level, debug, event_enabled, info, warn};
 
@@ -15,6 +15,7 @@ use crate::client::delivery::contained;
 use crate::client::quota::{Line, LineKind, Quota, Verdict};
 use crate::link::interface::LinkStatus;
 use crate::log_target::LOG_TARGET;
+use crate::protocol::words::NOT_IN_TIME;
 
 /// The keys without an expiry that were warned of. Who waits for one may ask for weeks, and many
 /// may wait.
@@ -178,20 +179,20 @@ fn line(kind: &EventKind, told: bool) -> Option<Line> {
 fn event<'a>(key: &Key, kind: &EventKind, told: bool, name: impl Fn(NodeId) -> &'a str) {
     match kind {
         EventKind::Acquired { fence, .. } => {
-            debug!(target: LOG_TARGET, key = %key, fence = fence.get(), "acquired");
+            debug!(target: LOG_TARGET, ?key, fence = fence.get(), "acquired");
         }
         EventKind::Waiting { cause, .. } => waiting(key, cause, told, name),
         EventKind::Failed { cause, gave_up } => {
             let outcome = "failed";
-            debug!(target: LOG_TARGET, key = %key, ?cause, gave_up, outcome, "not acquired");
+            debug!(target: LOG_TARGET, ?key, ?cause, gave_up, outcome, "not acquired");
         }
         EventKind::Renewed { .. } => {
-            debug!(target: LOG_TARGET, key = %key, outcome = "renewed", "renewal");
+            debug!(target: LOG_TARGET, ?key, outcome = "renewed", "renewal");
         }
         EventKind::Shortened { .. } => {
             warn!(
                 target: LOG_TARGET,
-                key = %key,
+                ?key,
                 "a node lost its copy: validity ends earlier than was told"
             );
         }
@@ -201,7 +202,7 @@ fn event<'a>(key: &Key, kind: &EventKind, told: bool, name: impl Fn(NodeId) -> &
         } => {
             warn!(
                 target: LOG_TARGET,
-                key = %key,
+                ?key,
                 outcome = "rejected",
                 node = name(*node),
                 %words,
@@ -214,19 +215,17 @@ fn event<'a>(key: &Key, kind: &EventKind, told: bool, name: impl Fn(NodeId) -> &
         } => {
             warn!(
                 target: LOG_TARGET,
-                key = %key,
+                ?key,
                 outcome = "unconfirmed",
                 silent = list(silent, name),
                 "suspect: the renewal was not confirmed, retrying"
             );
         }
-        EventKind::Lost { loss } => warn!(target: LOG_TARGET, key = %key, ?loss, "lost"),
+        EventKind::Lost { loss } => warn!(target: LOG_TARGET, ?key, ?loss, "lost"),
         EventKind::Released {
             outcome: Release::Released,
-        } => debug!(target: LOG_TARGET, key = %key, "released"),
-        EventKind::Released { outcome } => {
-            warn!(target: LOG_TARGET, key = %key, ?outcome, "not released")
-        }
+        } => debug!(target: LOG_TARGET, ?key, "released"),
+        EventKind::Released { outcome } => not_released(key, outcome, name),
     }
 }
 
@@ -234,7 +233,7 @@ fn waiting<'a>(key: &Key, cause: &AcquireFailure, told: bool, name: impl Fn(Node
     match cause {
         AcquireFailure::Quarantined { node, left } => warn!(
             target: LOG_TARGET,
-            key = %key,
+            ?key,
             node = name(*node),
             ?left,
             "waiting: the node may have forgotten a lease and is not counted yet; for development, \
@@ -242,11 +241,11 @@ fn waiting<'a>(key: &Key, cause: &AcquireFailure, told: bool, name: impl Fn(Node
         ),
         AcquireFailure::Outage { silent } => {
             let silent = list(silent, name);
-            warn!(target: LOG_TARGET, key = %key, silent, "waiting: not enough nodes answer");
+            warn!(target: LOG_TARGET, ?key, silent, "waiting: not enough nodes answer");
         }
         AcquireFailure::Foreign { node } if !told => warn!(
             target: LOG_TARGET,
-            key = %key,
+            ?key,
             node = name(*node),
             "waiting: the key has no expiry. If it is the lock of another library, its holder will \
              delete it; if nobody holds it, delete it"
@@ -256,16 +255,31 @@ fn waiting<'a>(key: &Key, cause: &AcquireFailure, told: bool, name: impl Fn(Node
         | AcquireFailure::Rejected { .. }
         | AcquireFailure::WrongType { .. }
         | AcquireFailure::Misuse { .. } => {
-            debug!(target: LOG_TARGET, key = %key, ?cause, "waiting");
+            debug!(target: LOG_TARGET, ?key, ?cause, "waiting");
         }
+    }
+}
+
+fn not_released<'a>(key: &Key, outcome: &Release, name: impl Fn(NodeId) -> &'a str) {
+    match outcome {
+        Release::Unknown { silent } => {
+            let silent = list(silent, name);
+            warn!(target: LOG_TARGET, ?key, silent, "not released: not enough nodes answer");
+        }
+        Release::Rejected { node, words } => {
+            let node = name(*node);
+            warn!(target: LOG_TARGET, ?key, node, %words, "not released: the server refuses");
+        }
+        Release::Lost(loss) => warn!(target: LOG_TARGET, ?key, ?loss, "not released: lost before"),
+        Release::Released => {}
     }
 }
 
 /// The names of the nodes that were silent, each with what was said of it.
 fn list<'a>(silent: &[Silence], name: impl Fn(NodeId) -> &'a str) -> String {
-    let one = |silence: &Silence| match &silence.words {
-        Some(words) => format!("{}: {words}", name(silence.node)),
-        None => name(silence.node).to_owned(),
+    let one = |silence: &Silence| {
+        let words = silence.words.as_ref().map_or(NOT_IN_TIME, Words::as_str);
+        format!("{}: {}", name(silence.node), words.trim_end_matches('.'))
     };
     silent.iter().map(one).collect::<Vec<_>>().join("; ")
 }
@@ -352,7 +366,7 @@ mod tests {
         });
         let lines = lines.take();
         for number in 0..100 {
-            let key = format!("key=k{number} ");
+            let key = format!("key=\"k{number}\" ");
             assert!(lines.iter().any(|line| line.contains(&key)), "{key}");
         }
     }

@@ -14,7 +14,7 @@ use futures_util::future::FutureExt;
 
 use crate::client::hub::Hub;
 use crate::error::RuntimeEnd;
-use crate::protocol::decode::without_secrets;
+use crate::protocol::words::printable;
 use crate::runtime::{BoxFuture, Spawner};
 
 /// Starts tasks whose end the hub is told, if the client has not finished before.
@@ -76,7 +76,7 @@ fn message(panic: &(dyn Any + Send)) -> String {
     };
     let words = message.split_whitespace().map(without_password);
     let line = words.collect::<Vec<_>>().join(" ");
-    without_secrets(&line).as_str().to_owned()
+    printable(&line).as_str().to_owned()
 }
 
 /// A word. If it is a URL with a user or a password, without them.

@@ -6,7 +6,7 @@ use tenure_core::{ConfigError, LabelError};
 
 use crate::error::ended::{Ended, RuntimeEnd};
 use crate::error::kind::{Kind, kinds};
-use crate::error::silent::{CHECK_RIGHTS, SilentNode, write_nodes};
+use crate::error::silent::{Refuses, SilentNode, write_nodes};
 use crate::link::address::AddressError;
 use crate::protocol::key::MAX_PREFIX_LEN;
 
@@ -121,9 +121,7 @@ impl fmt::Display for ConnectError {
                 f.write_str("not enough nodes answer")?;
                 write_nodes(f, nodes)
             }
-            Self::Rejected { node, words } => {
-                write!(f, "{node} refuses to serve: {words}. {CHECK_RIGHTS}")
-            }
+            Self::Rejected { node, words } => Refuses { node, words }.fmt(f),
             Self::SameServer { node, twin } => {
                 write!(f, "{node} and {twin} are one server: name each server once")
             }

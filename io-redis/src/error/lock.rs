@@ -7,7 +7,7 @@ use tenure_core::{AtCapacity, Key};
 
 use crate::error::ended::{Ended, RuntimeEnd};
 use crate::error::kind::{Kind, kinds};
-use crate::error::silent::{CHECK_RIGHTS, SilentNode, write_nodes};
+use crate::error::silent::{Refuses, SilentNode, write_nodes};
 use crate::protocol::key::KeyError;
 
 /// Why a lock was not taken: contention, something foreign, an outage, or misuse.
@@ -230,9 +230,7 @@ impl fmt::Display for LockError {
                 f.write_str("not enough nodes answer")?;
                 write_nodes(f, nodes)
             }
-            Self::Rejected { node, words, .. } => {
-                write!(f, "{node} refuses to serve: {words}. {CHECK_RIGHTS}")
-            }
+            Self::Rejected { node, words, .. } => Refuses { node, words }.fmt(f),
             Self::Misconfigured { node, words, .. } => write!(f, "{node}: {words}"),
             Self::Key { error, .. } => error.fmt(f),
             Self::AtCapacity { error, .. } => error.fmt(f),

@@ -4,6 +4,8 @@ use std::fmt;
 
 use tenure_core::Key;
 
+use crate::error::silent::Open;
+
 /// How a held lease ended, if its owner did not release it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -40,7 +42,7 @@ impl fmt::Display for Loss {
             Self::Expired => f.write_str("its time ended before a renewal was confirmed"),
             Self::Taken => f.write_str("another owner's token is in its place"),
             Self::Gone => f.write_str("the key was deleted or forgotten"),
-            Self::Rejected(words) => write!(f, "the server refused to renew it: {words}"),
+            Self::Rejected(words) => write!(f, "the server refused to renew it: {}", Open(words)),
             Self::Capped => f.write_str("the cap on its total hold was reached"),
             Self::Closed => f.write_str("the client was closed"),
         }

@@ -7,7 +7,7 @@ use tenure_core::Key;
 use crate::error::ended::RuntimeEnd;
 use crate::error::kind::{Kind, kinds};
 use crate::error::loss::Lost;
-use crate::error::silent::{CHECK_RIGHTS, SilentNode, write_nodes};
+use crate::error::silent::{Refuses, SilentNode, write_nodes};
 
 /// Why a release did not free the lock, as far as is known. The lease is over in each case.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,8 +81,8 @@ impl fmt::Display for ReleaseError {
             }
             Self::Rejected { key, node, words } => write!(
                 f,
-                "lock {key:?} was not released, and ends with its TTL: {node} refuses: {words}. \
-                 {CHECK_RIGHTS}"
+                "lock {key:?} was not released, and ends with its TTL: {}",
+                Refuses { node, words }
             ),
         }
     }

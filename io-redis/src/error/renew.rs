@@ -8,7 +8,7 @@ use tenure_core::Key;
 use crate::error::ended::RuntimeEnd;
 use crate::error::kind::{Kind, kinds};
 use crate::error::loss::Lost;
-use crate::error::silent::{CHECK_RIGHTS, SilentNode, write_nodes};
+use crate::error::silent::{Refuses, SilentNode, write_nodes};
 
 /// Why a renewal by hand was not confirmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +89,8 @@ impl fmt::Display for RenewError {
             Self::Rejected { key, node, words } => write!(
                 f,
                 "renewal of lock {key:?} was refused, and it is still held until its validity \
-                 ends: {node}: {words}. {CHECK_RIGHTS}"
+                 ends: {}",
+                Refuses { node, words }
             ),
             Self::RuntimeEnded { key, why } => {
                 write!(f, "lock {key:?} cannot be renewed: {why}")

@@ -24,12 +24,68 @@ impl SilentNode {
 
 impl fmt::Display for SilentNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.node, self.why)
+        write!(f, "{}: {}", self.node, Open(&self.why))
     }
 }
 
-/// What to do about a node that refuses to serve.
-pub(crate) const CHECK_RIGHTS: &str = "Check the password and the rights of the user";
+/// Words of a server inside a sentence of ours: without the full stop that they may end with.
+pub(crate) struct Open<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Open<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.trim_end_matches('.'))
+    }
+}
+
+/// A node that refuses to serve, in its words, and what to do about it where that is known.
+pub(crate) struct Refuses<'a> {
+    pub(crate) node: &'a str,
+    pub(crate) words: &'a str,
+}
+
+impl fmt::Display for Refuses<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} refuses to serve: {}", self.node, Open(self.words))?;
+        match advice(self.words) {
+            Some(advice) => write!(f, ". {advice}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What to do about a refusal. Only where its words leave no doubt: who is told to look at the
+/// password looks there.
+fn advice(words: &str) -> Option<&'static str> {
+    let says = |signs: &[&str]| {
+        let lower = words.to_ascii_lowercase();
+        signs.iter().any(|sign| lower.contains(sign))
+    };
+    if says(&[
+        "wrongpass",
+        "noauth",
+        "invalid password",
+        "invalid username-password",
+    ]) {
+        Some("Check the user and the password in the address of the node")
+    } else if says(&[
+        "noperm",
+        "acl failure",
+        "can't run this command",
+        "can't access at least",
+    ]) {
+        Some("Give the user this right: the documentation lists all that are needed")
+    } else if says(&[
+        "unknown command",
+        "unknown redis command",
+        "unknown subcommand",
+    ]) {
+        Some("Redis 6.2 or later and Valkey have it, unless it was renamed")
+    } else if says(&["db index", "select is not allowed"]) {
+        Some("Check the number of the database at the end of the address")
+    } else {
+        None
+    }
+}
 
 /// Writes the nodes behind what was said of them.
 pub(crate) fn write_nodes(f: &mut fmt::Formatter<'_>, nodes: &[SilentNode]) -> fmt::Result {
@@ -37,4 +93,54 @@ pub(crate) fn write_nodes(f: &mut fmt::Formatter<'_>, nodes: &[SilentNode]) -> f
         write!(f, "{} {node}", if index == 0 { ":" } else { ";" })?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_to_do_about_a_refusal_fits_its_words() {
+        let told = |words| Refuses { node: "a", words }.to_string();
+        for (words, part) in [
+            (
+                "WRONGPASS invalid username-password pair or user is disabled.",
+                "password",
+            ),
+            ("NOAUTH Authentication required.", "password"),
+            (
+                "NOPERM this user has no permissions to run the 'del' command",
+                "right",
+            ),
+            ("ERR unknown command 'GETEX'", "6.2"),
+            ("ERR DB index is out of range", "database"),
+            ("ERR SELECT is not allowed in cluster mode", "database"),
+        ] {
+            let told = told(words);
+            assert!(!told.contains(".."), "{told}");
+            let (said, advice) = told.rsplit_once(". ").expect("two sentences");
+            assert!(said.contains(words.trim_end_matches('.')), "{told}");
+            assert!(advice.contains(part), "{told}");
+            assert_eq!(advice.contains("password"), part == "password", "{told}");
+        }
+        let odd = told("DENIED Redis is running in protected mode.");
+        assert_eq!(
+            odd,
+            "a refuses to serve: DENIED Redis is running in protected mode"
+        );
+    }
+
+    #[test]
+    fn the_words_of_several_nodes_stand_in_one_sentence() {
+        let nodes = [
+            SilentNode::new(
+                "a",
+                "OOM command not allowed when used memory > 'maxmemory'.",
+            ),
+            SilentNode::new("b", "it did not answer in time"),
+        ];
+        let told = format!("{}; {}", nodes[0], nodes[1]);
+        let words = "a: OOM command not allowed when used memory > 'maxmemory'; b: it did not";
+        assert!(told.starts_with(words), "{told}");
+    }
 }

@@ -10,6 +10,7 @@ use tenure_core::{Refusal, Reply, Words};
 use crate::link::address::Address;
 use crate::link::connection::{Connection, DialledConnection};
 use crate::protocol::decode;
+use crate::protocol::words::{hide, printable};
 #[cfg(feature = "tls-rustls")]
 use crate::runtime::Endpoint;
 use crate::runtime::{BoxFuture, ByteStream, Connector};
@@ -38,7 +39,7 @@ pub(crate) enum DialError {
 
 impl DialError {
     pub(crate) fn unavailable(words: &str) -> Self {
-        Self::Unavailable(decode::without_secrets(words))
+        Self::Unavailable(printable(words))
     }
 
     pub(crate) fn into_words(self) -> Words {
@@ -69,9 +70,8 @@ impl Dialer {
 
     /// Tries once. The caller bounds the time.
     pub(crate) async fn dial(&mut self) -> Result<Connected, DialError> {
-        self.connect()
-            .await
-            .map_err(|error| handshake_error(&error))
+        let dialled = self.connect().await;
+        dialled.map_err(|error| handshake_error(&error, self.address.settings().password()))
     }
 
     async fn connect(&mut self) -> Result<Connected, RedisError> {
@@ -152,8 +152,9 @@ fn may_know_resp2(error: &RedisError) -> bool {
     !refuses_user && error.kind() != ErrorKind::AuthenticationFailed
 }
 
-fn handshake_error(error: &RedisError) -> DialError {
-    let text = decode::error_text(error);
+/// Only here the password is sent, and so only here something may repeat it.
+fn handshake_error(error: &RedisError, password: Option<&str>) -> DialError {
+    let text = hide(&decode::error_text(error), password);
     let hopeless = error.kind() == ErrorKind::AuthenticationFailed
         || error.kind() == ErrorKind::InvalidClientConfig
         || text.starts_with("DENIED")
@@ -161,7 +162,7 @@ fn handshake_error(error: &RedisError) -> DialError {
         || text.contains("not allowed in cluster mode");
     match decode::refusal(&text).0 {
         Reply::NotApplied(Refusal::Rejected(words)) => DialError::Rejected(words),
-        _ if hopeless => DialError::Rejected(decode::without_secrets(&text)),
+        _ if hopeless => DialError::Rejected(printable(&text)),
         _ => DialError::unavailable(&text),
     }
 }

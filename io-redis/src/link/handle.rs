@@ -13,7 +13,7 @@ pub(crate) struct NoAnswer(pub(crate) Words);
 
 impl fmt::Display for NoAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the node could not be asked: {}", self.0)
+        self.0.fmt(f)
     }
 }
 

@@ -13,6 +13,7 @@ use crate::protocol::encode::{Encoder, mark, millis};
 use crate::protocol::key;
 use crate::protocol::marker::{Marker, NodeSet};
 use crate::protocol::scripts::{Command, Script};
+use crate::protocol::words::printable;
 
 /// What a node says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -224,7 +225,7 @@ pub(crate) async fn begin(
                 // written, the first acquire says so.
                 tracing::debug!(
                     target: LOG_TARGET,
-                    error = %decode::without_secrets(&decode::server_text(&error)),
+                    error = %printable(&decode::server_text(&error)),
                     "tolerated"
                 );
             }

@@ -11,9 +11,9 @@ use crate::link::connect::DialError;
 use crate::link::connection::{Connection, exchange};
 use crate::link::identity::{self, NodeInfo};
 use crate::link::interface::LinkConfig;
-use crate::protocol::decode;
 use crate::protocol::encode::mark;
 use crate::protocol::scripts::Script;
+use crate::protocol::words::printable;
 use crate::runtime::{BoxFuture, Clock};
 
 /// If the same repair is needed again within this time, something undoes it. Then requests wait for
@@ -93,7 +93,7 @@ pub(crate) fn identify(
         if let Some(node_set) = &node_set {
             let marker = node.marker(node_set).map_err(DialError::into_words)?;
             for result in exchange(&*connection, vec![mark(&marker)]).await {
-                result.map_err(|error| decode::without_secrets(&error.to_string()))?;
+                result.map_err(|error| printable(&error.to_string()))?;
             }
         }
         Ok(Recovered::Identified(Box::new(node)))

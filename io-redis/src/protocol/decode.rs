@@ -16,12 +16,14 @@ use std::time::Duration;
 
 use redis::{ErrorKind, RedisError, Value};
 use tenure_core::{
-    Answer, Doubt, Fence, Fingerprint, LockName, OpKind, Refusal, Reply, ServerTime, Token, Words,
+    Answer, Doubt, Fence, Fingerprint, Key, LockName, OpKind, Refusal, Reply, ServerTime, Token,
+    Words,
 };
 
 use crate::protocol::inspection::{KeyHolder, KeyState};
 use crate::protocol::marker::NodeSet;
 use crate::protocol::scripts::{Answers, Script};
+use crate::protocol::words::{NOT_IN_TIME, printable};
 
 /// What came back for one command.
 pub(crate) type CommandResult = Result<Value, RedisError>;
@@ -261,7 +263,10 @@ pub(crate) fn error(result: &CommandResult) -> Option<Reply> {
 
 /// The reply to an inspection.
 pub(crate) fn inspection(result: CommandResult) -> Result<KeyState, Words> {
-    let value = result.map_err(|error| without_secrets(&error_text(&error)))?;
+    let value = result.map_err(|error| match error.is_timeout() {
+        true => Words::fixed(NOT_IN_TIME),
+        false => printable(&error_text(&error)),
+    })?;
     let nonsense = || Words::new("the node's answer to an inspection cannot be understood");
     if let Some(Answer::WrongType { name, holds }) = bytes(&value).and_then(misfit) {
         return Ok(KeyState {
@@ -273,7 +278,7 @@ pub(crate) fn inspection(result: CommandResult) -> Result<KeyState, Words> {
     }
     let parts = match value {
         Value::Array(parts) if word_of(parts.first()) == Some(b"seen") => parts,
-        Value::ServerError(error) => return Err(without_secrets(&server_text(&error))),
+        Value::ServerError(error) => return Err(printable(&server_text(&error))),
         _ => return Err(nonsense()),
     };
     let [_, held, Value::Int(left), fence, Value::Int(now)] = &parts[..] else {
@@ -334,7 +339,7 @@ fn value(result: CommandResult) -> Result<Value, Meaning> {
         Err(error) if error.code().is_some() => Err(refusal(&error_text(&error))),
         Err(error) if error.is_timeout() => Err((Reply::Unknown(Doubt::Silent), None)),
         // Not an error reply: the connection is lost, or does not speak the protocol.
-        Err(error) => Err(broken(without_secrets(&error.to_string()).as_str())),
+        Err(error) => Err(broken(printable(&error.to_string()).as_str())),
     }
 }
 
@@ -343,7 +348,7 @@ fn value(result: CommandResult) -> Result<Value, Meaning> {
 /// can't …`. Only what surely changed nothing is *not applied*; else it is *unknown*.
 // Law: Honest validity
 pub(crate) fn refusal(text: &str) -> Meaning {
-    let words = || without_secrets(text);
+    let words = || printable(text);
     let unavailable = |signal| (Reply::NotApplied(Refusal::Unavailable(words())), signal);
     let rejected = |signal| (Reply::NotApplied(Refusal::Rejected(words())), signal);
     match code(text) {
@@ -442,36 +447,13 @@ pub(crate) fn server_text(error: &redis::ServerError) -> String {
     }
 }
 
-/// A text of the server without secrets. An error about an unknown command quotes its arguments,
-/// and a token could be among them. Long hexadecimal numbers are cut out as well.
-pub(crate) fn without_secrets(text: &str) -> Words {
-    const LONGEST: usize = 400;
-    let text = text
-        .split(", with args beginning with")
-        .next()
-        .unwrap_or("");
-    let mut out = String::with_capacity(text.len());
-    let mut run = String::new();
-    for c in text.chars().take(LONGEST).chain(['\0']) {
-        if c.is_ascii_hexdigit() {
-            run.push(c);
-            continue;
-        }
-        out.push_str(if run.len() >= 32 { "…" } else { &run });
-        run.clear();
-        out.push(c);
-    }
-    out.pop();
-    Words::new(out.trim_end())
-}
-
 /// How the node's marker contradicts this client.
 fn contradiction(marked: &str, ours: Option<&NodeSet>) -> Words {
     let Some(ours) = ours else {
         return Words::new("the node answered about a marker that was not asked for");
     };
     let marker = crate::protocol::key::marker(&ours.prefix);
-    let marker = marker.escape_ascii();
+    let marker = Key::new(marker);
     let mut parts = marked.splitn(3, ' ');
     let (Some(ttl), Some(nodes), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
         return Words::new(&format!(

@@ -12,3 +12,4 @@ pub(crate) mod marker;
 pub(crate) mod scripts;
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod words;

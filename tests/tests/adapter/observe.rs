@@ -79,26 +79,26 @@ fn every_turn_of_a_lease_is_logged_with_its_key_and_without_its_token() -> Outco
         let guard = locks.lock("orders").await?;
         let token = node.server().peek("orders").expect("it is held");
         let token = String::from_utf8(token)?;
-        assert!(log.has(&["span lock", "key=orders"]));
-        assert!(log.has(&["DEBUG", "acquired", "key=orders", "fence="]));
+        assert!(log.has(&["span lock", "key=\"orders\""]));
+        assert!(log.has(&["DEBUG", "acquired", "key=\"orders\"", "fence="]));
 
         guard.renewed().await?;
-        assert!(log.has(&["DEBUG", "key=orders", "outcome=\"renewed\""]));
+        assert!(log.has(&["DEBUG", "key=\"orders\"", "outcome=\"renewed\""]));
         guard.renew().await?;
-        assert!(log.has(&["span renew", "key=orders"]));
+        assert!(log.has(&["span renew", "key=\"orders\""]));
 
         one.link("a").stall();
         world.sleep(TTL).await;
-        assert!(log.has(&["WARN", "suspect", "key=orders"]));
-        assert!(log.has(&["WARN", "lost", "key=orders", "Expired"]));
+        assert!(log.has(&["WARN", "suspect", "key=\"orders\""]));
+        assert!(log.has(&["WARN", "lost", "key=\"orders\"", "Expired"]));
         one.link("a").heal();
 
         world.sleep(secs(20)).await;
         let guard = locks.try_lock("orders").await?;
-        assert!(log.has(&["span try_lock", "key=orders"]));
+        assert!(log.has(&["span try_lock", "key=\"orders\""]));
         guard.release().await?;
-        assert!(log.has(&["span release", "key=orders"]));
-        assert!(log.has(&["DEBUG", "released", "key=orders"]));
+        assert!(log.has(&["span release", "key=\"orders\""]));
+        assert!(log.has(&["DEBUG", "released", "key=\"orders\""]));
 
         let secret = token.rsplit(':').nth(1).expect("a token has parts");
         assert!(
@@ -120,7 +120,7 @@ fn a_key_without_an_expiry_is_warned_of_once() -> Outcome {
         let one = world.client("one");
         let locks = builder(&one).connect().await?;
         let warnings = |key: &str| {
-            let parts = ["WARN", "no expiry", &format!("key={key}")];
+            let parts = ["WARN", "no expiry", &format!("key={key:?}")];
             let of_it = |line: &&String| parts.iter().all(|part| line.contains(part));
             log.lines().iter().filter(of_it).count()
         };
@@ -225,6 +225,38 @@ fn a_node_that_refuses_to_serve_is_warned_of_once_and_done_without() -> Outcome 
         nodes[2].server().set_password("sesame");
         let error = builder(&one).connect().await.expect_err("nobody serves");
         assert!(matches!(error, ConnectError::Rejected { .. }), "{error}");
+        Ok::<(), Box<dyn std::error::Error>>(())
+    })
+}
+
+#[test]
+fn the_warnings_of_an_outage_carry_the_last_words_of_each_node() -> Outcome {
+    let log = Log::default();
+    let _second = Dispatch::new(log.clone());
+    let _here = tracing::subscriber::set_default(log.clone());
+    World::run(1, async |world| {
+        let nodes = nodes(&world, 3);
+        let one = world.client("one");
+        let locks = builder(&one).connect().await?;
+        let guard = locks.lock("orders").await?;
+        one.link("a").set_connecting(Connecting::Refused);
+        one.link("a").cut();
+        let words = "NOREPLICAS Not enough good replicas to write";
+        nodes[1].server().set_write_error(Some(words));
+        let hasty = locks.with(|options| options.give_up_after(secs(5)))?;
+        hasty.lock("users").await.expect_err("too few serve");
+        assert!(guard.renew().await.is_err());
+        assert!(guard.release().await.is_err());
+        world.sleep(secs(3)).await;
+        let refused = ["WARN", "a:6379", "refused", words];
+        for what in [
+            "waiting: not enough nodes answer",
+            "suspect: the renewal was not confirmed",
+            "not released: not enough nodes answer",
+        ] {
+            let parts = [&[what][..], &refused].concat();
+            assert!(log.has(&parts), "{what}: {:?}", log.lines());
+        }
         Ok::<(), Box<dyn std::error::Error>>(())
     })
 }

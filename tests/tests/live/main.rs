@@ -20,3 +20,4 @@ mod rights;
 #[cfg(feature = "tls-rustls")]
 mod tls;
 mod tools;
+mod words;

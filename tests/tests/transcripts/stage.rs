@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tenure_core::{
     Answer, Config, Doubt, EventKind, Instant, Key, LeaseId, LeaseOptions, LeaseOptionsBuilder,
-    Manager, NodeId, Op, Refusal, Reply, Request, RequestId, Secret, Token,
+    Manager, NodeId, Op, Refusal, Reply, Request, RequestId, Secret, Token, Words,
 };
 use tenure_sim::judge::{Judge, Rules};
 use tenure_sim::node::{Arrived, Exact, Node, SetOfNodes, Shown, Value};
@@ -405,7 +405,7 @@ impl Stage {
         }
         let now = self.instant();
         let manager = &mut self.clients[client].manager;
-        manager.handle_node_down(now, NodeId::new(node));
+        manager.handle_node_down(now, NodeId::new(node), Words::fixed("down"));
         self.settle(client);
     }
 

@@ -1,6 +1,6 @@
 //! Drives the core of a client: its timer, its requests, and what it tells.
 
-use tenure_core::{EventKind, Instant, LeaseId, Manager, NodeId};
+use tenure_core::{EventKind, Instant, LeaseId, Manager, NodeId, Words};
 
 use super::state::{Held, Slot};
 use crate::choice::Subject;
@@ -293,6 +293,8 @@ impl World<'_> {
         self.report.events += 1;
         let state = &mut self.clients[usize::from(client)];
         let node = NodeId::new(usize::from(node));
-        state.manager.handle_node_down(now, node);
+        state
+            .manager
+            .handle_node_down(now, node, Words::fixed("down"));
     }
 }

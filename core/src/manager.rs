@@ -15,7 +15,7 @@ use crate::lease::{Context, Due, Lease, Outputs};
 use crate::math::ServerClock;
 use crate::options::LeaseOptions;
 use crate::recall::Recall;
-use crate::request::{Answer, Reply, Request, ServerTime, Words};
+use crate::request::{Answer, Op, Reply, Request, ServerTime, Words};
 use crate::rng::Rng;
 use crate::slots::Slots;
 use crate::time::Instant;
@@ -359,6 +359,17 @@ impl Manager {
             });
         }
         out.len() - before
+    }
+
+    /// Whether a request that was just taken must not be sent any more: it would prolong a lease
+    /// whose validity has ended, although [`handle_timeout`](Self::handle_timeout) was not called
+    /// since then. Its reply is *not applied*.
+    // Law: No resurrection
+    #[must_use]
+    pub fn is_too_late(&self, now: Instant, request: &Request) -> bool {
+        let prolongs = matches!(request.op, Op::Renew { .. } | Op::Repair { .. });
+        let until = || self.valid_until(request.id.lease);
+        prolongs && until().is_none_or(|until| until <= now)
     }
 
     /// Takes the next event.

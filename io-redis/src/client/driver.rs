@@ -24,3 +24,41 @@ pub(crate) async fn drive(hub: Arc<Hub>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tenure_core::{Answer, Fence, Instant, Op, Reply, Request, ServerTime};
+
+    use crate::client::hub::Hub;
+    use crate::client::testing::{acquire, hub, node};
+    use crate::link::interface::Work;
+
+    /// The requests that are due at the node.
+    fn asked(hub: &Hub) -> Vec<Request> {
+        let mut requests = Vec::new();
+        hub.poll(node(), 10, &mut requests);
+        requests
+    }
+
+    /// The guard has told the end, from its own clock.
+    // Law: No resurrection
+    #[test]
+    fn nothing_is_renewed_after_the_end_although_the_driver_is_late() {
+        let (hub, clock) = hub();
+        let (lease, cell) = acquire(&hub);
+        let granted = Answer::Granted {
+            fence: Fence::new(7).expect("not zero"),
+            server_time: ServerTime::from_micros(7),
+        };
+        let reply = |request: &Request| (request.id, Reply::Applied(granted));
+        hub.reply(&mut asked(&hub).iter().map(reply).collect());
+        assert!(hub.renew(lease).is_ok());
+        clock.set(cell.valid_until() + Duration::from_millis(1));
+        assert!(asked(&hub).is_empty());
+        assert_eq!(cell.valid_until(), Instant::MIN);
+        let ops: Vec<_> = asked(&hub).iter().map(|request| request.op).collect();
+        assert_eq!(ops, [Op::Release]);
+    }
+}

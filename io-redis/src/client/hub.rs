@@ -506,8 +506,21 @@ impl Life {
 impl Work for Hub {
     fn poll(&self, node: NodeId, max: usize, out: &mut Vec<Request>) {
         let mut state = self.lock();
+        let now = self.clock.now();
         let taken = state.manager.poll_requests(node, max, out);
+        // If the driver is late, a lease may have ended whose renewal still waits here. A guard
+        // that reads the clock has told the end by then.
+        // Law: No resurrection
+        let late = |request: &mut Request| state.manager.is_too_late(now, request);
+        let late: Vec<Request> = out.extract_if(.., late).collect();
+        for request in &late {
+            let unsent = Reply::NotApplied(Refusal::NotSent);
+            state.manager.handle_reply(now, request.id, unsent);
+        }
         let Some(twin) = state.nodes[node.index()].twin else {
+            if !late.is_empty() {
+                self.carry_out(state);
+            }
             return;
         };
         // The link gets nothing, so it would not ask for the rest.
@@ -520,7 +533,6 @@ impl Work for Hub {
             "it is the same server as {}: name each server once",
             self.names[twin.index()]
         ));
-        let now = self.clock.now();
         for request in out.drain(..) {
             let refusal = Refusal::Misuse(words.clone());
             state

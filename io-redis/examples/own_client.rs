@@ -1,6 +1,7 @@
 //! Locks over a connection that the program already has.
 //!
-//! It is shared, not taken over: the program goes on using it.
+//! It is shared, not taken over: the program goes on using it. It has to reconnect by itself, as a
+//! `ConnectionManager` does; a `MultiplexedConnection` never comes back once it is closed.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -8,6 +9,7 @@ mod support;
 
 use std::error::Error;
 
+use redis::aio::ConnectionManager;
 use support::Redis;
 use tenure_redis::Locks;
 
@@ -17,7 +19,7 @@ const KEY: &str = "examples/own_client";
 async fn main() -> Result<(), Box<dyn Error>> {
     let redis = Redis::one()?;
     let client = redis::Client::open(redis.url())?;
-    let mut connection = client.get_multiplexed_async_connection().await?;
+    let mut connection = ConnectionManager::new(client).await?;
 
     let locks = Locks::builder()
         .connection(connection.clone())

@@ -70,8 +70,9 @@
 //! - with quarantine on, `INFO`, by which quarantine knows who the server is, and the marker's key.
 //!
 //! Wanted, and done without where they are not permitted: `CLIENT ID` and `CLIENT KILL`, so that
-//! requests on a connection that was given up are never run; `INFO` also without quarantine;
-//! `CONFIG GET`, which shows that a server cannot forget.
+//! requests on a connection that was given up are never run; `PING`, by which an idle connection
+//! shows that it lives; `EVAL`, for a server that forgets its scripts as soon as they are loaded;
+//! `INFO` also without quarantine; `CONFIG GET`, which shows that a server cannot forget.
 //!
 //! When it connects, the client tries all that locks need, on a key of its prefix that never
 //! exists. A user who lacks a right is refused there, before the first lock. The repository's

@@ -84,8 +84,10 @@ fn any_two_later_decisions_with_three_nodes_break_no_law() {
     let (more, others) = all_of(3, changes(), 2 * WINDOW, WINDOW);
     assert!(runs.min(more) > 10_000, "{runs} and {more} runs");
     assert_met(&marks, &[Mark::RenewalRetried]);
+    // Two answers to a release that are lost cost nothing: the nodes had been idle, and are asked
+    // again.
     for of in [marks, others] {
-        assert_met(&of, &[Mark::ReleaseUnknown, Mark::CancelHeld]);
+        assert_met(&of, &[Mark::CancelHeld]);
     }
 }
 

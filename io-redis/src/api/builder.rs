@@ -111,11 +111,18 @@ impl Builder {
         urls.into_iter().fold(self, Self::node)
     }
 
-    /// Adds a node by a connection that the program already has: a `MultiplexedConnection`, a
-    /// `ConnectionManager`, a `ClusterConnection`, or anything else that implements redis-rs' async
-    /// `ConnectionLike` and `Clone`. The program goes on using it.
+    /// Adds a node by a connection that the program already has, one that reconnects by itself: a
+    /// `ConnectionManager` (feature `connection-manager` of redis-rs), a `ClusterConnection`, or
+    /// anything else that implements redis-rs' async `ConnectionLike` and `Clone`. The program goes
+    /// on using it.
     ///
-    /// The connection keeps its own timeouts and reconnects by itself. A restart of the server
+    /// **A `MultiplexedConnection` does not reconnect.** Once it has been closed, by a restart, a
+    /// failover, a timeout for idle connections or `CLIENT KILL`, it never answers again. Then each
+    /// lock is an outage, and what is held is lost when its time ends. The error says so.
+    ///
+    /// The connection keeps its own timeouts. What the client does for connections of its own it
+    /// cannot do here: replace one on which nothing answers, ask an idle one whether it lives. A
+    /// restart of the server
     /// behind it cannot be noticed, so with several such nodes you must decide about
     /// [`quarantine`](Self::quarantine). If it resends a request after it lost a connection, that
     /// request may arrive after a release; then the key may stay for one TTL. If it panics, the

@@ -32,12 +32,18 @@
 //! | the same, if nodes drew different fences | 1 more to those that drew a smaller one |
 //! | a lock that is held | 1 in two thirds of a TTL |
 //! | a waiter | 1 for each attempt: 4 to 8 per second, more where the key changes hands |
+//! | a connection on which nothing else is asked | 1 `PING` about every 10 s |
+//!
+//! The `PING` comes after ten request timeouts if that is less, but not before 1 s; each time up to
+//! a quarter earlier, so that clients that were started together do not ask together. Over a
+//! connection of your own there is none.
 //!
 //! # Assumptions
 //!
-//! None. Faults make requests fewer, except for these: a request that finds its script missing is
-//! asked again at once, at most three times; a renewal or release that was not answered is sent
-//! again.
+//! None. Faults make requests fewer, except for these: a request that finds its script missing, or
+//! whose connection ends before the answer, is asked again at once, at most three times; a renewal
+//! or release that was not answered is sent again. To a server that forgets its scripts as soon as
+//! they are loaded, they are sent as texts for 10 s, a few kilobytes with each call.
 //!
 //! # What to do
 //!

@@ -22,6 +22,10 @@
 //!   [Exclusion](super::exclusion).
 //! - After an outage, a client connects again within 2 s. One try to connect takes at most twice
 //!   the request timeout: 2 s by default.
+//! - A connection that had died while it was idle costs no attempt. If it was closed or reset, the
+//!   request is asked again at once on a new one. If the network has forgotten it and tells nobody,
+//!   the client has found that out by a `PING`, or it does so after half of the request timeout,
+//!   and asks again in the other half.
 //! - What is held need not wait at all: when a node comes up, renewals that had failed there are
 //!   tried at once, the nearest end of validity first. Behind them come the releases that it is
 //!   owed.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ErrorKind, ProtocolVersion, RedisError};
@@ -26,6 +27,8 @@ pub(crate) struct Connected {
     /// Reads and writes for the connection while it is polled. Dropping it closes the connection at
     /// once. None if something else drives the connection.
     pub(crate) io: Option<BoxFuture<'static, ()>>,
+    /// How long its node took for an answer.
+    pub(crate) round_trip: Duration,
 }
 
 /// Why a node cannot be used.
@@ -132,6 +135,7 @@ impl Dialer {
         Ok(Connected {
             connection: Arc::new(DialledConnection::new(connection)),
             io: Some(Box::pin(io)),
+            round_trip: Duration::ZERO,
         })
     }
 }

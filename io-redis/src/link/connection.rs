@@ -1,6 +1,8 @@
 //! What the link needs of a connection, and the two kinds of connections: one that the link opened
 //! itself, and one that belongs to the user.
 
+use std::io;
+
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{Cmd, Pipeline, RedisError, Value};
 
@@ -32,9 +34,12 @@ impl Connection for DialledConnection {
     fn send(&self, commands: Pipeline) -> BoxFuture<'static, Result<Vec<Value>, RedisError>> {
         let mut connection = self.0.clone();
         Box::pin(async move {
-            connection
-                .send_packed_commands(&commands, 0, commands.len())
-                .await
+            let sent = connection.send_packed_commands(&commands, 0, commands.len());
+            // Nobody was given a time here. The operating system has given the connection up.
+            sent.await.map_err(|error| match error.is_timeout() {
+                true => io::Error::new(io::ErrorKind::ConnectionAborted, error.to_string()).into(),
+                false => error,
+            })
         })
     }
 

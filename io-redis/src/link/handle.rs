@@ -28,13 +28,35 @@ pub(crate) struct LinkHandle {
     pub(crate) inspections: mpsc::Sender<InspectRequest>,
 }
 
+/// How often a question is asked again at once.
+// Law: Bounded work
+const AGAIN_MAX: u8 = 3;
+
 /// One question of [`LinkHandle::inspect`].
 #[derive(Debug)]
 pub(crate) struct InspectRequest {
     pub(crate) key: Key,
-    /// It was asked once before, when the scripts were not loaded.
-    pub(crate) again: bool,
+    /// How often it was asked before, when the scripts were not loaded or the connection broke.
+    pub(crate) again: u8,
     pub(crate) answer: oneshot::Sender<NodeAnswer>,
+}
+
+impl InspectRequest {
+    /// The same question, to be asked again. None if it was asked often enough.
+    pub(crate) fn once_more(self) -> Result<Self, Self> {
+        if self.again >= AGAIN_MAX {
+            return Err(self);
+        }
+        Ok(Self {
+            again: self.again + 1,
+            ..self
+        })
+    }
+
+    /// Answers that the node could not be asked. The caller may have gone.
+    pub(crate) fn refuse(self, why: Words) {
+        let _ = self.answer.send(Err(NoAnswer(why)));
+    }
 }
 
 impl LinkHandle {
@@ -45,7 +67,7 @@ impl LinkHandle {
         let ended = || NoAnswer(Words::new("the link has ended"));
         let request = InspectRequest {
             key,
-            again: false,
+            again: 0,
             answer,
         };
         self.inspections.send(request).await.map_err(|_| ended())?;

@@ -8,7 +8,7 @@ use crate::link::connect::DialError;
 use crate::link::connection::{Connection, exchange};
 use crate::link::interface::Identity;
 use crate::log_target::LOG_TARGET;
-use crate::protocol::decode::{self, CommandResult};
+use crate::protocol::decode::{self, CommandResult, Signal};
 use crate::protocol::encode::{Encoder, mark, millis};
 use crate::protocol::key;
 use crate::protocol::marker::{Marker, NodeSet};
@@ -214,11 +214,12 @@ pub(crate) async fn begin(
     {
         commands.push(command(&["CLIENT", "KILL", "ID", &id.to_string()]));
     }
-    commands.extend(marker.map(mark));
-    if commands.is_empty() {
-        return Ok(());
-    }
-    for result in exchange(connection, commands).await {
+    let results = match marker {
+        Some(marker) => mark_node(connection, commands, marker).await,
+        None if commands.is_empty() => return Ok(()),
+        None => exchange(connection, commands).await,
+    };
+    for result in results {
         match result {
             Ok(Value::ServerError(error)) => {
                 // Not permitted, or the old connection is closed already. If the marker was not
@@ -235,6 +236,23 @@ pub(crate) async fn begin(
         }
     }
     Ok(())
+}
+
+/// Writes the marker of a node, behind these commands. A server that does not keep scripts is sent
+/// the text.
+pub(crate) async fn mark_node(
+    connection: &dyn Connection,
+    mut commands: Vec<Cmd>,
+    marker: &Marker,
+) -> Vec<CommandResult> {
+    commands.push(mark(marker, false));
+    let mut results = exchange(connection, commands).await;
+    let marked = results.last().and_then(decode::trouble);
+    if let Some((_, Some(Signal::NoScript))) = marked {
+        results.pop();
+        results.extend(exchange(connection, vec![mark(marker, true)]).await);
+    }
+    results
 }
 
 fn command(words: &[&str]) -> Cmd {

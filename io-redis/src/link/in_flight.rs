@@ -31,28 +31,38 @@ impl Future for PendingReplies {
     }
 }
 
+/// How things stood when something was written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Written {
+    /// How often the scripts had been loaded.
+    pub(crate) loads: u32,
+    /// How often the marker had been written.
+    pub(crate) marks: u32,
+    /// How often in a row a connection of the user's had failed.
+    pub(crate) breaks: u32,
+    /// Whether scripts were sent as texts.
+    pub(crate) by_text: bool,
+}
+
 /// What a write was for.
 pub(crate) enum Purpose {
-    Requests {
-        batch: Batch,
-        /// How often the scripts had been loaded when it was written.
-        loads: u32,
-        /// How often the marker had been written.
-        marks: u32,
-    },
-    Inspect {
-        request: InspectRequest,
-        /// How often the scripts had been loaded when it was written.
-        loads: u32,
-    },
+    Requests(Batch),
+    Inspect(InspectRequest),
+    /// To hear whether the connection lives.
+    Ping,
 }
+
+/// A write whose replies have come.
+pub(crate) type Answered = (Purpose, Written, Replies);
 
 /// The writes that wait for their replies.
 #[derive(Default)]
 pub(crate) struct InFlight {
     replies: FuturesUnordered<PendingReplies>,
     /// Oldest first. The first has the serial number `oldest`.
-    purposes: VecDeque<Option<Purpose>>,
+    purposes: VecDeque<Option<(Purpose, Written)>>,
+    /// How many of them are pings.
+    pings: usize,
     oldest: u64,
 }
 
@@ -65,32 +75,47 @@ impl InFlight {
         self.purposes.len()
     }
 
+    /// Whether nobody waits for any of them.
+    pub(crate) fn is_unwanted(&self) -> bool {
+        self.purposes.iter().flatten().count() == self.pings
+    }
+
     /// Adds a write. It is made when it is first polled, after those that were added before.
-    pub(crate) fn add(&mut self, purpose: Purpose, replies: BoxFuture<'static, Replies>) {
+    pub(crate) fn add(
+        &mut self,
+        purpose: Purpose,
+        written: Written,
+        replies: BoxFuture<'static, Replies>,
+    ) {
         let serial = self.oldest + self.purposes.len() as u64;
-        self.purposes.push_back(Some(purpose));
+        self.pings += usize::from(matches!(purpose, Purpose::Ping));
+        self.purposes.push_back(Some((purpose, written)));
         self.replies.push(PendingReplies { serial, replies });
     }
 
     /// The next write whose replies have come.
-    pub(crate) fn poll_answered(&mut self, cx: &mut Context<'_>) -> Poll<(Purpose, Replies)> {
+    pub(crate) fn poll_answered(&mut self, cx: &mut Context<'_>) -> Poll<Answered> {
         while let Poll::Ready(Some((serial, replies))) = self.replies.poll_next_unpin(cx) {
-            if let Some(purpose) = self.take_purpose(serial) {
-                return Poll::Ready((purpose, replies));
+            if let Some((purpose, written)) = self.take_purpose(serial) {
+                return Poll::Ready((purpose, written, replies));
             }
         }
         Poll::Pending
     }
 
     /// The next write whose replies are already there.
-    pub(crate) fn answered_now(&mut self) -> Option<(Purpose, Replies)> {
+    pub(crate) fn answered_now(&mut self) -> Option<Answered> {
         let (serial, replies) = self.replies.next().now_or_never()??;
-        Some((self.take_purpose(serial)?, replies))
+        let (purpose, written) = self.take_purpose(serial)?;
+        Some((purpose, written, replies))
     }
 
-    fn take_purpose(&mut self, serial: u64) -> Option<Purpose> {
+    fn take_purpose(&mut self, serial: u64) -> Option<(Purpose, Written)> {
         let at = usize::try_from(serial.checked_sub(self.oldest)?).ok()?;
         let purpose = self.purposes.get_mut(at)?.take();
+        if let Some((Purpose::Ping, _)) = purpose {
+            self.pings -= 1;
+        }
         while let Some(None) = self.purposes.front() {
             self.purposes.pop_front();
             self.oldest += 1;
@@ -100,6 +125,7 @@ impl InFlight {
 
     /// Gives up. Returns what the unanswered writes were for, oldest first.
     pub(crate) fn into_purposes(self) -> impl Iterator<Item = Purpose> {
-        self.purposes.into_iter().flatten()
+        let purposes = self.purposes.into_iter().flatten();
+        purposes.map(|(purpose, _)| purpose)
     }
 }

@@ -95,6 +95,10 @@ pub(crate) struct LinkConfig {
     pub(crate) silence: Duration,
     /// How long connecting and the set-up may take together.
     pub(crate) dial_timeout: Duration,
+    /// How long a request is waited for. A connection that was quiet for longer is idle.
+    pub(crate) request_timeout: Duration,
+    /// After how long a connection of the link's own that is idle is asked whether it lives.
+    pub(crate) ask_after: Duration,
     /// Of every key of the client.
     pub(crate) prefix: Vec<u8>,
     /// Over several nodes with quarantine: what their markers say.
@@ -107,6 +111,9 @@ impl LinkConfig {
         Self {
             silence: request_timeout * 2,
             dial_timeout: Duration::from_secs(2),
+            request_timeout,
+            ask_after: (request_timeout * 10)
+                .clamp(Duration::from_secs(1), Duration::from_secs(10)),
             prefix: Vec::new(),
             node_set: None,
         }

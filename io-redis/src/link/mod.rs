@@ -2,8 +2,9 @@
 //! the node, and answers each exactly once.
 //!
 //! `reconnect` runs it from one connection to the next. `connect` opens a connection, `identity`
-//! sets it up, `session` serves it, `recovery` is what a session repairs by itself, `in_flight` are
-//! the writes without a reply. `interface` is what the rest of the client knows of a link.
+//! sets it up, `session` serves it, `recovery` is what a session repairs by itself, `pulse` is how
+//! it finds out that nobody is at the other end, `in_flight` are the writes without a reply.
+//! `interface` is what the rest of the client knows of a link.
 
 pub(crate) mod address;
 mod connect;
@@ -13,6 +14,7 @@ mod identity;
 mod in_flight;
 pub(crate) mod interface;
 mod local_wake;
+mod pulse;
 mod reconnect;
 mod recovery;
 mod session;

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::link::connect::{Connected, DialError, Dialer};
 use crate::link::connection::Connection;
-use crate::link::handle::{InspectRequest, NoAnswer};
+use crate::link::handle::InspectRequest;
 use crate::link::identity::{self, NodeInfo};
 use crate::link::interface::{LinkConfig, LinkStatus, Target, Work};
 use crate::link::session::{BATCH, LinkContext, Session, SessionEnd};
@@ -33,7 +33,6 @@ enum Source {
 pub(crate) struct Link {
     target: Source,
     encoder: Encoder,
-    rng: Rng,
     /// The node on the previous connection, which the server may not have closed yet.
     previous: Option<NodeInfo>,
     /// How many connections in a row failed, or were lost before they were of use.
@@ -63,7 +62,6 @@ impl Link {
                 Target::Connection(connection) => Source::Given(connection),
             },
             encoder: Encoder::new(),
-            rng: Rng::new(u64::from_ne_bytes(seed)),
             previous: None,
             failures: 0,
             context: LinkContext {
@@ -72,7 +70,9 @@ impl Link {
                 work,
                 clock: Arc::clone(&seams.clock),
                 config: Arc::new(config),
+                rng: Rng::new(u64::from_ne_bytes(seed)),
                 inspections,
+                inspect_again: Vec::new(),
                 unbatched_until: tenure_core::Instant::ORIGIN,
             },
         }
@@ -131,7 +131,7 @@ impl Link {
                     self.tell(status);
                 }
             }
-            let pause = BACKOFF.pause(self.failures, &mut self.rng);
+            let pause = BACKOFF.pause(self.failures, &mut self.context.rng);
             let until = self.context.clock.now() + pause;
             let timer = self.context.clock.sleep_until(until);
             if wait_and_refuse(&mut self.context, refusal.as_ref(), timer)
@@ -159,7 +159,7 @@ impl Link {
             context,
             ..
         } = self;
-        let config = Arc::clone(&context.config);
+        let (clock, config) = (Arc::clone(&context.clock), Arc::clone(&context.config));
         let until = context.clock.now() + config.dial_timeout;
         let timer = context.clock.sleep_until(until);
         let (previous, node_set) = (previous.clone(), config.node_set.as_ref());
@@ -169,15 +169,18 @@ impl Link {
                 Source::Given(connection) => Connected {
                     connection: Arc::clone(connection),
                     io: None,
+                    round_trip: Duration::ZERO,
                 },
             };
             let connection = Arc::clone(&connected.connection);
             let set_up = async {
+                let asked = clock.now();
                 let node =
                     identity::set_up(&*connection, &config.prefix, node_set.is_some()).await?;
+                let round_trip = clock.now().saturating_since(asked);
                 let marker = node_set.map(|node_set| node.marker(node_set)).transpose()?;
                 identity::begin(&*connection, &node, previous.as_ref(), marker.as_ref()).await?;
-                Ok((node, marker))
+                Ok((node, marker, round_trip))
             };
             // Nothing is read or written unless the I/O future is polled.
             let io = async {
@@ -186,7 +189,7 @@ impl Link {
                     None => std::future::pending().await,
                 }
             };
-            let (node, marker) = match select(pin!(set_up), pin!(io)).await {
+            let (node, marker, round_trip) = match select(pin!(set_up), pin!(io)).await {
                 Either::Left((result, _)) => result?,
                 Either::Right(_) => {
                     let words = Words::new("the node closed the connection as it was set up");
@@ -196,6 +199,7 @@ impl Link {
             if let Some(marker) = marker {
                 encoder.set_marker(marker);
             }
+            connected.round_trip = round_trip;
             Ok((connected, node))
         };
         let dialled = async {
@@ -224,7 +228,12 @@ async fn wait_and_refuse<T>(
             return Err(Finished);
         }
         let more = match refusal {
-            Some(refusal) => refuse(context, refusal, &mut due, &mut replies),
+            Some(refusal) => {
+                for request in context.inspect_again.drain(..) {
+                    request.refuse(words_of(refusal));
+                }
+                refuse(context, refusal, &mut due, &mut replies)
+            }
             None => false,
         };
         let LinkContext {
@@ -239,16 +248,7 @@ async fn wait_and_refuse<T>(
             while let Some(refusal) = refusal
                 && let Poll::Ready(Some(request)) = inspections.poll_recv(cx)
             {
-                let words = match refusal {
-                    Refusal::Rejected(words)
-                    | Refusal::Misuse(words)
-                    | Refusal::Unavailable(words) => words.clone(),
-                    Refusal::Again | Refusal::NotSent => {
-                        Words::fixed("there is no connection to the node")
-                    }
-                };
-                // The caller may have gone.
-                let _ = request.answer.send(Err(NoAnswer(words)));
+                request.refuse(words_of(refusal));
             }
             if more {
                 return turn.as_mut().poll(cx).map(|()| None);
@@ -259,6 +259,16 @@ async fn wait_and_refuse<T>(
         if let Some(value) = ended {
             return Ok(value);
         }
+    }
+}
+
+/// What an inspection is told that cannot be asked.
+fn words_of(refusal: &Refusal) -> Words {
+    match refusal {
+        Refusal::Rejected(words) | Refusal::Misuse(words) | Refusal::Unavailable(words) => {
+            words.clone()
+        }
+        Refusal::Again | Refusal::NotSent => Words::fixed("there is no connection to the node"),
     }
 }
 

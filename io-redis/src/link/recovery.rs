@@ -11,7 +11,6 @@ use crate::link::connect::DialError;
 use crate::link::connection::{Connection, exchange};
 use crate::link::identity::{self, NodeInfo};
 use crate::link::interface::LinkConfig;
-use crate::protocol::encode::mark;
 use crate::protocol::scripts::Script;
 use crate::protocol::words::printable;
 use crate::runtime::{BoxFuture, Clock};
@@ -38,12 +37,17 @@ impl Recovery {
             return Refusal::Again;
         }
         self.needed = true;
-        match self.last {
-            Some(last) if now.saturating_since(last) < AGAIN_AFTER => {
-                Refusal::Unavailable(Words::fixed(why))
-            }
-            _ => Refusal::Again,
+        if self.was_undone(count, now) {
+            return Refusal::Unavailable(Words::fixed(why));
         }
+        Refusal::Again
+    }
+
+    /// Whether a reply that says it is needed shows that something undid it a moment after it was
+    /// done.
+    pub(crate) fn was_undone(&self, count: u32, now: Instant) -> bool {
+        let recent = |last| now.saturating_since(last) < AGAIN_AFTER;
+        self.count == count && self.last.is_some_and(recent)
     }
 
     pub(crate) fn done(&mut self, now: Instant) {
@@ -92,7 +96,7 @@ pub(crate) fn identify(
         node.usable().map_err(DialError::into_words)?;
         if let Some(node_set) = &node_set {
             let marker = node.marker(node_set).map_err(DialError::into_words)?;
-            for result in exchange(&*connection, vec![mark(&marker)]).await {
+            for result in identity::mark_node(&*connection, Vec::new(), &marker).await {
                 result.map_err(|error| printable(&error.to_string()))?;
             }
         }

@@ -12,18 +12,19 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use redis::{Pipeline, RedisError};
-use tenure_core::{Doubt, Instant, Op, Refusal, Reply, Request, RequestId, Words};
+use tenure_core::{Doubt, Instant, Op, Refusal, Reply, Request, RequestId, Rng, Words};
 use tokio::sync::{Notify, mpsc};
 
 use crate::link::connect::Connected;
 use crate::link::connection::Connection;
 use crate::link::handle::{InspectRequest, NoAnswer};
 use crate::link::identity::NodeInfo;
-use crate::link::in_flight::{InFlight, Purpose, Replies};
+use crate::link::in_flight::{Answered, InFlight, Purpose, Replies, Written};
 use crate::link::interface::{LinkConfig, LinkStatus, Work};
+use crate::link::pulse::{Beat, Pulse};
 use crate::link::recovery::{self, Recovered, Recovery, RecoveryTask};
 use crate::protocol::batch::Batch;
-use crate::protocol::decode::{self, Meaning, Signal};
+use crate::protocol::decode::{self, CommandResult, Meaning, Signal};
 use crate::protocol::encode::Encoder;
 use crate::runtime::{BoxFuture, Clock};
 
@@ -45,6 +46,11 @@ const IDENTITY_EVERY: Duration = Duration::from_secs(30);
 /// request to get its own answer. It is not longer, since one forbidden key must not slow down all
 /// others for longer.
 const UNBATCHED_FOR: Duration = Duration::from_secs(5);
+/// How long scripts are sent as texts after the server forgot them as soon as they were loaded.
+const BY_TEXT_FOR: Duration = Duration::from_secs(10);
+/// After so many failures in a row, each of something that was written after the one before, a
+/// connection of the user's is taken for one that does not come back.
+const BREAKS: u32 = 3;
 
 /// What a link gives to its sessions.
 pub(crate) struct LinkContext {
@@ -53,7 +59,10 @@ pub(crate) struct LinkContext {
     pub(crate) wake: Arc<Notify>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) config: Arc<LinkConfig>,
+    pub(crate) rng: Rng,
     pub(crate) inspections: mpsc::Receiver<InspectRequest>,
+    /// Inspections that are to be asked again.
+    pub(crate) inspect_again: Vec<InspectRequest>,
     /// Until when batching is off.
     pub(crate) unbatched_until: Instant,
 }
@@ -72,12 +81,13 @@ pub(crate) enum SessionEnd {
 }
 
 enum Step {
-    Replies(Purpose, Replies),
+    Replies(Answered),
     Closed,
     Recovered(Result<Recovered, Words>),
     Woken,
     Inspect(InspectRequest),
     Silence,
+    Pulse,
     Identity,
     /// More requests may be due.
     More,
@@ -95,9 +105,15 @@ pub(crate) struct Session<'a> {
     /// When the last reply came; or the first write, if nothing was in flight before it.
     quiet_since: Instant,
     silence: Option<(Instant, BoxFuture<'static, ()>)>,
+    /// None over a connection of the user's.
+    pulse: Option<Pulse>,
+    may_ping: bool,
     identity: Option<BoxFuture<'static, ()>>,
 
     scripts: Recovery,
+    /// Until when scripts are sent as texts, unless the server refuses that.
+    by_text_until: Instant,
+    may_send_text: bool,
     marker: Recovery,
     recovery: Option<RecoveryTask>,
     /// More requests may be due.
@@ -109,12 +125,12 @@ pub(crate) struct Session<'a> {
     /// Why the connection is of no use any more, and what that means for what is in flight.
     lost: Option<Doubt>,
     served: bool,
+    /// How often in a row a connection of the user's has failed.
+    breaks: u32,
 
     due: Vec<Request>,
     replies: Vec<(RequestId, Reply)>,
     spare: Vec<Batch>,
-    /// Inspections that are asked again once the scripts are loaded.
-    inspect_again: Vec<InspectRequest>,
 }
 
 impl<'a> Session<'a> {
@@ -130,6 +146,10 @@ impl<'a> Session<'a> {
             .node_set
             .is_some()
             .then(|| context.clock.sleep_until(now + IDENTITY_EVERY));
+        let pulse = connected.connection.is_own().then(|| {
+            let rng = Rng::new(context.rng.next_u64());
+            Pulse::new(&context.clock, &context.config, connected.round_trip, rng)
+        });
         Self {
             connection: connected.connection,
             io: connected.io,
@@ -137,8 +157,12 @@ impl<'a> Session<'a> {
             in_flight: InFlight::default(),
             quiet_since: now,
             silence: None,
+            pulse,
+            may_ping: true,
             identity,
             scripts: Recovery::default(),
+            by_text_until: Instant::ORIGIN,
+            may_send_text: true,
             marker: Recovery::default(),
             recovery: None,
             more: true,
@@ -146,10 +170,10 @@ impl<'a> Session<'a> {
             closing: None,
             lost: None,
             served: false,
+            breaks: 0,
             due: Vec::new(),
             replies: Vec::new(),
             spare: Vec::new(),
-            inspect_again: Vec::new(),
             context,
             encoder,
         }
@@ -171,14 +195,14 @@ impl<'a> Session<'a> {
                 self.take();
             }
             while self.may_take()
-                && let Some(request) = self.inspect_again.pop()
+                && let Some(request) = self.context.inspect_again.pop()
             {
                 self.inspect(request);
             }
             if !self.replies.is_empty() {
                 continue;
             }
-            if self.in_flight.is_empty() {
+            if self.in_flight.is_unwanted() {
                 if let Some(why) = self.closing.take() {
                     return self.give_up(Doubt::Broken(why)).await;
                 }
@@ -187,8 +211,8 @@ impl<'a> Session<'a> {
                 }
             }
             match self.step().await {
-                Step::Replies(purpose, replies) => {
-                    self.take_replies(purpose, replies);
+                Step::Replies(answered) => {
+                    self.take_replies(answered);
                     self.take_ready_replies();
                 }
                 Step::Closed => {
@@ -203,6 +227,7 @@ impl<'a> Session<'a> {
                 Step::More => {}
                 Step::Inspect(request) => self.inspect(request),
                 Step::Silence => self.silence(),
+                Step::Pulse => self.beat(),
                 Step::Identity => {
                     let next = self.context.clock.now() + IDENTITY_EVERY;
                     self.identity = Some(self.context.clock.sleep_until(next));
@@ -234,19 +259,23 @@ impl<'a> Session<'a> {
         } = &mut *self.context;
         let mut woken = pin!(wake.notified());
         let (in_flight, io) = (&mut self.in_flight, &mut self.io);
-        let (recovery, silence, identity) =
-            (&mut self.recovery, &mut self.silence, &mut self.identity);
+        let (recovery, silence, pulse, identity) = (
+            &mut self.recovery,
+            &mut self.silence,
+            &mut self.pulse,
+            &mut self.identity,
+        );
         poll_fn(|cx| {
             // Polled before the I/O future, for what is to be written, and after it, for what it
             // has read.
-            if let Poll::Ready((purpose, replies)) = in_flight.poll_answered(cx) {
-                return Poll::Ready(Step::Replies(purpose, replies));
+            if let Poll::Ready(answered) = in_flight.poll_answered(cx) {
+                return Poll::Ready(Step::Replies(answered));
             }
             if poll_some(io.as_mut(), cx).is_ready() {
                 return Poll::Ready(Step::Closed);
             }
-            if let Poll::Ready((purpose, replies)) = in_flight.poll_answered(cx) {
-                return Poll::Ready(Step::Replies(purpose, replies));
+            if let Poll::Ready(answered) = in_flight.poll_answered(cx) {
+                return Poll::Ready(Step::Replies(answered));
             }
             if let Poll::Ready(result) = poll_some(recovery.as_mut(), cx) {
                 return Poll::Ready(Step::Recovered(result));
@@ -259,6 +288,12 @@ impl<'a> Session<'a> {
             }
             if poll_some(silence.as_mut().map(|(_, timer)| timer), cx).is_ready() {
                 return Poll::Ready(Step::Silence);
+            }
+            if pulse
+                .as_mut()
+                .is_some_and(|pulse| pulse.poll(cx).is_ready())
+            {
+                return Poll::Ready(Step::Pulse);
             }
             if poll_some(identity.as_mut(), cx).is_ready() {
                 return Poll::Ready(Step::Identity);
@@ -319,7 +354,9 @@ impl<'a> Session<'a> {
     fn write(&mut self, requests: &[Request], now: Instant) {
         let (purpose, commands) = self.encode(requests, now);
         let replies = self.connection.send(commands);
-        self.track(purpose, replies, now);
+        let deadlines = requests.iter().map(|request| request.deadline);
+        let deadline = deadlines.filter(|deadline| *deadline > now).min();
+        self.track(purpose, replies, now, deadline);
     }
 
     /// Over a connection of the user's, every command is a write of its own. It is given up some
@@ -338,7 +375,7 @@ impl<'a> Session<'a> {
             let (purpose, commands) = self.encode(together, now);
             let replies = self.connection.send(commands);
             let replies = self.bounded(replies, first.deadline.max(now));
-            self.track(purpose, replies, now);
+            self.track(purpose, replies, now, None);
         }
     }
 
@@ -367,62 +404,118 @@ impl<'a> Session<'a> {
         let mut batch = self.spare.pop().unwrap_or_default();
         let mut commands = Pipeline::with_capacity(requests.len());
         let share = now >= self.context.unbatched_until;
+        self.encoder.by_text = now < self.by_text_until;
         batch.encode(requests, share, self.encoder, &mut commands);
-        let purpose = Purpose::Requests {
-            batch,
-            loads: self.scripts.count,
-            marks: self.marker.count,
-        };
-        (purpose, commands)
+        (Purpose::Requests(batch), commands)
     }
 
-    fn track(&mut self, purpose: Purpose, replies: BoxFuture<'static, Replies>, now: Instant) {
+    /// Something was written that is waited for until the deadline, if that is still to come.
+    fn track(
+        &mut self,
+        purpose: Purpose,
+        replies: BoxFuture<'static, Replies>,
+        now: Instant,
+        deadline: Option<Instant>,
+    ) {
         if self.in_flight.is_empty() {
             self.quiet_since = now;
         }
-        self.in_flight.add(purpose, replies);
+        if let (Some(pulse), Some(deadline)) = (&mut self.pulse, deadline)
+            && self.in_flight.is_unwanted()
+        {
+            pulse.asked(now, deadline);
+        }
+        let written = Written {
+            loads: self.scripts.count,
+            marks: self.marker.count,
+            breaks: self.breaks,
+            by_text: self.encoder.by_text,
+        };
+        self.in_flight.add(purpose, written, replies);
         if self.silence.is_none() && self.connection.is_own() {
             self.arm(self.quiet_since + self.context.config.silence);
         }
     }
 
     /// Hands on the replies to one write.
-    fn take_replies(&mut self, purpose: Purpose, replies: Replies) {
+    fn take_replies(&mut self, (purpose, written, replies): Answered) {
         let now = self.context.clock.now();
         if replies.is_ok() {
-            self.quiet_since = now;
+            self.heard(now);
             self.served = true;
         }
+        self.note_break(&replies, written);
         match purpose {
-            Purpose::Requests {
-                mut batch,
-                loads,
-                marks,
-            } => {
+            Purpose::Requests(mut batch) => {
                 let config = Arc::clone(&self.context.config);
                 batch.read(replies, config.node_set.as_ref(), |id, meaning| {
-                    let reply = self.act_on(meaning, loads, marks, now);
+                    let reply = self.act_on(meaning, written, now);
                     self.replies.push((id, reply));
                 });
                 self.spare.push(batch);
             }
-            Purpose::Inspect { request, loads } => {
+            Purpose::Inspect(request) => {
                 let result = replies.map(|mut values| values.pop().unwrap_or_default());
-                // What the answer says about the link holds for all requests.
-                let meaning = decode::inspection_signal(&result);
-                let unknown = Reply::Unknown(Doubt::Silent);
-                let reply = self.act_on((unknown, meaning), loads, self.marker.count, now);
-                if reply == Reply::NotApplied(Refusal::Again) && !request.again {
-                    self.inspect_again.push(InspectRequest {
-                        again: true,
-                        ..request
-                    });
-                    return;
+                self.inspected(request, result, written, now);
+            }
+            Purpose::Ping => {
+                let result = replies.map(|mut values| values.pop().unwrap_or_default());
+                match decode::trouble(&result) {
+                    // The user may not ask it. Another time it would only fill the server's log.
+                    Some((Reply::NotApplied(Refusal::Rejected(_)), None)) => self.may_ping = false,
+                    Some(meaning) => drop(self.act_on(meaning, written, now)),
+                    None => {}
                 }
+            }
+        }
+    }
+
+    fn heard(&mut self, now: Instant) {
+        self.quiet_since = now;
+        if let Some(pulse) = &mut self.pulse {
+            pulse.heard(now);
+        }
+    }
+
+    /// Counts how often in a row a connection of the user's has failed.
+    fn note_break(&mut self, replies: &Replies, written: Written) {
+        match replies {
+            Err(error) if error.is_connection_dropped() && !error.is_connection_refusal() => {
+                if written.breaks == self.breaks {
+                    self.breaks += 1;
+                }
+            }
+            // It tries to connect, or it works.
+            _ => self.breaks = 0,
+        }
+    }
+
+    /// Hands on the answer to an inspection, or asks it again.
+    fn inspected(
+        &mut self,
+        request: InspectRequest,
+        result: CommandResult,
+        written: Written,
+        now: Instant,
+    ) {
+        // What the answer says about the link holds for all requests.
+        let trouble = decode::trouble(&result);
+        let reply = trouble.map(|meaning| self.act_on(meaning, written, now));
+        let request = match reply {
+            Some(Reply::NotApplied(Refusal::Again) | Reply::Unknown(Doubt::Broken(_))) => {
+                match request.once_more() {
+                    Ok(request) => return self.context.inspect_again.push(request),
+                    Err(request) => request,
+                }
+            }
+            _ => request,
+        };
+        match reply.as_ref().and_then(Reply::words) {
+            Some(why) => request.refuse(why.clone()),
+            None => {
                 // The caller may have gone.
-                let _ = request
-                    .answer
-                    .send(decode::inspection(result).map_err(NoAnswer));
+                let answer = decode::inspection(result).map_err(NoAnswer);
+                let _ = request.answer.send(answer);
             }
         }
     }
@@ -431,24 +524,36 @@ impl<'a> Session<'a> {
     fn take_ready_replies(&mut self) {
         while self.replies.len() < TURN
             && !self.in_flight.is_empty()
-            && let Some((purpose, replies)) = self.in_flight.answered_now()
+            && let Some(answered) = self.in_flight.answered_now()
         {
-            self.take_replies(purpose, replies);
+            self.take_replies(answered);
         }
     }
 
     /// Acts on what a reply tells the link.
-    fn act_on(&mut self, (reply, signal): Meaning, loads: u32, marks: u32, now: Instant) -> Reply {
+    fn act_on(&mut self, (reply, signal): Meaning, written: Written, now: Instant) -> Reply {
         let own = self.connection.is_own();
         match signal {
-            None => {}
+            None => {
+                if written.by_text && matches!(reply, Reply::NotApplied(Refusal::Rejected(_))) {
+                    // Perhaps it is the texts that are not permitted. By its name the script is
+                    // refused for what else there is.
+                    self.may_send_text = false;
+                    self.by_text_until = Instant::ORIGIN;
+                    return Reply::NotApplied(Refusal::Again);
+                }
+            }
             Some(Signal::NoScript) => {
+                if self.may_send_text && self.scripts.was_undone(written.loads, now) {
+                    self.by_text_until = now + BY_TEXT_FOR;
+                    return Reply::NotApplied(Refusal::Again);
+                }
                 let why = "it forgot the scripts again, which were loaded a moment ago";
-                return Reply::NotApplied(self.scripts.ask(loads, now, why));
+                return Reply::NotApplied(self.scripts.ask(written.loads, now, why));
             }
             Some(Signal::Unmarked) => {
                 let why = "its marker is gone again, which was written a moment ago";
-                return Reply::NotApplied(self.marker.ask(marks, now, why));
+                return Reply::NotApplied(self.marker.ask(written.marks, now, why));
             }
             Some(Signal::CrossSlot) => self.context.unbatched_until = Instant::MAX,
             Some(Signal::DoNotBatch) => {
@@ -461,6 +566,9 @@ impl<'a> Session<'a> {
                 self.marker.needed |= self.context.config.node_set.is_some();
             }
             Some(Signal::Broken(why)) if own => self.lost = Some(Doubt::Broken(why)),
+            Some(Signal::Broken(why)) if self.breaks >= BREAKS => {
+                return Reply::Unknown(Doubt::Broken(gone_for_good(&why)));
+            }
             Some(Signal::Broken(_)) => {}
         }
         reply
@@ -482,6 +590,9 @@ impl<'a> Session<'a> {
     fn recovered(&mut self, result: Result<Recovered, Words>) {
         self.recovery = None;
         let now = self.context.clock.now();
+        if result.is_ok() {
+            self.heard(now);
+        }
         match result {
             Ok(Recovered::Loaded) => self.scripts.done(now),
             Ok(Recovered::Identified(node)) => {
@@ -505,15 +616,39 @@ impl<'a> Session<'a> {
     }
 
     fn inspect(&mut self, request: InspectRequest) {
+        let now = self.context.clock.now();
+        self.encoder.by_text = now < self.by_text_until;
         let mut commands = Pipeline::with_capacity(1);
         commands.add_command(self.encoder.inspect(&request.key));
-        let now = self.context.clock.now();
         let mut replies = self.connection.send(commands);
         if !self.connection.is_own() {
             replies = self.bounded(replies, now);
         }
-        let loads = self.scripts.count;
-        self.track(Purpose::Inspect { request, loads }, replies, now);
+        let deadline = now + self.context.config.request_timeout;
+        self.track(Purpose::Inspect(request), replies, now, Some(deadline));
+    }
+
+    /// The pulse needs something.
+    fn beat(&mut self) {
+        let now = self.context.clock.now();
+        let beat = self.pulse.as_mut().and_then(|pulse| pulse.beat(now));
+        let quiet = self.in_flight.is_empty() && self.recovery.is_none() && self.may_take();
+        match beat {
+            Some(Beat::Ask) if quiet && self.may_ping => {
+                let mut commands = Pipeline::with_capacity(1);
+                commands.add_command(redis::cmd("PING"));
+                let replies = self.connection.send(commands);
+                // Nobody waits for it, so it gets all the time that a request has, which is half of
+                // this.
+                let deadline = now + self.context.config.request_timeout * 2;
+                self.track(Purpose::Ping, replies, now, Some(deadline));
+            }
+            Some(Beat::Dead) => {
+                let why = "it had been idle, and nothing answers on it any more";
+                self.lost = Some(Doubt::Broken(Words::fixed(why)));
+            }
+            Some(Beat::Ask) | None => {}
+        }
     }
 
     fn arm(&mut self, at: Instant) {
@@ -563,7 +698,7 @@ impl<'a> Session<'a> {
         self.io = None;
         for purpose in std::mem::take(&mut self.in_flight).into_purposes() {
             match purpose {
-                Purpose::Requests { mut batch, .. } => {
+                Purpose::Requests(mut batch) => {
                     let unknown = Reply::Unknown(doubt.clone());
                     batch.abandon(|id| self.replies.push((id, unknown.clone())));
                     if self.replies.len() >= TURN {
@@ -571,9 +706,11 @@ impl<'a> Session<'a> {
                         tokio::task::yield_now().await;
                     }
                 }
-                Purpose::Inspect { request, .. } => {
-                    let _ = request.answer.send(Err(NoAnswer(why.clone())));
-                }
+                Purpose::Inspect(request) => match (&doubt, request.once_more()) {
+                    (Doubt::Broken(_), Ok(request)) => self.context.inspect_again.push(request),
+                    (_, Ok(request) | Err(request)) => request.refuse(why.clone()),
+                },
+                Purpose::Ping => {}
             }
         }
         self.hand_on();
@@ -582,6 +719,15 @@ impl<'a> Session<'a> {
             served: self.served,
         }
     }
+}
+
+/// The words for a connection of the user's that has ended, and was not replaced by itself.
+fn gone_for_good(why: &Words) -> Words {
+    Words::new(&format!(
+        "the connection that was given to `Builder::connection` has ended and does not come back \
+         ({why}): give one that reconnects, such as redis-rs' ConnectionManager, or the URL of the \
+         node"
+    ))
 }
 
 /// Polls a future that may be absent; then it is never ready.

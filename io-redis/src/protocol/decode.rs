@@ -251,9 +251,12 @@ pub(crate) fn failures(result: CommandResult, count: usize, mut each: impl FnMut
     }
 }
 
-/// What the reply to an inspection tells the link.
-pub(crate) fn inspection_signal(result: &CommandResult) -> Option<Signal> {
-    value(result.clone()).err()?.1
+/// What an error in the place of a reply means. None if it is no error.
+pub(crate) fn trouble(result: &CommandResult) -> Option<Meaning> {
+    match result {
+        Ok(Value::ServerError(_)) | Err(_) => value(result.clone()).err(),
+        Ok(_) => None,
+    }
 }
 
 /// What a reply means if it is an error.

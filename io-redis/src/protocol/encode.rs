@@ -24,6 +24,8 @@ impl<'a, T: IntoIterator<Item = &'a Request, IntoIter: Clone + ExactSizeIterator
 #[derive(Debug)]
 pub(crate) struct Encoder {
     marker: Option<Marker>,
+    /// Whether scripts are sent as texts, to a server that does not keep them.
+    pub(crate) by_text: bool,
     counter: Vec<u8>,
     token: Vec<u8>,
 }
@@ -32,6 +34,7 @@ impl Encoder {
     pub(crate) fn new() -> Self {
         Self {
             marker: None,
+            by_text: false,
             counter: Vec::new(),
             token: Vec::new(),
         }
@@ -61,7 +64,7 @@ impl Encoder {
         if marker.is_some() {
             size += 160;
         }
-        let mut cmd = script.call(requests.len(), marker.is_some(), size);
+        let mut cmd = script.call(self.by_text, requests.len(), marker.is_some(), size);
         for request in requests.clone() {
             write_keys(&mut cmd, layout, &request.key, &mut self.counter);
         }
@@ -80,15 +83,16 @@ impl Encoder {
 
     /// The call that inspects a key.
     pub(crate) fn inspect(&mut self, key: &Key) -> Cmd {
-        let mut cmd = Script::Inspect.call(1, false, 3 * key.as_bytes().len() + 40);
+        let size = 3 * key.as_bytes().len() + 40;
+        let mut cmd = Script::Inspect.call(self.by_text, 1, false, size);
         write_keys(&mut cmd, Script::Inspect.layout(), key, &mut self.counter);
         cmd
     }
 }
 
 /// The call that writes or refreshes the marker of a node.
-pub(crate) fn mark(marker: &Marker) -> Cmd {
-    let mut cmd = Script::Mark.call(0, true, marker.key.len() + 160);
+pub(crate) fn mark(marker: &Marker, by_text: bool) -> Cmd {
+    let mut cmd = Script::Mark.call(by_text, 0, true, marker.key.len() + 160);
     cmd.write_arg(&marker.key);
     write_marker(&mut cmd, Script::Mark.layout(), marker);
     cmd

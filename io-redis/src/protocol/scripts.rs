@@ -292,8 +292,9 @@ impl Script {
     }
 
     /// The beginning of a call for so many locks, with the parts of the marker or without. All keys
-    /// and arguments together have about `size` bytes.
-    pub(crate) fn call(self, locks: usize, with_marker: bool, size: usize) -> Cmd {
+    /// and arguments together have about `size` bytes. The script is sent by its text or by its
+    /// name.
+    pub(crate) fn call(self, by_text: bool, locks: usize, with_marker: bool, size: usize) -> Cmd {
         let layout = self.layout();
         let (mut keys, mut args) = (
             layout.lock_keys.len() * locks,
@@ -303,9 +304,14 @@ impl Script {
             keys += 1;
             args += layout.marker_args.len();
         }
-        let mut cmd = Cmd::with_capacity(3 + keys + args, size + 56);
-        cmd.write_arg(b"EVALSHA");
-        cmd.write_arg(self.sha().as_bytes());
+        let (command, script) = if by_text {
+            ("EVAL", self.text())
+        } else {
+            ("EVALSHA", self.sha())
+        };
+        let mut cmd = Cmd::with_capacity(3 + keys + args, size + script.len() + 16);
+        cmd.write_arg(command.as_bytes());
+        cmd.write_arg(script.as_bytes());
         cmd.arg(keys);
         cmd
     }

@@ -240,6 +240,7 @@ impl<'a> World<'a> {
             | Event::Dialled { client, .. }
             | Event::Redial { client, .. }
             | Event::Silence { client, .. }
+            | Event::Trial { client, .. }
             | Event::Reset { client, .. }
             | Event::Reread { client, .. }
             | Event::Mended { client, .. } => self.at_client(client, event),
@@ -268,6 +269,9 @@ impl<'a> World<'a> {
             Event::Dialled { node, epoch, .. } => self.dialled(client, node, epoch),
             Event::Redial { node, epoch, .. } => self.redial(client, node, epoch),
             Event::Silence { node, epoch, .. } => self.silence(client, node, epoch),
+            Event::Trial {
+                node, epoch, since, ..
+            } => self.trial(client, node, epoch, since),
             Event::Reset { node, epoch, .. } => {
                 if self.link(client, node).epoch == epoch {
                     self.lose_link(client, node, &broken());

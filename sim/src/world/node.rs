@@ -120,8 +120,8 @@ impl Node {
         self.model.mark(now, set);
     }
 
-    /// Does what is asked, or refuses it as a server in its state does.
-    pub(in crate::world) fn apply(&mut self, now: Nanos, request: &Arrived) -> Done {
+    /// Does what is asked by a script's name or text, or refuses it as a server in its state does.
+    pub(in crate::world) fn apply(&mut self, now: Nanos, request: &Arrived, by_text: bool) -> Done {
         if self.loading {
             let words = Words::fixed("LOADING");
             return refused(Refusal::Unavailable(words), None);
@@ -129,7 +129,7 @@ impl Node {
         if self.refusing {
             return refused(Refusal::Rejected(Words::new("NOPERM")), None);
         }
-        if !self.scripts {
+        if !self.scripts && !by_text {
             return refused(Refusal::Again, Some(Signal::NoScript));
         }
         // Each script writes on every path, and a replica refuses writes.

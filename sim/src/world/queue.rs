@@ -28,6 +28,13 @@ pub(super) enum Event {
     Redial { client: u8, node: u8, epoch: u32 },
     /// A link checks whether its node has been silent for too long.
     Silence { client: u8, node: u8, epoch: u32 },
+    /// A link checks whether a connection that had been idle was heard since then.
+    Trial {
+        client: u8,
+        node: u8,
+        epoch: u32,
+        since: Nanos,
+    },
     /// A connection was reset.
     Reset { client: u8, node: u8, epoch: u32 },
     /// A link asks again who the node is.

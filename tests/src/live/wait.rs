@@ -79,6 +79,11 @@ pub fn within<Fut: Future>(
     }
 }
 
+/// Nobody asks for so long. A connection is idle only then.
+pub async fn nobody_asks_for(length: Duration) {
+    pause(length).await;
+}
+
 /// Real time passes, from the call on.
 #[allow(
     clippy::disallowed_methods,

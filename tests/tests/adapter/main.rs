@@ -14,6 +14,7 @@ mod demo;
 mod determinism;
 mod fence;
 mod guard;
+mod idle;
 mod loss;
 mod observe;
 mod options;

@@ -3,35 +3,55 @@
 use std::net::TcpStream;
 
 use tenure_tests::live::clients::{connect, locked, patient, refused, renewed, serves, value};
-use tenure_tests::live::{
-    Fault, Match, Options, Proxy, RedisServer, eventually, servers_available,
-};
+use tenure_tests::live::{Options, Proxy, RedisServer, Rewrite, eventually, servers_available};
 
-/// So is a proxy.
+/// So is a proxy, whatever its words are, or if it has none.
 #[tokio::test]
 async fn a_server_that_knows_no_hello_is_spoken_to_in_protocol_version_2() {
     if !servers_available() {
         return;
     }
     for refusal in [
-        "-ERR unknown command 'HELLO', with args beginning with: '3' ",
-        "-ERR unknown command `HELLO`, with args beginning with: `3`, ",
-        "-NOPROTO unsupported protocol version",
+        Some("-ERR unknown command 'HELLO', with args beginning with: '3' "),
+        Some("-ERR unknown command `HELLO`, with args beginning with: `3`, "),
+        Some("-NOPROTO unsupported protocol version"),
+        Some("-unsupported command 'HELLO'"),
+        None,
     ] {
         let server = RedisServer::start(Options::new()).await;
         let proxy = Proxy::start(server.addr()).await;
-        let refused = proxy.on(Match::command("HELLO"), Fault::RefuseWith(refusal));
+        let refused = proxy.rewrite(move |command| {
+            let refuse = |line: &str| Rewrite::Refuse(line.to_owned());
+            let how = || refusal.map_or(Rewrite::HangUp, refuse);
+            command.is("HELLO").then(how)
+        });
         let locks = connect(patient(), proxy.url()).await;
-        refused.hit().await;
+        assert_eq!(refused.count(), 1, "{refusal:?}");
         serves(&locks, &server).await;
         let list: String = server.cmd(&["CLIENT", "LIST"]).await;
         let ours = list.lines().find(|line| line.contains("user=default"));
         assert!(ours.is_some_and(|line| !line.contains("resp=3")), "{list}");
-        // And it stays so on the next connection.
+        // The next connection may reach another server.
         let guard = locked(&locks, "k").await;
         proxy.cut().await;
         renewed(&guard, 1).await;
+        assert_eq!(refused.count(), 2, "{refusal:?}");
     }
+}
+
+#[tokio::test]
+async fn a_url_may_name_the_protocol_that_is_spoken() {
+    if !servers_available() {
+        return;
+    }
+    let server = RedisServer::start(Options::new()).await;
+    let proxy = Proxy::start(server.addr()).await;
+    let locks = connect(patient(), format!("{}?protocol=resp2", proxy.url())).await;
+    serves(&locks, &server).await;
+    assert_eq!(proxy.count("HELLO"), 0);
+    let locks = connect(patient(), format!("{}?protocol=resp3", proxy.url())).await;
+    serves(&locks, &server).await;
+    assert_eq!(proxy.count("HELLO"), 1);
 }
 
 #[tokio::test]

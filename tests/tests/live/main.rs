@@ -8,6 +8,7 @@
 
 mod addresses;
 mod conformance;
+mod dead;
 mod default_client;
 mod endings;
 mod faults;

@@ -32,7 +32,7 @@ use crate::copy::Copy;
 use crate::patch::Planted;
 
 /// The kinds of faults, of which each must have a bug planted.
-const CLASSES: [&str; 8] = ["H1", "H2", "H3", "H4", "H5", "H6", "H7", "H8"];
+const CLASSES: [&str; 9] = ["H1", "H2", "H3", "H4", "H5", "H6", "H7", "H8", "H9"];
 
 /// All that are planted, in the order of their names.
 fn planted() -> Vec<Planted> {

@@ -112,7 +112,9 @@ fn session(
             work,
             clock: Arc::new(PausedClock::new()),
             config: Arc::new(LinkConfig::new(Duration::from_millis(500))),
+            rng: tenure_core::Rng::new(1),
             inspections: mpsc::channel(1).1,
+            inspect_again: Vec::new(),
             unbatched_until: tenure_core::Instant::ORIGIN,
         };
         let connected = Connected {
@@ -120,6 +122,7 @@ fn session(
             io: Some(Box::pin(async move {
                 let _ = hung_up.await;
             })),
+            round_trip: Duration::ZERO,
         };
         Session::new(
             &mut context,

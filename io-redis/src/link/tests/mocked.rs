@@ -17,12 +17,17 @@ pub(crate) struct Write {
 impl Write {
     /// The name of the script that each command calls, or of the command itself.
     pub(crate) fn names(&self) -> Vec<String> {
-        self.commands
-            .iter()
-            .map(|words| {
-                let called = words.get(1).and_then(|sha| Script::by_sha(sha.as_bytes()));
-                called.map_or_else(|| words[0].clone(), |script| script.name().to_owned())
-            })
+        let name = |words: &Vec<String>| {
+            let script = words.get(1)?;
+            if words[0] == "EVAL" {
+                let called = Script::all().find(|called| called.text() == script)?;
+                return Some(format!("{} by its text", called.name()));
+            }
+            Some(Script::by_sha(script.as_bytes())?.name().to_owned())
+        };
+        let names = self.commands.iter();
+        names
+            .map(|words| name(words).unwrap_or_else(|| words[0].clone()))
             .collect()
     }
 
@@ -39,8 +44,12 @@ impl Write {
     }
 
     pub(crate) fn fail(self) {
-        let lost = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-        let _ = self.reply.send(Err(RedisError::from(lost)));
+        self.fail_with(std::io::ErrorKind::ConnectionReset);
+    }
+
+    pub(crate) fn fail_with(self, kind: std::io::ErrorKind) {
+        let failed = std::io::Error::from(kind);
+        let _ = self.reply.send(Err(RedisError::from(failed)));
     }
 }
 

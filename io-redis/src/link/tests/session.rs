@@ -1,11 +1,12 @@
 //! A session over a mocked connection: what it writes, in which order, and that it answers every
 //! request exactly once.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis::Value;
-use tenure_core::{Answer, NodeId, Op, Refusal, Reply, Words};
+use tenure_core::{Answer, Doubt, NodeId, Op, Refusal, Reply, Request, Words};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::link::connect::Connected;
@@ -20,16 +21,22 @@ use crate::protocol::encode::Encoder;
 use crate::protocol::testing::{acquires, request};
 use crate::runtime::BoxFuture;
 
-struct SessionRig {
-    hub: Arc<FakeHub>,
-    written: mpsc::UnboundedReceiver<Write>,
-    session: tokio::task::JoinHandle<SessionEnd>,
+/// A session with a request timeout of 500 ms.
+pub(super) struct SessionRig {
+    pub(super) hub: Arc<FakeHub>,
+    pub(super) written: mpsc::UnboundedReceiver<Write>,
+    pub(super) session: tokio::task::JoinHandle<SessionEnd>,
     /// Ends the connection, with a last reply on it.
     hang_up: Option<oneshot::Sender<Write>>,
 }
 
 impl SessionRig {
-    fn new(own: bool) -> Self {
+    pub(super) fn new(own: bool) -> Self {
+        Self::at(own, Duration::ZERO)
+    }
+
+    /// With a node that took so long for an answer when the connection was set up.
+    pub(super) fn at(own: bool, round_trip: Duration) -> Self {
         let (connection, written) = connection(own);
         let hub = Arc::new(FakeHub::default());
         let (hang_up, hung_up) = oneshot::channel::<Write>();
@@ -40,7 +47,9 @@ impl SessionRig {
             work,
             clock: Arc::new(PausedClock::new()),
             config: Arc::new(LinkConfig::new(Duration::from_millis(500))),
+            rng: tenure_core::Rng::new(1),
             inspections: mpsc::channel(1).1,
+            inspect_again: Vec::new(),
             unbatched_until: tenure_core::Instant::ORIGIN,
         };
         let session = tokio::spawn(async move {
@@ -54,6 +63,7 @@ impl SessionRig {
                         }
                     }) as BoxFuture<'static, ()>
                 }),
+                round_trip,
             };
             Session::new(&mut context, &mut encoder, connected, NodeInfo::default())
                 .serve()
@@ -67,25 +77,25 @@ impl SessionRig {
         }
     }
 
-    async fn next(&mut self) -> Write {
+    pub(super) async fn next(&mut self) -> Write {
         self.written.recv().await.expect("the session lives")
     }
 
-    async fn lost(self) -> Arc<FakeHub> {
+    pub(super) async fn lost(self) -> Arc<FakeHub> {
         let end = self.session.await.expect("no panic");
         assert!(matches!(end, SessionEnd::Lost { .. }), "{end:?}");
         self.hub
     }
 
     /// Lets the session do everything that it can do now.
-    async fn settle(&self) {
+    pub(super) async fn settle(&self) {
         for _ in 0..50 {
             tokio::task::yield_now().await;
         }
     }
 }
 
-fn is_granted(reply: &Reply) -> bool {
+pub(super) fn is_granted(reply: &Reply) -> bool {
     matches!(reply, Reply::Applied(Answer::Granted { .. }))
 }
 
@@ -240,7 +250,6 @@ async fn forgotten_scripts_are_loaded_before_the_next_request() {
     let mut requests = acquires(3);
     rig.hub.ask(requests.drain(..2).collect::<Vec<_>>());
     let write = rig.next().await;
-    let noscript = || error("NOSCRIPT No matching script. Please use EVAL.");
     let ids = acquires(2);
     write.answer([noscript()]);
     rig.hub.ask(requests.clone());
@@ -260,12 +269,142 @@ async fn forgotten_scripts_are_loaded_before_the_next_request() {
     assert_eq!(write.keys(), ["lock-2"]);
     write.answer([noscript()]);
     rig.settle().await;
-    // The scripts were loaded just now, so something removes them. Asking again at once would flood
-    // the server.
-    assert!(matches!(
-        rig.hub.reply(&requests[0]),
-        Reply::NotApplied(Refusal::Unavailable(_))
-    ));
+    let reply = rig.hub.reply(&requests[0]);
+    assert_eq!(reply, Reply::NotApplied(Refusal::Again));
+}
+
+fn noscript() -> Value {
+    error("NOSCRIPT No matching script. Please use EVAL.")
+}
+
+/// Asks for something, whose script the server has forgotten, and loads the scripts.
+async fn forgotten_and_loaded(rig: &mut SessionRig, request: &Request) {
+    rig.hub.ask([request.clone()]);
+    rig.next().await.answer([noscript()]);
+    let load = rig.next().await;
+    assert_eq!(load.names(), loads());
+    load.answer(loaded());
+}
+
+/// Loading them again and again would flood the server, and refusing would be an outage.
+#[tokio::test(start_paused = true)]
+async fn scripts_that_do_not_stay_are_sent_as_texts_for_a_while() {
+    let mut rig = SessionRig::new(true);
+    let requests = acquires(5);
+    forgotten_and_loaded(&mut rig, &requests[0]).await;
+    rig.hub.ask([requests[1].clone()]);
+    rig.next().await.answer([noscript()]);
+    for request in &requests[2..4] {
+        rig.hub.ask([request.clone()]);
+        let write = rig.next().await;
+        assert_eq!(write.names(), ["Acquire by its text"]);
+        write.answer([granted()]);
+        rig.settle().await;
+        assert!(is_granted(&rig.hub.reply(request)));
+    }
+    for request in &requests[..2] {
+        assert_eq!(rig.hub.reply(request), Reply::NotApplied(Refusal::Again));
+    }
+    // Later it tries the names again.
+    tokio::time::advance(Duration::from_secs(10)).await;
+    rig.hub.ask([requests[4].clone()]);
+    while rig.next().await.names() != ["Acquire"] {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_texts_are_not_permitted_the_scripts_are_loaded_again() {
+    let mut rig = SessionRig::new(true);
+    let requests = acquires(4);
+    forgotten_and_loaded(&mut rig, &requests[0]).await;
+    rig.hub.ask([requests[1].clone()]);
+    rig.next().await.answer([noscript()]);
+    rig.hub.ask([requests[2].clone()]);
+    let write = rig.next().await;
+    assert_eq!(write.names(), ["Acquire by its text"]);
+    write.answer([error("NOPERM no permissions to run the 'eval' command")]);
+    rig.settle().await;
+    let reply = rig.hub.reply(&requests[2]);
+    assert_eq!(reply, Reply::NotApplied(Refusal::Again));
+    rig.hub.ask([requests[3].clone()]);
+    let write = rig.next().await;
+    assert_eq!(write.names(), ["Acquire"]);
+    write.answer([noscript()]);
+    assert_eq!(rig.next().await.names(), loads());
+    let reply = rig.hub.reply(&requests[3]);
+    assert!(
+        matches!(reply, Reply::NotApplied(Refusal::Unavailable(_))),
+        "{reply:?}"
+    );
+}
+
+/// What a session says of a request over a connection of the user's that fails so.
+async fn failed(rig: &mut SessionRig, request: &Request, kind: ErrorKind) -> String {
+    rig.hub.ask([request.clone()]);
+    rig.next().await.fail_with(kind);
+    rig.settle().await;
+    match rig.hub.reply(request) {
+        Reply::Unknown(Doubt::Broken(words)) => words.as_str().to_owned(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_users_connection_that_does_not_come_back_is_told_as_that() {
+    use ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset};
+    let mut rig = SessionRig::new(false);
+    let gone = |said: &String| said.contains("ConnectionManager");
+    let requests = acquires(10);
+    let mut said = Vec::new();
+    for (request, kind) in requests.iter().zip([
+        ConnectionReset,
+        BrokenPipe,
+        // It tries to connect.
+        ConnectionRefused,
+        BrokenPipe,
+        BrokenPipe,
+        BrokenPipe,
+        BrokenPipe,
+    ]) {
+        said.push(failed(&mut rig, request, kind).await);
+    }
+    let told: Vec<_> = said.iter().map(gone).collect();
+    assert_eq!(
+        told,
+        [false, false, false, false, false, true, true],
+        "{said:?}"
+    );
+    assert!(
+        said[6].contains("broken pipe"),
+        "the reason is kept: {}",
+        said[6]
+    );
+    // It came back after all.
+    rig.hub.ask([requests[7].clone()]);
+    rig.next().await.answer([granted()]);
+    rig.settle().await;
+    assert!(is_granted(&rig.hub.reply(&requests[7])));
+    let said = failed(&mut rig, &requests[8], BrokenPipe).await;
+    assert!(!gone(&said), "{said}");
+}
+
+/// They were written before the first of them had failed, so they say no more than that.
+#[tokio::test(start_paused = true)]
+async fn requests_that_break_together_do_not_show_that_nothing_comes_back() {
+    let mut rig = SessionRig::new(false);
+    let requests = acquires(5);
+    rig.hub.ask(requests.clone());
+    for _ in &requests {
+        rig.next().await.fail_with(ErrorKind::BrokenPipe);
+    }
+    rig.settle().await;
+    let told = format!(
+        "{:?}",
+        requests
+            .iter()
+            .map(|request| rig.hub.reply(request))
+            .collect::<Vec<_>>()
+    );
+    assert!(!told.contains("ConnectionManager"), "{told}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -299,10 +438,6 @@ async fn replies_to_others_keep_a_connection_alive() {
         rig.settle().await;
         assert!(is_granted(&rig.hub.reply(&request)));
     }
-    // An idle connection is not silent.
-    tokio::time::advance(Duration::from_secs(3600)).await;
-    rig.settle().await;
-    assert!(!rig.session.is_finished());
 }
 
 #[tokio::test(start_paused = true)]

@@ -276,7 +276,7 @@ async fn a_timeout_noscript_and_a_reset_do_not_stop_the_release() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_inspection_without_scripts_is_asked_again_once() {
+async fn an_inspection_without_scripts_is_asked_again() {
     let mut rig = CoreRig::new();
     rig.connected(1).await;
     let forgotten = || error("NOSCRIPT No matching script. Please use EVAL.");
@@ -288,16 +288,43 @@ async fn an_inspection_without_scripts_is_asked_again_once() {
     let look = look.await.expect("no panic").expect("it was seen");
     assert_eq!(look.holder, KeyHolder::Free);
 
-    // If something removes the scripts again and again, the caller gets an error and does not wait
-    // for ever.
+    // If something removes the scripts again and again, they are sent as texts.
     tokio::time::advance(Duration::from_secs(2)).await;
     let link = rig.link.clone();
     let look = tokio::spawn(async move { link.inspect(Key::new(*b"lock")).await });
     rig.next(&["Inspect"]).await.answer([forgotten()]);
     rig.next(&loads()).await.answer(loaded());
     rig.next(&["Inspect"]).await.answer([forgotten()]);
-    let refused = look.await.expect("no panic").expect_err("no scripts");
-    assert!(refused.to_string().contains("NOSCRIPT"), "{refused}");
+    let by_text = rig.next(&["Inspect by its text"]).await;
+    by_text.answer([unseen()]);
+    look.await.expect("no panic").expect("it was seen");
+}
+
+/// It was asked on a connection that was dead already.
+#[tokio::test(start_paused = true)]
+async fn an_inspection_on_a_connection_that_breaks_is_asked_again() {
+    let mut rig = CoreRig::new();
+    rig.connected(1).await;
+    let link = rig.link.clone();
+    let look = tokio::spawn(async move { link.inspect(Key::new(*b"lock")).await });
+    rig.next(&["Inspect"]).await.fail();
+    rig.connected(2).await;
+    rig.kills(1).await;
+    rig.next(&["Inspect"]).await.answer([unseen()]);
+    look.await.expect("no panic").expect("it was seen");
+
+    // The caller gets an error when this happens again and again, and does not wait for ever.
+    tokio::time::advance(Duration::from_secs(3)).await;
+    let link = rig.link.clone();
+    let look = tokio::spawn(async move { link.inspect(Key::new(*b"lock")).await });
+    for client in 2..4 {
+        rig.next(&["Inspect"]).await.fail();
+        rig.connected(client + 1).await;
+        rig.kills(client).await;
+    }
+    rig.next(&["Inspect"]).await.fail();
+    let refused = look.await.expect("no panic").expect_err("no connection");
+    assert!(refused.to_string().contains("reset"), "{refused}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! The life of a connection: it is dialled, watched for silence, lost, and dialled again.
 
-use tenure_core::{Backoff, Doubt, Reply, Rng};
+use tenure_core::{Backoff, Doubt, Reply, Request, Rng};
 
 use super::state::{Mending, State, broken};
 use crate::choice::Subject;
@@ -101,6 +101,35 @@ impl World<'_> {
         self.settle(client);
     }
 
+    /// A request is sent on a connection on which nothing else is in flight. If it was idle, it has
+    /// half the time of the request to prove that it lives, and as long as it needs.
+    pub(in crate::world) fn try_idle(&mut self, client: u8, node: u8, request: &Request) {
+        let (now, local) = (self.now, self.local(client));
+        let left = nanos(request.deadline.saturating_since(local));
+        let link = self.link(client, node);
+        let given = (left / 2).max(2 * link.round_trip);
+        if now - link.answered < self.patience() / 2 || given >= left {
+            return;
+        }
+        let (epoch, since) = (link.epoch, now);
+        let event = Event::Trial {
+            client,
+            node,
+            epoch,
+            since,
+        };
+        self.schedule(now + given, event);
+    }
+
+    pub(in crate::world) fn trial(&mut self, client: u8, node: u8, epoch: u32, since: Nanos) {
+        let link = self.link(client, node);
+        let proven = link.answered >= since || link.in_flight.is_empty();
+        if link.epoch == epoch && !proven {
+            self.lose_link(client, node, &broken());
+            self.settle(client);
+        }
+    }
+
     /// The connection ends at the client only. What travels on it may still arrive at the node.
     pub(in crate::world) fn hang_up(&mut self, client: u8, node: u8) {
         let link = self.link_mut(client, node);
@@ -113,6 +142,7 @@ impl World<'_> {
         (link.doomed, link.forgotten) = (false, false);
         link.watched = false;
         link.scripts = Mending::default();
+        link.by_text_until = 0;
         link.marker = Mending::default();
         for index in std::mem::take(&mut link.in_flight) {
             let message = &mut self.messages[index as usize];
@@ -221,6 +251,7 @@ impl World<'_> {
         let now = self.now;
         let set = self.set_of_nodes(client);
         let drawn = self.drawn;
+        let round_trip = self.round_trip(client, node);
         let link = &mut self.clients[usize::from(client)].links[usize::from(node)];
         if link.epoch != epoch {
             return;
@@ -255,7 +286,8 @@ impl World<'_> {
         link.boot = server.boot;
         link.identity = server.model.identity;
         link.state = State::Up;
-        link.up_since = now;
+        (link.up_since, link.answered) = (now, now);
+        link.round_trip = round_trip;
         let time = server.time(now);
         if killed {
             let link = Fact::Link(fact::Link::Killed);

@@ -3,7 +3,9 @@
 //!
 //! It does as the adapter does. A connection is given up after too long a silence, and the first
 //! command on the next connection kills it. Requests wait while the link connects, and are refused
-//! while it is down. Scripts and marker are restored before more requests are sent.
+//! while it is down. Scripts and marker are restored before more requests are sent; scripts that do
+//! not stay are sent as texts. One thing is left out: an idle connection is not asked whether it
+//! lives, so a request finds out.
 //!
 //! `requests` sends requests and takes replies; `connection` opens and closes what carries them.
 

@@ -6,12 +6,14 @@ use tenure_core::{Doubt, NodeId, Op, OpKind, Refusal, Reply, Request, Words};
 use super::state::{Cut, Link, Message, State, broken};
 use crate::choice::{Draws, Subject};
 use crate::node::Arrived;
-use crate::observe::fact::{self, Fact, Fault, Nanos, Outcome};
+use crate::observe::fact::{self, Fact, Fault, Nanos, Outcome, SEC};
 use crate::world::engine::{Phase, World};
 use crate::world::node::{Node, Signal};
 use crate::world::queue::Event;
 
 const BATCH: usize = 16;
+/// How long scripts are sent as texts after the node forgot them as soon as they were loaded.
+const BY_TEXT_FOR: Nanos = 10 * SEC;
 
 impl World<'_> {
     pub(in crate::world) fn link(&self, client: u8, node: u8) -> &Link {
@@ -37,7 +39,9 @@ impl World<'_> {
             for request in taken.drain(..) {
                 // Nobody waits for it any more. If it were granted, it would only have to be
                 // released.
-                let stale = matches!(request.op, Op::Acquire { .. }) && request.deadline <= now;
+                let manager = &self.clients[usize::from(client)].manager;
+                let stale = matches!(request.op, Op::Acquire { .. }) && request.deadline <= now
+                    || manager.is_too_late(now, &request);
                 match state {
                     State::Up if !stale => self.send(client, node, &request),
                     State::Rejected => {
@@ -107,12 +111,14 @@ impl World<'_> {
             },
             sent: now,
             counts: [link.scripts.count, link.marker.count],
+            by_text: now < link.by_text_until,
             reply: None,
             answered: false,
             parked: false,
         };
         if link.in_flight.is_empty() {
             link.heard = now;
+            self.try_idle(client, node, request);
         }
         let index = self.keep(message);
         self.link_mut(client, node).in_flight.push(index);
@@ -225,6 +231,7 @@ impl World<'_> {
         let message = &self.messages[index as usize];
         let (client, link_node, server) = (message.client, message.node, message.server);
         let (ask, serial, arrived) = (message.ask, message.id.serial, message.arrived);
+        let by_text = message.by_text;
         let late = message.epoch != self.link(client, link_node).epoch;
         let now = self.now;
         let node = &mut self.nodes[usize::from(server)];
@@ -236,7 +243,7 @@ impl World<'_> {
         let robbed = owners && self.rob(server, key, arrived.lease);
         let node = &mut self.nodes[usize::from(server)];
         let from = node.holder(now, key);
-        let done = node.apply(now, &arrived);
+        let done = node.apply(now, &arrived, by_text);
         let to = node.holder(now, key);
         let expiry = node.expiry(now, key);
         let wrote = matches!(
@@ -319,20 +326,28 @@ impl World<'_> {
             return self.too_late(index);
         }
         let (client, node, counts) = (message.client, message.node, message.counts);
+        let took = self.now - message.sent;
         let Some((mut reply, signal)) = message.reply.take() else {
             return self.park(index);
         };
         let now = self.now;
         let link = &mut self.clients[usize::from(client)].links[usize::from(node)];
-        link.heard = now;
-        let mut elsewhere = false;
+        (link.heard, link.answered) = (now, now);
+        link.round_trip = took.max(link.round_trip - link.round_trip / 4);
+        let (mut elsewhere, mut mends) = (false, false);
         match signal {
             None => {}
+            Some(Signal::NoScript) if link.scripts.was_undone(counts[0], now) => {
+                link.by_text_until = now + BY_TEXT_FOR;
+                reply = Reply::NotApplied(Refusal::Again);
+            }
             Some(Signal::NoScript) => {
                 reply = Reply::NotApplied(link.scripts.ask(counts[0], now));
+                mends = true;
             }
             Some(Signal::Unmarked) => {
                 reply = Reply::NotApplied(link.marker.ask(counts[1], now));
+                mends = true;
             }
             Some(Signal::Elsewhere) => elsewhere = true,
         }
@@ -348,7 +363,7 @@ impl World<'_> {
             // The core must ignore a second reply.
             self.reply(client, id, reply);
         }
-        if signal.is_some() && !elsewhere {
+        if mends {
             let after = self.round_trip(client, node);
             let epoch = self.link(client, node).epoch;
             let event = Event::Mended {

@@ -46,12 +46,15 @@ impl Mending {
             return Refusal::Again;
         }
         self.needed = true;
-        match self.last {
-            Some(last) if now - last < AGAIN_AFTER => {
-                Refusal::Unavailable(Words::fixed("mended a moment ago"))
-            }
-            _ => Refusal::Again,
+        if self.was_undone(count, now) {
+            return Refusal::Unavailable(Words::fixed("mended a moment ago"));
         }
+        Refusal::Again
+    }
+
+    /// Whether something undid it a moment after it was done.
+    pub(super) fn was_undone(&self, count: u32, now: Nanos) -> bool {
+        self.count == count && self.last.is_some_and(|last| now - last < AGAIN_AFTER)
     }
 
     pub(super) const fn done(&mut self, now: Nanos) {
@@ -81,11 +84,17 @@ pub(in crate::world) struct Link {
     pub(in crate::world) forgotten: bool,
     pub(in crate::world) in_flight: Vec<u32>,
     pub(super) heard: Nanos,
+    /// When a reply came last, or the connection began.
+    pub(super) answered: Nanos,
+    /// How long a reply took of late.
+    pub(super) round_trip: Nanos,
     pub(super) watched: bool,
     pub(super) boot: u32,
     pub(super) identity: Identity,
     pub(super) previous: Option<(u32, u32)>,
     pub(super) scripts: Mending,
+    /// Until when scripts are sent as texts.
+    pub(super) by_text_until: Nanos,
     pub(super) marker: Mending,
     pub(super) failures: u32,
     pub(super) up_since: Nanos,
@@ -109,6 +118,8 @@ impl Link {
             forgotten: false,
             in_flight: Vec::new(),
             heard: 0,
+            answered: 0,
+            round_trip: 0,
             watched: false,
             boot: 0,
             identity: nobody,
@@ -118,6 +129,7 @@ impl Link {
                 needed: false,
                 last: None,
             },
+            by_text_until: 0,
             marker: Mending {
                 count: 0,
                 needed: false,
@@ -153,6 +165,7 @@ pub(in crate::world) struct Message {
     pub(super) arrived: Arrived,
     pub(super) sent: Nanos,
     pub(super) counts: [u32; 2],
+    pub(super) by_text: bool,
     pub(super) reply: Option<(Reply, Option<Signal>)>,
     /// Whether the core was told its outcome.
     pub(super) answered: bool,

@@ -8,6 +8,8 @@
 //!   [`LockError::AtCapacity`](crate::LockError::AtCapacity). This bounds every queue.
 //! - Locks that are due together share calls, up to 128 in one. Renewals that fall due within 10 ms
 //!   of each other (or a thousandth of max TTL, if that is less) are sent together.
+//! - A key for which the user has no rights is asked for alone, so that others go on sharing calls.
+//!   A client remembers 64 such keys, each for a minute after it was last refused.
 //! - A connection has at most 64 writes in flight; one of your own, 4,096 commands.
 //! - An outage is not a storm. Attempts pause between 25 ms and 1 s, or 250 ms while somebody else
 //!   holds the key ([`LockOptions::backoff`](crate::LockOptions::backoff)), failed renewals from a

@@ -3,10 +3,12 @@
 //!
 //! `reconnect` runs it from one connection to the next. `connect` opens a connection, `identity`
 //! sets it up, `session` serves it, `recovery` is what a session repairs by itself, `pulse` is how
-//! it finds out that nobody is at the other end, `in_flight` are the writes without a reply.
-//! `interface` is what the rest of the client knows of a link.
+//! it finds out that nobody is at the other end, `in_flight` are the writes without a reply,
+//! `alone` are the keys that share no calls. `interface` is what the rest of the client knows of a
+//! link.
 
 pub(crate) mod address;
+mod alone;
 mod connect;
 pub(crate) mod connection;
 pub(crate) mod handle;

@@ -10,6 +10,7 @@ use futures_util::future::{Either, select};
 use tenure_core::{Backoff, NodeId, Refusal, Reply, Request, RequestId, Rng, Words};
 use tokio::sync::mpsc;
 
+use crate::link::alone::Alone;
 use crate::link::connect::{Connected, DialError, Dialer};
 use crate::link::connection::Connection;
 use crate::link::handle::InspectRequest;
@@ -74,6 +75,7 @@ impl Link {
                 inspections,
                 inspect_again: Vec::new(),
                 unbatched_until: tenure_core::Instant::ORIGIN,
+                alone: Alone::default(),
             },
         }
     }

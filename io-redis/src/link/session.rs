@@ -15,6 +15,7 @@ use redis::{Pipeline, RedisError};
 use tenure_core::{Doubt, Instant, Op, Refusal, Reply, Request, RequestId, Rng, Words};
 use tokio::sync::{Notify, mpsc};
 
+use crate::link::alone::Alone;
 use crate::link::connect::Connected;
 use crate::link::connection::Connection;
 use crate::link::handle::{InspectRequest, NoAnswer};
@@ -43,8 +44,7 @@ const IN_FLIGHT_UNBATCHED: usize = 4096;
 /// How often the identity of a node is asked for again, with quarantine on.
 const IDENTITY_EVERY: Duration = Duration::from_secs(30);
 /// How long batching stays off after a call for several keys was refused: long enough for each
-/// request to get its own answer. It is not longer, since one forbidden key must not slow down all
-/// others for longer.
+/// request to get its own answer, by which the forbidden keys are known from then on.
 const UNBATCHED_FOR: Duration = Duration::from_secs(5);
 /// How long scripts are sent as texts after the server forgot them as soon as they were loaded.
 const BY_TEXT_FOR: Duration = Duration::from_secs(10);
@@ -65,6 +65,8 @@ pub(crate) struct LinkContext {
     pub(crate) inspect_again: Vec<InspectRequest>,
     /// Until when batching is off.
     pub(crate) unbatched_until: Instant,
+    /// What shares no calls also when batching is on.
+    pub(crate) alone: Alone,
 }
 
 /// Why a session ended.
@@ -364,7 +366,10 @@ impl<'a> Session<'a> {
     fn write_unbatched(&mut self, requests: &[Request], now: Instant) {
         let mut rest = requests;
         while let Some(first) = rest.first() {
-            let renewal = |request: &&Request| matches!(request.op, Op::Renew { .. });
+            let alone = &self.context.alone;
+            let renewal = |request: &&Request| {
+                matches!(request.op, Op::Renew { .. }) && !alone.contains(&request.key)
+            };
             let count = if now < self.context.unbatched_until {
                 1
             } else {
@@ -403,7 +408,14 @@ impl<'a> Session<'a> {
     fn encode(&mut self, requests: &[Request], now: Instant) -> (Purpose, Pipeline) {
         let mut batch = self.spare.pop().unwrap_or_default();
         let mut commands = Pipeline::with_capacity(requests.len());
-        let share = now >= self.context.unbatched_until;
+        let LinkContext {
+            alone,
+            unbatched_until,
+            ..
+        } = &mut *self.context;
+        alone.forget(now);
+        let batched = now >= *unbatched_until;
+        let share = |request: &Request| batched && !alone.contains(&request.key);
         self.encoder.by_text = now < self.by_text_until;
         batch.encode(requests, share, self.encoder, &mut commands);
         (Purpose::Requests(batch), commands)
@@ -448,8 +460,11 @@ impl<'a> Session<'a> {
         match purpose {
             Purpose::Requests(mut batch) => {
                 let config = Arc::clone(&self.context.config);
-                batch.read(replies, config.node_set.as_ref(), |id, meaning| {
+                batch.read(replies, config.node_set.as_ref(), |id, key, meaning| {
                     let reply = self.act_on(meaning, written, now);
+                    if let Some(key) = key {
+                        self.context.alone.note(key, &reply, now);
+                    }
                     self.replies.push((id, reply));
                 });
                 self.spare.push(batch);

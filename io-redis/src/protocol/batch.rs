@@ -3,7 +3,7 @@
 use std::iter;
 
 use redis::{Pipeline, RedisError, Value};
-use tenure_core::{OpKind, Request, RequestId};
+use tenure_core::{Key, OpKind, Request, RequestId};
 
 use crate::protocol::decode::{self, Meaning, miscounted};
 use crate::protocol::encode::Encoder;
@@ -34,17 +34,27 @@ fn place(request: &Request, before: Option<&Request>) -> u8 {
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     ids: Vec<RequestId>,
-    /// The kind of each command, and how many of the requests it carries.
-    calls: Vec<(OpKind, usize)>,
+    /// In the order of the commands.
+    calls: Vec<Call>,
+}
+
+/// A command.
+#[derive(Debug)]
+struct Call {
+    kind: OpKind,
+    /// How many of the requests it carries.
+    count: usize,
+    /// The key, if it carries one request only.
+    key: Option<Key>,
 }
 
 impl Batch {
-    /// Encodes the requests as `commands`. With `share`, those of one kind share calls. The
-    /// requests of one lease keep their order.
+    /// Encodes the requests as `commands`. Those of one kind share calls, if they may. The requests
+    /// of one lease keep their order.
     pub(crate) fn encode(
         &mut self,
         requests: &[Request],
-        share: bool,
+        may_share: impl Fn(&Request) -> bool,
         encoder: &mut Encoder,
         commands: &mut Pipeline,
     ) {
@@ -54,27 +64,40 @@ impl Batch {
         let mut order: Vec<_> = requests
             .iter()
             .zip(before)
-            .map(|(request, before)| ((place(request, before), request.op.kind()), request))
+            .map(|(request, before)| {
+                let kind = request.op.kind();
+                let shares = Script::Lease(kind).layout().answers.shares_calls();
+                let alone = !(shares && may_share(request));
+                ((place(request, before), alone, kind), request)
+            })
             .collect();
-        order.sort_by_key(|((place, _), _)| *place);
+        order.sort_by_key(|((place, alone, _), _)| (*place, *alone));
         for of_a_kind in order.chunk_by(|one, next| one.0 == next.0) {
-            let ((_, kind), _) = of_a_kind[0];
-            let shared = share && Script::Lease(kind).layout().answers.shares_calls();
-            for call in of_a_kind.chunks(if shared { LOCKS_PER_CALL } else { 1 }) {
+            let ((_, alone, kind), _) = of_a_kind[0];
+            for call in of_a_kind.chunks(if alone { 1 } else { LOCKS_PER_CALL }) {
                 let requests = call.iter().map(|(_, request)| *request);
                 self.ids.extend(requests.clone().map(|request| request.id));
-                self.calls.push((kind, call.len()));
+                let key = match call {
+                    [(_, request)] => Some(request.key.clone()),
+                    _ => None,
+                };
+                self.calls.push(Call {
+                    kind,
+                    count: call.len(),
+                    key,
+                });
                 commands.add_command(encoder.call(kind, requests));
             }
         }
     }
 
-    /// Reads the results: `each` is called once for every request.
+    /// Reads the results: `each` is called once for every request, with its key if its call had no
+    /// other.
     pub(crate) fn read(
         &mut self,
         result: Result<Vec<Value>, RedisError>,
         node_set: Option<&NodeSet>,
-        mut each: impl FnMut(RequestId, Meaning),
+        mut each: impl FnMut(RequestId, Option<&Key>, Meaning),
     ) {
         let result = match result {
             Ok(values) if values.len() != self.calls.len() => Err(miscounted()),
@@ -85,14 +108,14 @@ impl Batch {
             Err(error) => (Vec::new().into_iter(), Some(error)),
         };
         let mut ids = self.ids.drain(..);
-        for (kind, count) in self.calls.drain(..) {
+        for Call { kind, count, key } in self.calls.drain(..) {
             let result = match &error {
                 Some(error) => Err(error.clone()),
                 None => values.next().ok_or_else(miscounted),
             };
             let answer = |meaning| {
                 if let Some(id) = ids.next() {
-                    each(id, meaning);
+                    each(id, key.as_ref(), meaning);
                 }
             };
             decode::replies(kind, result, count, node_set, answer);
@@ -125,11 +148,11 @@ mod tests {
             }
             let mut commands = Pipeline::new();
             let mut batch = Batch::default();
-            batch.encode(&requests, true, &mut Encoder::new(), &mut commands);
-            let counts: Vec<_> = batch.calls.iter().map(|(_, count)| *count).collect();
+            batch.encode(&requests, |_| true, &mut Encoder::new(), &mut commands);
+            let counts: Vec<_> = batch.calls.iter().map(|call| call.count).collect();
             assert_eq!(counts, [128, 128, 44], "{op:?}");
             assert_eq!(commands.len(), 3);
-            batch.encode(&requests, false, &mut Encoder::new(), &mut commands);
+            batch.encode(&requests, |_| false, &mut Encoder::new(), &mut commands);
             assert_eq!(batch.calls.len(), 300, "one by one");
         }
     }

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use crate::client::driver::drive;
 use crate::client::hub::Hub;
 use crate::link::address::Address;
+use crate::link::alone::Alone;
 use crate::link::connect::Connected;
 use crate::link::connection::MockConnection;
 use crate::link::identity::NodeInfo;
@@ -116,6 +117,7 @@ fn session(
             inspections: mpsc::channel(1).1,
             inspect_again: Vec::new(),
             unbatched_until: tenure_core::Instant::ORIGIN,
+            alone: Alone::default(),
         };
         let connected = Connected {
             connection: Arc::new(connection),

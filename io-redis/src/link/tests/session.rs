@@ -9,6 +9,7 @@ use redis::Value;
 use tenure_core::{Answer, Doubt, NodeId, Op, Refusal, Reply, Request, Words};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::link::alone::Alone;
 use crate::link::connect::Connected;
 use crate::link::identity::NodeInfo;
 use crate::link::interface::{LinkConfig, Work};
@@ -51,6 +52,7 @@ impl SessionRig {
             inspections: mpsc::channel(1).1,
             inspect_again: Vec::new(),
             unbatched_until: tenure_core::Instant::ORIGIN,
+            alone: Alone::default(),
         };
         let session = tokio::spawn(async move {
             let mut encoder = Encoder::new();
@@ -242,6 +244,52 @@ async fn where_keys_of_several_slots_are_refused_they_go_one_by_one() {
         matches!(refused, Reply::NotApplied(Refusal::Rejected(_))),
         "{refused:?}"
     );
+}
+
+/// Asks for these, answers every call, and says how many keys each of them had. A call with the key
+/// `denied` is refused.
+async fn calls_of(rig: &mut SessionRig, requests: &mut [Request], denied: &str) -> Vec<usize> {
+    for request in &mut *requests {
+        request.id.serial += 1;
+    }
+    rig.hub.ask(requests.to_vec());
+    rig.settle().await;
+    let mut calls = Vec::new();
+    while let Ok(write) = rig.written.try_recv() {
+        let mut answers = Vec::new();
+        for words in &write.commands {
+            calls.push(words[2].parse().expect("a number"));
+            answers.push(match words.iter().any(|word| word == denied) {
+                true => error("NOPERM No permissions to access a key"),
+                false => list([]),
+            });
+        }
+        write.answer(answers);
+    }
+    rig.settle().await;
+    calls
+}
+
+/// For some seconds after the first refusal each key gets its own answer. Then the others share
+/// calls again, for as long as somebody asks for the denied one.
+#[tokio::test(start_paused = true)]
+async fn one_key_that_is_denied_is_asked_for_alone_and_others_share_calls() {
+    for (own, without_it) in [(true, &[3, 1][..]), (false, &[2, 1, 1])] {
+        let mut rig = SessionRig::new(own);
+        let mut requests: Vec<_> = (0..4).map(|index| request(index, RENEW)).collect();
+        let denied = "lock-2";
+        assert_eq!(calls_of(&mut rig, &mut requests, denied).await, [4]);
+        assert_eq!(calls_of(&mut rig, &mut requests, denied).await, [1; 4]);
+        for _ in 0..10 {
+            tokio::time::advance(Duration::from_secs(30)).await;
+            assert_eq!(calls_of(&mut rig, &mut requests, denied).await, without_it);
+            let last = rig.hub.reply(&requests[2]);
+            assert!(matches!(last, Reply::NotApplied(Refusal::Rejected(_))));
+        }
+        let nobody = "";
+        assert_eq!(calls_of(&mut rig, &mut requests, nobody).await, without_it);
+        assert_eq!(calls_of(&mut rig, &mut requests, nobody).await, [4]);
+    }
 }
 
 #[tokio::test(start_paused = true)]

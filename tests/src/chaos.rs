@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use tenure_core::OpKind;
+use tenure_redis::seams::Script;
 use tenure_sim::choice::{Choices, Draws, Subject};
 use tenure_sim::memory_net::{Forgotten, Node, SimClock};
 use tenure_sim::observe::fact::fault::{Hits, Illness, Meddling, NetworkFault, NodeEvent, Process};
@@ -440,9 +442,12 @@ impl Chaos {
             Meddling::Delete => drop(server.call(&["DEL", &name])),
             Meddling::Overwrite => drop(server.call(&["SET", &name, "a stranger's", ttl, "1"])),
             Meddling::Persist => drop(server.call(&["PERSIST", &name])),
+            // Nobody is robbed of what nobody holds.
+            Meddling::Rob if server.peek(&name).is_none() => return,
             Meddling::Rob => {
                 drop(server.call(&["DEL", &name]));
-                server.lose_reply(Some("evalsha"), Lost::Cut);
+                let release = Script::Lease(OpKind::Release).sha();
+                server.lose_reply(Some(release), Lost::Cut);
             }
         }
         self.tell(fault, None, Some(node), Some(key));

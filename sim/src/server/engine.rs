@@ -53,7 +53,7 @@ impl Engine {
         let lost = if local {
             None
         } else {
-            self.state.faults.take_lost(&name)
+            self.state.faults.take_lost(argv)
         };
         let mut effects = vec![match lost {
             None => Effect::Send(conn, reply),

@@ -23,8 +23,8 @@ pub(crate) struct Faults {
 }
 
 impl Faults {
-    pub(crate) fn lose(&mut self, command: Option<&str>, how: Lost) {
-        self.lost.push((command.map(str::to_ascii_lowercase), how));
+    pub(crate) fn lose(&mut self, word: Option<&str>, how: Lost) {
+        self.lost.push((word.map(str::to_ascii_lowercase), how));
     }
 
     pub(crate) fn answer(&mut self, command: &str, reply: Reply) {
@@ -36,11 +36,13 @@ impl Faults {
         self.answers.clear();
     }
 
-    pub(crate) fn take_lost(&mut self, command: &str) -> Option<Lost> {
-        let at = self
-            .lost
-            .iter()
-            .position(|(name, _)| name.as_deref().is_none_or(|n| n == command))?;
+    pub(crate) fn take_lost(&mut self, argv: &[Vec<u8>]) -> Option<Lost> {
+        let names = |word: &String| {
+            argv.iter()
+                .any(|arg| arg.eq_ignore_ascii_case(word.as_bytes()))
+        };
+        let mut lost = self.lost.iter();
+        let at = lost.position(|(word, _)| word.as_ref().is_none_or(names))?;
         Some(self.lost.remove(at).1)
     }
 

@@ -346,9 +346,10 @@ impl Server {
         self.lock().engine.state.faults.lose(None, Lost::Cut);
     }
 
-    /// Executes the next request of this command (`None`: of any), and loses the reply.
-    pub fn lose_reply(&self, command: Option<&str>, how: Lost) {
-        self.lock().engine.state.faults.lose(command, how);
+    /// Executes the next request that has this word, which is a command or an argument such as the
+    /// digest of a script (`None`: the next of any), and loses the reply.
+    pub fn lose_reply(&self, word: Option<&str>, how: Lost) {
+        self.lock().engine.state.faults.lose(word, how);
     }
 
     /// Answers the next request of this command with `reply`, without executing it: `MOVED …`,

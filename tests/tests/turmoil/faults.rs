@@ -5,9 +5,10 @@
 use std::time::Duration;
 
 use tenure_redis::Quarantine;
+use tenure_sim::choice::Choices;
 use tenure_sim::observe::fact::{Fact, Fault};
 use tenure_sim::turmoil_net::Memory;
-use tenure_tests::chaos::{Ground as _, Way};
+use tenure_tests::chaos::{Chaos, Ground as _, Way};
 
 use crate::support::{MAX_TTL, Plan, Stage, ms, secs};
 
@@ -259,4 +260,26 @@ fn with_one_server_a_crash_that_forgets_nothing_costs_only_its_time() {
         assert!(grants > 0);
     }
     stage.heal_and_end();
+}
+
+/// Keys are deleted under their owners, and the replies of releases are lost. The judge finds each
+/// answer right, but for the one double fault that no client can see. It comes to that too.
+#[test]
+fn owners_whose_keys_are_deleted_may_not_know_by_one_double_fault_only() {
+    let mut plan = Plan::new(12);
+    plan.nodes = 1;
+    plan.quarantine = Quarantine::Off;
+    // Most are released before a renewal finds out.
+    plan.habits.hold = ms(300);
+    let mut stage = settled_as(&plan);
+    let choices = Choices::from_seed(plan.seed);
+    let mut chaos = Chaos::new(choices, stage.witness.clone(), ms(400)).only(Fault::Robbed);
+    let until = stage.now() + secs(60);
+    while stage.now() < until {
+        chaos.act(stage.now(), &mut stage);
+        stage.step();
+    }
+    chaos.heal(&mut stage);
+    let checks = stage.end();
+    assert!(checks.in_doubt > 0, "{checks:?}");
 }

@@ -9,7 +9,8 @@ use crate::link::handle::NodeAnswer;
 use crate::protocol::inspection::KeyHolder;
 use crate::protocol::key;
 
-/// What the nodes say about a key. The secret part of the holder's token is not told.
+/// What the nodes say about a key, one by one, and taken together. The secret part of the holder's
+/// token is not told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Inspection {
@@ -34,6 +35,10 @@ pub struct NodeInspection {
     pub left: Option<Duration>,
     /// The last fence that was drawn for the key; none if the node keeps none.
     pub fence: Option<u64>,
+    /// Whether a primary said it, and said it all at one moment. False if the user has no right to
+    /// write: then the key was read by plain commands, one after the other, which a replica answers
+    /// too, perhaps with what was so some time ago.
+    pub from_primary: bool,
 }
 
 /// Who holds a key at a node.
@@ -112,6 +117,7 @@ impl Inspection {
                     },
                     left: seen.left,
                     fence: seen.fence.map(tenure_core::Fence::get),
+                    from_primary: seen.from_primary,
                 }),
                 Err(error) => inspection
                     .silent

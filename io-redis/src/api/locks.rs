@@ -155,6 +155,11 @@ impl Locks {
     /// Asks who holds `key`: the owner's label, how much time is left, the last fence. Changes
     /// nothing.
     ///
+    /// It asks by a script that counts as a write, so that no replica answers. A user who may only
+    /// read can inspect too, with a client from [`connect_lazy`](crate::Builder::connect_lazy):
+    /// then it reads by plain commands, and a replica may answer with old data
+    /// ([`NodeInspection::from_primary`](crate::NodeInspection::from_primary)).
+    ///
     /// # Errors
     /// [`InspectError`] if no node answers.
     ///

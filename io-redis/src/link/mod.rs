@@ -4,8 +4,8 @@
 //! `reconnect` runs it from one connection to the next. `connect` opens a connection, `identity`
 //! sets it up, `session` serves it, `recovery` is what a session repairs by itself, `pulse` is how
 //! it finds out that nobody is at the other end, `in_flight` are the writes without a reply,
-//! `alone` are the keys that share no calls. `interface` is what the rest of the client knows of a
-//! link.
+//! `alone` are the keys that share no calls, `onlooker` inspects for a user who may only read.
+//! `interface` is what the rest of the client knows of a link.
 
 pub(crate) mod address;
 mod alone;
@@ -16,6 +16,7 @@ mod identity;
 mod in_flight;
 pub(crate) mod interface;
 mod local_wake;
+mod onlooker;
 mod pulse;
 mod reconnect;
 mod recovery;

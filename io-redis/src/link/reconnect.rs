@@ -16,6 +16,7 @@ use crate::link::connection::Connection;
 use crate::link::handle::InspectRequest;
 use crate::link::identity::{self, NodeInfo};
 use crate::link::interface::{LinkConfig, LinkStatus, Target, Work};
+use crate::link::onlooker::Onlooker;
 use crate::link::session::{BATCH, LinkContext, Session, SessionEnd};
 use crate::protocol::encode::Encoder;
 use crate::runtime::Seams;
@@ -38,7 +39,23 @@ pub(crate) struct Link {
     previous: Option<NodeInfo>,
     /// How many connections in a row failed, or were lost before they were of use.
     failures: u32,
+    /// The last connection that was refused, while the user may only read.
+    onlooker: Option<Onlooker>,
     context: LinkContext,
+}
+
+/// Why there is no connection that serves locks, and the connection, if it may serve to look at
+/// keys.
+struct Failed {
+    why: DialError,
+    connected: Option<Connected>,
+}
+
+impl From<DialError> for Failed {
+    fn from(why: DialError) -> Self {
+        let connected = None;
+        Self { why, connected }
+    }
 }
 
 /// There is nothing left to do.
@@ -65,6 +82,7 @@ impl Link {
             encoder: Encoder::new(),
             previous: None,
             failures: 0,
+            onlooker: None,
             context: LinkContext {
                 node,
                 wake: work.wake(node),
@@ -95,6 +113,7 @@ impl Link {
             match self.attempt(refusal.as_ref()).await {
                 Err(Finished) => return Finished,
                 Ok(Ok((connected, node))) => {
+                    self.look_on(None);
                     self.tell(LinkStatus::Up(node.identity()));
                     self.previous = Some(node.clone());
                     let since = self.context.clock.now();
@@ -118,15 +137,17 @@ impl Link {
                     refusal = Some(Refusal::Unavailable(why.clone()));
                     self.tell(LinkStatus::Down { why });
                 }
-                Ok(Err(error)) => {
+                Ok(Err(Failed { why, connected })) => {
                     self.failures += 1;
-                    let status = match error {
+                    let status = match why {
                         DialError::Unavailable(why) => {
                             refusal = Some(Refusal::Unavailable(why.clone()));
+                            self.look_on(None);
                             LinkStatus::Down { why }
                         }
                         DialError::Rejected(words) => {
                             refusal = Some(Refusal::Rejected(words.clone()));
+                            self.look_on(connected);
                             LinkStatus::Rejected { words }
                         }
                     };
@@ -136,12 +157,22 @@ impl Link {
             let pause = BACKOFF.pause(self.failures, &mut self.context.rng);
             let until = self.context.clock.now() + pause;
             let timer = self.context.clock.sleep_until(until);
-            if wait_and_refuse(&mut self.context, refusal.as_ref(), timer)
-                .await
-                .is_err()
-            {
+            let Self {
+                context, onlooker, ..
+            } = self;
+            let waited = wait_and_refuse(context, refusal.as_ref(), onlooker, timer);
+            if waited.await.is_err() {
                 return Finished;
             }
+        }
+    }
+
+    /// Looks at keys over this connection from now on, or over none. What was asked of the last one
+    /// is asked again.
+    fn look_on(&mut self, connected: Option<Connected>) {
+        let onlooker = connected.map(Onlooker::new);
+        if let Some(last) = std::mem::replace(&mut self.onlooker, onlooker) {
+            self.context.inspect_again.extend(last.end());
         }
     }
 
@@ -153,12 +184,13 @@ impl Link {
     async fn attempt(
         &mut self,
         refusal: Option<&Refusal>,
-    ) -> Result<Result<(Connected, NodeInfo), DialError>, Finished> {
+    ) -> Result<Result<(Connected, NodeInfo), Failed>, Finished> {
         let Self {
             target,
             encoder,
             previous,
             context,
+            onlooker,
             ..
         } = self;
         let (clock, config) = (Arc::clone(&context.clock), Arc::clone(&context.config));
@@ -184,18 +216,12 @@ impl Link {
                 identity::begin(&*connection, &node, previous.as_ref(), marker.as_ref()).await?;
                 Ok((node, marker, round_trip))
             };
-            // Nothing is read or written unless the I/O future is polled.
-            let io = async {
-                match &mut connected.io {
-                    Some(io) => io.await,
-                    None => std::future::pending().await,
-                }
-            };
-            let (node, marker, round_trip) = match select(pin!(set_up), pin!(io)).await {
-                Either::Left((result, _)) => result?,
-                Either::Right(_) => {
-                    let words = Words::new("the node closed the connection as it was set up");
-                    return Err(DialError::Unavailable(words));
+            let set_up = driven(&mut connected, set_up).await;
+            let (node, marker, round_trip) = match set_up {
+                Ok(done) => done,
+                Err(why) => {
+                    let connected = Some(connected);
+                    return Err(Failed { why, connected });
                 }
             };
             if let Some(marker) = marker {
@@ -207,20 +233,43 @@ impl Link {
         let dialled = async {
             match select(pin!(dialled), timer).await {
                 Either::Left((result, _)) => result,
-                Either::Right(_) => Err(DialError::Unavailable(Words::new(
-                    "the node did not answer in time as it was connected to",
-                ))),
+                Either::Right(_) => {
+                    let words = "the node did not answer in time as it was connected to";
+                    Err(DialError::Unavailable(Words::new(words)).into())
+                }
             }
         };
-        wait_and_refuse(context, refusal, dialled).await
+        wait_and_refuse(context, refusal, onlooker, dialled).await
+    }
+}
+
+/// Sets a connection up while it is driven: nothing is read or written unless its I/O future is
+/// polled.
+async fn driven<T>(
+    connected: &mut Connected,
+    set_up: impl Future<Output = Result<T, DialError>>,
+) -> Result<T, DialError> {
+    let io = async {
+        match &mut connected.io {
+            Some(io) => io.await,
+            None => std::future::pending().await,
+        }
+    };
+    match select(pin!(set_up), pin!(io)).await {
+        Either::Left((result, _)) => result,
+        Either::Right(_) => {
+            let words = Words::new("the node closed the connection as it was set up");
+            Err(DialError::Unavailable(words))
+        }
     }
 }
 
 /// Waits for the future. If there is a refusal, requests that become due meanwhile are answered
-/// with it.
+/// with it. So are inspections, unless there is a connection to look on.
 async fn wait_and_refuse<T>(
     context: &mut LinkContext,
     refusal: Option<&Refusal>,
+    onlooker: &mut Option<Onlooker>,
     future: impl Future<Output = T>,
 ) -> Result<T, Finished> {
     let mut future = pin!(future);
@@ -231,15 +280,29 @@ async fn wait_and_refuse<T>(
         }
         let more = match refusal {
             Some(refusal) => {
-                for request in context.inspect_again.drain(..) {
-                    request.refuse(words_of(refusal));
+                let LinkContext {
+                    inspect_again,
+                    clock,
+                    config,
+                    ..
+                } = &mut *context;
+                for request in inspect_again.drain(..) {
+                    match onlooker {
+                        Some(onlooker) => onlooker.look(request, &**clock, config.silence),
+                        None => request.refuse(words_of(refusal)),
+                    }
                 }
                 refuse(context, refusal, &mut due, &mut replies)
             }
             None => false,
         };
         let LinkContext {
-            wake, inspections, ..
+            wake,
+            inspections,
+            clock,
+            config,
+            inspect_again,
+            ..
         } = &mut *context;
         let mut woken = pin!(wake.notified());
         let mut turn = pin!(tokio::task::yield_now());
@@ -250,7 +313,17 @@ async fn wait_and_refuse<T>(
             while let Some(refusal) = refusal
                 && let Poll::Ready(Some(request)) = inspections.poll_recv(cx)
             {
-                request.refuse(words_of(refusal));
+                match onlooker {
+                    Some(onlooker) => onlooker.look(request, &**clock, config.silence),
+                    None => request.refuse(words_of(refusal)),
+                }
+            }
+            if let Some(looking) = onlooker
+                && looking.poll(cx).is_ready()
+                && let Some(ended) = onlooker.take()
+            {
+                inspect_again.extend(ended.end());
+                return Poll::Ready(None);
             }
             if more {
                 return turn.as_mut().poll(cx).map(|()| None);

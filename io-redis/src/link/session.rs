@@ -22,6 +22,7 @@ use crate::link::handle::{InspectRequest, NoAnswer};
 use crate::link::identity::NodeInfo;
 use crate::link::in_flight::{Answered, InFlight, Purpose, Replies, Written};
 use crate::link::interface::{LinkConfig, LinkStatus, Work};
+use crate::link::onlooker::Looks;
 use crate::link::pulse::{Beat, Pulse};
 use crate::link::recovery::{self, Recovered, Recovery, RecoveryTask};
 use crate::protocol::batch::Batch;
@@ -133,6 +134,8 @@ pub(crate) struct Session<'a> {
     due: Vec<Request>,
     replies: Vec<(RequestId, Reply)>,
     spare: Vec<Batch>,
+    /// Inspections of keys that the user may only read.
+    looks: Looks,
 }
 
 impl<'a> Session<'a> {
@@ -176,6 +179,7 @@ impl<'a> Session<'a> {
             due: Vec::new(),
             replies: Vec::new(),
             spare: Vec::new(),
+            looks: Looks::default(),
             context,
             encoder,
         }
@@ -260,7 +264,7 @@ impl<'a> Session<'a> {
             wake, inspections, ..
         } = &mut *self.context;
         let mut woken = pin!(wake.notified());
-        let (in_flight, io) = (&mut self.in_flight, &mut self.io);
+        let (in_flight, looks, io) = (&mut self.in_flight, &mut self.looks, &mut self.io);
         let (recovery, silence, pulse, identity) = (
             &mut self.recovery,
             &mut self.silence,
@@ -273,9 +277,11 @@ impl<'a> Session<'a> {
             if let Poll::Ready(answered) = in_flight.poll_answered(cx) {
                 return Poll::Ready(Step::Replies(answered));
             }
+            looks.poll(cx);
             if poll_some(io.as_mut(), cx).is_ready() {
                 return Poll::Ready(Step::Closed);
             }
+            looks.poll(cx);
             if let Poll::Ready(answered) = in_flight.poll_answered(cx) {
                 return Poll::Ready(Step::Replies(answered));
             }
@@ -525,6 +531,12 @@ impl<'a> Session<'a> {
             }
             _ => request,
         };
+        if let Some(Reply::NotApplied(Refusal::Rejected(_))) = &reply {
+            // The script is a write. Perhaps the user may read.
+            let LinkContext { clock, config, .. } = &*self.context;
+            let looks = &mut self.looks;
+            return looks.add(request, &self.connection, &**clock, config.silence);
+        }
         match reply.as_ref().and_then(Reply::words) {
             Some(why) => request.refuse(why.clone()),
             None => {
@@ -709,6 +721,12 @@ impl<'a> Session<'a> {
             Doubt::Silent => Words::fixed("the node does not answer"),
             Doubt::Broken(why) | Doubt::Said(why) => why.clone(),
         };
+        for request in self.looks.take() {
+            match request.once_more() {
+                Ok(request) => self.context.inspect_again.push(request),
+                Err(request) => request.refuse(why.clone()),
+            }
+        }
         // Dropping the I/O future closes the connection, so that nothing more is written.
         self.io = None;
         for purpose in std::mem::take(&mut self.in_flight).into_purposes() {

@@ -276,7 +276,7 @@ pub(crate) fn inspection(result: CommandResult) -> Result<KeyState, Words> {
             holder: KeyHolder::WrongType { name, holds },
             left: None,
             fence: None,
-            server_time: None,
+            from_primary: true,
         });
     }
     let parts = match value {
@@ -284,7 +284,7 @@ pub(crate) fn inspection(result: CommandResult) -> Result<KeyState, Words> {
         Value::ServerError(error) => return Err(printable(&server_text(&error))),
         _ => return Err(nonsense()),
     };
-    let [_, held, Value::Int(left), fence, Value::Int(now)] = &parts[..] else {
+    let [_, held, Value::Int(left), fence, Value::Int(_)] = &parts[..] else {
         return Err(nonsense());
     };
     let left = u64::try_from(*left).ok().map(Duration::from_millis);
@@ -310,8 +310,49 @@ pub(crate) fn inspection(result: CommandResult) -> Result<KeyState, Words> {
         holder,
         left,
         fence: number.and_then(Fence::new),
-        server_time: u64::try_from(*now).ok().map(ServerTime::from_micros),
+        from_primary: true,
     })
+}
+
+/// The replies to [`looks_at`](crate::protocol::encode::looks_at).
+pub(crate) fn look(results: &[CommandResult]) -> Result<KeyState, Words> {
+    let nonsense = || Words::new("the node's answer to an inspection cannot be understood");
+    let [held, left, counter, key_type, counter_type] = results else {
+        return Err(nonsense());
+    };
+    for (name, value, kind) in [("key", held, key_type), ("counter", counter, counter_type)] {
+        match trouble(value) {
+            None => {}
+            Some((Reply::Applied(Answer::WrongType { .. }), _)) => {
+                let kind = kind.as_ref().ok().and_then(bytes).unwrap_or_default();
+                let text = [b"wrong ", name.as_bytes(), b" ", kind].concat();
+                let mut seen = inspection(Ok(Value::BulkString(text)))?;
+                seen.from_primary = false;
+                return Ok(seen);
+            }
+            Some((reply, _)) => return Err(reply.words().cloned().unwrap_or_else(nonsense)),
+        }
+    }
+    let (Ok(held), Ok(left @ Value::Int(millis)), Ok(counter)) = (held, left, counter) else {
+        let why = trouble(left).and_then(|(reply, _)| reply.words().cloned());
+        return Err(why.unwrap_or_else(nonsense));
+    };
+    // They were read one after the other, and the key may have gone in between.
+    let held = if *millis == -2 { &Value::Nil } else { held };
+    let word = Value::BulkString(b"seen".to_vec());
+    let parts = [
+        word,
+        held.clone(),
+        left.clone(),
+        counter.clone(),
+        Value::Int(0),
+    ];
+    let mut seen = inspection(Ok(Value::Array(parts.to_vec())))?;
+    if seen.holder == KeyHolder::Free {
+        seen.left = None;
+    }
+    seen.from_primary = false;
+    Ok(seen)
 }
 
 /// The fence that a counter holds, by the rule of the scripts.

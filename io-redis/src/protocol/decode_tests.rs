@@ -311,6 +311,47 @@ fn a_look_tells_the_owner_but_not_the_secret() {
     assert!(decode::inspection(Ok(Value::Okay)).is_err());
 }
 
+#[test]
+fn what_was_read_by_commands_is_told_as_such() {
+    let look = |held, left, counter| {
+        let parts = [held, Value::Int(left), counter, word("hash"), word("list")];
+        decode::look(&parts.map(Ok))
+    };
+    let wrong_type = || error("WRONGTYPE Operation against a key holding the wrong kind of value");
+    let token = format!("billing:7:{}:12", "0a".repeat(16));
+    let seen = look(word(&token), 1500, word("77")).expect("a look");
+    let label = Some("billing:7".to_owned());
+    assert_eq!(seen.holder, KeyHolder::Lease { label, attempt: 12 });
+    assert_eq!(seen.left.map(|left| left.as_millis()), Some(1500));
+    assert_eq!(seen.fence.map(tenure_core::Fence::get), Some(77));
+    assert!(!seen.from_primary);
+
+    let holder = |held, left| look(held, left, Value::Nil).map(|seen| (seen.holder, seen.left));
+    let free = Ok((KeyHolder::Free, None));
+    assert_eq!(holder(Value::Nil, -2), free);
+    assert_eq!(holder(word(&token), -2), free, "it has gone in between");
+    assert_eq!(holder(Value::Nil, 9000), free, "it has come in between");
+    assert_eq!(holder(word("x"), -1), Ok((KeyHolder::Foreign, None)));
+    for (held, counter, name, holds) in [
+        (wrong_type(), Value::Nil, LockName::Key, "a hash"),
+        (Value::Nil, wrong_type(), LockName::Counter, "a list"),
+    ] {
+        let seen = look(held, -1, counter).expect("a look");
+        assert_eq!(seen.holder, KeyHolder::WrongType { name, holds });
+        assert!(!seen.from_primary);
+    }
+    let denied = || error("NOPERM No permissions to access a key");
+    for refused in [
+        look(denied(), -2, Value::Nil),
+        look(Value::Nil, -2, denied()),
+        decode::look(&[Value::Nil, denied(), Value::Nil, Value::Nil, Value::Nil].map(Ok)),
+    ] {
+        let words = refused.expect_err("it may not be read");
+        assert!(words.as_str().contains("NOPERM"), "{words}");
+    }
+    assert!(decode::look(&[]).is_err());
+}
+
 /// An error that this crate does not know leaves the outcome unknown. It may have been meant for
 /// one lock of the call, so for a while each request is asked alone.
 #[test]

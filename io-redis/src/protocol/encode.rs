@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redis::{Cmd, RedisWrite};
-use tenure_core::{Fence, Key, Op, OpKind, Request};
+use tenure_core::{Fence, Key, LockName, Op, OpKind, Request};
 
 use crate::protocol::key;
 use crate::protocol::marker::Marker;
@@ -88,6 +88,24 @@ impl Encoder {
         write_keys(&mut cmd, Script::Inspect.layout(), key, &mut self.counter);
         cmd
     }
+}
+
+/// The commands that look at a key and its counter without a script, for a user who may only read:
+/// what the key holds, for how long, what the counter holds, and of what type they are.
+pub(crate) fn looks_at(key: &Key) -> Vec<Cmd> {
+    let counter = key::named(key, LockName::Counter);
+    let of = |name: &str, key: &Key| {
+        let mut cmd = redis::cmd(name);
+        cmd.arg(key.as_bytes());
+        cmd
+    };
+    vec![
+        of("GET", key),
+        of("PTTL", key),
+        of("GET", &counter),
+        of("TYPE", key),
+        of("TYPE", &counter),
+    ]
 }
 
 /// The call that writes or refreshes the marker of a node.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tenure_core::{Fence, LockName, ServerTime};
+use tenure_core::{Fence, LockName};
 
 /// What a node says about a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,8 +13,8 @@ pub(crate) struct KeyState {
     pub(crate) left: Option<Duration>,
     /// The last fence that was drawn, if the counter still exists.
     pub(crate) fence: Option<Fence>,
-    /// The server's time; none for a foreign key.
-    pub(crate) server_time: Option<ServerTime>,
+    /// Whether it was asked by a write, which a replica refuses.
+    pub(crate) from_primary: bool,
 }
 
 /// Who holds a key, without the secret of the lease.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use redis::Value;
-use tenure_redis::{Builder, ConnectError, LockError, Quarantine};
+use tenure_redis::{Builder, ConnectError, Holder, LockError, Quarantine};
 use tenure_tests::live::clients::{connect, connected, freed, locked, patient, refused, value};
 use tenure_tests::live::{Options, RedisServer, servers_available, within};
 use tenure_tests::tree;
@@ -140,6 +140,61 @@ async fn each_right_that_is_needed_is_named_if_it_is_missing() {
         let locks = connected(client(&server)).await;
         locked(&locks, "k").await.release().await.expect("held");
     }
+}
+
+/// By reads alone: with the rights that the documentation names, or with all rights but for keys
+/// that it may only read.
+#[tokio::test]
+async fn a_user_who_may_only_read_can_inspect_and_take_nothing() {
+    if !servers_available() {
+        return;
+    }
+    let server = RedisServer::start(Options::new()).await;
+    let page = std::fs::read_to_string(tree::root().join("docs/redis.md")).expect("a page");
+    let line = page
+        .split('`')
+        .find(|code| code.starts_with("ACL SETUSER onlooker"));
+    let documented: Vec<_> = line.expect("the line").split_whitespace().collect();
+    let all_commands = [
+        "ACL",
+        "SETUSER",
+        "onlooker",
+        "on",
+        ">PASSWORD",
+        "%R~locks:*",
+        "+@all",
+    ];
+    let holders = patient().prefix("locks:").node(server.url());
+    let holders = connected(holders.options(|options| options.label("10.0.0.7:80"))).await;
+    let guard = locked(&holders, "held").await;
+    server.cmd::<()>(&["HSET", "locks:hashed", "f", "v"]).await;
+    for line in [&documented[..], &all_commands] {
+        server.cmd::<i64>(&["ACL", "DELUSER", "onlooker"]).await;
+        if server.try_cmd::<()>(line).await.is_err() {
+            // A server before 7.0 knows no keys that may only be read.
+            continue;
+        }
+        let url = server.url_with("onlooker", "PASSWORD", 0);
+        let onlooker = patient().prefix("locks:").node(url).connect_lazy();
+        let onlooker = onlooker.expect("built");
+        let seen = within("an answer", onlooker.inspect("held")).await;
+        let seen = seen.expect("it may be read");
+        let label = Some("10.0.0.7:80".to_owned());
+        assert_eq!(seen.holder(), &Holder::Lease { label });
+        assert!(seen.left().is_some() && !seen.nodes[0].from_primary);
+        assert_eq!(seen.fence(), Some(guard.fence()));
+        let free = within("an answer", onlooker.inspect("free")).await;
+        assert_eq!(free.expect("it may be read").holder(), &Holder::Free);
+        let hashed = within("an answer", onlooker.inspect("hashed")).await;
+        let hashed = hashed.expect("it may be read");
+        assert!(matches!(hashed.holder(), Holder::WrongType { holds, .. } if holds == "a hash"));
+        let error = within("an answer", onlooker.try_lock("free")).await;
+        let error = error.expect_err("it may not");
+        assert!(matches!(error, LockError::Rejected { .. }), "{error}");
+        assert_eq!(value(&server, "locks:free").await, None);
+    }
+    let seen = within("an answer", holders.inspect("held")).await;
+    assert!(seen.expect("it may write").nodes[0].from_primary);
 }
 
 /// Waiting does not mend it.

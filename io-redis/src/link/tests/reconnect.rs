@@ -6,15 +6,17 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tenure_core::{Answer, NodeId, OpKind, Refusal, Reply};
+use tenure_core::{Answer, Key, NodeId, OpKind, Refusal, Reply};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use crate::link::address::Address;
+use crate::link::handle::LinkHandle;
 use crate::link::tests::hub::{FakeHub, PausedClock};
 use crate::link::{
     interface::{LinkConfig, LinkStatus, Target},
     spawn_link,
 };
+use crate::protocol::inspection::KeyHolder;
 use crate::protocol::scripts::Script;
 use crate::protocol::testing::acquires;
 use crate::runtime::{BoxFuture, ByteStream, Connector, Endpoint, OsEntropy, Seams, TokioSpawner};
@@ -132,6 +134,7 @@ fn but(
 
 struct LinkRig {
     hub: Arc<FakeHub>,
+    link: LinkHandle,
     heard: Arc<Mutex<Vec<String>>>,
 }
 
@@ -156,8 +159,8 @@ impl LinkRig {
         let target = Target::Address(Address::parse(url).expect("an address"));
         let config = LinkConfig::new(Duration::from_millis(500));
         let work = Arc::clone(&hub) as Arc<dyn crate::link::Work>;
-        spawn_link(NodeId::new(0), target, config, work, &seams);
-        Self { hub, heard }
+        let link = spawn_link(NodeId::new(0), target, config, work, &seams);
+        Self { hub, link, heard }
     }
 
     /// The commands of the `index`-th connection.
@@ -256,6 +259,48 @@ async fn a_wrong_password_is_told_to_the_caller_in_the_servers_words() {
     assert_eq!(rig.statuses()[..2], ["connecting", "rejected"]);
     let heard = rig.heard.lock().expect("no panic").join(" ");
     assert_eq!(heard.matches("---").count(), 1, "asked once: {heard}");
+}
+
+/// A primary that lets its user read, and nothing else, until it hangs up.
+fn for_readers(hangs_up: bool) -> Answers {
+    but(
+        move |words| match words[0].as_str() {
+            "SCRIPT" => Some(Some("-NOPERM this user may not run 'script|load'\r\n")),
+            "GET" if words[1] == "held" => match hangs_up {
+                true => Some(None),
+                false => Some(Some("$7\r\nsomeone\r\n")),
+            },
+            "GET" => Some(Some("$-1\r\n")),
+            "PTTL" if words[1] == "held" => Some(Some(":1500\r\n")),
+            "PTTL" => Some(Some(":-2\r\n")),
+            _ => None,
+        },
+        primary("a", 1),
+    )
+}
+
+/// Each connection that is refused is kept until the next. When it ends, the caller is told.
+#[tokio::test(start_paused = true)]
+async fn a_user_who_may_only_read_can_inspect() {
+    let readable = [false, false, true].map(|hangs_up| Ok(for_readers(hangs_up)));
+    let rig = LinkRig::new(readable);
+    let look = |key: &'static [u8]| {
+        let link = rig.link.clone();
+        async move { link.inspect(Key::new(key)).await }
+    };
+    let seen = look(b"held").await.expect("it may be read");
+    assert_eq!((seen.holder, seen.from_primary), (KeyHolder::Other, false));
+    let seen = look(b"free").await.expect("it may be read");
+    assert_eq!(seen.holder, KeyHolder::Free);
+    let request = acquires(1).remove(0);
+    rig.hub.ask([request.clone()]);
+    let reply = rig.hub.answered(&request).await;
+    let told =
+        matches!(&reply, Reply::NotApplied(Refusal::Rejected(w)) if w.as_str().contains("NOPERM"));
+    assert!(told, "{reply:?}");
+    rig.hub.until(|| rig.connection(2).len() > 5).await;
+    look(b"held").await.expect_err("it hangs up");
+    look(b"held").await.expect_err("there is no connection");
 }
 
 /// A node that greets nobody who speaks RESP3, and answers this instead. With none it hangs up.

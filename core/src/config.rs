@@ -80,6 +80,13 @@ impl Config {
         self.request_timeout
     }
 
+    /// How long the outcome of a release is waited for at most: four request timeouts. A connection
+    /// that turns out to be dead may cost two, and another one, with the answer on it, two more.
+    #[must_use]
+    pub fn release_timeout(&self) -> Duration {
+        self.request_timeout.saturating_mul(4)
+    }
+
     /// How many leases there may be at a time, those included that are still being released.
     #[must_use]
     pub const fn max_leases(&self) -> usize {
@@ -213,10 +220,13 @@ pub enum ConfigError {
         /// The client's max TTL.
         max_ttl: Duration,
     },
-    /// A renewal that would begin at once, or after validity has ended.
+    /// A renewal that would begin at once, or so late that it could not succeed before validity
+    /// ends.
     Renewal {
         /// The span given.
         renew_after: Duration,
+        /// The longest that leaves time for a renewal and a retry.
+        most: Duration,
         /// How long a lease with this TTL is valid.
         valid_for: Duration,
     },
@@ -269,11 +279,12 @@ impl fmt::Display for ConfigError {
             ),
             Self::Renewal {
                 renew_after,
+                most,
                 valid_for,
             } => write!(
                 f,
-                "renewal after {renew_after:?}: it must be over zero and below the validity of \
-                 {valid_for:?}"
+                "renewal after {renew_after:?}: give more than zero and at most {most:?}, so that \
+                 it can succeed within the validity of {valid_for:?}"
             ),
             Self::Drift { ppm } => {
                 write!(

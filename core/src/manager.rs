@@ -325,6 +325,13 @@ impl Manager {
         }
     }
 
+    /// Handles what is due for one lease, before all others: for an owner who asks about it.
+    pub fn catch_up(&mut self, now: Instant, lease: LeaseId) {
+        self.step(lease, |lease, ctx| {
+            lease.handle_timeout(now, Duration::ZERO, ctx);
+        });
+    }
+
     /// Takes at most `max` requests for a node and appends them to `out`, in the order in which
     /// they must be written. From here on they count as sent. Returns how many it took.
     ///

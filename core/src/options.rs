@@ -12,7 +12,9 @@ pub struct LeaseOptions {
     ttl: Duration,
     valid_for: Duration,
     renew_after: Option<Duration>,
+    attempt_timeout: Duration,
     round_timeout: Duration,
+    release_timeout: Duration,
     give_up_after: Option<Duration>,
     attempts: Option<u32>,
     max_hold: Option<Duration>,
@@ -20,6 +22,10 @@ pub struct LeaseOptions {
     contention_backoff: Backoff,
     label: Option<Label>,
 }
+
+/// A renewal begins so long before the end of validity at least: a retry has to fit as well. Of a
+/// validity under 40 ms it is a quarter instead.
+const SHORTEST_WINDOW: Duration = Duration::from_millis(10);
 
 impl LeaseOptions {
     /// The defaults: TTL [`DEFAULT_TTL`], renewed each time two thirds of it have passed. The
@@ -57,17 +63,50 @@ impl LeaseOptions {
         self.renew_after
     }
 
-    /// How long a round of requests is waited for: the client's request timeout, or less if the TTL
-    /// is too short for two such rounds.
+    /// How long an attempt to acquire is waited for: the client's request timeout, or half of the
+    /// validity if that is less.
+    #[must_use]
+    pub const fn attempt_timeout(&self) -> Duration {
+        self.attempt_timeout
+    }
+
+    /// How long a renewal is waited for: the client's request timeout, or less if two renewals
+    /// would not fit between the begin of the first and the end of validity.
     #[must_use]
     pub const fn round_timeout(&self) -> Duration {
         self.round_timeout
     }
 
-    /// After how long an acquire gives up. None if never.
+    /// How long the owner waits for the outcome of a release at most:
+    /// [`Config::release_timeout`], or the TTL if that is less.
+    #[must_use]
+    pub const fn release_timeout(&self) -> Duration {
+        self.release_timeout
+    }
+
+    /// After how long an acquire gives up. None if never. Its first attempt is always waited for.
     #[must_use]
     pub const fn give_up_after(&self) -> Option<Duration> {
         self.give_up_after
+    }
+
+    /// After how long an acquire is over at the latest. None if it may wait for ever.
+    #[must_use]
+    pub fn acquire_timeout(&self) -> Option<Duration> {
+        if self.attempts == Some(1) {
+            return Some(self.attempt_timeout);
+        }
+        self.give_up_after
+            .map(|span| span.max(self.attempt_timeout))
+    }
+
+    /// The same, for an acquire that gives up after this time instead.
+    #[must_use]
+    pub fn with_give_up_after(&self, span: Duration) -> Self {
+        Self {
+            give_up_after: Some(span),
+            ..self.clone()
+        }
     }
 
     /// After how many attempts an acquire gives up. None if never.
@@ -105,10 +144,12 @@ impl LeaseOptions {
 /// When a lease is renewed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum RenewalPolicy {
-    /// Each time two thirds of the TTL have passed. The last third is for retries.
+    /// Each time two thirds of the TTL have passed. The last third is for retries. Where the drift
+    /// margin leaves too little of that third, each time half of the validity has passed.
     #[default]
     TwoThirds,
-    /// Each time this time has passed.
+    /// Each time this time has passed. At least 10 ms of the validity must be left then, or a
+    /// quarter of a validity under 40 ms: time for the renewal and for a retry.
     After(Duration),
     /// Never by itself. The lease ends with its first validity, unless it is renewed by hand.
     Off,
@@ -142,7 +183,8 @@ impl LeaseOptionsBuilder {
         self
     }
 
-    /// After how long an acquire gives up. Never if none.
+    /// After how long an acquire gives up. Never if none. The first attempt is always waited for:
+    /// the [attempt timeout](LeaseOptions::attempt_timeout), if the nodes do not answer earlier.
     pub const fn give_up_after(mut self, span: Option<Duration>) -> Self {
         self.give_up_after = span;
         self
@@ -206,21 +248,7 @@ impl LeaseOptionsBuilder {
         // Cut to whole milliseconds, as the node gets it, before anything is computed from it.
         let ttl = Duration::from_millis(ttl.as_millis() as u64);
         let valid_for = ttl - config.drift().margin(ttl);
-        let renew_after = match renewal {
-            RenewalPolicy::Off => None,
-            RenewalPolicy::After(span) => Some(span),
-            // The TTL is so short that the drift margin leaves nothing after two thirds.
-            RenewalPolicy::TwoThirds if ttl * 2 / 3 >= valid_for => Some(valid_for / 2),
-            RenewalPolicy::TwoThirds => Some(ttl * 2 / 3),
-        };
-        if let Some(renew_after) = renew_after
-            && (renew_after.is_zero() || renew_after >= valid_for)
-        {
-            return Err(ConfigError::Renewal {
-                renew_after,
-                valid_for,
-            });
-        }
+        let renew_after = renew_after(renewal, ttl, valid_for)?;
         if max_hold.is_some_and(|cap| cap.is_zero()) {
             return Err(ConfigError::MaxHold);
         }
@@ -238,11 +266,18 @@ impl LeaseOptionsBuilder {
             .request_timeout()
             .min(window / 2)
             .max(Duration::from_nanos(1));
+        // No renewal comes into it. But a grant of which less than half is left is of little use.
+        let attempt_timeout = config
+            .request_timeout()
+            .min(valid_for / 2)
+            .max(Duration::from_nanos(1));
         Ok(LeaseOptions {
             ttl,
             valid_for,
             renew_after,
+            attempt_timeout,
             round_timeout,
+            release_timeout: config.release_timeout().min(ttl),
             give_up_after,
             attempts,
             max_hold,
@@ -251,4 +286,30 @@ impl LeaseOptionsBuilder {
             label,
         })
     }
+}
+
+/// After how long a lease is renewed, if it is.
+fn renew_after(
+    renewal: RenewalPolicy,
+    ttl: Duration,
+    valid_for: Duration,
+) -> Result<Option<Duration>, ConfigError> {
+    let window = SHORTEST_WINDOW
+        .min(valid_for / 4)
+        .max(Duration::from_nanos(1));
+    let most = valid_for.saturating_sub(window);
+    let renew_after = match renewal {
+        RenewalPolicy::Off => return Ok(None),
+        RenewalPolicy::After(span) => span,
+        RenewalPolicy::TwoThirds if ttl * 2 / 3 > most => valid_for / 2,
+        RenewalPolicy::TwoThirds => ttl * 2 / 3,
+    };
+    if renew_after.is_zero() || renew_after > most {
+        return Err(ConfigError::Renewal {
+            renew_after,
+            most,
+            valid_for,
+        });
+    }
+    Ok(Some(renew_after))
 }

@@ -281,16 +281,71 @@ fn a_grant_that_comes_after_giving_up_is_released() {
     let mut world = World::new(1);
     world.withhold([0]);
     world.acquire_with("k", LeaseOptions::builder().give_up_after(Some(ms(200))));
+    world.refuse(0, cannot_serve());
     world.advance(ms(200));
     assert!(matches!(
-        world.event(),
-        EventKind::Failed { gave_up: true, .. }
+        world.events().pop(),
+        Some(EventKind::Failed { gave_up: true, .. })
     ));
     assert_eq!(world.waiting(0), [OpKind::Acquire, OpKind::Release]);
     world.resume([0]);
     assert_eq!(world.events(), []);
     assert!(!world.is_locked("k"));
     assert!(world.manager.is_empty());
+}
+
+/// The caller's patience says nothing about the nodes: they get the time of an attempt.
+#[test]
+fn giving_up_does_not_cut_the_first_attempt() {
+    for nodes in [1, 3] {
+        for patience in [Duration::ZERO, ms(10)] {
+            let hasty = || LeaseOptions::builder().give_up_after(Some(patience));
+            // A free key is granted, by nodes that agree on a fence only with a second request.
+            let mut world = World::new(nodes);
+            world.nodes[0].wall_ahead = 1_000;
+            world.withhold(0..nodes);
+            let lease = world.acquire_with("k", hasty());
+            for _ in 0..2 {
+                world.advance(ROUND / 2 - ms(1));
+                (0..nodes).for_each(|node| drain(&mut world, node));
+            }
+            assert!(world.may_act(lease), "{patience:?}");
+
+            // Of a held one it is told that it is held.
+            let mut world = World::new(nodes);
+            world.acquire("k");
+            world.events();
+            world.withhold(0..nodes);
+            world.acquire_with("k", hasty());
+            world.advance(ROUND - ms(1));
+            world.resume(0..nodes);
+            let cause = failed(world.event());
+            assert!(
+                matches!(cause, AcquireFailure::Contended { .. }),
+                "{cause:?}"
+            );
+
+            // Of silent nodes, that they are silent, and not before an attempt is over.
+            let mut world = World::new(nodes);
+            world.withhold(0..nodes);
+            world.acquire_with("k", hasty());
+            world.advance(ROUND - ms(1));
+            assert_eq!(world.events(), []);
+            world.advance(ms(1));
+            assert!(matches!(
+                failed(world.event()),
+                AcquireFailure::Outage { .. }
+            ));
+        }
+    }
+}
+
+/// Everything that waits on the wire to a node arrives and is answered.
+fn drain(world: &mut World, node: usize) {
+    while !world.wire[node].is_empty() {
+        world.deliver(node);
+    }
+    world.pump();
 }
 
 #[test]

@@ -93,8 +93,11 @@ fn values(error: &ConfigError) -> Vec<String> {
         }
         ConfigError::Renewal {
             renew_after,
+            most,
             valid_for,
-        } => vec![format!("{renew_after:?}"), format!("{valid_for:?}")],
+        } => [renew_after, most, valid_for]
+            .map(|span| format!("{span:?}"))
+            .to_vec(),
         ConfigError::Drift { ppm } => vec![ppm.to_string(), Drift::MAX_PPM.to_string()],
         ConfigError::RequestTimeout { timeout } => vec![format!("{timeout:?}")],
         ConfigError::MaxLeases { max_leases } => vec![max_leases.to_string()],
@@ -150,7 +153,11 @@ proptest! {
                 round * 2 <= window || round == Duration::from_nanos(1),
                 "two rounds fit between the begin of a renewal and the end of validity"
             );
+            prop_assert!(window >= ms(10).min(options.valid_for() / 4), "time for a renewal");
         }
+        let attempt = options.attempt_timeout();
+        prop_assert!(!attempt.is_zero() && attempt <= config.request_timeout());
+        prop_assert!(attempt * 2 <= options.valid_for() || attempt == Duration::from_nanos(1));
         prop_assert!(options.attempts() != Some(0) && options.max_hold() != Some(Duration::ZERO));
         for backoff in [options.backoff(), options.contention_backoff()] {
             prop_assert!(!backoff.first().is_zero() && backoff.first() <= backoff.longest());
@@ -205,6 +212,7 @@ fn every_error_can_be_had_and_carries_the_values() {
         lease(options().ttl(ms(2))),
         lease(options().renewal(RenewalPolicy::After(Duration::ZERO))),
         lease(options().renewal(RenewalPolicy::After(ms(9_898)))),
+        lease(options().renewal(RenewalPolicy::After(ms(9_889)))),
         lease(options().max_hold(Some(Duration::ZERO))),
         lease(options().attempts(Some(0))),
         lease(options().backoff(Backoff::new(Duration::ZERO, ms(1)))),
@@ -256,6 +264,68 @@ fn the_limits_themselves_are_allowed() {
     assert_eq!(short.valid_for(), ms(1));
     let even = Backoff::new(ms(7), ms(7));
     lease(LeaseOptions::builder().backoff(even));
+    let ten = LeaseOptions::builder().ttl(ms(10_000));
+    lease(ten.renewal(RenewalPolicy::After(ms(9_888))));
+}
+
+/// However late it is renewed, a lease can be acquired in the time that the client waits.
+#[test]
+fn how_late_a_lease_is_renewed_does_not_cut_the_time_to_acquire_it() {
+    let config = Config::builder(1).build().unwrap();
+    let of = |renewal| {
+        let options = LeaseOptions::builder().renewal(renewal).build(&config);
+        options.unwrap()
+    };
+    let late = of(RenewalPolicy::After(ms(9_888)));
+    assert_eq!(late.attempt_timeout(), Duration::from_secs(1));
+    assert_eq!(late.round_timeout(), ms(5), "a renewal and a retry fit");
+    for renewal in [RenewalPolicy::TwoThirds, RenewalPolicy::Off] {
+        assert_eq!(of(renewal).attempt_timeout(), Duration::from_secs(1));
+    }
+    let short = LeaseOptions::builder().ttl(ms(500)).build(&config).unwrap();
+    assert_eq!(short.attempt_timeout(), short.valid_for() / 2);
+}
+
+#[test]
+fn a_renewal_too_late_to_succeed_is_refused_with_the_longest_time() {
+    let config = Config::builder(1).build().unwrap();
+    let late = ms(9_898) - Duration::from_micros(50);
+    let options = LeaseOptions::builder().renewal(RenewalPolicy::After(late));
+    let refused = ConfigError::Renewal {
+        renew_after: late,
+        most: ms(9_888),
+        valid_for: ms(9_898),
+    };
+    assert_eq!(options.build(&config), Err(refused));
+    // A quarter of a short validity.
+    let short = |span| {
+        let options = LeaseOptions::builder().ttl(ms(20));
+        options.renewal(RenewalPolicy::After(span)).build(&config)
+    };
+    let valid_for = ms(20) - Duration::from_micros(2_200);
+    assert!(short(valid_for * 3 / 4).is_ok());
+    assert!(short(valid_for * 3 / 4 + Duration::from_nanos(1)).is_err());
+}
+
+#[test]
+fn an_acquire_is_over_after_its_patience_but_not_before_one_attempt() {
+    let config = Config::builder(1).build().unwrap();
+    let of = |give_up, attempts| {
+        let options = LeaseOptions::builder().give_up_after(give_up);
+        options.attempts(attempts).build(&config).unwrap()
+    };
+    let second = Duration::from_secs(1);
+    assert_eq!(of(None, None).acquire_timeout(), None);
+    assert_eq!(of(None, Some(2)).acquire_timeout(), None);
+    assert_eq!(of(None, Some(1)).acquire_timeout(), Some(second));
+    assert_eq!(of(Some(ms(1)), Some(1)).acquire_timeout(), Some(second));
+    assert_eq!(
+        of(Some(Duration::ZERO), None).acquire_timeout(),
+        Some(second)
+    );
+    assert_eq!(of(Some(ms(1_001)), None).acquire_timeout(), Some(ms(1_001)));
+    let shorter = of(None, None).with_give_up_after(ms(1));
+    assert_eq!(shorter, of(Some(ms(1)), None));
 }
 
 /// With the default drift bound it is 3 ms.
@@ -281,4 +351,9 @@ fn a_ttl_whose_last_third_the_margin_eats_is_renewed_halfway() {
     let valid_for = Duration::from_micros(2_950);
     assert_eq!(short.valid_for(), valid_for);
     assert_eq!(short.renew_after(), Some(valid_for / 2));
+    // Of 9 ms, two thirds would leave 0.9 ms of 6.9 ms.
+    let nine = LeaseOptions::builder().ttl(ms(9)).build(&config).unwrap();
+    assert_eq!(nine.renew_after(), Some(nine.valid_for() / 2));
+    let twenty = LeaseOptions::builder().ttl(ms(20)).build(&config).unwrap();
+    assert_eq!(twenty.renew_after(), Some(ms(20) * 2 / 3));
 }

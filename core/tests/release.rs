@@ -9,7 +9,7 @@ use std::time::Duration;
 use support::{RENEW_AFTER, ROUND, World, at, cannot_serve, down, id, ms, said, secs, silence};
 use tenure_core::{
     AcquireFailure, Backoff, Doubt, EventKind, Fence, LeaseId, LeaseOptions, Loss, OpKind, Refusal,
-    Release, RenewalFailure, Reply, Words,
+    Release, RenewalFailure, RenewalPolicy, Reply, Words,
 };
 
 fn held(nodes: usize) -> (World, LeaseId) {
@@ -78,7 +78,7 @@ fn an_unknown_release_is_told_as_unknown_and_does_not_restore_the_lease() {
     world.advance(secs(1));
     assert_eq!(world.waiting(0), [OpKind::Release]);
     world.lose_request(0);
-    world.advance(secs(1));
+    world.advance(secs(3));
     assert_eq!(outcome(world.event()), unknown());
     assert!(!world.may_act(lease));
     world.resume([0]);
@@ -227,7 +227,7 @@ fn a_release_at_a_node_that_is_down_is_unknown_and_done_when_it_is_up() {
     let (mut world, lease) = held(1);
     world.down(0);
     world.release(lease);
-    world.advance(ROUND * 2);
+    world.advance(ROUND * 4);
     assert_eq!(outcome(world.event()), unreachable());
     world.up(0);
     world.advance(ms(1_100));
@@ -700,18 +700,72 @@ fn a_key_that_is_gone_is_owed_no_release() {
     assert!(world.manager.is_empty());
 }
 
+/// A renewal from before the release goes unanswered, so that node is asked to release once more.
 #[test]
-fn a_release_is_waited_for_as_long_as_two_rounds() {
-    let mut world = World::new(1);
-    let lease = world.acquire("k");
-    world.events();
+fn a_node_that_freed_the_key_counts_although_it_is_asked_again() {
+    let (mut world, lease) = held(3);
+    world.withhold([0, 1, 2]);
+    world.nodes[1].forget();
+    world.renew(lease);
+    world.release(lease);
+    let renewal = world.wire[0].pop_front().unwrap();
+    world.deliver(0);
+    world.reply(renewal.id, Reply::Unknown(Doubt::Silent));
+    world.deliver(1);
+    world.deliver(1);
+    world.advance(ms(50));
+    assert_eq!(world.waiting(0), [OpKind::Release], "it may have renewed");
+    world.deliver(0);
+    world.resume([2]);
+    assert_eq!(outcome(world.event()), Release::Released);
+}
+
+#[test]
+fn a_release_is_waited_for_four_request_timeouts_or_one_ttl() {
+    let short = LeaseOptions::builder().ttl(secs(3));
+    for (options, waited) in [(LeaseOptions::builder(), ROUND * 4), (short, secs(3))] {
+        let mut world = World::new(1);
+        let lease = world.acquire_with("k", options);
+        world.events();
+        world.withhold([0]);
+        world.release(lease);
+        world.advance(waited - ms(1));
+        assert_eq!(world.events(), []);
+        world.advance(ms(1));
+        let outcome = unknown();
+        assert_eq!(world.events(), [EventKind::Released { outcome }]);
+    }
+}
+
+/// The connection hangs. The link gives it up after two request timeouts, and needs some time for
+/// another.
+#[test]
+fn one_dead_connection_costs_a_release_time_and_not_its_answer() {
+    let (mut world, lease) = held(1);
     world.withhold([0]);
     world.release(lease);
-    world.advance(ROUND * 2 - ms(1));
-    assert_eq!(world.events(), []);
-    world.advance(ms(1));
-    let outcome = unknown();
-    assert_eq!(world.events(), [EventKind::Released { outcome }]);
+    world.advance(ROUND * 2);
+    world.lose_request(0);
+    world.advance(ROUND);
+    assert_eq!(world.waiting(0), [OpKind::Release]);
+    world.deliver(0);
+    world.pump();
+    assert_eq!(outcome(world.event()), Release::Released);
+}
+
+#[test]
+fn a_release_is_not_waited_for_once_the_key_expired_and_nobody_is_asked() {
+    let mut world = World::new(1);
+    let renewal = RenewalPolicy::Off;
+    let lease = world.acquire_with("k", LeaseOptions::builder().renewal(renewal));
+    world.events();
+    world.advance(ms(9_800));
+    world.down(0);
+    world.release(lease);
+    // The TTL and the drift margin, and the pause between two tries.
+    world.advance(ms(302 + 500));
+    assert_eq!(outcome(world.event()), unreachable());
+    assert!(world.manager.is_empty());
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn a_node_that_is_down_is_told_with_the_reason_by_every_operation() {
         world.renew(lease);
         assert_eq!(silent(&mut world), all);
         world.release(lease);
-        world.advance(secs(3));
+        world.advance(secs(4));
         assert_eq!(silent(&mut world), all);
     }
 }

@@ -143,6 +143,9 @@ fn check_options(options: &LeaseOptions, config: &Config) {
     if let Some(after) = options.renew_after() {
         assert!(after > Duration::ZERO && after < options.valid_for());
     }
+    assert!(options.attempt_timeout() > Duration::ZERO);
+    assert!(options.attempt_timeout() <= config.request_timeout());
+    assert!(options.attempt_timeout() <= options.valid_for());
     assert!(options.round_timeout() > Duration::ZERO);
     assert!(options.round_timeout() <= config.request_timeout());
     assert!(options.round_timeout() < options.valid_for());

@@ -18,7 +18,7 @@ impl Lease {
         self.phase = Phase::Acquiring;
         self.settle_at = Instant::MAX;
         self.round.started = now;
-        self.round.deadline = now + self.options.round_timeout();
+        self.round.deadline = now + self.options.attempt_timeout();
         // A single node draws its own fence. Only several nodes have to agree on one.
         self.round.proposal = if self.seats.len() > 1 {
             ctx.server_clock.propose(now)
@@ -42,8 +42,18 @@ impl Lease {
         self.decide(now, ctx);
     }
 
+    /// Until when the present attempt is waited for. Giving up cuts any but the first: the caller's
+    /// patience is no reason to say that a node does not answer.
+    pub(super) fn attempt_ends(&self) -> Instant {
+        if self.attempt == 1 {
+            self.round.deadline
+        } else {
+            self.round.deadline.min(self.give_up)
+        }
+    }
+
     pub(super) fn acquire_timeout(&mut self, now: Instant, ctx: &mut Context<'_>) {
-        if now < self.round.deadline.min(self.give_up) {
+        if now < self.attempt_ends() {
             return;
         }
         for seat in &mut self.seats {
@@ -231,7 +241,7 @@ impl Lease {
             return self.fail(now, !fatal, ctx);
         }
         self.phase = Phase::Clearing {
-            until: now + self.options.round_timeout(),
+            until: now + self.options.attempt_timeout(),
         };
         self.cleared(now, ctx);
     }

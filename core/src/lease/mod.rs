@@ -244,9 +244,7 @@ impl Lease {
     #[must_use]
     pub fn deadline(&self) -> Option<(Instant, Due)> {
         match self.phase {
-            Phase::Acquiring | Phase::Confirming(_) => {
-                Some((self.round.deadline.min(self.give_up), Due::Round))
-            }
+            Phase::Acquiring | Phase::Confirming(_) => Some((self.attempt_ends(), Due::Round)),
             Phase::Clearing { until } => Some((until.min(self.give_up), Due::Round)),
             Phase::Backoff { until } => {
                 Some((until.min(self.give_up).min(self.settle_at), Due::Retry))

@@ -31,7 +31,7 @@ impl Lease {
         self.put_off = 0;
         // Law: No resurrection
         self.phase = Phase::Releasing {
-            until: now + self.options.round_timeout() * 2,
+            until: now + self.options.release_timeout(),
         };
         for node in self.nodes() {
             self.let_go(now, node, ctx);
@@ -122,7 +122,11 @@ impl Lease {
         let waiting = self.seats.iter().any(|seat| !seat.is_idle());
         if !self.is_unpaid(now) {
             self.settle_at = Instant::MAX;
-            if !waiting && self.phase == Phase::Settling {
+            if !waiting {
+                // What was still owed has expired by itself, and no node will be asked any more.
+                if matches!(self.phase, Phase::Releasing { .. }) {
+                    self.tell_unknown(ctx);
+                }
                 self.phase = Phase::Ended;
             }
         } else if self.settle_at <= now || self.settle_at == Instant::MAX {
@@ -140,7 +144,7 @@ impl Lease {
                 self.let_go(now, node, ctx);
             }
         }
-        let last = until - self.options.round_timeout();
+        let last = until - self.options.attempt_timeout();
         if !self.is_unpaid(now) || last <= now {
             self.settle_at = Instant::MAX;
         } else if self.settle_at == Instant::MAX {
@@ -185,10 +189,7 @@ impl Lease {
         if let Phase::Releasing { until } = self.phase
             && now >= until
         {
-            ctx.out.events.push(EventKind::Released {
-                outcome: self.release_unknown(),
-            });
-            self.phase = Phase::Settling;
+            self.tell_unknown(ctx);
         }
         if now >= self.settle_at {
             for node in self.nodes() {
@@ -196,6 +197,14 @@ impl Lease {
             }
         }
         self.settle(now, ctx);
+    }
+
+    /// The owner has waited long enough.
+    fn tell_unknown(&mut self, ctx: &mut Context<'_>) {
+        ctx.out.events.push(EventKind::Released {
+            outcome: self.release_unknown(),
+        });
+        self.phase = Phase::Settling;
     }
 
     /// Not enough nodes have answered.

@@ -160,12 +160,13 @@ impl Lease {
                 secret: self.secret,
                 attempt: flight.attempt,
             };
-            send(
-                flight.serial,
-                op,
-                token,
-                flight.queued + self.options.round_timeout(),
-            );
+            let timeout = match flight.ask {
+                OpKind::Acquire | OpKind::Confirm | OpKind::Release => {
+                    self.options.attempt_timeout()
+                }
+                OpKind::Renew | OpKind::Repair => self.options.round_timeout(),
+            };
+            send(flight.serial, op, token, flight.queued + timeout);
         }
     }
 

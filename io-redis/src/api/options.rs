@@ -61,8 +61,11 @@ impl LockOptions {
         self
     }
 
-    /// How long after the last renewal the next one begins. Default: two thirds of the TTL. It must
-    /// leave time for a retry before validity ends.
+    /// How long after the last renewal the next one begins. Default: two thirds of the TTL.
+    ///
+    /// At least 10 ms of the validity must be left then, or a quarter of a validity under 40 ms:
+    /// time for the renewal and for a retry. The later it is, the shorter each of the two is waited
+    /// for. Taking the lock is not affected.
     pub fn renew_after(mut self, span: Duration) -> Self {
         self.renewal = RenewalPolicy::After(span);
         self
@@ -77,6 +80,10 @@ impl LockOptions {
 
     /// After how long `lock` gives up. Default: never. The error then says why the last attempt
     /// failed.
+    ///
+    /// The first attempt is never cut short: where the nodes do not answer, it takes one request
+    /// timeout (at most half of the validity). So with zero, `lock` asks the nodes once. `try_lock`
+    /// is one attempt by itself, and not affected.
     pub fn give_up_after(mut self, span: Duration) -> Self {
         self.give_up_after = Some(span);
         self

@@ -48,8 +48,8 @@
 //!
 //! The *TTL* is how long a node keeps the key. *Max TTL* is the largest TTL that any client of the
 //! same nodes uses. The request timeout is an eighth of max TTL, but at least 20 ms and at most
-//! 1 s; with a short TTL a round of requests is given less, so that two rounds fit between the
-//! beginning of a renewal and the end of validity.
+//! 1 s. With a short TTL, an attempt is given half of the validity, and a renewal half of the time
+//! between its beginning and the end of validity, so that a retry fits.
 //!
 //! The *drift margin* is what is subtracted from each TTL: `2 × drift bound × TTL + 2 ms`. With the
 //! defaults that is 102 ms, so a guard is valid for 9.898 s after each renewal. The factor two is

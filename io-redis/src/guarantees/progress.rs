@@ -52,7 +52,7 @@
 //! # What to do
 //!
 //! - Set [`LockOptions::give_up_after`](crate::LockOptions::give_up_after) where somebody waits for
-//!   an answer.
+//!   an answer. The nodes get one attempt in any case.
 //! - Keep the TTL short. It is the price of a crash, and a held lock is renewed anyway.
 //! - Where many wait for one key, hold it for short times, or give waiters a shorter
 //!   [backoff](crate::LockOptions::contention_backoff). A shorter one costs more requests.

@@ -1,7 +1,10 @@
 //! What a lock can be asked for with, and what can be seen of it.
 
+use std::time::Duration;
+
 use tenure_redis::{Holder, LockError, Loss, RenewError};
 use tenure_sim::memory_net::World;
+use tenure_sim::server::Reply;
 
 use crate::support::{
     MARGIN, Outcome, TTL, builder, calls, client, ms, nodes, secs, stands, until,
@@ -57,6 +60,7 @@ fn giving_up_says_outage_and_who_is_silent_where_nobody_answers() -> Outcome {
     })
 }
 
+/// Whose first attempt the nodes refused, and whose second one came too late.
 #[test]
 fn a_grant_that_comes_after_giving_up_is_released_at_once() -> Outcome {
     for count in [1, 3] {
@@ -64,35 +68,94 @@ fn a_grant_that_comes_after_giving_up_is_released_at_once() -> Outcome {
             let nodes = nodes(&world, count);
             let one = world.client("one");
             let locks = builder(&one)
-                .options(|options| options.give_up_after(ms(50)))
+                .options(|options| options.give_up_after(ms(120)))
                 .connect()
                 .await?;
-            for each_way in 20..=30 {
+            let mut late = 0;
+            for each_way in 15..=40 {
                 for node in &nodes {
-                    one.link(node.name())
-                        .set_latency(ms(each_way), ms(each_way));
+                    let link = one.link(node.name());
+                    link.set_latency(ms(each_way), ms(each_way));
+                    let loading = Reply::Error("LOADING its data".into());
+                    node.server().answer_next("EVALSHA", loading);
                 }
                 match locks.lock("k").await {
-                    Ok(guard) => {
-                        assert!(each_way <= 25, "it came in time");
-                        drop(guard);
-                    }
+                    Ok(guard) => drop(guard),
                     Err(error) => {
-                        assert!(each_way >= 25 && error.is_outage(), "{error}");
-                        assert!(
-                            stands(&nodes, "k"),
-                            "granted, and the word of it is on its way"
-                        );
+                        assert!(error.is_outage(), "{error}");
+                        late += 1;
                     }
                 }
+                world.sleep(ms(100)).await;
                 until(&world, ms(100), || !stands(&nodes, "k")).await;
                 world.sleep(ms(100)).await;
                 assert!(!stands(&nodes, "k"));
+            }
+            assert!((1..26).contains(&late), "{late} came too late");
+            Ok::<(), Box<dyn std::error::Error>>(())
+        })?;
+    }
+    Ok(())
+}
+
+/// The caller's patience is not the nodes' silence.
+#[test]
+fn a_caller_without_patience_gets_the_answer_of_one_attempt() -> Outcome {
+    for count in [1, 3] {
+        World::run(1, async |world| {
+            let nodes = nodes(&world, count);
+            let (one, locks) = client(&world, "one").await?;
+            let (_two, rivals) = client(&world, "two").await?;
+            for node in &nodes {
+                one.link(node.name()).set_latency(ms(100), ms(100));
+            }
+            let hasty = locks.with(|options| options.give_up_after(Duration::ZERO))?;
+            hasty.lock("k").await?.release().await?;
+            hasty.try_lock("k").await?.release().await?;
+            let _held = rivals.lock("k").await?;
+            for asked in [hasty.lock("k").await, hasty.try_lock("k").await] {
+                assert!(
+                    matches!(asked, Err(LockError::Contended { .. })),
+                    "{asked:?}"
+                );
+            }
+            // Where nobody answers, it ends with the attempt.
+            for node in &nodes {
+                one.link(node.name()).stall();
+            }
+            for locking in [true, false] {
+                let begun = world.now();
+                let asked = if locking {
+                    hasty.lock("k").await
+                } else {
+                    hasty.try_lock("k").await
+                };
+                assert!(matches!(asked, Err(LockError::Outage { .. })), "{asked:?}");
+                let took = world.now() - begun;
+                assert!(took >= secs(1) && took <= ms(1_010), "{took:?}");
             }
             Ok::<(), Box<dyn std::error::Error>>(())
         })?;
     }
     Ok(())
+}
+
+#[test]
+fn a_lease_that_is_renewed_very_late_is_granted_as_any_other() -> Outcome {
+    World::run(1, async |world| {
+        let nodes = nodes(&world, 1);
+        let (one, locks) = client(&world, "one").await?;
+        one.link("a").set_latency(ms(20), ms(20));
+        let late = locks.with(|options| options.renew_after(TTL - MARGIN - ms(10)))?;
+        for _ in 0..20 {
+            late.try_lock("k").await?.release().await?;
+        }
+        let later = locks.with(|options| options.renew_after(TTL - MARGIN - ms(9)));
+        let error = later.expect_err("nothing could be renewed");
+        assert!(error.to_string().contains("at most 9.888s"), "{error}");
+        assert!(!stands(&nodes, "k"));
+        Ok(())
+    })
 }
 
 #[test]

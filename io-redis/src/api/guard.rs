@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -11,9 +11,11 @@ use tenure_core::{Fence, LeaseId, LeaseOptions, Release, RenewalFailure};
 use tracing::Instrument;
 
 use crate::client::cell::{Cell, Stage, UNANSWERED};
+use crate::client::patience::within;
 use crate::client::shared::{Client, Granted};
-use crate::error::{Ended, Loss, Lost, ReleaseError, RenewError};
+use crate::error::{Ended, Loss, Lost, ReleaseError, RenewError, SilentNode};
 use crate::log_target::LOG_TARGET;
+use crate::runtime::CallerTimer;
 
 /// A held lock. It renews itself until it is released, dropped, or lost.
 ///
@@ -71,23 +73,37 @@ impl Guard {
     // Law: Loss is told
     #[must_use]
     pub fn is_valid(&self) -> bool {
-        // By this clock the lease is over. `lost_now` looks again under the hub's lock, in order
-        // with renewals, so that a lease that was once seen to be over stays over.
-        self.is_within() || self.lost_now().is_none()
+        self.lost_now().is_none()
     }
 
-    /// Whether the validity that was last told has not ended yet.
-    fn is_within(&self) -> bool {
-        self.client.hub().clock().now() < self.cell.valid_until()
-    }
-
-    /// How long the lock is held from now if no renewal succeeds; zero if it is not held. Asks no
-    /// node.
+    /// How long the lock is held from now if no renewal succeeds. Asks no node. Zero means that it
+    /// is lost, and stays so.
     #[must_use]
     pub fn remaining(&self) -> Duration {
+        self.held_for().unwrap_or_default()
+    }
+
+    /// What is left of the validity that was last told.
+    fn left(&self) -> Duration {
         self.cell
             .valid_until()
             .saturating_since(self.client.hub().clock().now())
+    }
+
+    /// What is left, which is not zero; or how the lock was lost.
+    // Law: No resurrection, Loss is told
+    fn held_for(&self) -> Result<Duration, Lost> {
+        loop {
+            let left = self.left();
+            if !left.is_zero() {
+                return Ok(left);
+            }
+            // By this clock the lease is over. `lost_now` looks again under the hub's lock, in
+            // order with renewals: a lease that was once seen to be over stays over.
+            if let Some(lost) = self.lost_now() {
+                return Err(lost);
+            }
+        }
     }
 
     /// Makes sure that the lock is held for at least `min` from now: [renews](Self::renew) it if
@@ -111,14 +127,14 @@ impl Guard {
         // The first `renew` may join a renewal that began earlier and so gives less time; the
         // second begins now.
         for _ in 0..2 {
-            let left = self.remaining();
-            if left >= min && self.is_valid() {
+            let left = self.held_for().map_err(RenewError::Lost)?;
+            if left >= min {
                 return Ok(left);
             }
             self.renew().await?;
         }
         // Further renewals would not help: the cap on the total hold is near.
-        let left = self.remaining();
+        let left = self.held_for().map_err(RenewError::Lost)?;
         if left >= min {
             return Ok(left);
         }
@@ -131,8 +147,11 @@ impl Guard {
 
     /// Renews the lock now, whether or not a renewal is due. Returns how long it is held from now.
     ///
-    /// This asks once. If the answer is lost, or none comes within the request timeout, it ends
-    /// with [`RenewError::Outage`]. The lock is still held then, and the client goes on trying;
+    /// This asks once, or joins a renewal that is under way. If no answer comes within the request
+    /// timeout (or half of the time between a due renewal and the end of validity, if that is less)
+    /// it ends with [`RenewError::Outage`]. If a server refuses to serve this client, it ends at
+    /// once with [`RenewError::Rejected`]. In both cases the lock is still held for what is
+    /// [left](Self::remaining), and unless renewal is off the client goes on trying;
     /// [`renewed`](Self::renewed) waits for that.
     ///
     /// # Errors
@@ -146,28 +165,32 @@ impl Guard {
     }
 
     async fn renew_now(&self) -> Result<Duration, RenewError> {
-        let before = self.cell.state();
         if let Some(lost) = self.lost_now() {
             return Err(RenewError::Lost(lost));
         }
-        self.client
-            .hub()
-            .renew(self.lease)
-            .map_err(|ended| self.ended(ended))?;
+        let hub = self.client.hub();
+        let begun = hub.renew(self.lease).map_err(|ended| self.ended(ended))?;
+        let before = begun.unwrap_or_else(|| self.cell.state());
         let renewed = self.cell.wait_for(|state| match &state.stage {
             Stage::Held(_) if state.renewed > before.renewed => Some(Ok(true)),
             Stage::Held(_) if state.failed > before.failed => Some(Ok(false)),
             Stage::Held(_) => None,
             stage => Some(Err(loss(stage))),
         });
-        match renewed.await {
-            Ok(true) => Ok(self.remaining()),
-            // If the tasks have ended meanwhile, the nodes were never asked.
-            Ok(false) => Err(match self.client.hub().check() {
+        match within(hub.clock(), self.options.round_timeout(), renewed).await {
+            Some(Ok(true)) => self.held_for().map_err(RenewError::Lost),
+            Some(Ok(false)) => Err(match hub.check() {
                 Ok(()) => self.unconfirmed(),
                 Err(ended) => self.ended(ended),
             }),
-            Err(loss) => Err(RenewError::Lost(self.lost_as(loss))),
+            Some(Err(loss)) => Err(RenewError::Lost(self.lost_as(loss))),
+            None => Err(match self.lost_now() {
+                Some(lost) => RenewError::Lost(lost),
+                None => RenewError::Outage {
+                    key: self.cell.key().clone(),
+                    nodes: SilentNode::stalled(),
+                },
+            }),
         }
     }
 
@@ -195,7 +218,7 @@ impl Guard {
             .cell
             .wait_for(|state| (state.renewed > before).then_some(()));
         self.run(next).await?;
-        Ok(self.remaining())
+        self.held_for()
     }
 
     /// Ends when the lock is lost, and says how. It ends with the validity of the lock at the
@@ -208,38 +231,36 @@ impl Guard {
     /// Dropping the future has no effect.
     pub async fn lost(&self) -> Lost {
         loop {
-            if let Some(lost) = self.lost_now() {
-                return lost;
-            }
             let until = self.cell.valid_until();
-            let told = self.cell.wait_for(|state| match &state.stage {
-                // Validity was shortened, so the timer below is set for too late.
-                Stage::Held(_) if self.cell.valid_until() < until => Some(None),
-                Stage::Held(_) => None,
-                stage => Some(Some(loss(stage))),
+            // Validity ended, or was shortened, so that the timer below is set for too late.
+            let sooner = self.cell.wait_for(|state| {
+                let held = matches!(state.stage, Stage::Held(_));
+                (!held || self.cell.valid_until() < until).then_some(())
             });
-            let mut told = pin!(told);
-            // A timer of the caller's runtime, if there is one, since the client's own tasks may
-            // not get to run.
+            let mut sooner = pin!(sooner);
+            // A timer of the caller's runtime, since the client's own tasks may not get to run.
             // Law: Loss is told
-            let in_runtime = tokio::runtime::Handle::try_current().is_ok();
-            let mut timer = in_runtime.then(|| self.client.hub().clock().sleep_until(until));
-            let loss = std::future::poll_fn(|cx| {
-                if let Poll::Ready(loss) = told.as_mut().poll(cx) {
-                    return Poll::Ready(loss);
+            let mut timer = CallerTimer::new(self.client.hub().clock(), until);
+            let lost = std::future::poll_fn(|cx| {
+                // The clock is read at each poll: work that keeps the runtime busy keeps its timers
+                // from firing.
+                // Law: Loss is told
+                if let Some(lost) = self.lost_now() {
+                    return Poll::Ready(Some(lost));
                 }
-                match &mut timer {
-                    Some(timer) => timer.as_mut().poll(cx).map(|()| None),
-                    None => Poll::Pending,
+                if sooner.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(None);
                 }
+                Pin::new(&mut timer).poll(cx).map(|()| None)
             });
-            if let Some(loss) = loss.await {
-                return self.lost_as(loss);
+            if let Some(lost) = lost.await {
+                return lost;
             }
         }
     }
 
-    /// Runs `work` while the lock is held. When the lock is lost, `work` is dropped at once.
+    /// Runs `work` while the lock is held. When the lock is lost, `work` is dropped at once. The
+    /// clock is read before each poll of `work`, so no poll begins after the end of validity.
     ///
     /// # Errors
     /// [`Lost`], if the lock was lost before the work was done. The work may have had effects.
@@ -284,9 +305,18 @@ impl Guard {
     /// connection broke. It is sent again then, and *gone* or *taken* is understood as the work of
     /// the first.
     ///
+    /// It waits for four request timeouts at most, or one TTL if that is shorter. So one connection
+    /// that turns out to be dead (two request timeouts) and another one in its place do not cost
+    /// the answer.
+    ///
     /// # Errors
-    /// [`ReleaseError::Lost`] if the lock had been lost before, [`ReleaseError::Unknown`] if not
-    /// enough nodes answered in time.
+    /// - [`ReleaseError::Lost`] if the lock had been lost before, also by the
+    ///   [close](crate::Locks::close) of the client.
+    /// - [`ReleaseError::Unknown`] if not enough nodes answered in time. While the client lives, it
+    ///   goes on releasing in the background, until a node answers or the key has expired.
+    /// - [`ReleaseError::Rejected`], at once, if a server refuses to serve this client. That is not
+    ///   tried again.
+    /// - [`ReleaseError::RuntimeEnded`] if the client's runtime had ended before. Nothing was sent.
     ///
     /// # Cancel safety
     /// Dropping the future does not stop the release.
@@ -300,54 +330,62 @@ impl Guard {
         if let Some(lost) = self.lost_now() {
             return Err(ReleaseError::Lost(lost));
         }
+        let hub = self.client.hub();
         // Validity ends before the request is queued.
         // Law: No resurrection
         if self.cell.let_go()
-            && let Err(ended) = self.client.hub().release(self.lease)
+            && let Err(ended) = hub.release(self.lease)
         {
             return Err(match ended {
                 Ended::RuntimeEnded(why) => ReleaseError::RuntimeEnded { key, why },
-                Ended::Closed => ReleaseError::Lost(self.lost_as(Loss::Closed)),
+                Ended::Closed => {
+                    let nodes = ended.unanswered();
+                    ReleaseError::Unknown { key, nodes }
+                }
             });
         }
         let outcome = self.cell.wait_for(|state| match &state.stage {
             Stage::Held(_) | Stage::Acquiring | Stage::Releasing => None,
-            Stage::Released(outcome) => Some(Ok(outcome.clone())),
-            stage => Some(Err(loss(stage))),
+            stage => Some(stage.clone()),
         });
-        let hub = self.client.hub();
-        Err(match outcome.await {
-            Ok(Release::Released) => return Ok(()),
-            Ok(Release::Lost(loss)) => ReleaseError::Lost(self.lost_as(loss.into())),
-            Err(loss) => ReleaseError::Lost(self.lost_as(loss)),
-            Ok(Release::Rejected { node, words }) => ReleaseError::Rejected {
+        let bound = self.options.release_timeout();
+        let Some(outcome) = within(hub.clock(), bound, outcome).await else {
+            let nodes = SilentNode::stalled();
+            return Err(ReleaseError::Unknown { key, nodes });
+        };
+        Err(match outcome {
+            Stage::Released(Release::Released) => return Ok(()),
+            Stage::Released(Release::Rejected { node, words }) => ReleaseError::Rejected {
                 key,
                 node: hub.name(node).to_owned(),
                 words: words.as_str().to_owned(),
             },
-            Ok(Release::Unknown { silent }) => match hub.check() {
-                Err(Ended::RuntimeEnded(why)) => ReleaseError::RuntimeEnded { key, why },
-                _ => ReleaseError::Unknown {
-                    key,
-                    nodes: hub.silence(&silent),
-                },
-            },
+            Stage::Released(Release::Unknown { silent }) => {
+                let nodes = hub.silence(&silent);
+                ReleaseError::Unknown { key, nodes }
+            }
+            // It was handed over before, so it may have been sent.
+            Stage::Abandoned(ended) => {
+                let nodes = ended.unanswered();
+                ReleaseError::Unknown { key, nodes }
+            }
+            stage => ReleaseError::Lost(self.lost_as(loss(&stage))),
         })
     }
 
     /// The loss, if the lock is lost now, by what the nodes said or by this process's own clock.
     // Law: Loss is told
     fn lost_now(&self) -> Option<Lost> {
+        if !self.left().is_zero() {
+            return None;
+        }
         if let Stage::Held(_) = self.cell.state().stage {
-            if self.is_within() {
-                return None;
-            }
             // The clock says that it is over, and no event has said so yet. The core knows whether
             // its time or its cap has ended.
-            self.client.hub().catch_up();
+            self.client.hub().catch_up(self.lease);
             if let Stage::Held(_) = self.cell.state().stage {
                 // Another thread renewed it in time, and its event is here now.
-                if self.is_within() {
+                if !self.left().is_zero() {
                     return None;
                 }
                 if self.cell.finish(Stage::Lost(Loss::Expired)) {
@@ -382,7 +420,14 @@ impl Guard {
     /// Why a renewal cannot be asked for any more.
     fn ended(&self, ended: Ended) -> RenewError {
         match ended {
-            Ended::Closed => RenewError::Lost(self.lost_as(Loss::Closed)),
+            // A client that closes ends its leases one by one. This one is over from here on.
+            // Law: No resurrection
+            Ended::Closed => {
+                if self.cell.finish(Stage::Lost(Loss::Closed)) {
+                    self.client.hub().cancel(self.lease);
+                }
+                RenewError::Lost(self.lost_as(loss(&self.cell.state().stage)))
+            }
             Ended::RuntimeEnded(why) => RenewError::RuntimeEnded {
                 key: self.cell.key().clone(),
                 why,
@@ -404,7 +449,7 @@ impl fmt::Debug for Guard {
         f.debug_struct("Guard")
             .field("key", self.cell.key())
             .field("fence", &self.fence())
-            .field("remaining", &self.remaining())
+            .field("remaining", &self.left())
             .finish_non_exhaustive()
     }
 }
@@ -427,5 +472,128 @@ fn loss(stage: &Stage) -> Loss {
         Stage::Released(Release::Lost(loss)) => loss.clone().into(),
         // Released by its owner, who has no guard left to ask with.
         _ => Loss::Closed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use tenure_core::{Config, Instant, Op};
+
+    use super::*;
+    use crate::client::shared::tests::{TestClock, answer_all, client};
+    use crate::error::RuntimeEnd;
+
+    fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    fn guard() -> (Guard, Arc<Client>, Arc<TestClock>) {
+        let (client, clock, lease, cell) = client();
+        let config = Config::builder(1).build().expect("the defaults");
+        let options = LeaseOptions::builder().build(&config);
+        let granted = client.grant(lease, &cell);
+        let options = Arc::new(options.expect("the defaults"));
+        let guard = Guard::new(Arc::clone(&client), granted, options);
+        (guard, client, clock)
+    }
+
+    /// Another thread takes the answer to the renewal between the moments at which this one reads
+    /// the end of validity and the clock.
+    #[test]
+    fn what_remains_is_not_zero_while_a_renewal_in_time_is_applied() {
+        let (guard, client, clock) = guard();
+        clock.set(Instant::ORIGIN + secs(5));
+        client.hub().renew(guard.lease).expect("it is open");
+        let end = guard.cell.valid_until();
+        let (hub, theirs) = (Arc::clone(client.hub()), Arc::clone(&clock));
+        clock.before(move || {
+            theirs.set(end - Duration::from_nanos(1));
+            assert!(matches!(answer_all(&hub)[..], [Op::Renew { .. }]));
+            theirs.set(end);
+        });
+        assert!(guard.remaining() >= secs(4), "{:?}", guard.remaining());
+        assert!(guard.is_valid());
+    }
+
+    /// Nobody handled the end of the renewal before it in time.
+    #[test]
+    fn a_renewal_is_not_told_that_the_one_before_it_failed() {
+        let (guard, client, clock) = guard();
+        clock.set(Instant::ORIGIN + secs(5));
+        client.hub().renew(guard.lease).expect("it is open");
+        clock.set(Instant::ORIGIN + secs(7));
+        let mut renewing = Box::pin(guard.renew());
+        assert_eq!(renewing.as_mut().now_or_never(), None);
+        assert!(matches!(answer_all(client.hub())[..], [Op::Renew { .. }]));
+        let renewed = renewing.now_or_never().expect("it is answered");
+        assert!(renewed.is_ok_and(|left| left >= secs(9)));
+    }
+
+    #[test]
+    fn what_remains_stays_zero_once_it_was() {
+        let (guard, client, clock) = guard();
+        clock.set(Instant::ORIGIN + secs(5));
+        client.hub().renew(guard.lease).expect("it is open");
+        clock.set(guard.cell.valid_until());
+        assert_eq!(guard.remaining(), Duration::ZERO);
+        answer_all(client.hub());
+        assert_eq!(guard.remaining(), Duration::ZERO);
+        let lost = guard.lost().now_or_never().expect("it is lost");
+        assert_eq!(lost.loss, Loss::Expired);
+        let ensured = guard.ensure(Duration::ZERO).now_or_never();
+        assert_eq!(ensured, Some(Err(RenewError::Lost(lost))));
+    }
+
+    /// What a release says that was queued when its client ended as told.
+    fn released(end: impl FnOnce(&crate::client::hub::Hub)) -> ReleaseError {
+        let (guard, client, _) = guard();
+        let mut release = Box::pin(guard.release());
+        assert!(release.as_mut().now_or_never().is_none());
+        end(client.hub());
+        let said = release.now_or_never().expect("nobody will answer");
+        said.expect_err("nobody answered")
+    }
+
+    #[test]
+    fn a_release_under_way_as_its_client_ends_is_unknown_and_says_why() {
+        let finished = released(|hub| {
+            hub.close(Some(secs(1)));
+            hub.finish();
+        });
+        let ended = released(|hub| hub.task_ended(RuntimeEnd::Ended));
+        for (error, words) in [(finished, "closed"), (ended, "has ended")] {
+            let ReleaseError::Unknown { nodes, .. } = &error else {
+                panic!("{error}");
+            };
+            let node = &nodes[0];
+            assert!(
+                node.node == "this process" && node.why.contains(words),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_release_after_the_runtime_ended_says_that_nothing_was_sent() {
+        let (guard, client, _) = guard();
+        client.hub().task_ended(RuntimeEnd::Ended);
+        let said = guard.release().now_or_never().expect("it is told at once");
+        assert!(
+            matches!(said, Err(ReleaseError::RuntimeEnded { .. })),
+            "{said:?}"
+        );
+    }
+
+    #[test]
+    fn a_release_after_the_client_closed_says_that_it_was_lost_by_that() {
+        let (guard, client, _) = guard();
+        client.hub().close(Some(secs(1)));
+        let said = guard.release().now_or_never().expect("it is told at once");
+        let closed = |lost: &Lost| lost.loss == Loss::Closed;
+        assert!(
+            matches!(&said, Err(ReleaseError::Lost(lost)) if closed(lost)),
+            "{said:?}"
+        );
     }
 }

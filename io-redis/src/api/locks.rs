@@ -1,24 +1,37 @@
 //! The handle: takes locks, and keeps the client alive.
 
 use std::fmt;
-use std::pin::pin;
 use std::sync::Arc;
 
-use futures_util::future::select;
 use tenure_core::LeaseOptions;
 use tracing::Instrument;
 
 use crate::api::guard::Guard;
 use crate::api::inspect::Inspection;
 use crate::api::options::{LockOptions, OptionsError};
+use crate::client::patience::within;
 use crate::client::shared::{Client, Granted, too_late};
-use crate::error::{InspectError, LockError};
+use crate::error::{InspectError, LockError, SilentNode};
 use crate::log_target::LOG_TARGET;
 
 /// Takes locks.
 ///
 /// A handle is cheap to clone, and `Send + Sync`. Handles and [guards](Guard) keep the client
 /// alive: when the last of them is dropped, its connections and tasks end in the background.
+///
+/// # How long a call takes
+///
+/// All but [`lock`](Self::lock) end within a bound, and `lock` does if it is told to [give
+/// up](LockOptions::give_up_after). The table is under [Bounded
+/// work](crate::guarantees::bounded_work#how-long-a-call-takes). The client's own tasks keep these
+/// bounds. Where they do not run (the runtime that it was built on is blocked, or this is a forked
+/// child) a timer of the caller's runtime ends the call a quarter later, with an outage that names
+/// *this process*.
+///
+/// A caller outside of tokio has no such timer, nor has one on a tokio runtime without
+/// `enable_time`. There all works, but depends on the client's tasks. In the second case tokio
+/// panics once, which is caught: the panic hook shows it, and a program that is built with `panic =
+/// "abort"` ends.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -87,7 +100,7 @@ impl Locks {
     }
 
     /// Takes the lock on `key`. Waits until it is granted or, if the options say so, until it gives
-    /// up.
+    /// up: after [that time](LockOptions::give_up_after), but not before one attempt.
     ///
     /// While another owner holds the key, it tries again several times a second
     /// ([`LockOptions::backoff`]), and when that owner's time ends. While not enough nodes answer,
@@ -110,13 +123,19 @@ impl Locks {
         let give_up = self.lock.give_up_after().map(|span| now + span);
         let span = tracing::debug_span!(target: LOG_TARGET, "lock", ?key);
         let granted = async {
+            let mut options = Arc::clone(&self.lock);
             loop {
-                if let Some(granted) = self.client.acquire(&key, &self.lock).await? {
+                if let Some(granted) = self.client.acquire(&key, &options).await? {
                     return Ok(self.guard(granted, &self.lock));
                 }
-                // It was granted, and its time ended before this task ran.
-                if give_up.is_some_and(|at| self.client.hub().clock().now() >= at) {
-                    return Err(too_late(key.clone()));
+                // It was granted, and its time ended before this task ran. What is left of the
+                // caller's patience is for another lease.
+                if let Some(at) = give_up {
+                    let left = at.saturating_since(self.client.hub().clock().now());
+                    if left.is_zero() {
+                        return Err(too_late(key.clone()));
+                    }
+                    options = Arc::new(options.with_give_up_after(left));
                 }
                 tokio::task::yield_now().await;
             }
@@ -125,7 +144,8 @@ impl Locks {
     }
 
     /// Tries once to take the lock on `key`: one attempt at the nodes, without waiting for another
-    /// owner.
+    /// owner. It takes one request timeout at most (or half of the validity, if that is less), also
+    /// if the options say to [give up](LockOptions::give_up_after) earlier.
     ///
     /// # Errors
     /// [`LockError`]. Contention says how much time the present owner has left.
@@ -153,7 +173,7 @@ impl Locks {
     }
 
     /// Asks who holds `key`: the owner's label, how much time is left, the last fence. Changes
-    /// nothing.
+    /// nothing. It takes one try to connect and four request timeouts at most: 6 s by default.
     ///
     /// It asks by a script that counts as a write, so that no replica answers. A user who may only
     /// read can inspect too, with a client from [`connect_lazy`](crate::Builder::connect_lazy):
@@ -171,34 +191,31 @@ impl Locks {
             .key(key.as_ref())
             .map_err(|(key, error)| InspectError::Key { key, error })?;
         match self.client.inspect(&key).await {
-            Ok(answers) => Inspection::collect(key, answers),
+            Ok(Some(answers)) => Inspection::collect(key, answers),
+            Ok(None) => Err(InspectError::Outage {
+                key,
+                nodes: SilentNode::stalled(),
+            }),
             Err(ended) => Err(InspectError::ended(key, ended)),
         }
     }
 
     /// Releases all that this client holds, for all of its handles and guards, and ends its tasks.
     ///
-    /// Ends when the nodes have answered, or after two request timeouts. What is not released by
-    /// then ends with its TTL. Guards of the client are lost with
-    /// [`Loss::Closed`](crate::Loss::Closed).
+    /// Ends when the nodes have answered, or after four request timeouts: a connection that turns
+    /// out to be dead costs two, and another one, with the answer, two more. What is not released
+    /// by then ends with its TTL. Guards of the client are lost with
+    /// [`Loss::Closed`](crate::Loss::Closed). Who waits for a [release](Guard::release) that began
+    /// before is told its outcome, or at the end that it is unknown.
     ///
     /// # Cancel safety
     /// Dropping the future does not stop the closing.
     pub async fn close(&self) {
         let hub = self.client.hub();
-        let patience = hub.config().request_timeout() * 2;
+        let patience = hub.config().release_timeout();
         hub.close(Some(patience));
-        let finished = pin!(hub.finished());
-        if tokio::runtime::Handle::try_current().is_err() {
-            return finished.await;
-        }
-        // The client's own runtime may be stalled, so the wait is bounded by a timer of the
-        // caller's runtime. It fires a little later than the client's own, which usually ends the
-        // wait.
-        let timer = hub
-            .clock()
-            .sleep_until(hub.clock().now() + patience + patience / 4);
-        select(finished, timer).await;
+        within(hub.clock(), patience, hub.finished()).await;
+        // If the client's own tasks do not run, it is finished here.
         hub.finish();
     }
 }

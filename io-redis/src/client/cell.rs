@@ -48,7 +48,8 @@ pub(crate) enum Stage {
     Held(Fence),
     /// It failed without having been held.
     Failed(AcquireFailure),
-    /// It was not held yet when the tasks of the client ended.
+    /// It was being acquired or released when the tasks of the client ended, so the outcome is not
+    /// known.
     Abandoned(Ended),
     /// The owner asked for the release and waits.
     Releasing,
@@ -181,8 +182,7 @@ impl Cell {
     pub(crate) fn abandon(&self, ended: Ended) {
         let mut state = self.lock();
         match state.stage {
-            Stage::Acquiring => state.stage = Stage::Abandoned(ended),
-            Stage::Releasing => state.stage = Stage::Released(UNANSWERED),
+            Stage::Acquiring | Stage::Releasing => state.stage = Stage::Abandoned(ended),
             // A renewal that somebody waits for will not be answered.
             Stage::Held(_) => {
                 state.failed += 1;
@@ -313,6 +313,6 @@ mod tests {
         let cell = held();
         cell.let_go();
         cell.abandon(ended.clone());
-        assert_eq!(cell.state().stage, Stage::Released(UNANSWERED));
+        assert_eq!(cell.state().stage, Stage::Abandoned(ended));
     }
 }

@@ -14,7 +14,7 @@ use tenure_core::{
 };
 use tokio::sync::Notify;
 
-use crate::client::cell::Cell;
+use crate::client::cell::{Cell, LeaseState};
 use crate::client::delivery::{Bells, Delivery};
 use crate::client::logging::{ForeignKeys, Log};
 use crate::error::{Ended, RuntimeEnd, SilentNode};
@@ -165,19 +165,26 @@ impl Hub {
         Ok((id, cell))
     }
 
-    /// Renews a lease now. An error if the client has ended.
-    pub(crate) fn renew(&self, lease: LeaseId) -> Result<(), Ended> {
+    /// Renews a lease now. Returns its state before that, or none if it is over. An error if the
+    /// client has ended.
+    pub(crate) fn renew(&self, lease: LeaseId) -> Result<Option<LeaseState>, Ended> {
+        // A renewal before this one may have failed just now. That is not the answer to this one.
+        self.catch_up(lease);
         let mut state = self.lock();
         state.life.check()?;
+        let before = state.cells.get(&lease).map(|cell| cell.state());
         state.manager.renew(self.clock.now(), lease);
         self.carry_out(state);
-        Ok(())
+        Ok(before)
     }
 
-    /// Releases a lease. The result goes to its cell.
+    /// Releases a lease, also while the client is closing. The result goes to its cell. An error if
+    /// nothing is sent any more.
     pub(crate) fn release(&self, lease: LeaseId) -> Result<(), Ended> {
         let mut state = self.lock();
-        state.life.check()?;
+        if state.life != Life::Closing {
+            state.life.check()?;
+        }
         state.manager.release(self.clock.now(), lease);
         self.carry_out(state);
         Ok(())
@@ -191,10 +198,11 @@ impl Hub {
         self.carry_out(state);
     }
 
-    /// Runs what is due. For a guard whose clock says that its lease is over: the core knows how.
-    pub(crate) fn catch_up(&self) {
+    /// Runs what is due for one lease. For a guard whose clock says that its lease is over: the
+    /// core knows how.
+    pub(crate) fn catch_up(&self, lease: LeaseId) {
         let mut state = self.lock();
-        state.manager.handle_timeout(self.clock.now());
+        state.manager.catch_up(self.clock.now(), lease);
         self.carry_out(state);
     }
 
@@ -325,14 +333,13 @@ impl Hub {
         self.lock().life.check()
     }
 
-    /// Ends the tasks of a closing client, even if releases are still unanswered.
+    /// Ends the tasks of a closing client, even if releases are still unanswered. Who waits for one
+    /// is told.
     pub(crate) fn finish(&self) {
-        let mut state = self.lock();
+        let state = self.lock();
         if state.life == Life::Closing {
-            state.life = Life::Finished;
+            self.end(state, Life::Finished);
         }
-        state.out.over = true;
-        self.carry_out(state);
     }
 
     /// As [`Hub::silence`], for all nodes that are not up.

@@ -6,6 +6,7 @@ pub(crate) mod driver;
 pub(crate) mod hub;
 pub(crate) mod logging;
 pub(crate) mod own_thread;
+pub(crate) mod patience;
 mod quota;
 pub(crate) mod shared;
 mod tasks;

@@ -2,6 +2,7 @@
 //! handles and verifies the nodes. When the last owner drops it, the client closes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tenure_core::{
     AcquireFailure, Config, Fence, Key, LeaseId, LeaseOptions, Manager, NodeId, Secret, Verdict,
@@ -12,6 +13,7 @@ use crate::client::cell::{Cell, Stage, UNANSWERED};
 use crate::client::driver::drive;
 use crate::client::hub::{Hub, Refused};
 use crate::client::own_thread::OwnThread;
+use crate::client::patience::within;
 use crate::client::tasks::Watched;
 use crate::error::{ConnectError, Ended, LockError, Loss, SilentNode};
 use crate::link::handle::{LinkHandle, NodeAnswer};
@@ -27,6 +29,10 @@ pub(crate) struct Client {
     seams: Seams,
     links: Vec<LinkHandle>,
     prefix: Vec<u8>,
+    /// How long the links take at most, if they run, to say that they are up or why not.
+    verified_within: Duration,
+    /// How long they take at most to answer an inspection.
+    inspected_within: Duration,
 }
 
 /// A lease that was granted and that no guard owns yet. Dropping it releases the lease.
@@ -81,6 +87,8 @@ impl Client {
             seams,
             links,
             prefix,
+            verified_within: link_config.dial_timeout * 2,
+            inspected_within: link_config.dial_timeout + link_config.silence * 2,
         })
     }
 
@@ -136,12 +144,15 @@ impl Client {
                 _ => Err(ConnectError::Outage { nodes: Vec::new() }),
             })
         });
-        match verified.await {
-            Ok(Err(ConnectError::Outage { .. })) => Err(ConnectError::Outage {
+        match within(hub.clock(), self.verified_within, verified).await {
+            Some(Ok(Err(ConnectError::Outage { .. }))) => Err(ConnectError::Outage {
                 nodes: hub.silence_of_all(),
             }),
-            Ok(verified) => verified,
-            Err(ended) => Err(ConnectError::ended(ended)),
+            Some(Ok(verified)) => verified,
+            Some(Err(ended)) => Err(ConnectError::ended(ended)),
+            None => Err(ConnectError::Outage {
+                nodes: SilentNode::stalled(),
+            }),
         }
     }
 
@@ -186,23 +197,41 @@ impl Client {
             handed_over: false,
         };
         let cell = &pending.cell;
-        let outcome = cell.wait_for(|state| answer(&state.stage)).await;
+        let answered = cell.wait_for(|state| answer(&state.stage));
+        let outcome = match options.acquire_timeout() {
+            Some(bound) => within(self.hub.clock(), bound, answered).await,
+            None => Some(answered.await),
+        };
         match outcome {
-            Ok(Some(fence)) if self.hub.clock().now() < cell.valid_until() => {
+            Some(Ok(Some(fence))) if self.hub.clock().now() < cell.valid_until() => {
                 Ok(Some(Granted { pending, fence }))
             }
-            Ok(_) => Ok(None),
-            Err(stage) => Err(self.error(key.clone(), stage)),
+            Some(Ok(_)) => Ok(None),
+            Some(Err(stage)) => Err(self.error(key.clone(), stage)),
+            None => Err(LockError::Outage {
+                key: key.clone(),
+                nodes: SilentNode::stalled(),
+            }),
         }
     }
 
-    /// What each node says of a key, by the name of the node.
-    pub(crate) async fn inspect(&self, key: &Key) -> Result<Vec<(String, NodeAnswer)>, Ended> {
+    /// What each node says of a key, by the name of the node. None if the client's own tasks did
+    /// not run.
+    pub(crate) async fn inspect(
+        &self,
+        key: &Key,
+    ) -> Result<Option<Vec<(String, NodeAnswer)>>, Ended> {
         self.hub.check()?;
         let inspections = self.links.iter().map(|link| link.inspect(key.clone()));
-        let answers = futures_util::future::join_all(inspections).await;
+        let answers = futures_util::future::join_all(inspections);
+        let answers = within(self.hub.clock(), self.inspected_within, answers).await;
         let nodes = self.hub.names().iter().cloned();
-        Ok(nodes.zip(answers).collect())
+        let answers: Option<Vec<_>> = answers.map(|answers| nodes.zip(answers).collect());
+        // If the client ended meanwhile, that is the reason, and not the nodes.
+        if answers.iter().flatten().all(|(_, answer)| answer.is_err()) {
+            self.hub.check()?;
+        }
+        Ok(answers)
     }
 
     fn error(&self, key: Key, stage: Stage) -> LockError {
@@ -259,7 +288,7 @@ pub(crate) fn too_late(key: Key) -> LockError {
     let why = "the lock was granted, but its time ended before this task ran";
     LockError::Outage {
         key,
-        nodes: vec![SilentNode::new("this process", why)],
+        nodes: SilentNode::this_process(why),
     }
 }
 
@@ -298,24 +327,52 @@ impl Drop for Pending<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::fmt;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicI64, Ordering};
+
     use tenure_core::{Answer, Instant, Op, Reply};
 
     use super::*;
     use crate::link::interface::{Identity, Work};
-    use crate::runtime::{BoxFuture, Clock};
+    use crate::runtime::{BoxFuture, Clock, OsEntropy, Spawner, TokioConnector};
 
     fn node() -> NodeId {
         NodeId::new(0)
     }
 
-    /// Stands still.
-    #[derive(Debug)]
-    struct StoppedClock;
+    /// Shows what the test sets, and lets something happen the moment before it is read.
+    #[derive(Default)]
+    pub(crate) struct TestClock {
+        shows: AtomicI64,
+        before: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    }
 
-    impl Clock for StoppedClock {
+    impl TestClock {
+        pub(crate) fn set(&self, at: Instant) {
+            self.shows.store(at.as_nanos(), Ordering::Relaxed);
+        }
+
+        /// Before it is read next, this happens.
+        pub(crate) fn before(&self, act: impl FnOnce() + Send + 'static) {
+            *self.before.lock().expect("no panic") = Some(Box::new(act));
+        }
+    }
+
+    impl fmt::Debug for TestClock {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("TestClock")
+        }
+    }
+
+    impl Clock for TestClock {
         fn now(&self) -> Instant {
-            Instant::ORIGIN
+            let act = self.before.lock().expect("no panic").take();
+            if let Some(act) = act {
+                act();
+            }
+            Instant::from_nanos(self.shows.load(Ordering::Relaxed))
         }
 
         fn sleep_until(&self, _: Instant) -> BoxFuture<'static, ()> {
@@ -323,13 +380,56 @@ mod tests {
         }
     }
 
+    /// Runs nothing.
+    #[derive(Debug)]
+    struct NoTasks;
+
+    impl Spawner for NoTasks {
+        fn spawn(&self, _: BoxFuture<'static, ()>) {}
+    }
+
+    /// A client of one node, without tasks, and a lease that the node has just granted.
+    pub(crate) fn client() -> (Arc<Client>, Arc<TestClock>, LeaseId, Arc<Cell>) {
+        let (hub, clock, lease, cell) = granted();
+        let client = Client {
+            hub: Arc::new(hub),
+            seams: Seams {
+                connector: Arc::new(TokioConnector),
+                clock: Arc::clone(&clock) as _,
+                spawner: Arc::new(NoTasks),
+                entropy: Arc::new(OsEntropy),
+            },
+            links: Vec::new(),
+            prefix: Vec::new(),
+            verified_within: Duration::ZERO,
+            inspected_within: Duration::ZERO,
+        };
+        (Arc::new(client), clock, lease, cell)
+    }
+
+    impl Client {
+        /// The lease, before a guard owns it.
+        pub(crate) fn grant(&self, lease: LeaseId, cell: &Arc<Cell>) -> Granted<'_> {
+            as_granted(&self.hub, lease, cell)
+        }
+    }
+
+    /// The node answers all that is asked of it: done. Says what that was.
+    pub(crate) fn answer_all(hub: &Hub) -> Vec<Op> {
+        let requests = asked(hub);
+        let done = |request: &tenure_core::Request| (request.id, Reply::Applied(Answer::Done));
+        hub.reply(&mut requests.iter().map(done).collect());
+        requests.iter().map(|request| request.op).collect()
+    }
+
     /// A hub of one node, and a lease that the node has just granted.
-    fn granted() -> (Hub, LeaseId, Arc<Cell>) {
+    fn granted() -> (Hub, Arc<TestClock>, LeaseId, Arc<Cell>) {
         let config = Config::builder(1).build().expect("the defaults");
         let options = LeaseOptions::builder().build(&config);
         let options = Arc::new(options.expect("the defaults"));
         let manager = Manager::new(config, 0);
-        let hub = Hub::new(manager, vec!["a".to_owned()], Arc::new(StoppedClock));
+        let clock = Arc::new(TestClock::default());
+        let hub = Hub::new(manager, vec!["a".to_owned()], Arc::clone(&clock) as _);
         hub.status(node(), LinkStatus::Up(Identity::default()));
         let (lease, cell) = hub
             .acquire(Key::new(*b"k"), Secret::new([0; 16]), options)
@@ -350,7 +450,7 @@ mod tests {
             hub.reply(&mut replies);
         }
         assert!(asked(&hub).is_empty());
-        (hub, lease, cell)
+        (hub, clock, lease, cell)
     }
 
     /// The requests that are due at the node.
@@ -374,7 +474,7 @@ mod tests {
 
     #[test]
     fn a_grant_that_is_dropped_before_a_guard_owns_it_is_released() {
-        let (hub, lease, cell) = granted();
+        let (hub, _, lease, cell) = granted();
         drop(as_granted(&hub, lease, &cell));
         assert_eq!(cell.valid_until(), Instant::MIN);
         let ops: Vec<_> = asked(&hub).iter().map(|request| request.op).collect();
@@ -383,10 +483,34 @@ mod tests {
 
     #[test]
     fn a_grant_that_is_handed_over_stays() {
-        let (hub, lease, cell) = granted();
+        let (hub, _, lease, cell) = granted();
         let (of, _, fence) = as_granted(&hub, lease, &cell).hand_over();
         assert_eq!((of, fence.get()), (lease, 7));
         assert!(cell.valid_until() > Instant::ORIGIN);
         assert!(asked(&hub).is_empty());
+    }
+
+    /// The client closes between the two steps of a release: that validity ends, and that it is
+    /// queued.
+    #[test]
+    fn a_release_begun_before_the_client_closes_is_sent_and_answered() {
+        let (hub, _, lease, cell) = granted();
+        assert!(cell.let_go());
+        hub.close(Some(Duration::from_secs(1)));
+        assert_eq!(hub.release(lease), Ok(()));
+        assert_eq!(answer_all(&hub), [Op::Release]);
+        let released = Stage::Released(tenure_core::Release::Released);
+        assert_eq!(cell.state().stage, released);
+        assert!(Work::finished(&hub), "and then it is closed");
+    }
+
+    #[test]
+    fn a_release_begun_before_the_client_is_finished_is_not_sent_after_it() {
+        let (hub, _, lease, cell) = granted();
+        assert!(cell.let_go());
+        hub.close(Some(Duration::from_secs(1)));
+        hub.finish();
+        assert_eq!(hub.release(lease), Err(Ended::Closed));
+        assert_eq!(cell.state().stage, Stage::Abandoned(Ended::Closed));
     }
 }

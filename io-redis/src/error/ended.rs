@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::error::silent::SilentNode;
+
 /// What to do about a runtime that has ended.
 const RUNTIME_ENDED: &str = "the tokio runtime that the client was built on has ended: \
     build it where it is used, or with `Builder::own_thread`";
@@ -41,5 +43,15 @@ impl fmt::Display for RuntimeEnd {
                 message.trim_end_matches('.')
             ),
         }
+    }
+}
+
+impl Ended {
+    /// Why there was no answer to what had been asked before.
+    pub(crate) fn unanswered(self) -> Vec<SilentNode> {
+        SilentNode::this_process(match self {
+            Self::Closed => "the client was closed before it was answered".to_owned(),
+            Self::RuntimeEnded(why) => format!("it was not answered: {why}"),
+        })
     }
 }

@@ -16,8 +16,9 @@ pub enum ReleaseError {
     /// The lock had been lost before, so others may have acted at the same time.
     /// [`release`](crate::Guard::release) names the one double fault in which this is not told.
     Lost(Lost),
-    /// Not enough nodes answered in time. The release is retried in the background, and the key
-    /// ends with its TTL at the latest.
+    /// Not enough nodes answered in time, or the client ended before they did. While the client
+    /// lives, the release is retried in the background, and the key ends with its TTL at the
+    /// latest.
     Unknown {
         /// The key.
         key: Key,
@@ -34,7 +35,7 @@ pub enum ReleaseError {
         /// The server's text.
         words: String,
     },
-    /// The client's tasks do not run any more, so nothing was sent. The TTL ends the lease.
+    /// The client's tasks did not run any more, so nothing was sent. The TTL ends the lease.
     RuntimeEnded {
         /// The key.
         key: Key,

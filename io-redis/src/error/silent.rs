@@ -22,6 +22,23 @@ impl SilentNode {
     }
 }
 
+/// Why nothing was answered, where the client's own tasks should have answered.
+const STALLED: &str = "the client's own tasks did not run in this time: the runtime that it was \
+    built on is blocked, or this process was forked; use `Builder::own_thread`, and build a client \
+    anew after a fork";
+
+impl SilentNode {
+    /// What is silent is the client itself.
+    pub(crate) fn this_process(why: impl Into<String>) -> Vec<Self> {
+        vec![Self::new("this process", why)]
+    }
+
+    /// The client's own tasks do not run.
+    pub(crate) fn stalled() -> Vec<Self> {
+        Self::this_process(STALLED)
+    }
+}
+
 impl fmt::Display for SilentNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.node, Open(&self.why))

@@ -26,6 +26,32 @@
 //!   thread too, the program goes on.
 //! - Memory follows the number of leases: what 100,000 of them needed is given back as they end.
 //!
+//! # How long a call takes
+//!
+//! If the nodes do not answer, at most so long. Of two values the smaller counts. The request
+//! timeout is 1 s by default.
+//!
+//! | call | time |
+//! |---|---|
+//! | [`try_lock`](crate::Locks::try_lock) | one request timeout, half of the validity |
+//! | [`lock`](crate::Locks::lock) | as it is [told](crate::LockOptions::give_up_after) |
+//! | [`renew`](crate::Guard::renew) | one request timeout, half of the time for renewals |
+//! | [`ensure`](crate::Guard::ensure) | two renewals |
+//! | [`release`](crate::Guard::release) | four request timeouts, one TTL |
+//! | [`close`](crate::Locks::close) | four request timeouts |
+//! | [`inspect`](crate::Locks::inspect) | one try to connect and four request timeouts |
+//! | [`connect`](crate::Builder::connect) | two tries to connect |
+//!
+//! A `lock` that gives up makes one attempt at least, which is as long as a `try_lock`. The time
+//! for renewals is what is left of the validity when one is due.
+//!
+//! The client's own tasks keep these bounds. If they do not run, a timer of the caller's runtime
+//! ends the call a quarter later (20 ms later at least). They do not run if the runtime that the
+//! client was built on is blocked, for example because it waits for the thread that calls; nor in a
+//! forked child, which has none of the threads. The error is an outage that names *this process*,
+//! and the lease that was asked for is cancelled. Where the caller has no timer (outside of tokio,
+//! or on a runtime without `enable_time`) it waits on.
+//!
 //! # What it costs
 //!
 //! | | requests to each node |

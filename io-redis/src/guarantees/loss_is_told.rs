@@ -7,20 +7,22 @@
 //!   they are right even if no node answers and no task of the client got to run.
 //! - [`Guard::lost`](crate::Guard::lost) ends, and [`Guard::run`](crate::Guard::run) drops its
 //!   work, when the lock is lost: at once if a node's answer shows it, at the end of validity
-//!   otherwise.
+//!   otherwise. `run` reads the clock before each poll of its work, so no poll begins after the end
+//!   of validity, also where work that never rests keeps the runtime's timers from firing.
 //! - The reason is told: a [`Loss`](crate::Loss).
 //! - [`Guard::release`](crate::Guard::release) says the truth about the end. `Ok` means that a
 //!   quorum held the key until then and freed it. [`ReleaseError::Lost`](crate::ReleaseError::Lost)
 //!   means that the lock had been lost before.
 //!   [`ReleaseError::Unknown`](crate::ReleaseError::Unknown) means that not enough nodes answered
-//!   in time, which is two request timeouts at most.
+//!   in time, which is four request timeouts at most, or that the client ended before they did.
+//!   [`ReleaseError::Rejected`](crate::ReleaseError::Rejected) means that a server refused.
 //!
 //! # Assumptions
 //!
 //! - For `Ok` of a release: not both of two faults at once, as is said [below](#without-them).
 //! - The process runs. One that stands still learns of the loss when it runs again.
-//! - For `lost` and `run`: the caller is inside a tokio runtime with a timer, which is not blocked.
-//!   Elsewhere, the client's own tasks have to be running.
+//! - For `lost`, and for `run` while its work rests: the caller is inside a tokio runtime with a
+//!   timer, which is not blocked. Elsewhere, the client's own tasks have to be running.
 //! - The clock counts the time that the machine sleeps. See [Honest
 //!   validity](super::honest_validity).
 //!

@@ -1,11 +1,13 @@
 //! What the adapter needs of its surroundings, and what it uses in production. Users reach it as
 //! [`seams`](crate::seams).
 
+mod caller;
 mod clock;
 mod production;
 mod race;
 mod traits;
 
+pub(crate) use caller::CallerTimer;
 pub use clock::BootClock;
 pub use production::{OsEntropy, TokioConnector, TokioSpawner};
 pub use race::race;

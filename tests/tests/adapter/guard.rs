@@ -1,7 +1,7 @@
 //! Guards and handles: who keeps what alive, and what is left when they go.
 
 use tenure_redis::{LockError, Loss, ReleaseError};
-use tenure_sim::memory_net::{Connecting, Node, World};
+use tenure_sim::memory_net::{Connecting, Direction, Node, World};
 use tenure_sim::server::Lost;
 
 use crate::support::{Outcome, TTL, builder, calls, client, ms, nodes, secs, stands, until};
@@ -172,7 +172,7 @@ fn closing_ends_in_bounded_time_while_no_node_answers() -> Outcome {
         }
         let begun = world.now();
         locks.close().await;
-        assert!(world.now() - begun <= ms(2_010), "two request timeouts");
+        assert!(world.now() - begun <= ms(4_010), "four request timeouts");
         assert!(!guard.is_valid());
         Ok(())
     })
@@ -193,6 +193,58 @@ fn a_release_under_way_as_the_client_closes_says_what_became_of_it() -> Outcome 
         assert!(!stands(&nodes, "k"));
         Ok(())
     })
+}
+
+#[test]
+fn a_release_on_its_way_as_its_process_dies_is_unknown_and_says_why() -> Outcome {
+    World::run(1, async |world| {
+        let nodes = nodes(&world, 1);
+        let (one, locks) = client(&world, "one").await?;
+        one.link("a").set_latency(ms(10), ms(10));
+        let guard = locks.lock("k").await?;
+        let later = locks.lock("later").await?;
+        let releasing = tokio::spawn(guard.release());
+        until(&world, ms(20), || !stands(&nodes, "k")).await;
+        one.crash();
+        match releasing.await? {
+            Err(ReleaseError::Unknown { nodes, .. }) => {
+                assert!(nodes[0].why.contains("has ended"), "{nodes:?}");
+            }
+            other => panic!("it was sent: {other:?}"),
+        }
+        let never = later.release().await;
+        assert!(
+            matches!(never, Err(ReleaseError::RuntimeEnded { .. })),
+            "it was not sent: {never:?}"
+        );
+        Ok(())
+    })
+}
+
+/// The connection goes silent. The link gives it up after two request timeouts, and dials again.
+#[test]
+fn one_dead_connection_costs_a_release_time_and_not_its_answer() -> Outcome {
+    for count in [1, 3] {
+        World::run(1, async |world| {
+            let nodes = nodes(&world, count);
+            let (one, locks) = client(&world, "one").await?;
+            let guard = locks.lock("k").await?;
+            for node in &nodes {
+                one.link(node.name()).black_hole(Direction::Out);
+                one.link(node.name()).black_hole(Direction::Back);
+            }
+            let releasing = tokio::spawn(guard.release());
+            world.sleep(ms(1_500)).await;
+            for node in &nodes {
+                one.link(node.name()).heal();
+            }
+            releasing.await??;
+            assert!(world.now() <= ms(4_010), "{:?}", world.now());
+            assert!(!stands(&nodes, "k"));
+            Ok::<(), Box<dyn std::error::Error>>(())
+        })?;
+    }
+    Ok(())
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! A loss is told at the end of validity, by the client's own clock, and is final.
 
+use std::task::Poll;
+
 use tenure_core::Instant;
 use tenure_redis::Loss;
 use tenure_redis::seams::Clock;
@@ -119,6 +121,35 @@ fn a_process_that_stood_still_for_less_than_its_validity_keeps_the_lock() -> Out
             assert!(guard.is_valid());
         }
         guard.release().await?;
+        Ok(())
+    })
+}
+
+/// It wakes itself, so that the runtime always has something to do, and no timer fires.
+#[test]
+fn work_that_keeps_its_runtime_busy_is_not_polled_after_the_validity() -> Outcome {
+    World::run(1, async |world| {
+        nodes(&world, 1);
+        let (one, locks) = client(&world, "one").await?;
+        let guard = locks.lock("k").await?;
+        let clock = one.clock().clone();
+        let end = clock.now() + guard.remaining();
+        let (mut polls, mut late) = (0, 0);
+        let work = std::future::poll_fn(|cx| {
+            polls += 1;
+            late += u32::from(clock.now() >= end);
+            // Each step takes so long.
+            clock.step(ms(50));
+            cx.waker().wake_by_ref();
+            if polls < 400 {
+                Poll::Pending
+            } else {
+                Poll::Ready(())
+            }
+        });
+        let lost = guard.run(work).await.expect_err("its time ended");
+        assert_eq!(lost.loss, Loss::Expired);
+        assert_eq!((late, polls), (0, 198));
         Ok(())
     })
 }

@@ -348,6 +348,41 @@ async fn a_server_that_withdraws_the_rights_of_a_holder_is_quoted_in_the_loss() 
     assert!(!format!("{lost} {lost:?}").contains("hunter2"));
 }
 
+/// It is told at once, in the server's words, and the lock is held until its time ends.
+#[tokio::test]
+async fn renew_ensure_and_release_without_rights_are_refused_in_its_words() {
+    if !servers_available() {
+        return;
+    }
+    let rules = "app on >hunter2 ~* &* +@all";
+    let server = RedisServer::start(Options::new().user(rules)).await;
+    let locks = connect(patient(), server.url_with("app", "hunter2", 0)).await;
+    let guard = locked(&locks, "withdrawn").await;
+    server
+        .cmd::<()>(&["ACL", "SETUSER", "app", "-evalsha"])
+        .await;
+    let refuses = |words: &str| words.contains("NOPERM") || words.contains("permission");
+    let Err(RenewError::TooMuch { most, .. }) = guard.ensure(LONG).await else {
+        panic!("no renewal gives as much as a whole TTL");
+    };
+    let more_than_is_left = most - Duration::from_nanos(1);
+    for asked in [guard.renew().await, guard.ensure(more_than_is_left).await] {
+        match asked {
+            Err(RenewError::Rejected { words, .. }) => assert!(refuses(&words), "{words}"),
+            other => panic!("the user may not: {other:?}"),
+        }
+        assert!(guard.is_valid());
+    }
+    match within("the release is refused", guard.release()).await {
+        Err(ReleaseError::Rejected { words, .. }) => assert!(refuses(&words), "{words}"),
+        other => panic!("the user may not: {other:?}"),
+    }
+    assert!(
+        pttl(&server, "withdrawn").await > 0,
+        "it is left to its TTL"
+    );
+}
+
 #[tokio::test]
 async fn a_hold_that_is_capped_ends_at_the_cap_although_it_could_be_renewed() {
     if !servers_available() {

@@ -30,6 +30,12 @@ use crate::runtime::CallerTimer;
 /// trip. [`release`](Self::release) waits and tells the result. Use it, or
 /// [`Locks::close`](crate::Locks::close), where the program or its runtime ends right after. A
 /// guard that is leaked renews itself until its client is closed.
+///
+/// - **Give it a name.** `let _ = locks.lock("k").await?;` drops the guard at once, and the work
+///   behind it is not protected. `let _guard = …` keeps it to the end of the block.
+/// - **A child after `fork`** has a copy of the guard that nothing renews. Its validity ends by the
+///   clock, but what the child's copy of the client still does, it does on the connections of the
+///   parent. Do not touch in the child what it inherited: build a client there.
 #[must_use = "dropping the guard releases the lock at once"]
 pub struct Guard {
     client: Arc<Client>,
@@ -46,6 +52,7 @@ impl Guard {
         options: Arc<LeaseOptions>,
     ) -> Self {
         let (lease, cell, fence) = granted.hand_over();
+        client.own_keys().took(&cell);
         Self {
             client,
             lease,
@@ -262,6 +269,13 @@ impl Guard {
     /// Runs `work` while the lock is held. When the lock is lost, `work` is dropped at once. The
     /// clock is read before each poll of `work`, so no poll begins after the end of validity.
     ///
+    /// That ends this future and what it awaits itself, and **nothing that it started elsewhere**:
+    /// a task of `tokio::spawn`, the closure of `spawn_blocking`, a thread or a child process goes
+    /// on without the lock. Make them end with it: await tasks in a `JoinSet`, which aborts them
+    /// when it is dropped; set `kill_on_drop` for a child process; let a thread or a closure ask
+    /// [`is_valid`](Self::is_valid) before each step. A request that was sent already arrives all
+    /// the same. For what cannot be stopped in time there is the [`fence`](Self::fence).
+    ///
     /// # Errors
     /// [`Lost`], if the lock was lost before the work was done. The work may have had effects.
     ///
@@ -456,6 +470,7 @@ impl fmt::Debug for Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
+        self.client.own_keys().dropped(&self.cell);
         // If the lease is over already, there is nothing left to cancel: what is owed to nodes is
         // the client's.
         // Law: No orphan

@@ -106,6 +106,12 @@ impl Locks {
     /// ([`LockOptions::backoff`]), and when that owner's time ends. While not enough nodes answer,
     /// its pauses grow. Errors that waiting cannot cure are returned at once.
     ///
+    /// # Deadlocks
+    /// A lock cannot be taken twice: a task that asks for a key whose guard it has waits for itself
+    /// (the log warns of it). And two tasks that take two keys, each in another order, wait for
+    /// each other. That ends when one of them [gives up](LockOptions::give_up_after), which by
+    /// default is never. Take keys in one order, everywhere.
+    ///
     /// # Errors
     /// [`LockError`]: contention, outage and a key without an expiry only after [giving
     /// up](LockOptions::give_up_after), misuse at once. A key without an expiry is warned of in the
@@ -121,6 +127,9 @@ impl Locks {
             .map_err(LockError::key_refused)?;
         let now = self.client.hub().clock().now();
         let give_up = self.lock.give_up_after().map(|span| now + span);
+        if self.client.own_keys().held_here(&key, now) {
+            self.client.hub().log_waits_for_itself(&key);
+        }
         let span = tracing::debug_span!(target: LOG_TARGET, "lock", ?key);
         let granted = async {
             let mut options = Arc::clone(&self.lock);

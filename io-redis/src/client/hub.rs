@@ -407,6 +407,11 @@ impl Hub {
         self.plan_counts(self.log.expired(self.clock.now(), key));
     }
 
+    /// Logs that a task asks for a key that it holds.
+    pub(crate) fn log_waits_for_itself(&self, key: &Key) {
+        self.plan_counts(self.log.waits_for_itself(self.clock.now(), key));
+    }
+
     /// If lines were left out, the driver tells how many when their time is over.
     fn plan_counts(&self, left_out: bool) {
         if left_out && let Some(due) = self.log.counts_due() {

@@ -80,6 +80,19 @@ impl Log {
         self.event(now, key, &EventKind::Lost { loss }, false)
     }
 
+    /// Logs that a task asks for a key that it holds.
+    pub(crate) fn waits_for_itself(&self, now: Instant, key: &Key) -> bool {
+        let line = Some((LineKind::WaitingForItself, None));
+        self.write(now, Level::WARN, line, || {
+            warn!(
+                target: LOG_TARGET,
+                ?key,
+                "this task holds the key already and waits for itself, unless it gave the guard \
+                 to another"
+            );
+        })
+    }
+
     /// Logs a change of a link's state.
     pub(crate) fn link(&self, now: Instant, node: NodeId, status: &LinkStatus) -> bool {
         let (level, kind) = match status {

@@ -5,6 +5,7 @@ pub(crate) mod delivery;
 pub(crate) mod driver;
 pub(crate) mod hub;
 pub(crate) mod logging;
+mod own_keys;
 pub(crate) mod own_thread;
 pub(crate) mod patience;
 mod quota;

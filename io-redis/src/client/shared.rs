@@ -12,6 +12,7 @@ use tenure_core::{
 use crate::client::cell::{Cell, Stage, UNANSWERED};
 use crate::client::driver::drive;
 use crate::client::hub::{Hub, Refused};
+use crate::client::own_keys::OwnKeys;
 use crate::client::own_thread::OwnThread;
 use crate::client::patience::within;
 use crate::client::tasks::Watched;
@@ -33,6 +34,7 @@ pub(crate) struct Client {
     verified_within: Duration,
     /// How long they take at most to answer an inspection.
     inspected_within: Duration,
+    own_keys: OwnKeys,
 }
 
 /// A lease that was granted and that no guard owns yet. Dropping it releases the lease.
@@ -89,11 +91,17 @@ impl Client {
             prefix,
             verified_within: link_config.dial_timeout * 2,
             inspected_within: link_config.dial_timeout + link_config.silence * 2,
+            own_keys: OwnKeys::default(),
         })
     }
 
     pub(crate) const fn hub(&self) -> &Arc<Hub> {
         &self.hub
+    }
+
+    /// Which of its keys are held by whom in this process.
+    pub(crate) const fn own_keys(&self) -> &OwnKeys {
+        &self.own_keys
     }
 
     /// The length of the prefix that stands before the caller's key on the nodes.
@@ -401,6 +409,7 @@ pub(crate) mod tests {
             },
             links: Vec::new(),
             prefix: Vec::new(),
+            own_keys: OwnKeys::default(),
             verified_within: Duration::ZERO,
             inspected_within: Duration::ZERO,
         };

@@ -260,3 +260,46 @@ fn the_warnings_of_an_outage_carry_the_last_words_of_each_node() -> Outcome {
         Ok::<(), Box<dyn std::error::Error>>(())
     })
 }
+
+/// It waits for itself, since a lock cannot be taken twice. That others of the same process wait is
+/// nothing to warn of, nor is it that they did when the key is taken again.
+#[test]
+fn a_task_that_asks_for_a_key_that_it_holds_is_warned_once() -> Outcome {
+    let log = Log::default();
+    let _second = Dispatch::new(log.clone());
+    let _here = tracing::subscriber::set_default(log.clone());
+    let warned = || {
+        let lines = log.lines();
+        let about = |line: &&String| line.contains("WARN") && line.contains("waits for itself");
+        lines.iter().filter(about).count()
+    };
+    World::run(1, async |world| {
+        nodes(&world, 1);
+        let one = world.client("one");
+        let locks = builder(&one)
+            .options(|options| options.give_up_after(secs(1)))
+            .connect()
+            .await?;
+        let guard = locks.lock("orders").await?;
+        let elsewhere = locks.clone();
+        let waiting = tokio::spawn(async move { elsewhere.lock("orders").await.map(drop) });
+        waiting.await?.expect_err("it is held");
+        assert_eq!(warned(), 0, "another task waits");
+        locks.lock("orders").await.expect_err("it is held");
+        assert_eq!(warned(), 1);
+        assert!(log.has(&["WARN", "waits for itself", "orders"]));
+
+        guard.release().await?;
+        drop(locks.lock("orders").await?);
+        assert_eq!(warned(), 1, "it let go");
+        let locks = tokio::spawn(async move {
+            let first = locks.lock("orders").await.expect("it is free");
+            locks.lock("orders").await.expect_err("it is held");
+            drop(first);
+            locks
+        });
+        drop(locks.await?);
+        assert_eq!(warned(), 2);
+        Ok::<(), Box<dyn std::error::Error>>(())
+    })
+}

@@ -25,6 +25,7 @@ const RULES: Rules = Rules {
     renewals: 2,
     kills: true,
     freed_within: 200,
+    recalled_within: 5,
 };
 
 /// A history of one key at one node, told to a judge.
@@ -908,4 +909,68 @@ fn an_owner_that_releases_is_told_once_what_came_of_it() {
     history.tell(12, 0, granted).tell(100, 0, gone);
     history.tell(101, 0, Fact::Release).tell(102, 0, lost);
     assert_eq!(history.broken(), None, "the same end again");
+}
+
+/// A held lease whose renewal failed at 400, and whose node comes up at 500.
+fn suspect_at_up() -> History {
+    let mut history = History::new();
+    history.asks(100, 0, 1_100).grant(110, 0, 100, 1_000);
+    let node = Record {
+        client: Some(0),
+        node: Some(0),
+        ..Record::new(0, Fact::Quiet)
+    };
+    let link = |link| Record {
+        fact: Fact::Link(link),
+        ..node
+    };
+    history.happens(150, link(Link::Up));
+    history.happens(300, link(Link::Down));
+    history.tell(400, 0, Fact::Suspect);
+    history.happens(500, link(Link::Up));
+    history
+}
+
+#[test]
+fn a_suspect_lease_is_tried_again_as_soon_as_its_node_comes_up() {
+    let mut history = suspect_at_up();
+    renew(&mut history, 505, 2);
+    assert_eq!(history.broken(), None);
+    let mut history = suspect_at_up();
+    renew(&mut history, 506, 2);
+    assert_eq!(history.broken(), Some(Law::Progress));
+    // It was not tried at all.
+    let mut history = suspect_at_up();
+    history.tell(1_000, 0, Fact::Lost(Loss::Expired));
+    assert_eq!(history.broken(), Some(Law::Progress));
+    // One that its owner drops in time need not be renewed.
+    let mut history = suspect_at_up();
+    history.tell(503, 0, Fact::Cancel);
+    assert_eq!(history.broken(), None);
+}
+
+#[test]
+fn a_renewal_that_failed_after_its_node_came_up_may_pause() {
+    let mut history = suspect_at_up();
+    renew(&mut history, 502, 2);
+    history.tell(600, 0, Fact::Suspect);
+    renew(&mut history, 900, 3);
+    assert_eq!(history.broken(), None);
+}
+
+#[test]
+fn a_process_that_stands_still_need_not_try_again() {
+    let mut history = suspect_at_up();
+    let paused = Record {
+        client: Some(0),
+        ..Record::new(0, Fact::Fault(Fault::Pause))
+    };
+    history.happens(501, paused);
+    let woken = Record {
+        fact: Fact::Mended(Fault::Pause),
+        ..paused
+    };
+    history.happens(700, woken);
+    renew(&mut history, 705, 2);
+    assert_eq!(history.broken(), None);
 }

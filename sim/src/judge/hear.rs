@@ -37,7 +37,10 @@ impl Judge {
             Fact::Healed => self.healed(at),
             // The network has worked since everything was dropped, so every release has arrived.
             Fact::Swept => self.look_for_leftovers(at, false),
-            Fact::Link(link) => self.link(record, link),
+            Fact::Link(link) => {
+                self.link(record, link);
+                self.note_up(record, link);
+            }
             Fact::Key { from, to, until } => self.key_changed(record, from, to, until),
             Fact::Beside { until } => self.kept_beside(record, until),
             _ => {}
@@ -52,6 +55,7 @@ impl Judge {
             Fact::Granted { fence, until } => self.granted(at, lease, fence, until),
             Fact::Until { until, why } => self.valid_until(at, lease, until, why),
             Fact::Lost(_) | Fact::Failed { .. } => {
+                self.look_for_uncalled(at, lease);
                 self.told_after_its_end(record, lease);
                 self.over(at, lease);
             }
@@ -83,9 +87,14 @@ impl Judge {
                 }
                 self.did(record, lease, serial, until);
             }
-            Fact::Waiting(_) | Fact::Suspect => {
+            Fact::Waiting(_) => {
                 self.told_after_its_end(record, lease);
                 self.failed_once(at, lease);
+            }
+            Fact::Suspect => {
+                self.told_after_its_end(record, lease);
+                self.failed_once(at, lease);
+                self.is_suspect(at, lease);
             }
             Fact::Settled => {
                 self.look_for_answers(at, lease);

@@ -10,6 +10,7 @@
 //! - `fences` checks the fences, and the resource behind the lock: Fencing.
 //! - `nodes` checks the keys at the nodes: Ownership and No orphan.
 //! - `debts` checks the releases that are owed to the nodes: No orphan and Loss is told.
+//! - `recall` checks whether a node that comes up is asked again: Progress.
 //! - `work` counts requests, failures and waiting times: Bounded work and Progress.
 //! - `excuses` keeps until when faults excuse what they break.
 //! - `state` is what the judge knows, and `rules` is what is demanded of it.
@@ -21,6 +22,7 @@ mod excuses;
 mod fences;
 mod hear;
 mod nodes;
+mod recall;
 mod rules;
 mod state;
 mod validity;

@@ -74,6 +74,9 @@ pub struct Rules {
     /// A release that failed is sent again within this time, while the link serves. Zero: not
     /// demanded, because the world does not tell of links.
     pub freed_within: Nanos,
+    /// If there is one node: a renewal that failed is tried again within this time once the node
+    /// comes up. Zero: not demanded, because the world does not tell of links.
+    pub recalled_within: Nanos,
 }
 
 /// How often each thing was checked, so that a run can show that it checked anything.

@@ -56,6 +56,8 @@ pub(super) struct Lease {
     pub(super) told: bool,
     /// Its owner released it while it was held, and waits for an answer.
     pub(super) asked_back: bool,
+    /// When a renewal of it failed, if none was tried since.
+    pub(super) suspect_since: Option<Nanos>,
 }
 
 /// What becomes of a lease.
@@ -117,6 +119,8 @@ pub(super) struct Client {
     /// The validity of none of its leases ends before this instant, so no loss can be untold
     /// before it.
     pub(super) none_ends_before: Nanos,
+    /// Since when its node is up. With several nodes, it is any of them.
+    pub(super) up_since: Option<Nanos>,
 }
 
 /// What is known of the releases of a lease at a node.

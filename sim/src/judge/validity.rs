@@ -35,6 +35,10 @@ impl Judge {
             );
             return self.accuse(Law::NoResurrection, at, Some(key), sentence);
         }
+        if why == Why::Renewed {
+            self.leases[lease as usize].suspect_since = None;
+        }
+        let state = &self.leases[lease as usize];
         if self.rules.prompt && why != Why::Clock && at >= state.until {
             let (key, sentence) = (
                 state.key,

@@ -69,6 +69,7 @@ impl Judge {
             return self.accuse(Law::BoundedWork, record.at, Some(key), sentence);
         }
         if ask == OpKind::Renew {
+            self.look_for_uncalled(record.at, lease);
             self.renews(record, lease, node);
         }
     }

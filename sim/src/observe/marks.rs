@@ -109,6 +109,8 @@ listed! {
         AskedAgainAndGranted,
         /// A loss was told to an application while its client stood still, since it asked.
         LostWhileStalled,
+        /// A node came up while ten leases of one client or more were suspect.
+        ManySuspects,
     }
 }
 
@@ -141,6 +143,7 @@ struct Seen {
     unknown: bool,
     confirmed: bool,
     renewal_unknown: bool,
+    suspect: bool,
     retried: bool,
     gone: bool,
     /// The nodes whose answer to an acquire of this attempt is unknown, and those of them that were
@@ -241,6 +244,12 @@ impl Marks {
             Fact::Link(Link::Cut(in_flight)) => self.when(in_flight > 1, Mark::BatchCut),
             Fact::Link(Link::Killed) => self.hit(Mark::Killed),
             Fact::Link(Link::Marked) => self.hit(Mark::Marked),
+            Fact::Link(Link::Up) => {
+                let its = |seen: &&Seen| record.client == Some(seen.client) && !seen.over;
+                let suspect = self.leases.iter().filter(its).filter(|seen| seen.suspect);
+                let many = suspect.count() >= 10;
+                self.when(many, Mark::ManySuspects);
+            }
             Fact::Mended(fault) if fault.row().process == Process::Stops => self.woke(record),
             Fact::Mended(fault) if fault.row().process == Process::Stalls => {
                 self.stalled &= !bit(record.client);
@@ -293,9 +302,11 @@ impl Marks {
                         self.when(seen.retried, Mark::RenewalRetried);
                         self.when(seen.gone, Mark::GoneAndKept);
                         (seen.renewal_unknown, seen.retried, seen.gone) = (false, false, false);
+                        seen.suspect = false;
                     }
                 }
             }
+            Fact::Suspect => seen.suspect = true,
             Fact::Waiting(cause) => {
                 self.round_failed(cause, seen);
             }

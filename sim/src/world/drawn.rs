@@ -131,6 +131,7 @@ impl Drawn {
         drawn.break_assumption();
         drawn.draw_links(&mut choices.about(Subject::World));
         drawn.draw_habits(&mut choices.about(Subject::World));
+        drawn.draw_crowd(&mut choices.about(Subject::World));
         drawn
     }
 
@@ -313,6 +314,22 @@ impl Drawn {
         self.apart = self.nodes > 2 && c.chance(350);
     }
 
+    /// Some worlds have many locks that are held for long, and one node that restarts: then many
+    /// leases of a client are suspect when it comes up.
+    fn draw_crowd(&mut self, c: &mut Draws<'_>) {
+        if !c.chance(CROWDED) || self.broken.is_some() || self.config.max_leases() < 100 {
+            return;
+        }
+        let ttl = self.max_ttl;
+        self.slots = c.within(10, 20) as usize;
+        self.keys = self.clients * self.slots * 2;
+        self.hold = [2 * ttl, 10 * ttl];
+        self.think = [MS, ttl];
+        self.faults.retain(|(fault, _)| *fault != Fault::CrashKept);
+        self.faults.push((Fault::CrashKept, c.within(2, 4) * ttl));
+        self.fault_length = c.within(ttl / 8, ttl / 2);
+    }
+
     pub(super) fn rules(&self) -> Rules {
         let shortest = self.options.iter().map(|options| {
             let first = options.contention_backoff().first();
@@ -343,9 +360,13 @@ impl Drawn {
             } else {
                 0
             },
+            recalled_within: MS,
         }
     }
 }
+
+/// Of a thousand worlds, those with many locks.
+const CROWDED: u32 = 20;
 
 /// A release is sent again after a second at most, on a clock that may be slow.
 const FREED_WITHIN: Nanos = 5 * SEC / 4;

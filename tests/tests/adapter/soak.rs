@@ -71,6 +71,7 @@ impl Soak {
             renewals: 0,
             kills: false,
             freed_within: 0,
+            recalled_within: 0,
         });
         let mut soak = Self {
             world,

@@ -89,6 +89,7 @@ impl Stage {
             renewals: 2,
             kills: false,
             freed_within: 0,
+            recalled_within: 0,
         };
         let wire = || Wire {
             latency: 10 * MS,

@@ -152,6 +152,7 @@ impl Stage {
             renewals: 0,
             kills: false,
             freed_within: 0,
+            recalled_within: 0,
         });
         Self {
             net,

@@ -43,8 +43,8 @@
 //! - [`Request`] and [`Reply`] are what is asked of a node, and the three kinds of outcome:
 //!   applied, not applied, unknown.
 //! - [`Event`] is what the application is told.
-//! - [`held_until`], [`quorum`](quorum()), [`verdict`], [`Drift`], [`Backoff`] and [`ServerClock`]
-//!   are the arithmetic. Each is tested alone.
+//! - [`held_until`], [`quorum`](quorum()), [`verdict`], [`Drift`], [`Backoff`], [`Patience`] and
+//!   [`ServerClock`] are the arithmetic. Each is tested alone.
 //!
 //! `docs/architecture.md` in the repository follows one lock through all of it.
 #![no_std]
@@ -75,7 +75,7 @@ pub use id::{LeaseId, MAX_NODES, NodeId, NodeSet, RequestId};
 pub use law::Law;
 pub use lease::{Context, Due, Lease, Outputs};
 pub use manager::{AtCapacity, Manager};
-pub use math::{Backoff, Drift, ServerClock, Verdict, held_until, quorum, verdict};
+pub use math::{Backoff, Drift, Patience, ServerClock, Verdict, held_until, quorum, verdict};
 pub use options::{LeaseOptions, LeaseOptionsBuilder, RenewalPolicy};
 pub use request::{
     Answer, Doubt, LockName, Op, OpKind, Refusal, Reply, Request, ServerTime, Words,

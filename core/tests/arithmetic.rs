@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tenure_core::{
-    Backoff, Drift, Fence, Instant, MAX_NODES, NodeId, NodeSet, Rng, ServerClock, ServerTime,
-    Verdict, held_until, quorum, verdict,
+    Backoff, Drift, Fence, Instant, MAX_NODES, NodeId, NodeSet, Patience, Rng, ServerClock,
+    ServerTime, Verdict, held_until, quorum, verdict,
 };
 
 fn instant() -> impl Strategy<Value = Instant> {
@@ -296,4 +296,117 @@ fn the_generator_is_splitmix64() {
 #[should_panic(expected = "at most 9")]
 fn there_is_no_tenth_node() {
     let _ = NodeId::new(MAX_NODES);
+}
+
+const MS: Duration = Duration::from_millis(1);
+
+/// With a TTL of 1 s and its request timeout: a node that is 100 ms away, each way.
+#[test]
+fn a_node_that_is_far_away_is_given_the_time_that_its_way_takes() {
+    let ttl = 1_000 * MS;
+    let mut patience = Patience::new(125 * MS);
+    assert_eq!(patience.dial(ttl), 2_000 * MS, "nothing is known yet");
+    assert_eq!(patience.silence(ttl), 250 * MS);
+    patience.connected(200 * MS);
+    assert_eq!(patience.dial(ttl), 1_600 * MS, "eight round trips");
+    assert_eq!(patience.silence(ttl), 800 * MS, "four round trips");
+    patience.connected(MS);
+    assert_eq!(patience.dial(ttl), 250 * MS);
+    assert_eq!(patience.silence(ttl), 250 * MS);
+}
+
+#[test]
+fn the_shortest_ttl_in_use_decides_and_not_the_longest_that_is_allowed() {
+    let mut patience = Patience::new(1_000 * MS);
+    patience.connected(MS);
+    let times = |ttl: u32| {
+        let redial = Patience::redial(ttl * MS).longest();
+        [patience.silence(ttl * MS), patience.dial(ttl * MS), redial].map(|span| span.as_millis())
+    };
+    assert_eq!(times(100), [200, 250, 50]);
+    assert_eq!(times(800), [200, 250, 50]);
+    assert_eq!(times(1_600), [400, 250, 100]);
+    assert_eq!(times(4_000), [1_000, 500, 250]);
+    assert_eq!(times(10_000), [2_000, 1_000, 625]);
+    assert_eq!(times(60_000), [2_000, 1_000, 2_000]);
+}
+
+#[test]
+fn tries_to_connect_that_run_out_of_time_give_later_ones_more() {
+    let ttl = 1_000 * MS;
+    let mut patience = Patience::new(125 * MS);
+    patience.connected(MS);
+    let mut given = |ran_out| {
+        let now = patience.dial(ttl);
+        patience.failed(ran_out);
+        now.as_millis()
+    };
+    let spans = [250, 250, 250, 500, 1_000, 2_000, 2_000];
+    assert_eq!([true; 7].map(&mut given), spans);
+    // One that is refused at once is not far away.
+    assert_eq!([false, true].map(given), [2_000, 250]);
+    patience.connected(MS);
+    assert_eq!(patience.dial(ttl), 250 * MS);
+    // Who knows the way sets a longer request timeout.
+    let far = Patience::new(3_000 * MS);
+    assert_eq!(far.dial(ttl), 6_000 * MS);
+    for _ in 0..100 {
+        patience.failed(true);
+    }
+    assert_eq!(patience.dial(ttl), 2_000 * MS);
+}
+
+#[test]
+fn one_answer_that_was_slow_changes_little_and_a_pause_of_the_process_too() {
+    let ttl = 60_000 * MS;
+    let mut patience = Patience::new(100 * MS);
+    patience.measured(8 * MS);
+    patience.measured(808 * MS);
+    assert_eq!(patience.silence(ttl), 432 * MS, "four times 108 ms");
+    assert_eq!(patience.slowest_round_trip(), 808 * MS);
+    patience.measured(8 * MS);
+    assert_eq!(patience.slowest_round_trip(), 606 * MS);
+    for _ in 0..20 {
+        patience.measured(8 * MS);
+    }
+    assert_eq!(patience.slowest_round_trip(), 8 * MS);
+    assert_eq!(patience.silence(ttl), 200 * MS, "twice the request timeout");
+    patience.connected(Duration::from_secs(8 * 60 * 60));
+    assert_eq!(patience.silence(ttl), 4_000 * MS, "no way is that long");
+}
+
+proptest! {
+    #[test]
+    fn patience_keeps_its_floors_and_bounds(
+        timeout in 1..5_000_u32,
+        ttl in 1..1_000_000_u32,
+        round_trips in proptest::collection::vec(0..2_000_u32, 0..4),
+        late in 0..40_u32,
+    ) {
+        let (timeout, ttl) = (timeout * MS, ttl * MS);
+        let mut patience = Patience::new(timeout);
+        for (at, round_trip) in round_trips.iter().enumerate() {
+            if at == 0 {
+                patience.connected(*round_trip * MS);
+            } else {
+                patience.measured(*round_trip * MS);
+            }
+        }
+        for _ in 0..late {
+            patience.failed(true);
+        }
+        let most = (2 * timeout).max(2_000 * MS);
+        prop_assert!(patience.dial(ttl) >= 250 * MS && patience.dial(ttl) <= most);
+        prop_assert!(patience.silence(ttl) >= 50 * MS);
+        prop_assert!(patience.silence(ttl) <= (2 * timeout).max(50 * MS).max(8_000 * MS));
+        if let [round_trip] = round_trips[..] {
+            let round_trip = (round_trip * MS).min(timeout.max(1_000 * MS));
+            prop_assert!(patience.silence(ttl) >= 4 * round_trip);
+            prop_assert!(patience.dial(ttl) >= (8 * round_trip).min(most));
+        }
+        let redial = Patience::redial(ttl);
+        prop_assert_eq!(redial.first(), 50 * MS);
+        prop_assert!(redial.longest() >= 50 * MS && redial.longest() <= 2_000 * MS);
+        prop_assert!(redial.longest() <= (ttl / 16).max(50 * MS));
+    }
 }

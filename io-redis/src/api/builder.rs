@@ -187,7 +187,10 @@ impl Builder {
     }
 
     /// How long the client waits for the answer to a request. Default: an eighth of max TTL,
-    /// between 20 ms and 1 s. A connection on which nothing answers for twice that is replaced.
+    /// between 20 ms and 1 s. A connection on which nothing answers is replaced after twice that,
+    /// or earlier where leases have a short TTL: [how long it
+    /// takes](crate::guarantees::progress#how-long-it-takes). If a round trip to a node takes
+    /// longer than this, no lock can be had from it: raise it then.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = Some(timeout);
         self
@@ -296,10 +299,7 @@ impl Builder {
 
     fn link_config(&self, config: &Config, nodes: &[Target]) -> Result<LinkConfig, ConnectError> {
         let mut link = LinkConfig::new(config.request_timeout());
-        // If an attempt to connect hangs, there must be time for another before a renewal is
-        // overdue.
-        link.dial_timeout = (config.request_timeout() * 2)
-            .clamp(Duration::from_millis(250), Duration::from_secs(2));
+        link.ttl = self.options.ttl_or_default();
         link.prefix.clone_from(&self.prefix);
         let quarantined = is_quarantined(self.quarantine, nodes)?;
         if self.node_set.is_some() && !quarantined {

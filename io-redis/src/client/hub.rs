@@ -5,6 +5,7 @@
 //! an earlier deadline wakes the driver. They wake and log once they have given the lock back.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +32,9 @@ pub(crate) struct Hub {
     bells: Bells,
     names: Vec<String>,
     log: Log,
+    /// The shortest TTL of the leases that live, in nanoseconds. Zero if none lives. Links read it
+    /// without the lock.
+    shortest_ttl: AtomicU64,
 }
 
 /// How many leases are closed in one step.
@@ -121,6 +125,7 @@ impl Hub {
             }),
             clock,
             log: Log::new(names.clone()),
+            shortest_ttl: AtomicU64::new(0),
             names,
         }
     }
@@ -379,6 +384,9 @@ impl Hub {
     /// Gives the lock back, and delivers the outputs of the core.
     fn carry_out(&self, mut state: MutexGuard<'_, HubState>) {
         state.collect();
+        let shortest = state.manager.shortest_ttl().unwrap_or_default();
+        let nanos = u64::try_from(shortest.as_nanos()).unwrap_or(u64::MAX);
+        self.shortest_ttl.store(nanos, Ordering::Relaxed);
         let out = std::mem::take(&mut state.out);
         drop(state);
         self.deliver(out);
@@ -594,6 +602,11 @@ impl Work for Hub {
 
     fn wake(&self, node: NodeId) -> Arc<Notify> {
         Arc::clone(&self.bells.links[node.index()])
+    }
+
+    fn shortest_ttl(&self) -> Option<Duration> {
+        let nanos = self.shortest_ttl.load(Ordering::Relaxed);
+        (nanos > 0).then(|| Duration::from_nanos(nanos))
     }
 
     fn finished(&self) -> bool {

@@ -89,8 +89,8 @@ impl Client {
             seams,
             links,
             prefix,
-            verified_within: link_config.dial_timeout * 2,
-            inspected_within: link_config.dial_timeout + link_config.silence * 2,
+            verified_within: link_config.longest_dial() * 2,
+            inspected_within: link_config.longest_dial() + link_config.usual_silence() * 2,
             own_keys: OwnKeys::default(),
         })
     }

@@ -14,9 +14,10 @@
 //! - An outage is not a storm. Attempts pause between 25 ms and 1 s, or 250 ms while somebody else
 //!   holds the key ([`LockOptions::backoff`](crate::LockOptions::backoff)), failed renewals from a
 //!   quarter of the request timeout to the whole, failed releases from 50 ms to 1 s, new
-//!   connections from 50 ms to 2 s. The bound doubles with each failure in a row, and each pause is
-//!   a random time from its upper half. When the key has changed hands, the bound of its waiters
-//!   begins anew. A node that cannot be reached is not asked at all.
+//!   connections from 50 ms to a sixteenth of the shortest TTL in use, or to 2 s. The bound doubles
+//!   with each failure in a row, and each pause is a random time from its upper half. When the key
+//!   has changed hands, the bound of its waiters begins anew. A node that cannot be reached is not
+//!   asked at all.
 //! - When a node comes up, what had failed there is tried once without its pause. If it fails
 //!   again, the pauses go on as before. So a node that comes and goes is asked once each time for
 //!   each lease, in full calls.

@@ -20,8 +20,18 @@
 //! - A holder that crashed blocks its key for one TTL.
 //! - A node that may have forgotten is not counted for one max TTL. See
 //!   [Exclusion](super::exclusion).
-//! - After an outage, a client connects again within 2 s. One try to connect takes at most twice
-//!   the request timeout: 2 s by default.
+//! - After an outage, a client tries to connect again within a sixteenth of the shortest TTL in
+//!   use, or within 50 ms if that is more, and within 2 s in any case. *In use* is the TTL of a
+//!   lease that lives now; if none lives, that of the [options](crate::Builder::options) of the
+//!   client.
+//! - One try to connect, with the set-up of the connection, may take an eighth of that TTL, but at
+//!   least 250 ms and at most 1 s; or eight round trips, if that is more. Where no round trip has
+//!   been measured yet it is 2 s, and after three tries that ran out of time it grows up to that.
+//!   If the [request timeout](crate::Builder::request_timeout) is more than 1 s, twice that takes
+//!   the place of the 2 s.
+//! - A connection on which a request waits and nothing is heard is replaced after a quarter of that
+//!   TTL, but at least 200 ms; or after twice the request timeout, if that is less; or after four
+//!   round trips, if that is more.
 //! - A connection that had died while it was idle costs no attempt. If it was closed or reset, the
 //!   request is asked again at once on a new one. If the network has forgotten it and tells nobody,
 //!   the client has found that out by a `PING`, or it does so after half of the request timeout,

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_core::{NodeId, Reply, Request, RequestId, ServerTime, Words};
+use tenure_core::{DEFAULT_TTL, NodeId, Patience, Reply, Request, RequestId, ServerTime, Words};
 use tokio::sync::Notify;
 
 use crate::link::address::Address;
@@ -27,6 +27,9 @@ pub(crate) trait Work: Send + Sync + 'static {
     /// The notification (by `notify_one`) that requests for the node are due, or that the work is
     /// finished. Called once.
     fn wake(&self, node: NodeId) -> Arc<Notify>;
+
+    /// The shortest TTL of the leases that live now. None if none lives.
+    fn shortest_ttl(&self) -> Option<Duration>;
 
     /// Whether nothing will ever be due again. Then the link ends its task and closes its
     /// connection.
@@ -90,13 +93,10 @@ impl fmt::Debug for Target {
 /// How a link behaves.
 #[derive(Clone, Debug)]
 pub(crate) struct LinkConfig {
-    /// How long a connection may be silent while a request is in flight; then it is replaced. Over
-    /// a connection of the user's, a request is *unknown* this long after its deadline.
-    pub(crate) silence: Duration,
-    /// How long connecting and the set-up may take together.
-    pub(crate) dial_timeout: Duration,
     /// How long a request is waited for. A connection that was quiet for longer is idle.
     pub(crate) request_timeout: Duration,
+    /// The TTL by which waits are measured while no lease lives.
+    pub(crate) ttl: Duration,
     /// After how long a connection of the link's own that is idle is asked whether it lives.
     pub(crate) ask_after: Duration,
     /// Of every key of the client.
@@ -109,13 +109,23 @@ impl LinkConfig {
     /// The defaults, for this request timeout.
     pub(crate) fn new(request_timeout: Duration) -> Self {
         Self {
-            silence: request_timeout * 2,
-            dial_timeout: Duration::from_secs(2),
             request_timeout,
+            ttl: DEFAULT_TTL,
             ask_after: (request_timeout * 10)
                 .clamp(Duration::from_secs(1), Duration::from_secs(10)),
             prefix: Vec::new(),
             node_set: None,
         }
+    }
+
+    /// How long connecting and the set-up may take together at most.
+    pub(crate) fn longest_dial(&self) -> Duration {
+        Patience::new(self.request_timeout).dial(self.ttl)
+    }
+
+    /// How long a connection may be silent while a request is in flight, if the node is not far
+    /// away.
+    pub(crate) fn usual_silence(&self) -> Duration {
+        Patience::new(self.request_timeout).silence(self.ttl)
     }
 }

@@ -34,8 +34,6 @@ pub(crate) struct Pulse {
     heard: Instant,
     /// When the present silence was broken by a question.
     asked: Option<Instant>,
-    /// How long an answer took of late.
-    round_trip: Duration,
     next: Timer,
     trial: Option<Trial>,
 }
@@ -62,13 +60,8 @@ impl Timer {
 }
 
 impl Pulse {
-    /// For a connection that was heard of now, and took so long for an answer.
-    pub(crate) fn new(
-        clock: &Arc<dyn Clock>,
-        config: &LinkConfig,
-        round_trip: Duration,
-        mut rng: Rng,
-    ) -> Self {
+    /// For a connection that was heard of now.
+    pub(crate) fn new(clock: &Arc<dyn Clock>, config: &LinkConfig, mut rng: Rng) -> Self {
         let now = clock.now();
         let wait = jittered(config.ask_after, &mut rng);
         Self {
@@ -79,30 +72,26 @@ impl Pulse {
             ask_after: config.ask_after,
             heard: now,
             asked: None,
-            round_trip,
             trial: None,
         }
     }
 
-    /// Something was heard.
-    pub(crate) fn heard(&mut self, now: Instant) {
+    /// Something was heard. Says after how long, if a question broke the silence before it.
+    pub(crate) fn heard(&mut self, now: Instant) -> Option<Duration> {
         self.heard = now;
         self.trial = None;
-        if let Some(asked) = self.asked.take() {
-            let decayed = self.round_trip - self.round_trip / 4;
-            self.round_trip = now.saturating_since(asked).max(decayed);
-        }
+        Some(now.saturating_since(self.asked.take()?))
     }
 
     /// Something is asked that is waited for until `deadline`, and nobody waits for anything else.
     // Law: Progress
-    pub(crate) fn asked(&mut self, now: Instant, deadline: Instant) {
+    pub(crate) fn asked(&mut self, now: Instant, deadline: Instant, round_trip: Duration) {
         self.asked.get_or_insert(now);
         if now.saturating_since(self.heard) < self.patience {
             return;
         }
         let left = deadline.saturating_since(now).min(2 * self.patience);
-        let given = (left / 2).max(2 * self.round_trip);
+        let given = (left / 2).max(2 * round_trip);
         let due = now + given;
         // If the node is so far away that no time would be left, there is nothing to gain.
         if given >= left

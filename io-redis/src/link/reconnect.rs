@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use tenure_core::{Backoff, NodeId, Refusal, Reply, Request, RequestId, Rng, Words};
+use tenure_core::{NodeId, Patience, Refusal, Reply, Request, RequestId, Rng, Words};
 use tokio::sync::mpsc;
 
 use crate::link::alone::Alone;
@@ -20,10 +20,6 @@ use crate::link::onlooker::Onlooker;
 use crate::link::session::{BATCH, LinkContext, Session, SessionEnd};
 use crate::protocol::encode::Encoder;
 use crate::runtime::Seams;
-
-/// The pause between two attempts to connect.
-// Law: Bounded work
-const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
 
 /// Where connections come from.
 enum Source {
@@ -88,6 +84,7 @@ impl Link {
                 wake: work.wake(node),
                 work,
                 clock: Arc::clone(&seams.clock),
+                patience: Patience::new(config.request_timeout),
                 config: Arc::new(config),
                 rng: Rng::new(u64::from_ne_bytes(seed)),
                 inspections,
@@ -125,7 +122,7 @@ impl Link {
                     // A connection that was of use is replaced at once. If connections are lost
                     // again and again, there is a pause.
                     let lived = self.context.clock.now().saturating_since(since);
-                    self.failures = match served && lived >= BACKOFF.longest() {
+                    self.failures = match served && lived >= Patience::OF_USE {
                         true => 0,
                         false => self.failures + 1,
                     };
@@ -154,7 +151,8 @@ impl Link {
                     self.tell(status);
                 }
             }
-            let pause = BACKOFF.pause(self.failures, &mut self.context.rng);
+            let pauses = Patience::redial(self.context.ttl());
+            let pause = pauses.pause(self.failures, &mut self.context.rng);
             let until = self.context.clock.now() + pause;
             let timer = self.context.clock.sleep_until(until);
             let Self {
@@ -194,7 +192,7 @@ impl Link {
             ..
         } = self;
         let (clock, config) = (Arc::clone(&context.clock), Arc::clone(&context.config));
-        let until = context.clock.now() + config.dial_timeout;
+        let until = context.clock.now() + context.dial_timeout();
         let timer = context.clock.sleep_until(until);
         let (previous, node_set) = (previous.clone(), config.node_set.as_ref());
         let dialled = async {
@@ -232,14 +230,19 @@ impl Link {
         };
         let dialled = async {
             match select(pin!(dialled), timer).await {
-                Either::Left((result, _)) => result,
+                Either::Left((result, _)) => (result, false),
                 Either::Right(_) => {
                     let words = "the node did not answer in time as it was connected to";
-                    Err(DialError::Unavailable(Words::new(words)).into())
+                    (Err(DialError::Unavailable(Words::new(words)).into()), true)
                 }
             }
         };
-        wait_and_refuse(context, refusal, onlooker, dialled).await
+        let (result, late) = wait_and_refuse(context, refusal, onlooker, dialled).await?;
+        match &result {
+            Ok((connected, _)) => context.patience.connected(connected.round_trip),
+            Err(_) => context.patience.failed(late),
+        }
+        Ok(result)
     }
 }
 
@@ -278,17 +281,17 @@ async fn wait_and_refuse<T>(
         if context.work.finished() {
             return Err(Finished);
         }
+        let silence = context.silence();
         let more = match refusal {
             Some(refusal) => {
                 let LinkContext {
                     inspect_again,
                     clock,
-                    config,
                     ..
                 } = &mut *context;
                 for request in inspect_again.drain(..) {
                     match onlooker {
-                        Some(onlooker) => onlooker.look(request, &**clock, config.silence),
+                        Some(onlooker) => onlooker.look(request, &**clock, silence),
                         None => request.refuse(words_of(refusal)),
                     }
                 }
@@ -300,7 +303,6 @@ async fn wait_and_refuse<T>(
             wake,
             inspections,
             clock,
-            config,
             inspect_again,
             ..
         } = &mut *context;
@@ -314,7 +316,7 @@ async fn wait_and_refuse<T>(
                 && let Poll::Ready(Some(request)) = inspections.poll_recv(cx)
             {
                 match onlooker {
-                    Some(onlooker) => onlooker.look(request, &**clock, config.silence),
+                    Some(onlooker) => onlooker.look(request, &**clock, silence),
                     None => request.refuse(words_of(refusal)),
                 }
             }

@@ -70,10 +70,10 @@ pub(crate) enum Recovered {
 pub(crate) fn load(
     connection: &Arc<dyn Connection>,
     clock: &dyn Clock,
-    config: &LinkConfig,
+    within: Duration,
 ) -> RecoveryTask {
     let connection = Arc::clone(connection);
-    bounded(clock, config, async move {
+    bounded(clock, within, async move {
         let commands = Script::all().map(Script::load).collect();
         for result in exchange(&*connection, commands).await {
             identity::loaded(Some(result)).map_err(DialError::into_words)?;
@@ -86,11 +86,12 @@ pub(crate) fn load(
 pub(crate) fn identify(
     connection: &Arc<dyn Connection>,
     clock: &dyn Clock,
-    config: &Arc<LinkConfig>,
+    config: &LinkConfig,
+    within: Duration,
 ) -> RecoveryTask {
     let connection = Arc::clone(connection);
     let node_set = config.node_set.clone();
-    bounded(clock, config, async move {
+    bounded(clock, within, async move {
         let commands = identity::identity_commands(node_set.is_some());
         let node = identity::identity(&exchange(&*connection, commands).await);
         node.usable().map_err(DialError::into_words)?;
@@ -104,13 +105,13 @@ pub(crate) fn identify(
     })
 }
 
-/// Bounds a repair by the time for connecting.
+/// Bounds a repair.
 fn bounded(
     clock: &dyn Clock,
-    config: &LinkConfig,
+    within: Duration,
     task: impl Future<Output = Result<Recovered, Words>> + Send + 'static,
 ) -> RecoveryTask {
-    let timer = clock.sleep_until(clock.now() + config.dial_timeout);
+    let timer = clock.sleep_until(clock.now() + within);
     Box::pin(async move {
         match select(Box::pin(task), timer).await {
             Either::Left((result, _)) => result,

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use redis::{Pipeline, RedisError};
-use tenure_core::{Doubt, Instant, Op, Refusal, Reply, Request, RequestId, Rng, Words};
+use tenure_core::{Doubt, Instant, Op, Patience, Refusal, Reply, Request, RequestId, Rng, Words};
 use tokio::sync::{Notify, mpsc};
 
 use crate::link::alone::Alone;
@@ -60,6 +60,8 @@ pub(crate) struct LinkContext {
     pub(crate) wake: Arc<Notify>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) config: Arc<LinkConfig>,
+    /// What was measured of the way to the node.
+    pub(crate) patience: Patience,
     pub(crate) rng: Rng,
     pub(crate) inspections: mpsc::Receiver<InspectRequest>,
     /// Inspections that are to be asked again.
@@ -68,6 +70,24 @@ pub(crate) struct LinkContext {
     pub(crate) unbatched_until: Instant,
     /// What shares no calls also when batching is on.
     pub(crate) alone: Alone,
+}
+
+impl LinkContext {
+    /// The shortest TTL in use.
+    pub(crate) fn ttl(&self) -> Duration {
+        self.work.shortest_ttl().unwrap_or(self.config.ttl)
+    }
+
+    /// How long connecting and the set-up may take together.
+    pub(crate) fn dial_timeout(&self) -> Duration {
+        self.patience.dial(self.ttl())
+    }
+
+    /// How long a connection may be silent while a request is in flight; then it is replaced. Over
+    /// a connection of the user's, a request is *unknown* this long after its deadline.
+    pub(crate) fn silence(&self) -> Duration {
+        self.patience.silence(self.ttl())
+    }
 }
 
 /// Why a session ended.
@@ -153,7 +173,7 @@ impl<'a> Session<'a> {
             .then(|| context.clock.sleep_until(now + IDENTITY_EVERY));
         let pulse = connected.connection.is_own().then(|| {
             let rng = Rng::new(context.rng.next_u64());
-            Pulse::new(&context.clock, &context.config, connected.round_trip, rng)
+            Pulse::new(&context.clock, &context.config, rng)
         });
         Self {
             connection: connected.connection,
@@ -238,9 +258,7 @@ impl<'a> Session<'a> {
                     let next = self.context.clock.now() + IDENTITY_EVERY;
                     self.identity = Some(self.context.clock.sleep_until(next));
                     if self.recovery.is_none() {
-                        let LinkContext { clock, config, .. } = &*self.context;
-                        self.recovery =
-                            Some(recovery::identify(&self.connection, &**clock, config));
+                        self.identify();
                     }
                 }
             }
@@ -400,7 +418,7 @@ impl<'a> Session<'a> {
         let timer = self
             .context
             .clock
-            .sleep_until(from + self.context.config.silence);
+            .sleep_until(from + self.context.silence());
         Box::pin(async move {
             match select(replies, timer).await {
                 Either::Left((replies, _)) => replies,
@@ -441,7 +459,7 @@ impl<'a> Session<'a> {
         if let (Some(pulse), Some(deadline)) = (&mut self.pulse, deadline)
             && self.in_flight.is_unwanted()
         {
-            pulse.asked(now, deadline);
+            pulse.asked(now, deadline, self.context.patience.slowest_round_trip());
         }
         let written = Written {
             loads: self.scripts.count,
@@ -450,8 +468,12 @@ impl<'a> Session<'a> {
             by_text: self.encoder.by_text,
         };
         self.in_flight.add(purpose, written, replies);
-        if self.silence.is_none() && self.connection.is_own() {
-            self.arm(self.quiet_since + self.context.config.silence);
+        if self.connection.is_own() {
+            // The timer may have been set when no lease had so short a TTL.
+            let end = self.quiet_since + self.context.silence();
+            if self.silence.as_ref().is_none_or(|(at, _)| end < *at) {
+                self.arm(end);
+            }
         }
     }
 
@@ -493,8 +515,8 @@ impl<'a> Session<'a> {
 
     fn heard(&mut self, now: Instant) {
         self.quiet_since = now;
-        if let Some(pulse) = &mut self.pulse {
-            pulse.heard(now);
+        if let Some(took) = self.pulse.as_mut().and_then(|pulse| pulse.heard(now)) {
+            self.context.patience.measured(took);
         }
     }
 
@@ -533,9 +555,10 @@ impl<'a> Session<'a> {
         };
         if let Some(Reply::NotApplied(Refusal::Rejected(_))) = &reply {
             // The script is a write. Perhaps the user may read.
-            let LinkContext { clock, config, .. } = &*self.context;
+            let silence = self.context.silence();
+            let clock = &*self.context.clock;
             let looks = &mut self.looks;
-            return looks.add(request, &self.connection, &**clock, config.silence);
+            return looks.add(request, &self.connection, clock, silence);
         }
         match reply.as_ref().and_then(Reply::words) {
             Some(why) => request.refuse(why.clone()),
@@ -606,12 +629,21 @@ impl<'a> Session<'a> {
         if self.recovery.is_some() || self.closing.is_some() {
             return;
         }
-        let LinkContext { clock, config, .. } = &*self.context;
         if self.scripts.needed {
-            self.recovery = Some(recovery::load(&self.connection, &**clock, config));
+            let LinkContext { clock, .. } = &*self.context;
+            let within = self.context.dial_timeout();
+            self.recovery = Some(recovery::load(&self.connection, &**clock, within));
         } else if self.marker.needed {
-            self.recovery = Some(recovery::identify(&self.connection, &**clock, config));
+            self.identify();
         }
+    }
+
+    /// Starts to ask again who the node is.
+    fn identify(&mut self) {
+        let LinkContext { clock, config, .. } = &*self.context;
+        let within = self.context.dial_timeout();
+        let task = recovery::identify(&self.connection, &**clock, config, within);
+        self.recovery = Some(task);
     }
 
     fn recovered(&mut self, result: Result<Recovered, Words>) {
@@ -691,7 +723,7 @@ impl<'a> Session<'a> {
         if self.in_flight.is_empty() {
             return;
         }
-        let span = self.context.config.silence;
+        let span = self.context.silence();
         let now = self.context.clock.now();
         let end = self.quiet_since + span;
         if now < end {

@@ -266,7 +266,9 @@ impl<'a> World<'a> {
             Event::Due { generation, .. } => self.due(client, generation),
             Event::App { slot, step, .. } => self.app(client, slot, step),
             Event::Hand { slot, step, .. } => self.renew_by_hand(client, slot, step),
-            Event::Dialled { node, epoch, .. } => self.dialled(client, node, epoch),
+            Event::Dialled {
+                node, epoch, late, ..
+            } => self.dialled(client, node, epoch, late),
             Event::Redial { node, epoch, .. } => self.redial(client, node, epoch),
             Event::Silence { node, epoch, .. } => self.silence(client, node, epoch),
             Event::Trial {

@@ -23,7 +23,13 @@ pub(super) enum Event {
     /// An application renews by hand.
     Hand { client: u8, slot: u8, step: u32 },
     /// An attempt to connect succeeds or fails.
-    Dialled { client: u8, node: u8, epoch: u32 },
+    Dialled {
+        client: u8,
+        node: u8,
+        epoch: u32,
+        /// The time for it was over before it was done.
+        late: bool,
+    },
     /// A link tries again.
     Redial { client: u8, node: u8, epoch: u32 },
     /// A link checks whether its node has been silent for too long.

@@ -21,6 +21,7 @@ mod options;
 mod quarantine;
 mod refusal;
 mod renewed;
+mod restart;
 mod shared;
 mod silence;
 mod soak;

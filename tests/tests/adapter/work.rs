@@ -104,7 +104,8 @@ fn an_outage_of_the_only_node_is_not_a_storm() -> Outcome {
             world.sleep(secs(60)).await;
             assert!(guards.iter().all(|guard| !guard.is_valid()));
             let dials = one.link("a").dials() - dials;
-            assert!((15..=80).contains(&dials), "{dials} dials in a minute");
+            // Pauses of up to a sixteenth of 10 s, and of half of that at least; or dials of 2 s.
+            assert!((20..=200).contains(&dials), "{dials} dials in a minute");
             assert_eq!(
                 world.requests().len(),
                 requests,
@@ -147,7 +148,7 @@ fn an_outage_of_one_of_three_nodes_costs_the_others_nothing() -> Outcome {
         // Nine rounds at two nodes.
         let least = 8 * 2 * MANY.div_ceil(BATCH);
         assert!(renewals <= 3 * least, "{renewals} of {least}");
-        assert!(one.link("c").dials() <= 80, "{}", one.link("c").dials());
+        assert!(one.link("c").dials() <= 200, "{}", one.link("c").dials());
         one.link("c").heal();
         world.sleep(secs(10)).await;
         assert!(guards.iter().all(Guard::is_valid));

@@ -17,6 +17,7 @@ mod losses;
 mod misuse;
 mod neighbours;
 mod nodes;
+mod restart;
 mod rights;
 #[cfg(feature = "tls-rustls")]
 mod tls;

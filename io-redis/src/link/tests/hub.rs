@@ -18,6 +18,7 @@ pub(crate) struct FakeHub {
     pub(crate) statuses: Mutex<Vec<LinkStatus>>,
     finished: Mutex<bool>,
     dead: Mutex<bool>,
+    pub(crate) shortest_ttl: Mutex<Option<Duration>>,
     wake: Arc<Notify>,
 }
 
@@ -104,6 +105,10 @@ impl Work for FakeHub {
 
     fn wake(&self, _: NodeId) -> Arc<Notify> {
         Arc::clone(&self.wake)
+    }
+
+    fn shortest_ttl(&self) -> Option<Duration> {
+        *self.shortest_ttl.lock().expect("no panic")
     }
 
     fn finished(&self) -> bool {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
-use tenure_core::{Config, Key, LeaseOptions, Manager, NodeId, Secret};
+use tenure_core::{Config, Key, LeaseOptions, Manager, NodeId, Patience, Secret};
 use tokio::sync::mpsc;
 
 use crate::client::driver::drive;
@@ -113,6 +113,7 @@ fn session(
             work,
             clock: Arc::new(PausedClock::new()),
             config: Arc::new(LinkConfig::new(Duration::from_millis(500))),
+            patience: Patience::new(Duration::from_millis(500)),
             rng: tenure_core::Rng::new(1),
             inspections: mpsc::channel(1).1,
             inspect_again: Vec::new(),

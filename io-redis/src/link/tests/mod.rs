@@ -4,6 +4,7 @@ mod connect;
 pub(crate) mod hub;
 mod load;
 mod mocked;
+mod patience;
 mod pulse;
 mod reconnect;
 mod session;

@@ -427,6 +427,30 @@ async fn a_connection_that_is_lost_again_and_again_is_not_replaced_in_a_storm() 
     assert!((2..=12).contains(&connections), "{connections}");
 }
 
+/// How often a link tries to connect in ten seconds to a node that refuses it.
+async fn tries(shortest_ttl: Duration) -> usize {
+    let rig = LinkRig::new([]);
+    *rig.hub.shortest_ttl.lock().expect("no panic") = Some(shortest_ttl);
+    for _ in 0..10_000 {
+        tokio::time::advance(Duration::from_millis(1)).await;
+    }
+    rig.statuses().iter().filter(|it| **it == "down").count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_pause_between_two_dials_is_a_sixteenth_of_the_shortest_ttl_at_most() {
+    // The longest pause is 100 ms, or the 50 ms that it is at least, or 2 s; half of it at least.
+    let tries_of = async |millis| tries(Duration::from_millis(millis)).await;
+    let counts = [
+        tries_of(1_600).await,
+        tries_of(100).await,
+        tries_of(60_000).await,
+    ];
+    assert!((100..=210).contains(&counts[0]), "{counts:?}");
+    assert!((200..=410).contains(&counts[1]), "{counts:?}");
+    assert!((8..=20).contains(&counts[2]), "{counts:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_replica_is_down_until_it_is_a_primary() {
     let replica = but(

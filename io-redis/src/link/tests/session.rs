@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::Value;
-use tenure_core::{Answer, Doubt, NodeId, Op, Refusal, Reply, Request, Words};
+use tenure_core::{Answer, Doubt, NodeId, Op, Patience, Refusal, Reply, Request, Words};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::link::alone::Alone;
@@ -48,12 +48,14 @@ impl SessionRig {
             work,
             clock: Arc::new(PausedClock::new()),
             config: Arc::new(LinkConfig::new(Duration::from_millis(500))),
+            patience: Patience::new(Duration::from_millis(500)),
             rng: tenure_core::Rng::new(1),
             inspections: mpsc::channel(1).1,
             inspect_again: Vec::new(),
             unbatched_until: tenure_core::Instant::ORIGIN,
             alone: Alone::default(),
         };
+        context.patience.connected(round_trip);
         let session = tokio::spawn(async move {
             let mut encoder = Encoder::new();
             let connected = Connected {

@@ -78,6 +78,10 @@ impl Work for RecordingHub {
         self.hub.wake(node)
     }
 
+    fn shortest_ttl(&self) -> Option<Duration> {
+        self.hub.shortest_ttl()
+    }
+
     fn finished(&self) -> bool {
         Work::finished(&*self.hub)
     }

@@ -24,9 +24,10 @@ impl World<'_> {
 
     /// The process dies. Only its messages on the way and its keys at the nodes are left.
     pub(in crate::world) fn client_dies(&mut self, client: u8) {
+        let request_timeout = self.clients[usize::from(client)].config.request_timeout();
         for node in 0..self.clients[usize::from(client)].links.len() as u8 {
             self.hang_up(client, node);
-            self.link_mut(client, node).forget();
+            self.link_mut(client, node).forget(request_timeout);
         }
         let seed = self.choices.about(Subject::Core).below(u64::MAX);
         let state = &mut self.clients[usize::from(client)];

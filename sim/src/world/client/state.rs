@@ -51,17 +51,18 @@ impl Client {
     pub(in crate::world) fn new(drawn: &Drawn, index: usize, choices: &mut Choices) -> Self {
         let start = choices.about(Subject::Clocks).below(1 << 50) as i64 - (1 << 20);
         let seed = choices.about(Subject::Core).below(u64::MAX);
+        let (config, options) = match &drawn.other {
+            Some(other) if index % 2 == 1 => other.clone(),
+            _ => (drawn.config.clone(), drawn.options.clone()),
+        };
+        let request_timeout = config.request_timeout();
         let links = (0..drawn.nodes).map(|node| {
             // If the assumption of one set of nodes is broken, odd clients use another third node.
             let odd = drawn.broken == Some(Assumption::NodeSet) && index % 2 == 1 && node == 2;
             let server = if odd { 3 } else { node };
             let latency = drawn.latency[index * drawn.servers + server];
-            Link::new(server as u8, latency)
+            Link::new(server as u8, latency, request_timeout)
         });
-        let (config, options) = match &drawn.other {
-            Some(other) if index % 2 == 1 => other.clone(),
-            _ => (drawn.config.clone(), drawn.options.clone()),
-        };
         Self {
             clock: Clock::new(start, 0),
             manager: Manager::new(config.clone(), seed),

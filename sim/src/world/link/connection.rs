@@ -1,25 +1,34 @@
 //! The life of a connection: it is dialled, watched for silence, lost, and dialled again.
 
-use tenure_core::{Backoff, Doubt, Reply, Request, Rng};
+use std::time::Duration;
+
+use tenure_core::{Doubt, Patience, Reply, Request, Rng};
 
 use super::state::{Mending, State, broken};
 use crate::choice::Subject;
 use crate::node::SetOfNodes;
-use crate::observe::fact::{self, Fact, MS, Nanos, SEC};
+use crate::observe::fact::{self, Fact, MS, Nanos};
 use crate::world::drawn::nanos;
 use crate::world::engine::World;
 use crate::world::queue::Event;
-
-const BACKOFF: Backoff = Backoff::new(
-    std::time::Duration::from_millis(50),
-    std::time::Duration::from_secs(2),
-);
-const DIAL_TIMEOUT: Nanos = 2 * SEC;
 
 impl World<'_> {
     pub(in crate::world) fn round_trip(&self, client: u8, node: u8) -> Nanos {
         let latency = self.link(client, node).latency;
         latency[0] + latency[1]
+    }
+
+    /// The shortest TTL in use by a client.
+    fn shortest_ttl(&self, client: u8) -> Duration {
+        let state = &self.clients[usize::from(client)];
+        let in_use = state.manager.shortest_ttl();
+        in_use.unwrap_or_else(|| state.config.max_ttl())
+    }
+
+    /// How long a connection may be silent.
+    fn silence_of(&self, client: u8, node: u8) -> Nanos {
+        let ttl = self.shortest_ttl(client);
+        nanos(self.link(client, node).patience.silence(ttl))
     }
 
     /// The link has loaded the scripts, or marked the node.
@@ -67,13 +76,15 @@ impl World<'_> {
 
     /// Plans to check whether a node that was asked stays silent.
     pub(in crate::world) fn watch(&mut self, client: u8, node: u8) {
-        let patience = self.patience();
+        let silence = self.silence_of(client, node);
         let link = self.link_mut(client, node);
-        if link.watched {
+        let at = link.heard + silence;
+        // If a lease with a shorter TTL was begun since, an earlier event is added.
+        if link.watched.is_some_and(|watched| watched <= at) {
             return;
         }
-        link.watched = true;
-        let (at, epoch) = (link.heard + patience, link.epoch);
+        link.watched = Some(at);
+        let epoch = link.epoch;
         self.schedule(
             at,
             Event::Silence {
@@ -85,16 +96,18 @@ impl World<'_> {
     }
 
     pub(in crate::world) fn silence(&mut self, client: u8, node: u8, epoch: u32) {
-        let (now, patience) = (self.now, self.patience());
+        let (now, silence) = (self.now, self.silence_of(client, node));
         let link = self.link_mut(client, node);
-        if link.epoch != epoch {
+        // An earlier one was added and has done its work, if this is not the one that is waited
+        // for.
+        if link.epoch != epoch || link.watched.is_none_or(|watched| watched > now) {
             return;
         }
-        link.watched = false;
+        link.watched = None;
         if link.in_flight.is_empty() {
             return;
         }
-        if now < link.heard + patience {
+        if now < link.heard + silence {
             return self.watch(client, node);
         }
         self.lose_link(client, node, &Doubt::Silent);
@@ -107,7 +120,7 @@ impl World<'_> {
         let (now, local) = (self.now, self.local(client));
         let left = nanos(request.deadline.saturating_since(local));
         let link = self.link(client, node);
-        let given = (left / 2).max(2 * link.round_trip);
+        let given = (left / 2).max(2 * nanos(link.patience.slowest_round_trip()));
         if now - link.answered < self.patience() / 2 || given >= left {
             return;
         }
@@ -140,7 +153,7 @@ impl World<'_> {
         link.state = State::Connecting;
         link.arrives = [0; 2];
         (link.doomed, link.forgotten) = (false, false);
-        link.watched = false;
+        (link.watched, link.probed) = (None, None);
         link.scripts = Mending::default();
         link.by_text_until = 0;
         link.marker = Mending::default();
@@ -169,7 +182,7 @@ impl World<'_> {
         self.hang_up(client, node);
         let link = self.link_mut(client, node);
         let lived = now - link.up_since;
-        link.failures = if lived >= 2 * SEC {
+        link.failures = if lived >= nanos(Patience::OF_USE) {
             0
         } else {
             link.failures + 1
@@ -193,8 +206,9 @@ impl World<'_> {
             let link = self.link(client, node);
             (link.failures, link.epoch)
         };
+        let pauses = Patience::redial(self.shortest_ttl(client));
         let mut rng = Rng::new(self.choices.about(Subject::Links).below(1 << 16));
-        let pause = nanos(BACKOFF.pause(failures, &mut rng));
+        let pause = nanos(pauses.pause(failures, &mut rng));
         let event = Event::Redial {
             client,
             node,
@@ -234,20 +248,23 @@ impl World<'_> {
     pub(in crate::world) fn dial(&mut self, client: u8, node: u8) {
         let link = self.link(client, node);
         let (epoch, cut) = (link.epoch, link.cut != [None; 2]);
+        let given = nanos(link.patience.dial(self.shortest_ttl(client)));
         let after = match (cut, self.nodes[usize::from(link.server)].up) {
-            (true, _) => DIAL_TIMEOUT,
+            (true, _) => given,
             (false, false) => self.round_trip(client, node),
             (false, true) => 3 * self.round_trip(client, node),
         };
+        let late = after > given;
         let event = Event::Dialled {
             client,
             node,
             epoch,
+            late,
         };
-        self.schedule(self.now + after + MS / 10, event);
+        self.schedule(self.now + after.min(given) + MS / 10, event);
     }
 
-    pub(in crate::world) fn dialled(&mut self, client: u8, node: u8, epoch: u32) {
+    pub(in crate::world) fn dialled(&mut self, client: u8, node: u8, epoch: u32, late: bool) {
         let now = self.now;
         let set = self.set_of_nodes(client);
         let drawn = self.drawn;
@@ -257,9 +274,11 @@ impl World<'_> {
             return;
         }
         let server = &mut self.nodes[usize::from(link.server)];
-        let serves = server.up && !server.loading && !server.read_only && link.cut == [None; 2];
+        let reached = !late && link.cut == [None; 2];
+        let serves = reached && server.up && !server.loading && !server.read_only;
         if !serves || server.refusing {
             link.failures += 1;
+            link.patience.failed(!reached);
             if serves {
                 // Each request is refused in the words of the server, until a later dial succeeds.
                 link.state = State::Rejected;
@@ -287,7 +306,7 @@ impl World<'_> {
         link.identity = server.model.identity;
         link.state = State::Up;
         (link.up_since, link.answered) = (now, now);
-        link.round_trip = round_trip;
+        link.patience.connected(Duration::from_nanos(round_trip));
         let time = server.time(now);
         if killed {
             let link = Fact::Link(fact::Link::Killed);

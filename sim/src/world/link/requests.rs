@@ -1,6 +1,8 @@
 //! Requests and their replies: they are sent, lost, late or refused, and the core is told the
 //! outcome.
 
+use std::time::Duration;
+
 use tenure_core::{Doubt, NodeId, Op, OpKind, Refusal, Reply, Request, Words};
 
 use super::state::{Cut, Link, Message, State, broken};
@@ -118,6 +120,7 @@ impl World<'_> {
         };
         if link.in_flight.is_empty() {
             link.heard = now;
+            link.probed = Some(now);
             self.try_idle(client, node, request);
         }
         let index = self.keep(message);
@@ -326,14 +329,15 @@ impl World<'_> {
             return self.too_late(index);
         }
         let (client, node, counts) = (message.client, message.node, message.counts);
-        let took = self.now - message.sent;
         let Some((mut reply, signal)) = message.reply.take() else {
             return self.park(index);
         };
         let now = self.now;
         let link = &mut self.clients[usize::from(client)].links[usize::from(node)];
         (link.heard, link.answered) = (now, now);
-        link.round_trip = took.max(link.round_trip - link.round_trip / 4);
+        if let Some(sent) = link.probed.take() {
+            link.patience.measured(Duration::from_nanos(now - sent));
+        }
         let (mut elsewhere, mut mends) = (false, false);
         match signal {
             None => {}

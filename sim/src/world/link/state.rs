@@ -1,6 +1,8 @@
 //! What is known of a link, and of a message that travels on it.
 
-use tenure_core::{Doubt, OpKind, Refusal, Reply, RequestId, Words};
+use std::time::Duration;
+
+use tenure_core::{Doubt, OpKind, Patience, Refusal, Reply, RequestId, Words};
 
 use crate::node::{Arrived, Identity};
 use crate::observe::fact::{Nanos, SEC};
@@ -86,9 +88,11 @@ pub(in crate::world) struct Link {
     pub(super) heard: Nanos,
     /// When a reply came last, or the connection began.
     pub(super) answered: Nanos,
-    /// How long a reply took of late.
-    pub(super) round_trip: Nanos,
-    pub(super) watched: bool,
+    /// Until when it may be silent, as it was planned last.
+    pub(super) watched: Option<Nanos>,
+    /// When the request was sent whose answer shows how long a round trip takes.
+    pub(super) probed: Option<Nanos>,
+    pub(super) patience: Patience,
     pub(super) boot: u32,
     pub(super) identity: Identity,
     pub(super) previous: Option<(u32, u32)>,
@@ -101,7 +105,11 @@ pub(in crate::world) struct Link {
 }
 
 impl Link {
-    pub(in crate::world) const fn new(server: u8, latency: [Nanos; 2]) -> Self {
+    pub(in crate::world) const fn new(
+        server: u8,
+        latency: [Nanos; 2],
+        request_timeout: Duration,
+    ) -> Self {
         let nobody = Identity {
             run: u32::MAX,
             replication: u32::MAX,
@@ -119,8 +127,9 @@ impl Link {
             in_flight: Vec::new(),
             heard: 0,
             answered: 0,
-            round_trip: 0,
-            watched: false,
+            watched: None,
+            probed: None,
+            patience: Patience::new(request_timeout),
             boot: 0,
             identity: nobody,
             previous: None,
@@ -141,9 +150,10 @@ impl Link {
     }
 
     /// A new process does not know the connections of the one before.
-    pub(in crate::world) const fn forget(&mut self) {
+    pub(in crate::world) const fn forget(&mut self, request_timeout: Duration) {
         self.previous = None;
         self.failures = 0;
+        self.patience = Patience::new(request_timeout);
     }
 
     pub(in crate::world) fn is_up(&self) -> bool {

@@ -91,8 +91,9 @@ pub enum AcquireFailure {
         /// After how long a quorum will be free if nobody renews.
         left: Duration,
     },
-    /// So many nodes hold a key without an expiry that no quorum will be free by itself. It may be
-    /// the lock of another library, so it is waited for as one that is held.
+    /// Some nodes hold a key without an expiry, which does not go by itself, and the other nodes
+    /// that answer are no quorum. It may be the lock of another library, so it is waited for as one
+    /// that is held.
     Foreign {
         /// The first of them.
         node: NodeId,

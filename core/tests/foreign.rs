@@ -143,3 +143,75 @@ fn what_no_quorum_can_mend_is_told_whatever_it_is_at_each_node() {
         AcquireFailure::Rejected { node, .. } if node == id(0)
     ));
 }
+
+/// One node is down, so a quorum refuses as soon as the slowest of the others has said so.
+#[test]
+fn what_waiting_does_not_mend_is_told_beside_a_node_that_is_down() {
+    for nodes in [3, 5] {
+        let last = nodes - 1;
+        let mut world = World::new(nodes);
+        for node in &mut world.nodes {
+            node.make(&key("k"), Value::WrongType);
+        }
+        world.down(1);
+        world.withhold([last]);
+        world.acquire("k");
+        // Of five nodes, three have said it by now.
+        if nodes == 3 {
+            assert_eq!(world.events(), [], "the last one decides");
+            world.deliver(last);
+            world.pump();
+        }
+        assert!(matches!(
+            failed(world.event()),
+            AcquireFailure::WrongType { node, .. } if node == id(0)
+        ));
+    }
+    for nodes in [3, 5] {
+        let mut world = World::new(nodes);
+        world.down(1);
+        world.withhold((0..nodes).filter(|node| *node != 1));
+        world.acquire("k");
+        for node in (0..nodes).filter(|node| *node != 1).take(nodes / 2 + 1) {
+            assert_eq!(world.events(), []);
+            world.refuse(node, Refusal::Rejected(Words::new("NOPERM")));
+        }
+        assert!(matches!(
+            failed(world.event()),
+            AcquireFailure::Rejected { node, .. } if node == id(0)
+        ));
+    }
+}
+
+/// The last node does not answer in time: then it is an outage, which waiting may mend.
+#[test]
+fn too_few_refusals_for_a_verdict_are_an_outage_when_the_time_is_over() {
+    let mut world = World::new(3);
+    world.nodes[0].make(&key("k"), Value::WrongType);
+    world.down(1);
+    world.withhold([2]);
+    world.acquire_with("k", once());
+    assert_eq!(world.events(), []);
+    world.advance(secs(2));
+    assert!(matches!(
+        failed(world.event()),
+        AcquireFailure::Outage { silent } if silent.len() == 3
+    ));
+}
+
+/// Two nodes are left, and one of them is free: a third that comes up makes a quorum without the
+/// key.
+#[test]
+fn a_key_without_an_expiry_beside_a_node_that_is_down_is_waited_for() {
+    let mut world = World::new(3);
+    world.nodes[0].make(&key("k"), Value::Other);
+    world.down(2);
+    world.acquire_with("k", once());
+    assert_eq!(
+        failed(world.event()),
+        AcquireFailure::Foreign { node: id(0) }
+    );
+    world.up(2);
+    let lease = world.acquire("k");
+    assert!(world.may_act(lease));
+}

@@ -160,3 +160,15 @@ fn what_is_undone_each_time_it_is_mended_is_said_to_be() {
     assert_eq!(silent(&mut world), [said(0, words)]);
     assert_eq!(world.now, Instant::ORIGIN, "and no time has passed");
 }
+
+/// The renewal is asked again no more, since the release behind it takes its place.
+#[test]
+fn what_was_not_asked_again_is_not_said_to_be_undone_each_time() {
+    let (mut world, lease) = held(1);
+    world.withhold([0]);
+    world.renew(lease);
+    world.release(lease);
+    world.refuse(0, Refusal::Again);
+    world.advance(secs(4));
+    assert_eq!(silent(&mut world), [silence(0)]);
+}

@@ -153,13 +153,21 @@ impl Lease {
     ///
     /// Example: one of three nodes is down, and one says *held*. If the third answers too, a quorum
     /// answered, and the reason is contention. If it does not, the reason is an outage. Likewise,
-    /// the third node decides between contention and quarantine, or a key without an expiry.
+    /// the third node decides between contention and quarantine, or a key without an expiry. And
+    /// it decides whether so many refuse that waiting mends nothing.
     fn cause_is_open(&self, quorum: usize) -> bool {
+        if self.count(|seat| matches!(seat.vote, Vote::Misuse(_))) > 0 {
+            return false;
+        }
         let asked = self.count(|seat| seat.vote == Vote::Asked);
-        let open = |known| known < quorum && known + asked >= quorum;
-        open(self.count(|seat| seat.vote.is_answer()))
-            || open(self.count(|seat| seat.vote.counts()))
-            || open(self.count(|seat| seat.vote.passes()))
+        let open = |known, enough| known < enough && known + asked >= enough;
+        open(self.count(|seat| seat.vote.is_answer()), quorum)
+            || open(self.count(|seat| seat.vote.counts()), quorum)
+            || open(self.count(|seat| seat.vote.passes()), quorum)
+            || open(
+                self.count(|seat| seat.vote.refuses()),
+                self.seats.len() - quorum + 1,
+            )
     }
 
     /// A quorum granted: agrees on the largest fence that a node drew.

@@ -320,7 +320,8 @@ impl Lease {
         }
         if reply == Reply::NotApplied(Refusal::Again) {
             let undone = || Words::fixed("what was mended there was undone each time");
-            self.seats[node.index()].said = Some(ctx.down(node).unwrap_or_else(undone));
+            let tried = flight.again >= seat::AGAIN_MAX;
+            self.seats[node.index()].said = ctx.down(node).or_else(|| tried.then(undone));
         }
         if flight.ask.frees() {
             return self.released(now, node, &reply, ctx);

@@ -12,7 +12,7 @@ use crate::token::{Fence, Fingerprint, Token};
 /// How often a request is asked again at once, if the node was not ready for a reason that is
 /// mended by now.
 // Law: Bounded work
-const AGAIN_MAX: u8 = 3;
+pub(super) const AGAIN_MAX: u8 = 3;
 
 /// What a lease knows of one node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -106,6 +106,14 @@ impl Vote {
     /// Whether the key is free there, or will be once its holder's time ends.
     pub(super) const fn passes(&self) -> bool {
         matches!(self, Self::Granted(_) | Self::Held { .. })
+    }
+
+    /// Whether the node does not serve this lock, and waiting does not mend that.
+    pub(super) const fn refuses(&self) -> bool {
+        matches!(
+            self,
+            Self::Rejected(_) | Self::WrongType { .. } | Self::Misuse(_)
+        )
     }
 }
 

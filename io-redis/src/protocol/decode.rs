@@ -382,6 +382,12 @@ fn value(result: CommandResult) -> Result<Value, Meaning> {
         Ok(value) => Ok(value),
         Err(error) if error.code().is_some() => Err(refusal(&error_text(&error))),
         Err(error) if error.is_timeout() => Err((Reply::Unknown(Doubt::Silent), None)),
+        // A connection that reconnects by itself could not, so the request was never sent.
+        Err(error) if error.is_connection_refusal() => {
+            let why = printable(&error.to_string());
+            let refusal = Refusal::Unavailable(why.clone());
+            Err((Reply::NotApplied(refusal), Some(Signal::Broken(why))))
+        }
         // Not an error reply: the connection is lost, or does not speak the protocol.
         Err(error) => Err(broken(printable(&error.to_string()).as_str())),
     }

@@ -150,6 +150,17 @@ fn a_lost_connection_is_unknown_and_said_to_be_broken() {
     assert!(matches!(signal, Some(Signal::Broken(_))), "{signal:?}");
 }
 
+/// As a `ConnectionManager` says it of each request while it cannot connect.
+#[test]
+fn what_was_never_sent_for_want_of_a_connection_is_not_applied() {
+    let refused = || std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into();
+    let words = Words::new("connection refused");
+    let not_applied = Reply::NotApplied(Refusal::Unavailable(words.clone()));
+    let meaning = (not_applied, Some(Signal::Broken(words)));
+    assert_eq!(decode::single(Err(refused())), meaning);
+    decode::failures(Err(refused()), 2, |each| assert_eq!(each, meaning));
+}
+
 #[test]
 fn the_failures_of_a_call_must_make_sense_as_a_whole() {
     let nonsense = [

@@ -18,6 +18,8 @@
 //!   with each failure in a row, and each pause is a random time from its upper half. When the key
 //!   has changed hands, the bound of its waiters begins anew. A node that cannot be reached is not
 //!   asked at all.
+//! - A node that closes idle connections is connected to once a second at most, or twenty times
+//!   while something is asked of it.
 //! - When a node comes up, what had failed there is tried once without its pause. If it fails
 //!   again, the pauses go on as before. So a node that comes and goes is asked once each time for
 //!   each lease, in full calls.

@@ -36,6 +36,9 @@
 //!   request is asked again at once on a new one. If the network has forgotten it and tells nobody,
 //!   the client has found that out by a `PING`, or it does so after half of the request timeout,
 //!   and asks again in the other half.
+//! - A node that closes connections on which nothing is asked, as with a `timeout` in its
+//!   configuration, is not an outage: it is connected to again at once, or when something is asked,
+//!   and meanwhile requests wait.
 //! - What is held need not wait at all: when a node comes up, renewals that had failed there are
 //!   tried at once, the nearest end of validity first. Behind them come the releases that it is
 //!   owed.

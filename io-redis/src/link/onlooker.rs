@@ -66,6 +66,11 @@ impl Looks {
         }
     }
 
+    /// Whether none is under way.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Gives up. Returns what was asked and is not answered.
     pub(crate) fn take(&mut self) -> impl Iterator<Item = InspectRequest> + use<> {
         let looks = std::mem::take(&mut self.0);

@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use tenure_core::{NodeId, Patience, Refusal, Reply, Request, RequestId, Rng, Words};
+use tenure_core::{Instant, NodeId, Patience, Refusal, Reply, Request, RequestId, Rng, Words};
 use tokio::sync::mpsc;
 
 use crate::link::alone::Alone;
@@ -17,9 +17,14 @@ use crate::link::handle::InspectRequest;
 use crate::link::identity::{self, NodeInfo};
 use crate::link::interface::{LinkConfig, LinkStatus, Target, Work};
 use crate::link::onlooker::Onlooker;
-use crate::link::session::{BATCH, LinkContext, Session, SessionEnd};
+use crate::link::session::{BATCH, LinkContext, Loss, Session, SessionEnd};
 use crate::protocol::encode::Encoder;
 use crate::runtime::Seams;
+
+/// A connection that is closed while it is idle is replaced so often at most, if nothing is asked.
+const OFTEN: Duration = Duration::from_secs(1);
+/// And so often if something is.
+const AT_LEAST: Duration = Duration::from_millis(50);
 
 /// Where connections come from.
 enum Source {
@@ -116,19 +121,18 @@ impl Link {
                     let since = self.context.clock.now();
                     let session =
                         Session::new(&mut self.context, &mut self.encoder, connected, node);
-                    let SessionEnd::Lost { why, served } = session.serve().await else {
+                    let SessionEnd::Lost { why, served, how } = session.serve().await else {
                         return Finished;
                     };
-                    // A connection that was of use is replaced at once. If connections are lost
-                    // again and again, there is a pause.
                     let lived = self.context.clock.now().saturating_since(since);
-                    self.failures = match served && lived >= Patience::OF_USE {
-                        true => 0,
-                        false => self.failures + 1,
-                    };
-                    if self.failures <= 1 {
+                    self.count(how, served, lived);
+                    if self.failures <= 1 || how == Loss::ClosedIdle {
                         refusal = None;
                         self.tell(LinkStatus::Connecting);
+                        if how == Loss::ClosedIdle && rest(&mut self.context, since).await.is_err()
+                        {
+                            return Finished;
+                        }
                         continue;
                     }
                     refusal = Some(Refusal::Unavailable(why.clone()));
@@ -171,6 +175,23 @@ impl Link {
         let onlooker = connected.map(Onlooker::new);
         if let Some(last) = std::mem::replace(&mut self.onlooker, onlooker) {
             self.context.inspect_again.extend(last.end());
+        }
+    }
+
+    /// Counts the loss of a connection, if it is a failure. One that was of use is replaced at
+    /// once. If connections are lost again and again, there is a pause. That a node closes what is
+    /// idle is no failure: many do, and serve all the same.
+    fn count(&mut self, how: Loss, served: bool, lived: Duration) {
+        let of_use = match how {
+            Loss::ClosedIdle => served || lived >= OFTEN,
+            // It was idle until then, as a rule.
+            Loss::Closed => lived >= OFTEN,
+            Loss::GivenUp => served && lived >= Patience::OF_USE,
+        };
+        if of_use {
+            self.failures = 0;
+        } else if how != Loss::ClosedIdle {
+            self.failures += 1;
         }
     }
 
@@ -263,6 +284,53 @@ async fn driven<T>(
         Either::Right(_) => {
             let words = Words::new("the node closed the connection as it was set up");
             Err(DialError::Unavailable(words))
+        }
+    }
+}
+
+/// Waits until it is time to replace a connection that was made at `since` and was closed while it
+/// was idle: [`OFTEN`] after that, or earlier if something is asked.
+// Law: Bounded work
+async fn rest(context: &mut LinkContext, since: Instant) -> Result<(), Finished> {
+    let mut least = context.clock.sleep_until(since + AT_LEAST);
+    let mut most = context.clock.sleep_until(since + OFTEN);
+    let mut wanted = !context.inspect_again.is_empty();
+    let mut rested = false;
+    loop {
+        if context.work.finished() {
+            return Err(Finished);
+        }
+        if rested && wanted {
+            return Ok(());
+        }
+        let LinkContext {
+            wake,
+            inspections,
+            inspect_again,
+            ..
+        } = &mut *context;
+        let mut woken = pin!(wake.notified());
+        let over = poll_fn(|cx| {
+            if most.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(true);
+            }
+            if !rested && least.as_mut().poll(cx).is_ready() {
+                rested = true;
+                return Poll::Ready(false);
+            }
+            if !wanted && let Poll::Ready(Some(request)) = inspections.poll_recv(cx) {
+                inspect_again.push(request);
+                wanted = true;
+                return Poll::Ready(false);
+            }
+            woken.as_mut().poll(cx).map(|()| {
+                wanted = true;
+                false
+            })
+        })
+        .await;
+        if over {
+            return Ok(());
         }
     }
 }

@@ -100,7 +100,19 @@ pub(crate) enum SessionEnd {
         why: Words,
         /// Whether it had answered anything.
         served: bool,
+        how: Loss,
     },
+}
+
+/// How a connection was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// The node closed it, and nobody waited for anything.
+    ClosedIdle,
+    /// The node closed it while something was asked.
+    Closed,
+    /// It was of no use any more.
+    GivenUp,
 }
 
 enum Step {
@@ -148,6 +160,7 @@ pub(crate) struct Session<'a> {
     /// Why the connection is of no use any more, and what that means for what is in flight.
     lost: Option<Doubt>,
     served: bool,
+    how: Loss,
     /// How often in a row a connection of the user's has failed.
     breaks: u32,
 
@@ -195,6 +208,7 @@ impl<'a> Session<'a> {
             closing: None,
             lost: None,
             served: false,
+            how: Loss::GivenUp,
             breaks: 0,
             due: Vec::new(),
             replies: Vec::new(),
@@ -243,6 +257,7 @@ impl<'a> Session<'a> {
                 }
                 Step::Closed => {
                     self.io = None;
+                    self.how = self.closed();
                     self.lost = Some(Doubt::Broken(Words::fixed(
                         "the node closed the connection",
                     )));
@@ -506,7 +521,12 @@ impl<'a> Session<'a> {
                 match decode::trouble(&result) {
                     // The user may not ask it. Another time it would only fill the server's log.
                     Some((Reply::NotApplied(Refusal::Rejected(_)), None)) => self.may_ping = false,
-                    Some(meaning) => drop(self.act_on(meaning, written, now)),
+                    Some(meaning) => {
+                        drop(self.act_on(meaning, written, now));
+                        if self.how == Loss::Closed {
+                            self.how = self.closed();
+                        }
+                    }
                     None => {}
                 }
             }
@@ -615,7 +635,10 @@ impl<'a> Session<'a> {
             Some(Signal::Reconnect(_)) => {
                 self.marker.needed |= self.context.config.node_set.is_some();
             }
-            Some(Signal::Broken(why)) if own => self.lost = Some(Doubt::Broken(why)),
+            Some(Signal::Broken(why)) if own => {
+                self.how = Loss::Closed;
+                self.lost = Some(Doubt::Broken(why));
+            }
             Some(Signal::Broken(why)) if self.breaks >= BREAKS => {
                 return Reply::Unknown(Doubt::Broken(gone_for_good(&why)));
             }
@@ -685,6 +708,15 @@ impl<'a> Session<'a> {
         }
         let deadline = now + self.context.config.request_timeout;
         self.track(Purpose::Inspect(request), replies, now, Some(deadline));
+    }
+
+    /// How the connection is lost if the node closes it now.
+    fn closed(&self) -> Loss {
+        let idle = self.in_flight.is_unwanted()
+            && self.looks.is_empty()
+            && self.recovery.is_none()
+            && self.closing.is_none();
+        if idle { Loss::ClosedIdle } else { Loss::Closed }
     }
 
     /// The pulse needs something.
@@ -782,6 +814,7 @@ impl<'a> Session<'a> {
         SessionEnd::Lost {
             why,
             served: self.served,
+            how: self.how,
         }
     }
 }

@@ -3,10 +3,12 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tenure_core::{Answer, Key, NodeId, OpKind, Refusal, Reply};
+use futures_util::future::{Either, select};
+use tenure_core::{Answer, Doubt, Key, NodeId, OpKind, Refusal, Reply};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use crate::link::address::Address;
@@ -19,7 +21,9 @@ use crate::link::{
 use crate::protocol::inspection::KeyHolder;
 use crate::protocol::scripts::Script;
 use crate::protocol::testing::acquires;
-use crate::runtime::{BoxFuture, ByteStream, Connector, Endpoint, OsEntropy, Seams, TokioSpawner};
+use crate::runtime::{
+    BoxFuture, ByteStream, Clock, Connector, Endpoint, OsEntropy, Seams, TokioSpawner,
+};
 
 /// What a node answers to a command, as the bytes of a reply. None if it answers nothing any more.
 type Answers = Arc<dyn Fn(&[String]) -> Option<String> + Send + Sync>;
@@ -27,6 +31,8 @@ type Answers = Arc<dyn Fn(&[String]) -> Option<String> + Send + Sync>;
 /// Connects to the nodes one after another. After the last, connecting fails.
 struct Nodes {
     left: Mutex<VecDeque<io::Result<Answers>>>,
+    /// After how long without a command each closes its connection.
+    idle: Duration,
     /// Every command of every connection, in order; connections are separated by `---`.
     heard: Arc<Mutex<Vec<String>>>,
 }
@@ -46,14 +52,21 @@ impl Connector for Nodes {
             let (ours, theirs) = tokio::io::duplex(1 << 20);
             let heard = Arc::clone(&self.heard);
             heard.lock().expect("no panic").push("---".to_owned());
-            tokio::spawn(node(theirs, answers, heard));
+            let node = node(theirs, answers, heard, self.idle);
+            tokio::spawn(node);
             Ok(Box::new(ours) as Box<dyn ByteStream>)
         })
     }
 }
 
-/// Reads commands and answers them, until `answers` returns none.
-async fn node(mut stream: DuplexStream, answers: Answers, heard: Arc<Mutex<Vec<String>>>) {
+/// Reads commands and answers them, until `answers` returns none or no command comes for so long.
+async fn node(
+    mut stream: DuplexStream,
+    answers: Answers,
+    heard: Arc<Mutex<Vec<String>>>,
+    idle: Duration,
+) {
+    let clock = PausedClock::new();
     let mut bytes = Vec::new();
     loop {
         while let Some((words, used)) = command(&bytes) {
@@ -67,8 +80,10 @@ async fn node(mut stream: DuplexStream, answers: Answers, heard: Arc<Mutex<Vec<S
                 return;
             }
         }
-        if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
-            return;
+        let closes = clock.sleep_until(clock.now() + idle);
+        match select(pin!(stream.read_buf(&mut bytes)), closes).await {
+            Either::Left((Ok(1..), _)) => {}
+            _ => return,
         }
     }
 }
@@ -144,9 +159,27 @@ impl LinkRig {
     }
 
     fn at(url: &str, nodes: impl IntoIterator<Item = io::Result<Answers>>) -> Self {
+        Self::with(url, nodes, Duration::from_secs(1_000_000))
+    }
+
+    /// Of one healthy node that closes each connection on which it hears nothing for so long.
+    fn idle(idle: Duration) -> Self {
+        Self::with(
+            "redis://node",
+            (0..1_000).map(|_| Ok(primary("a", 1))),
+            idle,
+        )
+    }
+
+    fn with(
+        url: &str,
+        nodes: impl IntoIterator<Item = io::Result<Answers>>,
+        idle: Duration,
+    ) -> Self {
         let heard = Arc::default();
         let connector = Nodes {
             left: Mutex::new(nodes.into_iter().collect()),
+            idle,
             heard: Arc::clone(&heard),
         };
         let seams = Seams {
@@ -168,6 +201,12 @@ impl LinkRig {
         let heard = self.heard.lock().expect("no panic");
         let mut connections = heard.split(|said| said == "---");
         connections.nth(1 + index).unwrap_or_default().to_vec()
+    }
+
+    /// How many connections there were.
+    fn connections(&self) -> usize {
+        let heard = self.heard.lock().expect("no panic");
+        heard.iter().filter(|said| *said == "---").count()
     }
 
     fn statuses(&self) -> Vec<&'static str> {
@@ -422,9 +461,75 @@ async fn a_connection_that_is_lost_again_and_again_is_not_replaced_in_a_storm() 
         tokio::time::advance(Duration::from_millis(25)).await;
     }
     // Forty requests in a second: without a backoff, forty connections.
-    let heard = rig.heard.lock().expect("no panic");
-    let connections = heard.iter().filter(|said| *said == "---").count();
+    let connections = rig.connections();
     assert!((2..=12).contains(&connections), "{connections}");
+}
+
+/// Time passes in steps of a millisecond.
+async fn pass(millis: u64) {
+    for _ in 0..millis {
+        tokio::time::advance(Duration::from_millis(1)).await;
+    }
+}
+
+/// Such as with `timeout 1` in the configuration of a server.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_closes_what_is_idle_serves_what_comes_at_any_instant() {
+    for idle in [300, 1_000] {
+        let rig = LinkRig::idle(Duration::from_millis(idle));
+        let clock = PausedClock::new();
+        let mut requests = acquires(90).into_iter();
+        for after in 0..30 {
+            // From before the end of an idle connection until after it.
+            pass(idle - 15 + after).await;
+            let mut tries = 0;
+            loop {
+                let mut request = requests.next().expect("enough");
+                request.deadline = clock.now() + Duration::from_millis(200);
+                rig.hub.ask([request.clone()]);
+                match rig.hub.answered(&request).await {
+                    Reply::Applied(Answer::Granted { .. }) => break,
+                    // It was written as the node closed the connection.
+                    Reply::Unknown(Doubt::Broken(_)) if tries == 0 => tries += 1,
+                    reply => panic!("{idle} {after}: {reply:?}"),
+                }
+            }
+        }
+        assert!(!rig.statuses().contains(&"down"), "{:?}", rig.statuses());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_closes_what_is_idle_is_connected_to_once_a_second() {
+    for idle in [1, 300, 1_000] {
+        let rig = LinkRig::idle(Duration::from_millis(idle));
+        pass(60_000).await;
+        assert!(
+            (50..=62).contains(&rig.connections()),
+            "{idle}: {}",
+            rig.connections()
+        );
+        assert!(!rig.statuses().contains(&"down"), "{:?}", rig.statuses());
+    }
+    // What is asked meanwhile has not to wait so long, nor does it make a storm.
+    let rig = LinkRig::idle(Duration::from_millis(1));
+    let clock = PausedClock::new();
+    for request in acquires(100) {
+        rig.hub.ask([request.clone()]);
+        let asked = clock.now();
+        let _served_or_lost = rig.hub.answered(&request).await;
+        let took = clock.now().saturating_since(asked);
+        assert!(took <= Duration::from_millis(60), "{took:?}");
+        pass(5).await;
+    }
+    let (span, count) = (
+        clock.now().saturating_since(tenure_core::Instant::ORIGIN),
+        rig.connections(),
+    );
+    assert!(
+        count as u128 <= 2 + span.as_millis() / 50,
+        "{count} in {span:?}"
+    );
 }
 
 /// How often a link tries to connect in ten seconds to a node that refuses it.

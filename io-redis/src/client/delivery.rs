@@ -1,8 +1,10 @@
 //! What the hub does once its lock is given back: it wakes tasks and logs events.
 //!
 //! Wakers and subscribers of the log are code of the program. A waker may drop a future, and with
-//! it a guard, which calls the hub again. So none of that code runs while a lock is held. Nor does
-//! it harm anybody else: if it panics, the others are woken all the same.
+//! it a guard, which calls the hub again. So none of that code runs while a lock is held. If it
+//! panics, the panic ends here, and what else is owed is done: each link, lease and kind of waiter
+//! has a `Notify` of its own. Only of several that wait at the same one, tokio may leave those
+//! behind it unwoken.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -27,8 +29,8 @@ pub(crate) struct Delivery {
     pub(crate) changed: Vec<Arc<Cell>>,
     /// The log must tell what it left out.
     pub(crate) counts: bool,
-    /// What is to be logged, and whether the same was said of that key before.
-    pub(crate) events: Vec<(Arc<Cell>, EventKind, bool)>,
+    /// What is to be logged.
+    pub(crate) events: Vec<(Arc<Cell>, EventKind)>,
 }
 
 /// What the tasks of the client and its callers wait at.

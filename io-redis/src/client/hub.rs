@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 use crate::client::cell::{Cell, LeaseState};
 use crate::client::delivery::{Bells, Delivery};
-use crate::client::logging::{ForeignKeys, Log};
+use crate::client::logging::Log;
 use crate::error::{Ended, RuntimeEnd, SilentNode};
 use crate::link::interface::{LinkStatus, Work};
 use crate::protocol::words::NOT_IN_TIME;
@@ -49,7 +49,6 @@ struct HubState {
     /// The instant that the driver sleeps for.
     armed: Instant,
     nodes: Vec<NodeState>,
-    foreign: ForeignKeys,
     life: Life,
     /// When a closing client ends, even if releases are still unanswered.
     close_by: Instant,
@@ -116,7 +115,6 @@ impl Hub {
                 cells: BTreeMap::new(),
                 armed: Instant::MAX,
                 nodes: vec![node; names.len()],
-                foreign: ForeignKeys::default(),
                 life: Life::Open,
                 close_by: Instant::MAX,
                 to_close: Vec::new(),
@@ -401,8 +399,8 @@ impl Hub {
         }
         let now = self.clock.now();
         let mut left_out = tell;
-        for (cell, kind, told) in &out.events {
-            left_out |= self.log.event(now, cell.key(), kind, *told);
+        for (cell, kind) in &out.events {
+            left_out |= self.log.event(now, cell.key(), kind);
         }
         if tell {
             self.log.tell_counts(now, out.over);
@@ -455,8 +453,7 @@ impl HubState {
             if cell.apply(&event.kind) {
                 self.out.changed.push(Arc::clone(&cell));
             }
-            let told = self.foreign.told(cell.key(), &event.kind);
-            self.out.events.push((cell, event.kind, told));
+            self.out.events.push((cell, event.kind));
         }
         if self.next() < self.armed {
             // The driver is not woken twice: it sets this again when it has run.

@@ -20,31 +20,40 @@ use crate::protocol::words::NOT_IN_TIME;
 /// The keys without an expiry that were warned of. Who waits for one may ask for weeks, and many
 /// may wait.
 #[derive(Debug, Default)]
-pub(crate) struct ForeignKeys(HashSet<Key>);
+struct ForeignKeys(HashSet<Key>);
 
 impl ForeignKeys {
     /// How many are remembered. Beyond that they are all forgotten, and warned of again.
     // Law: Bounded work
     const MOST: usize = 1_024;
 
-    /// Whether the event says of a key what was said of it before, since it was last taken.
-    pub(crate) fn told(&mut self, key: &Key, kind: &EventKind) -> bool {
-        match kind {
-            EventKind::Waiting {
-                cause: AcquireFailure::Foreign { .. },
-                ..
-            } => {
-                if self.0.len() >= Self::MOST && !self.0.contains(key) {
-                    self.0.clear();
-                }
-                !self.0.insert(key.clone())
-            }
-            EventKind::Acquired { .. } => {
-                self.0.remove(key);
-                false
-            }
-            _ => false,
+    /// The warning of the key is written.
+    fn mark(&mut self, key: &Key) {
+        if self.0.len() >= Self::MOST {
+            self.0.clear();
         }
+        self.0.insert(key.clone());
+    }
+}
+
+/// What was written.
+#[derive(Debug, Default)]
+struct Written {
+    quota: Quota,
+    foreign: ForeignKeys,
+}
+
+impl Written {
+    /// Whether this line is written now, which is of this key if it is of one.
+    fn admit(&mut self, now: Instant, line: Line, key: Option<&Key>) -> Verdict {
+        let verdict = self.quota.admit(now, line);
+        if verdict == Verdict::Written
+            && line.0 == LineKind::WaitingForForeign
+            && let Some(key) = key
+        {
+            self.foreign.mark(key);
+        }
+        verdict
     }
 }
 
@@ -52,7 +61,7 @@ impl ForeignKeys {
 #[derive(Debug)]
 pub(crate) struct Log {
     names: Vec<String>,
-    quota: Mutex<Quota>,
+    written: Mutex<Written>,
 }
 
 impl Log {
@@ -60,30 +69,47 @@ impl Log {
     pub(crate) fn new(names: Vec<String>) -> Self {
         Self {
             names,
-            quota: Mutex::default(),
+            written: Mutex::default(),
         }
     }
 
-    /// Logs what happened to a lease. `told`: the same was said of its key before. Like all that
-    /// logs, it returns whether the [counts](Self::tell_counts) must be told later on.
-    pub(crate) fn event(&self, now: Instant, key: &Key, kind: &EventKind, told: bool) -> bool {
+    /// Logs what happened to a lease. Like all that logs, it returns whether the
+    /// [counts](Self::tell_counts) must be told later on.
+    pub(crate) fn event(&self, now: Instant, key: &Key, kind: &EventKind) -> bool {
+        let told = self.told(key, kind);
         let line = line(kind, told);
         let level = line.map_or(Level::DEBUG, |_| Level::WARN);
-        self.write(now, level, line, || {
+        let about = line.map(|line| (line, Some(key)));
+        self.write(now, level, about, || {
             event(key, kind, told, |node| &self.names[node.index()]);
         })
+    }
+
+    /// Whether the event says of a key what was written of it before, since it was last taken.
+    fn told(&self, key: &Key, kind: &EventKind) -> bool {
+        match kind {
+            EventKind::Waiting {
+                cause: AcquireFailure::Foreign { .. },
+                ..
+            } => self.written().foreign.0.contains(key),
+            EventKind::Acquired { .. } => {
+                self.written().foreign.0.remove(key);
+                false
+            }
+            _ => false,
+        }
     }
 
     /// Logs a loss that the holder's own clock told before the core did.
     pub(crate) fn expired(&self, now: Instant, key: &Key) -> bool {
         let loss = Loss::Expired;
-        self.event(now, key, &EventKind::Lost { loss }, false)
+        self.event(now, key, &EventKind::Lost { loss })
     }
 
     /// Logs that a task asks for a key that it holds.
     pub(crate) fn waits_for_itself(&self, now: Instant, key: &Key) -> bool {
-        let line = Some((LineKind::WaitingForItself, None));
-        self.write(now, Level::WARN, line, || {
+        let line = (LineKind::WaitingForItself, None);
+        self.write(now, Level::WARN, Some((line, None)), || {
             warn!(
                 target: LOG_TARGET,
                 ?key,
@@ -102,18 +128,21 @@ impl Log {
             LinkStatus::Rejected { .. } => (Level::WARN, Some(LineKind::Refused)),
         };
         let line = kind.map(|kind| (kind, Some(node)));
-        self.write(now, level, line, || link(&self.names[node.index()], status))
+        let about = line.map(|line| (line, None));
+        self.write(now, level, about, || {
+            link(&self.names[node.index()], status)
+        })
     }
 
     /// When the counts are to be told. None if nothing was left out.
     pub(crate) fn counts_due(&self) -> Option<Instant> {
-        self.quota().due()
+        self.written().quota.due()
     }
 
     /// Logs how many lines were left out, of each kind whose time is over; of all, if it is the
     /// end.
     pub(crate) fn tell_counts(&self, now: Instant, end: bool) {
-        let counts = self.quota().take_over(now, end);
+        let counts = self.written().quota.take_over(now, end);
         for ((kind, node), left_out) in counts {
             let node = node.map(|node| &*self.names[node.index()]);
             contained(|| {
@@ -123,18 +152,24 @@ impl Log {
     }
 
     /// Writes a line, if anybody listens at this level and its quota is not used up.
-    fn write(&self, now: Instant, level: Level, line: Option<Line>, write: impl FnOnce()) -> bool {
+    fn write(
+        &self,
+        now: Instant,
+        level: Level,
+        about: Option<(Line, Option<&Key>)>,
+        write: impl FnOnce(),
+    ) -> bool {
         let mut left_out = false;
         contained(|| {
             if !listens(level) {
                 return;
             }
-            if let Some(line) = line {
+            if let Some((line, key)) = about {
                 // What is owed from before comes first.
                 if self.counts_due().is_some_and(|due| due <= now) {
                     self.tell_counts(now, false);
                 }
-                let verdict = self.quota().admit(now, line);
+                let verdict = self.written().admit(now, line, key);
                 if let Verdict::LeftOut { first } = verdict {
                     left_out = first;
                     return;
@@ -145,8 +180,8 @@ impl Log {
         left_out
     }
 
-    fn quota(&self) -> MutexGuard<'_, Quota> {
-        self.quota.lock().unwrap_or_else(PoisonError::into_inner)
+    fn written(&self) -> MutexGuard<'_, Written> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -149,6 +149,33 @@ fn a_key_without_an_expiry_is_warned_of_once() -> Outcome {
     })
 }
 
+/// Of more keys than the lines of a second are, the others are named later on.
+#[test]
+fn each_of_many_keys_without_an_expiry_is_warned_of_once() -> Outcome {
+    let log = Log::default();
+    let _second = Dispatch::new(log.clone());
+    let _here = tracing::subscriber::set_default(log.clone());
+    World::run(1, async |world| {
+        let node = nodes(&world, 1).remove(0);
+        let one = world.client("one");
+        let locks = builder(&one).connect().await?;
+        let keys: Vec<_> = (0..10).map(|number| format!("k{number}")).collect();
+        for key in &keys {
+            node.server().call(&["SET", key, "for ever"]);
+            let (locks, key) = (locks.clone(), key.clone());
+            tokio::spawn(async move { locks.lock(key).await });
+        }
+        world.sleep(secs(100)).await;
+        for key in &keys {
+            let parts = ["WARN", "no expiry", &format!("key={key:?}")];
+            let of_it = |line: &&String| parts.iter().all(|part| line.contains(part));
+            let warnings = log.lines().iter().filter(of_it).count();
+            assert_eq!(warnings, 1, "{key}");
+        }
+        Ok::<(), Box<dyn std::error::Error>>(())
+    })
+}
+
 /// What hundreds meet at once is said three times a second, with a count of the rest.
 #[test]
 fn an_outage_with_many_waiters_is_a_few_lines_a_second_and_a_count() -> Outcome {

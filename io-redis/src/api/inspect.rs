@@ -101,6 +101,7 @@ impl Inspection {
             nodes: Vec::new(),
             silent: Vec::new(),
         };
+        let mut refusal = None;
         for (node, answer) in answers {
             match answer {
                 Ok(seen) => inspection.nodes.push(NodeInspection {
@@ -119,17 +120,25 @@ impl Inspection {
                     fence: seen.fence.map(tenure_core::Fence::get),
                     from_primary: seen.from_primary,
                 }),
-                Err(error) => inspection
-                    .silent
-                    .push(SilentNode::new(node, error.to_string())),
+                Err(error) => {
+                    let silent = SilentNode::new(node, error.to_string());
+                    if error.refused && refusal.is_none() {
+                        refusal = Some(silent.clone());
+                    }
+                    inspection.silent.push(silent);
+                }
             }
         }
-        if inspection.nodes.is_empty() {
-            return Err(InspectError::Outage {
-                key: inspection.key,
-                nodes: inspection.silent,
-            });
+        if !inspection.nodes.is_empty() {
+            return Ok(inspection);
         }
-        Ok(inspection)
+        let key = inspection.key;
+        Err(match refusal {
+            Some(SilentNode { node, why: words }) => InspectError::Rejected { key, node, words },
+            None => InspectError::Outage {
+                key,
+                nodes: inspection.silent,
+            },
+        })
     }
 }

@@ -190,7 +190,7 @@ impl Locks {
     /// ([`NodeInspection::from_primary`](crate::NodeInspection::from_primary)).
     ///
     /// # Errors
-    /// [`InspectError`] if no node answers.
+    /// [`InspectError`] if no node answers: an outage, or misuse if one refuses this client.
     ///
     /// # Cancel safety
     /// Dropping the future has no effect.

@@ -345,6 +345,12 @@ impl Hub {
         }
     }
 
+    /// Whether the link to a node was refused with these words.
+    pub(crate) fn refuses(&self, node: NodeId, why: &Words) -> bool {
+        let status = &self.lock().nodes[node.index()].status;
+        matches!(status, LinkStatus::Rejected { words } if words == why)
+    }
+
     /// As [`Hub::silence`], for all nodes that are not up.
     pub(crate) fn silence_of_all(&self) -> Vec<SilentNode> {
         let down: Vec<_> = {

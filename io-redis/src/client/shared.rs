@@ -234,12 +234,22 @@ impl Client {
         let answers = futures_util::future::join_all(inspections);
         let answers = within(self.hub.clock(), self.inspected_within, answers).await;
         let nodes = self.hub.names().iter().cloned();
+        let refused = |(index, answer)| self.as_refused(NodeId::new(index), answer);
+        let answers = answers.map(|answers| answers.into_iter().enumerate().map(refused));
         let answers: Option<Vec<_>> = answers.map(|answers| nodes.zip(answers).collect());
         // If the client ended meanwhile, that is the reason, and not the nodes.
         if answers.iter().flatten().all(|(_, answer)| answer.is_err()) {
             self.hub.check()?;
         }
         Ok(answers)
+    }
+
+    /// The answer of a node, told as a refusal if it is what the node's link was refused with.
+    fn as_refused(&self, node: NodeId, mut answer: NodeAnswer) -> NodeAnswer {
+        if let Err(error) = &mut answer {
+            error.refused |= self.hub.refuses(node, &error.why);
+        }
+        answer
     }
 
     fn error(&self, key: Key, stage: Stage) -> LockError {

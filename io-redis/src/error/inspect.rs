@@ -6,19 +6,29 @@ use tenure_core::Key;
 
 use crate::error::ended::{Ended, RuntimeEnd};
 use crate::error::kind::{Kind, kinds};
-use crate::error::silent::{SilentNode, write_nodes};
+use crate::error::silent::{Refuses, SilentNode, write_nodes};
 use crate::protocol::key::KeyError;
 
 /// Why a key could not be inspected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InspectError {
-    /// No node answered.
+    /// No node answered, and none refused for good.
     Outage {
         /// The key.
         key: Key,
         /// The nodes, each with the reason as far as it is known.
         nodes: Vec<SilentNode>,
+    },
+    /// No node answered, and one refuses to serve this client: wrong password, missing rights,
+    /// unknown command.
+    Rejected {
+        /// The key.
+        key: Key,
+        /// The first node that refuses.
+        node: String,
+        /// The server's text.
+        words: String,
     },
     /// The client is closed.
     Closed {
@@ -44,8 +54,8 @@ pub enum InspectError {
 kinds!(
     InspectError,
     outage: "Whether no node answered. The same call may succeed later.",
-    misuse: "Whether the caller has to change something: the key, or a client that is closed or \
-        whose runtime has ended."
+    misuse: "Whether the caller has to change something: the key, the user's rights, or a \
+        client that is closed or whose runtime has ended."
 );
 
 impl InspectError {
@@ -59,7 +69,10 @@ impl InspectError {
     const fn kind(&self) -> Kind {
         match self {
             Self::Outage { .. } => Kind::Outage,
-            Self::Key { .. } | Self::Closed { .. } | Self::RuntimeEnded { .. } => Kind::Misuse,
+            Self::Rejected { .. }
+            | Self::Key { .. }
+            | Self::Closed { .. }
+            | Self::RuntimeEnded { .. } => Kind::Misuse,
         }
     }
 }
@@ -70,6 +83,10 @@ impl fmt::Display for InspectError {
             Self::Outage { key, nodes } => {
                 write!(f, "lock {key:?}: no node answered")?;
                 write_nodes(f, nodes)
+            }
+            Self::Rejected { key, node, words } => {
+                let refuses = Refuses { node, words };
+                write!(f, "lock {key:?}: {refuses}")
             }
             Self::Closed { key } => {
                 write!(f, "lock {key:?}: the client is closed: connect a new one")

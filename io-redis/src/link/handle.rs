@@ -9,11 +9,30 @@ use crate::protocol::inspection::KeyState;
 
 /// Why a node did not answer an inspection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct NoAnswer(pub(crate) Words);
+pub(crate) struct NoAnswer {
+    pub(crate) why: Words,
+    /// Whether it refuses, and will until somebody changes something.
+    pub(crate) refused: bool,
+}
+
+impl NoAnswer {
+    /// It may answer another time.
+    pub(crate) const fn now(why: Words) -> Self {
+        Self {
+            why,
+            refused: false,
+        }
+    }
+
+    /// It refuses until somebody changes something.
+    pub(crate) const fn refused(why: Words) -> Self {
+        Self { why, refused: true }
+    }
+}
 
 impl fmt::Display for NoAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.why.fmt(f)
     }
 }
 
@@ -55,7 +74,7 @@ impl InspectRequest {
 
     /// Answers that the node could not be asked. The caller may have gone.
     pub(crate) fn refuse(self, why: Words) {
-        let _ = self.answer.send(Err(NoAnswer(why)));
+        let _ = self.answer.send(Err(NoAnswer::now(why)));
     }
 }
 
@@ -64,7 +83,7 @@ impl LinkHandle {
     /// otherwise it is bounded by the link's own limit on silence.
     pub(crate) async fn inspect(&self, key: Key) -> NodeAnswer {
         let (answer, answered) = oneshot::channel();
-        let ended = || NoAnswer(Words::new("the link has ended"));
+        let ended = || NoAnswer::now(Words::new("the link has ended"));
         let request = InspectRequest {
             key,
             again: 0,

@@ -39,13 +39,16 @@ impl Looks {
         let (connection, key) = (Arc::clone(connection), request.key.clone());
         let look = async move {
             let results = exchange(&*connection, looks_at(&key)).await;
-            decode::look(&results).map_err(NoAnswer)
+            decode::look(&results).map_err(|why| match decode::is_refusal(&why) {
+                true => NoAnswer::refused(why),
+                false => NoAnswer::now(why),
+            })
         };
         let timer = clock.sleep_until(clock.now() + within);
         let bounded = async move {
             match select(Box::pin(look), timer).await {
                 Either::Left((answer, _)) => answer,
-                Either::Right(_) => Err(NoAnswer(Words::fixed(NOT_IN_TIME))),
+                Either::Right(_) => Err(NoAnswer::now(Words::fixed(NOT_IN_TIME))),
             }
         };
         self.0.push((request, Box::pin(bounded)));

@@ -584,7 +584,7 @@ impl<'a> Session<'a> {
             Some(why) => request.refuse(why.clone()),
             None => {
                 // The caller may have gone.
-                let answer = decode::inspection(result).map_err(NoAnswer);
+                let answer = decode::inspection(result).map_err(NoAnswer::now);
                 let _ = request.answer.send(answer);
             }
         }
@@ -605,9 +605,11 @@ impl<'a> Session<'a> {
         let own = self.connection.is_own();
         match signal {
             None => {
-                if written.by_text && matches!(reply, Reply::NotApplied(Refusal::Rejected(_))) {
-                    // Perhaps it is the texts that are not permitted. By its name the script is
-                    // refused for what else there is.
+                if written.by_text
+                    && let Reply::NotApplied(Refusal::Rejected(words)) = &reply
+                    && decode::is_about_texts(words)
+                {
+                    // By its name the script is refused for what else there is.
                     self.may_send_text = false;
                     self.by_text_until = Instant::ORIGIN;
                     return Reply::NotApplied(Refusal::Again);

@@ -481,6 +481,22 @@ pub(crate) fn is_about_a_key(refusal: &Words) -> bool {
     signs.iter().any(|sign| refusal.as_str().contains(sign))
 }
 
+/// Whether a refusal is of scripts that are sent as texts, and neither of the key nor of what the
+/// script does.
+pub(crate) fn is_about_texts(refusal: &Words) -> bool {
+    let lower = refusal.as_str().to_ascii_lowercase();
+    let names = ["'eval'", "`eval`", "\"eval\""];
+    names.iter().any(|name| lower.contains(name)) && !is_about_a_key(refusal)
+}
+
+/// Whether these words of a server refuse until somebody changes something.
+pub(crate) fn is_refusal(words: &Words) -> bool {
+    matches!(
+        refusal(words.as_str()).0,
+        Reply::NotApplied(Refusal::Rejected(_))
+    )
+}
+
 /// The text of an error, code first.
 pub(crate) fn error_text(error: &RedisError) -> String {
     match (error.code(), error.detail()) {

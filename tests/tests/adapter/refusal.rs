@@ -1,10 +1,10 @@
 //! Errors of a server, and replicas: none of what they say is taken for a "no".
 
-use tenure_redis::{ConnectError, Holder, LockError, Loss, ReleaseError};
+use tenure_redis::{ConnectError, Holder, InspectError, LockError, Loss, ReleaseError};
 use tenure_sim::memory_net::World;
 use tenure_sim::server::{Reply, Server};
 
-use crate::support::{Outcome, TTL, calls, client, ms, nodes, secs, stands, until};
+use crate::support::{Outcome, TTL, builder, calls, client, ms, nodes, secs, stands, until};
 
 #[test]
 fn scripts_that_were_flushed_are_loaded_again_and_no_caller_notices() -> Outcome {
@@ -33,6 +33,35 @@ fn scripts_that_were_flushed_are_loaded_again_and_no_caller_notices() -> Outcome
         })?;
     }
     Ok(())
+}
+
+/// Another call has the same answer, until somebody gives the password. A node that is away may
+/// come back.
+#[test]
+fn an_inspection_that_is_refused_is_misuse_and_names_the_node() -> Outcome {
+    World::run(1, async |world| {
+        let nodes = nodes(&world, 2);
+        let one = world.client("one");
+        nodes[1].server().set_password("sesame");
+        let locks = builder(&one).connect_lazy()?;
+        let seen = locks.inspect("k").await?;
+        assert_eq!((seen.nodes.len(), seen.silent.len()), (1, 1), "{seen:?}");
+        nodes[0].server().set_down(true);
+        for _ in 0..3 {
+            let error = locks.inspect("k").await.expect_err("nobody answers");
+            assert!(error.is_misuse() && !error.is_outage(), "{error}");
+            let InspectError::Rejected { node, words, .. } = &error else {
+                panic!("{error}");
+            };
+            assert!(node.contains('b') && words.contains("NOAUTH"), "{error}");
+            world.sleep(secs(3)).await;
+        }
+        nodes[1].server().set_down(true);
+        world.sleep(secs(20)).await;
+        let error = locks.inspect("k").await.expect_err("nobody answers");
+        assert!(error.is_outage(), "{error}");
+        Ok::<(), Box<dyn std::error::Error>>(())
+    })
 }
 
 /// A server that cannot serve is an outage, not contention, and is used again when it can.

@@ -387,6 +387,33 @@ async fn where_texts_are_not_permitted_the_scripts_are_loaded_again() {
     );
 }
 
+/// Nor one whose script calls what is not permitted.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_denied_does_not_switch_the_texts_off() {
+    let mut rig = SessionRig::new(true);
+    let requests = acquires(5);
+    forgotten_and_loaded(&mut rig, &requests[0]).await;
+    rig.hub.ask([requests[1].clone()]);
+    rig.next().await.answer([noscript()]);
+    let denials = [
+        "NOPERM User eval has no permissions to access the 'k' key",
+        "NOPERM this user has no permissions to access one of the keys used as arguments",
+        "ERR ACL failure in script: User app has no permissions to run the 'getex' command",
+    ];
+    for (request, words) in requests[2..].iter().zip(denials) {
+        rig.hub.ask([request.clone()]);
+        let write = rig.next().await;
+        assert_eq!(write.names(), ["Acquire by its text"], "{words}");
+        write.answer([error(words)]);
+        rig.settle().await;
+        let reply = rig.hub.reply(request);
+        assert!(
+            matches!(reply, Reply::NotApplied(Refusal::Rejected(_))),
+            "{words}: {reply:?}"
+        );
+    }
+}
+
 /// What a session says of a request over a connection of the user's that fails so.
 async fn failed(rig: &mut SessionRig, request: &Request, kind: ErrorKind) -> String {
     rig.hub.ask([request.clone()]);

@@ -421,6 +421,10 @@ async fn failed(rig: &mut SessionRig, request: &Request, kind: ErrorKind) -> Str
     rig.settle().await;
     match rig.hub.reply(request) {
         Reply::Unknown(Doubt::Broken(words)) => words.as_str().to_owned(),
+        // It was not connected, so nothing was sent.
+        Reply::NotApplied(Refusal::Unavailable(words)) if kind == ErrorKind::ConnectionRefused => {
+            words.as_str().to_owned()
+        }
         other => panic!("{other:?}"),
     }
 }

@@ -91,8 +91,9 @@ impl Builder {
     /// `redis+unix:///path`, or `rediss://` like `redis://` with the feature `tls-rustls`. With
     /// several nodes, a lock is held while a majority of them keeps it.
     ///
-    /// A server that refuses RESP3, in whatever words, is spoken to in RESP2. `?protocol=resp2` or
-    /// `?protocol=resp3` behind a URL leaves only that one. `#insecure` behind a `rediss://` URL
+    /// A server that refuses RESP3, in whatever words, is spoken to in RESP2, over a second
+    /// connection each time: `?protocol=resp2` behind the URL saves the first. That or
+    /// `?protocol=resp3` leaves only that one. `#insecure` behind a `rediss://` URL
     /// takes any certificate for that of the server, so that anybody can pretend to be it.
     ///
     /// One server must answer at this address, because unrelated keys share one call. A proxy that
@@ -122,11 +123,10 @@ impl Builder {
     ///
     /// The connection keeps its own timeouts. What the client does for connections of its own it
     /// cannot do here: replace one on which nothing answers, ask an idle one whether it lives. A
-    /// restart of the server
-    /// behind it cannot be noticed, so with several such nodes you must decide about
-    /// [`quarantine`](Self::quarantine). If it resends a request after it lost a connection, that
-    /// request may arrive after a release; then the key may stay for one TTL. If it panics, the
-    /// client ends ([`RuntimeEnd`](crate::RuntimeEnd)).
+    /// restart of the server behind it cannot be noticed, so with several such nodes you must
+    /// decide about [`quarantine`](Self::quarantine). If it resends a request after it lost a
+    /// connection, that request may arrive after a release; then the key may stay for one TTL. If
+    /// it panics, the client ends ([`RuntimeEnd`](crate::RuntimeEnd)).
     pub fn connection<C>(mut self, connection: C) -> Self
     where
         C: redis::aio::ConnectionLike + Clone + Send + Sync + 'static,

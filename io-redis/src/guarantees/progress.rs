@@ -35,7 +35,8 @@
 //! - A connection that had died while it was idle costs no attempt. If it was closed or reset, the
 //!   request is asked again at once on a new one. If the network has forgotten it and tells nobody,
 //!   the client has found that out by a `PING`, or it does so after half of the request timeout,
-//!   and asks again in the other half.
+//!   and asks again in the other half: if that is 200 ms and six round trips at least. If not, the
+//!   request fails, and the connection is replaced for its silence.
 //! - A node that closes connections on which nothing is asked, as with a `timeout` in its
 //!   configuration, is not an outage: it is connected to again at once, or when something is asked,
 //!   and meanwhile requests wait.

@@ -13,6 +13,12 @@ use tenure_core::{Instant, Rng};
 use crate::link::interface::LinkConfig;
 use crate::runtime::{BoxFuture, Clock};
 
+/// A busy server says nothing for so long now and then. It is not taken for dead for that.
+const A_MOMENT: Duration = Duration::from_millis(200);
+/// How many round trips it takes to ask again on a new connection: it is made, greets, is set up,
+/// and ends the one before.
+const AGAIN: u32 = 6;
+
 /// What a connection needs.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Beat {
@@ -91,10 +97,11 @@ impl Pulse {
             return;
         }
         let left = deadline.saturating_since(now).min(2 * self.patience);
-        let given = (left / 2).max(2 * round_trip);
+        let given = (left / 2).max(2 * round_trip).max(A_MOMENT);
         let due = now + given;
-        // If the node is so far away that no time would be left, there is nothing to gain.
-        if given >= left
+        // To ask again takes a new connection. If the node is so far away, or the request so
+        // short, that there would be no time for that, there is nothing to gain.
+        if left < given + A_MOMENT.max(AGAIN * round_trip)
             || self
                 .trial
                 .as_ref()

@@ -155,7 +155,13 @@ impl Link {
                     self.tell(status);
                 }
             }
-            let pauses = Patience::redial(self.context.ttl());
+            // Nothing that the client does mends a wrong password, and each try is an attempt to
+            // log in.
+            let ttl = match refusal {
+                Some(Refusal::Rejected(_)) => Duration::MAX,
+                _ => self.context.ttl(),
+            };
+            let pauses = Patience::redial(ttl);
             let pause = pauses.pause(self.failures, &mut self.context.rng);
             let until = self.context.clock.now() + pause;
             let timer = self.context.clock.sleep_until(until);

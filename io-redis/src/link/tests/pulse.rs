@@ -176,7 +176,8 @@ async fn a_connection_that_was_heard_a_moment_ago_is_trusted_for_longer() {
 #[tokio::test(start_paused = true)]
 async fn a_node_that_is_far_away_has_the_time_that_it_needs() {
     let idle = Duration::from_secs(2);
-    for (round_trip, given) in [(200, 400), (240, 480), (300, 1000)] {
+    // Six round trips must be left, or there is no time to ask again.
+    for (round_trip, given) in [(41, 250), (42, 1000), (200, 1000), (240, 960), (300, 1200)] {
         let round_trip = Duration::from_millis(round_trip);
         let mut rig = SessionRig::at(true, round_trip);
         pass(&rig, idle).await;
@@ -201,10 +202,30 @@ async fn a_node_that_is_far_away_has_the_time_that_it_needs() {
     second.id.serial += 1;
     rig.hub.ask([second.clone()]);
     let held = rig.next().await;
-    pass(&rig, Duration::from_millis(390)).await;
+    pass(&rig, Duration::from_millis(490)).await;
     held.answer([granted()]);
     rig.settle().await;
     assert!(is_granted(&rig.hub.reply(&second)));
+}
+
+/// A TTL of 1 s leaves a request 125 ms. Else all clients with such a TTL would connect again when
+/// a server stands still for half of that.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stands_still_for_a_moment_keeps_its_connections() {
+    let idle = Duration::from_secs(2);
+    for (millis, given) in [(125, 990), (390, 990), (400, 190)] {
+        let mut rig = SessionRig::new(true);
+        pass(&rig, idle).await;
+        let mut request = due(idle);
+        request.deadline = Instant::ORIGIN + idle + Duration::from_millis(millis);
+        rig.hub.ask([request.clone()]);
+        let held = rig.next().await;
+        pass(&rig, Duration::from_millis(given)).await;
+        assert_eq!(rig.hub.count(), 0, "{millis} ms");
+        held.answer([granted()]);
+        rig.settle().await;
+        assert!(is_granted(&rig.hub.reply(&request)), "{millis} ms");
+    }
 }
 
 /// The answer may have arrived while it was.

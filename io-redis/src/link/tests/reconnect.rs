@@ -532,6 +532,27 @@ async fn a_node_that_closes_what_is_idle_is_connected_to_once_a_second() {
     );
 }
 
+/// Else a wrong password would be tried up to thirty times a second, for ever.
+#[tokio::test(start_paused = true)]
+async fn a_password_that_is_refused_is_not_tried_more_often_for_a_short_ttl() {
+    let wrong = || {
+        let refused = "-WRONGPASS invalid username-password pair or user is disabled.\r\n";
+        but(
+            move |words| (words[0] == "HELLO").then_some(Some(refused)),
+            primary("a", 1),
+        )
+    };
+    let rig = LinkRig::at("redis://:x@node", (0..1_000).map(|_| Ok(wrong())));
+    *rig.hub.shortest_ttl.lock().expect("no panic") = Some(Duration::from_secs(1));
+    pass(20_000).await;
+    assert_eq!(rig.statuses().last(), Some(&"rejected"));
+    assert!(
+        (10..=30).contains(&rig.connections()),
+        "{}",
+        rig.connections()
+    );
+}
+
 /// How often a link tries to connect in ten seconds to a node that refuses it.
 async fn tries(shortest_ttl: Duration) -> usize {
     let rig = LinkRig::new([]);

@@ -184,13 +184,15 @@ pub enum Loss {
 pub enum Release {
     /// The lease was held until this release, which freed the key. Also told if the lease had been
     /// lost *and* the release that was sent first had no answer: a later one finds no token then,
-    /// as it would after a release that was done.
+    /// as it would after a release that was done. One crash can be both, of a node that forgets
+    /// its keys while the release is in flight. That the key expired by itself is not told so.
     Released,
     /// The lease had been lost before.
     Lost(Loss),
-    /// Not enough nodes answered in time. It is retried in the background until the TTL has passed.
+    /// Not enough nodes answered in time, or before the key may have expired by itself. What still
+    /// may be there is released in the background until the TTL has passed.
     Unknown {
-        /// The nodes that did not answer.
+        /// The nodes that did not answer, or whose answer does not tell.
         silent: Vec<Silence>,
     },
     /// So many servers refuse to serve this client that no quorum can release. It is not retried:

@@ -6,7 +6,9 @@ mod support;
 
 use std::time::Duration;
 
-use support::{RENEW_AFTER, ROUND, World, at, cannot_serve, down, id, ms, said, secs, silence};
+use support::{
+    RENEW_AFTER, ROUND, VALID_FOR, World, at, cannot_serve, down, id, ms, said, secs, silence,
+};
 use tenure_core::{
     AcquireFailure, Backoff, Doubt, EventKind, Fence, LeaseId, LeaseOptions, Loss, OpKind, Refusal,
     Release, RenewalFailure, RenewalPolicy, Reply, Words,
@@ -153,6 +155,113 @@ fn a_lost_lock_whose_release_had_no_answer_is_told_as_released() {
         assert_eq!(outcome(world.event()), Release::Released);
         assert_eq!(world.is_locked("k"), taken, "it is not ours to free");
     }
+}
+
+/// The request was lost with its connection, shortly before the key expired by itself. So the next
+/// one finds nothing, and nobody freed it.
+#[test]
+fn a_key_that_expired_before_an_answer_came_is_not_told_as_released() {
+    for (late, taken) in [(false, false), (true, false), (true, true)] {
+        let mut world = World::new(1);
+        let lease = world.acquire_with("k", LeaseOptions::builder().renewal(RenewalPolicy::Off));
+        world.events();
+        world.advance_to(at(VALID_FOR - ms(1)));
+        world.withhold([0]);
+        world.release(lease);
+        if late {
+            world.break_connection(0);
+            world.advance_to(at(secs(10) + ms(10)));
+        } else {
+            // It was done, and its answer lost with the connection.
+            let (release, _) = world.apply(0);
+            world.reply(
+                release,
+                Reply::Unknown(Doubt::Broken(Words::fixed("reset"))),
+            );
+        }
+        if taken {
+            world.acquire("k");
+            assert_eq!(world.waiting(0), [OpKind::Release, OpKind::Acquire]);
+            world.wire[0].swap(0, 1);
+            world.deliver(0);
+        }
+        assert_eq!(world.waiting(0), [OpKind::Release]);
+        world.deliver(0);
+        world.pump();
+        let words = Words::fixed("its time ended before an answer came");
+        let silent = vec![said(0, words)];
+        let told = EventKind::Released {
+            outcome: match late {
+                false => Release::Released,
+                true => Release::Unknown { silent },
+            },
+        };
+        let events = world.events();
+        assert!(events.contains(&told), "{events:?}");
+    }
+}
+
+/// One node refuses and one has lost its copy: the third decides whether a quorum had.
+#[test]
+fn a_release_is_waited_for_while_a_node_can_still_decide_it() {
+    let words = Words::new("NOPERM");
+    let refuse = || Refusal::Rejected(words.clone());
+    let refused = || Release::Unknown {
+        silent: vec![said(0, words.clone())],
+    };
+    for last in ["gone", "done", "refused", "never"] {
+        let (mut world, lease) = held(3);
+        world.nodes[1].forget();
+        world.withhold([0, 2]);
+        world.release(lease);
+        world.refuse(0, refuse());
+        assert_eq!(world.events(), [], "the last node decides");
+        let told = match last {
+            "gone" => {
+                world.nodes[2].forget();
+                world.deliver(2);
+                Release::Lost(Loss::Gone)
+            }
+            "done" => {
+                world.deliver(2);
+                refused()
+            }
+            "refused" => {
+                world.refuse(2, refuse());
+                let (node, words) = (id(0), words.clone());
+                Release::Rejected { node, words }
+            }
+            _ => {
+                world.advance(secs(4));
+                let silent = vec![said(0, words.clone()), silence(2)];
+                Release::Unknown { silent }
+            }
+        };
+        world.pump();
+        assert_eq!(outcome(world.event()), told, "{last}");
+    }
+}
+
+/// Two of five refuse, two lack it, and one freed it: no quorum says the same.
+#[test]
+fn a_release_of_which_no_quorum_says_the_same_is_unknown() {
+    let (mut world, lease) = held(5);
+    world.nodes[1].forget();
+    world.withhold([0, 2, 3, 4]);
+    world.release(lease);
+    let words = Words::new("NOPERM");
+    for node in [0, 2] {
+        world.refuse(node, Refusal::Rejected(words.clone()));
+    }
+    assert_eq!(world.events(), []);
+    world.nodes[3].forget();
+    world.deliver(3);
+    world.pump();
+    assert_eq!(world.events(), []);
+    world.deliver(4);
+    world.pump();
+    let silent = vec![said(0, words.clone()), said(2, words)];
+    assert_eq!(outcome(world.event()), Release::Unknown { silent });
 }
 
 /// An unknown outcome counts only if it is that of a release that the owner asked for.

@@ -974,3 +974,33 @@ fn a_process_that_stands_still_need_not_try_again() {
     renew(&mut history, 705, 2);
     assert_eq!(history.broken(), None);
 }
+
+/// That a key expires is no fault, and its owner knows the time.
+#[test]
+fn a_key_that_expired_before_its_release_is_not_told_as_released() {
+    let unknown = heard(Outcome::Unknown);
+    let of = |from, to, until| Fact::Key { from, to, until };
+    let held = of(Holder::Nobody, Holder::Lease(0), Some(101));
+    let other = of(Holder::Nobody, Holder::Lease(1), Some(1_101));
+    let [gone, taken] = [Answer::Gone, Answer::Taken].map(|said| heard(Outcome::Answered(said)));
+    let broken = (Some(Law::LossIsTold), 0);
+    assert_eq!(told_as_released(&[held, unknown, gone]), broken);
+    // A stranger's change is another thing.
+    let deleted = of(Holder::Lease(0), Holder::Nobody, None);
+    let mut history = History::new();
+    history.grant(10, 0, 7, 900).tell(11, 0, held);
+    let (node, key) = (Some(0), Some(0));
+    let at = Record::new(50, deleted);
+    history.happens(50, Record { node, key, ..at });
+    history.tell(100, 0, Fact::Release).tell(101, 0, unknown);
+    history.tell(101, 0, gone);
+    history.tell(102, 0, Fact::Released(Freed::Released));
+    assert_eq!((history.broken(), history.0.checks().in_doubt), (None, 1));
+    // Somebody else has the key since.
+    let mut history = History::new();
+    history.grant(10, 0, 7, 900).tell(11, 0, held);
+    history.tell(100, 0, Fact::Release).tell(100, 0, unknown);
+    history.tell(102, 1, other).tell(103, 0, taken);
+    history.tell(104, 0, Fact::Released(Freed::Released));
+    assert_eq!(history.broken(), Some(Law::LossIsTold));
+}

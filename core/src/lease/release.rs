@@ -3,12 +3,12 @@
 
 use core::time::Duration;
 
-use super::seat::{Lack, Vote};
+use super::seat::{Lack, Seat, Vote};
 use super::{Context, Lease, Phase};
 use crate::event::{EventKind, Loss, Release};
 use crate::id::NodeId;
 use crate::math::{Backoff, Verdict, verdict};
-use crate::request::{Answer, Refusal, Reply};
+use crate::request::{Answer, Refusal, Reply, Words};
 use crate::time::Instant;
 
 /// The pauses between tries of a release that failed.
@@ -34,6 +34,7 @@ impl Lease {
             until: now + self.options.release_timeout(),
         };
         for node in self.nodes() {
+            self.seats[node.index()].kept = self.seats[node.index()].until;
             self.let_go(now, node, ctx);
             let seat = &mut self.seats[node.index()];
             let nothing = seat.is_idle() && seat.owed.is_none();
@@ -92,7 +93,7 @@ impl Lease {
             // taken it since. (Or the key was lost before, and the reply that said so was lost too:
             // no answer of the node could tell. The documentation names this double fault.)
             Reply::Applied(Answer::Gone | Answer::Taken) if seat.release_unknown => {
-                seat.vote = Vote::Done;
+                seat.vote = seat.freed_unheard(now);
             }
             Reply::Applied(Answer::Gone) => {
                 seat.vote = Vote::Lacking;
@@ -201,43 +202,59 @@ impl Lease {
 
     /// The owner has waited long enough.
     fn tell_unknown(&mut self, ctx: &mut Context<'_>) {
+        let silent = self
+            .silences(|seat| matches!(seat.vote, Vote::Unasked | Vote::Silent | Vote::Rejected(_)));
         ctx.out.events.push(EventKind::Released {
-            outcome: self.release_unknown(),
+            outcome: Release::Unknown { silent },
         });
         self.phase = Phase::Settling;
     }
 
-    /// Not enough nodes have answered.
-    fn release_unknown(&self) -> Release {
-        Release::Unknown {
-            silent: self.silences(|seat| matches!(seat.vote, Vote::Unasked | Vote::Rejected(_))),
-        }
-    }
-
     /// Tells the owner the outcome of its release, once it is certain.
     fn decide_release(&mut self, ctx: &mut Context<'_>) {
+        let nodes = self.seats.len();
         let freed = self.count(|seat| seat.vote == Vote::Done);
+        let lacking = self.count(|seat| seat.vote == Vote::Lacking);
         let open = self.count(|seat| seat.vote == Vote::Unasked);
-        let outcome = match verdict(self.seats.len(), freed, open) {
-            Verdict::Open => return,
-            Verdict::Won => Release::Released,
-            Verdict::Lost if self.count(|seat| matches!(seat.vote, Vote::Rejected(_))) > 0 => {
-                match self.rejection(ctx) {
-                    Some((node, words)) => Release::Rejected { node, words },
-                    None => self.release_unknown(),
-                }
-            }
-            Verdict::Lost
-                if self
-                    .seats
-                    .iter()
-                    .any(|seat| seat.lacks == Some(Lack::Taken)) =>
-            {
-                Release::Lost(Loss::Taken)
-            }
-            Verdict::Lost => Release::Lost(Loss::Gone),
+        let refused = self.count(|seat| matches!(seat.vote, Vote::Rejected(_)));
+        // Whether a quorum is left beside so many.
+        let beside = |count: usize| verdict(nodes, 0, nodes - count) == Verdict::Open;
+        let taken = |seat: &Seat| seat.lacks == Some(Lack::Taken);
+        let outcome = if verdict(nodes, freed, 0) == Verdict::Won {
+            Release::Released
+        } else if !beside(lacking) {
+            Release::Lost(match self.seats.iter().any(taken) {
+                true => Loss::Taken,
+                false => Loss::Gone,
+            })
+        } else if let Some((node, words)) = self.rejection(ctx) {
+            Release::Rejected { node, words }
+        } else if verdict(nodes, freed, open) == Verdict::Open
+            || !beside(lacking + open)
+            || !beside(refused + open)
+        {
+            return;
+        } else {
+            // A node that has not answered could change nothing, so it is not silent.
+            let silent =
+                self.silences(|seat| matches!(seat.vote, Vote::Silent | Vote::Rejected(_)));
+            Release::Unknown { silent }
         };
         ctx.out.events.push(EventKind::Released { outcome });
         self.phase = Phase::Settling;
+    }
+}
+
+impl Seat {
+    /// The vote of a node that has no copy any more, after a release that had no answer. That
+    /// release freed the key, unless the key may have expired by itself before.
+    // Law: Loss is told
+    fn freed_unheard(&mut self, now: Instant) -> Vote {
+        self.said = Some(Words::fixed(match self.kept {
+            Some(kept) if now < kept => return Vote::Done,
+            Some(_) => "its time ended before an answer came",
+            None => "it is not known whether it held the lock until the release",
+        }));
+        Vote::Silent
     }
 }

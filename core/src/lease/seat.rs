@@ -31,6 +31,9 @@ pub(super) struct Seat {
     pub(super) owed: Option<Instant>,
     /// Whether a release went out whose outcome is unknown.
     pub(super) release_unknown: bool,
+    /// While the owner's release runs: until when the node was known to keep the token. From then
+    /// on the key may have expired by itself.
+    pub(super) kept: Option<Instant>,
     /// What the node answered when it no longer held its copy.
     pub(super) lacks: Option<Lack>,
     /// What was said last in this round by the node, or of it, when it did not serve.

@@ -317,7 +317,9 @@ impl Guard {
     /// fault that cannot be told from that: the lock was deleted or flushed at the node by
     /// somebody, *and* the release that was sent first had no answer, for example since its
     /// connection broke. It is sent again then, and *gone* or *taken* is understood as the work of
-    /// the first.
+    /// the first. One crash can be both faults: of a node that keeps nothing on disk, while the
+    /// release is in flight. A key that may have expired by itself before an answer came is not
+    /// told as `Ok`, but as [`ReleaseError::Unknown`].
     ///
     /// It waits for four request timeouts at most, or one TTL if that is shorter. So one connection
     /// that turns out to be dead (two request timeouts) and another one in its place do not cost
@@ -326,8 +328,9 @@ impl Guard {
     /// # Errors
     /// - [`ReleaseError::Lost`] if the lock had been lost before, also by the
     ///   [close](crate::Locks::close) of the client.
-    /// - [`ReleaseError::Unknown`] if not enough nodes answered in time. While the client lives, it
-    ///   goes on releasing in the background, until a node answers or the key has expired.
+    /// - [`ReleaseError::Unknown`] if not enough nodes answered in time, or before the key may have
+    ///   expired by itself. While the client lives, it goes on releasing
+    ///   in the background, until a node answers or the key has expired.
     /// - [`ReleaseError::Rejected`], at once, if a server refuses to serve this client. That is not
     ///   tried again.
     /// - [`ReleaseError::RuntimeEnded`] if the client's runtime had ended before. Nothing was sent.

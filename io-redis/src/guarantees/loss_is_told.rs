@@ -33,8 +33,10 @@
 //!   then `is_valid` says yes. See [Exclusion](super::exclusion#which-losses-are-detected).
 //! - **A release of what is gone, without an answer.** If the key was deleted or flushed at the
 //!   node by somebody *and* the reply of the release was lost, the release is sent again and finds
-//!   nothing. This looks as if the first one had freed the key, and `release` says `Ok`. Either
-//!   fault alone is told right.
+//!   nothing. This looks as if the first one had freed the key, and `release` says `Ok`. One crash
+//!   can be both faults: of a node that keeps nothing on disk, while the release is in flight.
+//!   Otherwise either alone is told right. A key that may have expired by itself before an answer
+//!   came is told as `Unknown`.
 //! - **Blocking code.** `run` can drop a future only where it awaits. Code that computes for a
 //!   minute without an `await` is not interrupted; `run` then answers [`Lost`](crate::Lost) when
 //!   the code is done.

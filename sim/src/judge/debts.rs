@@ -83,8 +83,12 @@ impl Judge {
         // While the lease is held, it owns what an earlier attempt left.
         let owed = Some(at).filter(|_| self.leases[lease as usize].stage != Stage::Held);
         let key = self.leases[lease as usize].key;
-        let kept = self.kept_until(key, node, lease).is_some_and(|it| it > at);
+        let until = self.kept_until(key, node, lease);
+        let kept = until.is_some_and(|it| it > at);
         let seat = self.seat(lease, node);
+        // That is no fault, and a client knows the time.
+        let past = seat.expired || until.is_some_and(|it| it <= at);
+        let expired = past && !seat.freed && !seat.tampered;
         // A request that lands late, or a node that gets old data back, may undo a release.
         let (freed, kept) = (seat.freed || seat.may_linger, kept && !seat.may_linger);
         let debt = &mut seat.debt;
@@ -92,7 +96,7 @@ impl Judge {
             // What the node did counts, whatever it answered.
             Outcome::Answered(Answer::Done) => debt.paid = freed,
             Outcome::Answered(Answer::Gone | Answer::Taken) if debt.unknown && !debt.paid => {
-                (debt.paid, debt.in_doubt) = (!kept, !freed);
+                (debt.paid, debt.in_doubt) = (!kept && !expired, !freed);
             }
             Outcome::Answered(Answer::Again | Answer::Unavailable) | Outcome::NotSent => {
                 debt.since = owed;
@@ -144,7 +148,8 @@ impl Judge {
 
     /// The owner is told what came of the release. If it is told that the release freed the lock, a
     /// quorum of nodes must have released it, or it looks so by the one double fault that no client
-    /// can see. If it is told that the lock had been lost, no quorum may have released it.
+    /// can see: a stranger took the key or the node lost it, and the answer was lost. If it
+    /// is told that the lock had been lost, no quorum may have released it.
     pub(super) fn said_to_be_freed(&mut self, record: &Record, lease: u32, freed: Freed) {
         let nodes = self.rules.nodes;
         let first = lease as usize * nodes;

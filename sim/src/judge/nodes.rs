@@ -30,8 +30,15 @@ impl Judge {
             Holder::Nobody | Holder::Foreign => None,
         };
         let before = std::mem::replace(&mut self.copies[index].holder, holder);
+        let by_nobody = record.lease.is_none();
+        if let Some((lease, until)) = before {
+            let seat = self.seat(lease, node);
+            seat.tampered |= by_nobody;
+            seat.expired = until.is_some_and(|until| until <= record.at);
+        }
         if let Some((lease, _)) = holder {
-            self.seat(lease, node).freed = false;
+            let seat = self.seat(lease, node);
+            (seat.freed, seat.expired, seat.tampered) = (false, false, by_nobody);
         }
         // If the record names no lease, the server or a stranger changed the key.
         let Some(actor) = record.lease else { return };

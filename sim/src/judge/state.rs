@@ -89,6 +89,10 @@ pub(super) struct Seat {
     /// What became last of the lease's token at the node: a request of the lease deleted it. This
     /// is what the node did, whatever it answered.
     pub(super) freed: bool,
+    /// What became last of it: it expired by itself, and somebody else has the key since.
+    pub(super) expired: bool,
+    /// A stranger changed it, or the node lost it or its expiry, since the lease wrote it last.
+    pub(super) tampered: bool,
     pub(super) sent: u64,
     pub(super) renewals: u64,
     pub(super) debt: Debt,

@@ -72,7 +72,8 @@
 //! Wanted, and done without where they are not permitted: `CLIENT ID` and `CLIENT KILL`, so that
 //! requests on a connection that was given up are never run; `PING`, by which an idle connection
 //! shows that it lives; `EVAL`, for a server that forgets its scripts as soon as they are loaded;
-//! `INFO` also without quarantine; `CONFIG GET`, which shows that a server cannot forget.
+//! `INFO` also without quarantine; `CONFIG GET`, over several nodes, which shows that
+//! a server cannot forget, and its passwords too.
 //!
 //! When it connects, the client tries all that locks need, on a key of its prefix that never
 //! exists. A user who lacks a right is refused there, before the first lock. The repository's
@@ -98,10 +99,13 @@
 //!
 //! - `tls-rustls`: `rediss://` addresses. The certificate authorities are those that the operating
 //!   system trusts, or your own (`Builder::root_certificates`). The cryptography is that which the
-//!   program has installed for rustls, or ring; nothing is installed into the process.
+//!   program has installed for rustls, or ring; nothing is installed into the process. It turns on
+//!   the feature `ring` of rustls, for the whole program. If other code of the program uses rustls
+//!   with `aws-lc-rs` and has installed no provider, rustls then finds two and panics there: call
+//!   `rustls::crypto::aws_lc_rs::default_provider().install_default()` first in `main`.
 //! - `cluster`: redis-rs' `ClusterConnection`, to be handed in with [`Builder::connection`].
 //!
-//! None is on by default, and none changes behaviour.
+//! None is on by default, and none changes what this crate does without it.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

@@ -93,8 +93,9 @@ impl Builder {
     ///
     /// A server that refuses RESP3, in whatever words, is spoken to in RESP2, over a second
     /// connection each time: `?protocol=resp2` behind the URL saves the first. That or
-    /// `?protocol=resp3` leaves only that one. `#insecure` behind a `rediss://` URL
-    /// takes any certificate for that of the server, so that anybody can pretend to be it.
+    /// `?protocol=resp3` leaves only that one. `#insecure` behind a `rediss://` URL takes any
+    /// certificate for that of the server, so that anybody can pretend to be it, and does not tell
+    /// the server the name that it was called by (SNI).
     ///
     /// One server must answer at this address, because unrelated keys share one call. A proxy that
     /// spreads keys over several servers without refusing such a call breaks exclusion. If the name
@@ -139,8 +140,9 @@ impl Builder {
     }
 
     /// Trusts the authorities in this text (PEM) instead of those of the operating system. All
-    /// nodes must have `rediss://` addresses then. A server with another certificate counts as one
-    /// that does not answer, since the right server may answer later; the error says why.
+    /// nodes must have `rediss://` addresses then, and none may end in `#insecure`. A server with
+    /// another certificate counts as one that does not answer, since the right server may answer
+    /// later; the error says why.
     #[cfg(feature = "tls-rustls")]
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.certificates.trust(pem.into());

@@ -78,6 +78,9 @@ impl Address {
         client: Option<std::sync::Arc<crate::link::tls::Identity>>,
     ) -> Result<Self, AddressError> {
         let tls = self.tls.as_mut().ok_or(AddressError::NotTls)?;
+        if tls.insecure && roots.is_some() {
+            return Err(AddressError::Insecure);
+        }
         tls.roots = roots;
         tls.client = client;
         Ok(self)
@@ -174,6 +177,8 @@ pub enum AddressError {
     NoUnixSockets,
     /// Certificates were given, but the address does not ask for TLS.
     NotTls,
+    /// Authorities to trust were given, but the address ends in `#insecure`, which trusts anybody.
+    Insecure,
     /// The certificates or the key that were given cannot be read.
     NoCertificate,
 }
@@ -196,6 +201,10 @@ impl fmt::Display for AddressError {
             Self::NotTls => {
                 "certificates were given, but this address would be spoken to in the clear; use \
                  rediss://"
+            }
+            Self::Insecure => {
+                "authorities to trust were given, but #insecure at the end of this address trusts \
+                 anybody; leave one of the two out"
             }
             Self::NoCertificate => {
                 "the certificates or the key that were given cannot be read; give them in PEM, as \

@@ -200,6 +200,7 @@ impl ServerCertVerifier for AnyServer {
 
 #[cfg(test)]
 mod tests {
+    use crate::link::address::Address;
     use crate::{AddressError, Builder, ConnectError, Locks};
 
     fn refused(builder: Builder) -> AddressError {
@@ -219,5 +220,18 @@ mod tests {
         ] {
             assert_eq!(refused(builder), AddressError::NoCertificate);
         }
+    }
+
+    /// Whoever names authorities wants the server looked at.
+    #[test]
+    fn authorities_beside_an_address_that_trusts_anybody_are_refused() {
+        let roots = rustls::RootCertStore::empty();
+        let address = |url| Address::parse(url).expect("an address");
+        let with = |url, roots| address(url).with_certificates(roots, None);
+        let roots = || Some(std::sync::Arc::new(roots.clone()));
+        let error = with("rediss://h#insecure", roots()).expect_err("a contradiction");
+        assert_eq!(error, AddressError::Insecure);
+        assert!(with("rediss://h", roots()).is_ok());
+        assert!(with("rediss://h#insecure", None).is_ok());
     }
 }

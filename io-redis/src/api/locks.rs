@@ -182,7 +182,8 @@ impl Locks {
     }
 
     /// Asks who holds `key`: the owner's label, how much time is left, the last fence. Changes
-    /// nothing. It takes one try to connect and four request timeouts at most: 6 s by default.
+    /// nothing. It takes two tries to connect and four request timeouts at most, 8 s by default; or
+    /// 12 s where round trips take up to 1 s.
     ///
     /// It asks by a script that counts as a write, so that no replica answers. A user who may only
     /// read can inspect too, with a client from [`connect_lazy`](crate::Builder::connect_lazy):

@@ -90,7 +90,8 @@ impl Client {
             links,
             prefix,
             verified_within: link_config.longest_dial() * 2,
-            inspected_within: link_config.longest_dial() + link_config.usual_silence() * 2,
+            // If the connection breaks, it is asked again on another.
+            inspected_within: (link_config.longest_dial() + link_config.longest_silence()) * 2,
             own_keys: OwnKeys::default(),
         })
     }

@@ -123,9 +123,11 @@ impl LinkConfig {
         Patience::new(self.request_timeout).dial(self.ttl)
     }
 
-    /// How long a connection may be silent while a request is in flight, if the node is not far
-    /// away.
-    pub(crate) fn usual_silence(&self) -> Duration {
-        Patience::new(self.request_timeout).silence(self.ttl)
+    /// How long a connection may be silent at most while a request is in flight, however far away
+    /// the node is.
+    pub(crate) fn longest_silence(&self) -> Duration {
+        let mut far = Patience::new(self.request_timeout);
+        far.connected(Duration::MAX);
+        far.silence(Duration::MAX)
     }
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
-use tenure_redis::{Guard, LockError, Locks};
+use futures_util::future::{join, join_all};
+use tenure_redis::{Guard, Holder, LockError, Locks};
 use tenure_sim::memory_net::{Connecting, Node, World};
 
 use crate::support::{MARGIN, Outcome, TTL, calls, ms, nodes, secs};
@@ -117,6 +117,31 @@ fn a_node_that_is_far_away_serves_leases_of_one_second() -> Outcome {
         })?;
     }
     Ok(())
+}
+
+/// Its connection is silent, then breaks, and another takes four round trips to be made. The
+/// client's own tasks ran all the time.
+#[test]
+fn an_inspection_of_a_node_that_is_far_away_ends_with_its_answer() -> Outcome {
+    World::run(1, async |world| {
+        nodes(&world, 1);
+        let one = world.client("one");
+        let link = one.link("a");
+        link.set_latency(ms(200), ms(200));
+        let builder = one.builder().ttl(secs(1)).request_timeout(ms(125));
+        let locks = builder.connect().await?;
+        let breaks = async {
+            link.stick();
+            world.sleep(ms(1_500)).await;
+            link.cut();
+        };
+        let begun = world.now();
+        let (seen, ()) = join(locks.inspect("k"), breaks).await;
+        assert_eq!(seen?.holder(), &Holder::Free);
+        let took = world.now() - begun;
+        assert!(took > ms(3_000), "{took:?}");
+        Ok(())
+    })
 }
 
 /// The pauses between two tries to connect follow the shortest TTL in use, and not the longest that

@@ -652,3 +652,28 @@ fn validity_that_grows_by_the_halves_of_two_renewals_is_told() {
         });
     assert_eq!(told, now, "no validity grows in silence");
 }
+
+/// The first one may have been done at any time, or never. The second sets the TTL anew.
+#[test]
+fn validity_after_a_broken_renewal_is_counted_from_the_second_request() {
+    for arrived in [false, true] {
+        let mut world = World::new(1);
+        let lease = world.acquire("k");
+        world.advance(secs(1));
+        world.withhold([0]);
+        world.renew(lease);
+        world.advance(ms(300));
+        match arrived {
+            true => world.break_answer(0),
+            false => world.break_connection(0),
+        }
+        assert_eq!(world.waiting(0), [OpKind::Renew]);
+        let before = world.manager.valid_until(lease);
+        assert_eq!(before, Some(at(VALID_FOR)), "nothing is confirmed yet");
+        world.advance(ms(200));
+        world.deliver(0);
+        world.pump();
+        let until = at(ms(1_300) + VALID_FOR);
+        assert_eq!(world.manager.valid_until(lease), Some(until));
+    }
+}

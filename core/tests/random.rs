@@ -35,6 +35,8 @@ enum Step {
     Late(usize, bool),
     LoseReply(usize),
     LoseRequest(usize),
+    /// The connection ends before the oldest request is answered. If the flag is set, it arrived.
+    Break(usize, bool),
     Refuse(usize, bool),
     Withhold(usize),
     Resume(usize),
@@ -58,6 +60,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (pick(), any::<bool>()).prop_map(|(n, twice)| Step::Late(n, twice)),
         2 => pick().prop_map(Step::LoseReply),
         2 => pick().prop_map(Step::LoseRequest),
+        2 => (pick(), any::<bool>()).prop_map(|(n, arrived)| Step::Break(n, arrived)),
         2 => (pick(), any::<bool>()).prop_map(|(n, again)| Step::Refuse(n, again)),
         3 => pick().prop_map(Step::Withhold),
         3 => pick().prop_map(Step::Resume),
@@ -178,6 +181,15 @@ impl Run {
             Step::LoseRequest(pick) => {
                 if let Some(node) = waiting(world, pick) {
                     world.lose_request(node);
+                }
+            }
+            Step::Break(pick, arrived) => {
+                if let Some(node) = waiting(world, pick) {
+                    if arrived {
+                        world.break_answer(node);
+                    } else {
+                        world.break_connection(node);
+                    }
                 }
             }
             Step::Refuse(pick, again) => {

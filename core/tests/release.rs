@@ -201,6 +201,54 @@ fn a_key_that_expired_before_an_answer_came_is_not_told_as_released() {
     }
 }
 
+/// What was done on the broken connection is found done, and the owner hears it at once.
+#[test]
+fn a_release_on_a_broken_connection_is_asked_again_at_once() {
+    for arrived in [false, true] {
+        let (mut world, lease) = held(1);
+        let now = world.now;
+        world.withhold([0]);
+        world.release(lease);
+        match arrived {
+            true => world.break_answer(0),
+            false => world.break_connection(0),
+        }
+        assert_eq!(world.waiting(0), [OpKind::Release]);
+        assert_eq!(world.events(), []);
+        world.deliver(0);
+        world.pump();
+        assert_eq!(
+            (outcome(world.event()), world.now),
+            (Release::Released, now)
+        );
+        none_left(&world);
+    }
+}
+
+/// Only the release is sent once more: what was asked before it is not wanted any more.
+#[test]
+fn a_broken_request_with_a_release_behind_it_is_not_asked_again() {
+    for request in [OpKind::Acquire, OpKind::Renew] {
+        let mut world = World::new(1);
+        world.withhold([0]);
+        let lease = world.acquire("k");
+        if request == OpKind::Renew {
+            world.deliver(0);
+            world.pump();
+            world.renew(lease);
+        }
+        world.release(lease);
+        assert_eq!(world.waiting(0), [request, OpKind::Release]);
+        world.break_answer(0);
+        assert_eq!(world.waiting(0), [OpKind::Release]);
+        world.break_connection(0);
+        assert_eq!(world.waiting(0), [OpKind::Release], "once more");
+        world.deliver(0);
+        world.pump();
+        none_left(&world);
+    }
+}
+
 /// One node refuses and one has lost its copy: the third decides whether a quorum had.
 #[test]
 fn a_release_is_waited_for_while_a_node_can_still_decide_it() {

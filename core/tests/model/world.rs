@@ -428,7 +428,9 @@ impl World {
         let unread = link.there.drain(..).map(|(_, token, op)| (token, op));
         link.old.extend(unread);
         for serial in link.open.clone() {
-            self.reply(state, client, node, serial, Reply::Unknown(Doubt::Silent));
+            let why = Words::fixed("the connection is lost");
+            let reply = Reply::Unknown(Doubt::Broken(why));
+            self.reply(state, client, node, serial, reply);
         }
     }
 

@@ -357,6 +357,13 @@ impl World {
         self.reply(request.id, Reply::Unknown(Doubt::Broken(words)));
     }
 
+    /// The oldest request on the wire arrives, and its connection ends before its reply comes.
+    pub(crate) fn break_answer(&mut self, node: usize) {
+        let (request, _) = self.apply(node);
+        let words = Words::fixed("connection reset");
+        self.reply(request, Reply::Unknown(Doubt::Broken(words)));
+    }
+
     /// The node refuses the oldest request on the wire.
     pub(crate) fn refuse(&mut self, node: usize, refusal: Refusal) {
         let request = self.wire[node].pop_front().unwrap();

@@ -43,12 +43,13 @@
 //! | [`ensure`](crate::Guard::ensure) | two renewals |
 //! | [`release`](crate::Guard::release) | four request timeouts, one TTL |
 //! | [`close`](crate::Locks::close) | four request timeouts |
-//! | [`inspect`](crate::Locks::inspect) | two tries to connect and four request timeouts, or eight round trips |
+//! | [`inspect`](crate::Locks::inspect) | two tries to connect and four request timeouts |
 //! | [`connect`](crate::Builder::connect) | two tries to connect |
 //!
 //! A `lock` that gives up makes one attempt at least, which is as long as a `try_lock`. The time
-//! for renewals is what is left of the validity when one is due. For `inspect` the longer of the
-//! two counts, and no round trip is taken to be longer than 1 s or the request timeout.
+//! for renewals is what is left of the validity when one is due. If eight round trips take longer
+//! than four request timeouts, `inspect` takes those; no round trip is taken to be longer than
+//! 1 s or the request timeout.
 //!
 //! The client's own tasks keep these bounds. If they do not run, a timer of the caller's runtime
 //! ends the call a quarter later (20 ms later at least). They do not run if the runtime that the

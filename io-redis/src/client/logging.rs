@@ -395,7 +395,9 @@ mod tests {
                 after.extend(lines.take());
             }
             after.extend(lines.take());
-            let told = after.iter().position(|line| left_out(&[line.clone()]) > 0);
+            let told = after
+                .iter()
+                .position(|line| left_out(std::slice::from_ref(line)) > 0);
             assert_eq!(told, Some(0), "the count is the first of them: {after:?}");
             assert!(after[0].contains("WARN") && after[0].contains("node=\"a\""));
             assert!(left_out(&after) >= MANY - 3, "{after:?}");

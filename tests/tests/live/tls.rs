@@ -124,8 +124,8 @@ async fn a_tls_connection_that_is_closed_while_idle_costs_no_attempt() {
 async fn newest(server: &RedisServer) -> Option<String> {
     let list: String = server.cmd(&["CLIENT", "LIST"]).await;
     let own = list.lines().filter(|line| !line.contains("user=harness"));
-    let ids = own.filter_map(|line| line.split_whitespace().next());
-    ids.last().map(str::to_owned)
+    let mut ids = own.filter_map(|line| line.split_whitespace().next());
+    ids.next_back().map(str::to_owned)
 }
 
 /// Neither its authority nor its name are looked at.

@@ -139,6 +139,12 @@ impl Proxy {
         self.shared.state().links.len()
     }
 
+    /// How many of them have met a fate.
+    pub fn doomed(&self) -> usize {
+        let met = |link: &&Link| link.fate.borrow().is_some();
+        self.shared.state().links.values().filter(met).count()
+    }
+
     /// Closes every connection, and loses whatever still travels on it, as a crash would. New ones
     /// are accepted.
     pub async fn cut(&self) {

@@ -127,23 +127,12 @@ async fn a_connection_meets_its_fate_when_it_was_idle_and_not_while_it_is_busy()
     serves(&mut busy).await;
 
     proxy.spare_idle();
-    rest().await;
     serves(&mut busy).await;
-
     proxy.doom_idle(IDLE, Fate::ResetAtNextByte);
-    rest().await;
+    eventually("the last is idle for too long", async || proxy.doomed() == 1).await;
     serves(&mut dial(&proxy).await).await;
     let answer = within("an answer", send_and_read(&mut busy)).await;
     assert!(is_reset(&answer), "{answer:?}");
-}
-
-/// Nobody asks for longer than a connection may be idle.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "a connection is idle only while nobody asks"
-)]
-async fn rest() {
-    tokio::time::sleep(2 * IDLE).await;
 }
 
 /// A client that has asked does not hear of it; one that asks again does.

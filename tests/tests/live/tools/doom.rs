@@ -129,7 +129,10 @@ async fn a_connection_meets_its_fate_when_it_was_idle_and_not_while_it_is_busy()
     proxy.spare_idle();
     serves(&mut busy).await;
     proxy.doom_idle(IDLE, Fate::ResetAtNextByte);
-    eventually("the last is idle for too long", async || proxy.doomed() == 1).await;
+    eventually("the last is idle for too long", async || {
+        proxy.doomed() == 1
+    })
+    .await;
     serves(&mut dial(&proxy).await).await;
     let answer = within("an answer", send_and_read(&mut busy)).await;
     assert!(is_reset(&answer), "{answer:?}");

@@ -20,6 +20,7 @@ const RULES: Rules = Rules {
     fencing: true,
     late_expiry: 50,
     told_within: 5,
+    asked_while_stalled: false,
     granted_within: Some(5_000),
     pace: 100,
     renewals: 2,
@@ -358,6 +359,25 @@ fn a_loss_that_is_not_told_is_found_unless_the_process_stands_still() {
     assert_eq!(history.broken(), None);
     history.happens(306, client(Fact::Full));
     assert_eq!(history.broken(), Some(Law::LossIsTold));
+}
+
+/// A guard that is asked reads its own clock, even if no task of its client gets to run.
+#[test]
+fn a_loss_is_told_while_the_client_stands_still_if_its_guards_are_asked() {
+    let client = |fact| Record {
+        client: Some(0),
+        ..Record::new(0, fact)
+    };
+    for (asked_while_stalled, broken) in [(false, None), (true, Some(Law::LossIsTold))] {
+        let mut history = History::under(Rules {
+            asked_while_stalled,
+            ..RULES
+        });
+        history.grant(10, 0, 7, 90);
+        history.happens(50, client(Fact::Fault(Fault::Stall)));
+        history.happens(300, client(Fact::Full));
+        assert_eq!(history.broken(), broken);
+    }
 }
 
 #[test]

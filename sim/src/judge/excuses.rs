@@ -12,7 +12,8 @@ impl Judge {
         if let (Some(client), None) = (record.client, record.node) {
             let seen = &mut self.clients[usize::from(client)];
             match fault.row().process {
-                Process::Stops | Process::Stalls | Process::Freezes => seen.asleep = true,
+                Process::Stops | Process::Freezes => seen.asleep = true,
+                Process::Stalls => (seen.asleep, seen.stalled) = (true, true),
                 Process::Dies => self.client_died(record.at, client),
                 Process::GoesOn => {}
             }
@@ -26,7 +27,7 @@ impl Judge {
             && fault.row().process.is_away()
         {
             let seen = &mut self.clients[usize::from(client)];
-            seen.asleep = false;
+            (seen.asleep, seen.stalled) = (false, false);
             seen.awake_since = record.at;
         }
         // A world may tell of such a fault when it makes the copy that it restores here. So the

@@ -60,6 +60,9 @@ pub struct Rules {
     pub late_expiry: Nanos,
     /// How long after the end of validity a client may tell the loss, if it is not paused.
     pub told_within: Nanos,
+    /// Whether the application asks its guards also while the tasks of its client stand still. A
+    /// guard reads its own clock, so a loss must be told then too.
+    pub asked_while_stalled: bool,
     /// Once all faults have healed, a wanted key is granted within this time. None: not
     /// demanded.
     pub granted_within: Option<Nanos>,

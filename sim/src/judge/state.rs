@@ -119,6 +119,8 @@ pub(super) struct Key {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Client {
     pub(super) asleep: bool,
+    /// Its tasks stand still, and the application beside them does not.
+    pub(super) stalled: bool,
     pub(super) awake_since: Nanos,
     /// The validity of none of its leases ends before this instant, so no loss can be untold
     /// before it.

@@ -174,7 +174,8 @@ impl Judge {
     /// have been told.
     pub(super) fn look_for_untold(&mut self, at: Nanos, client: u8) {
         let seen = self.clients[usize::from(client)];
-        if seen.asleep || at <= seen.none_ends_before.saturating_add(self.rules.told_within) {
+        let silent = seen.asleep && !(seen.stalled && self.rules.asked_while_stalled);
+        if silent || at <= seen.none_ends_before.saturating_add(self.rules.told_within) {
             return;
         }
         let mut first_end = Nanos::MAX;

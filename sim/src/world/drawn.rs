@@ -350,6 +350,7 @@ impl Drawn {
             // (1 + r) / (1 - r) is 1 + 2r and two r squared, a little more for the largest r.
             late_expiry: 2 * MS + of(of(self.max_ttl)) * 9 / 4,
             told_within: MS,
+            asked_while_stalled: false,
             granted_within: self.exclusion.then(|| granted_within(self.max_ttl)),
             pace: shortest.min().unwrap_or(MS),
             // A quarter of the TTL is the shortest that is drawn.

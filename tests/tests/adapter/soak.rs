@@ -65,6 +65,7 @@ impl Soak {
             fencing: true,
             late_expiry: 0,
             told_within: nanos(LOOK * 3 / 2),
+            asked_while_stalled: true,
             granted_within: Some(nanos(habits.hold + MAX_TTL * 4)),
             pace: nanos(Duration::from_millis(12)),
             // Failed renewals are not told here, so they cannot be counted.

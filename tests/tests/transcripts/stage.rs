@@ -84,6 +84,7 @@ impl Stage {
             fencing: true,
             late_expiry: 0,
             told_within: 0,
+            asked_while_stalled: false,
             granted_within: None,
             pace: 0,
             renewals: 2,

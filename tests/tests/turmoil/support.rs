@@ -146,6 +146,7 @@ impl Stage {
             late_expiry: 0,
             // The observer looks once in a millisecond.
             told_within: nanos(ms(2)),
+            asked_while_stalled: true,
             granted_within: Some(nanos(plan.habits.hold + plan.habits.max_ttl * 4)),
             pace: nanos(ms(12)),
             // Failed renewals are not told here, so they cannot be counted.

@@ -907,6 +907,14 @@ fn an_owner_that_releases_is_told_once_what_came_of_it() {
         Some(Law::LossIsTold),
         "it was not lost"
     );
+    let rejected = Fact::Released(Freed::Rejected);
+    let refused = heard(Outcome::Answered(Answer::Rejected));
+    assert_eq!(told(&[refused, rejected, Fact::Settled]), None);
+    assert_eq!(
+        told(&[done, rejected]),
+        Some(Law::LossIsTold),
+        "no server refused"
+    );
     assert_eq!(
         told(&[done, Fact::Settled]),
         Some(Law::LossIsTold),

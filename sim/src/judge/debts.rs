@@ -58,6 +58,7 @@ impl Judge {
         for node in 0..self.rules.nodes {
             let debt = &mut self.seat(lease, node as u8).debt;
             (debt.paid, debt.unknown, debt.in_doubt) = (false, false, false);
+            debt.refused = false;
         }
     }
 
@@ -102,6 +103,7 @@ impl Judge {
                 debt.since = owed;
             }
             Outcome::Unknown => (debt.since, debt.unknown) = (owed, true),
+            Outcome::Answered(Answer::Rejected | Answer::Misuse) => debt.refused = true,
             Outcome::Answered(_) => {}
         }
     }
@@ -149,7 +151,8 @@ impl Judge {
     /// The owner is told what came of the release. If it is told that the release freed the lock, a
     /// quorum of nodes must have released it, or it looks so by the one double fault that no client
     /// can see: a stranger took the key or the node lost it, and the answer was lost. If it
-    /// is told that the lock had been lost, no quorum may have released it.
+    /// is told that the lock had been lost, no quorum may have released it. If it is told that
+    /// servers refuse, so many must have refused that no quorum is left.
     pub(super) fn said_to_be_freed(&mut self, record: &Record, lease: u32, freed: Freed) {
         let nodes = self.rules.nodes;
         let first = lease as usize * nodes;
@@ -159,10 +162,13 @@ impl Judge {
         let paid = seats.count();
         // A lease that had ended before its release is lost, even if nodes released what an earlier
         // attempt had left.
+        let all = &self.seats[first..first + nodes];
+        let refused = all.iter().filter(|seat| seat.debt.refused).count();
         let was_held = self.leases[lease as usize].asked_back;
         let wrong = match freed {
             Freed::Released => paid < self.rules.quorum,
             Freed::Lost => was_held && paid >= self.rules.quorum,
+            Freed::Rejected => nodes - refused >= self.rules.quorum,
             Freed::Unknown => false,
         };
         if !wrong && freed == Freed::Released && paid - in_doubt < self.rules.quorum {

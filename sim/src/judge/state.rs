@@ -136,6 +136,8 @@ pub(super) struct Debt {
     pub(super) since: Option<Nanos>,
     /// The outcome of a release is unknown: the node may have done it.
     pub(super) unknown: bool,
+    /// The node refused to serve the client.
+    pub(super) refused: bool,
     /// The node released the key, as far as the client can know.
     pub(super) paid: bool,
     /// It did not: it had no token of the lease when the release came. The client cannot know,

@@ -88,6 +88,8 @@ listed! {
         Killed,
         /// The outcome of a release is unknown.
         ReleaseUnknown,
+        /// Servers refuse a release for good.
+        ReleaseRejected,
         /// A release found that the lock was lost.
         ReleaseTooLate,
         /// Told as released, although a node no longer held the key when the first release came:
@@ -334,6 +336,7 @@ impl Marks {
             }
             Fact::Release => seen.over = true,
             Fact::Released(Freed::Unknown) => self.hit(Mark::ReleaseUnknown),
+            Fact::Released(Freed::Rejected) => self.hit(Mark::ReleaseRejected),
             Fact::Released(Freed::Lost) => self.hit(Mark::ReleaseTooLate),
             Fact::Released(Freed::Released) => {
                 self.when(seen.releases.in_doubt != 0, Mark::ReleasedInDoubt);

@@ -358,6 +358,8 @@ impl Holding {
         let freed = match guard.release().await {
             Ok(()) => Freed::Released,
             Err(ReleaseError::Lost(_)) => Freed::Lost,
+            // The link may refuse by itself, which the wire does not show. So the judge is not
+            // asked whether a server did.
             Err(ReleaseError::Unknown { .. } | ReleaseError::Rejected { .. }) => Freed::Unknown,
             Err(error) => panic!("{error}"),
         };

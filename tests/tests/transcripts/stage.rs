@@ -599,9 +599,8 @@ fn fact_of(kind: &EventKind) -> Fact {
         EventKind::Released { outcome } => Fact::Released(match outcome {
             tenure_core::Release::Released => Freed::Released,
             tenure_core::Release::Lost(_) => Freed::Lost,
-            tenure_core::Release::Unknown { .. } | tenure_core::Release::Rejected { .. } => {
-                Freed::Unknown
-            }
+            tenure_core::Release::Rejected { .. } => Freed::Rejected,
+            tenure_core::Release::Unknown { .. } => Freed::Unknown,
         }),
     }
 }

@@ -219,6 +219,8 @@ pub enum Freed {
     Released,
     /// The lock had been lost before.
     Lost,
+    /// So many servers refuse to serve that it is not tried again.
+    Rejected,
     /// It is not known.
     Unknown,
 }

@@ -219,9 +219,8 @@ impl World<'_> {
             EventKind::Released { outcome } => Fact::Released(match outcome {
                 tenure_core::Release::Released => Freed::Released,
                 tenure_core::Release::Lost(_) => Freed::Lost,
-                tenure_core::Release::Unknown { .. } | tenure_core::Release::Rejected { .. } => {
-                    Freed::Unknown
-                }
+                tenure_core::Release::Rejected { .. } => Freed::Rejected,
+                tenure_core::Release::Unknown { .. } => Freed::Unknown,
             }),
         };
         self.report.grants += u64::from(matches!(fact, Fact::Granted { .. }));

@@ -54,6 +54,14 @@ impl Recall {
         }
         self.waiting.rearm(slot, old.entry, new);
         old.entry = new;
+        // It ends earlier now, and those who end later were called already: it is the next.
+        if let Some((at, due)) = new
+            && old.seen != self.count
+            && self.called[place(due)].is_some_and(|called| called >= (at, slot))
+        {
+            let before = Instant::from_nanos(at.as_nanos().saturating_sub(1));
+            self.called[place(due)] = Some((before, u32::MAX));
+        }
     }
 
     /// A node has come up: all that wait now are called.
@@ -109,4 +117,40 @@ impl Recall {
 /// The place of those that renew, and of those that release.
 const fn place(due: Due) -> usize {
     matches!(due, Due::Retry) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+
+    /// Who is called next.
+    fn next(recall: &mut Recall) -> Option<u32> {
+        recall.next(Due::Renewal)
+    }
+
+    #[test]
+    fn a_lease_whose_validity_shrinks_during_a_recall_is_called_next() {
+        let at = |secs| Some((Instant::ORIGIN + Duration::from_secs(secs), Due::Renewal));
+        let mut recall = Recall::new();
+        let mut leases = [PutOff::default(); 4];
+        for (slot, it) in leases.iter_mut().enumerate() {
+            recall.note(slot as u32, it, at(slot as u64 + 1));
+        }
+        recall.begin(Instant::ORIGIN, NodeId::new(0));
+        for slot in [0, 1] {
+            assert_eq!(next(&mut recall), Some(slot));
+            assert!(!recall.call(&mut leases[slot as usize]).is_empty());
+        }
+        // The last is the first to end now.
+        recall.note(3, &mut leases[3], at(0));
+        assert_eq!(next(&mut recall), Some(3));
+        assert!(!recall.call(&mut leases[3]).is_empty());
+        // Those that were called already are passed by, and the rest follows.
+        let rest: [_; 3] = core::array::from_fn(|_| next(&mut recall));
+        assert_eq!(rest, [Some(0), Some(1), Some(2)]);
+        assert!(recall.call(&mut leases[0]).is_empty());
+        assert!(!recall.call(&mut leases[2]).is_empty());
+    }
 }

@@ -23,8 +23,9 @@ pub struct Request {
     pub token: Token,
     /// What is asked.
     pub op: Op,
-    /// When the core stops waiting for the answer. If the node is silent for longer, again and
-    /// again, the link may take the connection for dead. Even then it must answer the request.
+    /// One round of requests after it was queued. An acquire that was not sent by then is of no use
+    /// any more. If the node is silent for longer, again and again, the link may take the
+    /// connection for dead. Even then it must answer the request.
     pub deadline: Instant,
 }
 
@@ -159,8 +160,8 @@ impl Reply {
 pub enum Doubt {
     /// Nothing came for so long that its connection was given up.
     Silent,
-    /// Its connection ended before the reply came. The core asks again at once: on another
-    /// connection the node may answer.
+    /// Its connection ended before the reply came, or what came makes no sense. The core asks again
+    /// at once: on another connection the node may answer.
     Broken(Words),
     /// The reply is an error that does not say whether anything was done.
     Said(Words),

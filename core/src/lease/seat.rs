@@ -259,8 +259,9 @@ impl Lease {
     }
 
     /// Queues a request again whose reply says that asking again helps: it was not applied for a
-    /// reason that is mended by now, or its connection ended. Every request may be asked again: a
-    /// node that has done it already does it once more, for the same token.
+    /// reason that is mended by now, or its connection ended. If the node had done it already, that
+    /// does no harm: an acquire draws another fence, a release finds nothing any more, and all
+    /// others do the same once more.
     pub(super) fn ask_again(
         &mut self,
         now: Instant,

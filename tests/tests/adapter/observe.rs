@@ -8,6 +8,7 @@ use tenure_redis::ConnectError;
 use tenure_sim::memory_net::{Connecting, World};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::DefaultGuard;
 use tracing::{Dispatch, Event, Metadata, Subscriber};
 
 use crate::support::{Outcome, TTL, builder, nodes, secs};
@@ -65,13 +66,20 @@ impl Subscriber for Log {
     fn exit(&self, _: &Id) {}
 }
 
+/// A log of what this thread does, as long as what comes with it lives.
+///
+/// While there is one subscriber, `tracing` asks the thread that first reaches an event whether
+/// anybody listens, and the thread of another test would say no for all. With two it asks both.
+fn listening() -> (Log, (Dispatch, DefaultGuard)) {
+    let log = Log::default();
+    let second = Dispatch::new(log.clone());
+    let here = tracing::subscriber::set_default(log.clone());
+    (log, (second, here))
+}
+
 #[test]
 fn every_turn_of_a_lease_is_logged_with_its_key_and_without_its_token() -> Outcome {
-    let log = Log::default();
-    // While there is one subscriber, `tracing` asks the thread that first reaches an event whether
-    // anybody listens, and the thread of another test would say no for all. With two it asks both.
-    let _second = Dispatch::new(log.clone());
-    let _here = tracing::subscriber::set_default(log.clone());
+    let (log, _listening) = listening();
     World::run(1, async |world| {
         let node = nodes(&world, 1).remove(0);
         let one = world.client("one");
@@ -112,9 +120,7 @@ fn every_turn_of_a_lease_is_logged_with_its_key_and_without_its_token() -> Outco
 /// However many wait, and for however long.
 #[test]
 fn a_key_without_an_expiry_is_warned_of_once() -> Outcome {
-    let log = Log::default();
-    let _second = Dispatch::new(log.clone());
-    let _here = tracing::subscriber::set_default(log.clone());
+    let (log, _listening) = listening();
     World::run(1, async |world| {
         let node = nodes(&world, 1).remove(0);
         let one = world.client("one");
@@ -152,9 +158,7 @@ fn a_key_without_an_expiry_is_warned_of_once() -> Outcome {
 /// Of more keys than the lines of a second are, the others are named later on.
 #[test]
 fn each_of_many_keys_without_an_expiry_is_warned_of_once() -> Outcome {
-    let log = Log::default();
-    let _second = Dispatch::new(log.clone());
-    let _here = tracing::subscriber::set_default(log.clone());
+    let (log, _listening) = listening();
     World::run(1, async |world| {
         let node = nodes(&world, 1).remove(0);
         let one = world.client("one");
@@ -180,9 +184,7 @@ fn each_of_many_keys_without_an_expiry_is_warned_of_once() -> Outcome {
 #[test]
 fn an_outage_with_many_waiters_is_a_few_lines_a_second_and_a_count() -> Outcome {
     const MANY: usize = 500;
-    let log = Log::default();
-    let _second = Dispatch::new(log.clone());
-    let _here = tracing::subscriber::set_default(log.clone());
+    let (log, _listening) = listening();
     World::run(1, async |world| {
         nodes(&world, 1);
         let one = world.client("one");
@@ -217,9 +219,7 @@ fn an_outage_with_many_waiters_is_a_few_lines_a_second_and_a_count() -> Outcome 
 
 #[test]
 fn a_node_that_refuses_to_serve_is_warned_of_once_and_done_without() -> Outcome {
-    let log = Log::default();
-    let _second = Dispatch::new(log.clone());
-    let _here = tracing::subscriber::set_default(log.clone());
+    let (log, _listening) = listening();
     World::run(1, async |world| {
         let nodes = nodes(&world, 3);
         let one = world.client("one");
@@ -258,9 +258,7 @@ fn a_node_that_refuses_to_serve_is_warned_of_once_and_done_without() -> Outcome 
 
 #[test]
 fn the_warnings_of_an_outage_carry_the_last_words_of_each_node() -> Outcome {
-    let log = Log::default();
-    let _second = Dispatch::new(log.clone());
-    let _here = tracing::subscriber::set_default(log.clone());
+    let (log, _listening) = listening();
     World::run(1, async |world| {
         let nodes = nodes(&world, 3);
         let one = world.client("one");
@@ -292,9 +290,7 @@ fn the_warnings_of_an_outage_carry_the_last_words_of_each_node() -> Outcome {
 /// nothing to warn of, nor is it that they did when the key is taken again.
 #[test]
 fn a_task_that_asks_for_a_key_that_it_holds_is_warned_once() -> Outcome {
-    let log = Log::default();
-    let _second = Dispatch::new(log.clone());
-    let _here = tracing::subscriber::set_default(log.clone());
+    let (log, _listening) = listening();
     let warned = || {
         let lines = log.lines();
         let about = |line: &&String| line.contains("WARN") && line.contains("waits for itself");

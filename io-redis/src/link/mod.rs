@@ -5,12 +5,14 @@
 //! sets it up, `session` serves it, `recovery` is what a session repairs by itself, `pulse` is how
 //! it finds out that nobody is at the other end, `in_flight` are the writes without a reply,
 //! `alone` are the keys that share no calls, `onlooker` inspects for a user who may only read.
+//! `context` is what stays from one connection to the next.
 //! `interface` is what the rest of the client knows of a link.
 
 pub(crate) mod address;
 mod alone;
 mod connect;
 pub(crate) mod connection;
+mod context;
 pub(crate) mod handle;
 mod identity;
 mod in_flight;

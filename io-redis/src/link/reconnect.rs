@@ -13,11 +13,12 @@ use tokio::sync::mpsc;
 use crate::link::alone::Alone;
 use crate::link::connect::{Connected, DialError, Dialer};
 use crate::link::connection::Connection;
+use crate::link::context::LinkContext;
 use crate::link::handle::InspectRequest;
 use crate::link::identity::{self, NodeInfo};
 use crate::link::interface::{LinkConfig, LinkStatus, Target, Work};
 use crate::link::onlooker::Onlooker;
-use crate::link::session::{BATCH, LinkContext, Loss, Session, SessionEnd};
+use crate::link::session::{BATCH, Loss, Session, SessionEnd};
 use crate::protocol::encode::Encoder;
 use crate::runtime::Seams;
 

@@ -12,23 +12,22 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use redis::{Pipeline, RedisError};
-use tenure_core::{Doubt, Instant, Op, Patience, Refusal, Reply, Request, RequestId, Rng, Words};
-use tokio::sync::{Notify, mpsc};
+use tenure_core::{Doubt, Instant, Op, Refusal, Reply, Request, RequestId, Rng, Words};
 
-use crate::link::alone::Alone;
 use crate::link::connect::Connected;
 use crate::link::connection::Connection;
+use crate::link::context::LinkContext;
 use crate::link::handle::{InspectRequest, NoAnswer};
 use crate::link::identity::NodeInfo;
 use crate::link::in_flight::{Answered, InFlight, Purpose, Replies, Written};
-use crate::link::interface::{LinkConfig, LinkStatus, Work};
+use crate::link::interface::LinkStatus;
 use crate::link::onlooker::Looks;
 use crate::link::pulse::{Beat, Pulse};
 use crate::link::recovery::{self, Recovered, Recovery, RecoveryTask};
 use crate::protocol::batch::Batch;
 use crate::protocol::decode::{self, CommandResult, Meaning, Signal};
 use crate::protocol::encode::Encoder;
-use crate::runtime::{BoxFuture, Clock};
+use crate::runtime::BoxFuture;
 
 /// How many requests are taken at a time.
 // Law: Bounded work
@@ -52,43 +51,6 @@ const BY_TEXT_FOR: Duration = Duration::from_secs(10);
 /// After so many failures in a row, each of something that was written after the one before, a
 /// connection of the user's is taken for one that does not come back.
 const BREAKS: u32 = 3;
-
-/// What a link gives to its sessions.
-pub(crate) struct LinkContext {
-    pub(crate) node: tenure_core::NodeId,
-    pub(crate) work: Arc<dyn Work>,
-    pub(crate) wake: Arc<Notify>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) config: Arc<LinkConfig>,
-    /// What was measured of the way to the node.
-    pub(crate) patience: Patience,
-    pub(crate) rng: Rng,
-    pub(crate) inspections: mpsc::Receiver<InspectRequest>,
-    /// Inspections that are to be asked again.
-    pub(crate) inspect_again: Vec<InspectRequest>,
-    /// Until when batching is off.
-    pub(crate) unbatched_until: Instant,
-    /// What shares no calls also when batching is on.
-    pub(crate) alone: Alone,
-}
-
-impl LinkContext {
-    /// The shortest TTL in use.
-    pub(crate) fn ttl(&self) -> Duration {
-        self.work.shortest_ttl().unwrap_or(self.config.ttl)
-    }
-
-    /// How long connecting and the set-up may take together.
-    pub(crate) fn dial_timeout(&self) -> Duration {
-        self.patience.dial(self.ttl())
-    }
-
-    /// How long a connection may be silent while a request is in flight; then it is replaced. Over
-    /// a connection of the user's, a request is *unknown* this long after its deadline.
-    pub(crate) fn silence(&self) -> Duration {
-        self.patience.silence(self.ttl())
-    }
-}
 
 /// Why a session ended.
 #[derive(Debug)]

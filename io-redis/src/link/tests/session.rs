@@ -11,9 +11,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::link::alone::Alone;
 use crate::link::connect::Connected;
+use crate::link::context::LinkContext;
 use crate::link::identity::NodeInfo;
 use crate::link::interface::{LinkConfig, Work};
-use crate::link::session::{LinkContext, Session, SessionEnd};
+use crate::link::session::{Session, SessionEnd};
 use crate::link::tests::hub::{FakeHub, PausedClock};
 use crate::link::tests::mocked::{
     Write, connection, done, error, granted, list, loaded, loads, word,

@@ -25,6 +25,7 @@ pub struct Config {
     drift: Drift,
     request_timeout: Duration,
     max_leases: usize,
+    takes: bool,
 }
 
 impl Config {
@@ -47,6 +48,7 @@ impl Config {
             drift: Drift::DEFAULT,
             request_timeout: None,
             max_leases: 1_000_000,
+            takes: false,
         }
     }
 
@@ -87,6 +89,13 @@ impl Config {
         self.request_timeout.saturating_mul(4)
     }
 
+    /// Whether the first attempt of a lease is a [`Op::Take`](crate::Op::Take). Never over several
+    /// nodes.
+    #[must_use]
+    pub const fn takes(&self) -> bool {
+        self.takes
+    }
+
     /// How many leases there may be at a time, those included that are still being released.
     #[must_use]
     pub const fn max_leases(&self) -> usize {
@@ -103,6 +112,7 @@ pub struct ConfigBuilder {
     drift: Drift,
     request_timeout: Option<Duration>,
     max_leases: usize,
+    takes: bool,
 }
 
 impl ConfigBuilder {
@@ -133,6 +143,14 @@ impl ConfigBuilder {
         self
     }
 
+    /// Whether the first attempt of a lease is a [`Op::Take`](crate::Op::Take), if there is one
+    /// node. Default: no. Where the node's marker must be compared (quarantine), only a script can
+    /// ask.
+    pub const fn takes(mut self, takes: bool) -> Self {
+        self.takes = takes;
+        self
+    }
+
     /// Checks all values.
     ///
     /// # Errors
@@ -144,6 +162,7 @@ impl ConfigBuilder {
             drift,
             request_timeout,
             max_leases,
+            takes,
         } = self;
         if nodes == 0 || nodes > MAX_NODES {
             return Err(ConfigError::Nodes { nodes });
@@ -169,6 +188,7 @@ impl ConfigBuilder {
             drift,
             request_timeout,
             max_leases,
+            takes: takes && nodes == 1,
         })
     }
 }

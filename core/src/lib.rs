@@ -82,4 +82,4 @@ pub use request::{
 };
 pub use rng::Rng;
 pub use time::Instant;
-pub use token::{Fence, Fingerprint, Key, Label, LabelError, Secret, Token};
+pub use token::{Fence, Fingerprint, Key, Label, LabelError, STREAM_SEQUENCES, Secret, Token};

@@ -13,6 +13,7 @@ pub struct LeaseOptions {
     valid_for: Duration,
     renew_after: Option<Duration>,
     attempt_timeout: Duration,
+    first_timeout: Duration,
     round_timeout: Duration,
     release_timeout: Duration,
     give_up_after: Option<Duration>,
@@ -63,8 +64,9 @@ impl LeaseOptions {
         self.renew_after
     }
 
-    /// How long an attempt to acquire is waited for: the client's request timeout, or half of the
-    /// validity if that is less.
+    /// How long the answers of an attempt to acquire are waited for: the client's request timeout,
+    /// or half of the validity if that is less. A first attempt that begins with a
+    /// [take](crate::Op::Take) may have two answers to wait for, one after the other.
     #[must_use]
     pub const fn attempt_timeout(&self) -> Duration {
         self.attempt_timeout
@@ -94,10 +96,9 @@ impl LeaseOptions {
     #[must_use]
     pub fn acquire_timeout(&self) -> Option<Duration> {
         if self.attempts == Some(1) {
-            return Some(self.attempt_timeout);
+            return Some(self.first_timeout);
         }
-        self.give_up_after
-            .map(|span| span.max(self.attempt_timeout))
+        self.give_up_after.map(|span| span.max(self.first_timeout))
     }
 
     /// The same, for an acquire that gives up after this time instead.
@@ -271,11 +272,15 @@ impl LeaseOptionsBuilder {
             .request_timeout()
             .min(valid_for / 2)
             .max(Duration::from_nanos(1));
+        // A take that finds the key busy, or no fence, is followed by a request that says more.
+        let requests = if config.takes() { 2 } else { 1 };
+        let first_timeout = attempt_timeout * requests;
         Ok(LeaseOptions {
             ttl,
             valid_for,
             renew_after,
             attempt_timeout,
+            first_timeout,
             round_timeout,
             release_timeout: config.release_timeout().min(ttl),
             give_up_after,

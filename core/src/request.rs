@@ -32,9 +32,19 @@ pub struct Request {
 /// What is asked of a node. Spans are whole milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
+    /// If the key is free: set the token with its TTL, and after that draw a fence. It is the first
+    /// attempt over one node (see [`ConfigBuilder::takes`](crate::ConfigBuilder::takes)), in native
+    /// commands without a script. They cannot say more than *granted*, *busy* or *unfenced*; on the
+    /// last two the core asks by acquire next. The link may ask by acquire at once, and then the
+    /// answers are those of acquire.
+    Take {
+        /// How long the node keeps the key.
+        ttl: Duration,
+    },
     /// If the key is free, or holds a token of the same lease and of no newer attempt: set the
-    /// token with its TTL, and draw a fence. The fence is larger than the stored one, and not
-    /// smaller than the server's time in microseconds.
+    /// token with its TTL, and draw a fence that is larger than all before. Over one node it comes
+    /// from the node's stream of fences. Over several it is larger than the one that is stored for
+    /// the key, and not smaller than [that of the server's time](Fence::of_time).
     Acquire {
         /// How long the node keeps the key.
         ttl: Duration,
@@ -101,6 +111,8 @@ op_kinds! {
     Repair,
     /// [`Op::Release`].
     Release,
+    /// [`Op::Take`].
+    Take,
 }
 
 impl OpKind {
@@ -109,7 +121,16 @@ impl OpKind {
     pub const fn frees(self) -> bool {
         match self {
             Self::Release => true,
-            Self::Acquire | Self::Confirm | Self::Renew | Self::Repair => false,
+            Self::Take | Self::Acquire | Self::Confirm | Self::Renew | Self::Repair => false,
+        }
+    }
+
+    /// Whether it asks for a key that the lease does not hold yet.
+    #[must_use]
+    pub const fn acquires(self) -> bool {
+        match self {
+            Self::Take | Self::Acquire => true,
+            Self::Confirm | Self::Renew | Self::Repair | Self::Release => false,
         }
     }
 }
@@ -119,6 +140,7 @@ impl Op {
     #[must_use]
     pub const fn kind(&self) -> OpKind {
         match self {
+            Self::Take { .. } => OpKind::Take,
             Self::Acquire { .. } => OpKind::Acquire,
             Self::Confirm { .. } => OpKind::Confirm,
             Self::Renew { .. } => OpKind::Renew,
@@ -170,13 +192,19 @@ pub enum Doubt {
 /// What a node answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Answer {
-    /// To acquire: the key holds the token of this attempt now.
+    /// To take and acquire: the key holds the token of this attempt now.
     Granted {
-        /// The fence that the node drew and stored.
+        /// The fence that the node drew, and over several nodes stored.
         fence: Fence,
         /// The server's time as it granted.
         server_time: ServerTime,
     },
+    /// To take: nothing was changed. The key exists, or the node is out of memory and did not look.
+    /// The key may hold the token of this very lease, if it was asked before.
+    Busy,
+    /// To take: the key holds the token of this attempt now, but no usable fence was drawn. The
+    /// node's stream of fences is missing, cannot be written, or must be moved on first.
+    Unfenced,
     /// To acquire: another lease holds the key.
     Held {
         /// After how long the key expires.
@@ -217,8 +245,10 @@ pub enum Answer {
 pub enum LockName {
     /// What is locked.
     Key,
-    /// Its fence counter.
+    /// Its fence counter. Only over several nodes.
     Counter,
+    /// The stream that draws the fences of all keys. Only over one node.
+    Stream,
 }
 
 /// Why a request was not applied.

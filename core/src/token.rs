@@ -2,11 +2,12 @@
 //! fence.
 
 use alloc::format;
-use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::num::NonZeroU64;
+
+use crate::request::ServerTime;
 
 /// What is locked: a string of bytes. Clones share it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -218,12 +219,16 @@ impl Token {
             out.extend_from_slice(label.as_str().as_bytes());
             out.push(b':');
         }
-        for byte in self.secret.expose() {
-            out.push(HEX[usize::from(byte >> 4)]);
-            out.push(HEX[usize::from(byte & 15)]);
+        let mut text = [b':'; SECRET_LEN + 1];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.secret.expose()) {
+            pair[0] = HEX[usize::from(byte >> 4)];
+            pair[1] = HEX[usize::from(byte & 15)];
         }
-        out.push(b':');
-        out.extend_from_slice(self.attempt.to_string().as_bytes());
+        out.extend_from_slice(&text);
+        // Without a text of its own, which would be allocated for each request.
+        let mut digits = [0; 10];
+        let first = decimal(self.attempt, &mut digits);
+        out.extend_from_slice(&digits[first..]);
     }
 
     /// The token that this text is. None if it is none, and so was not written by [`Token::write`].
@@ -250,6 +255,19 @@ impl Token {
             secret: Secret::new(secret),
             attempt,
         })
+    }
+}
+
+/// Writes a number to the end of `digits`. Answers where it begins.
+const fn decimal(mut number: u32, digits: &mut [u8; 10]) -> usize {
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        digits[first] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return first;
+        }
     }
 }
 
@@ -287,8 +305,19 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
+/// How many fences there are for each microsecond of a server's time.
+const PER_MICROSECOND: u64 = 2;
+
+/// So many fences of one millisecond a stream may draw. By itself it draws far fewer. After its
+/// server's clock was set back, it goes on in the last millisecond that it has seen, until it is
+/// moved to the next one. What is drawn until then must stay below 2,000, where that one begins.
+pub const STREAM_SEQUENCES: u64 = 1_800;
+
 /// A fencing token: a number that grows with every grant of a key. The resource behind the lock
 /// refuses a number that is smaller than one that it has seen.
+///
+/// It is about twice the server's time in microseconds as the lock was granted. So it stays below
+/// 2^53 until the year 2112, and fits a number of JavaScript and a signed column of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fence(NonZeroU64);
 
@@ -300,6 +329,27 @@ impl Fence {
             Some(value) => Some(Self(value)),
             None => None,
         }
+    }
+
+    /// Over several nodes: the fence that stands for a server's time. A node draws no smaller one.
+    #[must_use]
+    pub const fn of_time(time: ServerTime) -> Option<Self> {
+        Self::new(time.as_micros().saturating_mul(PER_MICROSECOND))
+    }
+
+    /// Over one node: the fence for an id of the node's stream, `MILLISECONDS-SEQUENCE`. None if
+    /// the sequence is [`STREAM_SEQUENCES`] or more: the next millisecond's fences begin soon after
+    /// it, so the stream must be moved there first.
+    #[must_use]
+    pub const fn of_stream(milliseconds: u64, sequence: u64) -> Option<Self> {
+        if sequence >= STREAM_SEQUENCES {
+            return None;
+        }
+        Self::new(
+            milliseconds
+                .saturating_mul(1_000 * PER_MICROSECOND)
+                .saturating_add(sequence),
+        )
     }
 
     /// The number to hand to the resource.

@@ -324,6 +324,10 @@ fn an_acquire_is_over_after_its_patience_but_not_before_one_attempt() {
         Some(second)
     );
     assert_eq!(of(Some(ms(1_001)), None).acquire_timeout(), Some(ms(1_001)));
+    let takes = Config::builder(1).takes(true).build().unwrap();
+    let options = LeaseOptions::builder().attempts(Some(1));
+    let options = options.build(&takes).unwrap();
+    assert_eq!(options.acquire_timeout(), Some(2 * second), "two answers");
     let shorter = of(None, None).with_give_up_after(ms(1));
     assert_eq!(shorter, of(Some(ms(1)), None));
 }

@@ -3,7 +3,7 @@
 #![warn(missing_docs)]
 
 use proptest::prelude::*;
-use tenure_core::{Label, LabelError, Secret, Token};
+use tenure_core::{Fence, Label, LabelError, STREAM_SEQUENCES, Secret, ServerTime, Token};
 
 /// Labels that look like parts of a token, or like several.
 fn label() -> impl Strategy<Value = String> {
@@ -124,4 +124,26 @@ fn a_token_has_the_form_that_the_documents_say() {
     assert!(Token::parse(format!("{secret}:1").as_bytes()).is_some());
     assert!(Token::parse(format!("{}:{secret}:1", "x".repeat(128)).as_bytes()).is_some());
     assert_eq!(Token::parse(&[0xff; 34]), None);
+}
+
+#[test]
+fn fences_are_twice_the_microseconds_from_a_stream_as_from_a_time() {
+    let millis = 1_767_225_600_123;
+    let of_stream = Fence::of_stream(millis, 7).map(Fence::get);
+    assert_eq!(of_stream, Some(millis * 2_000 + 7));
+    let of_time = Fence::of_time(ServerTime::from_micros(millis * 1_000 + 4)).map(Fence::get);
+    assert_eq!(of_time, Some(millis * 2_000 + 8));
+    let year_2112 = 4_481_049_600_000;
+    let largest = Fence::of_stream(year_2112, STREAM_SEQUENCES - 1).map(Fence::get);
+    assert!(largest.is_some_and(|fence| fence < 1 << 53));
+    assert_eq!(Fence::of_stream(0, 0), None);
+}
+
+#[test]
+fn a_stream_that_is_stuck_in_one_millisecond_grants_no_more() {
+    let last = Fence::of_stream(5, STREAM_SEQUENCES - 1);
+    assert!(last.is_some() && last < Fence::of_stream(6, 0));
+    for sequence in [STREAM_SEQUENCES, 2_000, u64::MAX] {
+        assert_eq!(Fence::of_stream(5, sequence), None, "{sequence}");
+    }
 }

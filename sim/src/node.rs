@@ -14,12 +14,14 @@ use std::time::Duration;
 
 use tenure_core::{Answer, Fence, Fingerprint, LockName, Op, ServerTime};
 
-/// A node ignores a proposed fence that is further ahead of its own time than this, in
-/// microseconds.
-const AHEAD_MAX: i64 = 60_000_000;
+/// A node ignores a proposed fence that is further ahead of that of its own time than this: a
+/// minute.
+const AHEAD_MAX: i64 = 120_000_000;
 /// A fence counter is kept for a day after the time that its value stands for, and a marker for a
 /// day and ten max TTLs.
 const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
+/// The stream of fences is kept for two days after the time of its last id.
+const KEEP_STREAM: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 /// What an acquire is told of a key that is no string.
 pub const WRONG_TYPE: Answer = Answer::WrongType {
     name: LockName::Key,
@@ -79,6 +81,11 @@ impl Shown {
             ticks: nanos / P::TICK,
             micros: nanos / 1_000,
         }
+    }
+
+    /// The fence that stands for this time, over several nodes.
+    fn fence(self) -> i64 {
+        Fence::of_time(self.server_time()).map_or(0, |fence| fence.get() as i64)
     }
 
     /// As the server says it.
@@ -156,11 +163,29 @@ struct Marker {
 /// A fence counter: the last fence, and when the counter expires.
 type Counter = (i64, i64);
 
+/// The stream of fences: its last id, and when it expires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Stream {
+    /// Milliseconds and a sequence.
+    last: (i64, i64),
+    until: i64,
+}
+
+/// Where the fences of a node come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fences {
+    /// It is the only node: from one stream for all keys.
+    Stream,
+    /// It is one of several: from a counter for each key.
+    Counters,
+}
+
 /// What a node keeps in its memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Memory {
     keys: Vec<Option<Entry>>,
     counters: Vec<Option<Counter>>,
+    stream: Option<Stream>,
     marker: Option<Marker>,
 }
 
@@ -169,6 +194,7 @@ impl Memory {
         Self {
             keys: vec![None; keys],
             counters: vec![None; keys],
+            stream: None,
             marker: None,
         }
     }
@@ -211,18 +237,20 @@ pub struct Node<P> {
     pub durable: bool,
     /// Whether it is out of memory.
     pub full: bool,
+    fences: Fences,
     precision: PhantomData<P>,
 }
 
 impl<P: Precision> Node<P> {
     /// A node whose keys are numbered below `keys`.
     #[must_use]
-    pub fn new(keys: usize) -> Self {
+    pub fn new(keys: usize, fences: Fences) -> Self {
         Self {
             memory: Memory::empty(keys),
             identity: Identity::default(),
             durable: false,
             full: false,
+            fences,
             precision: PhantomData,
         }
     }
@@ -269,6 +297,7 @@ impl<P: Precision> Node<P> {
             self.memory.keys[key] = self.entry(now, key);
             self.memory.counters[key] = self.counter(now, key);
         }
+        self.memory.stream = self.stream(now);
         self.memory.marker = self.marker(now).copied();
     }
 
@@ -292,7 +321,33 @@ impl<P: Precision> Node<P> {
         });
     }
 
-    /// Does what is asked, as the scripts do.
+    /// A client that connects makes sure that the stream of fences is there, and lasts.
+    pub fn keep_stream(&mut self, now: Shown) {
+        if self.fences == Fences::Stream {
+            let last = self.next_id(now).unwrap_or_else(|| Self::first_id(now));
+            self.put_stream(last, Some(Self::until(last)));
+        }
+    }
+
+    /// The first of the two steps of a take: sets the key if it is free. Says whether it did.
+    pub fn take(&mut self, now: Shown, request: &Arrived, ttl: Duration) -> bool {
+        let free = !self.full && self.entry(now, request.key).is_none();
+        if free {
+            self.put(now, request, ttl);
+        }
+        free
+    }
+
+    /// The second step of a take whose first one set the key: draws a fence.
+    pub fn draw(&mut self, now: Shown) -> Answer {
+        let Some(id) = self.next_id(now) else {
+            return Answer::Unfenced;
+        };
+        self.put_stream(id, None);
+        Self::granted(id).unwrap_or(Answer::Unfenced)
+    }
+
+    /// Does what is asked, as the scripts do, or the two steps of a take in one.
     ///
     /// # Errors
     /// If the script does nothing.
@@ -301,6 +356,10 @@ impl<P: Precision> Node<P> {
     /// If the node does not have this key.
     pub fn apply(&mut self, now: Shown, request: &Arrived) -> Result<Answer, Refused> {
         match request.op {
+            Op::Take { ttl } => Ok(match self.take(now, request, ttl) {
+                true => self.draw(now),
+                false => Answer::Busy,
+            }),
             Op::Acquire { ttl, proposal } => self.acquire(now, request, ttl, proposal),
             Op::Confirm { fence } => {
                 let answer = self.exactly(now, request);
@@ -358,10 +417,14 @@ impl<P: Precision> Node<P> {
             return Err(Refused::OutOfMemory);
         }
         self.put(now, request, ttl);
-        let mut fence = now.micros.max(self.last_fence(now, request.key) + 1);
+        if self.fences == Fences::Stream {
+            return Ok(self.draw_by_script(now));
+        }
+        let drawn = now.fence();
+        let mut fence = drawn.max(self.last_fence(now, request.key) + 1);
         if let Some(proposal) = proposal.map(|fence| fence.get() as i64)
             && proposal > fence
-            && proposal <= now.micros + AHEAD_MAX
+            && proposal <= drawn + AHEAD_MAX
         {
             fence = proposal;
         }
@@ -466,6 +529,66 @@ impl<P: Precision> Node<P> {
         }
     }
 
+    /// A script creates the stream where it is missing, and moves it on where it is stuck.
+    fn draw_by_script(&mut self, now: Shown) -> Answer {
+        let Some(id) = self.next_id(now) else {
+            let id = Self::first_id(now);
+            self.put_stream(id, Some(Self::until(id)));
+            return Self::granted(id).expect("it is small");
+        };
+        let id = match Self::granted(id) {
+            Some(_) => id,
+            None => (id.0 + 1, 0),
+        };
+        self.put_stream(id, None);
+        Self::granted(id).expect("it is small")
+    }
+
+    /// What an id of the stream grants. None if it is no usable fence.
+    fn granted(id: (i64, i64)) -> Option<Answer> {
+        let (millis, sequence) = (id.0.unsigned_abs(), id.1.unsigned_abs());
+        Some(Answer::Granted {
+            fence: Fence::of_stream(millis, sequence)?,
+            server_time: ServerTime::from_micros(millis * 1_000),
+        })
+    }
+
+    /// The id that the stream would draw now. None if it is missing.
+    fn next_id(&self, now: Shown) -> Option<(i64, i64)> {
+        let (millis, sequence) = self.stream(now)?.last;
+        let time = now.micros / 1_000;
+        Some(if time > millis {
+            (time, 0)
+        } else {
+            (millis, sequence + 1)
+        })
+    }
+
+    /// The first id of a new stream: the later it is created, the larger.
+    const fn first_id(now: Shown) -> (i64, i64) {
+        (now.micros / 1_000 + 1, now.micros % 1_000)
+    }
+
+    /// When a stream with this id expires.
+    fn until(id: (i64, i64)) -> i64 {
+        let kept = id.0 * 1_000_000 / P::TICK + Self::ticks(KEEP_STREAM);
+        if P::COUNTERS_EXPIRE { kept } else { i64::MAX }
+    }
+
+    /// Its expiry stays as it is, unless another is given.
+    fn put_stream(&mut self, last: (i64, i64), until: Option<i64>) {
+        let before = self.memory.stream.map_or(i64::MAX, |stream| stream.until);
+        self.memory.stream = Some(Stream {
+            last,
+            until: until.unwrap_or(before),
+        });
+    }
+
+    fn stream(&self, now: Shown) -> Option<Stream> {
+        let stream = self.memory.stream;
+        stream.filter(|stream| Self::lives(now, stream.until))
+    }
+
     fn last_fence(&self, now: Shown, key: usize) -> i64 {
         self.counter(now, key).map_or(0, |(fence, _)| fence)
     }
@@ -481,7 +604,7 @@ impl<P: Precision> Node<P> {
     fn count(&mut self, now: Shown, key: usize, fence: i64) {
         let until = if P::COUNTERS_EXPIRE {
             // A fence ahead of the node's time is kept for longer by as much, rounded up.
-            let ahead = (fence - now.micros).max(0) * 1_000;
+            let ahead = (fence - now.fence()).max(0) * 500;
             now.ticks + Self::ticks(KEEP) + (ahead + P::TICK - 1).div_euclid(P::TICK)
         } else {
             i64::MAX

@@ -232,6 +232,85 @@ fn an_acquire_sent_before_a_larger_fence_was_told_may_get_a_smaller_one() {
     assert_eq!(history.broken(), None);
 }
 
+/// A take of a lease sets the key.
+fn takes(history: &mut History, at: u64, lease: u32) {
+    let key = Fact::Key {
+        from: Holder::Nobody,
+        to: Holder::Lease(lease),
+        until: Some(at + 900),
+    };
+    history.tell(at, lease, Fact::Wanted { ttl: 1_000 });
+    history.tell(at, lease, key);
+}
+
+/// Its fence is drawn.
+fn draws(history: &mut History, at: u64, lease: u32, fence: u64) {
+    let drawn = Fact::Did {
+        ask: OpKind::Take,
+        serial: 1,
+        answer: Answer::Granted(fence),
+        until: Some(at + 900),
+        late: false,
+    };
+    history.tell(at, lease, drawn);
+}
+
+/// What a lease had is deleted, by itself or by somebody else.
+fn vanishes(history: &mut History, at: u64, lease: u32, by: Option<u32>) {
+    let fact = Fact::Key {
+        from: Holder::Lease(lease),
+        to: Holder::Nobody,
+        until: None,
+    };
+    let record = Record {
+        node: Some(0),
+        key: Some(0),
+        lease: by,
+        ..Record::new(at, fact)
+    };
+    history.happens(at, record);
+}
+
+#[test]
+fn a_fence_below_that_of_a_grant_that_had_ended_breaks_fencing() {
+    for (fence, broken) in [(6, Some(Law::Fencing)), (7, Some(Law::Fencing)), (8, None)] {
+        let mut history = History::new();
+        takes(&mut history, 10, 0);
+        draws(&mut history, 11, 0, 7);
+        vanishes(&mut history, 20, 0, Some(0));
+        takes(&mut history, 30, 1);
+        draws(&mut history, 31, 1, fence);
+        assert_eq!(history.broken(), broken, "{fence}");
+    }
+}
+
+#[test]
+fn a_take_whose_key_is_deleted_before_its_fence_is_drawn_is_excused() {
+    for (by, broken) in [(None, None), (Some(1), Some(Law::Fencing))] {
+        let mut history = History::new();
+        takes(&mut history, 10, 0);
+        draws(&mut history, 11, 0, 7);
+        vanishes(&mut history, 20, 0, Some(0));
+        takes(&mut history, 30, 1);
+        if by.is_none() {
+            vanishes(&mut history, 31, 1, None);
+        }
+        draws(&mut history, 32, 1, 6);
+        assert_eq!(history.broken(), broken);
+    }
+}
+
+#[test]
+fn a_fence_drawn_after_its_grant_had_ended_is_no_floor_for_others() {
+    let mut history = History::new();
+    takes(&mut history, 10, 0);
+    vanishes(&mut history, 20, 0, None);
+    takes(&mut history, 30, 1);
+    draws(&mut history, 31, 1, 6);
+    draws(&mut history, 32, 0, 7);
+    assert_eq!(history.broken(), None);
+}
+
 #[test]
 fn a_fence_told_twice_breaks_fencing() {
     let mut history = History::new();

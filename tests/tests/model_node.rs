@@ -13,8 +13,8 @@ use proptest::sample::select;
 use tenure_core::{Answer, Fence, Fingerprint, Op, Refusal, Reply, ServerTime, Words};
 use tenure_redis::seams::{Answers, Script};
 use tenure_sim::node::{
-    Arrived, Entry, Exact, Identity, Milliseconds, Node, Precision, Refused, SetOfNodes, Shown,
-    Value, WRONG_TYPE,
+    Arrived, Entry, Exact, Fences, Identity, Milliseconds, Node, Precision, Refused, SetOfNodes,
+    Shown, Value, WRONG_TYPE,
 };
 use tenure_sim::server::{ManualClock, Reply as Wire, Server};
 use tenure_tests::scripts::{self, Lock, Marker};
@@ -190,7 +190,7 @@ impl<P: Precision> Model<P> {
 
     fn beginning(at_us: u64) -> Self {
         Self {
-            node: Node::new(KEYS.len()),
+            node: Node::new(KEYS.len(), Fences::Counters),
             wall_us: i64::try_from(at_us).expect("in range"),
             lives: 0,
         }
@@ -325,6 +325,7 @@ impl Real {
 
     fn ask(&self, question: &Question) -> Reply {
         let (ttl, proposal, fence) = match question.op {
+            Op::Take { ttl } => (Some(ttl), None, None),
             Op::Acquire { ttl, proposal } => (Some(ttl), proposal, None),
             Op::Confirm { fence } => (None, None, Some(fence)),
             Op::Renew { ttl } => (Some(ttl), None, None),

@@ -36,7 +36,11 @@ impl Lease {
                 seat.vote = Vote::Silent;
             } else {
                 seat.vote = Vote::Asked;
-                self.ask(now, node, OpKind::Acquire, ctx);
+                // A later attempt may find a token of its own there, which only a script can tell
+                // from that of somebody else.
+                let first = ctx.config.takes() && self.attempt == 1;
+                let ask = if first { OpKind::Take } else { OpKind::Acquire };
+                self.ask(now, node, ask, ctx);
             }
         }
         self.decide(now, ctx);
@@ -82,7 +86,7 @@ impl Lease {
         let valid_for = self.options.valid_for();
         let seat = &mut self.seats[node.index()];
         match (flight.ask, reply) {
-            (OpKind::Acquire, Reply::Applied(Answer::Granted { fence, .. })) => {
+            (OpKind::Take | OpKind::Acquire, Reply::Applied(Answer::Granted { fence, .. })) => {
                 // Law: Honest validity
                 seat.until = Some(flight.queued + valid_for);
                 seat.vote = Vote::Granted(fence);
@@ -91,6 +95,13 @@ impl Lease {
                 {
                     self.ask(now, node, OpKind::Confirm, ctx);
                 }
+            }
+            (OpKind::Take, Reply::Applied(Answer::Busy | Answer::Unfenced))
+                if !ctx.down.contains(node) =>
+            {
+                // The attempt goes on. Its second request gets as much time as the first.
+                self.round.deadline = now + self.options.attempt_timeout();
+                return self.ask(now, node, OpKind::Acquire, ctx);
             }
             (OpKind::Confirm, Reply::Applied(Answer::Done)) => {
                 if let Phase::Confirming(fence) = self.phase {

@@ -156,7 +156,7 @@ impl Lease {
             Reply::NotApplied(Refusal::Rejected(words) | Refusal::Misuse(words)) => {
                 vote = Vote::Rejected(words);
             }
-            Reply::Applied(Answer::Quarantined { .. })
+            Reply::Applied(Answer::Quarantined { .. } | Answer::Busy | Answer::Unfenced)
             | Reply::NotApplied(_)
             | Reply::Unknown(_) => {}
         }

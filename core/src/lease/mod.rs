@@ -389,6 +389,7 @@ impl Lease {
                         let belongs = match name {
                             LockName::Key => "the lock",
                             LockName::Counter => "its fence counter",
+                            LockName::Stream => "the stream of fences",
                         };
                         Some(Words::new(&format!(
                             "it holds {holds} where {belongs} belongs"

@@ -153,6 +153,7 @@ impl Lease {
                 _ => self.fence,
             };
             let op = match (flight.ask, fence) {
+                (OpKind::Take, _) => Op::Take { ttl },
                 (OpKind::Acquire, _) => Op::Acquire {
                     ttl,
                     proposal: self.round.proposal,
@@ -172,7 +173,7 @@ impl Lease {
                 attempt: flight.attempt,
             };
             let timeout = match flight.ask {
-                OpKind::Acquire | OpKind::Confirm | OpKind::Release => {
+                OpKind::Take | OpKind::Acquire | OpKind::Confirm | OpKind::Release => {
                     self.options.attempt_timeout()
                 }
                 OpKind::Renew | OpKind::Repair => self.options.round_timeout(),
@@ -305,6 +306,7 @@ impl Lease {
     fn wants(&self, flight: &Flight) -> bool {
         let wanted = match flight.ask {
             OpKind::Release => return true,
+            OpKind::Take => matches!(self.phase, Phase::Acquiring),
             OpKind::Acquire => matches!(
                 self.phase,
                 Phase::Acquiring | Phase::Confirming(_) | Phase::Held(_)
@@ -333,23 +335,25 @@ impl Lease {
             }
             (OpKind::Release, Reply::Applied(_)) => seat.owed = None,
             (
-                OpKind::Acquire | OpKind::Confirm | OpKind::Renew | OpKind::Repair,
-                Reply::Unknown(_) | Reply::Applied(Answer::Granted { .. } | Answer::Done),
+                OpKind::Take | OpKind::Acquire | OpKind::Confirm | OpKind::Renew | OpKind::Repair,
+                Reply::Unknown(_)
+                | Reply::Applied(Answer::Granted { .. } | Answer::Unfenced | Answer::Done),
             ) => seat.owed = Some(expires),
             // Renew and confirm say *gone* also where an older attempt of this lease is still
             // there.
             (OpKind::Renew | OpKind::Confirm, Reply::Applied(Answer::Gone))
                 if flight.attempt > 1 => {}
-            (OpKind::Acquire, Reply::Applied(Answer::Held { .. }))
+            (OpKind::Take | OpKind::Acquire, Reply::Applied(Answer::Held { .. }))
             | (_, Reply::Applied(Answer::Gone | Answer::Taken)) => seat.owed = None,
-            // What is wrong may be the fence counter alone, and a node in quarantine may still hold
-            // a copy. So the release stays owed.
+            // What is wrong may be the fence counter alone, a node in quarantine may still hold a
+            // copy, and the key that is busy may be so by this lease. So the release stays owed.
             (
                 _,
                 Reply::Applied(
                     Answer::Foreign
                     | Answer::WrongType { .. }
                     | Answer::Quarantined { .. }
+                    | Answer::Busy
                     | Answer::Held { .. },
                 ),
             ) => {}

@@ -85,6 +85,8 @@ impl ServerClock {
     pub fn propose(&self, now: Instant) -> Option<Fence> {
         let estimate = self.estimate(now)?;
         let lead = self.lead.as_micros() as u64;
-        Fence::new(estimate.as_micros().saturating_add(lead))
+        Fence::of_time(ServerTime::from_micros(
+            estimate.as_micros().saturating_add(lead),
+        ))
     }
 }

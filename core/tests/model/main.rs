@@ -144,6 +144,34 @@ fn one_node_where_a_connection_is_lost_between_two_attempts() {
     check(world, &[&BOTH[..], &seen].concat());
 }
 
+/// 0 states.
+#[test]
+fn one_node_where_first_attempts_are_takes() {
+    let mut world = World::taking(2, tries_twice);
+    world.end = 2;
+    world.losses = 1;
+    world.cancels = true;
+    let seen = ["a take", "busy", "unfenced", "a second attempt", "released"];
+    check(world, &[&BOTH[..], &seen].concat());
+}
+
+/// 0 states.
+#[test]
+fn one_node_where_the_connection_of_a_take_is_lost() {
+    let mut world = World::taking(2, once);
+    world.end = 1;
+    world.cancels = true;
+    world.resets = 1;
+    let seen = [
+        "a take",
+        "busy",
+        "unfenced",
+        "executed on a connection that was lost",
+        "killed with bytes unread",
+    ];
+    check(world, &[&BOTH[..], &seen].concat());
+}
+
 #[test]
 fn without_the_kill_of_the_old_connection_only_no_orphan_breaks() {
     let mut world = World::new(1, 3, 0, renews);

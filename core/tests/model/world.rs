@@ -23,7 +23,7 @@ use tenure_core::{
     Secret, ServerClock, Token, Words,
 };
 
-use tenure_sim::node::{Arrived, Entry, Exact, Node, Shown, Value};
+use tenure_sim::node::{Arrived, Entry, Exact, Fences, Node, Shown, Value};
 
 /// The number of the key that both want.
 const KEY: usize = 0;
@@ -73,6 +73,7 @@ pub(crate) struct World {
     /// Whether the second client never begins.
     pub(crate) alone: bool,
     key: Key,
+    fences: Fences,
     /// What happened in some state.
     pub(crate) marks: Mutex<BTreeSet<&'static str>>,
 }
@@ -160,9 +161,25 @@ impl World {
         margin: u8,
         first: fn(LeaseOptionsBuilder) -> LeaseOptionsBuilder,
     ) -> Self {
+        Self::of(nodes, ttl, margin, first, Fences::Counters)
+    }
+
+    /// One node, whose stream of fences is missing at first. First attempts are takes.
+    pub(crate) fn taking(ttl: u8, first: fn(LeaseOptionsBuilder) -> LeaseOptionsBuilder) -> Self {
+        Self::of(1, ttl, 0, first, Fences::Stream)
+    }
+
+    fn of(
+        nodes: usize,
+        ttl: u8,
+        margin: u8,
+        first: fn(LeaseOptionsBuilder) -> LeaseOptionsBuilder,
+        fences: Fences,
+    ) -> Self {
         let drift = Drift::from_ppm(0).with_granularity(ticks(margin));
         let config = Config::builder(nodes)
             .drift(drift)
+            .takes(fences == Fences::Stream)
             .request_timeout(ticks(2));
         let config = config.build().unwrap();
         let options = LeaseOptions::builder()
@@ -192,6 +209,7 @@ impl World {
             cancels: false,
             alone: false,
             key: Key::new(*b"k"),
+            fences,
             marks: Mutex::default(),
         }
     }
@@ -241,7 +259,7 @@ impl World {
             return;
         };
         lease.take(NodeId::new(node), |serial, op, token, _| {
-            if matches!(op, Op::Acquire { .. }) && token.attempt > me.attempt {
+            if op.kind().acquires() && token.attempt > me.attempt {
                 me.attempt = token.attempt;
                 me.floor = told;
                 if token.attempt > 1 {
@@ -249,6 +267,7 @@ impl World {
                 }
             }
             match op {
+                Op::Take { .. } => self.mark("a take"),
                 Op::Confirm { .. } => self.mark("a fence confirmed"),
                 Op::Repair { .. } => self.mark("a lost copy put back"),
                 _ => {}
@@ -343,6 +362,11 @@ impl World {
         model.expire(now);
         let before = model.entry(now, KEY);
         let answer = model.apply(now, &arrived).expect("it is not full");
+        match answer {
+            Answer::Busy => self.mark("busy"),
+            Answer::Unfenced => self.mark("unfenced"),
+            _ => {}
+        }
         if before
             .is_some_and(|held| !is_of(&held, arrived.lease) && model.entry(now, KEY) != Some(held))
         {
@@ -564,7 +588,7 @@ impl Model for World {
             losses: 0,
             resets: 0,
             clients: [client.clone(), client],
-            nodes: vec![Node::new(1); self.nodes],
+            nodes: vec![Node::new(1, self.fences); self.nodes],
             ahead: vec![0; self.nodes],
             told: Vec::new(),
             broken: None,

@@ -18,6 +18,7 @@ use tenure_core::{
     LeaseOptionsBuilder, Manager, NodeId, Op, OpKind, Refusal, Reply, Request, RequestId, Secret,
     Silence, Words,
 };
+use tenure_sim::node::Fences;
 
 /// How long a lease with the default TTL of 10 s is valid: the TTL less 1 % and 2 ms.
 pub(crate) const VALID_FOR: Duration = Duration::from_millis(9_898);
@@ -105,10 +106,15 @@ impl World {
 
     pub(crate) fn with(config: Config, seed: u64) -> Self {
         let nodes = config.nodes();
+        let fences = if config.takes() {
+            Fences::Stream
+        } else {
+            Fences::Counters
+        };
         Self {
             now: Instant::ORIGIN,
             manager: Manager::new(config, seed),
-            nodes: vec![Node::new(); nodes],
+            nodes: vec![Node::new(fences); nodes],
             prompt: vec![true; nodes],
             wire: vec![VecDeque::new(); nodes],
             written: Vec::new(),
@@ -305,7 +311,7 @@ impl World {
                 Law::BoundedWork
             );
             seat.push((request.id.serial, release));
-            if matches!(request.op, Op::Acquire { .. }) {
+            if request.op.kind().acquires() {
                 let told = self.fences.get(&request.key);
                 let floor = told.and_then(|told| told.last().copied()).unwrap_or(0);
                 let entry = self.floors.entry(request.id.lease).or_default();

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use tenure_core::{Answer, Fingerprint, Instant, Key, Request, Token};
-use tenure_sim::node::{self, Arrived, Entry, Exact, SetOfNodes, Shown, Value};
+use tenure_sim::node::{self, Arrived, Entry, Exact, Fences, SetOfNodes, Shown, Value};
 
 /// What all clients of a test agree on. In nanoseconds.
 const SET: SetOfNodes = SetOfNodes {
@@ -28,15 +28,17 @@ pub(crate) fn same_lease(a: &Token, b: &Token) -> bool {
 }
 
 impl Node {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(fences: Fences) -> Self {
         let mut node = Self {
-            model: node::Node::new(0),
+            model: node::Node::new(0, fences),
             keys: HashMap::new(),
             leases: Vec::new(),
             numbers: HashMap::new(),
             wall_ahead: 0,
         };
         node.marked_at(Instant::from_nanos(-SET.max_ttl));
+        let begin = node.shown(Instant::ORIGIN);
+        node.model.keep_stream(begin);
         node
     }
 

@@ -8,7 +8,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tenure_core::{AcquireFailure, EventKind, Fence, Instant, Key, Release, RenewalFailure};
 use tokio::sync::Notify;
-use tokio::sync::futures::Notified;
 
 use crate::client::delivery::contained;
 use crate::error::{Ended, Loss};
@@ -26,21 +25,6 @@ pub(crate) struct Cell {
     state: Mutex<LeaseState>,
     /// Notified at every change of the state.
     changed: Notify,
-    /// Notified when validity has ended, or ends sooner than before.
-    sooner: Notify,
-    /// The end of validity under which the alarms list it, if they do. Only they use it, under
-    /// their lock.
-    listed: AtomicI64,
-}
-
-/// Who must look again at a lease that has changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Concerns {
-    /// Who waits for an answer. Who awaits the loss sleeps on: there are many of them, and renewals
-    /// come again and again.
-    Askers,
-    /// Everybody: validity has ended, or ends sooner than before.
-    All,
 }
 
 /// Where a lease stands and how its renewals went.
@@ -87,8 +71,6 @@ impl Cell {
                 failure: None,
             }),
             changed: Notify::new(),
-            sooner: Notify::new(),
-            listed: AtomicI64::new(Instant::MAX.as_nanos()),
         }
     }
 
@@ -108,11 +90,10 @@ impl Cell {
     }
 
     /// Applies an event of the core. An event that comes after the end of the lease changes
-    /// nothing. Returns who must be [woken](Self::wake), once no lock is held.
+    /// nothing. Returns whether its owner must be [woken](Self::wake), once no lock is held.
     // Law: No resurrection
-    pub(crate) fn apply(&self, event: &EventKind) -> Option<Concerns> {
+    pub(crate) fn apply(&self, event: &EventKind) -> bool {
         let mut state = self.lock();
-        let mut concerns = Concerns::All;
         match (event, &state.stage) {
             (EventKind::Acquired { fence, valid_until }, Stage::Acquiring) => {
                 state.stage = Stage::Held(*fence);
@@ -124,7 +105,6 @@ impl Cell {
             (EventKind::Renewed { valid_until }, Stage::Held(_)) => {
                 state.renewed += 1;
                 self.set_valid_until(*valid_until);
-                concerns = Concerns::Askers;
             }
             (EventKind::Shortened { valid_until }, Stage::Held(_)) => {
                 self.set_valid_until(*valid_until);
@@ -132,7 +112,6 @@ impl Cell {
             (EventKind::Suspect { cause, .. }, Stage::Held(_)) => {
                 state.failed += 1;
                 state.failure = Some(cause.clone());
-                concerns = Concerns::Askers;
             }
             (EventKind::Lost { loss }, Stage::Held(_)) => {
                 self.end(&mut state, Stage::Lost(loss.clone().into()));
@@ -145,22 +124,14 @@ impl Cell {
                 self.end(&mut state, Stage::Released(outcome.clone()));
             }
             // An event that is only logged, or that comes after the lease ended for its owner.
-            _ => return None,
+            _ => return false,
         }
-        Some(concerns)
-    }
-
-    /// Wakes those who must look again. No lock may be held: a waker is code of the program.
-    pub(crate) fn wake(&self, concerns: Concerns) {
-        contained(|| self.changed.notify_waiters());
-        if concerns == Concerns::All {
-            contained(|| self.sooner.notify_waiters());
-        }
+        true
     }
 
     /// Wakes whoever waits for this lease. No lock may be held: a waker is code of the program.
-    pub(crate) fn wake_all(&self) {
-        self.wake(Concerns::All);
+    pub(crate) fn wake(&self) {
+        contained(|| self.changed.notify_waiters());
     }
 
     /// Ends the validity and sets the final stage, unless the lease is over already. Returns
@@ -174,7 +145,7 @@ impl Cell {
         if open {
             self.end(&mut state, stage);
             drop(state);
-            self.wake_all();
+            self.wake();
         }
         open
     }
@@ -220,21 +191,7 @@ impl Cell {
             _ => return,
         }
         drop(state);
-        self.wake(Concerns::Askers);
-    }
-
-    /// Ends when validity has ended, or ends sooner than it did when this was called.
-    pub(crate) fn sooner(&self) -> Notified<'_> {
-        self.sooner.notified()
-    }
-
-    /// Where the alarms list it. `Instant::MAX` if they do not, or if they have told its end.
-    pub(crate) fn listed(&self) -> Instant {
-        Instant::from_nanos(self.listed.load(Ordering::Relaxed))
-    }
-
-    pub(crate) fn set_listed(&self, at: Instant) {
-        self.listed.store(at.as_nanos(), Ordering::Relaxed);
+        self.wake();
     }
 
     /// Waits until `look` returns an answer. It is called at once and after every change.

@@ -337,7 +337,7 @@ impl<'a> Session<'a> {
         // have to be released again. All other requests are still useful.
         let replies = &mut self.replies;
         self.due.retain(|request| {
-            let stale = matches!(request.op, Op::Acquire { .. }) && request.deadline <= now;
+            let stale = request.op.kind().acquires() && request.deadline <= now;
             if stale {
                 replies.push((request.id, Reply::NotApplied(Refusal::NotSent)));
             }

@@ -26,7 +26,7 @@ fn place(request: &Request, before: Option<&Request>) -> u8 {
         OpKind::Release => 0,
         OpKind::Renew => 1,
         OpKind::Confirm | OpKind::Repair => 2,
-        OpKind::Acquire => 3,
+        OpKind::Take | OpKind::Acquire => 3,
     }
 }
 

@@ -132,6 +132,7 @@ fn write_keys(cmd: &mut Cmd, layout: &Layout, lock: &Key, counter: &mut Vec<u8>)
 /// Writes the arguments of one lock.
 fn write_args(cmd: &mut Cmd, layout: &Layout, request: &Request, token: &mut Vec<u8>) {
     let (ttl, fence) = match request.op {
+        Op::Take { ttl } => (Some(ttl), None),
         Op::Acquire { ttl, proposal } => (Some(ttl), proposal),
         Op::Confirm { fence } => (None, Some(fence)),
         Op::Renew { ttl } => (Some(ttl), None),

@@ -99,7 +99,7 @@ pub(crate) fn marker(prefix: &[u8]) -> Vec<u8> {
 /// The Redis key that is this name of a lock.
 pub(crate) fn named(lock: &Key, name: LockName) -> Key {
     match name {
-        LockName::Key => lock.clone(),
+        LockName::Key | LockName::Stream => lock.clone(),
         LockName::Counter => {
             let mut named = Vec::new();
             counter(lock.as_bytes(), &mut named);

@@ -175,7 +175,9 @@ impl Answers {
 impl Script {
     /// All of them.
     pub fn all() -> impl Iterator<Item = Self> + Clone {
-        let of_leases = OpKind::ALL.iter().copied().map(Self::Lease);
+        // A take is asked by the script of acquire.
+        let own = |kind: &OpKind| *kind != OpKind::Take;
+        let of_leases = OpKind::ALL.iter().copied().filter(own).map(Self::Lease);
         of_leases.chain([Self::Inspect, Self::Mark])
     }
 
@@ -205,7 +207,7 @@ impl Script {
         use LockKey::{Counter, Lock};
         use MarkerArg::{Durable, MaxTtl, Name, Nodes, ReplicationId, RunId};
         match self {
-            Self::Lease(OpKind::Acquire) => &Layout {
+            Self::Lease(OpKind::Take | OpKind::Acquire) => &Layout {
                 text: include_str!("lua/acquire.lua"),
                 lock_keys: &[Lock, Counter],
                 lock_args: &[Token, Ttl, Proposal],
@@ -273,7 +275,11 @@ impl Script {
     /// The name that `EVALSHA` knows it by: the SHA-1 of its text.
     #[must_use]
     pub fn sha(self) -> &'static str {
-        let of = |(script, sha)| (script == self).then_some(sha);
+        let asked = match self {
+            Self::Lease(OpKind::Take) => Self::Lease(OpKind::Acquire),
+            script => script,
+        };
+        let of = |(script, sha)| (script == asked).then_some(sha);
         // Each script is in the list, which is made of all of them.
         shas().find_map(of).unwrap_or_default()
     }

@@ -4,10 +4,10 @@
 //! shows its fence, reads the number, and writes one more than it read. If it overwrites a write
 //! that it did not read, the same value is written twice.
 
-use tenure_core::Law;
+use tenure_core::{Law, OpKind};
 
 use super::state::Judge;
-use crate::observe::fact::Nanos;
+use crate::observe::fact::{Answer, Nanos, Record};
 
 impl Judge {
     /// Takes note of the fences that were reported before the first request of an attempt was sent.
@@ -16,6 +16,61 @@ impl Judge {
         let key = usize::from(self.leases[lease as usize].key);
         let floor = self.keys[key].fences.last().copied().unwrap_or(0);
         self.leases[lease as usize].floor = floor;
+    }
+
+    /// Another lease than before has the key at a node.
+    pub(super) fn grant_changed(
+        &mut self,
+        copy: usize,
+        node: u8,
+        before: Option<u32>,
+        holder: Option<(u32, Option<Nanos>)>,
+    ) {
+        let holder = holder.map(|(lease, _)| lease);
+        if before == holder {
+            return;
+        }
+        if let Some(lease) = before {
+            let drawn = self.seat(lease, node).drawn;
+            let copy = &mut self.copies[copy];
+            copy.ended = copy.ended.max(drawn);
+        }
+        if let Some(lease) = holder {
+            self.seat(lease, node).floor = self.copies[copy].ended;
+        }
+    }
+
+    /// A node answered a lease. If it drew a fence, that must be larger than those of all grants
+    /// that had ended there when the lease got the key. A take that has lost the key since is
+    /// excused.
+    pub(super) fn drew(&mut self, record: &Record, lease: u32, ask: OpKind, answer: Answer) {
+        let (Some(node), Answer::Granted(fence)) = (record.node, answer) else {
+            return;
+        };
+        self.checks.drawn += 1;
+        let key = self.leases[lease as usize].key;
+        let copy = self.copies[usize::from(key) * self.rules.nodes + usize::from(node)];
+        let floor = match copy.holder {
+            Some((holder, _)) if holder == lease => {
+                let seat = self.seat(lease, node);
+                (!seat.tampered).then_some(seat.floor)
+            }
+            _ if ask == OpKind::Take => None,
+            // The script has set the key, and it is told next.
+            Some((holder, _)) => Some(copy.ended.max(self.seat(holder, node).drawn)),
+            None => Some(copy.ended),
+        };
+        self.seat(lease, node).drawn = fence;
+        let Some(floor) = floor.filter(|floor| fence <= *floor) else {
+            return;
+        };
+        if self.rules.fencing && record.at > self.fences_excused_until {
+            let sentence = format!(
+                "node {node} drew fence {fence} for lease {lease}, and {floor} for a lease whose \
+                 grant had ended there before"
+            );
+            self.accuse(Law::Fencing, record.at, Some(key), sentence);
+        }
     }
 
     pub(super) fn fence_reported(&mut self, at: Nanos, lease: u32, fence: u64) {

@@ -77,11 +77,13 @@ impl Judge {
             Fact::Renew => self.leases[lease as usize].by_hand += 1,
             Fact::Sent { ask, attempt, .. } => self.sent(record, lease, ask, attempt),
             Fact::Did {
+                ask,
                 serial,
+                answer,
                 until,
                 late,
-                ..
             } => {
+                self.drew(record, lease, ask, answer);
                 if late {
                     self.landed_late(record, lease);
                 }

@@ -30,6 +30,7 @@ impl Judge {
             Holder::Nobody | Holder::Foreign => None,
         };
         let before = std::mem::replace(&mut self.copies[index].holder, holder);
+        self.grant_changed(index, node, before.map(|(lease, _)| lease), holder);
         let by_nobody = record.lease.is_none();
         if let Some((lease, until)) = before {
             let seat = self.seat(lease, node);

@@ -92,6 +92,8 @@ pub struct Checks {
     pub excused: u64,
     /// Grants whose fence was compared.
     pub fences: u64,
+    /// Fences that nodes drew.
+    pub drawn: u64,
     /// Reads and writes of the resource that were accepted.
     pub accepted: u64,
     /// Reads and writes that were refused because of their fence.
@@ -116,6 +118,7 @@ impl Checks {
             validities,
             excused,
             fences,
+            drawn,
             accepted,
             refused,
             keys,
@@ -127,6 +130,7 @@ impl Checks {
         self.validities += *validities;
         self.excused += *excused;
         self.fences += *fences;
+        self.drawn += *drawn;
         self.accepted += *accepted;
         self.refused += *refused;
         self.keys += *keys;

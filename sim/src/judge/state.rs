@@ -93,6 +93,10 @@ pub(super) struct Seat {
     pub(super) expired: bool,
     /// A stranger changed it, or the node lost it or its expiry, since the lease wrote it last.
     pub(super) tampered: bool,
+    /// The fence that the node drew for it last.
+    pub(super) drawn: u64,
+    /// The largest fence of the grants that had ended there when it got the key.
+    pub(super) floor: u64,
     pub(super) sent: u64,
     pub(super) renewals: u64,
     pub(super) debt: Debt,
@@ -150,6 +154,8 @@ pub(super) struct Debt {
 pub(super) struct KeyAtNode {
     /// The lease that holds it, and until when.
     pub(super) holder: Option<(u32, Option<Nanos>)>,
+    /// The largest fence of the grants that have ended.
+    pub(super) ended: u64,
 }
 
 impl Judge {
@@ -172,6 +178,7 @@ impl Judge {
                 validities: 0,
                 excused: 0,
                 fences: 0,
+                drawn: 0,
                 accepted: 0,
                 refused: 0,
                 keys: 0,

@@ -137,7 +137,7 @@ impl Judge {
         match (ask, outcome) {
             (OpKind::Confirm, Outcome::Answered(Answer::Done)) => {}
             (
-                OpKind::Acquire | OpKind::Renew | OpKind::Repair,
+                OpKind::Take | OpKind::Acquire | OpKind::Renew | OpKind::Repair,
                 Outcome::Answered(Answer::Granted(_) | Answer::Done),
             ) => {
                 if let Some((did, until)) = seat.did
@@ -224,6 +224,7 @@ impl Judge {
         let wrong = match ask {
             OpKind::Release => false,
             // A quorum of nodes is enough for a grant. The other nodes may still be asked after it.
+            OpKind::Take => state.stage != Stage::Wanted,
             OpKind::Acquire | OpKind::Confirm => {
                 !matches!(state.stage, Stage::Wanted | Stage::Held)
             }

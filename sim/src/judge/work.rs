@@ -34,7 +34,7 @@ impl Judge {
     pub(super) fn sent(&mut self, record: &Record, lease: u32, ask: OpKind, attempt: u32) {
         self.checks.requests += 1;
         let Some(node) = record.node else { return };
-        if ask == OpKind::Acquire && self.leases[lease as usize].attempt < attempt {
+        if ask.acquires() && self.leases[lease as usize].attempt < attempt {
             self.leases[lease as usize].attempt = attempt;
             self.note_floor(lease);
             self.asks_anew(lease);

@@ -113,6 +113,10 @@ listed! {
         LostWhileStalled,
         /// A node came up while ten leases of one client or more were suspect.
         ManySuspects,
+        /// A take set its key, and its fence was drawn some time after that.
+        DrawnLater,
+        /// A take drew no fence, and its lease was granted all the same.
+        UnfencedThenGranted,
     }
 }
 
@@ -142,6 +146,10 @@ struct Seen {
     /// Requests in flight, by kind.
     out: [u16; OpKind::ALL.len()],
     granted: bool,
+    /// A take of it drew no fence.
+    unfenced: bool,
+    /// When a request of it wrote its key last.
+    wrote_at: u64,
     unknown: bool,
     confirmed: bool,
     renewal_unknown: bool,
@@ -294,6 +302,7 @@ impl Marks {
                 seen.until = until;
                 self.when(seen.confirmed, Mark::ConfirmedThenGranted);
                 self.when(seen.attempt > 1, Mark::GrantedAtRetry);
+                self.when(seen.unfenced, Mark::UnfencedThenGranted);
             }
             Fact::Until { until, why } => {
                 seen.until = until;
@@ -341,6 +350,7 @@ impl Marks {
             Fact::Released(Freed::Released) => {
                 self.when(seen.releases.in_doubt != 0, Mark::ReleasedInDoubt);
             }
+            Fact::Key { .. } => seen.wrote_at = record.at,
             Fact::Sent { .. } | Fact::Did { .. } | Fact::Heard { .. } => {
                 self.of_request(record, seen);
             }
@@ -358,7 +368,7 @@ impl Marks {
         match record.fact {
             Fact::Sent { ask, attempt, .. } => {
                 self.sent(ask, attempt, seen);
-                if ask == OpKind::Acquire {
+                if ask.acquires() {
                     seen.asked_again |= seen.unanswered & bit(record.node);
                 }
             }
@@ -366,15 +376,14 @@ impl Marks {
                 ask, answer, late, ..
             } => {
                 self.when(late, Mark::LateLanding);
+                let drawn = ask == OpKind::Take && matches!(answer, Answer::Granted(_));
+                self.when(drawn && seen.wrote_at < record.at, Mark::DrawnLater);
                 let took = matches!(answer, Answer::Granted(_));
-                self.when(
-                    late && took && ask == OpKind::Acquire,
-                    Mark::LateAcquireTook,
-                );
+                self.when(late && took && ask.acquires(), Mark::LateAcquireTook);
             }
             Fact::Heard { ask, outcome, .. } => {
                 self.heard(ask, outcome, seen);
-                if ask == OpKind::Acquire {
+                if ask.acquires() {
                     self.acquire_heard(bit(record.node), outcome, seen);
                 }
             }
@@ -395,7 +404,7 @@ impl Marks {
     }
 
     fn sent(&mut self, ask: OpKind, attempt: u32, seen: &mut Seen) {
-        if seen.attempt != attempt && ask == OpKind::Acquire {
+        if seen.attempt != attempt && ask.acquires() {
             (seen.granted, seen.unknown, seen.confirmed) = (false, false, false);
             (seen.unanswered, seen.asked_again) = (0, 0);
         }
@@ -406,7 +415,8 @@ impl Marks {
                 seen.out[OpKind::Renew as usize] > 0,
                 Mark::ReleaseBehindRenewal,
             );
-            let acquire = seen.out[OpKind::Acquire as usize] > 0;
+            let acquires = |kind: &&OpKind| kind.acquires() && seen.out[**kind as usize] > 0;
+            let acquire = OpKind::ALL.iter().any(|kind| acquires(&kind));
             self.when(acquire, Mark::ReleaseBehindAcquire);
         }
         seen.out[ask as usize] += 1;
@@ -428,14 +438,15 @@ impl Marks {
         *out = out.saturating_sub(1);
         match (ask, outcome) {
             (_, Outcome::Answered(Answer::Again)) => self.hit(Mark::AskedAgain),
-            (OpKind::Acquire, Outcome::Answered(Answer::Granted(_))) => {
+            (_, Outcome::Answered(Answer::Unfenced)) => seen.unfenced = true,
+            (_, Outcome::Answered(Answer::Granted(_))) => {
                 seen.granted = true;
                 self.when(seen.over && !seen.held, Mark::LateGrant);
             }
             (OpKind::Acquire, Outcome::Answered(Answer::Quarantined)) => {
                 self.hit(Mark::Quarantined)
             }
-            (OpKind::Acquire, Outcome::Unknown) => seen.unknown = true,
+            (OpKind::Take | OpKind::Acquire, Outcome::Unknown) => seen.unknown = true,
             (OpKind::Confirm, Outcome::Answered(Answer::Done)) => seen.confirmed = true,
             (OpKind::Renew, Outcome::Unknown) => seen.renewal_unknown = true,
             (OpKind::Renew, Outcome::Answered(Answer::Gone)) => seen.gone = true,
@@ -467,7 +478,7 @@ fn dropped(seen: &Seen) -> Mark {
         }
     } else if out(OpKind::Confirm) {
         Mark::CancelConfirming
-    } else if out(OpKind::Acquire) {
+    } else if out(OpKind::Take) || out(OpKind::Acquire) {
         Mark::CancelAcquiring
     } else if out(OpKind::Release) {
         Mark::CancelClearing

@@ -108,6 +108,10 @@ pub struct Drawn {
     /// Each client is cut off from another node until the faults heal.
     pub(super) apart: bool,
     pub(super) broken: Option<Assumption>,
+    /// Whether links send takes in native commands. If not, they ask by the script of acquire.
+    pub(super) native: bool,
+    /// Of a thousand takes in native commands, those that the node reads in two parts.
+    pub(super) torn: u32,
     /// Whether two holders are a broken law.
     pub(super) exclusion: bool,
 }
@@ -132,6 +136,7 @@ impl Drawn {
         drawn.draw_links(&mut choices.about(Subject::World));
         drawn.draw_habits(&mut choices.about(Subject::World));
         drawn.draw_crowd(&mut choices.about(Subject::World));
+        drawn.draw_takes(&mut choices.about(Subject::World));
         drawn
     }
 
@@ -221,6 +226,8 @@ impl Drawn {
             sweep: 0,
             apart: false,
             broken: None,
+            native: true,
+            torn: 0,
             exclusion: true,
         }
     }
@@ -330,6 +337,12 @@ impl Drawn {
         self.fault_length = c.within(ttl / 8, ttl / 2);
     }
 
+    /// How links and nodes handle takes.
+    fn draw_takes(&mut self, c: &mut Draws<'_>) {
+        self.native = !c.chance(150);
+        self.torn = c.pick(&[0, 0, 20, 200]);
+    }
+
     pub(super) fn rules(&self) -> Rules {
         let shortest = self.options.iter().map(|options| {
             let first = options.contention_backoff().first();
@@ -384,6 +397,7 @@ fn config(nodes: usize, max_ttl: Nanos, ppm: u64, max_leases: usize) -> Config {
         .max_ttl(Duration::from_nanos(max_ttl))
         .drift(Drift::from_ppm(ppm as u32))
         .max_leases(max_leases)
+        .takes(true)
         .build()
         .expect("a TTL of 150 ms and more has validity left")
 }

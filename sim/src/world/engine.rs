@@ -12,6 +12,7 @@ use super::report::{ClockLine, Report};
 use crate::choice::{Choices, Draws, Subject};
 use crate::clock::Clock;
 use crate::judge::{Judge, Law};
+use crate::node::Fences;
 use crate::observe::fact::{Fact, Fault, MS, Nanos, Record, SEC};
 use crate::observe::marks::Marks;
 use crate::world::node::Node;
@@ -90,7 +91,12 @@ impl<'a> World<'a> {
                     None => c.within(0, 300 * SEC) as i64,
                 };
                 let clock = Clock::new(EPOCH + ahead, 0);
-                let mut node = Node::new(clock, drawn.keys, drawn.clients, index as u32);
+                let fences = if drawn.nodes > 1 {
+                    Fences::Counters
+                } else {
+                    Fences::Stream
+                };
+                let mut node = Node::new(clock, fences, drawn.keys, drawn.clients, index as u32);
                 node.model.durable = drawn.durable[index];
                 node
             })
@@ -212,6 +218,7 @@ impl<'a> World<'a> {
         match event {
             Event::Arrive(message) => self.arrive(message),
             Event::Serve(message) => self.serve(message),
+            Event::Draw(message) => self.draw(message),
             Event::Store { lease, write } => self.at_the_store(lease, write),
             Event::Strike(index) => self.strike(index),
             Event::Struck(ongoing) => self.struck(ongoing),

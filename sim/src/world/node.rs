@@ -1,10 +1,14 @@
 //! A server of a world: the [model of a node](crate::node), with the clock, the life and the faults
 //! of the server that it runs on.
 
-use tenure_core::{Refusal, Reply, ServerTime, Words};
+use std::time::Duration;
+
+use tenure_core::{Answer, Refusal, Reply, ServerTime, Words};
 
 use crate::clock::Clock;
-use crate::node::{self, Arrived, Entry, Memory, Milliseconds, Refused, SetOfNodes, Shown, Value};
+use crate::node::{
+    self, Arrived, Entry, Fences, Memory, Milliseconds, Refused, SetOfNodes, Shown, Value,
+};
 use crate::observe::fact::{Holder, Nanos};
 
 #[derive(Debug)]
@@ -31,6 +35,8 @@ pub(in crate::world) struct Node {
     pub(in crate::world) busy_until: Nanos,
     /// A stranger waits for an owner's release.
     pub(in crate::world) robs: bool,
+    /// By client: until when the rest of a write is still to be read.
+    pub(in crate::world) reads_until: Vec<Nanos>,
     /// By client: connections with a smaller number were killed.
     pub(in crate::world) killed: Vec<u32>,
 }
@@ -51,6 +57,15 @@ pub(in crate::world) enum Signal {
     Elsewhere,
 }
 
+impl Done {
+    pub(in crate::world) const fn answered(answer: Answer) -> Self {
+        Self {
+            reply: Reply::Applied(answer),
+            signal: None,
+        }
+    }
+}
+
 const fn refused(refusal: Refusal, signal: Option<Signal>) -> Done {
     Done {
         reply: Reply::NotApplied(refusal),
@@ -59,8 +74,14 @@ const fn refused(refusal: Refusal, signal: Option<Signal>) -> Done {
 }
 
 impl Node {
-    pub(in crate::world) fn new(clock: Clock, keys: usize, clients: usize, identity: u32) -> Self {
-        let mut model = node::Node::new(keys);
+    pub(in crate::world) fn new(
+        clock: Clock,
+        fences: Fences,
+        keys: usize,
+        clients: usize,
+        identity: u32,
+    ) -> Self {
+        let mut model = node::Node::new(keys, fences);
         model.identity = node::Identity {
             run: identity,
             replication: identity,
@@ -79,6 +100,7 @@ impl Node {
             slow: 0,
             busy_until: 0,
             robs: false,
+            reads_until: vec![0; clients],
             killed: vec![0; clients],
         }
     }
@@ -115,34 +137,72 @@ impl Node {
         Some(self.clock.when((until + 1) * 1_000_000))
     }
 
+    /// A client connects, and makes sure that fences can be drawn.
+    pub(in crate::world) fn keep_stream(&mut self, now: Nanos) {
+        let now = self.shown(now);
+        self.model.keep_stream(now);
+    }
+
     pub(in crate::world) fn mark(&mut self, now: Nanos, set: SetOfNodes) {
         let now = self.shown(now);
         self.model.mark(now, set);
     }
 
-    /// Does what is asked by a script's name or text, or refuses it as a server in its state does.
-    pub(in crate::world) fn apply(&mut self, now: Nanos, request: &Arrived, by_text: bool) -> Done {
+    /// How a server in its state refuses a write; none if it does not. `known`: whether it has what
+    /// the request names.
+    fn refusal(&self, known: bool) -> Option<Done> {
         if self.loading {
             let words = Words::fixed("LOADING");
-            return refused(Refusal::Unavailable(words), None);
+            return Some(refused(Refusal::Unavailable(words), None));
         }
         if self.refusing {
-            return refused(Refusal::Rejected(Words::new("NOPERM")), None);
+            return Some(refused(Refusal::Rejected(Words::new("NOPERM")), None));
         }
-        if !self.scripts && !by_text {
-            return refused(Refusal::Again, Some(Signal::NoScript));
+        if !known {
+            return Some(refused(Refusal::Again, Some(Signal::NoScript)));
         }
-        // Each script writes on every path, and a replica refuses writes.
+        // A replica refuses writes.
         if self.read_only {
             let words = Words::fixed("READONLY");
-            return refused(Refusal::Unavailable(words), Some(Signal::Elsewhere));
+            return Some(refused(
+                Refusal::Unavailable(words),
+                Some(Signal::Elsewhere),
+            ));
+        }
+        None
+    }
+
+    /// The first step of a take in native commands. Says whether it set the key, or how the server
+    /// refuses it.
+    pub(in crate::world) fn take(
+        &mut self,
+        now: Nanos,
+        request: &Arrived,
+        ttl: Duration,
+    ) -> Result<bool, Done> {
+        match self.refusal(true) {
+            Some(refusal) => Err(refusal),
+            None => Ok(self.model.take(self.shown(now), request, ttl)),
+        }
+    }
+
+    /// Its second step, after the first has set the key.
+    pub(in crate::world) fn draw(&mut self, now: Nanos) -> Answer {
+        match self.refusal(true) {
+            Some(_) => Answer::Unfenced,
+            None => self.model.draw(self.shown(now)),
+        }
+    }
+
+    /// Does what is asked by a script's name or text, or refuses it as a server in its state does.
+    pub(in crate::world) fn apply(&mut self, now: Nanos, request: &Arrived, by_text: bool) -> Done {
+        // Each script writes on every path.
+        if let Some(refusal) = self.refusal(self.scripts || by_text) {
+            return refusal;
         }
         let now = self.shown(now);
         match self.model.apply(now, request) {
-            Ok(answer) => Done {
-                reply: Reply::Applied(answer),
-                signal: None,
-            },
+            Ok(answer) => Done::answered(answer),
             Err(Refused::Unmarked) => refused(Refusal::Again, Some(Signal::Unmarked)),
             Err(Refused::OtherSet) => {
                 refused(Refusal::Misuse(Words::new("another set of nodes")), None)

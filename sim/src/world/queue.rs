@@ -12,6 +12,8 @@ pub(super) enum Event {
     Arrive(u32),
     /// A node that was busy handles a request.
     Serve(u32),
+    /// A node draws the fence of a take that has set its key.
+    Draw(u32),
     /// A reply arrives at its client.
     Back(u32),
     /// A link gives up a request whose message was lost.

@@ -36,6 +36,7 @@ impl Drawn {
         drawn.lost = [1; 2];
         drawn.spike = 1;
         drawn.repeated = 1;
+        drawn.torn = 1;
         drawn.pause_after_grant = 1;
         drawn.cancelled = 1;
         // Long enough that it is renewed.

@@ -140,7 +140,7 @@ impl Diary {
         });
         let record = match ask {
             OpKind::Renew | OpKind::Repair => state.names.keep_back(token, record),
-            OpKind::Acquire | OpKind::Confirm | OpKind::Release => Some(record),
+            OpKind::Take | OpKind::Acquire | OpKind::Confirm | OpKind::Release => Some(record),
         };
         if let Some(record) = record {
             self.write(record, &mut state);

@@ -7,7 +7,6 @@ mod support;
 
 mod addresses;
 mod attempts;
-mod awaited;
 mod cancel;
 mod contention;
 mod default;

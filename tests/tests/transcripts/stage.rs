@@ -12,7 +12,7 @@ use tenure_core::{
     Manager, NodeId, Op, Refusal, Reply, Request, RequestId, Secret, Token, Words,
 };
 use tenure_sim::judge::{Judge, Rules};
-use tenure_sim::node::{Arrived, Exact, Node, SetOfNodes, Shown, Value};
+use tenure_sim::node::{Arrived, Exact, Fences, Node, SetOfNodes, Shown, Value};
 use tenure_sim::observe::fact::{Fact, Fault, Freed, Holder, Link, Nanos, Outcome, Record, Why};
 
 /// No reply will come.
@@ -99,7 +99,7 @@ impl Stage {
             lossy: false,
             in_flight: Vec::new(),
         };
-        let mut node = Node::new(1);
+        let mut node = Node::new(1, Fences::Counters);
         let long_ago = Shown {
             ticks: -MAX_TTL,
             micros: 0,

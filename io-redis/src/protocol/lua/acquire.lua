@@ -120,18 +120,19 @@ local function acquire(lock, counter, token, ttl, proposal)
   if set.err then return '-' .. set.err end
 
   -- Law: Fencing
-  local next = now
+  -- A fence is twice the server's time in microseconds.
+  local drawn = 2 * now
+  local next = drawn
   if last >= next then next = last + 1 end
   proposal = tonumber(proposal)
   -- A proposal more than a minute ahead of this server's time is ignored: the counter would keep
   -- it.
-  if proposal > next and proposal <= now + 60000000 then next = proposal end
+  if proposal > next and proposal <= drawn + 120000000 then next = proposal end
   -- The counter is kept for a day after the time that its value stands for.
   -- Law: No orphan
-  local text, keep = stamp, '86400000'
-  if next > now then
-    text = format('%.0f', next)
-    keep = format('%.0f', 86400000 + math.ceil((next - now) / 1000))
+  local text, keep = format('%.0f', next), '86400000'
+  if next > drawn then
+    keep = format('%.0f', 86400000 + math.ceil((next - drawn) / 2000))
   end
   local stored = pcall('SET', counter, text, 'PX', keep)
   if stored.err then

@@ -29,8 +29,8 @@ end
 local fence = tonumber(ARGV[2])
 if last < fence then
   local time = redis.call('TIME')
-  local ahead = fence - (time[1] * 1000000 + time[2])
-  local keep = 86400000 + math.ceil(math.max(ahead, 0) / 1000)
+  local ahead = fence - 2 * (time[1] * 1000000 + time[2])
+  local keep = 86400000 + math.ceil(math.max(ahead, 0) / 2000)
   redis.call('SET', KEYS[2], string.format('%.0f', fence), 'PX', string.format('%.0f', keep))
 end
 return 'done'

@@ -28,8 +28,8 @@ end
 local fence = tonumber(ARGV[3])
 if last < fence then
   local time = redis.call('TIME')
-  local ahead = fence - (time[1] * 1000000 + time[2])
-  local keep = 86400000 + math.ceil(math.max(ahead, 0) / 1000)
+  local ahead = fence - 2 * (time[1] * 1000000 + time[2])
+  local keep = 86400000 + math.ceil(math.max(ahead, 0) / 2000)
   redis.call('SET', KEYS[2], string.format('%.0f', fence), 'PX', string.format('%.0f', keep))
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', string.format('%.0f', ttl))

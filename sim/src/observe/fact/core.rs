@@ -34,6 +34,8 @@ impl From<&Said> for Answer {
     fn from(answer: &Said) -> Self {
         match answer {
             Said::Granted { fence, .. } => Self::Granted(fence.get()),
+            Said::Busy => Self::Busy,
+            Said::Unfenced => Self::Unfenced,
             Said::Held { .. } => Self::Held,
             Said::Foreign => Self::Foreign,
             Said::WrongType { .. } => Self::WrongType,

@@ -230,6 +230,10 @@ pub enum Freed {
 pub enum Answer {
     /// An acquire took the key and drew this fence.
     Granted(u64),
+    /// A take found the key there, or did not look.
+    Busy,
+    /// A take took the key, but drew no fence.
+    Unfenced,
     /// Another lease holds the key.
     Held,
     /// The key has no expiry.

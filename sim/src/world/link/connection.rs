@@ -299,6 +299,7 @@ impl World<'_> {
             killed = true;
         }
         server.scripts = true;
+        server.keep_stream(now);
         if drawn.quarantine {
             server.mark(now, set);
         }

@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use tenure_core::{Doubt, NodeId, Op, OpKind, Refusal, Reply, Request, Words};
+use tenure_core::{Answer, Doubt, NodeId, Op, OpKind, Refusal, Reply, Request, Words};
 
 use super::state::{Cut, Link, Message, State, broken};
 use crate::choice::{Draws, Subject};
 use crate::node::Arrived;
 use crate::observe::fact::{self, Fact, Fault, Nanos, Outcome, SEC};
 use crate::world::engine::{Phase, World};
-use crate::world::node::{Node, Signal};
+use crate::world::node::{Done, Node, Signal};
 use crate::world::queue::Event;
 
 const BATCH: usize = 16;
@@ -42,7 +42,7 @@ impl World<'_> {
                 // Nobody waits for it any more. If it were granted, it would only have to be
                 // released.
                 let manager = &self.clients[usize::from(client)].manager;
-                let stale = matches!(request.op, Op::Acquire { .. }) && request.deadline <= now
+                let stale = request.op.kind().acquires() && request.deadline <= now
                     || manager.is_too_late(now, &request);
                 match state {
                     State::Up if !stale => self.send(client, node, &request),
@@ -94,6 +94,14 @@ impl World<'_> {
         let (now, quarantine) = (self.now, self.drawn.quarantine);
         let key = self.leases[lease as usize].key;
         let process = self.clients[usize::from(client)].process;
+        // A link may ask a take by the script of acquire.
+        let op = match request.op {
+            Op::Take { ttl } if !self.drawn.native => Op::Acquire {
+                ttl,
+                proposal: None,
+            },
+            op => op,
+        };
         let link = self.link_mut(client, node);
         let message = Message {
             client,
@@ -108,12 +116,13 @@ impl World<'_> {
                 key: usize::from(key),
                 lease,
                 attempt,
-                op: request.op,
+                op,
                 marker: quarantine.then_some((link.identity, set)),
             },
             sent: now,
             counts: [link.scripts.count, link.marker.count],
             by_text: now < link.by_text_until,
+            kept: None,
             reply: None,
             answered: false,
             parked: false,
@@ -217,6 +226,11 @@ impl World<'_> {
         if !takes(node, message) {
             return self.park(index);
         }
+        // Behind the rest of a write that it has read in part.
+        let reads_until = node.reads_until[usize::from(message.client)];
+        if reads_until > self.now {
+            return self.schedule(reads_until, Event::Arrive(index));
+        }
         // What a slow node has not handled by now was dropped with its connection.
         if node.busy_until > self.now + self.drawn.max_ttl {
             return self.park(index);
@@ -232,14 +246,15 @@ impl World<'_> {
     /// The node does what is asked, and answers.
     pub(in crate::world) fn serve(&mut self, index: u32) {
         let message = &self.messages[index as usize];
-        let (client, link_node, server) = (message.client, message.node, message.server);
-        let (ask, serial, arrived) = (message.ask, message.id.serial, message.arrived);
-        let by_text = message.by_text;
-        let late = message.epoch != self.link(client, link_node).epoch;
+        let (server, arrived) = (message.server, message.arrived);
+        let (ask, by_text) = (message.ask, message.by_text);
         let now = self.now;
         let node = &mut self.nodes[usize::from(server)];
         if !takes(node, message) {
             return self.park(index);
+        }
+        if let Op::Take { ttl } = arrived.op {
+            return self.take(index, ttl);
         }
         let key = arrived.key as u8;
         let owners = ask.frees() && self.awaits_release(arrived.lease);
@@ -247,39 +262,115 @@ impl World<'_> {
         let node = &mut self.nodes[usize::from(server)];
         let from = node.holder(now, key);
         let done = node.apply(now, &arrived, by_text);
-        let to = node.holder(now, key);
-        let expiry = node.expiry(now, key);
+        self.did(index, &done.reply);
         let wrote = matches!(
             done.reply,
-            Reply::Applied(tenure_core::Answer::Granted { .. } | tenure_core::Answer::Done)
+            Reply::Applied(Answer::Granted { .. } | Answer::Done)
         );
-        let holds = to == fact::Holder::Lease(arrived.lease);
-        let answer = match Outcome::from(&done.reply) {
+        // A confirmation writes the counter only.
+        if wrote && ask != OpKind::Confirm {
+            self.key_written(&arrived, server, from);
+        }
+        self.answer(index, done, robbed);
+    }
+
+    /// The first step of a take: the key is set if it is free. The second is handled at once,
+    /// unless the node reads the write in two parts.
+    fn take(&mut self, index: u32, ttl: Duration) {
+        let message = &self.messages[index as usize];
+        let (client, server, arrived) = (message.client, message.server, message.arrived);
+        let now = self.now;
+        let node = &mut self.nodes[usize::from(server)];
+        let from = node.holder(now, arrived.key as u8);
+        let done = match node.take(now, &arrived, ttl) {
+            Ok(true) => {
+                self.key_written(&arrived, server, from);
+                let kept = self.nodes[usize::from(server)].expiry(now, arrived.key as u8);
+                self.messages[index as usize].kept = kept;
+                let torn = self.drawn.torn;
+                // Of a connection that was given up, all that arrived had been written at once.
+                let may = self.phase == Phase::Faulty && !self.is_late(index);
+                if !(may && self.messages_of(OpKind::Take).chance(torn)) {
+                    return self.draw(index);
+                }
+                let most = self.patience();
+                let at = now + self.messages_of(OpKind::Take).below(most);
+                self.nodes[usize::from(server)].reads_until[usize::from(client)] = at;
+                return self.schedule(at, Event::Draw(index));
+            }
+            Ok(false) => Done::answered(Answer::Busy),
+            Err(refused) => refused,
+        };
+        self.did(index, &done.reply);
+        self.answer(index, done, false);
+    }
+
+    /// The second step of a take: a fence is drawn.
+    // Law: Fencing
+    pub(in crate::world) fn draw(&mut self, index: u32) {
+        let message = &self.messages[index as usize];
+        let node = &mut self.nodes[usize::from(message.server)];
+        if !takes(node, message) {
+            return self.park(index);
+        }
+        let done = Done::answered(node.draw(self.now));
+        self.did(index, &done.reply);
+        self.answer(index, done, false);
+    }
+
+    /// Whether the connection of a request was given up.
+    fn is_late(&self, index: u32) -> bool {
+        let message = &self.messages[index as usize];
+        message.epoch != self.link(message.client, message.node).epoch
+    }
+
+    /// Tells what a node did with a request.
+    fn did(&mut self, index: u32, reply: &Reply) {
+        let message = &self.messages[index as usize];
+        let (server, ask, serial) = (message.server, message.ask, message.id.serial);
+        let (lease, key) = (message.arrived.lease, message.arrived.key as u8);
+        let late = self.is_late(index);
+        let node = &self.nodes[usize::from(server)];
+        let wrote = matches!(reply, Reply::Applied(Answer::Granted { .. } | Answer::Done));
+        let holds = node.holder(self.now, key) == fact::Holder::Lease(lease);
+        let present = node.expiry(self.now, key).filter(|_| holds);
+        // Somebody may have deleted the key since a take set it. That says nothing of the take.
+        let until = message.kept.or(present).filter(|_| wrote);
+        let answer = match Outcome::from(reply) {
             Outcome::Answered(answer) => answer,
             Outcome::NotSent | Outcome::Unknown => fact::Answer::Unavailable,
         };
         self.tell_of_lease(
-            arrived.lease,
+            lease,
             Some(server),
             Fact::Did {
                 ask,
                 serial,
                 answer,
-                until: if wrote && holds { expiry } else { None },
+                until,
                 late,
             },
         );
-        // A confirmation writes the counter only.
-        if wrote && ask != OpKind::Confirm && (holds || from != to) {
-            let until = expiry;
+    }
+
+    /// Tells what a request made of its key, if it wrote it.
+    fn key_written(&mut self, arrived: &Arrived, server: u8, from: fact::Holder) {
+        let (node, key) = (&self.nodes[usize::from(server)], arrived.key as u8);
+        let to = node.holder(self.now, key);
+        let until = node.expiry(self.now, key);
+        if to == fact::Holder::Lease(arrived.lease) || from != to {
             self.tell_of_lease(arrived.lease, Some(server), Fact::Key { from, to, until });
         }
+    }
+
+    /// Sends the reply to a request, unless it is lost.
+    fn answer(&mut self, index: u32, done: Done, robbed: bool) {
         let message = &mut self.messages[index as usize];
         message.reply = Some((done.reply, done.signal));
         if message.answered {
             return self.free.push(index);
         }
-        let sent = message.sent;
+        let (sent, ask) = (message.sent, message.ask);
         if robbed {
             return self.lose_reply(index, Fault::Robbed);
         }

@@ -176,6 +176,8 @@ pub(in crate::world) struct Message {
     pub(super) sent: Nanos,
     pub(super) counts: [u32; 2],
     pub(super) by_text: bool,
+    /// Of a take whose fence is still to be drawn: until when the node keeps the key that it set.
+    pub(super) kept: Option<Nanos>,
     pub(super) reply: Option<(Reply, Option<Signal>)>,
     /// Whether the core was told its outcome.
     pub(super) answered: bool,

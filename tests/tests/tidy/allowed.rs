@@ -27,7 +27,7 @@ pub(crate) const DOCS: &[(&str, usize)] = &[];
 /// Files that may read a clock or wait for a time, with the number of lines that do or that
 /// prepare it, and the reason. Unlike the other lists, this one stays.
 pub(crate) const CLOCKS: &[(&str, usize, &str)] = &[
-    ("io-redis/benches/support/mod.rs", 4, "it measures"),
+    ("io-redis/benches/support/machine.rs", 4, "it measures"),
     (
         "io-redis/examples/quickstart.rs",
         2,

@@ -85,7 +85,7 @@ fn unknown<'a>(
             "-p" | "--package" if line.contains("cargo") => is_package(sources, word),
             "--test" => file("tests", ".rs") || file("tests", "/main.rs"),
             "--example" => file("examples", ".rs"),
-            "--bench" => file("benches", ".rs"),
+            "--bench" => file("benches", ".rs") || file("benches", "/main.rs"),
             _ if is_test(word) => {
                 let name = word.rsplit("::").next().unwrap_or_default();
                 tests.iter().any(|test| test.contains(name))

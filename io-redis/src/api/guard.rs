@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -15,7 +15,6 @@ use crate::client::patience::within;
 use crate::client::shared::{Client, Granted};
 use crate::error::{Ended, Loss, Lost, ReleaseError, RenewError, SilentNode};
 use crate::log_target::LOG_TARGET;
-use crate::runtime::CallerTimer;
 
 /// A held lock. It renews itself until it is released, dropped, or lost.
 ///
@@ -234,20 +233,18 @@ impl Guard {
     /// Inside a tokio runtime with a timer, this does not depend on the client's tasks. Elsewhere
     /// they must be running.
     ///
+    /// It is polled when the lock is lost, or if its validity is shortened, and not between. For
+    /// this, one task for all guards of the client runs on the caller's runtime while somebody
+    /// awaits a loss there, and at most a second longer.
+    ///
     /// # Cancel safety
     /// Dropping the future has no effect.
     pub async fn lost(&self) -> Lost {
+        let mut awaited = None;
         loop {
-            let until = self.cell.valid_until();
-            // Validity ended, or was shortened, so that the timer below is set for too late.
-            let sooner = self.cell.wait_for(|state| {
-                let held = matches!(state.stage, Stage::Held(_));
-                (!held || self.cell.valid_until() < until).then_some(())
-            });
-            let mut sooner = pin!(sooner);
-            // A timer of the caller's runtime, since the client's own tasks may not get to run.
-            // Law: Loss is told
-            let mut timer = CallerTimer::new(self.client.hub().clock(), until);
+            // Made before the clock is read, so that no change in between is missed.
+            let mut sooner = pin!(self.cell.sooner());
+            let mut is_set = false;
             let lost = std::future::poll_fn(|cx| {
                 // The clock is read at each poll: work that keeps the runtime busy keeps its timers
                 // from firing.
@@ -258,9 +255,15 @@ impl Guard {
                 if sooner.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(None);
                 }
-                Pin::new(&mut timer).poll(cx).map(|()| None)
+                // By a task on the caller's runtime, since the client's own may not get to run.
+                // Law: Loss is told
+                if !std::mem::replace(&mut is_set, true) {
+                    awaited = self.client.alarms().set(self.lease, &self.cell);
+                }
+                Poll::Pending
             });
             if let Some(lost) = lost.await {
+                drop(awaited);
                 return lost;
             }
         }
@@ -295,7 +298,7 @@ impl Guard {
         let mut work = pin!(work);
         std::future::poll_fn(|cx| {
             // Loss first: if the lock is lost and the work is ready, the answer is the loss.
-            if let Poll::Ready(lost) = lost.as_mut().poll(cx) {
+            if let Some(lost) = self.lost_now() {
                 return Poll::Ready(Err(lost));
             }
             match work.as_mut().poll(cx) {
@@ -304,7 +307,8 @@ impl Guard {
                     Some(lost) => Err(lost),
                     None => Ok(done),
                 }),
-                Poll::Pending => Poll::Pending,
+                // Work that never rests has no use for an alarm, and this reads the clock too.
+                Poll::Pending => lost.as_mut().poll(cx).map(Err),
             }
         })
         .await
@@ -494,13 +498,15 @@ fn loss(stage: &Stage) -> Loss {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use futures_util::FutureExt;
     use tenure_core::{Config, Instant, Op};
 
     use super::*;
-    use crate::client::shared::tests::{TestClock, answer_all, client};
+    use crate::client::alarm::Alarms;
+    use crate::client::shared::tests::{TestClock, answer_all, client, client_on};
     use crate::error::RuntimeEnd;
+    use crate::runtime::Clock;
 
     fn secs(secs: u64) -> Duration {
         Duration::from_secs(secs)
@@ -508,12 +514,29 @@ mod tests {
 
     fn guard() -> (Guard, Arc<Client>, Arc<TestClock>) {
         let (client, clock, lease, cell) = client();
+        let guard = of(&client, lease, &cell);
+        (guard, client, clock)
+    }
+
+    /// A guard whose client has no tasks.
+    pub(crate) fn guard_on(clock: Arc<dyn Clock>) -> Guard {
+        let (client, lease, cell) = client_on(clock);
+        of(&client, lease, &cell)
+    }
+
+    impl Guard {
+        /// What awaits the loss of its lease.
+        pub(crate) fn parts(&self) -> (&Arc<Alarms>, LeaseId, &Arc<Cell>) {
+            (self.client.alarms(), self.lease, &self.cell)
+        }
+    }
+
+    fn of(client: &Arc<Client>, lease: LeaseId, cell: &Arc<Cell>) -> Guard {
         let config = Config::builder(1).build().expect("the defaults");
         let options = LeaseOptions::builder().build(&config);
-        let granted = client.grant(lease, &cell);
+        let granted = client.grant(lease, cell);
         let options = Arc::new(options.expect("the defaults"));
-        let guard = Guard::new(Arc::clone(&client), granted, options);
-        (guard, client, clock)
+        Guard::new(Arc::clone(client), granted, options)
     }
 
     /// Another thread takes the answer to the renewal between the moments at which this one reads

@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tenure_core::{AcquireFailure, EventKind, Fence, Instant, Key, Release, RenewalFailure};
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use crate::client::delivery::contained;
 use crate::error::{Ended, Loss};
@@ -25,6 +26,21 @@ pub(crate) struct Cell {
     state: Mutex<LeaseState>,
     /// Notified at every change of the state.
     changed: Notify,
+    /// Notified when validity has ended, or ends sooner than before.
+    sooner: Notify,
+    /// The end of validity under which the alarms list it, if they do. Only they use it, under
+    /// their lock.
+    listed: AtomicI64,
+}
+
+/// Who must look again at a lease that has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Concerns {
+    /// Who waits for an answer. Who awaits the loss sleeps on: there are many of them, and renewals
+    /// come again and again.
+    Askers,
+    /// Everybody: validity has ended, or ends sooner than before.
+    All,
 }
 
 /// Where a lease stands and how its renewals went.
@@ -71,6 +87,8 @@ impl Cell {
                 failure: None,
             }),
             changed: Notify::new(),
+            sooner: Notify::new(),
+            listed: AtomicI64::new(Instant::MAX.as_nanos()),
         }
     }
 
@@ -90,10 +108,11 @@ impl Cell {
     }
 
     /// Applies an event of the core. An event that comes after the end of the lease changes
-    /// nothing. Returns whether its owner must be [woken](Self::wake), once no lock is held.
+    /// nothing. Returns who must be [woken](Self::wake), once no lock is held.
     // Law: No resurrection
-    pub(crate) fn apply(&self, event: &EventKind) -> bool {
+    pub(crate) fn apply(&self, event: &EventKind) -> Option<Concerns> {
         let mut state = self.lock();
+        let mut concerns = Concerns::All;
         match (event, &state.stage) {
             (EventKind::Acquired { fence, valid_until }, Stage::Acquiring) => {
                 state.stage = Stage::Held(*fence);
@@ -105,6 +124,7 @@ impl Cell {
             (EventKind::Renewed { valid_until }, Stage::Held(_)) => {
                 state.renewed += 1;
                 self.set_valid_until(*valid_until);
+                concerns = Concerns::Askers;
             }
             (EventKind::Shortened { valid_until }, Stage::Held(_)) => {
                 self.set_valid_until(*valid_until);
@@ -112,6 +132,7 @@ impl Cell {
             (EventKind::Suspect { cause, .. }, Stage::Held(_)) => {
                 state.failed += 1;
                 state.failure = Some(cause.clone());
+                concerns = Concerns::Askers;
             }
             (EventKind::Lost { loss }, Stage::Held(_)) => {
                 self.end(&mut state, Stage::Lost(loss.clone().into()));
@@ -124,14 +145,22 @@ impl Cell {
                 self.end(&mut state, Stage::Released(outcome.clone()));
             }
             // An event that is only logged, or that comes after the lease ended for its owner.
-            _ => return false,
+            _ => return None,
         }
-        true
+        Some(concerns)
+    }
+
+    /// Wakes those who must look again. No lock may be held: a waker is code of the program.
+    pub(crate) fn wake(&self, concerns: Concerns) {
+        contained(|| self.changed.notify_waiters());
+        if concerns == Concerns::All {
+            contained(|| self.sooner.notify_waiters());
+        }
     }
 
     /// Wakes whoever waits for this lease. No lock may be held: a waker is code of the program.
-    pub(crate) fn wake(&self) {
-        contained(|| self.changed.notify_waiters());
+    pub(crate) fn wake_all(&self) {
+        self.wake(Concerns::All);
     }
 
     /// Ends the validity and sets the final stage, unless the lease is over already. Returns
@@ -145,7 +174,7 @@ impl Cell {
         if open {
             self.end(&mut state, stage);
             drop(state);
-            self.wake();
+            self.wake_all();
         }
         open
     }
@@ -191,7 +220,21 @@ impl Cell {
             _ => return,
         }
         drop(state);
-        self.wake();
+        self.wake(Concerns::Askers);
+    }
+
+    /// Ends when validity has ended, or ends sooner than it did when this was called.
+    pub(crate) fn sooner(&self) -> Notified<'_> {
+        self.sooner.notified()
+    }
+
+    /// Where the alarms list it. `Instant::MAX` if they do not, or if they have told its end.
+    pub(crate) fn listed(&self) -> Instant {
+        Instant::from_nanos(self.listed.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_listed(&self, at: Instant) {
+        self.listed.store(at.as_nanos(), Ordering::Relaxed);
     }
 
     /// Waits until `look` returns an answer. It is called at once and after every change.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tenure_core::{EventKind, NodeSet};
 use tokio::sync::Notify;
 
-use crate::client::cell::Cell;
+use crate::client::cell::{Cell, Concerns};
 
 /// What is owed to others.
 #[derive(Debug, Default)]
@@ -25,8 +25,8 @@ pub(crate) struct Delivery {
     pub(crate) status: bool,
     /// The client is finished, or its tasks have ended. Everybody is woken.
     pub(crate) over: bool,
-    /// The cells whose owners must look again.
-    pub(crate) changed: Vec<Arc<Cell>>,
+    /// The cells that have changed, and who must look again.
+    pub(crate) changed: Vec<(Arc<Cell>, Concerns)>,
     /// The log must tell what it left out.
     pub(crate) counts: bool,
     /// What is to be logged.
@@ -66,8 +66,8 @@ impl Bells {
         if out.over || out.driver {
             contained(|| self.driver.notify_one());
         }
-        for cell in &out.changed {
-            cell.wake();
+        for (cell, concerns) in &out.changed {
+            cell.wake(*concerns);
         }
         if out.over || out.status {
             contained(|| self.status.notify_waiters());

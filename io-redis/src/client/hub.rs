@@ -15,7 +15,7 @@ use tenure_core::{
 };
 use tokio::sync::Notify;
 
-use crate::client::cell::{Cell, LeaseState};
+use crate::client::cell::{Cell, Concerns, LeaseState};
 use crate::client::delivery::{Bells, Delivery};
 use crate::client::logging::Log;
 use crate::error::{Ended, RuntimeEnd, SilentNode};
@@ -290,7 +290,7 @@ impl Hub {
         drop(state);
         for cell in cells {
             if ended == Ended::Closed && !cell.close() {
-                cell.wake();
+                cell.wake_all();
             }
             cell.abandon(ended.clone());
         }
@@ -456,8 +456,8 @@ impl HubState {
             let Some(cell) = cell else {
                 continue;
             };
-            if cell.apply(&event.kind) {
-                self.out.changed.push(Arc::clone(&cell));
+            if let Some(concerns) = cell.apply(&event.kind) {
+                self.out.changed.push((Arc::clone(&cell), concerns));
             }
             self.out.events.push((cell, event.kind));
         }
@@ -492,7 +492,9 @@ impl HubState {
                 if cell.close() {
                     continue;
                 }
-                self.out.changed.extend(self.cells.remove(&lease));
+                let over = self.cells.remove(&lease);
+                let over = over.map(|cell| (cell, Concerns::All));
+                self.out.changed.extend(over);
             }
             self.manager.cancel(now, lease);
         }

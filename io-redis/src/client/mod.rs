@@ -1,5 +1,6 @@
 //! The state that all handles and guards of one client share, and the tasks that move it.
 
+pub(crate) mod alarm;
 pub(crate) mod cell;
 pub(crate) mod delivery;
 pub(crate) mod driver;

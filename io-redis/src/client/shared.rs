@@ -9,6 +9,7 @@ use tenure_core::{
     verdict,
 };
 
+use crate::client::alarm::Alarms;
 use crate::client::cell::{Cell, Stage, UNANSWERED};
 use crate::client::driver::drive;
 use crate::client::hub::{Hub, Refused};
@@ -35,6 +36,8 @@ pub(crate) struct Client {
     /// How long they take at most to answer an inspection.
     inspected_within: Duration,
     own_keys: OwnKeys,
+    /// Of those who await a loss.
+    alarms: Arc<Alarms>,
 }
 
 /// A lease that was granted and that no guard owns yet. Dropping it releases the lease.
@@ -85,6 +88,7 @@ impl Client {
             thread.start(Arc::clone(&hub))?;
         }
         Ok(Self {
+            alarms: Alarms::new(&seams.clock),
             hub,
             seams,
             links,
@@ -103,6 +107,11 @@ impl Client {
     /// Which of its keys are held by whom in this process.
     pub(crate) const fn own_keys(&self) -> &OwnKeys {
         &self.own_keys
+    }
+
+    /// What wakes those who await a loss.
+    pub(crate) const fn alarms(&self) -> &Arc<Alarms> {
+        &self.alarms
     }
 
     /// The length of the prefix that stands before the caller's key on the nodes.
@@ -299,6 +308,7 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         self.hub.close(None);
+        self.alarms.end();
     }
 }
 
@@ -409,12 +419,20 @@ pub(crate) mod tests {
 
     /// A client of one node, without tasks, and a lease that the node has just granted.
     pub(crate) fn client() -> (Arc<Client>, Arc<TestClock>, LeaseId, Arc<Cell>) {
-        let (hub, clock, lease, cell) = granted();
+        let clock = Arc::new(TestClock::default());
+        let (client, lease, cell) = client_on(Arc::clone(&clock) as _);
+        (client, clock, lease, cell)
+    }
+
+    /// The same on another clock.
+    pub(crate) fn client_on(clock: Arc<dyn Clock>) -> (Arc<Client>, LeaseId, Arc<Cell>) {
+        let (hub, lease, cell) = granted_on(&clock);
         let client = Client {
             hub: Arc::new(hub),
+            alarms: Alarms::new(&clock),
             seams: Seams {
                 connector: Arc::new(TokioConnector),
-                clock: Arc::clone(&clock) as _,
+                clock,
                 spawner: Arc::new(NoTasks),
                 entropy: Arc::new(OsEntropy),
             },
@@ -424,7 +442,7 @@ pub(crate) mod tests {
             verified_within: Duration::ZERO,
             inspected_within: Duration::ZERO,
         };
-        (Arc::new(client), clock, lease, cell)
+        (Arc::new(client), lease, cell)
     }
 
     impl Client {
@@ -444,12 +462,17 @@ pub(crate) mod tests {
 
     /// A hub of one node, and a lease that the node has just granted.
     fn granted() -> (Hub, Arc<TestClock>, LeaseId, Arc<Cell>) {
+        let clock = Arc::new(TestClock::default());
+        let (hub, lease, cell) = granted_on(&(Arc::clone(&clock) as _));
+        (hub, clock, lease, cell)
+    }
+
+    fn granted_on(clock: &Arc<dyn Clock>) -> (Hub, LeaseId, Arc<Cell>) {
         let config = Config::builder(1).build().expect("the defaults");
         let options = LeaseOptions::builder().build(&config);
         let options = Arc::new(options.expect("the defaults"));
         let manager = Manager::new(config, 0);
-        let clock = Arc::new(TestClock::default());
-        let hub = Hub::new(manager, vec!["a".to_owned()], Arc::clone(&clock) as _);
+        let hub = Hub::new(manager, vec!["a".to_owned()], Arc::clone(clock));
         hub.status(node(), LinkStatus::Up(Identity::default()));
         let (lease, cell) = hub
             .acquire(Key::new(*b"k"), Secret::new([0; 16]), options)
@@ -470,7 +493,7 @@ pub(crate) mod tests {
             hub.reply(&mut replies);
         }
         assert!(asked(&hub).is_empty());
-        (hub, clock, lease, cell)
+        (hub, lease, cell)
     }
 
     /// The requests that are due at the node.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tenure_core::{Config, Instant, Key, LeaseId, LeaseOptions, Manager, NodeId, Secret};
+use tokio::sync::Notify;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
@@ -34,6 +35,48 @@ impl Clock for SetClock {
 
     fn sleep_until(&self, _: Instant) -> BoxFuture<'static, ()> {
         Box::pin(std::future::pending())
+    }
+}
+
+/// Shows what the test sets, and wakes who sleeps on it, on whatever runtime.
+#[derive(Debug, Default)]
+pub(crate) struct MovedClock(Arc<Moved>);
+
+#[derive(Debug, Default)]
+struct Moved {
+    shows: AtomicI64,
+    moved: Notify,
+}
+
+impl MovedClock {
+    pub(crate) fn set(&self, now: Instant) {
+        self.0.shows.store(now.as_nanos(), Ordering::SeqCst);
+        self.0.moved.notify_waiters();
+    }
+}
+
+impl Moved {
+    fn now(&self) -> Instant {
+        Instant::from_nanos(self.shows.load(Ordering::SeqCst))
+    }
+}
+
+impl Clock for MovedClock {
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+
+    fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()> {
+        let clock = Arc::clone(&self.0);
+        Box::pin(async move {
+            loop {
+                let moved = clock.moved.notified();
+                if clock.now() >= at {
+                    return;
+                }
+                moved.await;
+            }
+        })
     }
 }
 

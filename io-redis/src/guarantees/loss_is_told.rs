@@ -7,7 +7,8 @@
 //!   they are right even if no node answers and no task of the client got to run.
 //! - [`Guard::lost`](crate::Guard::lost) ends, and [`Guard::run`](crate::Guard::run) drops its
 //!   work, when the lock is lost: at once if a node's answer shows it, at the end of validity
-//!   otherwise. `run` reads the clock before each poll of its work, so no poll begins after the end
+//!   otherwise. Until then they cost nothing: neither renewals nor the passing of time wake their
+//!   task. `run` reads the clock before each poll of its work, so no poll begins after the end
 //!   of validity, also where work that never rests keeps the runtime's timers from firing.
 //! - The reason is told: a [`Loss`](crate::Loss).
 //! - [`Guard::release`](crate::Guard::release) says the truth about the end. `Ok` means that a
@@ -41,7 +42,8 @@
 //!   minute without an `await` is not interrupted; `run` then answers [`Lost`](crate::Lost) when
 //!   the code is done.
 //! - **After a suspend**, `is_valid` is right at once. `lost` and `run` find out within one second,
-//!   because tokio's timer does not count the sleep and the clock is asked again each second.
+//!   because tokio's timer does not count the sleep. So the clock is asked again each second, by
+//!   one task for all guards of a client that are awaited on the same runtime.
 //! - **The client's runtime ended, or one of the client's tasks panicked.** Nothing is renewed any
 //!   more. Guards stay valid until their time ends and say so then; every other operation says at
 //!   once what happened ([`RuntimeEnd`](crate::RuntimeEnd)). A panic ends the whole client, over

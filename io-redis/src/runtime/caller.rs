@@ -43,6 +43,23 @@ impl CallerTimer {
             timer: Timer::New,
         }
     }
+
+    /// Whether it was polled and never ends, since there is no timer.
+    pub(crate) const fn is_missing(&self) -> bool {
+        matches!(self.timer, Timer::None)
+    }
+}
+
+/// The tokio runtime that polls the caller. None if there is none, or if it is known to have no
+/// timer.
+pub(crate) fn caller_runtime() -> Option<Handle> {
+    let runtime = Handle::try_current().ok()?;
+    (!WITHOUT_TIMER.has(runtime.id())).then_some(runtime)
+}
+
+/// From here on it counts as a runtime without a timer.
+pub(crate) fn gives_no_timer(runtime: Id) {
+    WITHOUT_TIMER.add(runtime);
 }
 
 impl Future for CallerTimer {
@@ -50,11 +67,9 @@ impl Future for CallerTimer {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if matches!(self.timer, Timer::New) {
-            self.timer = match Handle::try_current() {
-                Ok(runtime) if !WITHOUT_TIMER.has(runtime.id()) => {
-                    Timer::Set(self.clock.sleep_until(self.at))
-                }
-                Ok(_) | Err(_) => Timer::None,
+            self.timer = match caller_runtime() {
+                Some(_) => Timer::Set(self.clock.sleep_until(self.at)),
+                None => Timer::None,
             };
         }
         let Timer::Set(sleep) = &mut self.timer else {

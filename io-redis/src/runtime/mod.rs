@@ -7,7 +7,7 @@ mod production;
 mod race;
 mod traits;
 
-pub(crate) use caller::CallerTimer;
+pub(crate) use caller::{CallerTimer, caller_runtime, gives_no_timer};
 pub use clock::BootClock;
 pub use production::{OsEntropy, TokioConnector, TokioSpawner};
 pub use race::race;

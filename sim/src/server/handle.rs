@@ -196,7 +196,18 @@ impl Server {
             .value
         {
             Value::Str(bytes) => Some(bytes.clone()),
-            Value::Hash(_) => None,
+            Value::Hash(_) | Value::Stream(_) => None,
+        }
+    }
+
+    /// The last id that was drawn from a stream of database 0: its milliseconds and its sequence.
+    /// Changes nothing.
+    pub fn peek_stream(&self, key: impl AsRef<[u8]>) -> Option<(u64, u64)> {
+        let now_ms = self.now_ms();
+        let inner = self.lock();
+        match inner.engine.state.keys.peek(0, key.as_ref(), now_ms)?.value {
+            Value::Stream(stream) => Some((stream.last.ms, stream.last.seq)),
+            Value::Str(_) | Value::Hash(_) => None,
         }
     }
 

@@ -5,6 +5,7 @@
 //! (Redis also expires some keys by itself now and then; [`Keyspace::expire`] does so on demand.)
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// How many databases a server has.
 pub(crate) const DATABASES: usize = 16;
@@ -15,6 +16,47 @@ pub(crate) enum Value {
     Str(Vec<u8>),
     /// In order of insertion, as a small Redis hash is.
     Hash(Vec<(Vec<u8>, Vec<u8>)>),
+    Stream(Stream),
+}
+
+/// A stream, without its entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Stream {
+    /// Of the last entry, even if that was trimmed. Each new one is larger.
+    pub(crate) last: StreamId,
+    pub(crate) len: u64,
+}
+
+/// The id of an entry of a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct StreamId {
+    /// Milliseconds since the Unix epoch, if nobody chose it.
+    pub(crate) ms: u64,
+    pub(crate) seq: u64,
+}
+
+impl StreamId {
+    pub(crate) const LARGEST: Self = Self {
+        ms: u64::MAX,
+        seq: u64::MAX,
+    };
+
+    pub(crate) fn next(self) -> Option<Self> {
+        let Self { ms, seq } = self;
+        match seq.checked_add(1) {
+            Some(seq) => Some(Self { ms, seq }),
+            None => Some(Self {
+                ms: ms.checked_add(1)?,
+                seq: 0,
+            }),
+        }
+    }
+}
+
+impl fmt::Display for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.ms, self.seq)
+    }
 }
 
 impl Value {
@@ -22,6 +64,7 @@ impl Value {
         match self {
             Self::Str(_) => "string",
             Self::Hash(_) => "hash",
+            Self::Stream(_) => "stream",
         }
     }
 }

@@ -36,7 +36,7 @@ impl fmt::Debug for Step {
     }
 }
 
-const KEYS: &[&str] = &["a", "b", "c", "h"];
+const KEYS: &[&str] = &["a", "b", "c", "h", "s"];
 const VALUES: &[&str] = &[
     "",
     "x",
@@ -224,6 +224,7 @@ fn commands() -> BoxedStrategy<Vec<String>> {
         16 => scripts(),
         4 => super::lock::script_call(),
         22 => on_keys(),
+        8 => streams(),
         7 => on_the_server(),
     ]
     .boxed()
@@ -272,6 +273,60 @@ fn scripts() -> BoxedStrategy<Vec<String>> {
     let load = select(SCRIPTS)
         .prop_map(|script| vec!["SCRIPT".to_owned(), "LOAD".to_owned(), script.to_owned()]);
     prop_oneof![10 => eval, 4 => evalsha, 2 => load].boxed()
+}
+
+/// Ids of entries of a stream: now, before, after, in the same millisecond, and nonsense.
+const IDS: &[&str] = &[
+    "*",
+    "*",
+    "*",
+    "*",
+    "0-0",
+    "0-1",
+    "1",
+    "1767225600123",
+    "1767225600123-*",
+    "1767225600123-1799",
+    "1767225600124-500",
+    "1767225601000-0",
+    "18446744073709551615-18446744073709551614",
+    "18446744073709551616",
+    "-",
+    "+",
+    "x",
+    "1-",
+    "1-x",
+    "",
+];
+
+/// The fields of an entry, and what are none.
+const FIELDS: &[&[&str]] = &[&["", ""], &["f", "v"], &["f", "v", "g", "w"], &["f"], &[]];
+
+/// Draws from a stream, or adds to it, with options right and wrong.
+fn streams() -> BoxedStrategy<Vec<String>> {
+    let stream = || prop_oneof![6 => Just("s".to_owned()), 1 => key()];
+    let option = prop_oneof![
+        3 => Just(vec!["NOMKSTREAM"]),
+        4 => Just(vec!["MAXLEN", "0"]),
+        1 => Just(vec!["maxlen", "=", "1"]),
+        1 => Just(vec!["MAXLEN", "-1"]),
+        1 => Just(vec!["MAXLEN", "x"]),
+        1 => Just(vec!["MAXLEN"]),
+        1 => Just(vec!["nonsense"]),
+    ];
+    let options = prop::collection::vec(option, 0..3).prop_map(|options| options.concat());
+    let fields = select(FIELDS);
+    let add = (stream(), options, select(IDS), fields).prop_map(|(key, options, id, fields)| {
+        let words = [&["XADD", &key][..], &options, &[id], fields].concat();
+        words.into_iter().map(str::to_owned).collect()
+    });
+    let usual = stream().prop_map(|key| {
+        ["XADD", &key, "NOMKSTREAM", "MAXLEN", "0", "*", "", ""]
+            .map(str::to_owned)
+            .to_vec()
+    });
+    let len = stream().prop_map(|key| vec!["XLEN".to_owned(), key]);
+    prop_oneof![4 => add, 4 => usual, 1 => len].boxed()
 }
 
 /// What a key alone is asked.

@@ -7,6 +7,7 @@ mod support;
 
 mod addresses;
 mod attempts;
+mod awaited;
 mod cancel;
 mod contention;
 mod default;

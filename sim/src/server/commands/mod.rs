@@ -8,6 +8,7 @@ mod expiry;
 mod hashes;
 mod info;
 mod keys;
+mod streams;
 mod strings;
 
 use super::reply::Reply;
@@ -160,6 +161,8 @@ pub(crate) static COMMANDS: &[Command] = commands! {
     "type" 2 READONLY, ONE, State keys::type_;
     "unlink" -2 WRITE, ALL, State keys::del;
     "wait" 3 NOSCRIPT, NO_KEYS, State admin::wait;
+    "xadd" -5 WD, ONE, State streams::xadd;
+    "xlen" 2 READONLY, ONE, State streams::xlen;
 };
 
 /// `COMMAND`, `COMMAND COUNT` and `COMMAND INFO`; `COMMAND DOCS` is empty.

@@ -28,7 +28,9 @@ impl Core {
     /// If there are more nodes than the core can have.
     #[must_use]
     pub fn new(nodes: usize) -> Self {
-        let config = Config::builder(nodes).build().expect("the defaults");
+        // As the adapter: over one node the first attempt needs no script.
+        let config = Config::builder(nodes).takes(nodes == 1).build();
+        let config = config.expect("the defaults");
         let options = LeaseOptions::builder().build(&config);
         Self {
             options: Arc::new(options.expect("the defaults")),
@@ -54,14 +56,8 @@ impl Core {
             while self.manager.poll_requests(node, BATCH, &mut self.batch) > 0 {
                 for request in self.batch.drain(..) {
                     let answer = match request.op {
-                        Op::Acquire { proposal, .. } => {
-                            self.fence += 1;
-                            let drawn = Fence::new(self.fence);
-                            Answer::Granted {
-                                fence: proposal.or(drawn).expect("not zero"),
-                                server_time: ServerTime::from_micros(1),
-                            }
-                        }
+                        Op::Take { .. } => granted(&mut self.fence, None),
+                        Op::Acquire { proposal, .. } => granted(&mut self.fence, proposal),
                         _ => Answer::Done,
                     };
                     let reply = Reply::Applied(answer);
@@ -130,5 +126,14 @@ impl Core {
         self.answer(now);
         self.manager.release(now, lease);
         self.answer(now);
+    }
+}
+
+/// What a node answers that grants, by the last fence that was drawn.
+fn granted(last: &mut u64, proposal: Option<Fence>) -> Answer {
+    *last += 1;
+    Answer::Granted {
+        fence: proposal.or(Fence::new(*last)).expect("not zero"),
+        server_time: ServerTime::from_micros(1),
     }
 }

@@ -30,6 +30,8 @@ enum Step {
 
 /// What a client asks as it connects.
 const ASKED: &[&str] = &["hello", "client", "info", "config", "script", "evalsha"];
+/// What it asks for a lock, first by plain commands.
+const LOCKING: &[&str] = &["set", "xadd", "evalsha"];
 
 /// What errors begin with.
 const ERRORS: &[&str] = &[
@@ -69,6 +71,8 @@ const WORDS: &[&str] = &[
     "foreign",
     "wrong key hash",
     "wrong counter string",
+    "wrong stream hash",
+    "1767225600124-0",
     "wrong",
     "held",
     "granted",
@@ -110,9 +114,15 @@ fn reply(bytes: &mut Unstructured<'_>, depth: u32) -> arbitrary::Result<Reply> {
         6 => Reply::Bulk(bytes.arbitrary::<[u8; 5]>()?.to_vec()),
         7 => Reply::Double(f64::from(bytes.arbitrary::<i32>()?) / 8.0),
         8 => {
-            let (fence, now) = (bytes.arbitrary::<u64>()?, bytes.arbitrary::<u64>()?);
-            let fence = fence >> (bytes.arbitrary::<u8>()? % 64);
-            Reply::Bulk(format!("granted {fence} {now}").into_bytes())
+            let (ms, seq) = (bytes.arbitrary::<u64>()?, bytes.arbitrary::<u64>()?);
+            let shift = bytes.arbitrary::<u8>()? % 64;
+            let id = format!("{}-{}", ms >> shift, seq >> shift);
+            let word = if shift.is_multiple_of(2) {
+                "granted "
+            } else {
+                ""
+            };
+            Reply::Bulk(format!("{word}{id}").into_bytes())
         }
         9 => {
             let count = bytes.int_in_range(0..=5)?;
@@ -149,9 +159,13 @@ pub fn check(nonsense: &Nonsense) -> bool {
         let ttl = Duration::from_secs(10);
         let mut guard: Option<Guard> = None;
         let mut held = false;
-        for (step, reply) in &nonsense.then {
+        for (number, (step, reply)) in nonsense.then.iter().enumerate() {
             if let Some(reply) = reply {
-                server.answer_next("evalsha", reply.clone());
+                let asked = match step {
+                    Step::Lock => LOCKING[number % LOCKING.len()],
+                    _ => "evalsha",
+                };
+                server.answer_next(asked, reply.clone());
             }
             match (*step, guard.take()) {
                 (Step::Release, Some(old)) => {

@@ -64,9 +64,12 @@
 //! Redis 6.2 or later, or Valkey. The user needs:
 //!
 //! - `EVALSHA` and `SCRIPT LOAD`;
-//! - what the scripts call: `GETEX`, `GET`, `PTTL`, `TYPE`, `TIME`, `SET`, `PEXPIRE`, `DEL`;
-//! - the lock keys and their counters: a pattern that ends in `*`, such as `~locks:*` for the
-//!   [prefix](Builder::prefix) `locks:`, covers both;
+//! - what locks are made of: `SET`, `GETEX`, `GET`, `PTTL`, `TYPE`, `TIME`, `PEXPIRE`, `DEL`; and
+//!   with one node, `XADD` and `PEXPIREAT`, for the stream that draws the fences;
+//! - the lock keys: a pattern that ends in `*`, such as `~locks:*` for the
+//!   [prefix](Builder::prefix) `locks:`, covers them, and over several nodes their counters;
+//! - with one node, the key of the [fence stream](Builder::fence_stream): `~tenure:fence`, over a
+//!   cluster `~tenure:fence*`;
 //! - with quarantine on, `INFO`, by which quarantine knows who the server is, and the marker's key.
 //!
 //! Wanted, and done without where they are not permitted: `CLIENT ID` and `CLIENT KILL`, so that
@@ -131,5 +134,6 @@ pub use error::{
 };
 pub use link::address::AddressError;
 pub use protocol::key::KeyError;
+pub use protocol::stream::StreamNameError;
 #[doc(inline)]
 pub use tenure_core::{AtCapacity, ConfigError, Key, LabelError};

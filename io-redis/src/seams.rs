@@ -6,7 +6,9 @@
 //! release, and its enums and structs may grow. Only [`Endpoint`] is `#[non_exhaustive]`, since
 //! every [`Connector`] matches it. To use locks, you do not need this module.
 
-pub use crate::protocol::scripts::{Answers, Command, Layout, LockArg, LockKey, MarkerArg, Script};
+pub use crate::protocol::scripts::{
+    Answers, Command, Fences, Layout, LockArg, LockKey, MarkerArg, Script,
+};
 pub use crate::runtime::{
     BootClock, BoxFuture, ByteStream, Clock, Connector, Endpoint, Entropy, OsEntropy, Seams,
     Spawner, TokioConnector, TokioSpawner, race,

@@ -323,10 +323,21 @@ impl<P: Precision> Node<P> {
 
     /// A client that connects makes sure that the stream of fences is there, and lasts.
     pub fn keep_stream(&mut self, now: Shown) {
-        if self.fences == Fences::Stream {
-            let last = self.next_id(now).unwrap_or_else(|| Self::first_id(now));
-            self.put_stream(last, Some(Self::until(last)));
+        if self.fences == Fences::Stream && !self.full {
+            let id = self.id_by_script(now);
+            self.put_stream(id, Some(Self::until(id)));
         }
+    }
+
+    /// The last id that its stream drew, and when the stream expires.
+    #[must_use]
+    pub fn stream_kept(&self, now: Shown) -> Option<((i64, i64), i64)> {
+        self.stream(now).map(|stream| (stream.last, stream.until))
+    }
+
+    /// Somebody deletes its stream.
+    pub const fn lose_stream(&mut self) {
+        self.memory.stream = None;
     }
 
     /// The first of the two steps of a take: sets the key if it is free. Says whether it did.
@@ -529,19 +540,26 @@ impl<P: Precision> Node<P> {
         }
     }
 
-    /// A script creates the stream where it is missing, and moves it on where it is stuck.
     fn draw_by_script(&mut self, now: Shown) -> Answer {
-        let Some(id) = self.next_id(now) else {
-            let id = Self::first_id(now);
-            self.put_stream(id, Some(Self::until(id)));
-            return Self::granted(id).expect("it is small");
+        let until = match self.stream(now) {
+            Some(_) => None,
+            None => Some(Self::until(Self::first_id(now))),
         };
-        let id = match Self::granted(id) {
+        let id = self.id_by_script(now);
+        self.put_stream(id, until);
+        Self::granted(id).expect("it is small")
+    }
+
+    /// The id that a script draws. It creates the stream where it is missing, and moves it on where
+    /// it is stuck.
+    fn id_by_script(&self, now: Shown) -> (i64, i64) {
+        let Some(id) = self.next_id(now) else {
+            return Self::first_id(now);
+        };
+        match Self::granted(id) {
             Some(_) => id,
             None => (id.0 + 1, 0),
-        };
-        self.put_stream(id, None);
-        Self::granted(id).expect("it is small")
+        }
     }
 
     /// What an id of the stream grants. None if it is no usable fence.

@@ -528,14 +528,17 @@ fn a_key_that_a_living_client_leaves_behind_is_an_orphan() {
 #[test]
 fn counters_and_markers_kept_for_longer_than_a_day_are_orphans() {
     const DAY: u64 = 86_400_000_000_000;
-    let kept = |until| {
-        let mut history = History::new();
-        history.happens(10, Record::new(0, Fact::Beside { until }));
-        history.broken()
-    };
-    assert_eq!(kept(Some(10 + DAY)), None);
-    assert_eq!(kept(Some(2 * DAY)), Some(Law::NoOrphan));
-    assert_eq!(kept(None), Some(Law::NoOrphan));
+    // Over one node there is a stream, which is kept for two.
+    for (nodes, days) in [(1, 2), (3, 1)] {
+        let kept = |until| {
+            let mut history = History::under(Rules { nodes, ..RULES });
+            history.happens(10, Record::new(0, Fact::Beside { until }));
+            history.broken()
+        };
+        assert_eq!(kept(Some(10 + days * DAY)), None);
+        assert_eq!(kept(Some((days + 1) * DAY)), Some(Law::NoOrphan));
+        assert_eq!(kept(None), Some(Law::NoOrphan));
+    }
 }
 
 #[test]

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use tenure_core::OpKind;
 use tenure_redis::seams::Script;
 use tenure_sim::choice::{Choices, Draws, Subject};
 use tenure_sim::memory_net::{Forgotten, Node, SimClock};
@@ -446,7 +445,7 @@ impl Chaos {
             Meddling::Rob if server.peek(&name).is_none() => return,
             Meddling::Rob => {
                 drop(server.call(&["DEL", &name]));
-                let release = Script::Lease(OpKind::Release).sha();
+                let release = Script::Release.sha();
                 server.lose_reply(Some(release), Lost::Cut);
             }
         }

@@ -1,23 +1,10 @@
 //! The adapter's scripts for the tests that call them with arguments of their own: what a call is
-//! made of, laid out as the adapter's table of scripts says, and the Lua texts by name.
+//! made of, laid out as the adapter's table of scripts says.
 
-use tenure_core::OpKind;
 use tenure_redis::seams::{LockArg, LockKey, MarkerArg, Script};
 
-/// Takes the lock, and draws a fence.
-pub const ACQUIRE: &str = Script::Lease(OpKind::Acquire).text();
-/// Stores the fence that is about to be reported.
-pub const CONFIRM: &str = Script::Lease(OpKind::Confirm).text();
-/// Gives locks their TTL again.
-pub const RENEW: &str = Script::Lease(OpKind::Renew).text();
-/// Puts back a lock that the node lost.
-pub const REPAIR: &str = Script::Lease(OpKind::Repair).text();
-/// Deletes the lock.
-pub const RELEASE: &str = Script::Lease(OpKind::Release).text();
-/// Looks at a lock.
-pub const INSPECT: &str = Script::Inspect.text();
-/// Writes the marker of a node.
-pub const MARK: &str = Script::Mark.text();
+/// The stream that draws the fences of one node.
+pub const STREAM: &str = "tenure:fence";
 
 /// What a call says of one lock. A script reads those of the parts that it has.
 #[derive(Clone, Debug, Default)]
@@ -64,6 +51,9 @@ pub fn call(script: Script, locks: &[Lock], marker: Option<&Marker>) -> Vec<Stri
     for lock in locks {
         keys.extend(layout.lock_keys.iter().map(|key| lock.key(*key)));
         args.extend(layout.lock_args.iter().map(|arg| lock.arg(*arg)));
+    }
+    if layout.stream {
+        keys.push(STREAM.to_owned());
     }
     if let Some(marker) = marker {
         keys.push(marker.key.clone());

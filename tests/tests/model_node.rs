@@ -11,13 +11,13 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::sample::select;
 use tenure_core::{Answer, Fence, Fingerprint, Op, Refusal, Reply, ServerTime, Words};
-use tenure_redis::seams::{Answers, Script};
+use tenure_redis::seams::{self, Answers, Script};
 use tenure_sim::node::{
     Arrived, Entry, Exact, Fences, Identity, Milliseconds, Node, Precision, Refused, SetOfNodes,
     Shown, Value, WRONG_TYPE,
 };
 use tenure_sim::server::{ManualClock, Reply as Wire, Server};
-use tenure_tests::scripts::{self, Lock, Marker};
+use tenure_tests::scripts::{self, Lock, Marker, STREAM};
 
 const BEGIN_US: u64 = 1_767_225_600_123_456;
 const KEYS: [&str; 2] = ["k", "l"];
@@ -64,12 +64,16 @@ enum Step {
         named: Option<bool>,
     },
     Mark,
+    /// A client connects, or has been connected for an hour.
+    Keep,
     Restart {
         forgets: bool,
         durable: bool,
     },
     Full(bool),
     Stranger(usize, Stranger),
+    /// Somebody deletes the stream of fences, or draws so many from it.
+    Stream(Option<u16>),
     /// In microseconds.
     Advance(u64),
     /// The wall clock is set, by so many microseconds.
@@ -112,7 +116,8 @@ const WHOLE: Spans = Spans {
     clock_us: &[0],
 };
 
-fn op(spans: Spans) -> impl Strategy<Value = Op> {
+/// What is asked of one node, or of one of several.
+fn op(spans: Spans, fences: Fences) -> BoxedStrategy<Op> {
     let ttl = move || select(spans.ttls_ms).prop_map(Duration::from_millis);
     // In the past, near the node's time, and so far ahead that a node does not follow.
     let fence = || {
@@ -128,8 +133,21 @@ fn op(spans: Spans) -> impl Strategy<Value = Op> {
                 90_000_000_000,
             ][..],
         )
-        .prop_map(|us| Fence::new(BEGIN_US.saturating_add_signed(us)).expect("not zero"))
+        .prop_map(|us| {
+            let time = ServerTime::from_micros(BEGIN_US.saturating_add_signed(us));
+            Fence::of_time(time).expect("not zero")
+        })
     };
+    if fences == Fences::Stream {
+        let proposal = None;
+        return prop_oneof![
+            6 => ttl().prop_map(|ttl| Op::Take { ttl }),
+            4 => ttl().prop_map(move |ttl| Op::Acquire { ttl, proposal }),
+            4 => ttl().prop_map(|ttl| Op::Renew { ttl }),
+            3 => Just(Op::Release),
+        ]
+        .boxed();
+    }
     let acquire = (ttl(), prop::option::of(fence()));
     prop_oneof![
         6 => acquire.prop_map(|(ttl, proposal)| Op::Acquire { ttl, proposal }),
@@ -138,15 +156,16 @@ fn op(spans: Spans) -> impl Strategy<Value = Op> {
         2 => (ttl(), fence()).prop_map(|(ttl, fence)| Op::Repair { ttl, fence }),
         3 => Just(Op::Release),
     ]
+    .boxed()
 }
 
-fn step(spans: Spans) -> impl Strategy<Value = Step> {
+fn step(spans: Spans, fences: Fences) -> impl Strategy<Value = Step> {
     let key = || 0..KEYS.len();
     let ask = (
         key(),
         0..LEASES,
         select(&[1, 2, 10][..]),
-        op(spans),
+        op(spans, fences),
         prop::option::of(prop::bool::weighted(0.8)),
     )
         .prop_map(|(key, lease, attempt, op, named)| Step::Ask {
@@ -166,6 +185,8 @@ fn step(spans: Spans) -> impl Strategy<Value = Step> {
     prop_oneof![
         20 => ask,
         3 => Just(Step::Mark),
+        1 => Just(Step::Keep),
+        1 => prop::option::of(select(&[1, 500, 1_799, 1_800][..])).prop_map(Step::Stream),
         1 => restart.prop_map(|(forgets, durable)| Step::Restart { forgets, durable }),
         1 => prop::bool::weighted(0.3).prop_map(Step::Full),
         2 => (key(), stranger).prop_map(|(key, stranger)| Step::Stranger(key, stranger)),
@@ -188,9 +209,9 @@ impl<P: Precision> Model<P> {
         nodes: NODES,
     };
 
-    fn beginning(at_us: u64) -> Self {
+    fn beginning(at_us: u64, fences: Fences) -> Self {
         Self {
-            node: Node::new(KEYS.len(), Fences::Counters),
+            node: Node::new(KEYS.len(), fences),
             wall_us: i64::try_from(at_us).expect("in range"),
             lives: 0,
         }
@@ -225,6 +246,21 @@ impl<P: Precision> Model<P> {
             Err(Refused::Unmarked) => Reply::NotApplied(Refusal::Rejected(Words::new("unmarked"))),
             Err(Refused::OutOfMemory) => out_of_memory(),
             Err(Refused::OtherSet) => panic!("there is one set of nodes"),
+        }
+    }
+
+    fn keep(&mut self) {
+        self.node.keep_stream(self.shown());
+    }
+
+    fn stream(&mut self, draws: Option<u16>) {
+        let Some(draws) = draws else {
+            return self.node.lose_stream();
+        };
+        for _ in 0..draws {
+            if self.node.stream_kept(self.shown()).is_some() {
+                self.node.draw(self.shown());
+            }
         }
     }
 
@@ -266,6 +302,12 @@ impl<P: Precision> Model<P> {
         Some((token, entry.until.map(|until| until / Self::TICKS_PER_MS)))
     }
 
+    /// The last id of the stream and, where it expires, when.
+    fn stream_kept(&self) -> Option<((i64, i64), Option<i64>)> {
+        let (last, until) = self.node.stream_kept(self.shown())?;
+        Some((last, P::COUNTERS_EXPIRE.then_some(until)))
+    }
+
     /// The last fence of a key and, where counters expire, when its counter does.
     fn counter(&self, key: usize) -> Option<(i64, Option<i64>)> {
         let (fence, until) = self.node.counter(self.shown(), key)?;
@@ -282,6 +324,7 @@ impl<P: Precision> Model<P> {
 struct Real {
     server: Server,
     clock: ManualClock,
+    fences: seams::Fences,
     life: u32,
     durable: bool,
 }
@@ -292,11 +335,15 @@ fn token(lease: u32, attempt: u32) -> String {
 }
 
 impl Real {
-    fn beginning(at_us: u64) -> Self {
+    fn beginning(at_us: u64, fences: Fences) -> Self {
         let clock = ManualClock::new(at_us);
         Self {
             server: Server::new(clock.clone()),
             clock,
+            fences: match fences {
+                Fences::Stream => seams::Fences::Stream,
+                Fences::Counters => seams::Fences::Counters,
+            },
             life: 0,
             durable: false,
         }
@@ -323,9 +370,52 @@ impl Real {
         self.call(Script::Mark, &[], Some(&self.marker(self.life)));
     }
 
+    /// By plain commands. The adapter draws behind each write, also if nothing was taken; that is
+    /// left out here.
+    fn take(&self, key: &str, token: &str, ttl: Duration) -> Reply {
+        let ttl = ttl.as_millis().to_string();
+        let set = self.server.call(&["SET", key, token, "NX", "PX", &ttl]);
+        Reply::Applied(match set {
+            Wire::Status(_) => self.draw().unwrap_or(Answer::Unfenced),
+            // Out of memory the server does not look.
+            _ => Answer::Busy,
+        })
+    }
+
+    fn draw(&self) -> Option<Answer> {
+        let draw = ["XADD", STREAM, "NOMKSTREAM", "MAXLEN", "0", "*", "", ""];
+        drawn(&text(&self.server.call(&draw))?)
+    }
+
+    fn keep(&self) {
+        if self.fences == seams::Fences::Stream {
+            self.call(Script::Keep, &[], None);
+        }
+    }
+
+    fn stream(&self, draws: Option<u16>) {
+        match draws {
+            None => drop(self.server.call(&["DEL", STREAM])),
+            Some(draws) => (0..draws).for_each(|_| {
+                self.draw();
+            }),
+        }
+    }
+
+    /// The last id of the stream and when it expires.
+    fn stream_kept(&self) -> Option<((i64, i64), i64)> {
+        let (ms, seq) = self.server.peek_stream(STREAM)?;
+        let until = self.server.peek_expiry_ms(STREAM);
+        let last = (ms.cast_signed(), seq.cast_signed());
+        Some((last, until.expect("a stream has an expiry")))
+    }
+
     fn ask(&self, question: &Question) -> Reply {
         let (ttl, proposal, fence) = match question.op {
-            Op::Take { ttl } => (Some(ttl), None, None),
+            Op::Take { ttl } => {
+                let token = token(question.lease, question.attempt);
+                return self.take(KEYS[question.key], &token, ttl);
+            }
             Op::Acquire { ttl, proposal } => (Some(ttl), proposal, None),
             Op::Confirm { fence } => (None, None, Some(fence)),
             Op::Renew { ttl } => (Some(ttl), None, None),
@@ -342,14 +432,14 @@ impl Real {
             proposal: number(proposal),
             fence: number(fence),
         };
-        let script = Script::Lease(question.op.kind());
+        let script = Script::asking(question.op.kind(), self.fences);
         let layout = script.layout();
         // Only an acquire says which node it means.
         let life = question.life.filter(|_| !layout.marker_args.is_empty());
         let marker = life.map(|life| self.marker(life));
         let reply = self.call(script, &[lock], marker.as_ref());
         let reply = match layout.answers {
-            Answers::EachLock => return acquired(&reply),
+            Answers::EachLock | Answers::EachLockAndTime => return acquired(&reply),
             Answers::Failures => why(reply),
             Answers::Word | Answers::Other => reply,
         };
@@ -468,18 +558,31 @@ fn fingerprint(digits: &str) -> Fingerprint {
     }
 }
 
+/// The grant with this id of the stream.
+fn drawn(id: &str) -> Option<Answer> {
+    let (ms, seq) = id.split_once('-').expect("an id");
+    let number = |text: &str| text.parse::<u64>().expect("a number");
+    Some(Answer::Granted {
+        fence: Fence::of_stream(number(ms), number(seq))?,
+        server_time: ServerTime::from_micros(1_000 * number(ms)),
+    })
+}
+
 fn acquired(reply: &Wire) -> Reply {
     let Wire::Array(answers) = reply else {
         return refused(reply);
     };
+    if let [Wire::Int(fence), Wire::Int(time)] = &answers[..] {
+        return Reply::Applied(Answer::Granted {
+            fence: Fence::new(fence.unsigned_abs()).expect("not zero"),
+            server_time: ServerTime::from_micros(time.unsigned_abs()),
+        });
+    }
     let said = text(&answers[0]).expect("a string for each lock");
     let words: Vec<_> = said.split(' ').collect();
     let number = |text: &str| text.parse().expect("a number");
     match words[..] {
-        ["granted", fence, now] => Reply::Applied(Answer::Granted {
-            fence: Fence::new(number(fence)).expect("not zero"),
-            server_time: ServerTime::from_micros(number(now)),
-        }),
+        ["granted", id] => Reply::Applied(drawn(id).expect("a fence")),
         ["held", left, now, holder] => Reply::Applied(Answer::Held {
             left: Duration::from_millis(number(left)),
             server_time: ServerTime::from_micros(number(now)),
@@ -520,6 +623,17 @@ fn take<P: Precision>(
             model.mark();
             real.mark();
         }
+        Step::Keep => {
+            model.keep();
+            real.keep();
+        }
+        Step::Stream(draws) => {
+            // A server without memory would refuse the draws.
+            model.node.full = false;
+            real.server.set_oom(false);
+            model.stream(draws);
+            real.stream(draws);
+        }
         Step::Restart { forgets, durable } => {
             model.restart(forgets, durable);
             real.restart(forgets, durable);
@@ -549,11 +663,19 @@ fn take<P: Precision>(
             }
         }
     }
+    compare(model, real)
+}
+
+/// What both hold.
+fn compare<P: Precision>(model: &mut Model<P>, real: &Real) -> Result<(), TestCaseError> {
     // Both delete what has expired. When a server does this by itself is not compared.
     model.node.expire(model.shown());
     real.server.expire_now();
     let marked = real.server.peek_expiry_ms("tenure:node");
     prop_assert_eq!(model.marked_until_ms(), marked);
+    let stream = real.stream_kept();
+    let stream = stream.map(|(last, until)| (last, P::COUNTERS_EXPIRE.then_some(until)));
+    prop_assert_eq!(model.stream_kept(), stream);
     for key in 0..KEYS.len() {
         prop_assert_eq!(model.holds(key), real.holds(key));
         let counter = real.counter(key);
@@ -563,9 +685,9 @@ fn take<P: Precision>(
     Ok(())
 }
 
-fn agree<P: Precision>(begin_us: u64, steps: &[Step]) -> Result<(), TestCaseError> {
-    let mut real = Real::beginning(begin_us);
-    let mut model = Model::<P>::beginning(begin_us);
+fn agree<P: Precision>(begin_us: u64, fences: Fences, steps: &[Step]) -> Result<(), TestCaseError> {
+    let mut real = Real::beginning(begin_us, fences);
+    let mut model = Model::<P>::beginning(begin_us, fences);
     for (at, step) in steps.iter().enumerate() {
         take(step, &mut model, &mut real)
             .map_err(|error| TestCaseError::fail(format!("step {at}: {step:?}: {error}")))?;
@@ -582,15 +704,31 @@ proptest! {
 
     #[test]
     fn the_model_of_a_node_answers_as_the_scripts_do(
-        steps in prop::collection::vec(step(ANY), 1..60),
+        steps in prop::collection::vec(step(ANY, Fences::Counters), 1..60),
     ) {
-        agree::<Milliseconds>(BEGIN_US, &steps)?;
+        agree::<Milliseconds>(BEGIN_US, Fences::Counters, &steps)?;
+    }
+
+    #[test]
+    fn the_model_of_the_only_node_answers_as_scripts_and_commands_do(
+        steps in prop::collection::vec(step(ANY, Fences::Stream), 1..60),
+    ) {
+        agree::<Milliseconds>(BEGIN_US, Fences::Stream, &steps)?;
     }
 
     #[test]
     fn the_exact_model_of_a_node_answers_as_the_scripts_do(
-        steps in prop::collection::vec(step(WHOLE), 1..60),
+        steps in prop::collection::vec(step(WHOLE, Fences::Counters), 1..60),
     ) {
-        agree::<Exact>(BEGIN_US.next_multiple_of(1_000), &steps)?;
+        let begin_us = BEGIN_US.next_multiple_of(1_000);
+        agree::<Exact>(begin_us, Fences::Counters, &steps)?;
+    }
+
+    #[test]
+    fn the_exact_model_of_the_only_node_answers_as_its_scripts_do(
+        steps in prop::collection::vec(step(WHOLE, Fences::Stream), 1..60),
+    ) {
+        let begin_us = BEGIN_US.next_multiple_of(1_000);
+        agree::<Exact>(begin_us, Fences::Stream, &steps)?;
     }
 }

@@ -8,7 +8,7 @@ use redis::{Cmd, Pipeline, Value};
 use support::clients::DELETE_IF_OURS;
 use support::servers::Servers;
 use tenure_core::OpKind;
-use tenure_redis::seams::Script;
+use tenure_redis::seams::{Fences, Script};
 use tenure_tests::scripts::{Lock, call};
 
 use crate::Effort;
@@ -195,7 +195,7 @@ impl Hashes {
     async fn load(link: &mut MultiplexedConnection) -> Self {
         let mut scripts = Vec::new();
         for kind in [OpKind::Acquire, OpKind::Renew, OpKind::Release] {
-            scripts.push((kind, load(link, Script::Lease(kind).text()).await));
+            scripts.push((kind, load(link, Script::asking(kind, Fences::Stream).text()).await));
         }
         Self {
             delete: load(link, DELETE_IF_OURS).await,
@@ -204,7 +204,7 @@ impl Hashes {
     }
 
     fn call(&self, kind: OpKind, locks: &[Lock]) -> Cmd {
-        let mut words = call(Script::Lease(kind), locks, None);
+        let mut words = call(Script::asking(kind, Fences::Stream), locks, None);
         let known = self.scripts.iter().find(|(of, _)| *of == kind);
         words[0] = "EVALSHA".to_owned();
         words[1].clone_from(&known.expect("it was loaded").1);

@@ -15,6 +15,7 @@ use crate::link::connection::UserConnection;
 use crate::link::interface::{LinkConfig, Target};
 use crate::protocol::key::MAX_PREFIX_LEN;
 use crate::protocol::marker::NodeSet;
+use crate::protocol::stream::FenceStream;
 use crate::runtime::{BootClock, OsEntropy, Seams, TokioConnector};
 
 /// Whether a node that may have lost data must wait before it grants locks again. It waits for one
@@ -78,6 +79,7 @@ pub struct Builder {
     request_timeout: Option<Duration>,
     max_leases: Option<usize>,
     prefix: Vec<u8>,
+    fence_stream: Option<Vec<u8>>,
     quarantine: Option<Quarantine>,
     node_set: Option<String>,
     own_thread: bool,
@@ -211,6 +213,20 @@ impl Builder {
         self
     }
 
+    /// The name of the stream that draws the fences of one node. Default: `tenure:fence`, without
+    /// the [prefix](Self::prefix), since two prefixes may name one key. Over a cluster each slot
+    /// has a stream of its own, whose name continues with a number: `tenure:fence:{17}`.
+    ///
+    /// Change it only where the user may not be given that key. **All clients of a key must use the
+    /// same stream**: what two streams draw may not grow from one grant to the next. The name has
+    /// up to 1,024 bytes, ends in `tenure:fence`, so that nobody locks it, and has no `{`. Over
+    /// several nodes it has no effect.
+    // Law: Fencing
+    pub fn fence_stream(mut self, name: impl Into<Vec<u8>>) -> Self {
+        self.fence_stream = Some(name.into());
+        self
+    }
+
     /// Whether nodes that may have forgotten a lease must wait before they grant. Default: on over
     /// several nodes, off with one.
     pub fn quarantine(mut self, quarantine: Quarantine) -> Self {
@@ -275,7 +291,7 @@ impl Builder {
             return Err(ConnectError::PrefixTooLong(self.prefix.len()));
         }
         // Everything is checked before anything is started.
-        let config = self.config(nodes.len())?;
+        let config = self.config(&nodes)?;
         let lock = self.options.build(&config, None)?;
         let try_lock = self.options.build(&config, Some(1))?;
         let link_config = self.link_config(&config, &nodes)?;
@@ -284,9 +300,11 @@ impl Builder {
         Ok(Locks::new(Arc::new(client), self.options, lock, try_lock))
     }
 
-    fn config(&self, nodes: usize) -> Result<Config, ConnectError> {
-        let mut config =
-            Config::builder(nodes).max_ttl(self.max_ttl.unwrap_or(self.options.ttl_or_default()));
+    fn config(&self, nodes: &[Target]) -> Result<Config, ConnectError> {
+        let max_ttl = self.max_ttl.unwrap_or(self.options.ttl_or_default());
+        // A marker is compared by a script only.
+        let takes = matches!(is_quarantined(self.quarantine, nodes), Ok(false));
+        let mut config = Config::builder(nodes.len()).max_ttl(max_ttl).takes(takes);
         if let Some(ppm) = self.drift_ppm {
             config = config.drift(Drift::from_ppm(ppm));
         }
@@ -303,6 +321,11 @@ impl Builder {
         let mut link = LinkConfig::new(config.request_timeout());
         link.ttl = self.options.ttl_or_default();
         link.prefix.clone_from(&self.prefix);
+        let stream = match &self.fence_stream {
+            Some(name) => FenceStream::new(name.clone())?,
+            None => FenceStream::default(),
+        };
+        link.stream = (nodes.len() == 1).then(|| Arc::new(stream));
         let quarantined = is_quarantined(self.quarantine, nodes)?;
         if self.node_set.is_some() && !quarantined {
             return Err(ConnectError::NodeSetUnchecked);

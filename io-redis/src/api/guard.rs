@@ -69,6 +69,11 @@ impl Guard {
 
     /// The fencing token: larger than that of every earlier grant of this key. Hand it to the
     /// resource behind the lock, which refuses a smaller one than it has seen.
+    ///
+    /// It is about twice the Unix time in microseconds as the lock was granted, and below 2^53
+    /// until 2112: it fits a signed 64-bit column and a number of JavaScript. Over one node it
+    /// grows over all keys together, so one resource may be guarded by several locks:
+    /// [Fencing](crate::guarantees::fencing).
     #[must_use]
     pub const fn fence(&self) -> u64 {
         self.fence.get()

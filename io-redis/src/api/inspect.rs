@@ -33,7 +33,8 @@ pub struct NodeInspection {
     /// What is left to the holder; none if the key is free, has no expiry, or holds something else
     /// than a lock.
     pub left: Option<Duration>,
-    /// The last fence that was drawn for the key; none if the node keeps none.
+    /// The last fence that was drawn for the key; none if the node keeps none. Over one node fences
+    /// are drawn for all keys together, so none is kept for a key.
     pub fence: Option<u64>,
     /// Whether a primary said it, and said it all at one moment. False if the user has no right to
     /// write: then the key was read by plain commands, one after the other, which a replica answers
@@ -86,7 +87,8 @@ impl Inspection {
         self.nodes.iter().filter_map(|node| node.left).max()
     }
 
-    /// The largest fence that a node keeps for the key.
+    /// The largest fence that a node keeps for the key; always none over one node, where none is
+    /// kept for a key.
     #[must_use]
     pub fn fence(&self) -> Option<u64> {
         self.nodes.iter().filter_map(|node| node.fence).max()
@@ -112,7 +114,7 @@ impl Inspection {
                         KeyHolder::Other => Holder::Other,
                         KeyHolder::Foreign => Holder::Foreign,
                         KeyHolder::WrongType { name, holds } => Holder::WrongType {
-                            name: key::named(&inspection.key, name),
+                            name: key::named(&inspection.key, name, None),
                             holds: holds.to_owned(),
                         },
                     },

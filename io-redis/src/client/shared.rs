@@ -22,6 +22,7 @@ use crate::link::handle::{LinkHandle, NodeAnswer};
 use crate::link::interface::{LinkConfig, LinkStatus, Target};
 use crate::link::spawn_link;
 use crate::protocol::key;
+use crate::protocol::stream::FenceStream;
 use crate::runtime::Seams;
 
 /// What handles and guards share. Dropping it closes the client in the background.
@@ -31,6 +32,8 @@ pub(crate) struct Client {
     seams: Seams,
     links: Vec<LinkHandle>,
     prefix: Vec<u8>,
+    /// That draws the fences, over one node.
+    stream: Option<Arc<FenceStream>>,
     /// How long the links take at most, if they run, to say that they are up or why not.
     verified_within: Duration,
     /// How long they take at most to answer an inspection.
@@ -93,6 +96,7 @@ impl Client {
             seams,
             links,
             prefix,
+            stream: link_config.stream.clone(),
             verified_within: link_config.longest_dial() * 2,
             // If the connection breaks, it is asked again on another.
             inspected_within: (link_config.longest_dial() + link_config.longest_silence()) * 2,
@@ -275,7 +279,7 @@ impl Client {
                 name: of,
                 holds,
             }) => LockError::WrongType {
-                name: key::named(&key, of),
+                name: key::named(&key, of, self.stream.as_deref()),
                 key,
                 node: name(node),
                 holds: holds.to_owned(),
@@ -438,6 +442,7 @@ pub(crate) mod tests {
             },
             links: Vec::new(),
             prefix: Vec::new(),
+            stream: None,
             own_keys: OwnKeys::default(),
             verified_within: Duration::ZERO,
             inspected_within: Duration::ZERO,

@@ -9,6 +9,7 @@ use crate::error::kind::{Kind, kinds};
 use crate::error::silent::{Refuses, SilentNode, write_nodes};
 use crate::link::address::AddressError;
 use crate::protocol::key::MAX_PREFIX_LEN;
+use crate::protocol::stream::StreamNameError;
 
 /// Why a client could not be built or connected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub enum ConnectError {
     Label(LabelError),
     /// The prefix of the keys has this many bytes, more than 1,024.
     PrefixTooLong(usize),
+    /// The name of the fence stream cannot be used.
+    FenceStream(StreamNameError),
     /// Over several connections of the caller's own, quarantine was not decided or is not possible.
     QuarantineUndecided,
     /// There is no tokio runtime here, and the client was not given a thread of its own.
@@ -36,7 +39,7 @@ pub enum ConnectError {
         nodes: Vec<SilentNode>,
     },
     /// So many servers refuse to serve this client that no quorum is left: wrong password, missing
-    /// rights, unknown command.
+    /// rights, unknown command; or with one node, a fence stream that cannot be used.
     Rejected {
         /// The first of them.
         node: String,
@@ -85,6 +88,7 @@ impl ConnectError {
             | Self::Config(_)
             | Self::Label(_)
             | Self::PrefixTooLong(_)
+            | Self::FenceStream(_)
             | Self::QuarantineUndecided
             | Self::NoRuntime
             | Self::Thread(_)
@@ -107,6 +111,7 @@ impl fmt::Display for ConnectError {
                 f,
                 "the prefix of the keys has {len} bytes: at most {MAX_PREFIX_LEN} are allowed"
             ),
+            Self::FenceStream(error) => error.fmt(f),
             Self::QuarantineUndecided => f.write_str(
                 "over several connections of your own, a node that restarts without its data \
                  cannot be noticed, and a lease may be granted twice: give URLs instead, or accept \
@@ -145,6 +150,12 @@ impl From<ConfigError> for ConnectError {
 impl From<LabelError> for ConnectError {
     fn from(error: LabelError) -> Self {
         Self::Label(error)
+    }
+}
+
+impl From<StreamNameError> for ConnectError {
+    fn from(error: StreamNameError) -> Self {
+        Self::FenceStream(error)
     }
 }
 

@@ -69,14 +69,14 @@ pub enum LockError {
         /// The server's text.
         words: String,
     },
-    /// The key, or the one in which its fences are counted, holds what no lock keeps there. It was
-    /// not touched, and nobody can take the lock until it is removed.
+    /// The key, or the one that its fences come from, holds what no lock keeps there. It was not
+    /// touched, and nobody can take the lock until it is removed.
     WrongType {
         /// The key that was asked for.
         key: Key,
         /// The first node where it is so.
         node: String,
-        /// The key that holds it: the same, or its fence counter.
+        /// The key that holds it: the same, or its fence counter, or the fence stream of the node.
         name: Key,
         /// What it holds: `a hash`, for example.
         holds: String,
@@ -215,7 +215,7 @@ impl fmt::Display for LockError {
                 } else {
                     write!(
                         f,
-                        "{node} holds {holds} under {name:?}, its fence counter. "
+                        "{node} holds {holds} under {name:?}, which its fences come from. "
                     )?;
                 }
                 f.write_str("It was not touched: lock another key, or remove what is there")

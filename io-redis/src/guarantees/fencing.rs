@@ -5,6 +5,7 @@
 //! Each grant of a key has a number, its *fence*: [`Guard::fence`](crate::Guard::fence).
 //!
 //! - If one grant was reported before the acquire of another was sent, its fence is smaller.
+//! - A grant at a node, where another grant of the key had ended before, has the larger fence.
 //! - No two grants of a key have the same fence.
 //!
 //! This holds also where [Exclusion](super::exclusion) does not: through pauses of any length,
@@ -32,8 +33,11 @@
 //! # Assumptions
 //!
 //! With one node:
-//! - All clients use the same node.
-//! - A server that lost its fence counter does not show an earlier time than the one before it did.
+//! - All clients use the same node, and the same [stream](crate::Builder::fence_stream).
+//! - A server that lost its fence stream does not show an earlier time than the one before it did,
+//!   nor than the stream, if that was ahead of it.
+//! - Nobody deletes, evicts or flushes a key between the command that takes it and the one that
+//!   draws its fence. Both are in one write, which the server may read in two parts.
 //!
 //! With several nodes:
 //! - The servers' wall clocks agree to within nine tenths of one max TTL: 9 s by default.
@@ -56,14 +60,26 @@
 //!
 //! - Run a time service on the servers. Seconds are enough.
 //! - Do not set a server's clock back by more than a day: the counter of an unused key is forgotten
-//!   a day after its last grant.
+//!   a day after its last grant, and a stream that nobody draws from after two.
+//! - From one node to several: the counters begin at the servers' time. If the one's clock had been
+//!   set back, its stream is ahead of that. Wait until the time has caught up with the last fence.
 //! - Let the resource store the fence durably, beside the data that it protects.
 //!
 //! # Where the numbers come from
 //!
-//! A node draws the largest of: the stored fence plus one, its own time in microseconds, and the
-//! fence that the client proposes. So fences are about the Unix time in microseconds; they stay
-//! below 2^53. Each node keeps its counter for a day after the time that its value stands for.
+//! Fences are about twice the Unix time in microseconds; they stay below 2^53 until 2112. So they
+//! fit a signed 64-bit column and a number of JavaScript.
+//!
+//! One node draws them from a stream that stays empty, for all keys together, so one resource may
+//! be guarded by several locks. Its ids are a time in milliseconds and a sequence, and each is
+//! larger than all before: the fence is 2,000 times the milliseconds plus the sequence. After the
+//! server's clock was set back, the stream goes on in the last millisecond that it has seen, and is
+//! moved to the next one after 1,800 fences. If it is gone, it is created anew, one millisecond
+//! ahead. It is kept for two days after the last fence, and as long as a client is connected.
+//!
+//! Each of several nodes has a counter for each key. It draws the largest of: the stored fence plus
+//! one, twice its own time in microseconds, and the fence that the client proposes. It keeps the
+//! counter for a day after the time that its value stands for.
 //!
 //! Over several nodes, a fence is reported only once a quorum has stored it. So that one round trip
 //! is enough, the client proposes a fence: the largest server time that it has seen, carried

@@ -10,8 +10,8 @@
 //!   answers it or the key has expired by itself.
 //! - A process that crashes, or whose runtime ends, leaves a key for at most one TTL; so does a
 //!   client one of whose tasks panics. The other tasks of such a client end at once.
-//! - Everything that is written has an expiry: a key its TTL, a fence counter one day, the marker
-//!   of a node one day and ten max TTLs.
+//! - Everything that is written has an expiry: a key its TTL, the fence stream of one node two
+//!   days, a fence counter one day, the marker of a node one day and ten max TTLs.
 //!
 //! # Assumptions
 //!

@@ -6,7 +6,8 @@ use tenure_core::{Refusal, Reply, ServerTime, Words};
 
 use crate::link::connect::DialError;
 use crate::link::connection::{Connection, exchange};
-use crate::link::interface::Identity;
+use crate::link::interface::{Identity, LinkConfig};
+use crate::link::streams;
 use crate::log_target::LOG_TARGET;
 use crate::protocol::decode::{self, CommandResult, Signal};
 use crate::protocol::encode::{Encoder, mark, millis};
@@ -23,10 +24,12 @@ pub(crate) struct NodeInfo {
     pub(crate) replication_id: Option<String>,
     pub(crate) server_time: Option<ServerTime>,
     is_replica: bool,
+    is_cluster: bool,
     durable: bool,
 }
 
-/// Asks who the node is and loads the scripts, in one round trip.
+/// Asks who the node is and loads the scripts, in one round trip; over a connection of the user's
+/// in two. `served` says whether the node has served this client before.
 ///
 /// A user who may take a lock but not free it would leave each to its TTL, and one who may not take
 /// it would be told at the first lock only. So everything that locks need is tried, on a key that
@@ -35,25 +38,35 @@ pub(crate) struct NodeInfo {
 // Law: No orphan
 pub(crate) async fn set_up(
     connection: &dyn Connection,
-    prefix: &[u8],
-    quarantine: bool,
+    config: &LinkConfig,
+    served: bool,
 ) -> Result<NodeInfo, DialError> {
-    let probed = Script::commands();
-    let unused = key::unused(prefix);
+    let probed = Script::commands(config.fences());
+    let unused = key::unused(&config.prefix);
+    let mut encoder = Encoder::new(config.stream.clone());
+    let stream = config.stream.as_deref();
+    if let Some(stream) = stream
+        && !connection.is_own()
+    {
+        streams::find_cluster(connection, stream).await;
+    }
     let mut commands = Vec::new();
-    commands.extend(Script::all().map(Script::load));
+    commands.extend(Script::of(config.fences()).map(Script::load));
     commands.extend(
         probed
             .iter()
             .map(|command| command.probe(unused.as_bytes())),
     );
-    commands.push(Encoder::new().inspect(&unused));
+    commands.push(encoder.inspect(&unused));
+    let trial = stream.and_then(|stream| streams::trial(stream, &unused, &mut encoder));
+    let is_tried = trial.is_some();
+    commands.extend(trial);
     if connection.is_own() {
         commands.push(command(&["CLIENT", "ID"]));
     }
-    commands.extend(identity_commands(quarantine));
+    commands.extend(identity_commands(config.node_set.is_some()));
     let mut results = exchange(connection, commands).await.into_iter();
-    for _ in Script::all() {
+    for _ in Script::of(config.fences()) {
         loaded(results.next())?;
     }
     let mut server_time = None;
@@ -67,6 +80,7 @@ pub(crate) async fn set_up(
         may_call(result)?;
     }
     may_call(results.next())?;
+    let mut tried = is_tried.then(|| results.next()).flatten();
     let client_id = match connection.is_own().then(|| results.next()).flatten() {
         Some(Ok(Value::Int(id))) => Some(id),
         _ => None,
@@ -75,6 +89,16 @@ pub(crate) async fn set_up(
     node.server_time = server_time;
     node.client_id = client_id;
     node.usable()?;
+    if let Some(stream) = stream {
+        if node.is_cluster && !stream.is_split() {
+            stream.split();
+            let trial = streams::trial(stream, &unused, &mut encoder);
+            tried = exchange(connection, trial.into_iter().collect())
+                .await
+                .pop();
+        }
+        streams::tried(connection, tried, stream, &unused, &mut encoder, served).await?;
+    }
     Ok(node)
 }
 
@@ -151,6 +175,7 @@ pub(crate) fn identity(results: &[CommandResult]) -> NodeInfo {
         run_id: field(&server, "run_id").map(str::to_owned),
         replication_id: field(&replication, "master_replid").map(str::to_owned),
         is_replica: field(&replication, "role") == Some("slave"),
+        is_cluster: field(&server, "redis_mode") == Some("cluster"),
         durable,
         ..NodeInfo::default()
     }

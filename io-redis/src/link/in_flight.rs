@@ -42,6 +42,8 @@ pub(crate) struct Written {
     pub(crate) breaks: u32,
     /// Whether scripts were sent as texts.
     pub(crate) by_text: bool,
+    /// Whether each slot of the cluster had a fence stream of its own.
+    pub(crate) split: bool,
 }
 
 /// What a write was for.
@@ -50,6 +52,15 @@ pub(crate) enum Purpose {
     Inspect(InspectRequest),
     /// To hear whether the connection lives.
     Ping,
+    /// To keep the stream of the node.
+    Keep,
+}
+
+impl Purpose {
+    /// Whether nobody waits for it.
+    const fn is_unwanted(&self) -> bool {
+        matches!(self, Self::Ping | Self::Keep)
+    }
 }
 
 /// A write whose replies have come.
@@ -61,8 +72,8 @@ pub(crate) struct InFlight {
     replies: FuturesUnordered<PendingReplies>,
     /// Oldest first. The first has the serial number `oldest`.
     purposes: VecDeque<Option<(Purpose, Written)>>,
-    /// How many of them are pings.
-    pings: usize,
+    /// How many of them nobody waits for.
+    unwanted: usize,
     oldest: u64,
 }
 
@@ -77,7 +88,7 @@ impl InFlight {
 
     /// Whether nobody waits for any of them.
     pub(crate) fn is_unwanted(&self) -> bool {
-        self.purposes.iter().flatten().count() == self.pings
+        self.purposes.iter().flatten().count() == self.unwanted
     }
 
     /// Adds a write. It is made when it is first polled, after those that were added before.
@@ -88,7 +99,7 @@ impl InFlight {
         replies: BoxFuture<'static, Replies>,
     ) {
         let serial = self.oldest + self.purposes.len() as u64;
-        self.pings += usize::from(matches!(purpose, Purpose::Ping));
+        self.unwanted += usize::from(purpose.is_unwanted());
         self.purposes.push_back(Some((purpose, written)));
         self.replies.push(PendingReplies { serial, replies });
     }
@@ -113,8 +124,11 @@ impl InFlight {
     fn take_purpose(&mut self, serial: u64) -> Option<(Purpose, Written)> {
         let at = usize::try_from(serial.checked_sub(self.oldest)?).ok()?;
         let purpose = self.purposes.get_mut(at)?.take();
-        if let Some((Purpose::Ping, _)) = purpose {
-            self.pings -= 1;
+        if purpose
+            .as_ref()
+            .is_some_and(|(purpose, _)| purpose.is_unwanted())
+        {
+            self.unwanted -= 1;
         }
         while let Some(None) = self.purposes.front() {
             self.purposes.pop_front();

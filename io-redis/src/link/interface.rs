@@ -11,6 +11,8 @@ use tokio::sync::Notify;
 use crate::link::address::Address;
 use crate::link::connection::Connection;
 use crate::protocol::marker::NodeSet;
+use crate::protocol::scripts::Fences;
+use crate::protocol::stream::FenceStream;
 
 /// What a link works for: the hub, as one node's link sees it. The link's task calls it, so it must
 /// not block.
@@ -103,6 +105,8 @@ pub(crate) struct LinkConfig {
     pub(crate) prefix: Vec<u8>,
     /// Over several nodes with quarantine: what their markers say.
     pub(crate) node_set: Option<NodeSet>,
+    /// Over one node: the stream that draws its fences.
+    pub(crate) stream: Option<Arc<FenceStream>>,
 }
 
 impl LinkConfig {
@@ -115,6 +119,15 @@ impl LinkConfig {
                 .clamp(Duration::from_secs(1), Duration::from_secs(10)),
             prefix: Vec::new(),
             node_set: None,
+            stream: None,
+        }
+    }
+
+    /// Where the fences of the node come from.
+    pub(crate) const fn fences(&self) -> Fences {
+        match self.stream {
+            Some(_) => Fences::Stream,
+            None => Fences::Counters,
         }
     }
 

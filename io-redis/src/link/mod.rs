@@ -4,7 +4,8 @@
 //! `reconnect` runs it from one connection to the next. `connect` opens a connection, `identity`
 //! sets it up, `session` serves it, `recovery` is what a session repairs by itself, `pulse` is how
 //! it finds out that nobody is at the other end, `in_flight` are the writes without a reply,
-//! `alone` are the keys that share no calls, `onlooker` inspects for a user who may only read.
+//! `alone` are the keys that share no calls, `onlooker` inspects for a user who may only read,
+//! `streams` keeps what draws the fences of one node.
 //! `context` is what stays from one connection to the next.
 //! `interface` is what the rest of the client knows of a link.
 
@@ -23,6 +24,7 @@ mod pulse;
 mod reconnect;
 mod recovery;
 mod session;
+mod streams;
 #[cfg(test)]
 pub(crate) mod tests;
 #[cfg(feature = "tls-rustls")]

@@ -13,6 +13,7 @@ use crate::link::connection::{Connection, exchange};
 use crate::link::handle::{InspectRequest, NoAnswer, NodeAnswer};
 use crate::protocol::decode;
 use crate::protocol::encode::looks_at;
+use crate::protocol::scripts::Fences;
 use crate::protocol::words::NOT_IN_TIME;
 use crate::runtime::{BoxFuture, Clock};
 
@@ -30,6 +31,7 @@ impl Looks {
         &mut self,
         request: InspectRequest,
         connection: &Arc<dyn Connection>,
+        fences: Fences,
         clock: &dyn Clock,
         within: Duration,
     ) {
@@ -38,7 +40,7 @@ impl Looks {
         }
         let (connection, key) = (Arc::clone(connection), request.key.clone());
         let look = async move {
-            let results = exchange(&*connection, looks_at(&key)).await;
+            let results = exchange(&*connection, looks_at(&key, fences)).await;
             decode::look(&results).map_err(|why| match decode::is_refusal(&why) {
                 true => NoAnswer::refused(why),
                 false => NoAnswer::now(why),
@@ -85,13 +87,15 @@ impl Looks {
 /// the next one, to look at keys.
 pub(crate) struct Onlooker {
     connected: Connected,
+    fences: Fences,
     looks: Looks,
 }
 
 impl Onlooker {
-    pub(crate) fn new(connected: Connected) -> Self {
+    pub(crate) fn new(connected: Connected, fences: Fences) -> Self {
         Self {
             connected,
+            fences,
             looks: Looks::default(),
         }
     }
@@ -99,7 +103,8 @@ impl Onlooker {
     /// Looks at a key.
     pub(crate) fn look(&mut self, request: InspectRequest, clock: &dyn Clock, within: Duration) {
         let connection = &self.connected.connection;
-        self.looks.add(request, connection, clock, within);
+        self.looks
+            .add(request, connection, self.fences, clock, within);
     }
 
     /// Drives the connection. It is ready when that has ended.

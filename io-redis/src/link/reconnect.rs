@@ -81,7 +81,7 @@ impl Link {
                 }
                 Target::Connection(connection) => Source::Given(connection),
             },
-            encoder: Encoder::new(),
+            encoder: Encoder::new(config.stream.clone()),
             previous: None,
             failures: 0,
             onlooker: None,
@@ -179,7 +179,8 @@ impl Link {
     /// Looks at keys over this connection from now on, or over none. What was asked of the last one
     /// is asked again.
     fn look_on(&mut self, connected: Option<Connected>) {
-        let onlooker = connected.map(Onlooker::new);
+        let fences = self.context.config.fences();
+        let onlooker = connected.map(|connected| Onlooker::new(connected, fences));
         if let Some(last) = std::mem::replace(&mut self.onlooker, onlooker) {
             self.context.inspect_again.extend(last.end());
         }
@@ -235,8 +236,7 @@ impl Link {
             let connection = Arc::clone(&connected.connection);
             let set_up = async {
                 let asked = clock.now();
-                let node =
-                    identity::set_up(&*connection, &config.prefix, node_set.is_some()).await?;
+                let node = identity::set_up(&*connection, &config, previous.is_some()).await?;
                 let round_trip = clock.now().saturating_since(asked);
                 let marker = node_set.map(|node_set| node.marker(node_set)).transpose()?;
                 identity::begin(&*connection, &node, previous.as_ref(), marker.as_ref()).await?;

@@ -11,7 +11,7 @@ use crate::link::connect::DialError;
 use crate::link::connection::{Connection, exchange};
 use crate::link::identity::{self, NodeInfo};
 use crate::link::interface::LinkConfig;
-use crate::protocol::scripts::Script;
+use crate::protocol::scripts::{Fences, Script};
 use crate::protocol::words::printable;
 use crate::runtime::{BoxFuture, Clock};
 
@@ -70,11 +70,12 @@ pub(crate) enum Recovered {
 pub(crate) fn load(
     connection: &Arc<dyn Connection>,
     clock: &dyn Clock,
+    fences: Fences,
     within: Duration,
 ) -> RecoveryTask {
     let connection = Arc::clone(connection);
     bounded(clock, within, async move {
-        let commands = Script::all().map(Script::load).collect();
+        let commands = Script::of(fences).map(Script::load).collect();
         for result in exchange(&*connection, commands).await {
             identity::loaded(Some(result)).map_err(DialError::into_words)?;
         }

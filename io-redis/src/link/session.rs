@@ -24,8 +24,9 @@ use crate::link::interface::LinkStatus;
 use crate::link::onlooker::Looks;
 use crate::link::pulse::{Beat, Pulse};
 use crate::link::recovery::{self, Recovered, Recovery, RecoveryTask};
+use crate::link::streams::Keeper;
 use crate::protocol::batch::Batch;
-use crate::protocol::decode::{self, CommandResult, Meaning, Signal};
+use crate::protocol::decode::{self, CommandResult, Kept, Meaning, Signal};
 use crate::protocol::encode::Encoder;
 use crate::runtime::BoxFuture;
 
@@ -86,6 +87,7 @@ enum Step {
     Silence,
     Pulse,
     Identity,
+    Keep,
     /// More requests may be due.
     More,
 }
@@ -106,6 +108,7 @@ pub(crate) struct Session<'a> {
     pulse: Option<Pulse>,
     may_ping: bool,
     identity: Option<BoxFuture<'static, ()>>,
+    keeper: Option<Keeper>,
 
     scripts: Recovery,
     /// Until when scripts are sent as texts, unless the server refuses that.
@@ -146,6 +149,9 @@ impl<'a> Session<'a> {
             .node_set
             .is_some()
             .then(|| context.clock.sleep_until(now + IDENTITY_EVERY));
+        let stream = context.config.stream.is_some();
+        let keeper = stream.then(|| Keeper::new(&*context.clock));
+        encoder.natively = connected.connection.is_own();
         let pulse = connected.connection.is_own().then(|| {
             let rng = Rng::new(context.rng.next_u64());
             Pulse::new(&context.clock, &context.config, rng)
@@ -160,6 +166,7 @@ impl<'a> Session<'a> {
             pulse,
             may_ping: true,
             identity,
+            keeper,
             scripts: Recovery::default(),
             by_text_until: Instant::ORIGIN,
             may_send_text: true,
@@ -231,6 +238,7 @@ impl<'a> Session<'a> {
                 Step::Inspect(request) => self.inspect(request),
                 Step::Silence => self.silence(),
                 Step::Pulse => self.beat(),
+                Step::Keep => self.keep(),
                 Step::Identity => {
                     let next = self.context.clock.now() + IDENTITY_EVERY;
                     self.identity = Some(self.context.clock.sleep_until(next));
@@ -260,12 +268,8 @@ impl<'a> Session<'a> {
         } = &mut *self.context;
         let mut woken = pin!(wake.notified());
         let (in_flight, looks, io) = (&mut self.in_flight, &mut self.looks, &mut self.io);
-        let (recovery, silence, pulse, identity) = (
-            &mut self.recovery,
-            &mut self.silence,
-            &mut self.pulse,
-            &mut self.identity,
-        );
+        let (recovery, silence, pulse) = (&mut self.recovery, &mut self.silence, &mut self.pulse);
+        let (identity, keeper) = (&mut self.identity, &mut self.keeper);
         poll_fn(|cx| {
             // Polled before the I/O future, for what is to be written, and after it, for what it
             // has read.
@@ -300,6 +304,12 @@ impl<'a> Session<'a> {
             }
             if poll_some(identity.as_mut(), cx).is_ready() {
                 return Poll::Ready(Step::Identity);
+            }
+            if keeper
+                .as_mut()
+                .is_some_and(|keeper| keeper.poll(cx).is_ready())
+            {
+                return Poll::Ready(Step::Keep);
             }
             if more {
                 return Poll::Ready(Step::More);
@@ -371,7 +381,7 @@ impl<'a> Session<'a> {
             let renewal = |request: &&Request| {
                 matches!(request.op, Op::Renew { .. }) && !alone.contains(&request.key)
             };
-            let count = if now < self.context.unbatched_until {
+            let count = if now < self.context.unbatched_until || self.encoder.is_split() {
                 1
             } else {
                 rest.iter().take_while(renewal).count()
@@ -408,14 +418,14 @@ impl<'a> Session<'a> {
 
     fn encode(&mut self, requests: &[Request], now: Instant) -> (Purpose, Pipeline) {
         let mut batch = self.spare.pop().unwrap_or_default();
-        let mut commands = Pipeline::with_capacity(requests.len());
+        let mut commands = Pipeline::with_capacity(requests.len() + 1);
         let LinkContext {
             alone,
             unbatched_until,
             ..
         } = &mut *self.context;
         alone.forget(now);
-        let batched = now >= *unbatched_until;
+        let batched = now >= *unbatched_until && !self.encoder.is_split();
         let share = |request: &Request| batched && !alone.contains(&request.key);
         self.encoder.by_text = now < self.by_text_until;
         batch.encode(requests, share, self.encoder, &mut commands);
@@ -443,6 +453,7 @@ impl<'a> Session<'a> {
             marks: self.marker.count,
             breaks: self.breaks,
             by_text: self.encoder.by_text,
+            split: self.encoder.is_split(),
         };
         self.in_flight.add(purpose, written, replies);
         if self.connection.is_own() {
@@ -477,6 +488,12 @@ impl<'a> Session<'a> {
             Purpose::Inspect(request) => {
                 let result = replies.map(|mut values| values.pop().unwrap_or_default());
                 self.inspected(request, result, written, now);
+            }
+            Purpose::Keep => {
+                let result = replies.map(|mut values| values.pop().unwrap_or_default());
+                if let Kept::Refused(meaning) = decode::kept(result) {
+                    drop(self.act_on(meaning, written, now));
+                }
             }
             Purpose::Ping => {
                 let result = replies.map(|mut values| values.pop().unwrap_or_default());
@@ -540,7 +557,8 @@ impl<'a> Session<'a> {
             let silence = self.context.silence();
             let clock = &*self.context.clock;
             let looks = &mut self.looks;
-            return looks.add(request, &self.connection, clock, silence);
+            let fences = self.encoder.fences();
+            return looks.add(request, &self.connection, fences, clock, silence);
         }
         match reply.as_ref().and_then(Reply::words) {
             Some(why) => request.refuse(why.clone()),
@@ -589,7 +607,16 @@ impl<'a> Session<'a> {
                 let why = "its marker is gone again, which was written a moment ago";
                 return Reply::NotApplied(self.marker.ask(written.marks, now, why));
             }
-            Some(Signal::CrossSlot) => self.context.unbatched_until = Instant::MAX,
+            Some(Signal::CrossSlot) => {
+                self.context.unbatched_until = Instant::MAX;
+                // It is a cluster, and the stream that was named is not in the slot of the key.
+                if let Some(stream) = &self.context.config.stream
+                    && !written.split
+                {
+                    stream.split();
+                    return Reply::NotApplied(Refusal::Again);
+                }
+            }
             Some(Signal::DoNotBatch) => {
                 let until = now + UNBATCHED_FOR;
                 self.context.unbatched_until = self.context.unbatched_until.max(until);
@@ -619,7 +646,8 @@ impl<'a> Session<'a> {
         if self.scripts.needed {
             let LinkContext { clock, .. } = &*self.context;
             let within = self.context.dial_timeout();
-            self.recovery = Some(recovery::load(&self.connection, &**clock, within));
+            let fences = self.encoder.fences();
+            self.recovery = Some(recovery::load(&self.connection, &**clock, fences, within));
         } else if self.marker.needed {
             self.identify();
         }
@@ -672,6 +700,26 @@ impl<'a> Session<'a> {
         }
         let deadline = now + self.context.config.request_timeout;
         self.track(Purpose::Inspect(request), replies, now, Some(deadline));
+    }
+
+    /// Keeps the streams that are due from expiring.
+    fn keep(&mut self) {
+        let now = self.context.clock.now();
+        let LinkContext { config, clock, .. } = &*self.context;
+        let (Some(stream), Some(keeper)) = (&config.stream, &mut self.keeper) else {
+            return;
+        };
+        self.encoder.by_text = now < self.by_text_until;
+        for command in keeper.due(now, &**clock, stream, self.encoder) {
+            let mut commands = Pipeline::with_capacity(1);
+            commands.add_command(command);
+            let mut replies = self.connection.send(commands);
+            if !self.connection.is_own() {
+                replies = self.bounded(replies, now);
+            }
+            let deadline = now + self.context.config.request_timeout * 2;
+            self.track(Purpose::Keep, replies, now, Some(deadline));
+        }
     }
 
     /// How the connection is lost if the node closes it now.
@@ -771,7 +819,7 @@ impl<'a> Session<'a> {
                     (Doubt::Broken(_), Ok(request)) => self.context.inspect_again.push(request),
                     (_, Ok(request) | Err(request)) => request.refuse(why.clone()),
                 },
-                Purpose::Ping => {}
+                Purpose::Ping | Purpose::Keep => {}
             }
         }
         self.hand_on();

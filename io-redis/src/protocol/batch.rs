@@ -1,11 +1,11 @@
 //! Requests that are written together, and what their replies mean.
 
-use std::iter;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use redis::{Pipeline, RedisError, Value};
 use tenure_core::{Key, OpKind, Request, RequestId};
 
-use crate::protocol::decode::{self, Meaning, miscounted};
+use crate::protocol::decode::{self, CommandResult, Meaning, miscounted};
 use crate::protocol::encode::Encoder;
 use crate::protocol::marker::NodeSet;
 use crate::protocol::scripts::Script;
@@ -30,22 +30,47 @@ fn place(request: &Request, before: Option<&Request>) -> u8 {
     }
 }
 
+/// How a request is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Way {
+    /// By a script.
+    Called(Script),
+    /// By a plain command. One that draws a fence follows.
+    Plain,
+}
+
 /// The requests behind one write, in the order of their commands.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     ids: Vec<RequestId>,
     /// In the order of the commands.
     calls: Vec<Call>,
+    /// The requests in the order in which they are written, each with what decides it: its place,
+    /// whether it shares no call, its way, and its number among those that were given.
+    order: Vec<(u8, bool, Way, usize)>,
+    hashes: Vec<u64>,
+    /// The results of the plain commands of a call, until its fence is known.
+    taken: Vec<CommandResult>,
 }
 
-/// A command.
+/// A command for some requests; or a plain one for each, and one that draws a fence for all.
 #[derive(Debug)]
 struct Call {
-    kind: OpKind,
+    way: Way,
     /// How many of the requests it carries.
     count: usize,
     /// The key, if it carries one request only.
     key: Option<Key>,
+}
+
+impl Call {
+    /// How many commands it is.
+    const fn commands(&self) -> usize {
+        match self.way {
+            Way::Called(_) => 1,
+            Way::Plain => self.count + 1,
+        }
+    }
 }
 
 impl Batch {
@@ -60,35 +85,91 @@ impl Batch {
     ) {
         self.ids.clear();
         self.calls.clear();
-        let before = iter::once(None).chain(requests.iter().map(Some));
-        let mut order: Vec<_> = requests
-            .iter()
-            .zip(before)
-            .map(|(request, before)| {
-                let kind = request.op.kind();
-                let shares = Script::Lease(kind).layout().answers.shares_calls();
-                let alone = !(shares && may_share(request));
-                ((place(request, before), alone, kind), request)
-            })
-            .collect();
-        order.sort_by_key(|((place, alone, _), _)| (*place, *alone));
-        for of_a_kind in order.chunk_by(|one, next| one.0 == next.0) {
-            let ((_, alone, kind), _) = of_a_kind[0];
-            for call in of_a_kind.chunks(if alone { 1 } else { LOCKS_PER_CALL }) {
-                let requests = call.iter().map(|(_, request)| *request);
-                self.ids.extend(requests.clone().map(|request| request.id));
-                let key = match call {
-                    [(_, request)] => Some(request.key.clone()),
-                    _ => None,
-                };
-                self.calls.push(Call {
-                    kind,
-                    count: call.len(),
-                    key,
-                });
-                commands.add_command(encoder.call(kind, requests));
+        self.order.clear();
+        let mut before = None;
+        for (number, request) in requests.iter().enumerate() {
+            let kind = request.op.kind();
+            let script = Script::asking(kind, encoder.fences());
+            let alone = !(script.layout().answers.shares_calls() && may_share(request));
+            let way = match kind {
+                OpKind::Take if !alone && encoder.takes_natively() => Way::Plain,
+                _ => Way::Called(script),
+            };
+            self.order
+                .push((place(request, before), alone, way, number));
+            before = Some(request);
+        }
+        self.order.sort_unstable();
+        let order = std::mem::take(&mut self.order);
+        for of_a_kind in
+            order.chunk_by(|one, next| (one.0, one.1, one.2) == (next.0, next.1, next.2))
+        {
+            let (_, alone, way, _) = of_a_kind[0];
+            let mut rest = of_a_kind;
+            while !rest.is_empty() {
+                let most = if alone { 1 } else { LOCKS_PER_CALL };
+                let count = self.of_different_keys(requests, &rest[..most.min(rest.len())], way);
+                let (call, behind) = rest.split_at(count);
+                rest = behind;
+                let call = call.iter().map(|(.., number)| &requests[*number]);
+                self.add(way, call, encoder, commands);
             }
         }
+        self.order = order;
+    }
+
+    /// Writes these requests, in one call or each by a plain command.
+    fn add<'a>(
+        &mut self,
+        way: Way,
+        requests: impl ExactSizeIterator<Item = &'a Request> + Clone,
+        encoder: &mut Encoder,
+        commands: &mut Pipeline,
+    ) {
+        self.ids.extend(requests.clone().map(|request| request.id));
+        let count = requests.len();
+        let key = requests.clone().next().filter(|_| count == 1);
+        let key = key.map(|request| request.key.clone());
+        self.calls.push(Call { way, count, key });
+        match way {
+            Way::Called(script) => {
+                commands.add_command(encoder.call(script, requests));
+            }
+            Way::Plain => {
+                for request in requests {
+                    commands.add_command(encoder.take(request));
+                }
+                commands.add_command(encoder.draw());
+            }
+        }
+    }
+
+    /// How many of these, from the first, may have one draw of the stream: those before the first
+    /// that asks for the same key as another. Two grants of a key never share a fence.
+    // Law: Fencing
+    fn of_different_keys(
+        &mut self,
+        requests: &[Request],
+        asked: &[(u8, bool, Way, usize)],
+        way: Way,
+    ) -> usize {
+        if asked.len() == 1 || !matches!(way, Way::Plain | Way::Called(Script::AcquireOne)) {
+            return asked.len();
+        }
+        let hash = |(.., number): &(u8, bool, Way, usize)| {
+            let mut hasher = DefaultHasher::new();
+            requests[*number].key.hash(&mut hasher);
+            hasher.finish()
+        };
+        self.hashes.clear();
+        self.hashes.extend(asked.iter().map(hash));
+        self.hashes.sort_unstable();
+        if self.hashes.windows(2).all(|two| two[0] != two[1]) {
+            return asked.len();
+        }
+        let key = |at: usize| &requests[asked[at].3].key;
+        let repeats = |at: &usize| (0..*at).any(|other| key(other) == key(*at));
+        (1..asked.len()).find(repeats).unwrap_or(asked.len())
     }
 
     /// Reads the results: `each` is called once for every request, with its key if its call had no
@@ -99,8 +180,9 @@ impl Batch {
         node_set: Option<&NodeSet>,
         mut each: impl FnMut(RequestId, Option<&Key>, Meaning),
     ) {
+        let commands: usize = self.calls.iter().map(Call::commands).sum();
         let result = match result {
-            Ok(values) if values.len() != self.calls.len() => Err(miscounted()),
+            Ok(values) if values.len() != commands => Err(miscounted()),
             result => result,
         };
         let (mut values, error) = match result {
@@ -108,17 +190,27 @@ impl Batch {
             Err(error) => (Vec::new().into_iter(), Some(error)),
         };
         let mut ids = self.ids.drain(..);
-        for Call { kind, count, key } in self.calls.drain(..) {
-            let result = match &error {
+        for Call { way, count, key } in self.calls.drain(..) {
+            let mut next = || match &error {
                 Some(error) => Err(error.clone()),
                 None => values.next().ok_or_else(miscounted),
             };
-            let answer = |meaning| {
+            let mut answer = |meaning| {
                 if let Some(id) = ids.next() {
                     each(id, key.as_ref(), meaning);
                 }
             };
-            decode::replies(kind, result, count, node_set, answer);
+            match way {
+                Way::Called(script) => decode::replies(script, next(), count, node_set, answer),
+                Way::Plain => {
+                    self.taken.clear();
+                    self.taken.extend((0..count).map(|_| next()));
+                    let drawn = decode::drawn(&next());
+                    self.taken
+                        .drain(..)
+                        .for_each(|result| answer(decode::taken(result, drawn)));
+                }
+            }
         }
     }
 
@@ -131,29 +223,197 @@ impl Batch {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
-    use tenure_core::Op;
+    use tenure_core::{Answer, Fence, Op, Refusal, Reply, ServerTime};
 
     use super::*;
     use crate::protocol::testing::acquires;
 
+    const TTL: Duration = Duration::from_secs(1);
+
+    fn takes(count: usize) -> Vec<Request> {
+        let mut requests = acquires(count);
+        for request in &mut requests {
+            request.op = Op::Take { ttl: TTL };
+        }
+        requests
+    }
+
+    fn one_node() -> Encoder {
+        let mut encoder = Encoder::new(Some(Arc::default()));
+        encoder.natively = true;
+        encoder
+    }
+
+    /// The first word of each command.
+    fn names(commands: &Pipeline) -> Vec<String> {
+        let name = |cmd: &redis::Cmd| match cmd.args_iter().next() {
+            Some(redis::Arg::Simple(word)) => String::from_utf8_lossy(word).into_owned(),
+            _ => "?".to_owned(),
+        };
+        commands.cmd_iter().map(name).collect()
+    }
+
+    fn meanings(batch: &mut Batch, values: Vec<Value>) -> Vec<Meaning> {
+        let mut meanings = Vec::new();
+        batch.read(Ok(values), None, |_, _, meaning| meanings.push(meaning));
+        meanings
+    }
+
+    fn granted(ms: u64, seq: u64) -> Reply {
+        Reply::Applied(Answer::Granted {
+            fence: Fence::new(2_000 * ms + seq).expect("not zero"),
+            server_time: ServerTime::from_micros(1_000 * ms),
+        })
+    }
+
+    fn error(text: &str) -> Value {
+        let line = format!("-{text}\r\n");
+        redis::parse_redis_value(line.as_bytes()).expect("an error reply is a value")
+    }
+
+    fn id(text: &str) -> Value {
+        Value::BulkString(text.into())
+    }
+
     #[test]
     fn a_call_handles_128_locks_at_most_however_many_are_given() {
-        let ttl = Duration::from_secs(1);
-        for op in [None, Some(Op::Release), Some(Op::Renew { ttl })] {
+        let acquire = Op::Acquire {
+            ttl: TTL,
+            proposal: None,
+        };
+        for op in [acquire, Op::Release, Op::Renew { ttl: TTL }] {
             let mut requests = acquires(300);
             for request in &mut requests {
-                request.op = op.unwrap_or(request.op);
+                request.op = op;
             }
-            let mut commands = Pipeline::new();
-            let mut batch = Batch::default();
-            batch.encode(&requests, |_| true, &mut Encoder::new(), &mut commands);
-            let counts: Vec<_> = batch.calls.iter().map(|call| call.count).collect();
-            assert_eq!(counts, [128, 128, 44], "{op:?}");
-            assert_eq!(commands.len(), 3);
-            batch.encode(&requests, |_| false, &mut Encoder::new(), &mut commands);
-            assert_eq!(batch.calls.len(), 300, "one by one");
+            for mut encoder in [one_node(), Encoder::new(None)] {
+                let mut commands = Pipeline::new();
+                let mut batch = Batch::default();
+                batch.encode(&requests, |_| true, &mut encoder, &mut commands);
+                let counts: Vec<_> = batch.calls.iter().map(|call| call.count).collect();
+                assert_eq!(counts, [128, 128, 44], "{op:?}");
+                assert_eq!(commands.len(), 3);
+                batch.encode(&requests, |_| false, &mut encoder, &mut commands);
+                assert_eq!(batch.calls.len(), 300, "one by one");
+            }
         }
+    }
+
+    #[test]
+    fn all_locks_that_are_taken_in_one_write_have_one_draw() {
+        let mut requests = takes(3);
+        requests.push(acquires(4).swap_remove(3));
+        requests[3].op = Op::Release;
+        let mut commands = Pipeline::new();
+        let mut batch = Batch::default();
+        batch.encode(&requests, |_| true, &mut one_node(), &mut commands);
+        let written = names(&commands);
+        assert_eq!(written, ["EVALSHA", "SET", "SET", "SET", "XADD"]);
+        let released = Value::Array(Vec::new());
+        let values = vec![released, Value::Okay, Value::Nil, Value::Okay, id("1700-3")];
+        let replies = meanings(&mut batch, values);
+        let replies: Vec<_> = replies.into_iter().map(|(reply, _)| reply).collect();
+        let busy = Reply::Applied(Answer::Busy);
+        let done = Reply::Applied(Answer::Done);
+        let fence = granted(1700, 3);
+        assert_eq!(replies, [done, fence.clone(), busy, fence]);
+    }
+
+    #[test]
+    fn a_lock_without_a_usable_fence_is_unfenced() {
+        let unusable = [
+            Value::Nil,
+            id("1700-1800"),
+            id("4503599627370-0"),
+            id("nonsense"),
+            error("WRONGTYPE not a stream"),
+        ];
+        for drawn in unusable {
+            let mut batch = Batch::default();
+            let mut commands = Pipeline::new();
+            batch.encode(&takes(2), |_| true, &mut one_node(), &mut commands);
+            let values = vec![Value::Okay, Value::Nil, drawn];
+            let replies = meanings(&mut batch, values);
+            assert_eq!(replies[0].0, Reply::Applied(Answer::Unfenced));
+            assert_eq!(replies[1].0, Reply::Applied(Answer::Busy));
+        }
+    }
+
+    // Law: Fencing
+    #[test]
+    fn two_takes_of_one_key_in_one_write_have_a_draw_each() {
+        let mut requests = takes(4);
+        requests[2].key = requests[0].key.clone();
+        requests[3].key = requests[0].key.clone();
+        let mut commands = Pipeline::new();
+        let mut batch = Batch::default();
+        batch.encode(&requests, |_| true, &mut one_node(), &mut commands);
+        let written = names(&commands);
+        let expected = ["SET", "SET", "XADD", "SET", "XADD", "SET", "XADD"];
+        assert_eq!(written, expected);
+        // The first is gone before the second comes.
+        let values = vec![
+            Value::Okay,
+            Value::Okay,
+            id("1700-0"),
+            Value::Okay,
+            id("1700-1"),
+            Value::Nil,
+            id("1700-2"),
+        ];
+        let replies = meanings(&mut batch, values);
+        assert_eq!(replies[0].0, granted(1700, 0));
+        assert_eq!(replies[2].0, granted(1700, 1));
+        // Nor is one called twice for a key.
+        for request in &mut requests {
+            request.op = Op::Acquire {
+                ttl: TTL,
+                proposal: None,
+            };
+        }
+        batch.encode(&requests, |_| true, &mut one_node(), &mut commands);
+        let counts: Vec<_> = batch.calls.iter().map(|call| call.count).collect();
+        assert_eq!(counts, [2, 1, 1]);
+    }
+
+    #[test]
+    fn what_shares_no_commands_is_taken_by_script() {
+        let shared = |_: &Request| true;
+        let mut commands = Pipeline::new();
+        let mut batch = Batch::default();
+        batch.encode(&takes(2), |_| false, &mut one_node(), &mut commands);
+        assert_eq!(names(&commands), ["EVALSHA", "EVALSHA"]);
+        let mut commands = Pipeline::new();
+        let mut unordered = one_node();
+        unordered.natively = false;
+        batch.encode(&takes(2), shared, &mut unordered, &mut commands);
+        assert_eq!(names(&commands), ["EVALSHA"]);
+        let left = Value::Array(vec![id("granted 1700-3"), id("held 9 1700000 0000000a")]);
+        let replies = meanings(&mut batch, vec![left]);
+        assert_eq!(replies[0].0, granted(1700, 3));
+        let held = matches!(&replies[1].0, Reply::Applied(Answer::Held { .. }));
+        assert!(held, "{replies:?}");
+    }
+
+    #[test]
+    fn a_refused_command_takes_nothing_and_a_lost_write_is_unknown() {
+        let mut batch = Batch::default();
+        let mut commands = Pipeline::new();
+        batch.encode(&takes(1), |_| true, &mut one_node(), &mut commands);
+        let misconf = error("MISCONF Redis is configured to save RDB snapshots");
+        let replies = meanings(&mut batch, vec![misconf, id("1700-3")]);
+        let refused = matches!(&replies[0].0, Reply::NotApplied(Refusal::Unavailable(_)));
+        assert!(refused, "{replies:?}");
+        // Whether the key is held is not known then: acquire finds out.
+        batch.encode(&takes(1), |_| true, &mut one_node(), &mut commands);
+        let oom = error("OOM command not allowed when used memory > 'maxmemory'.");
+        let replies = meanings(&mut batch, vec![oom.clone(), oom]);
+        assert_eq!(replies[0].0, Reply::Applied(Answer::Busy));
+        batch.encode(&takes(1), |_| true, &mut one_node(), &mut commands);
+        let replies = meanings(&mut batch, vec![Value::Okay]);
+        assert!(matches!(&replies[0].0, Reply::Unknown(_)), "{replies:?}");
     }
 }

@@ -3,26 +3,32 @@
 //!
 //! The scripts answer, with times of the server in microseconds and spans in milliseconds:
 //!
-//! - acquire, for each lock: `granted FENCE NOW`, `held LEFT NOW FINGERPRINT` (of the holder, eight
-//!   hexadecimal digits), `taken` (a newer attempt of the same lease is there), `foreign` (no
-//!   expiry), `wrong NAME TYPE`, `unmarked`, `quarantine LEFT`, `misuse MAX-TTL NODES NAME`,
-//!   `misuse` (the marker cannot be read), or `-` and the text of an error;
+//! - acquire, for each lock: `granted ID` (an id of the stream, over one node) or the number of the
+//!   fence (over several, where the server's time follows the answers of all locks),
+//!   `held LEFT NOW FINGERPRINT` (of the holder, eight hexadecimal digits), `taken` (a newer
+//!   attempt of the same lease is there), `foreign` (no expiry), `wrong NAME TYPE`, `unmarked`,
+//!   `quarantine LEFT`, `misuse MAX-TTL NODES NAME`, `misuse` (the marker cannot be read), or `-`
+//!   and the text of an error;
 //! - confirm and repair: `done`, `gone` (confirm only), `taken` or `wrong counter TYPE`;
 //! - renew and release, for each failure: its index, and `gone`, `taken` or the text of an error;
-//! - inspect: `[seen, value or nil, PTTL, counter or nil, NOW]` or `wrong NAME TYPE`;
-//! - mark: `[marked, LEFT]` or `[misuse, …]` as above.
+//! - inspect: `[seen, value or nil, PTTL]`, over several nodes with the counter or nil behind, or
+//!   `wrong NAME TYPE`;
+//! - mark: `[marked, LEFT]` or `[misuse, …]` as above;
+//! - keep: an id, `wrong stream TYPE`, or `-` and the text of an error.
+//!
+//! A plain `SET` answers whether the key was free, and the `XADD` behind some of them an id.
 
 use std::time::Duration;
 
 use redis::{ErrorKind, RedisError, Value};
 use tenure_core::{
-    Answer, Doubt, Fence, Fingerprint, Key, LockName, OpKind, Refusal, Reply, ServerTime, Token,
-    Words,
+    Answer, Doubt, Fence, Fingerprint, Key, LockName, Refusal, Reply, ServerTime, Token, Words,
 };
 
 use crate::protocol::inspection::{KeyHolder, KeyState};
 use crate::protocol::marker::NodeSet;
 use crate::protocol::scripts::{Answers, Script};
+use crate::protocol::stream::StreamId;
 use crate::protocol::words::{NOT_IN_TIME, printable};
 
 /// What came back for one command.
@@ -64,45 +70,95 @@ fn broken(why: &str) -> Meaning {
     )
 }
 
-/// The reply to a call for `count` requests of one kind: `each` is called for every request, in
-/// order.
+/// The reply to a call for `count` requests: `each` is called for every request, in order.
 pub(crate) fn replies(
-    kind: OpKind,
+    script: Script,
     result: CommandResult,
     count: usize,
     ours: Option<&NodeSet>,
     mut each: impl FnMut(Meaning),
 ) {
-    let answers = Script::Lease(kind).layout().answers;
-    debug_assert!(count == 1 || answers.shares_calls(), "{kind:?}");
+    let answers = script.layout().answers;
+    debug_assert!(count == 1 || answers.shares_calls(), "{script:?}");
     match answers {
-        Answers::EachLock => acquires(result, count, ours, each),
+        Answers::EachLock => acquires(result, count, false, ours, each),
+        Answers::EachLockAndTime => acquires(result, count, true, ours, each),
         Answers::Failures => failures(result, count, each),
         Answers::Word | Answers::Other => each(single(result)),
     }
 }
 
-/// The reply to a call that takes `count` locks: `each` is called for every lock, in order.
-pub(crate) fn acquires(
+/// The grants that the result of drawing from the stream makes of locks that were taken: none if it
+/// is no fence, for whatever reason.
+pub(crate) fn drawn(result: &CommandResult) -> Option<Answer> {
+    granted(result.as_ref().ok().and_then(bytes)?)
+}
+
+/// The grant with this id of the stream.
+fn granted(id: &[u8]) -> Option<Answer> {
+    let id = StreamId::parse(id)?;
+    Some(Answer::Granted {
+        fence: id.fence()?,
+        server_time: id.time(),
+    })
+}
+
+/// The reply to a plain command that takes a lock, if this was drawn behind it.
+// Law: Fencing
+pub(crate) fn taken(result: CommandResult, drawn: Option<Answer>) -> Meaning {
+    match value(result) {
+        Ok(Value::Okay) => (Reply::Applied(drawn.unwrap_or(Answer::Unfenced)), None),
+        Ok(Value::Nil) => (Reply::Applied(Answer::Busy), None),
+        Ok(_) => broken("a lock that was taken was answered in a shape that is not its own"),
+        // It was refused before the server saw the key. Acquire finds out whether that is held.
+        Err((Reply::NotApplied(Refusal::Unavailable(words)), _))
+            if code(words.as_str()) == "OOM" =>
+        {
+            (Reply::Applied(Answer::Busy), None)
+        }
+        Err(meaning) => meaning,
+    }
+}
+
+/// The reply to a call that takes `count` locks, and tells the server's time or does not: `each` is
+/// called for every lock, in order.
+fn acquires(
     result: CommandResult,
     count: usize,
+    with_time: bool,
     ours: Option<&NodeSet>,
     mut each: impl FnMut(Meaning),
 ) {
     let nonsense = || broken("an acquire was answered in a shape that is not its own");
-    match value(result) {
-        Ok(Value::Array(answers)) if answers.len() == count => {
-            for answer in answers {
-                let text = bytes(&answer).and_then(|bytes| std::str::from_utf8(bytes).ok());
-                each(
-                    text.and_then(|text| acquire(text, ours))
-                        .unwrap_or_else(nonsense),
-                );
-            }
-        }
-        Ok(_) => all(nonsense(), count, each),
-        Err(meaning) => all(meaning, count, each),
+    let mut answers = match value(result) {
+        Ok(Value::Array(answers)) => answers,
+        Ok(_) => return all(nonsense(), count, each),
+        Err(meaning) => return all(meaning, count, each),
+    };
+    let time = match with_time.then(|| answers.pop()) {
+        None => None,
+        Some(Some(Value::Int(micros))) => u64::try_from(micros).ok().map(ServerTime::from_micros),
+        Some(_) => return all(nonsense(), count, each),
+    };
+    if answers.len() != count {
+        return all(nonsense(), count, each);
     }
+    for answer in answers {
+        let meaning = match (&answer, time) {
+            (Value::Int(fence), Some(server_time)) => fence_of_counter(*fence, server_time),
+            _ => bytes(&answer)
+                .and_then(|bytes| std::str::from_utf8(bytes).ok())
+                .and_then(|text| acquire(text, ours)),
+        };
+        each(meaning.unwrap_or_else(nonsense));
+    }
+}
+
+/// The grant with this number from a counter.
+fn fence_of_counter(number: i64, server_time: ServerTime) -> Option<Meaning> {
+    let fence = Fence::new(u64::try_from(number).ok()?)?;
+    let answer = Answer::Granted { fence, server_time };
+    Some((Reply::Applied(answer), None))
 }
 
 /// What one of the answers means; none if it makes no sense.
@@ -115,10 +171,7 @@ fn acquire(text: &str, ours: Option<&NodeSet>) -> Option<Meaning> {
     let millis = |text: &str| text.parse().ok().map(Duration::from_millis);
     let time = |text: &str| text.parse().ok().map(ServerTime::from_micros);
     let answer = match word {
-        "granted" => Answer::Granted {
-            fence: Fence::new(first.parse().ok()?)?,
-            server_time: time(second)?,
-        },
+        "granted" => granted(rest.as_bytes())?,
         "held" => {
             let (now, digits) = second.split_once(' ')?;
             Answer::Held {
@@ -193,10 +246,13 @@ fn wrong(name: &str, kind: &str) -> Option<Answer> {
     let name = match name {
         "key" => LockName::Key,
         "counter" => LockName::Counter,
+        "stream" => LockName::Stream,
         _ => return None,
     };
     let holds = match kind {
-        "string" => NO_NUMBER,
+        "string" if name == LockName::Counter => NO_NUMBER,
+        "string" => "a string",
+        "stream" if name == LockName::Stream => "a stream whose ids are too large for fences",
         "hash" => "a hash",
         "list" => "a list",
         "set" => "a set",
@@ -284,8 +340,10 @@ pub(crate) fn inspection(result: CommandResult) -> Result<KeyState, Words> {
         Value::ServerError(error) => return Err(printable(&server_text(&error))),
         _ => return Err(nonsense()),
     };
-    let [_, held, Value::Int(left), fence, Value::Int(_)] = &parts[..] else {
-        return Err(nonsense());
+    let (held, left, fence) = match &parts[..] {
+        [_, held, Value::Int(left)] => (held, left, &Value::Nil),
+        [_, held, Value::Int(left), fence] => (held, left, fence),
+        _ => return Err(nonsense()),
     };
     let left = u64::try_from(*left).ok().map(Duration::from_millis);
     let mut holder = match held {
@@ -317,10 +375,18 @@ pub(crate) fn inspection(result: CommandResult) -> Result<KeyState, Words> {
 /// The replies to [`looks_at`](crate::protocol::encode::looks_at).
 pub(crate) fn look(results: &[CommandResult]) -> Result<KeyState, Words> {
     let nonsense = || Words::new("the node's answer to an inspection cannot be understood");
-    let [held, left, counter, key_type, counter_type] = results else {
-        return Err(nonsense());
+    let (held, left, key_type, counter) = match results {
+        [held, left, key_type] => (held, left, key_type, None),
+        [held, left, key_type, counter, counter_type] => {
+            (held, left, key_type, Some((counter, counter_type)))
+        }
+        _ => return Err(nonsense()),
     };
-    for (name, value, kind) in [("key", held, key_type), ("counter", counter, counter_type)] {
+    let of_counter = counter.map(|(value, kind)| ("counter", value, kind));
+    for (name, value, kind) in [Some(("key", held, key_type)), of_counter]
+        .into_iter()
+        .flatten()
+    {
         match trouble(value) {
             None => {}
             Some((Reply::Applied(Answer::WrongType { .. }), _)) => {
@@ -333,26 +399,48 @@ pub(crate) fn look(results: &[CommandResult]) -> Result<KeyState, Words> {
             Some((reply, _)) => return Err(reply.words().cloned().unwrap_or_else(nonsense)),
         }
     }
-    let (Ok(held), Ok(left @ Value::Int(millis)), Ok(counter)) = (held, left, counter) else {
+    let (Ok(held), Ok(left @ Value::Int(millis))) = (held, left) else {
         let why = trouble(left).and_then(|(reply, _)| reply.words().cloned());
         return Err(why.unwrap_or_else(nonsense));
     };
     // They were read one after the other, and the key may have gone in between.
     let held = if *millis == -2 { &Value::Nil } else { held };
     let word = Value::BulkString(b"seen".to_vec());
-    let parts = [
-        word,
-        held.clone(),
-        left.clone(),
-        counter.clone(),
-        Value::Int(0),
-    ];
-    let mut seen = inspection(Ok(Value::Array(parts.to_vec())))?;
+    let mut parts = vec![word, held.clone(), left.clone()];
+    parts.extend(counter.and_then(|(value, _)| value.as_ref().ok()).cloned());
+    let mut seen = inspection(Ok(Value::Array(parts)))?;
     if seen.holder == KeyHolder::Free {
         seen.left = None;
     }
     seen.from_primary = false;
     Ok(seen)
+}
+
+/// What the stream of a node said as it was to be kept.
+pub(crate) enum Kept {
+    /// It drew an id.
+    Yes,
+    /// Its key holds something else.
+    WrongType(&'static str),
+    /// An error.
+    Refused(Meaning),
+}
+
+/// The reply to keeping the stream.
+pub(crate) fn kept(result: CommandResult) -> Kept {
+    let value = match value(result) {
+        Ok(value) => value,
+        Err(meaning) => return Kept::Refused(meaning),
+    };
+    let said = bytes(&value).unwrap_or_default();
+    match (misfit(said), said) {
+        (Some(Answer::WrongType { holds, .. }), _) => Kept::WrongType(holds),
+        (_, [b'-', error @ ..]) => Kept::Refused(refusal(&String::from_utf8_lossy(error))),
+        _ if StreamId::parse(said).is_some() => Kept::Yes,
+        _ => Kept::Refused(broken(
+            "the stream was answered in a shape that is not its own",
+        )),
+    }
 }
 
 /// The fence that a counter holds, by the rule of the scripts.

@@ -6,6 +6,7 @@ use tenure_core::{Answer, Doubt, Fence, Fingerprint, LockName, Refusal, Reply, S
 use crate::protocol::decode::{self, CommandResult, Meaning, Signal};
 use crate::protocol::inspection::KeyHolder;
 use crate::protocol::marker::NodeSet;
+use crate::protocol::scripts::Script;
 
 fn error(text: &str) -> Value {
     redis::parse_redis_value(format!("-{text}\r\n").as_bytes()).expect("an error reply is a value")
@@ -118,6 +119,12 @@ fn a_wrong_type_is_told_with_the_name_that_has_it_and_what_it_is() {
         ("wrong key hash", LockName::Key, "a hash"),
         ("wrong key zset", LockName::Key, "a sorted set"),
         ("wrong counter stream", LockName::Counter, "a stream"),
+        ("wrong stream string", LockName::Stream, "a string"),
+        (
+            "wrong stream stream",
+            LockName::Stream,
+            "a stream whose ids are too large for fences",
+        ),
         (
             "wrong counter string",
             LockName::Counter,
@@ -209,18 +216,27 @@ fn a_contradicting_marker_says_both_sides_and_what_to_do() {
 
 fn acquires(result: CommandResult, count: usize, ours: Option<&NodeSet>) -> Vec<Meaning> {
     let mut meanings = Vec::new();
-    decode::acquires(result, count, ours, |meaning| meanings.push(meaning));
+    let each = |meaning| meanings.push(meaning);
+    decode::replies(Script::AcquireOne, result, count, ours, each);
+    meanings
+}
+
+fn of_several(answers: Vec<Value>, count: usize) -> Vec<Meaning> {
+    let mut meanings = Vec::new();
+    let each = |meaning| meanings.push(meaning);
+    let answers = Ok(Value::Array(answers));
+    decode::replies(Script::AcquireSeveral, answers, count, None, each);
     meanings
 }
 
 #[test]
 fn each_lock_of_a_call_has_an_answer_of_its_own() {
     let answers = [
-        "granted 9 7",
+        "granted 9-7",
         "held 1500 8 00ff17a0",
         "-OOM command not allowed",
         "wat",
-        "granted 0 7",
+        "granted 0-0",
         "held 1500 8",
         "held 1500 8 someone",
     ];
@@ -228,8 +244,8 @@ fn each_lock_of_a_call_has_an_answer_of_its_own() {
     let [granted, held, full, nonsense @ ..] = &acquires(Ok(answers), 7, None)[..] else {
         panic!("seven locks, seven answers");
     };
-    let server_time = ServerTime::from_micros(7);
-    let fence = Fence::new(9).expect("not zero");
+    let server_time = ServerTime::from_micros(9_000);
+    let fence = Fence::of_stream(9, 7).expect("a fence");
     let grant = Answer::Granted { fence, server_time };
     assert_eq!(granted.0, Reply::Applied(grant));
     let by_another = Answer::Held {
@@ -248,8 +264,37 @@ fn each_lock_of_a_call_has_an_answer_of_its_own() {
 }
 
 #[test]
+fn over_several_nodes_fences_are_numbers_and_the_time_comes_last() {
+    let held = || word("held 1500 8 00ff17a0");
+    let answers = vec![Value::Int(9), held(), Value::Int(0), Value::Int(7)];
+    let [granted, held, none] = &of_several(answers, 3)[..] else {
+        panic!("three locks, three answers");
+    };
+    let server_time = ServerTime::from_micros(7);
+    let fence = Fence::new(9).expect("not zero");
+    let grant = Answer::Granted { fence, server_time };
+    assert_eq!(granted, &(Reply::Applied(grant), None));
+    let is_held = matches!(held.0, Reply::Applied(Answer::Held { .. }));
+    assert!(is_held, "{held:?}");
+    let nonsense = [
+        vec![Value::Int(9)],
+        vec![Value::Int(9), Value::Int(9), Value::Int(7)],
+        vec![Value::Int(9), word("7")],
+        vec![Value::Int(9), Value::Int(-7)],
+        vec![],
+    ];
+    let nonsense = nonsense.map(|answers| of_several(answers, 1).remove(0));
+    for broken in nonsense.iter().chain([none]) {
+        assert!(matches!(
+            broken,
+            (Reply::Unknown(Doubt::Broken(_)), Some(Signal::Broken(_)))
+        ));
+    }
+}
+
+#[test]
 fn fewer_answers_than_locks_are_believed_for_none() {
-    let one = Value::Array(vec![word("granted 9 7")]);
+    let one = Value::Array(vec![word("granted 9-7")]);
     for meaning in acquires(Ok(one), 2, None) {
         assert!(matches!(
             meaning,
@@ -273,7 +318,7 @@ fn a_refusal_of_a_shared_call_is_asked_again_lock_by_lock() {
 #[test]
 fn a_look_tells_the_owner_but_not_the_secret() {
     let look_at = |value: Value, left, fence: Value| {
-        let parts = vec![word("seen"), value, Value::Int(left), fence, Value::Int(9)];
+        let parts = vec![word("seen"), value, Value::Int(left), fence];
         decode::inspection(Ok(Value::Array(parts))).expect("a look")
     };
     let look = |value, fence| look_at(value, 1500, fence);
@@ -320,12 +365,16 @@ fn a_look_tells_the_owner_but_not_the_secret() {
         assert!(told && seen.fence.is_none(), "{counter}: {seen:?}");
     }
     assert!(decode::inspection(Ok(Value::Okay)).is_err());
+    let of_one_node = vec![word("seen"), word(&token), Value::Int(1500)];
+    let seen = decode::inspection(Ok(Value::Array(of_one_node))).expect("a look");
+    assert!(matches!(seen.holder, KeyHolder::Lease { attempt: 12, .. }));
+    assert_eq!(seen.fence, None);
 }
 
 #[test]
 fn what_was_read_by_commands_is_told_as_such() {
     let look = |held, left, counter| {
-        let parts = [held, Value::Int(left), counter, word("hash"), word("list")];
+        let parts = [held, Value::Int(left), word("hash"), counter, word("list")];
         decode::look(&parts.map(Ok))
     };
     let wrong_type = || error("WRONGTYPE Operation against a key holding the wrong kind of value");
@@ -361,6 +410,10 @@ fn what_was_read_by_commands_is_told_as_such() {
         assert!(words.as_str().contains("NOPERM"), "{words}");
     }
     assert!(decode::look(&[]).is_err());
+    let of_one_node = [word(&token), Value::Int(1500), word("string")].map(Ok);
+    let seen = decode::look(&of_one_node).expect("a look");
+    assert!(matches!(seen.holder, KeyHolder::Lease { attempt: 12, .. }));
+    assert_eq!(seen.fence, None);
 }
 
 /// An error that this crate does not know leaves the outcome unknown. It may have been meant for

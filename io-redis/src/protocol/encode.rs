@@ -1,13 +1,16 @@
-//! How requests are written as calls of the scripts.
+//! How requests are written: as calls of the scripts, or as plain commands.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Cmd, RedisWrite};
-use tenure_core::{Fence, Key, LockName, Op, OpKind, Request};
+use tenure_core::{Fence, Key, LockName, Op, Request};
 
 use crate::protocol::key;
 use crate::protocol::marker::Marker;
-use crate::protocol::scripts::{Layout, LockArg, LockKey, MarkerArg, Script};
+use crate::protocol::scripts::{DRAW, Fences, Layout, LockArg, LockKey, MarkerArg, Script};
+use crate::protocol::stream::FenceStream;
 
 /// Requests that share a call.
 pub(crate) trait Requests<'a>:
@@ -23,19 +26,28 @@ impl<'a, T: IntoIterator<Item = &'a Request, IntoIter: Clone + ExactSizeIterator
 /// Writes requests as commands. Keeps buffers, and the marker that acquires are compared with.
 #[derive(Debug)]
 pub(crate) struct Encoder {
+    /// That draws the fences of the node, if one does.
+    stream: Option<Arc<FenceStream>>,
     marker: Option<Marker>,
     /// Whether scripts are sent as texts, to a server that does not keep them.
     pub(crate) by_text: bool,
-    counter: Vec<u8>,
+    /// Whether locks may be taken by plain commands, which the connection keeps in order.
+    pub(crate) natively: bool,
+    /// The slots of a cluster from whose streams fences were drawn lately.
+    used: BTreeSet<u16>,
+    name: Vec<u8>,
     token: Vec<u8>,
 }
 
 impl Encoder {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(stream: Option<Arc<FenceStream>>) -> Self {
         Self {
+            stream,
             marker: None,
             by_text: false,
-            counter: Vec::new(),
+            natively: false,
+            used: BTreeSet::new(),
+            name: Vec::new(),
             token: Vec::new(),
         }
     }
@@ -45,10 +57,27 @@ impl Encoder {
         self.marker = Some(marker);
     }
 
-    /// One call for all of these requests, which are of one kind.
-    pub(crate) fn call<'a>(&mut self, kind: OpKind, requests: impl Requests<'a>) -> Cmd {
+    /// Where the fences of the node come from.
+    pub(crate) const fn fences(&self) -> Fences {
+        match self.stream {
+            Some(_) => Fences::Stream,
+            None => Fences::Counters,
+        }
+    }
+
+    /// Whether locks may be taken by plain commands now: not over a cluster, where they share none.
+    pub(crate) fn takes_natively(&self) -> bool {
+        self.natively && self.stream.is_some() && !self.is_split()
+    }
+
+    /// Whether each slot of a cluster has a stream of its own.
+    pub(crate) fn is_split(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.is_split())
+    }
+
+    /// One call of a script for all of these requests. With a stream they are of one slot.
+    pub(crate) fn call<'a>(&mut self, script: Script, requests: impl Requests<'a>) -> Cmd {
         let requests = requests.into_iter();
-        let script = Script::Lease(kind);
         let layout = script.layout();
         // The name of a counter is less than 40 bytes longer than twice its key.
         let is_counter = |key: &&LockKey| **key == LockKey::Counter;
@@ -66,13 +95,23 @@ impl Encoder {
         }
         let mut cmd = script.call(self.by_text, requests.len(), marker.is_some(), size);
         for request in requests.clone() {
-            write_keys(&mut cmd, layout, &request.key, &mut self.counter);
+            write_keys(&mut cmd, layout, &request.key, &mut self.name);
+        }
+        if layout.stream
+            && let Some(stream) = &self.stream
+            && let Some(first) = requests.clone().next()
+        {
+            let key = first.key.as_bytes();
+            if stream.is_split() {
+                self.used.insert(key::slot(key));
+            }
+            stream.write_for(key, &mut self.name);
+            cmd.write_arg(&self.name);
         }
         if let Some(marker) = marker {
             cmd.write_arg(&marker.key);
         }
         for request in requests {
-            debug_assert_eq!(request.op.kind(), kind);
             write_args(&mut cmd, layout, request, &mut self.token);
         }
         if let Some(marker) = marker {
@@ -81,31 +120,78 @@ impl Encoder {
         cmd
     }
 
+    /// The command that takes a lock if its key is free.
+    // Law: Ownership
+    pub(crate) fn take(&mut self, request: &Request) -> Cmd {
+        let Op::Take { ttl } = request.op else {
+            debug_assert!(false, "{:?} takes nothing by a plain command", request.op);
+            return Cmd::new();
+        };
+        self.token.clear();
+        request.token.write(&mut self.token);
+        let key = request.key.as_bytes();
+        let mut cmd = Cmd::with_capacity(6, key.len() + self.token.len() + 32);
+        cmd.write_arg(b"SET");
+        cmd.write_arg(key);
+        cmd.write_arg(&self.token);
+        cmd.arg("NX").arg("PX").arg(millis(ttl));
+        cmd
+    }
+
+    /// The command that draws a fence for the locks that were taken before it.
+    pub(crate) fn draw(&self) -> Cmd {
+        let stream = self.stream.as_deref().map_or(&[][..], FenceStream::name);
+        let mut cmd = Cmd::with_capacity(2 + DRAW.len(), stream.len() + 32);
+        cmd.write_arg(b"XADD");
+        cmd.write_arg(stream);
+        cmd.arg(DRAW);
+        cmd
+    }
+
+    /// The call that keeps the stream of a node, or of a slot of a cluster.
+    pub(crate) fn keep(&mut self, slot: Option<u16>) -> Option<Cmd> {
+        let stream = self.stream.as_ref()?;
+        match slot {
+            Some(slot) => stream.write_in(slot, &mut self.name),
+            None => stream.write_for(b"", &mut self.name),
+        }
+        let mut cmd = Script::Keep.call(self.by_text, 0, false, self.name.len());
+        cmd.write_arg(&self.name);
+        Some(cmd)
+    }
+
+    /// The slots from whose streams fences were drawn since this was last asked.
+    pub(crate) fn take_used(&mut self) -> BTreeSet<u16> {
+        std::mem::take(&mut self.used)
+    }
+
     /// The call that inspects a key.
     pub(crate) fn inspect(&mut self, key: &Key) -> Cmd {
+        let script = match self.fences() {
+            Fences::Stream => Script::InspectOne,
+            Fences::Counters => Script::InspectSeveral,
+        };
         let size = 3 * key.as_bytes().len() + 40;
-        let mut cmd = Script::Inspect.call(self.by_text, 1, false, size);
-        write_keys(&mut cmd, Script::Inspect.layout(), key, &mut self.counter);
+        let mut cmd = script.call(self.by_text, 1, false, size);
+        write_keys(&mut cmd, script.layout(), key, &mut self.name);
         cmd
     }
 }
 
-/// The commands that look at a key and its counter without a script, for a user who may only read:
-/// what the key holds, for how long, what the counter holds, and of what type they are.
-pub(crate) fn looks_at(key: &Key) -> Vec<Cmd> {
-    let counter = key::named(key, LockName::Counter);
+/// The commands that look at a key without a script, for a user who may only read: what it holds,
+/// for how long, and of what type it is; and if it has a counter, what that holds and its type.
+pub(crate) fn looks_at(key: &Key, fences: Fences) -> Vec<Cmd> {
     let of = |name: &str, key: &Key| {
         let mut cmd = redis::cmd(name);
         cmd.arg(key.as_bytes());
         cmd
     };
-    vec![
-        of("GET", key),
-        of("PTTL", key),
-        of("GET", &counter),
-        of("TYPE", key),
-        of("TYPE", &counter),
-    ]
+    let mut commands = vec![of("GET", key), of("PTTL", key), of("TYPE", key)];
+    if fences == Fences::Counters {
+        let counter = key::named(key, LockName::Counter, None);
+        commands.extend([of("GET", &counter), of("TYPE", &counter)]);
+    }
+    commands
 }
 
 /// The call that writes or refreshes the marker of a node.
@@ -203,33 +289,26 @@ mod tests {
             .collect()
     }
 
-    #[test]
-    fn an_acquire_carries_the_token_the_ttl_and_the_proposal() {
-        let mut encoder = Encoder::new();
-        let mut request = request(
-            0,
-            Op::Acquire {
-                ttl: Duration::from_secs(5),
-                proposal: Fence::new(77),
-            },
-        );
+    fn encoder(fences: Fences) -> Encoder {
+        Encoder::new(match fences {
+            Fences::Stream => Some(Arc::default()),
+            Fences::Counters => None,
+        })
+    }
+
+    fn acquire() -> (Request, String) {
+        let op = Op::Acquire {
+            ttl: Duration::from_secs(5),
+            proposal: Fence::new(77),
+        };
+        let mut request = request(0, op);
         request.token.label = Some(Label::new("billing").expect("a label"));
         request.token.secret = Secret::new([0xa0; 16]);
-        let token = format!("billing:{}:1", "a0".repeat(16));
-        let words_of = words(&encoder.call(OpKind::Acquire, [&request]));
-        assert_eq!(words_of[0], "EVALSHA");
-        assert_eq!(
-            words_of[2..],
-            [
-                "2",
-                "lock-0",
-                "lock-0:tenure:fence:{lock-0}",
-                &token,
-                "5000",
-                "77"
-            ]
-        );
-        encoder.set_marker(Marker {
+        (request, format!("billing:{}:1", "a0".repeat(16)))
+    }
+
+    fn marker() -> Marker {
+        Marker {
             key: key::marker(b"app:"),
             run_id: "run".into(),
             replication_id: "replication".into(),
@@ -237,11 +316,74 @@ mod tests {
             max_ttl_ms: 9,
             nodes: 3,
             name: "a set".into(),
-        });
-        let words_of = words(&encoder.call(OpKind::Acquire, [&request]));
+        }
+    }
+
+    #[test]
+    fn an_acquire_carries_the_token_the_ttl_and_the_proposal() {
+        let mut encoder = encoder(Fences::Counters);
+        let (request, token) = acquire();
+        let words_of = words(&encoder.call(Script::AcquireSeveral, [&request]));
+        assert_eq!(words_of[0], "EVALSHA");
+        let counter = "lock-0:tenure:fence:{lock-0}";
+        let rest = ["2", "lock-0", counter, &token, "5000", "77"];
+        assert_eq!(words_of[2..], rest);
+        encoder.set_marker(marker());
+        let words_of = words(&encoder.call(Script::AcquireSeveral, [&request]));
         assert_eq!(words_of[2], "3");
         assert_eq!(words_of[5], "app:tenure:node");
         assert_eq!(words_of[9..], ["run", "replication", "9", "3", "a set"]);
+    }
+
+    #[test]
+    fn over_one_node_an_acquire_names_the_stream_behind_the_locks() {
+        let mut encoder = encoder(Fences::Stream);
+        let (first, token) = acquire();
+        let second = request(1, first.op);
+        let words_of = words(&encoder.call(Script::AcquireOne, [&first, &second]));
+        assert_eq!(words_of[2..6], ["3", "lock-0", "lock-1", "tenure:fence"]);
+        assert_eq!(words_of[6..8], [&token, "5000"]);
+        assert_eq!(words_of.len(), 10);
+        encoder.set_marker(marker());
+        let words_of = words(&encoder.call(Script::AcquireOne, [&first]));
+        assert_eq!(
+            words_of[2..6],
+            ["3", "lock-0", "tenure:fence", "app:tenure:node"]
+        );
+    }
+
+    #[test]
+    fn a_lock_is_taken_by_one_command_and_another_draws_for_all() {
+        let mut encoder = encoder(Fences::Stream);
+        let (mut request, token) = acquire();
+        let ttl = Duration::from_millis(1500);
+        request.op = Op::Take { ttl };
+        let take = words(&encoder.take(&request));
+        assert_eq!(take, ["SET", "lock-0", &token, "NX", "PX", "1500"]);
+        let draw = words(&encoder.draw());
+        let rest = ["NOMKSTREAM", "MAXLEN", "0", "*", "", ""];
+        assert_eq!(draw[..2], ["XADD", "tenure:fence"]);
+        assert_eq!(draw[2..], rest);
+    }
+
+    #[test]
+    fn over_a_cluster_the_streams_of_slots_that_were_used_are_kept() {
+        let stream = Arc::new(FenceStream::default());
+        let mut encoder = Encoder::new(Some(Arc::clone(&stream)));
+        encoder.natively = true;
+        assert!(encoder.takes_natively());
+        let (request, _) = acquire();
+        encoder.call(Script::AcquireOne, [&request]);
+        assert!(encoder.take_used().is_empty(), "there is one stream");
+        stream.split();
+        assert!(!encoder.takes_natively());
+        let words_of = words(&encoder.call(Script::AcquireOne, [&request]));
+        let used = encoder.take_used();
+        assert!(used.contains(&key::slot(b"lock-0")) && used.len() == 1);
+        let slot = used.first().copied();
+        let kept = words(&encoder.keep(slot).expect("there is a stream"));
+        assert_eq!(kept[2..], ["1", &words_of[4]]);
+        assert!(encoder.take_used().is_empty());
     }
 
     #[test]
@@ -250,7 +392,7 @@ mod tests {
             ttl: Duration::from_millis(1500),
         };
         let requests = [request(0, renew), request(1, renew)];
-        let words = words(&Encoder::new().call(OpKind::Renew, &requests));
+        let words = words(&encoder(Fences::Stream).call(Script::Renew, &requests));
         assert_eq!(words[2..5], ["2", "lock-0", "lock-1"]);
         assert_eq!(words[5], format!("{}:1", "00".repeat(16)));
         assert_eq!(words[6], "1500");

@@ -11,7 +11,7 @@ pub(crate) struct KeyState {
     pub(crate) holder: KeyHolder,
     /// The time that is left to the holder. None if the key is free or has no expiry.
     pub(crate) left: Option<Duration>,
-    /// The last fence that was drawn, if the counter still exists.
+    /// The last fence that was drawn, if there is a counter and it still exists.
     pub(crate) fence: Option<Fence>,
     /// Whether it was asked by a write, which a replica refuses.
     pub(crate) from_primary: bool,

@@ -1,9 +1,11 @@
-//! The names of keys on a node: which keys may be locked, and where fence counters and markers are
-//! kept.
+//! The names of keys on a node: which keys may be locked, where fence counters and markers are
+//! kept, and in which slot of a cluster a name is.
 
 use std::fmt;
 
 use tenure_core::{Key, LockName};
+
+use crate::protocol::stream::FenceStream;
 
 /// The longest key, in bytes.
 pub(crate) const MAX_KEY_LEN: usize = 64 * 1024;
@@ -12,6 +14,8 @@ pub(crate) const MAX_PREFIX_LEN: usize = 1024;
 
 /// The end of the name of a fence counter.
 const COUNTER: &[u8] = b":tenure:fence";
+/// The name of a fence stream, or its end.
+pub(crate) const FENCES: &[u8] = b"tenure:fence";
 /// The end of the name of a marker, behind the client's prefix.
 const MARKER: &[u8] = b"tenure:node";
 
@@ -26,7 +30,8 @@ pub enum KeyError {
     Empty,
     /// It has this many bytes, the prefix of the client included, which is more than 64 KiB.
     TooLong(usize),
-    /// It is the name of a fence counter or of a marker, of this client or of another.
+    /// It is the name of a fence stream, of a fence counter or of a marker, of this client or of
+    /// another.
     Reserved,
 }
 
@@ -44,7 +49,7 @@ impl fmt::Display for KeyError {
             ),
             Self::Reserved => f.write_str(
                 "the key is a name that Tenure keeps its own data under (it ends like \
-                 `:tenure:fence` or `tenure:node`); use another",
+                 `tenure:fence` or `tenure:node`); use another",
             ),
         }
     }
@@ -60,28 +65,28 @@ pub(crate) fn check(key: &[u8]) -> Result<(), KeyError> {
         Err(KeyError::Empty)
     } else if key.len() > MAX_KEY_LEN {
         Err(KeyError::TooLong(key.len()))
-    } else if is_counter(key) || key.ends_with(MARKER) {
+    } else if is_of_fences(key) || key.ends_with(MARKER) {
         Err(KeyError::Reserved)
     } else {
         Ok(())
     }
 }
 
-/// Whether the name may be that of a fence counter.
-fn is_counter(name: &[u8]) -> bool {
-    if name.ends_with(COUNTER) {
+/// Whether the name may be that of a fence counter or of a fence stream.
+fn is_of_fences(name: &[u8]) -> bool {
+    if name.ends_with(FENCES) {
         return true;
     }
     if name.ends_with(b"}") {
         return name
-            .windows(COUNTER.len() + 2)
-            .any(|part| part.starts_with(COUNTER) && part.ends_with(b":{"));
+            .windows(FENCES.len() + 2)
+            .any(|part| part.starts_with(FENCES) && part.ends_with(b":{"));
     }
     let digits = name.iter().rev().take_while(|b| b.is_ascii_digit()).count();
     digits > 0
         && name[..name.len() - digits]
             .strip_suffix(b":")
-            .is_some_and(|rest| rest.ends_with(COUNTER))
+            .is_some_and(|rest| rest.ends_with(FENCES))
 }
 
 /// A key with this prefix that never exists: it cannot be locked, and no counter has this name,
@@ -96,16 +101,15 @@ pub(crate) fn marker(prefix: &[u8]) -> Vec<u8> {
     [prefix, MARKER].concat()
 }
 
-/// The Redis key that is this name of a lock.
-pub(crate) fn named(lock: &Key, name: LockName) -> Key {
-    match name {
-        LockName::Key | LockName::Stream => lock.clone(),
-        LockName::Counter => {
-            let mut named = Vec::new();
-            counter(lock.as_bytes(), &mut named);
-            Key::new(named)
-        }
+/// The Redis key that is this name of a lock, whose fences come from this stream, if from one.
+pub(crate) fn named(lock: &Key, name: LockName, stream: Option<&FenceStream>) -> Key {
+    let mut named = Vec::new();
+    match (name, stream) {
+        (LockName::Counter, _) => counter(lock.as_bytes(), &mut named),
+        (LockName::Stream, Some(stream)) => stream.write_for(lock.as_bytes(), &mut named),
+        (LockName::Key, _) | (LockName::Stream, None) => return lock.clone(),
     }
+    Key::new(named)
 }
 
 /// Writes the name of the key's fence counter: the first of `K:tenure:fence`, `K:tenure:fence:{K}`,
@@ -156,7 +160,7 @@ pub(crate) fn counter(key: &[u8], out: &mut Vec<u8>) {
 }
 
 /// The decimal digits of a number.
-fn itoa(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
+pub(crate) fn itoa(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
     let mut at = digits.len();
     loop {
         at -= 1;
@@ -184,8 +188,11 @@ pub(crate) fn slot(name: &[u8]) -> u16 {
     slot_of(crc16(0, tag(name).unwrap_or(name)))
 }
 
+/// How many slots a cluster has.
+pub(crate) const SLOTS: u16 = 16_384;
+
 const fn slot_of(crc: u16) -> u16 {
-    crc % 16384
+    crc % SLOTS
 }
 
 /// The CRC16 of a cluster (XMODEM), continued from `crc`.
@@ -267,6 +274,8 @@ mod tests {
             b"a:tenure:fence:18446744073709551616",
             b"a:tenure:fence:{a}",
             b"a:tenure:fence:{a}b}",
+            b"tenure:fence",
+            b"tenure:fence:{17}",
             b"app:tenure:node",
             b"tenure:node",
         ] {
@@ -277,7 +286,7 @@ mod tests {
             &b"a:tenure:fence:"[..],
             b"a:tenure:fence:0x",
             b"a:tenure:fences",
-            b"tenure:fence",
+            b"tenure:fences",
             b"tenure:nodes",
             b"{a}",
             b"7",

@@ -10,6 +10,7 @@ pub(crate) mod inspection;
 pub(crate) mod key;
 pub(crate) mod marker;
 pub(crate) mod scripts;
+pub(crate) mod stream;
 #[cfg(test)]
 pub(crate) mod testing;
 pub(crate) mod words;

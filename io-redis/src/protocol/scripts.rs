@@ -5,9 +5,12 @@
 //! and renewals; most of what a call costs a server is the same for one lock and for many.
 //!
 //! A token is `label:hex32:attempt` or `hex32:attempt` ([`Token`](tenure_core::Token) has the
-//! grammar). Two are of one lease if all but the attempt, behind the last colon, is equal. A fence
-//! counter is kept for a day after the time that its value stands for, and a
-//! proposal more than a minute ahead of the server's time is ignored.
+//! grammar). Two are of one lease if all but the attempt, behind the last colon, is equal.
+//!
+//! Over one node a stream draws the fences: it stays empty and keeps the last id that it drew. It
+//! is kept for two days after that. Over several nodes each lock has a counter, which is kept for a
+//! day after the time that its value stands for, and a proposal more than a minute ahead of the
+//! server's time is ignored. What differs is in the folders `one` and `several`.
 //!
 //! The lock key is read with `GETEX` without options. That is `GET`, but it counts as a write: a
 //! replica refuses it with `READONLY` instead of answering a "no" that is not its to give, and what
@@ -22,15 +25,38 @@ use std::sync::LazyLock;
 use redis::{Cmd, RedisWrite};
 use tenure_core::OpKind;
 
-/// One of the scripts.
+/// Where the fences of a client's nodes come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fences {
+    /// A stream draws them: the client has one node.
+    Stream,
+    /// Each lock has a counter: the client has several nodes.
+    Counters,
+}
+
+/// One of the scripts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Script {
-    /// What a lease asks of a node.
-    Lease(OpKind),
-    /// Reads a lock and changes nothing.
-    Inspect,
+    /// Takes locks of one node, and draws from its stream.
+    AcquireOne,
+    /// Takes locks of one of several nodes, and draws from their counters.
+    AcquireSeveral,
+    /// Stores the fence that is about to be reported.
+    Confirm,
+    /// Gives locks their TTL again.
+    Renew,
+    /// Puts back a lock that the node lost.
+    Repair,
+    /// Deletes locks.
+    Release,
+    /// Reads a lock of one node and changes nothing.
+    InspectOne,
+    /// Reads a lock of one of several nodes, and its counter, and changes nothing.
+    InspectSeveral,
     /// Writes the marker of a node, or refreshes it.
     Mark,
+    /// Creates the stream of a node, or lets it expire later.
+    Keep,
 }
 
 /// A script's text, and how its calls are laid out: first what each lock has, one lock after the
@@ -43,6 +69,8 @@ pub struct Layout {
     pub lock_keys: &'static [LockKey],
     /// The arguments of each lock.
     pub lock_args: &'static [LockArg],
+    /// Whether the key behind those of all locks is the fence stream.
+    pub stream: bool,
     /// Behind the arguments of all locks, these parts of the node's marker. The marker's key is
     /// then the last key of the call. [`Script::Mark`] always has them; an acquire has them with
     /// quarantine on.
@@ -70,8 +98,12 @@ pub enum Command {
     Set,
     /// `PEXPIRE`.
     Pexpire,
+    /// `PEXPIREAT`.
+    Pexpireat,
     /// `DEL`.
     Del,
+    /// `XADD`.
+    Xadd,
 }
 
 impl Command {
@@ -86,7 +118,9 @@ impl Command {
             Self::Time => "TIME",
             Self::Set => "SET",
             Self::Pexpire => "PEXPIRE",
+            Self::Pexpireat => "PEXPIREAT",
             Self::Del => "DEL",
+            Self::Xadd => "XADD",
         }
     }
 
@@ -98,8 +132,11 @@ impl Command {
             Self::Getex | Self::Get | Self::Pttl | Self::Type | Self::Del => {
                 cmd.arg(key);
             }
-            Self::Pexpire => {
+            Self::Pexpire | Self::Pexpireat => {
                 cmd.arg(key).arg(1);
+            }
+            Self::Xadd => {
+                cmd.arg(key).arg(DRAW);
             }
             Self::Set => {
                 cmd.arg(key).arg(0).arg("XX").arg("PX").arg(1);
@@ -108,6 +145,10 @@ impl Command {
         cmd
     }
 }
+
+/// What follows the name of the stream in an `XADD` that draws an id, leaves the stream empty, and
+/// does nothing if it does not exist.
+pub(crate) const DRAW: &[&str] = &["NOMKSTREAM", "MAXLEN", "0", "*", "", ""];
 
 /// A key that a call has for each lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,6 +194,8 @@ pub enum MarkerArg {
 pub enum Answers {
     /// With one text for each lock.
     EachLock,
+    /// With a fence or a text for each lock, and the server's time.
+    EachLockAndTime,
     /// With the failures only: index, why, index, why, …
     Failures,
     /// With one word.
@@ -166,7 +209,7 @@ impl Answers {
     #[must_use]
     pub const fn shares_calls(self) -> bool {
         match self {
-            Self::EachLock | Self::Failures => true,
+            Self::EachLock | Self::EachLockAndTime | Self::Failures => true,
             Self::Word | Self::Other => false,
         }
     }
@@ -174,16 +217,63 @@ impl Answers {
 
 impl Script {
     /// All of them.
-    pub fn all() -> impl Iterator<Item = Self> + Clone {
-        // A take is asked by the script of acquire.
-        let own = |kind: &OpKind| *kind != OpKind::Take;
-        let of_leases = OpKind::ALL.iter().copied().filter(own).map(Self::Lease);
-        of_leases.chain([Self::Inspect, Self::Mark])
+    pub const ALL: &'static [Self] = &[
+        Self::AcquireOne,
+        Self::AcquireSeveral,
+        Self::Confirm,
+        Self::Renew,
+        Self::Repair,
+        Self::Release,
+        Self::InspectOne,
+        Self::InspectSeveral,
+        Self::Mark,
+        Self::Keep,
+    ];
+
+    /// Those that a client calls.
+    pub fn of(fences: Fences) -> impl Iterator<Item = Self> + Clone {
+        let other = match fences {
+            Fences::Stream => &[
+                Self::AcquireSeveral,
+                Self::Confirm,
+                Self::Repair,
+                Self::InspectSeveral,
+            ][..],
+            Fences::Counters => &[Self::AcquireOne, Self::InspectOne, Self::Keep],
+        };
+        let all = Self::ALL.iter().copied();
+        all.filter(move |script| !other.contains(script))
     }
 
-    /// The commands that the scripts call, each once.
-    pub(crate) fn commands() -> BTreeSet<Command> {
-        Self::all()
+    /// The script by which a lease asks this. What it may ask by plain commands has one too.
+    #[must_use]
+    pub const fn asking(kind: OpKind, fences: Fences) -> Self {
+        match (kind, fences) {
+            (OpKind::Take | OpKind::Acquire, Fences::Stream) => Self::AcquireOne,
+            (OpKind::Take | OpKind::Acquire, Fences::Counters) => Self::AcquireSeveral,
+            (OpKind::Confirm, _) => Self::Confirm,
+            (OpKind::Renew, _) => Self::Renew,
+            (OpKind::Repair, _) => Self::Repair,
+            (OpKind::Release, _) => Self::Release,
+        }
+    }
+
+    /// What a lease asks by it; none if no lease does.
+    #[must_use]
+    pub const fn asks(self) -> Option<OpKind> {
+        match self {
+            Self::AcquireOne | Self::AcquireSeveral => Some(OpKind::Acquire),
+            Self::Confirm => Some(OpKind::Confirm),
+            Self::Renew => Some(OpKind::Renew),
+            Self::Repair => Some(OpKind::Repair),
+            Self::Release => Some(OpKind::Release),
+            Self::InspectOne | Self::InspectSeveral | Self::Mark | Self::Keep => None,
+        }
+    }
+
+    /// The commands that a client calls, in scripts and else, each once.
+    pub(crate) fn commands(fences: Fences) -> BTreeSet<Command> {
+        Self::of(fences)
             .flat_map(|script| script.layout().commands)
             .copied()
             .collect()
@@ -193,75 +283,132 @@ impl Script {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Lease(kind) => kind.name(),
-            Self::Inspect => "Inspect",
+            Self::AcquireOne | Self::AcquireSeveral => "Acquire",
+            Self::Confirm => "Confirm",
+            Self::Renew => "Renew",
+            Self::Repair => "Repair",
+            Self::Release => "Release",
+            Self::InspectOne | Self::InspectSeveral => "Inspect",
             Self::Mark => "Mark",
+            Self::Keep => "Keep",
         }
     }
 
     /// Its row of the table.
     #[must_use]
+    // tidy: long: a table, one row for each script.
     pub const fn layout(self) -> &'static Layout {
-        use Command::{Del, Get, Getex, Pexpire, Pttl, Set, Time, Type};
+        use Command::{Del, Get, Getex, Pexpire, Pexpireat, Pttl, Set, Time, Type, Xadd};
         use LockArg::{Fence, Proposal, Token, Ttl};
         use LockKey::{Counter, Lock};
         use MarkerArg::{Durable, MaxTtl, Name, Nodes, ReplicationId, RunId};
         match self {
-            Self::Lease(OpKind::Take | OpKind::Acquire) => &Layout {
-                text: include_str!("lua/acquire.lua"),
-                lock_keys: &[Lock, Counter],
-                lock_args: &[Token, Ttl, Proposal],
+            Self::AcquireOne => &Layout {
+                text: concat!(
+                    include_str!("lua/one/acquire.lua"),
+                    include_str!("lua/marker.lua"),
+                    include_str!("lua/one/take.lua"),
+                    include_str!("lua/refused.lua"),
+                    include_str!("lua/one/draw.lua"),
+                    include_str!("lua/one/granted.lua"),
+                ),
+                lock_keys: &[Lock],
+                lock_args: &[Token, Ttl],
+                stream: true,
                 marker_args: &[RunId, ReplicationId, MaxTtl, Nodes, Name],
                 answers: Answers::EachLock,
+                commands: &[Getex, Get, Pttl, Type, Time, Set, Pexpireat, Del, Xadd],
+            },
+            Self::AcquireSeveral => &Layout {
+                text: concat!(
+                    include_str!("lua/several/acquire.lua"),
+                    include_str!("lua/marker.lua"),
+                    include_str!("lua/several/take.lua"),
+                    include_str!("lua/refused.lua"),
+                    include_str!("lua/several/granted.lua"),
+                ),
+                lock_keys: &[Lock, Counter],
+                lock_args: &[Token, Ttl, Proposal],
+                stream: false,
+                marker_args: &[RunId, ReplicationId, MaxTtl, Nodes, Name],
+                answers: Answers::EachLockAndTime,
                 commands: &[Getex, Get, Pttl, Type, Time, Set, Del],
             },
-            Self::Lease(OpKind::Confirm) => &Layout {
-                text: include_str!("lua/confirm.lua"),
+            Self::Confirm => &Layout {
+                text: include_str!("lua/several/confirm.lua"),
                 lock_keys: &[Lock, Counter],
                 lock_args: &[Token, Fence],
+                stream: false,
                 marker_args: &[],
                 answers: Answers::Word,
                 commands: &[Getex, Get, Type, Time, Set],
             },
-            Self::Lease(OpKind::Renew) => &Layout {
+            Self::Renew => &Layout {
                 text: include_str!("lua/renew.lua"),
                 lock_keys: &[Lock],
                 lock_args: &[Token, Ttl],
+                stream: false,
                 marker_args: &[],
                 answers: Answers::Failures,
                 commands: &[Getex, Pttl, Pexpire],
             },
-            Self::Lease(OpKind::Repair) => &Layout {
-                text: include_str!("lua/repair.lua"),
+            Self::Repair => &Layout {
+                text: include_str!("lua/several/repair.lua"),
                 lock_keys: &[Lock, Counter],
                 lock_args: &[Token, Ttl, Fence],
+                stream: false,
                 marker_args: &[],
                 answers: Answers::Word,
                 commands: &[Getex, Get, Pttl, Type, Time, Set],
             },
-            Self::Lease(OpKind::Release) => &Layout {
+            Self::Release => &Layout {
                 text: include_str!("lua/release.lua"),
                 lock_keys: &[Lock],
                 lock_args: &[Token],
+                stream: false,
                 marker_args: &[],
                 answers: Answers::Failures,
                 commands: &[Getex, Del],
             },
-            Self::Inspect => &Layout {
-                text: include_str!("lua/inspect.lua"),
-                lock_keys: &[Lock, Counter],
+            Self::InspectOne => &Layout {
+                text: include_str!("lua/one/inspect.lua"),
+                lock_keys: &[Lock],
                 lock_args: &[],
+                stream: false,
                 marker_args: &[],
                 answers: Answers::Other,
-                commands: &[Getex, Get, Pttl, Type, Time],
+                commands: &[Getex, Pttl, Type],
+            },
+            Self::InspectSeveral => &Layout {
+                text: include_str!("lua/several/inspect.lua"),
+                lock_keys: &[Lock, Counter],
+                lock_args: &[],
+                stream: false,
+                marker_args: &[],
+                answers: Answers::Other,
+                commands: &[Getex, Get, Pttl, Type],
             },
             Self::Mark => &Layout {
                 text: include_str!("lua/mark.lua"),
                 lock_keys: &[],
                 lock_args: &[],
+                stream: false,
                 marker_args: &[RunId, ReplicationId, Durable, MaxTtl, Nodes, Name],
                 answers: Answers::Other,
                 commands: &[Getex, Time, Set],
+            },
+            Self::Keep => &Layout {
+                text: concat!(
+                    include_str!("lua/one/keep.lua"),
+                    include_str!("lua/one/draw.lua"),
+                    include_str!("lua/one/kept.lua"),
+                ),
+                lock_keys: &[],
+                lock_args: &[],
+                stream: true,
+                marker_args: &[],
+                answers: Answers::Other,
+                commands: &[Type, Time, Pexpireat, Del, Xadd],
             },
         }
     }
@@ -275,11 +422,7 @@ impl Script {
     /// The name that `EVALSHA` knows it by: the SHA-1 of its text.
     #[must_use]
     pub fn sha(self) -> &'static str {
-        let asked = match self {
-            Self::Lease(OpKind::Take) => Self::Lease(OpKind::Acquire),
-            script => script,
-        };
-        let of = |(script, sha)| (script == asked).then_some(sha);
+        let of = |(script, sha)| (script == self).then_some(sha);
         // Each script is in the list, which is made of all of them.
         shas().find_map(of).unwrap_or_default()
     }
@@ -306,6 +449,9 @@ impl Script {
             layout.lock_keys.len() * locks,
             layout.lock_args.len() * locks,
         );
+        if layout.stream {
+            keys += 1;
+        }
         if with_marker {
             keys += 1;
             args += layout.marker_args.len();
@@ -325,14 +471,9 @@ impl Script {
 
 fn shas() -> impl Iterator<Item = (Script, &'static str)> {
     static SHAS: LazyLock<Vec<(Script, String)>> = LazyLock::new(|| {
-        Script::all()
-            .map(|script| {
-                (
-                    script,
-                    redis::Script::new(script.text()).get_hash().to_owned(),
-                )
-            })
-            .collect()
+        let hash = |script: Script| redis::Script::new(script.text()).get_hash().to_owned();
+        let named = Script::ALL.iter().map(|script| (*script, hash(*script)));
+        named.collect()
     });
     SHAS.iter().map(|(script, sha)| (*script, sha.as_str()))
 }
@@ -343,7 +484,7 @@ mod tests {
 
     #[test]
     fn a_text_says_nothing_of_flags_so_that_6_2_runs_it() {
-        for script in Script::all() {
+        for &script in Script::ALL {
             assert!(!script.text().starts_with("#!"), "{script:?}");
             assert_eq!(script.sha().len(), 40);
             assert_eq!(Script::by_sha(script.sha().as_bytes()), Some(script));
@@ -370,7 +511,7 @@ mod tests {
 
     #[test]
     fn each_row_names_the_commands_that_its_text_calls() {
-        for script in Script::all() {
+        for &script in Script::ALL {
             let commands = script.layout().commands;
             let of_the_row = commands.iter().map(|command| command.name().to_owned());
             assert_eq!(called(script.text()), of_the_row.collect(), "{script:?}");
@@ -379,7 +520,7 @@ mod tests {
 
     #[test]
     fn a_probe_of_a_command_is_that_command_on_the_key_that_is_given() {
-        for command in Script::commands() {
+        for command in Script::commands(Fences::Stream) {
             let probe = command.probe(b"unused");
             let words: Vec<_> = probe
                 .args_iter()
@@ -407,13 +548,17 @@ mod tests {
     }
 
     /// What a text has to say of the parts that a call has for each lock, and of those it has once.
-    fn expected(layout: &Layout, each: &[&str], once: &[&str]) -> Option<String> {
+    fn expected(layout: &Layout, each: &[&str], stream: bool, once: &[&str]) -> Option<String> {
         let mut said = each.join(", ");
         if !each.is_empty() && layout.answers.shares_calls() {
             said.push_str(" for each");
         }
+        if stream {
+            said.push_str(if each.is_empty() { "" } else { ", " });
+            said.push_str("fence stream");
+        }
         match (each, once) {
-            ([], []) => return None,
+            ([], []) if !stream => return None,
             ([], once) => said.push_str(&once.join(", ")),
             (_, []) => {}
             (_, once) => said.push_str(&format!(" [, {}]", once.join(", "))),
@@ -423,7 +568,7 @@ mod tests {
 
     #[test]
     fn each_text_begins_with_the_keys_and_arguments_of_its_row() {
-        for script in Script::all() {
+        for &script in Script::ALL {
             let layout = script.layout();
             let keys = layout.lock_keys.iter().map(|key| match key {
                 LockKey::Lock => "lock",
@@ -452,8 +597,8 @@ mod tests {
             };
             let head = (said(layout.text, "KEYS"), said(layout.text, "ARGV"));
             let of_the_row = (
-                expected(layout, &keys, marker_key),
-                expected(layout, &args, &marker),
+                expected(layout, &keys, layout.stream, marker_key),
+                expected(layout, &args, false, &marker),
             );
             assert_eq!(head, of_the_row, "{script:?}");
         }

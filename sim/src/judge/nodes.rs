@@ -8,6 +8,8 @@ use crate::observe::fact::{Holder, Nanos, Record};
 const HOUR: Nanos = 3_600_000_000_000;
 /// How long fence counters and markers may be kept: a day, and an hour for clocks that are wrong.
 const BESIDE_FOR: Nanos = 25 * HOUR;
+/// And the fence stream of the only node: two days, and that hour.
+const STREAM_FOR: Nanos = 49 * HOUR;
 
 /// A key lives until the end of its last millisecond.
 const LAST_MS: Nanos = 1_000_000;
@@ -69,16 +71,21 @@ impl Judge {
         }
     }
 
-    /// A fence counter or a marker was written. It must expire.
+    /// A fence stream, a fence counter or a marker was written. It must expire.
     pub(super) fn kept_beside(&mut self, record: &Record, until: Option<Nanos>) {
         self.checks.beside += 1;
+        let most = if self.rules.nodes == 1 {
+            STREAM_FOR
+        } else {
+            BESIDE_FOR
+        };
         let span = match until.map(|until| until.saturating_sub(record.at)) {
-            Some(span) if span <= BESIDE_FOR => return,
+            Some(span) if span <= most => return,
             Some(span) => format!("for {} hours", span / HOUR),
             None => "for ever".to_owned(),
         };
         let node = record.node.unwrap_or_default();
-        let sentence = format!("node {node} keeps a fence counter or a marker {span}");
+        let sentence = format!("node {node} keeps a stream, a counter or a marker {span}");
         self.accuse(Law::NoOrphan, record.at, record.key, sentence);
     }
 

@@ -7,8 +7,10 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use tenure_redis::seams::Script;
+
 use super::steps::Step;
-use crate::scripts;
+use crate::scripts::STREAM;
 
 /// Where histories begin, and what proposals lie around: a bit after midnight, so that rounding
 /// shows.
@@ -39,6 +41,7 @@ const FOREIGN: &[&str] = &[
     "1.5",
     "1767225600123456",
     "1767225601000000",
+    "3534451200246912",
     "9007199254740990",
     "9007199254740991",
     "9007199254740993",
@@ -82,7 +85,7 @@ fn fence() -> impl Strategy<Value = String> {
     );
     prop_oneof![
         2 => Just("0".to_owned()),
-        4 => from_now.prop_map(|us| BEGIN_US.saturating_add_signed(us).to_string()),
+        4 => from_now.prop_map(|us| (2 * BEGIN_US.saturating_add_signed(us)).to_string()),
         1 => one(&["1", "9007199254740990"]),
     ]
 }
@@ -108,8 +111,12 @@ fn set() -> impl Strategy<Value = [String; 3]> {
     .prop_map(|set| set.map(str::to_owned))
 }
 
-fn call(script: &str, keys: &[String], args: &[String]) -> Vec<String> {
-    let mut argv = vec!["EVAL".to_owned(), script.to_owned(), keys.len().to_string()];
+fn call(script: Script, keys: &[String], args: &[String]) -> Vec<String> {
+    let mut argv = vec![
+        "EVAL".to_owned(),
+        script.text().to_owned(),
+        keys.len().to_string(),
+    ];
     argv.extend_from_slice(keys);
     argv.extend_from_slice(args);
     argv
@@ -125,44 +132,86 @@ fn acquires() -> impl Strategy<Value = (Vec<String>, Vec<String>)> {
     })
 }
 
-/// A call of one of the seven scripts.
-pub fn script_call() -> BoxedStrategy<Vec<String>> {
-    let acquire = acquires().prop_map(|(keys, args)| call(scripts::ACQUIRE, &keys, &args));
-    let marked = (acquires(), ids(), set()).prop_map(|((mut keys, args), ids, set)| {
+/// The same over one node, where the stream draws for all.
+fn acquires_of_one() -> impl Strategy<Value = (Vec<String>, Vec<String>)> {
+    let acquire = (one(LOCKS), token(), one(TTLS));
+    prop::collection::vec(acquire, 1..4).prop_map(|acquires| {
+        let mut keys: Vec<_> = acquires.iter().map(|(key, ..)| key.clone()).collect();
+        keys.push(STREAM.to_owned());
+        let args = acquires.into_iter();
+        (
+            keys,
+            args.flat_map(|(_, token, ttl)| [token, ttl]).collect(),
+        )
+    })
+}
+
+/// These acquires, with the marker of the node.
+fn marked(
+    script: Script,
+    acquires: impl Strategy<Value = (Vec<String>, Vec<String>)>,
+) -> impl Strategy<Value = Vec<String>> {
+    (acquires, ids(), set()).prop_map(move |((mut keys, args), ids, set)| {
         keys.push(MARKER.to_owned());
         let args = [&args[..], &ids, &set].concat();
-        call(scripts::ACQUIRE, &keys, &args)
+        call(script, &keys, &args)
+    })
+}
+
+/// Locks that are taken without a script, and the draw of their fence.
+fn native() -> impl Strategy<Value = Vec<String>> {
+    let take = (one(LOCKS), token(), one(TTLS)).prop_map(|(key, token, ttl)| {
+        ["SET", &key, &token, "NX", "PX", &ttl]
+            .map(str::to_owned)
+            .to_vec()
     });
+    let draw = ["XADD", STREAM, "NOMKSTREAM", "MAXLEN", "0", "*", "", ""].map(str::to_owned);
+    prop_oneof![1 => take, 2 => Just(draw.to_vec())]
+}
+
+/// A call of one of the scripts.
+pub fn script_call() -> BoxedStrategy<Vec<String>> {
+    let several = Script::AcquireSeveral;
+    let acquire = acquires().prop_map(move |(keys, args)| call(several, &keys, &args));
+    let one_node = Script::AcquireOne;
+    let of_one = acquires_of_one().prop_map(move |(keys, args)| call(one_node, &keys, &args));
     let confirm = (lock(), token(), fence())
-        .prop_map(|(keys, token, fence)| call(scripts::CONFIRM, &keys, &[token, fence]));
+        .prop_map(|(keys, token, fence)| call(Script::Confirm, &keys, &[token, fence]));
     let renew = prop::collection::vec((one(LOCKS), token(), one(TTLS)), 0..5).prop_map(|leases| {
         let keys: Vec<_> = leases.iter().map(|(key, ..)| key.clone()).collect();
         let args: Vec<_> = leases
             .into_iter()
             .flat_map(|(_, token, ttl)| [token, ttl])
             .collect();
-        call(scripts::RENEW, &keys, &args)
+        call(Script::Renew, &keys, &args)
     });
     let repair = (lock(), token(), one(TTLS), fence())
-        .prop_map(|(keys, token, ttl, fence)| call(scripts::REPAIR, &keys, &[token, ttl, fence]));
+        .prop_map(|(keys, token, ttl, fence)| call(Script::Repair, &keys, &[token, ttl, fence]));
     let release = prop::collection::vec((one(LOCKS), token()), 0..4).prop_map(|leases| {
         let (keys, tokens): (Vec<_>, Vec<_>) = leases.into_iter().unzip();
-        call(scripts::RELEASE, &keys, &tokens)
+        call(Script::Release, &keys, &tokens)
     });
-    let inspect = lock().prop_map(|keys| call(scripts::INSPECT, &keys, &[]));
+    let inspect = lock().prop_map(|keys| call(Script::InspectSeveral, &keys, &[]));
+    let inspect_one = one(LOCKS).prop_map(|key| call(Script::InspectOne, &[key], &[]));
     let mark = (ids(), one(&["0", "0", "1"]), set()).prop_map(|(ids, durable, set)| {
         let args = [&ids[..], &[durable], &set].concat();
-        call(scripts::MARK, &[MARKER.to_owned()], &args)
+        call(Script::Mark, &[MARKER.to_owned()], &args)
     });
+    let keep = Just(call(Script::Keep, &[STREAM.to_owned()], &[]));
     prop_oneof![
         6 => acquire,
-        6 => marked,
+        6 => of_one,
+        6 => marked(several, acquires()),
+        3 => marked(one_node, acquires_of_one()),
+        3 => native(),
         3 => confirm,
         5 => renew,
         3 => repair,
         4 => release,
         1 => inspect,
+        1 => inspect_one,
         3 => mark,
+        1 => keep,
     ]
     .boxed()
 }
@@ -170,7 +219,7 @@ pub fn script_call() -> BoxedStrategy<Vec<String>> {
 /// What others do to the same keys.
 fn interference() -> BoxedStrategy<Vec<String>> {
     let key = || {
-        let keys = [LOCKS, COUNTERS, &[MARKER]].concat();
+        let keys = [LOCKS, COUNTERS, &[MARKER, STREAM]].concat();
         select(keys).prop_map(str::to_owned)
     };
     let text = || prop_oneof![one(FOREIGN), token(), fence()];
@@ -181,6 +230,8 @@ fn interference() -> BoxedStrategy<Vec<String>> {
         2 => (select(&["DEL", "PERSIST", "GET", "PTTL", "PEXPIRETIME"][..]), key())
             .prop_map(|(name, k)| [name, &k].map(str::to_owned).to_vec()),
         1 => key().prop_map(|k| ["HSET", &k, "f", "v"].map(str::to_owned).to_vec()),
+        1 => one(&["1767225600123-1799", "1767225601000-1800", "4503599627370-0"])
+            .prop_map(|id| ["XADD", STREAM, &id, "", ""].map(str::to_owned).to_vec()),
     ]
     .boxed()
 }

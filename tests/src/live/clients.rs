@@ -157,8 +157,28 @@ pub fn script_on(key: &str) -> Match {
     Match::command("EVALSHA").arg(key)
 }
 
-/// The calls of scripts about this key that have come to the proxy.
-pub fn scripts_on(proxy: &Proxy, key: &str) -> Vec<Command> {
-    let about = |command: &Command| command.is("EVALSHA") && command.has_arg(key);
+/// A request of a lock about this key: a call of a script, or the plain command that takes it.
+pub fn request_on(key: &'static str) -> Match {
+    Match::when(move |command| is_request_on(command, key))
+}
+
+/// The requests of locks about this key that have come to the proxy.
+pub fn requests_on(proxy: &Proxy, key: &str) -> Vec<Command> {
+    let about = |command: &Command| is_request_on(command, key);
     proxy.commands().into_iter().filter(about).collect()
+}
+
+fn is_request_on(command: &Command, key: &str) -> bool {
+    (command.is("EVALSHA") || command.is("SET")) && command.has_arg(key)
+}
+
+/// How many requests of locks the server has executed. Over one node the first of each lock is a
+/// plain command.
+pub async fn requests(server: &RedisServer) -> u64 {
+    // Behind the plain commands of each write, one draws their fence.
+    let mut sum = 0;
+    for command in ["evalsha", "xadd"] {
+        sum += calls(server, command).await;
+    }
+    sum
 }

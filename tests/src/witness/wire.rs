@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tenure_core::OpKind;
+use tenure_core::{Fence, OpKind};
 use tenure_redis::seams::{BoxFuture, ByteStream, Connector, Endpoint, LockArg, LockKey, Script};
 use tenure_sim::observe::fact::{Answer, Fact, Outcome, Record};
 use tenure_sim::server::RequestParser;
@@ -21,6 +21,12 @@ type KeyAndToken<'a> = (&'a [u8], &'a [u8]);
 
 /// What a request asks, and of which keys with which tokens; none if it is not a lease's.
 pub(super) fn asked(argv: &[Vec<u8>]) -> Option<(OpKind, Vec<KeyAndToken<'_>>)> {
+    if let [command, key, token, option, ..] = argv
+        && command.eq_ignore_ascii_case(b"SET")
+        && option.eq_ignore_ascii_case(b"NX")
+    {
+        return Some((OpKind::Take, vec![(key.as_slice(), token.as_slice())]));
+    }
     let [command, sha, count, rest @ ..] = argv else {
         return None;
     };
@@ -28,9 +34,7 @@ pub(super) fn asked(argv: &[Vec<u8>]) -> Option<(OpKind, Vec<KeyAndToken<'_>>)> 
         return None;
     }
     let script = Script::by_sha(sha)?;
-    let Script::Lease(ask) = script else {
-        return None;
-    };
+    let ask = script.asks()?;
     let count: usize = std::str::from_utf8(count).ok()?.parse().ok()?;
     let (keys, args) = rest.split_at_checked(count)?;
     let layout = script.layout();
@@ -47,7 +51,8 @@ pub(super) fn asked(argv: &[Vec<u8>]) -> Option<(OpKind, Vec<KeyAndToken<'_>>)> 
         let token = args.get(at * args_each + token)?;
         Some((keys.get(at * keys_each + key)?.as_slice(), token.as_slice()))
     };
-    Some((ask, (0..count / keys_each).filter_map(both).collect()))
+    let locks = (count - usize::from(layout.stream)) / keys_each;
+    Some((ask, (0..locks).filter_map(both).collect()))
 }
 
 /// Opens connections and listens on them.
@@ -83,6 +88,7 @@ impl Connector for Listener {
                         requests: RequestParser::new(),
                         answers: Vec::new(),
                         open: VecDeque::new(),
+                        taken: Vec::new(),
                     },
                 }),
                 None => stream,
@@ -104,6 +110,8 @@ struct Ear {
     answers: Vec<u8>,
     /// What was written and is not answered, in order: for each request the leases that it is for.
     open: VecDeque<(Option<OpKind>, Vec<Sent>)>,
+    /// The leases that have taken their key, until their fence is drawn.
+    taken: Vec<Sent>,
 }
 
 /// One lease's part in a request.
@@ -183,6 +191,17 @@ impl Ear {
             let Some((ask, sent)) = self.open.pop_front() else {
                 continue;
             };
+            if ask == Some(OpKind::Take) && answer == Wire::Status("OK".to_owned()) {
+                self.taken.extend(sent);
+                continue;
+            }
+            // The next answer that is not for a lease is that of the draw.
+            if ask.is_none() {
+                let drawn = Outcome::Answered(drawn(&answer));
+                for sent in std::mem::take(&mut self.taken) {
+                    self.heard(Some(OpKind::Take), &sent, drawn);
+                }
+            }
             for (at, sent) in sent.iter().enumerate() {
                 let outcome = ask.map_or(Outcome::Unknown, |ask| meaning(ask, &answer, at));
                 self.heard(ask, sent, outcome);
@@ -208,12 +227,30 @@ impl Ear {
 
 impl Drop for Ear {
     fn drop(&mut self) {
+        for sent in &self.taken {
+            self.heard(Some(OpKind::Take), sent, Outcome::Unknown);
+        }
         for (ask, sent) in &self.open {
             for sent in sent {
                 self.heard(*ask, sent, Outcome::Unknown);
             }
         }
     }
+}
+
+/// What the answer of a draw says to the leases that have taken their keys before it.
+fn drawn(answer: &Wire) -> Answer {
+    match answer {
+        Wire::Bulk(id) => fence(id).map_or(Answer::Unfenced, Answer::Granted),
+        _ => Answer::Unfenced,
+    }
+}
+
+/// The fence that is an id of a stream.
+fn fence(id: &[u8]) -> Option<u64> {
+    let (ms, seq) = std::str::from_utf8(id).ok()?.split_once('-')?;
+    let fence = Fence::of_stream(ms.parse().ok()?, seq.parse().ok()?)?;
+    Some(fence.get())
 }
 
 /// What an answer says to the lease at this place of the request.
@@ -245,15 +282,14 @@ fn meaning(ask: OpKind, answer: &Wire, at: usize) -> Outcome {
                 Some(_) => Answer::Unavailable,
             }
         }
+        (OpKind::Take, Wire::Null | Wire::NullBulk) => Answer::Busy,
         (OpKind::Acquire, Wire::Array(answers)) => match answers.get(at) {
+            Some(Wire::Int(fence)) => Answer::Granted(fence.unsigned_abs()),
             Some(Wire::Bulk(said)) => {
                 let mut words = said.split(|byte| *byte == b' ');
                 match words.next() {
                     Some(b"granted") => {
-                        let fence = words
-                            .next()
-                            .and_then(|fence| std::str::from_utf8(fence).ok());
-                        let fence = fence.and_then(|fence| fence.parse().ok());
+                        let fence = words.next().and_then(fence);
                         Answer::Granted(fence.unwrap_or_default())
                     }
                     first => first.map_or(Answer::Unavailable, word),

@@ -24,9 +24,10 @@ fn a_lease_of_two_seconds_held_for_ten_is_renewed_seven_times() -> Outcome {
             assert!(guard.is_valid());
             match rivals.try_lock("demo").await {
                 Err(LockError::Contended { left, .. }) => {
-                    // The script runs a millisecond later, and a renewal may be before it.
+                    // The script runs some milliseconds later, since the first attempt is without
+                    // one, and a renewal may be before it.
                     let left = i64::try_from(left.as_millis())?;
-                    assert!((before - now - left).abs() <= 1 || left > 1_990, "{left}");
+                    assert!((before - now - left).abs() <= 3 || left > 1_990, "{left}");
                 }
                 other => panic!("held by another: {other:?}"),
             }

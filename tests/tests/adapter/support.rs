@@ -51,11 +51,19 @@ pub(crate) fn stands(nodes: &[Node], key: &str) -> bool {
 
 /// The requests of one script: `acquire`, `renew`, `release`, …
 pub(crate) fn calls(world: &World, script: &str) -> Vec<Request> {
-    let called = Script::all()
-        .find(|known| known.name().eq_ignore_ascii_case(script))
-        .unwrap_or_else(|| panic!("no script {script}"));
+    let named = |known: &&Script| known.name().eq_ignore_ascii_case(script);
+    assert!(
+        Script::ALL.iter().any(|known| named(&known)),
+        "no script {script}"
+    );
+    let shas: Vec<_> = Script::ALL
+        .iter()
+        .filter(named)
+        .map(|known| known.sha())
+        .collect();
+    let called = |request: &Request| shas.iter().any(|sha| request.argv[1] == sha.as_bytes());
     let mut requests = world.requests();
-    requests.retain(|request| request.is("EVALSHA") && request.argv[1] == called.sha().as_bytes());
+    requests.retain(|request| request.is("EVALSHA") && called(request));
     requests
 }
 

@@ -44,10 +44,11 @@ fn scripts() -> Vec<Vec<String>> {
     };
     let (held, free) = (lock("k"), lock("free"));
     let mut calls = Vec::new();
-    for script in Script::all() {
+    for &script in Script::ALL {
         let layout = script.layout();
         if layout.lock_keys.is_empty() {
-            calls.push(call(script, &[], Some(&marker)));
+            let marker = (!layout.marker_args.is_empty()).then_some(&marker);
+            calls.push(call(script, &[], marker));
             continue;
         }
         calls.push(call(script, std::slice::from_ref(&held), None));

@@ -8,7 +8,7 @@ use std::task::Poll;
 use tenure_redis::{Guard, LockError, Locks, Loss, ReleaseError, RenewError};
 use tenure_tests::live::clients::{
     SHORT, brief, calls, connect, connections, freed, hasty, locked, patient, refused, renewed,
-    script_on, scripts_on, value,
+    request_on, requests, requests_on, value,
 };
 use tenure_tests::live::{
     Fault, Options, Proxy, RedisServer, eventually, servers_available, within,
@@ -67,8 +67,8 @@ async fn an_acquire_dropped_while_its_messages_travel_leaves_nothing_held() {
         let server = RedisServer::start(Options::new()).await;
         let proxy = Proxy::start(server.addr()).await;
         let locks = connect(patient(), proxy.url()).await;
-        let before = calls(&server, "evalsha").await;
-        let travelling = proxy.on(script_on("k"), fault.clone());
+        let before = requests(&server).await;
+        let travelling = proxy.on(request_on("k"), fault.clone());
         let waiting = tokio::spawn({
             let locks = locks.clone();
             async move { locked(&locks, "k").await }
@@ -78,7 +78,7 @@ async fn an_acquire_dropped_while_its_messages_travel_leaves_nothing_held() {
         assert!(waiting.await.expect_err("aborted").is_cancelled());
         travelling.release();
         eventually("the acquire and its release are applied", || async {
-            calls(&server, "evalsha").await >= before + 2
+            requests(&server).await >= before + 2
         })
         .await;
         freed(&server, "k").await;
@@ -99,8 +99,8 @@ async fn an_acquire_that_is_dropped_before_there_is_a_connection_sends_nothing()
     assert!(dropped_after(3, locks.lock("k")).await.is_none());
     proxy.heal();
     locked(&locks, "other").await.release().await.expect("held");
-    assert_eq!(scripts_on(&proxy, "other").len(), 2);
-    assert!(scripts_on(&proxy, "k").is_empty());
+    assert_eq!(requests_on(&proxy, "other").len(), 2);
+    assert!(requests_on(&proxy, "k").is_empty());
     assert_eq!(value(&server, "k").await, None);
 }
 

@@ -4,7 +4,7 @@
 use tenure_redis::{Guard, LockOptions, Locks, Loss, ReleaseError};
 use tenure_tests::live::clients::{
     SHORT, brief, calls, connect, connections, freed, hasty, locked, patient, refused, renewed,
-    script_on, scripts_on, value,
+    request_on, requests_on, script_on, value,
 };
 use tenure_tests::live::{
     Direction, Fault, Match, Options, Proxy, RedisServer, eventually, servers_available, within,
@@ -27,10 +27,10 @@ async fn an_acquire_whose_reply_is_lost_is_granted_on_a_later_attempt() {
     }
     for fault in LOST.into_iter().chain(UNSENT) {
         let (server, proxy, locks) = through_a_proxy().await;
-        let lost = proxy.on(script_on("k"), fault.clone());
+        let lost = proxy.on(request_on("k"), fault.clone());
         let guard = locked(&locks, "k").await;
         assert!(lost.has_hit(), "{fault:?}");
-        assert!(scripts_on(&proxy, "k").len() > 1, "{fault:?}");
+        assert!(requests_on(&proxy, "k").len() > 1, "{fault:?}");
         renewed(&guard, 1).await;
         guard.release().await.expect("it was held");
         freed(&server, "k").await;
@@ -43,7 +43,7 @@ async fn a_try_whose_connection_goes_silent_is_an_outage_and_leaves_nothing() {
         return;
     }
     let (server, proxy, locks) = through_a_proxy().await;
-    let lost = proxy.on(script_on("k"), Fault::LoseReplyAndBlackHole);
+    let lost = proxy.on(request_on("k"), Fault::LoseReplyAndBlackHole);
     let error = within("an answer", locks.try_lock("k")).await;
     let error = error.expect_err("its outcome is unknown");
     lost.hit().await;
@@ -60,7 +60,7 @@ async fn a_try_whose_connection_breaks_is_granted_on_the_next_connection() {
     }
     for fault in [Fault::LoseReplyAndClose, Fault::LoseRequestAndClose] {
         let (server, proxy, locks) = through_a_proxy().await;
-        let lost = proxy.on(script_on("k"), fault.clone());
+        let lost = proxy.on(request_on("k"), fault.clone());
         let guard = within("an answer", locks.try_lock("k")).await;
         let guard = guard.unwrap_or_else(|error| panic!("{fault:?}: {error}"));
         assert!(lost.has_hit(), "{fault:?}");
@@ -132,7 +132,7 @@ async fn an_acquire_that_travels_on_is_killed_with_its_connection() {
         return;
     }
     let (server, proxy, locks) = through_a_proxy().await;
-    let late = proxy.on(script_on("k"), Fault::HoldRequest);
+    let late = proxy.on(request_on("k"), Fault::HoldRequest);
     let error = within("an answer", locks.try_lock("k")).await;
     let error = error.expect_err("nothing answers");
     late.hit().await;
@@ -170,7 +170,7 @@ async fn what_arrives_after_the_next_owner_took_the_key_does_not_touch_its_lock(
             true => Some(locked(&slow, "k").await),
             false => None,
         };
-        let late = proxy.on(script_on("k"), Fault::HoldRequest);
+        let late = proxy.on(request_on("k"), Fault::HoldRequest);
         // No other request of the client gets through, and no other connection ends this one.
         proxy.refuse().await;
         match guard {
@@ -205,7 +205,7 @@ async fn replies_that_come_late_confirm_nothing_that_was_given_up() {
         return;
     }
     let (server, proxy, locks) = through_a_proxy().await;
-    let late = proxy.on(script_on("k"), Fault::HoldReply);
+    let late = proxy.on(request_on("k"), Fault::HoldReply);
     let error = within("an answer", locks.try_lock("k")).await;
     let error = error.expect_err("the reply is held back");
     late.hit().await;
@@ -330,8 +330,12 @@ async fn a_script_forgotten_between_load_and_call_is_loaded_again() {
     let locks = connect(patient(), proxy.url()).await;
     let unknown = "-NOSCRIPT No matching script. Please use EVAL.";
     let forgot = proxy.on(script_on("k"), Fault::RefuseWith(unknown));
+    // It is taken by plain commands.
     let guard = within("an answer", locks.try_lock("k")).await;
-    let guard = guard.expect("the same attempt is asked again");
+    let guard = guard.expect("nobody else wants it");
+    assert!(!forgot.has_hit());
+    let renewed = within("an answer", guard.renew()).await;
+    renewed.expect("the same renewal is asked again");
     assert!(forgot.has_hit());
     guard.release().await.expect("it was held");
     freed(&server, "k").await;
@@ -357,7 +361,7 @@ async fn errors_before_a_write_are_an_outage_to_newcomers_only() {
     let (server, proxy, locks) = through_a_proxy().await;
     let guard = locked(&locks, "held").await;
     for refusal in refusals {
-        let newcomer = proxy.on(script_on("new"), Fault::RefuseWith(refusal));
+        let newcomer = proxy.on(request_on("new"), Fault::RefuseWith(refusal));
         let error = within("an answer", locks.try_lock("new")).await;
         let error = error.expect_err("it is refused");
         newcomer.hit().await;

@@ -56,7 +56,7 @@ async fn a_flushed_server_tells_the_holder_gone() {
     server.cmd::<()>(&["FLUSHALL"]).await;
     assert_eq!(loss(guard).await, Loss::Gone);
     let next = locked(&locks, "flushed").await;
-    assert!(next.fence() > fence, "the counter was flushed, too");
+    assert!(next.fence() > fence, "the stream was flushed, too");
 }
 
 #[tokio::test]

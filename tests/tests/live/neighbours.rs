@@ -220,7 +220,7 @@ async fn a_connection_manager_serves_and_carries_a_lease_over_a_reconnection() {
     freed(&server, "three").await;
 }
 
-/// Each has the counter of its fence beside it.
+/// Each has the stream of its slot beside it.
 #[tokio::test]
 async fn a_cluster_connection_serves_keys_of_all_slots() {
     if !servers_available() {
@@ -242,13 +242,15 @@ async fn a_cluster_connection_serves_keys_of_all_slots() {
         let names: Vec<String> = node.cmd(&["KEYS", "*"]).await;
         let mut beside = 0;
         for name in names {
-            let rest = name.strip_prefix(key);
-            if rest.is_some_and(|rest| rest.starts_with(":tenure:fence")) {
+            if name.starts_with("tenure:fence:{") {
                 let of: u16 = node.cmd(&["CLUSTER", "KEYSLOT", &name]).await;
                 beside += u32::from(of == slot);
+                let left: i64 = node.cmd(&["PTTL", &name]).await;
+                assert!(left > 0, "{name} has no expiry");
             }
+            assert_ne!(name, "tenure:fence");
         }
-        assert!(beside >= 1, "{key}: no counter in its slot");
+        assert_eq!(beside, 1, "{key}: no stream in its slot");
     }
     assert_eq!(owners.len(), 3, "the keys are of all three masters");
 }
@@ -270,14 +272,13 @@ async fn a_lock_is_kept_and_freed_while_its_slot_migrates() {
     let (from, to) = cluster.begin_migration("k").await;
     renewed(&guard, 1).await;
     refused(&locks, "k").await;
-    // Neither the key nor its counter is there. The new owner is asked, and does not have the whole
-    // slot yet.
+    // The key is not there, and the stream is. Who is asked does not have the whole slot.
     let asked = within("an answer", locks.try_lock("{k}another")).await;
     let error = asked.expect_err("nobody may say what the slot holds");
     assert!(error.is_outage(), "{error}");
 
     cluster.move_keys("k", from, to).await;
-    assert_eq!(cluster.keys_beside("k", to).await, 2, "it and its counter");
+    assert_eq!(cluster.keys_beside("k", to).await, 2, "it and the stream");
     renewed(&guard, 2).await;
     guard.release().await.expect("it was held all the time");
     eventually("the key is freed", || async {
@@ -287,7 +288,7 @@ async fn a_lock_is_kept_and_freed_while_its_slot_migrates() {
 
     cluster.end_migration("k", to).await;
     let guard = locked(&locks, "k").await;
-    assert!(guard.fence() > before, "its counter has moved with it");
+    assert!(guard.fence() > before, "the stream has moved with it");
     assert!(value(cluster.node(to), "k").await.is_some());
     guard.release().await.expect("it was held");
     assert!(locked(&locks, "{k}another").await.is_valid());

@@ -65,7 +65,7 @@ async fn the_only_node_restarted_empty_costs_the_lock_and_the_loss_is_told() {
         Loss::Gone
     );
     let next = locked(&locks, "forgotten").await;
-    assert!(next.fence() > fence, "the counter was forgotten, too");
+    assert!(next.fence() > fence, "the stream was forgotten, too");
 }
 
 #[tokio::test]

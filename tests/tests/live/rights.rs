@@ -9,13 +9,13 @@ use tenure_tests::live::clients::{connect, connected, freed, locked, patient, re
 use tenure_tests::live::{Options, RedisServer, servers_available, within};
 use tenure_tests::tree;
 
-/// The lines of the documentation that make the user: who, what is needed, what is wanted, what is
-/// wanted over several nodes, what only newer servers know.
-fn lines() -> [String; 5] {
+/// The lines of the documentation that make the user: who, what is needed, what is needed over one
+/// node, what is wanted, what is wanted over several nodes, what only newer servers know.
+fn lines() -> [String; 6] {
     let page = std::fs::read_to_string(tree::root().join("docs/redis.md")).expect("a page");
     let lines = page.lines().filter(|line| line.starts_with("ACL SETUSER"));
     let lines: Vec<_> = lines.map(str::to_owned).collect();
-    lines.try_into().expect("five lines")
+    lines.try_into().expect("six lines")
 }
 
 /// The rights that a line gives: its words behind the name of the user.
@@ -111,8 +111,8 @@ async fn each_right_that_is_needed_is_named_if_it_is_missing() {
         return;
     }
     let server = RedisServer::start(Options::new()).await;
-    let [_, needed, wanted @ ..] = lines();
-    for right in rights(&needed) {
+    let [_, needed, of_one_node, wanted @ ..] = lines();
+    for right in [needed, of_one_node].iter().flat_map(|line| rights(line)) {
         make_user(&server, &[right]).await;
         let error = within("an answer", client(&server).connect()).await;
         let Err(error) = error else {
@@ -164,7 +164,7 @@ async fn a_user_who_may_only_read_can_inspect_and_take_nothing() {
     ];
     let holders = patient().prefix("locks:").node(server.url());
     let holders = connected(holders.options(|options| options.label("10.0.0.7:80"))).await;
-    let guard = locked(&holders, "held").await;
+    let _guard = locked(&holders, "held").await;
     server.cmd::<()>(&["HSET", "locks:hashed", "f", "v"]).await;
     for line in [&documented[..], &all_commands] {
         server.cmd::<i64>(&["ACL", "DELUSER", "onlooker"]).await;
@@ -181,11 +181,11 @@ async fn a_user_who_may_only_read_can_inspect_and_take_nothing() {
         // As many as the page says, however often it has tried.
         let denied = denials(&server).await;
         let least = if line == &documented[..] { 8 } else { 1 };
-        assert!((least..=11).contains(&denied), "{denied}");
+        assert!((least..=14).contains(&denied), "{denied}");
         let label = Some("10.0.0.7:80".to_owned());
         assert_eq!(seen.holder(), &Holder::Lease { label });
         assert!(seen.left().is_some() && !seen.nodes[0].from_primary);
-        assert_eq!(seen.fence(), Some(guard.fence()));
+        assert_eq!(seen.fence(), None, "one node keeps none for a key");
         let free = within("an answer", onlooker.inspect("free")).await;
         assert_eq!(free.expect("it may be read").holder(), &Holder::Free);
         let hashed = within("an answer", onlooker.inspect("hashed")).await;
@@ -200,13 +200,89 @@ async fn a_user_who_may_only_read_can_inspect_and_take_nothing() {
     assert!(seen.expect("it may write").nodes[0].from_primary);
 }
 
+/// The key is named, and what to allow. Nothing was taken.
+#[tokio::test]
+async fn a_user_without_the_key_of_the_stream_is_told_on_connecting() {
+    if !servers_available() {
+        return;
+    }
+    let server = RedisServer::start(Options::new()).await;
+    make_user(&server, &["~tenure:fence"]).await;
+    let error = within("an answer", client(&server).connect()).await;
+    let error = error.expect_err("no fence can be drawn");
+    assert!(error.is_misuse(), "{error}");
+    assert!(matches!(error, ConnectError::Rejected { .. }), "{error}");
+    for part in ["NOPERM", "~tenure:fence", "Builder::fence_stream"] {
+        assert!(error.to_string().contains(part), "{part}: {error}");
+    }
+    let lazy = client(&server).connect_lazy().expect("built");
+    let error = within("an answer", lazy.try_lock("k")).await;
+    let error = error.expect_err("no fence can be drawn");
+    assert!(matches!(error, LockError::Rejected { .. }), "{error}");
+    assert!(error.to_string().contains("~tenure:fence"), "{error}");
+    assert_eq!(value(&server, "locks:k").await, None);
+    // Under the prefix it may have another.
+    let locks = client(&server).fence_stream("locks:tenure:fence");
+    let locks = connected(locks).await;
+    locked(&locks, "k").await.release().await.expect("held");
+    // Over several nodes there is none.
+    let mut servers = vec![server];
+    for _ in 0..2 {
+        let server = RedisServer::start(Options::new()).await;
+        make_user(&server, &["~tenure:fence", "+xadd", "+pexpireat"]).await;
+        servers.push(server);
+    }
+    make_user(&servers[0], &["~tenure:fence", "+xadd", "+pexpireat"]).await;
+    let builder = patient()
+        .prefix("locks:")
+        .quarantine(Quarantine::Off)
+        .nodes(servers.iter().map(url));
+    let locks = connected(builder).await;
+    locked(&locks, "k").await.release().await.expect("held");
+}
+
+/// The right is withdrawn, or the stream replaced, while a client is connected.
+#[tokio::test]
+async fn a_stream_that_is_lost_later_is_told_at_the_next_lock() {
+    if !servers_available() {
+        return;
+    }
+    let server = RedisServer::start(Options::new()).await;
+    make_user(&server, &[]).await;
+    let locks = connected(client(&server)).await;
+    let held = locked(&locks, "held").await;
+    let withdrawn = ["ACL", "SETUSER", "locks", "resetkeys", "~locks:*"];
+    server.cmd::<()>(&withdrawn).await;
+    let error = within("an answer", locks.lock("k")).await;
+    let error = error.expect_err("no fence can be drawn");
+    assert!(matches!(error, LockError::Rejected { .. }), "{error}");
+    assert!(error.to_string().contains("NOPERM"), "{error}");
+    freed(&server, "locks:k").await;
+    held.renew().await.expect("it needs no fence");
+    let given = ["ACL", "SETUSER", "locks", "~tenure:fence"];
+    server.cmd::<()>(&given).await;
+    server.cmd::<i64>(&["DEL", "tenure:fence"]).await;
+    server.cmd::<i64>(&["RPUSH", "tenure:fence", "x"]).await;
+    let error = within("an answer", locks.lock("k")).await;
+    let error = error.expect_err("no fence can be drawn");
+    assert!(matches!(error, LockError::WrongType { .. }), "{error}");
+    for part in ["tenure:fence", "a list"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    freed(&server, "locks:k").await;
+    server.cmd::<i64>(&["DEL", "tenure:fence"]).await;
+    let next = locked(&locks, "k").await;
+    assert!(next.fence() > held.fence());
+    held.release().await.expect("it was held");
+}
+
 /// Waiting does not mend it.
 #[tokio::test]
 async fn a_user_of_other_keys_is_told_at_its_first_lock() {
     if !servers_available() {
         return;
     }
-    let rules = "app on >pw ~other:* &* +@all";
+    let rules = "app on >pw ~other:* ~tenure:fence &* +@all";
     let server = RedisServer::start(Options::new().user(rules)).await;
     let locks = connect(patient(), server.url_with("app", "pw", 0)).await;
     let answer = within("waiting cannot mend it", locks.lock("k")).await;
@@ -226,7 +302,7 @@ async fn a_key_that_may_not_be_used_is_told_to_its_caller_and_to_no_other() {
     if !servers_available() {
         return;
     }
-    let rules = "app on >pw ~app:* &* +@all";
+    let rules = "app on >pw ~app:* ~tenure:fence &* +@all";
     let server = RedisServer::start(Options::new().user(rules)).await;
     let locks = connect(patient(), server.url_with("app", "pw", 0)).await;
     let asked = async {

@@ -70,7 +70,11 @@ fn tells(words: &str, what: &str, error: &impl Display) {
 /// Each operation of a client whose nodes say this to every script.
 async fn each_operation(servers: &[RedisServer], words: &str) {
     let proxies = proxies(servers).await;
-    let scripts = |command: &Command| command.is("EVALSHA") || command.is("EVAL");
+    let scripts = |command: &Command| {
+        ["EVALSHA", "EVAL", "SET"]
+            .iter()
+            .any(|name| command.is(name))
+    };
     let refuses = refuse(&proxies, scripts, words);
     let locks = connected(builder(&proxies)).await;
     let held = locked(&locks, format!("held: {words}")).await;
@@ -134,7 +138,11 @@ async fn each_of_several_nodes_is_told_with_its_own_words() {
     let servers = servers(3).await;
     let proxies = proxies(&servers).await;
     let locks = connected(builder(&proxies)).await;
-    let scripts = |command: &Command| command.is("EVALSHA") || command.is("EVAL");
+    let scripts = |command: &Command| {
+        ["EVALSHA", "EVAL", "SET"]
+            .iter()
+            .any(|name| command.is(name))
+    };
     for (proxy, words) in proxies.iter().zip(WORDS).take(2) {
         refuse(std::slice::from_ref(proxy), scripts, words).store(true, Ordering::SeqCst);
     }

@@ -5,9 +5,10 @@ use tenure_core::Words;
 
 use crate::link::connect::DialError;
 use crate::link::identity;
-use crate::link::tests::mocked::{connection, error};
+use crate::link::tests::mocked::{connection, error, one_node, word};
 use crate::protocol::decode::CommandResult;
 use crate::protocol::marker::NodeSet;
+use crate::protocol::stream::FenceStream;
 
 fn text(text: &str) -> CommandResult {
     Ok(Value::BulkString(text.as_bytes().to_vec()))
@@ -116,8 +117,19 @@ fn a_replica_cannot_be_used_now() {
 }
 
 /// What locks need, beginning with what scripts need.
-const NEEDED: [&str; 10] = [
-    "SCRIPT", "EVALSHA", "GETEX", "GET", "PTTL", "TYPE", "TIME", "SET", "PEXPIRE", "DEL",
+const NEEDED: [&str; 12] = [
+    "SCRIPT",
+    "EVALSHA",
+    "GETEX",
+    "GET",
+    "PTTL",
+    "TYPE",
+    "TIME",
+    "SET",
+    "PEXPIRE",
+    "PEXPIREAT",
+    "DEL",
+    "XADD",
 ];
 
 /// The result of the set-up with a node that answers OK to each command but one, and this error to
@@ -126,25 +138,36 @@ async fn set_up(
     command: &'static str,
     words: &'static str,
 ) -> Result<identity::NodeInfo, DialError> {
+    set_up_with(false, move |asked| match asked[0] == command {
+        true => error(words),
+        false => Value::Okay,
+    })
+    .await
+}
+
+/// The same with a node that answers so to each command. It has served the client before or not.
+async fn set_up_with(
+    served: bool,
+    mut answer: impl FnMut(&[String]) -> Value + Send + 'static,
+) -> Result<identity::NodeInfo, DialError> {
     let (connection, mut written) = connection(true);
     let node = tokio::spawn(async move {
-        let asked = written.recv().await.expect("it is asked");
-        let answers: Vec<Value> = asked
-            .commands
-            .iter()
-            .map(|asked| {
-                if asked[0] == command {
-                    error(words)
-                } else {
-                    Value::Okay
-                }
-            })
-            .collect();
-        asked.answer(answers);
+        while let Some(asked) = written.recv().await {
+            let answers: Vec<_> = asked.commands.iter().map(|asked| answer(asked)).collect();
+            asked.answer(answers);
+        }
     });
-    let result = identity::set_up(&connection, b"app:", false).await;
+    let mut config = one_node();
+    config.prefix = b"app:".to_vec();
+    let result = identity::set_up(&connection, &config, served).await;
+    drop(connection);
     node.await.expect("no panic");
     result
+}
+
+/// Whether a command tries the fence stream.
+fn tries_the_stream(asked: &[String]) -> bool {
+    asked.iter().any(|word| word == "tenure:fence")
 }
 
 #[tokio::test]
@@ -177,10 +200,96 @@ async fn a_probe_refused_for_its_key_or_for_now_does_not_matter() {
         "MISCONF Redis is configured to save RDB snapshots",
         "LOADING Redis is loading the dataset in memory",
     ] {
-        for command in &NEEDED[1..] {
+        for command in &NEEDED[2..] {
             assert!(set_up(command, words).await.is_ok(), "{command}, {words}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_stream_that_cannot_be_used_is_told_on_connecting_and_later_not() {
+    let denied = "NOPERM this user has no permissions to access one of the keys used as arguments";
+    let cases = [
+        (error(denied), "~tenure:fence"),
+        (word(&format!("-{denied}")), "~tenure:fence"),
+        (word("wrong stream hash"), "holds a hash under tenure:fence"),
+    ];
+    for (said, part) in cases {
+        let answer = move |said: &Value| {
+            let said = said.clone();
+            move |asked: &[String]| match tries_the_stream(asked) {
+                true => said.clone(),
+                false => Value::Okay,
+            }
+        };
+        match set_up_with(false, answer(&said)).await {
+            Err(DialError::Rejected(words)) => {
+                for part in [part, "Builder::fence_stream"] {
+                    assert!(words.as_str().contains(part), "{part} in {words}");
+                }
+            }
+            other => panic!("{said:?}: {other:?}"),
+        }
+        // It may hold locks, which need no stream.
+        assert!(set_up_with(true, answer(&said)).await.is_ok(), "{said:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_cannot_be_used_now_does_not_keep_from_connecting() {
+    for words in [
+        "OOM command not allowed when used memory > 'maxmemory'.",
+        "MISCONF Redis is configured to save RDB snapshots",
+    ] {
+        for said in [error(words), word(&format!("-{words}"))] {
+            let answer = move |asked: &[String]| match tries_the_stream(asked) {
+                true => said.clone(),
+                false => Value::Okay,
+            };
+            assert!(set_up_with(false, answer).await.is_ok(), "{words}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_forgets_scripts_is_sent_the_text_that_tries_the_stream() {
+    let (said, heard) = std::sync::mpsc::channel();
+    let answer = move |asked: &[String]| match tries_the_stream(asked) {
+        true => {
+            said.send(asked[0].clone()).expect("it is heard");
+            match asked[0].as_str() {
+                "EVALSHA" => error("NOSCRIPT No matching script. Please use EVAL."),
+                _ => word("wrong stream list"),
+            }
+        }
+        false => Value::Okay,
+    };
+    let refused = set_up_with(false, answer).await;
+    assert!(matches!(refused, Err(DialError::Rejected(_))));
+    assert_eq!(heard.iter().collect::<Vec<_>>(), ["EVALSHA", "EVAL"]);
+}
+
+#[tokio::test]
+async fn over_a_cluster_the_stream_of_a_slot_is_tried() {
+    let (said, heard) = std::sync::mpsc::channel();
+    let answer = move |asked: &[String]| {
+        if let Some(name) = asked.iter().find(|word| word.starts_with("tenure:fence")) {
+            said.send(name.clone()).expect("it is heard");
+            return word("1700-0");
+        }
+        match asked[..] == ["INFO", "server"] {
+            true => word("# Server\r\nredis_mode:cluster\r\n"),
+            false => Value::Okay,
+        }
+    };
+    set_up_with(false, answer).await.expect("it can be used");
+    let mut expected = Vec::new();
+    let stream = FenceStream::default();
+    stream.split();
+    stream.write_for(b"app::tenure:fence:00", &mut expected);
+    let expected = String::from_utf8(expected).expect("text");
+    let heard: Vec<_> = heard.iter().collect();
+    assert_eq!(heard, ["tenure:fence", &expected]);
 }
 
 /// Nor is one installed into the process: the program may do that at any time.

@@ -19,11 +19,11 @@ use crate::link::connect::Connected;
 use crate::link::connection::MockConnection;
 use crate::link::context::LinkContext;
 use crate::link::identity::NodeInfo;
-use crate::link::interface::{Identity, LinkConfig, LinkStatus, Target, Work};
+use crate::link::interface::{Identity, LinkStatus, Target, Work};
 use crate::link::session::{BATCH, Session, SessionEnd, TURN};
 use crate::link::spawn_link;
 use crate::link::tests::hub::{FakeHub, PausedClock};
-use crate::link::tests::mocked::{Write, connection, error};
+use crate::link::tests::mocked::{Write, connection, error, one_node};
 use crate::protocol::encode::Encoder;
 use crate::protocol::testing::acquires;
 use crate::runtime::{BoxFuture, ByteStream, Connector, Endpoint, OsEntropy, Seams, Spawner};
@@ -113,7 +113,7 @@ fn session(
             wake: work.wake(NodeId::new(0)),
             work,
             clock: Arc::new(PausedClock::new()),
-            config: Arc::new(LinkConfig::new(Duration::from_millis(500))),
+            config: Arc::new(one_node()),
             patience: Patience::new(Duration::from_millis(500)),
             rng: tenure_core::Rng::new(1),
             inspections: mpsc::channel(1).1,
@@ -130,7 +130,7 @@ fn session(
         };
         Session::new(
             &mut context,
-            &mut Encoder::new(),
+            &mut Encoder::new(None),
             connected,
             NodeInfo::default(),
         )
@@ -213,7 +213,7 @@ async fn a_link_without_a_connection_gives_way_after_each_batch() {
     let _link = spawn_link(
         NodeId::new(0),
         Target::Address(address),
-        LinkConfig::new(Duration::from_millis(500)),
+        one_node(),
         Arc::clone(&hub) as Arc<dyn Work>,
         &seams,
     );

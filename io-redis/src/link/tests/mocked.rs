@@ -1,12 +1,16 @@
-//! A connection for unit tests, over the mocked
+//! A connection to the one node of a client, for unit tests, over the mocked
 //! [`Connection`](crate::link::connection::Connection): the test sees each write, and answers it or
 //! loses it.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use redis::{Pipeline, RedisError, Value};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::link::connection::MockConnection;
-use crate::protocol::scripts::Script;
+use crate::link::interface::LinkConfig;
+use crate::protocol::scripts::{Fences, Script};
 
 /// One write of a link: its commands, and where their replies go.
 pub(crate) struct Write {
@@ -20,7 +24,7 @@ impl Write {
         let name = |words: &Vec<String>| {
             let script = words.get(1)?;
             if words[0] == "EVAL" {
-                let called = Script::all().find(|called| called.text() == script)?;
+                let called = Script::of(Fences::Stream).find(|called| called.text() == script)?;
                 return Some(format!("{} by its text", called.name()));
             }
             Some(Script::by_sha(script.as_bytes())?.name().to_owned())
@@ -86,6 +90,13 @@ pub(crate) fn connection(own: bool) -> (MockConnection, mpsc::UnboundedReceiver<
     (connection, written)
 }
 
+/// How a link to the one node of a client behaves.
+pub(crate) fn one_node() -> LinkConfig {
+    let mut config = LinkConfig::new(Duration::from_millis(500));
+    config.stream = Some(Arc::default());
+    config
+}
+
 pub(crate) fn error(text: &str) -> Value {
     let line = format!("-{text}\r\n");
     redis::parse_redis_value(line.as_bytes()).expect("an error reply is a value")
@@ -101,7 +112,7 @@ pub(crate) fn list<const N: usize>(parts: [&str; N]) -> Value {
 
 /// The answer to an acquire of one lock.
 pub(crate) fn granted() -> Value {
-    list(["granted 7 7"])
+    list(["granted 7-7"])
 }
 
 /// The answer to releases of which none failed.
@@ -116,10 +127,10 @@ pub(crate) fn failed(why: &str) -> Value {
 
 /// The commands that load all scripts, by their names.
 pub(crate) fn loads() -> Vec<&'static str> {
-    Script::all().map(|_| "SCRIPT").collect()
+    Script::of(Fences::Stream).map(|_| "SCRIPT").collect()
 }
 
 /// The answers to them.
 pub(crate) fn loaded() -> Vec<Value> {
-    Script::all().map(|_| word("sha")).collect()
+    Script::of(Fences::Stream).map(|_| word("sha")).collect()
 }

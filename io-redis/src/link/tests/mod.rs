@@ -8,4 +8,5 @@ mod patience;
 mod pulse;
 mod reconnect;
 mod session;
+mod streams;
 mod with_core;

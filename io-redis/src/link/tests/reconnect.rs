@@ -8,14 +8,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use tenure_core::{Answer, Doubt, Key, NodeId, OpKind, Refusal, Reply};
+use tenure_core::{Answer, Doubt, Key, NodeId, Refusal, Reply};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use crate::link::address::Address;
 use crate::link::handle::LinkHandle;
 use crate::link::tests::hub::{FakeHub, PausedClock};
+use crate::link::tests::mocked::one_node;
 use crate::link::{
-    interface::{LinkConfig, LinkStatus, Target},
+    interface::{LinkStatus, Target},
     spawn_link,
 };
 use crate::protocol::inspection::KeyHolder;
@@ -119,7 +120,7 @@ fn primary(run: &'static str, client: u32) -> Answers {
                 ("TIME", _) => "*2\r\n$1\r\n5\r\n$1\r\n6\r\n".to_owned(),
                 ("CLIENT", Some("ID")) => format!(":{client}\r\n"),
                 ("SCRIPT", _) => bulk("sha"),
-                ("EVALSHA", _) => "*1\r\n$11\r\ngranted 7 7\r\n".to_owned(),
+                ("EVALSHA", _) => "*1\r\n$11\r\ngranted 7-7\r\n".to_owned(),
                 _ => "+OK\r\n".to_owned(),
             },
         )
@@ -128,7 +129,7 @@ fn primary(run: &'static str, client: u32) -> Answers {
 
 /// The name of the script that takes locks.
 fn acquire() -> &'static str {
-    Script::Lease(OpKind::Acquire).sha()
+    Script::AcquireOne.sha()
 }
 
 /// Not so a call that only tries whether scripts may be called.
@@ -190,7 +191,7 @@ impl LinkRig {
         };
         let hub = Arc::new(FakeHub::default());
         let target = Target::Address(Address::parse(url).expect("an address"));
-        let config = LinkConfig::new(Duration::from_millis(500));
+        let config = one_node();
         let work = Arc::clone(&hub) as Arc<dyn crate::link::Work>;
         let link = spawn_link(NodeId::new(0), target, config, work, &seams);
         Self { hub, link, heard }
@@ -243,7 +244,7 @@ async fn a_request_waits_for_the_first_connection_and_is_then_served() {
             .iter()
             .filter(|said| said.starts_with("SCRIPT LOAD"))
             .count(),
-        7
+        6
     );
 }
 

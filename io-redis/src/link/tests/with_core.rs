@@ -15,11 +15,11 @@ use crate::client::driver::drive;
 use crate::client::hub::Hub;
 use crate::link::tests::hub::PausedClock;
 use crate::link::tests::mocked::{
-    Write, connection, done, error, failed, granted, loaded, loads, word,
+    Write, connection, done, error, failed, granted, loaded, loads, one_node, word,
 };
 use crate::link::{
     handle::LinkHandle,
-    interface::{LinkConfig, LinkStatus, Target, Work},
+    interface::{LinkStatus, Target, Work},
     spawn_link,
 };
 use crate::protocol::inspection::KeyHolder;
@@ -93,20 +93,25 @@ const SILENCE: Duration = Duration::from_secs(1);
 /// What a new connection is asked.
 fn set_up() -> Vec<&'static str> {
     let probes = [
-        "GETEX", "GET", "PTTL", "TYPE", "TIME", "SET", "PEXPIRE", "DEL", "Inspect",
+        "GETEX",
+        "GET",
+        "PTTL",
+        "TYPE",
+        "TIME",
+        "SET",
+        "PEXPIRE",
+        "PEXPIREAT",
+        "DEL",
+        "XADD",
+        "Inspect",
+        "Keep",
     ];
     [&loads()[..], &probes, &["CLIENT", "INFO", "INFO"]].concat()
 }
 
 /// The answer to an inspection of a key that does not exist.
 fn unseen() -> Value {
-    Value::Array(vec![
-        word("seen"),
-        Value::Nil,
-        Value::Int(-2),
-        Value::Nil,
-        Value::Int(7),
-    ])
+    Value::Array(vec![word("seen"), Value::Nil, Value::Int(-2)])
 }
 
 struct CoreRig {
@@ -141,7 +146,7 @@ impl CoreRig {
         let link = spawn_link(
             NodeId::new(0),
             Target::Connection(Arc::new(connection)),
-            LinkConfig::new(Duration::from_millis(500)),
+            one_node(),
             Arc::clone(&work) as Arc<dyn Work>,
             &seams,
         );
@@ -180,7 +185,10 @@ impl CoreRig {
             Value::Nil,
             Value::Int(0),
             Value::Int(0),
+            Value::Int(0),
+            Value::Nil,
             unseen(),
+            word("1700-0"),
             Value::Int(client),
             word("run_id:a\r\n"),
             word("role:master\r\n"),

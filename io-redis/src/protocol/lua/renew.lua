@@ -2,19 +2,25 @@
 -- Answers the failures only: index, why, index, why, …
 -- KEYS: lock for each
 -- ARGV: token, TTL ms for each
-local failures = {}
+local pcall = redis.pcall
+-- A server before 7.0 does not know GT.
+local failures, option = {}, 'GT'
 for i = 1, #KEYS do
   local key, token, ttl = KEYS[i], ARGV[2 * i - 1], ARGV[2 * i]
-  local held = redis.pcall('GETEX', key)
-  local why
+  local held, why = pcall('GETEX', key), nil
   -- Law: Ownership
   if held == token then
-    local left = redis.pcall('PTTL', key)
-    if type(left) == 'table' then
-      why = left.err
-    elseif left < tonumber(ttl) then
-      local done = redis.pcall('PEXPIRE', key, ttl)
-      if type(done) == 'table' then why = done.err end
+    local done = option and pcall('PEXPIRE', key, ttl, option)
+    if done ~= 1 then
+      if type(done) == 'table' then option = nil end
+      -- To GT a key without an expiry has more left than any. It gets its expiry back.
+      local left = pcall('PTTL', key)
+      if type(left) == 'table' then
+        why = left.err
+      elseif left < tonumber(ttl) then
+        done = pcall('PEXPIRE', key, ttl)
+        if type(done) == 'table' then why = done.err end
+      end
     end
   -- Law: No resurrection
   elseif not held then

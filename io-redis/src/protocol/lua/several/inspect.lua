@@ -12,5 +12,4 @@ local held = redis.pcall('GETEX', KEYS[1])
 if type(held) == 'table' then return failure(held, 'key', KEYS[1]) end
 local fence = redis.pcall('GET', KEYS[2])
 if type(fence) == 'table' then return failure(fence, 'counter', KEYS[2]) end
-local time = redis.call('TIME')
-return {'seen', held, redis.call('PTTL', KEYS[1]), fence, time[1] * 1000000 + time[2]}
+return {'seen', held, redis.call('PTTL', KEYS[1]), fence}

@@ -1,0 +1,63 @@
+
+-- Part of both acquires: answers for the locks that were not set. Those of an earlier attempt of
+-- the same lease are set here.
+if refused then
+  local find, match, sub, format = string.find, string.match, string.sub, string.format
+  local stamp
+
+  -- By which a waiter notices that another holds the lock now: eight hexadecimal digits. Of a token
+  -- they are the first of its secret, and the others stay unknown; of anything else, a digest.
+  local function fingerprint(held)
+    local colon = find(held, ':%d+$')
+    if colon and colon > 32 then
+      local digits = sub(held, colon - 32, colon - 25)
+      if not find(digits, '%X') then return digits end
+    end
+    return sub(redis.sha1hex(sub(held, -64)), 1, 8)
+  end
+
+  -- Returns nothing if the lock is set.
+  local function look(lock, token, ttl, why)
+    -- GETEX counts as a write, so a replica refuses it and never answers "no" itself. It comes
+    -- behind each SET NX: once a script has written, the server no longer refuses further writes
+    -- when it is out of memory.
+    local held = pcall('GETEX', lock)
+    local is_wrong = type(held) == 'table' and find(held.err, 'WRONGTYPE', 1, true)
+    if type(held) == 'table' and not is_wrong then return '-' .. held.err end
+    if why.answer then return why.answer end
+    if not held then
+      if quarantined then return refusal end
+      return '-' .. (why.err or 'TRYAGAIN the lock vanished')
+    end
+    if is_wrong then return 'wrong key ' .. (pcall('TYPE', lock).ok or '') end
+    if held ~= token then
+      local prefix, attempt = match(token, '^(.*:)(%d+)$')
+      local other = sub(held, 1, #prefix) == prefix and match(held, '^%d+$', #prefix + 1)
+      if not other then
+        local left = pcall('PTTL', lock)
+        if type(left) == 'table' then return '-' .. left.err end
+        if left < 0 then return 'foreign' end
+        if not stamp then
+          local time = redis.call('TIME')
+          stamp = format('%.0f', time[1] * 1000000 + time[2])
+        end
+        return format('held %.0f %s %s', left, stamp, fingerprint(held))
+      end
+      -- Law: Ownership
+      if tonumber(other) > tonumber(attempt) then return 'taken' end
+    end
+    if quarantined then return refusal end
+    local set = pcall('SET', lock, token, 'PX', ttl)
+    if set.err then return '-' .. set.err end
+  end
+
+  for i = 1, count do
+    local why = refused[i]
+    if why then
+      local first = args_each * (i - 1)
+      local lock = KEYS[keys_each * (i - 1) + 1]
+      answers[i] = look(lock, ARGV[first + 1], ARGV[first + 2], why)
+      if not answers[i] then taken = true end
+    end
+  end
+end

@@ -1,0 +1,37 @@
+
+-- Part of acquire: sets the locks that are free, and reads their counters. The others are in
+-- `refused`, each with why not.
+local pcall = redis.pcall
+local answers, last, taken, refused = {}, {}, false, nil
+for i = 1, count do
+  local counter = KEYS[2 * i]
+  local stored, set = pcall('GET', counter), nil
+  if not stored then
+    last[i] = 0
+  elseif stored.err then
+    if string.find(stored.err, 'WRONGTYPE', 1, true) then
+      set = {answer = 'wrong counter ' .. (pcall('TYPE', counter).ok or '')}
+    else
+      answers[i] = '-' .. stored.err
+    end
+  else
+    last[i] = not string.find(stored, '%D') and tonumber(stored) or 9007199254740991
+    if last[i] >= 9007199254740991 then set = {answer = 'wrong counter string'} end
+  end
+  if not answers[i] then
+    -- SET NX comes before the lock is read: a replica refuses it as a write, and it leaves a key
+    -- that exists as it is.
+    -- Law: Ownership
+    local token, ttl = ARGV[3 * i - 2], ARGV[3 * i - 1]
+    set = set or blocked or pcall('SET', KEYS[2 * i - 1], token, 'NX', 'PX', ttl)
+    if set and set.ok then
+      taken = true
+    else
+      -- Out of memory, SET is refused before it sees the key. Whether the lock is held is still
+      -- found out, and no further SET is tried.
+      if set and set.err and string.find(set.err, 'OOM', 1, true) then blocked = set end
+      refused = refused or {}
+      refused[i] = set or {}
+    end
+  end
+end

@@ -2,15 +2,18 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
 use tenure_core::{Fence, LeaseId, LeaseOptions, Release, RenewalFailure};
+use tokio::sync::futures::Notified;
 use tracing::Instrument;
 
-use crate::client::cell::{Cell, Stage, UNANSWERED};
+use crate::client::alarm::AlarmId;
+use crate::client::cell::{Cell, Stage};
 use crate::client::patience::within;
 use crate::client::shared::{Client, Granted};
 use crate::error::{Ended, Loss, Lost, ReleaseError, RenewError, SilentNode};
@@ -183,8 +186,8 @@ impl Guard {
         let begun = hub.renew(self.lease).map_err(|ended| self.ended(ended))?;
         let before = begun.unwrap_or_else(|| self.cell.state());
         let renewed = self.cell.wait_for(|state| match &state.stage {
-            Stage::Held(_) if state.renewed > before.renewed => Some(Ok(true)),
-            Stage::Held(_) if state.failed > before.failed => Some(Ok(false)),
+            Stage::Held(_) if state.renewed != before.renewed => Some(Ok(true)),
+            Stage::Held(_) if state.failed != before.failed => Some(Ok(false)),
             Stage::Held(_) => None,
             stage => Some(Err(loss(stage))),
         });
@@ -227,7 +230,7 @@ impl Guard {
         let before = self.cell.state().renewed;
         let next = self
             .cell
-            .wait_for(|state| (state.renewed > before).then_some(()));
+            .wait_for(|state| (state.renewed != before).then_some(()));
         self.run(next).await?;
         self.held_for()
     }
@@ -245,33 +248,7 @@ impl Guard {
     /// # Cancel safety
     /// Dropping the future has no effect.
     pub async fn lost(&self) -> Lost {
-        let mut awaited = None;
-        loop {
-            // Made before the clock is read, so that no change in between is missed.
-            let mut sooner = pin!(self.cell.sooner());
-            let mut is_set = false;
-            let lost = std::future::poll_fn(|cx| {
-                // The clock is read at each poll: work that keeps the runtime busy keeps its timers
-                // from firing.
-                // Law: Loss is told
-                if let Some(lost) = self.lost_now() {
-                    return Poll::Ready(Some(lost));
-                }
-                if sooner.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(None);
-                }
-                // By a task on the caller's runtime, since the client's own may not get to run.
-                // Law: Loss is told
-                if !std::mem::replace(&mut is_set, true) {
-                    awaited = self.client.alarms().set(self.lease, &self.cell);
-                }
-                Poll::Pending
-            });
-            if let Some(lost) = lost.await {
-                drop(awaited);
-                return lost;
-            }
-        }
+        UntilLost::new(self).await
     }
 
     /// Runs `work` while the lock is held. When the lock is lost, `work` is dropped at once. The
@@ -380,16 +357,19 @@ impl Guard {
             return Err(ReleaseError::Unknown { key, nodes });
         };
         Err(match outcome {
-            Stage::Released(Release::Released) => return Ok(()),
-            Stage::Released(Release::Rejected { node, words }) => ReleaseError::Rejected {
-                key,
-                node: hub.name(node).to_owned(),
-                words: words.as_str().to_owned(),
+            Stage::Released => return Ok(()),
+            Stage::NotReleased(why) => match *why {
+                Release::Rejected { node, words } => ReleaseError::Rejected {
+                    key,
+                    node: hub.name(node).to_owned(),
+                    words: words.as_str().to_owned(),
+                },
+                Release::Unknown { silent } => {
+                    let nodes = hub.silence(&silent);
+                    ReleaseError::Unknown { key, nodes }
+                }
+                why => ReleaseError::Lost(self.lost_as(loss(&Stage::NotReleased(why.into())))),
             },
-            Stage::Released(Release::Unknown { silent }) => {
-                let nodes = hub.silence(&silent);
-                ReleaseError::Unknown { key, nodes }
-            }
             // It was handed over before, so it may have been sent.
             Stage::Abandoned(ended) => {
                 let nodes = ended.unanswered();
@@ -414,7 +394,7 @@ impl Guard {
                 if !self.left().is_zero() {
                     return None;
                 }
-                if self.cell.finish(Stage::Lost(Loss::Expired)) {
+                if self.cell.finish(Stage::Lost(Box::new(Loss::Expired))) {
                     self.client.hub().cancel(self.lease);
                     self.client.hub().log_expired(self.cell.key());
                 }
@@ -426,7 +406,7 @@ impl Guard {
     /// Why the last renewal was not confirmed.
     fn unconfirmed(&self) -> RenewError {
         let key = self.cell.key().clone();
-        match self.cell.state().failure {
+        match self.cell.state().failure.map(|failure| *failure) {
             Some(RenewalFailure::Rejected { node, words }) => RenewError::Rejected {
                 key,
                 node: self.client.hub().name(node).to_owned(),
@@ -449,7 +429,7 @@ impl Guard {
             // A client that closes ends its leases one by one. This one is over from here on.
             // Law: No resurrection
             Ended::Closed => {
-                if self.cell.finish(Stage::Lost(Loss::Closed)) {
+                if self.cell.finish(Stage::Lost(Box::new(Loss::Closed))) {
                     self.client.hub().cancel(self.lease);
                 }
                 RenewError::Lost(self.lost_as(loss(&self.cell.state().stage)))
@@ -486,8 +466,83 @@ impl Drop for Guard {
         // If the lease is over already, there is nothing left to cancel: what is owed to nodes is
         // the client's.
         // Law: No orphan
-        if self.cell.finish(Stage::Released(UNANSWERED)) {
+        if self.cell.finish(Stage::Dropped) {
             self.client.hub().cancel(self.lease);
+        }
+    }
+}
+
+pin_project! {
+    // Ends when the lock is lost. There may be one for each of many guards, so it is small.
+    #[project = UntilLostProjection]
+    struct UntilLost<'a> {
+        guard: &'a Guard,
+        #[pin]
+        sooner: Notified<'a>,
+        alarm: Option<AlarmId>,
+        // Whether that was asked for since the last change.
+        is_set: bool,
+    }
+
+    impl PinnedDrop for UntilLost<'_> {
+        fn drop(this: Pin<&mut Self>) {
+            this.project().unset();
+        }
+    }
+}
+
+impl UntilLostProjection<'_, '_> {
+    /// Nothing has to be told at the end.
+    fn unset(&mut self) {
+        *self.is_set = false;
+        if let Some(alarm) = self.alarm.take() {
+            let Guard {
+                client,
+                lease,
+                cell,
+                ..
+            } = *self.guard;
+            client.alarms().unset(alarm, *lease, cell);
+        }
+    }
+}
+
+impl<'a> UntilLost<'a> {
+    fn new(guard: &'a Guard) -> Self {
+        Self {
+            guard,
+            sooner: guard.cell.sooner(),
+            alarm: None,
+            is_set: false,
+        }
+    }
+}
+
+impl Future for UntilLost<'_> {
+    type Output = Lost;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Lost> {
+        let mut this = self.project();
+        let guard = *this.guard;
+        loop {
+            // The clock is read at each poll: work that keeps the runtime busy keeps its timers
+            // from firing.
+            // Law: Loss is told
+            if let Some(lost) = guard.lost_now() {
+                return Poll::Ready(lost);
+            }
+            if this.sooner.as_mut().poll(cx).is_ready() {
+                // Made before the clock is read again, so that no change in between is missed.
+                this.sooner.set(guard.cell.sooner());
+                this.unset();
+                continue;
+            }
+            // By a task on the caller's runtime, since the client's own may not get to run.
+            // Law: Loss is told
+            if !std::mem::replace(this.is_set, true) {
+                *this.alarm = guard.client.alarms().set(guard.lease, &guard.cell);
+            }
+            return Poll::Pending;
         }
     }
 }
@@ -495,8 +550,11 @@ impl Drop for Guard {
 /// The loss that a final stage stands for.
 fn loss(stage: &Stage) -> Loss {
     match stage {
-        Stage::Lost(loss) => loss.clone(),
-        Stage::Released(Release::Lost(loss)) => loss.clone().into(),
+        Stage::Lost(loss) => (**loss).clone(),
+        Stage::NotReleased(why) => match &**why {
+            Release::Lost(loss) => loss.clone().into(),
+            _ => Loss::Closed,
+        },
         // Released by its owner, who has no guard left to ask with.
         _ => Loss::Closed,
     }
@@ -574,6 +632,17 @@ pub(crate) mod tests {
         assert!(matches!(answer_all(client.hub())[..], [Op::Renew { .. }]));
         let renewed = renewing.now_or_never().expect("it is answered");
         assert!(renewed.is_ok_and(|left| left >= secs(9)));
+    }
+
+    /// A program that awaits many has one in a task for each, which tokio makes of 128, 256, …
+    /// bytes.
+    #[test]
+    fn a_task_that_awaits_a_loss_is_small() {
+        let (guard, ..) = guard();
+        let task = async move {
+            guard.lost().await;
+        };
+        assert!(size_of_val(&task) <= 152, "{}", size_of_val(&task));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
+use std::num::NonZeroU64;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
@@ -42,8 +43,8 @@ struct State {
     listed: BTreeMap<(Instant, LeaseId), Listed>,
     /// One for each runtime on which somebody awaits a loss, or did a moment ago.
     alarms: Vec<Alarm>,
-    /// The number of the next alarm.
-    next: u64,
+    /// The alarm that was made last.
+    last: Option<AlarmId>,
 }
 
 #[derive(Debug)]
@@ -53,9 +54,13 @@ struct Listed {
     waiters: usize,
 }
 
+/// Which alarm of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AlarmId(NonZeroU64);
+
 #[derive(Debug)]
 struct Alarm {
-    number: u64,
+    id: AlarmId,
     runtime: Id,
     /// How many on this runtime await a loss.
     callers: usize,
@@ -85,52 +90,49 @@ impl Alarms {
     }
 
     /// Sees to it that the owners of the cell are [woken](Cell::wake_all) when its validity has
-    /// ended, as long as the result lives. None outside of a tokio runtime, or on one without a
-    /// timer.
+    /// ended, until it is [unset](Self::unset). None outside of a tokio runtime, or on one without
+    /// a timer.
     // Law: Loss is told
-    pub(crate) fn set<'a>(
-        self: &'a Arc<Self>,
-        lease: LeaseId,
-        cell: &'a Arc<Cell>,
-    ) -> Option<Awaited<'a>> {
+    pub(crate) fn set(self: &Arc<Self>, lease: LeaseId, cell: &Arc<Cell>) -> Option<AlarmId> {
         let runtime = caller_runtime()?;
         let mut state = self.lock();
         let end = state.list(lease, cell);
         let known = |alarm: &&mut Alarm| alarm.runtime == runtime.id();
         if let Some(alarm) = state.alarms.iter_mut().find(known) {
             alarm.callers += 1;
-            let number = alarm.number;
+            let id = alarm.id;
             let bell = alarm.arm(end);
             drop(state);
             ring(bell);
-            return Some(self.awaited(number, lease, cell));
+            return Some(id);
         }
-        let number = state.next;
-        state.next += 1;
+        let id = AlarmId(
+            state
+                .last
+                .map_or(NonZeroU64::MIN, |last| last.0.saturating_add(1)),
+        );
+        state.last = Some(id);
+        let bell = Arc::default();
         state.alarms.push(Alarm {
-            number,
+            id,
             runtime: runtime.id(),
             callers: 1,
             armed: Instant::MIN,
-            bell: Arc::default(),
+            bell: Arc::clone(&bell),
         });
-        let bell = Arc::clone(&state.alarms[state.alarms.len() - 1].bell);
         drop(state);
-        self.start(&runtime, number, bell);
-        Some(self.awaited(number, lease, cell))
+        self.start(&runtime, id, bell);
+        Some(id)
     }
 
-    const fn awaited<'a>(
-        self: &'a Arc<Self>,
-        alarm: u64,
-        lease: LeaseId,
-        cell: &'a Arc<Cell>,
-    ) -> Awaited<'a> {
-        Awaited {
-            alarms: self,
-            alarm,
-            lease,
-            cell,
+    /// One less awaits the loss of the cell, by an alarm that was set for it.
+    pub(crate) fn unset(&self, id: AlarmId, lease: LeaseId, cell: &Cell) {
+        let mut state = self.lock();
+        state.unlist(lease, cell);
+        // If nobody else awaits a loss there, the alarm ends when it has slept: the next call of
+        // `run` may be near.
+        if let Some(alarm) = state.alarms.iter_mut().find(|alarm| alarm.id == id) {
+            alarm.callers -= 1;
         }
     }
 
@@ -148,17 +150,17 @@ impl Alarms {
 
     /// Starts the task of an alarm. The lock must not be held: a runtime that is being shut down
     /// drops the task at once.
-    fn start(self: &Arc<Self>, runtime: &Handle, number: u64, bell: Arc<Notify>) {
+    fn start(self: &Arc<Self>, runtime: &Handle, id: AlarmId, bell: Arc<Notify>) {
         let mut duty = Duty {
             alarms: Arc::clone(self),
-            number,
+            id,
             runtime: runtime.id(),
             began: false,
         };
         runtime.spawn(async move {
             duty.began = true;
             loop {
-                match duty.alarms.step(duty.number) {
+                match duty.alarms.step(duty.id) {
                     Turn::Over => return,
                     Turn::Again => tokio::task::yield_now().await,
                     Turn::At(at) => {
@@ -172,10 +174,10 @@ impl Alarms {
     }
 
     /// Wakes the owners of what is over, in one bounded step.
-    fn step(&self, number: u64) -> Turn {
+    fn step(&self, id: AlarmId) -> Turn {
         let mut state = self.lock();
         let now = self.clock.now();
-        let (over, turn) = state.step(number, now);
+        let (over, turn) = state.step(id, now);
         drop(state);
         over.iter().for_each(|cell| cell.wake_all());
         turn
@@ -216,10 +218,10 @@ impl State {
         self.listed.insert((at, lease), listed);
     }
 
-    /// Finds what is over, and what the alarm with this number does next.
-    fn step(&mut self, number: u64, now: Instant) -> (Vec<Arc<Cell>>, Turn) {
+    /// Finds what is over, and what this alarm does next.
+    fn step(&mut self, id: AlarmId, now: Instant) -> (Vec<Arc<Cell>>, Turn) {
         let mut over = Vec::new();
-        let alarm = self.alarms.iter().position(|alarm| alarm.number == number);
+        let alarm = self.alarms.iter().position(|alarm| alarm.id == id);
         let Some(alarm) = alarm.filter(|at| self.alarms[*at].callers > 0) else {
             return (over, Turn::Over);
         };
@@ -292,33 +294,10 @@ async fn sleep(clock: &Arc<dyn Clock>, at: Instant, bell: &Notify) -> bool {
     .await
 }
 
-/// Somebody awaits the loss of a lease.
-#[derive(Debug)]
-pub(crate) struct Awaited<'a> {
-    alarms: &'a Arc<Alarms>,
-    /// The number of the alarm of the caller's runtime.
-    alarm: u64,
-    lease: LeaseId,
-    cell: &'a Arc<Cell>,
-}
-
-impl Drop for Awaited<'_> {
-    fn drop(&mut self) {
-        let mut state = self.alarms.lock();
-        state.unlist(self.lease, self.cell);
-        let mut alarms = state.alarms.iter_mut();
-        // If nobody else awaits a loss there, the alarm ends when it has slept: the next call of
-        // `run` may be near.
-        if let Some(alarm) = alarms.find(|alarm| alarm.number == self.alarm) {
-            alarm.callers -= 1;
-        }
-    }
-}
-
 /// Owned by the task of an alarm. However that ends, it is known.
 struct Duty {
     alarms: Arc<Alarms>,
-    number: u64,
+    id: AlarmId,
     runtime: Id,
     /// Whether the task was polled.
     began: bool,
@@ -334,7 +313,7 @@ impl Drop for Duty {
         }
         let mut state = self.alarms.lock();
         let mut alarms = state.alarms.iter();
-        let Some(at) = alarms.position(|alarm| alarm.number == self.number) else {
+        let Some(at) = alarms.position(|alarm| alarm.id == self.id) else {
             return;
         };
         let alarm = state.alarms.remove(at);
@@ -526,17 +505,17 @@ mod tests {
         let ((guard, clock), runtime) = (guard(), runtime());
         let (alarms, lease, cell) = guard.parts();
         let _here = runtime.enter();
-        let early = alarms.set(lease, cell);
+        let early = alarms.set(lease, cell).expect("there is a runtime");
         turns(&runtime);
         let first = end(&guard, &clock);
         clock.set(first);
         turns(&runtime);
         assert_eq!(cell.listed(), Instant::MAX, "its end is told");
-        let late = alarms.set(lease, cell);
+        let late = alarms.set(lease, cell).expect("there is a runtime");
         assert_eq!(cell.listed(), first);
-        drop(early);
+        alarms.unset(early, lease, cell);
         assert_eq!(cell.listed(), first, "somebody still waits");
-        drop(late);
+        alarms.unset(late, lease, cell);
         assert_eq!(cell.listed(), Instant::MAX);
         assert!(alarms.lock().listed.is_empty());
     }

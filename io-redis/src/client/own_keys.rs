@@ -1,7 +1,9 @@
 //! Which task holds which key of this client. Who asks for a key that it holds itself waits for
 //! itself, and is warned.
 
-use std::collections::BTreeMap;
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 
@@ -30,15 +32,49 @@ impl Who {
 
 /// The keys that guards were made for, and by whom.
 #[derive(Debug, Default)]
-pub(crate) struct OwnKeys(Mutex<BTreeMap<Key, (Who, Arc<Cell>)>>);
+pub(crate) struct OwnKeys(Mutex<BTreeSet<Own>>);
+
+/// A key for which a guard was made. Two of them are the same if their keys are: a client may hold
+/// many, and the cell knows its key.
+#[derive(Debug)]
+struct Own {
+    cell: Arc<Cell>,
+    who: Who,
+}
+
+impl Borrow<Key> for Own {
+    fn borrow(&self) -> &Key {
+        self.cell.key()
+    }
+}
+
+impl Ord for Own {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.cell.key().cmp(other.cell.key())
+    }
+}
+
+impl PartialOrd for Own {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Own {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Own {}
 
 impl OwnKeys {
     /// A guard is made, by whoever runs this.
     pub(crate) fn took(&self, cell: &Arc<Cell>) {
         if let Some(who) = Who::here() {
-            let taken = (who, Arc::clone(cell));
+            let cell = Arc::clone(cell);
             // The guard before it, of a lease that is over, is forgotten.
-            let before = self.keys().insert(cell.key().clone(), taken);
+            let before = self.keys().replace(Own { cell, who });
             drop(before);
         }
     }
@@ -46,7 +82,7 @@ impl OwnKeys {
     /// A guard is gone.
     pub(crate) fn dropped(&self, cell: &Arc<Cell>) {
         let mut keys = self.keys();
-        let is_this = |(_, known): &(Who, Arc<Cell>)| Arc::ptr_eq(known, cell);
+        let is_this = |own: &Own| Arc::ptr_eq(&own.cell, cell);
         if keys.get(cell.key()).is_some_and(is_this) {
             keys.remove(cell.key());
         }
@@ -55,13 +91,13 @@ impl OwnKeys {
     /// Whether whoever runs this made a guard of the key that is still valid.
     pub(crate) fn held_here(&self, key: &Key, now: Instant) -> bool {
         let keys = self.keys();
-        let Some((who, cell)) = keys.get(key) else {
+        let Some(own) = keys.get(key) else {
             return false;
         };
-        now < cell.valid_until() && Who::here() == Some(*who)
+        now < own.cell.valid_until() && Who::here() == Some(own.who)
     }
 
-    fn keys(&self) -> MutexGuard<'_, BTreeMap<Key, (Who, Arc<Cell>)>> {
+    fn keys(&self) -> MutexGuard<'_, BTreeSet<Own>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,7 +10,7 @@ use tenure_core::{
 };
 
 use crate::client::alarm::Alarms;
-use crate::client::cell::{Cell, Stage, UNANSWERED};
+use crate::client::cell::{Cell, Stage};
 use crate::client::driver::drive;
 use crate::client::hub::{Hub, Refused};
 use crate::client::own_keys::OwnKeys;
@@ -267,44 +267,50 @@ impl Client {
     }
 
     fn error(&self, key: Key, stage: Stage) -> LockError {
-        let name = |node| self.hub.name(node).to_owned();
         match stage {
-            Stage::Failed(AcquireFailure::Contended { left }) => LockError::Contended { key, left },
-            Stage::Failed(AcquireFailure::Foreign { node }) => LockError::Foreign {
+            Stage::Failed(cause) => self.failed(key, *cause),
+            Stage::Abandoned(ended) => LockError::ended(key, *ended),
+            _ => LockError::Closed { key },
+        }
+    }
+
+    fn failed(&self, key: Key, cause: AcquireFailure) -> LockError {
+        let name = |node| self.hub.name(node).to_owned();
+        match cause {
+            AcquireFailure::Contended { left } => LockError::Contended { key, left },
+            AcquireFailure::Foreign { node } => LockError::Foreign {
                 key,
                 node: name(node),
             },
-            Stage::Failed(AcquireFailure::WrongType {
+            AcquireFailure::WrongType {
                 node,
                 name: of,
                 holds,
-            }) => LockError::WrongType {
+            } => LockError::WrongType {
                 name: key::named(&key, of, self.stream.as_deref()),
                 key,
                 node: name(node),
                 holds: holds.to_owned(),
             },
-            Stage::Failed(AcquireFailure::Quarantined { node, left }) => LockError::Quarantined {
+            AcquireFailure::Quarantined { node, left } => LockError::Quarantined {
                 key,
                 node: name(node),
                 left,
             },
-            Stage::Failed(AcquireFailure::Outage { silent }) => LockError::Outage {
+            AcquireFailure::Outage { silent } => LockError::Outage {
                 key,
                 nodes: self.hub.silence(&silent),
             },
-            Stage::Failed(AcquireFailure::Rejected { node, words }) => LockError::Rejected {
+            AcquireFailure::Rejected { node, words } => LockError::Rejected {
                 key,
                 node: name(node),
                 words: words.as_str().to_owned(),
             },
-            Stage::Failed(AcquireFailure::Misuse { node, words }) => LockError::Misconfigured {
+            AcquireFailure::Misuse { node, words } => LockError::Misconfigured {
                 key,
                 node: name(node),
                 words: words.as_str().to_owned(),
             },
-            Stage::Abandoned(ended) => LockError::ended(key, ended),
-            _ => LockError::Closed { key },
         }
     }
 }
@@ -331,10 +337,11 @@ fn answer(stage: &Stage) -> Option<Result<Option<Fence>, Stage>> {
     match stage {
         Stage::Acquiring => None,
         Stage::Held(fence) => Some(Ok(Some(*fence))),
-        Stage::Failed(_) | Stage::Abandoned(_) | Stage::Lost(Loss::Closed) => {
-            Some(Err(stage.clone()))
+        Stage::Lost(loss) if **loss != Loss::Closed => Some(Ok(None)),
+        Stage::Failed(_) | Stage::Abandoned(_) | Stage::Lost(_) => Some(Err(stage.clone())),
+        Stage::Releasing | Stage::Released | Stage::NotReleased(_) | Stage::Dropped => {
+            Some(Ok(None))
         }
-        Stage::Releasing | Stage::Released(_) | Stage::Lost(_) => Some(Ok(None)),
     }
 }
 
@@ -354,7 +361,7 @@ impl Drop for Pending<'_> {
         }
         // Whatever was granted, or may have been, is released in the background.
         // Law: No orphan
-        self.cell.finish(Stage::Released(UNANSWERED));
+        self.cell.finish(Stage::Dropped);
         self.hub.cancel(self.lease);
     }
 }
@@ -547,8 +554,7 @@ pub(crate) mod tests {
         hub.close(Some(Duration::from_secs(1)));
         assert_eq!(hub.release(lease), Ok(()));
         assert_eq!(answer_all(&hub), [Op::Release]);
-        let released = Stage::Released(tenure_core::Release::Released);
-        assert_eq!(cell.state().stage, released);
+        assert_eq!(cell.state().stage, Stage::Released);
         assert!(Work::finished(&hub), "and then it is closed");
     }
 
@@ -559,6 +565,7 @@ pub(crate) mod tests {
         hub.close(Some(Duration::from_secs(1)));
         hub.finish();
         assert_eq!(hub.release(lease), Err(Ended::Closed));
-        assert_eq!(cell.state().stage, Stage::Abandoned(Ended::Closed));
+        let abandoned = Stage::Abandoned(Box::new(Ended::Closed));
+        assert_eq!(cell.state().stage, abandoned);
     }
 }

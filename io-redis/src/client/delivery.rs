@@ -12,6 +12,8 @@ use std::sync::Arc;
 use tenure_core::{EventKind, NodeSet};
 use tokio::sync::Notify;
 
+use crate::link::bell::Bell;
+
 use crate::client::cell::{Cell, Concerns};
 
 /// What is owed to others.
@@ -39,7 +41,7 @@ pub(crate) struct Bells {
     /// Rung for the driver, for an earlier deadline and at the end.
     pub(crate) driver: Notify,
     /// Rung for each link when there is something to send, and at the end.
-    pub(crate) links: Vec<Arc<Notify>>,
+    pub(crate) links: Vec<Arc<Bell>>,
     /// Rung when a link changes its state, and at the end.
     pub(crate) status: Notify,
     /// Rung when the client is finished, or its tasks have ended.
@@ -50,7 +52,7 @@ impl Bells {
     pub(crate) fn new(nodes: usize) -> Self {
         Self {
             driver: Notify::new(),
-            links: (0..nodes).map(|_| Arc::new(Notify::new())).collect(),
+            links: (0..nodes).map(|_| Arc::default()).collect(),
             status: Notify::new(),
             end: Notify::new(),
         }
@@ -60,7 +62,7 @@ impl Bells {
     pub(crate) fn ring(&self, out: &Delivery) {
         for (index, link) in self.links.iter().enumerate() {
             if out.over || out.links.contains(tenure_core::NodeId::new(index)) {
-                contained(|| link.notify_one());
+                contained(|| link.ring());
             }
         }
         if out.over || out.driver {
@@ -145,7 +147,7 @@ mod tests {
 
     fn link(hub: Arc<Hub>, _: Arc<Cell>) -> BoxFuture<'static, ()> {
         let wake = hub.wake(node());
-        Box::pin(async move { wake.notified().await })
+        Box::pin(async move { std::future::poll_fn(|cx| wake.poll(cx)).await })
     }
 
     fn driver(hub: Arc<Hub>, _: Arc<Cell>) -> BoxFuture<'static, ()> {

@@ -13,12 +13,12 @@ use tenure_core::{
     AtCapacity, Config, Instant, Key, LeaseId, LeaseOptions, Manager, NodeId, Refusal, Reply,
     Request, RequestId, Secret, Silence, Words,
 };
-use tokio::sync::Notify;
 
 use crate::client::cell::{Cell, Concerns, LeaseState};
 use crate::client::delivery::{Bells, Delivery};
 use crate::client::logging::Log;
 use crate::error::{Ended, RuntimeEnd, SilentNode};
+use crate::link::bell::Bell;
 use crate::link::interface::{LinkStatus, Work};
 use crate::protocol::words::NOT_IN_TIME;
 use crate::runtime::Clock;
@@ -605,7 +605,7 @@ impl Work for Hub {
         self.carry_out(state);
     }
 
-    fn wake(&self, node: NodeId) -> Arc<Notify> {
+    fn wake(&self, node: NodeId) -> Arc<Bell> {
         Arc::clone(&self.bells.links[node.index()])
     }
 

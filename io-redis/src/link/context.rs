@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenure_core::{Instant, NodeId, Patience, Rng};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 
 use crate::link::alone::Alone;
+use crate::link::bell::Bell;
 use crate::link::handle::InspectRequest;
 use crate::link::interface::{LinkConfig, Work};
 use crate::runtime::Clock;
@@ -15,7 +16,7 @@ use crate::runtime::Clock;
 pub(crate) struct LinkContext {
     pub(crate) node: NodeId,
     pub(crate) work: Arc<dyn Work>,
-    pub(crate) wake: Arc<Notify>,
+    pub(crate) wake: Arc<Bell>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) config: Arc<LinkConfig>,
     /// What was measured of the way to the node.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenure_core::{DEFAULT_TTL, NodeId, Patience, Reply, Request, RequestId, ServerTime, Words};
-use tokio::sync::Notify;
 
 use crate::link::address::Address;
+use crate::link::bell::Bell;
 use crate::link::connection::Connection;
 use crate::protocol::marker::NodeSet;
 use crate::protocol::scripts::Fences;
@@ -26,9 +26,9 @@ pub(crate) trait Work: Send + Sync + 'static {
     /// The state of the link has changed.
     fn status(&self, node: NodeId, status: LinkStatus);
 
-    /// The notification (by `notify_one`) that requests for the node are due, or that the work is
-    /// finished. Called once.
-    fn wake(&self, node: NodeId) -> Arc<Notify>;
+    /// The bell that is rung when requests for the node are due, or the work is finished. Called
+    /// once.
+    fn wake(&self, node: NodeId) -> Arc<Bell>;
 
     /// The shortest TTL of the leases that live now. None if none lives.
     fn shortest_ttl(&self) -> Option<Duration>;

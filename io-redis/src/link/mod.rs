@@ -6,11 +6,13 @@
 //! it finds out that nobody is at the other end, `in_flight` are the writes without a reply,
 //! `alone` are the keys that share no calls, `onlooker` inspects for a user who may only read,
 //! `streams` keeps what draws the fences of one node.
-//! `context` is what stays from one connection to the next.
+//! `context` is what stays from one connection to the next. `bell`, `local_wake` and `woken` keep
+//! its task from being run, and its parts from being polled, for nothing.
 //! `interface` is what the rest of the client knows of a link.
 
 pub(crate) mod address;
 mod alone;
+pub(crate) mod bell;
 mod connect;
 pub(crate) mod connection;
 mod context;
@@ -29,6 +31,7 @@ mod streams;
 pub(crate) mod tests;
 #[cfg(feature = "tls-rustls")]
 pub(crate) mod tls;
+mod woken;
 
 use std::sync::Arc;
 

@@ -11,7 +11,8 @@ use std::time::Duration;
 use tenure_core::{Instant, Rng};
 
 use crate::link::interface::LinkConfig;
-use crate::runtime::{BoxFuture, Clock};
+use crate::link::woken::Woken;
+use crate::runtime::Clock;
 
 /// A busy server says nothing for so long now and then. It is not taken for dead for that.
 const A_MOMENT: Duration = Duration::from_millis(200);
@@ -55,12 +56,12 @@ struct Trial {
 
 struct Timer {
     due: Instant,
-    sleep: BoxFuture<'static, ()>,
+    sleep: Woken<()>,
 }
 
 impl Timer {
     fn new(clock: &dyn Clock, due: Instant) -> Self {
-        let sleep = clock.sleep_until(due);
+        let sleep = Woken::new(clock.sleep_until(due));
         Self { due, sleep }
     }
 }
@@ -120,7 +121,7 @@ impl Pulse {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let trial = self.trial.as_mut().map(|trial| &mut trial.timer);
         for timer in trial.into_iter().chain([&mut self.next]) {
-            if timer.sleep.as_mut().poll(cx).is_ready() {
+            if timer.sleep.poll(cx).is_ready() {
                 return Poll::Ready(());
             }
         }

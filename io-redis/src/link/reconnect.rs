@@ -316,7 +316,6 @@ async fn rest(context: &mut LinkContext, since: Instant) -> Result<(), Finished>
             inspect_again,
             ..
         } = &mut *context;
-        let mut woken = pin!(wake.notified());
         let over = poll_fn(|cx| {
             if most.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(true);
@@ -330,7 +329,7 @@ async fn rest(context: &mut LinkContext, since: Instant) -> Result<(), Finished>
                 wanted = true;
                 return Poll::Ready(false);
             }
-            woken.as_mut().poll(cx).map(|()| {
+            wake.poll(cx).map(|()| {
                 wanted = true;
                 false
             })
@@ -381,7 +380,6 @@ async fn wait_and_refuse<T>(
             inspect_again,
             ..
         } = &mut *context;
-        let mut woken = pin!(wake.notified());
         let mut turn = pin!(tokio::task::yield_now());
         let ended = poll_fn(|cx| {
             if let Poll::Ready(value) = future.as_mut().poll(cx) {
@@ -405,7 +403,7 @@ async fn wait_and_refuse<T>(
             if more {
                 return turn.as_mut().poll(cx).map(|()| None);
             }
-            woken.as_mut().poll(cx).map(|()| None)
+            wake.poll(cx).map(|()| None)
         })
         .await;
         if let Some(value) = ended {

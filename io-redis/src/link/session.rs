@@ -5,7 +5,6 @@
 //! request changes tasks only twice on its way, as it would with redis-rs alone.
 
 use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -23,8 +22,9 @@ use crate::link::in_flight::{Answered, InFlight, Purpose, Replies, Written};
 use crate::link::interface::LinkStatus;
 use crate::link::onlooker::Looks;
 use crate::link::pulse::{Beat, Pulse};
-use crate::link::recovery::{self, Recovered, Recovery, RecoveryTask};
+use crate::link::recovery::{self, Recovered, Recovery};
 use crate::link::streams::Keeper;
+use crate::link::woken::Woken;
 use crate::protocol::batch::Batch;
 use crate::protocol::decode::{self, CommandResult, Kept, Meaning, Signal};
 use crate::protocol::encode::Encoder;
@@ -97,17 +97,17 @@ pub(crate) struct Session<'a> {
     context: &'a mut LinkContext,
     encoder: &'a mut Encoder,
     connection: Arc<dyn Connection>,
-    io: Option<BoxFuture<'static, ()>>,
+    io: Option<Woken<()>>,
     node: NodeInfo,
 
     in_flight: InFlight,
     /// When the last reply came; or the first write, if nothing was in flight before it.
     quiet_since: Instant,
-    silence: Option<(Instant, BoxFuture<'static, ()>)>,
+    silence: Option<(Instant, Woken<()>)>,
     /// None over a connection of the user's.
     pulse: Option<Pulse>,
     may_ping: bool,
-    identity: Option<BoxFuture<'static, ()>>,
+    identity: Option<Woken<()>>,
     keeper: Option<Keeper>,
 
     scripts: Recovery,
@@ -115,7 +115,7 @@ pub(crate) struct Session<'a> {
     by_text_until: Instant,
     may_send_text: bool,
     marker: Recovery,
-    recovery: Option<RecoveryTask>,
+    recovery: Option<Woken<Result<Recovered, Words>>>,
     /// More requests may be due.
     more: bool,
     /// How many requests and replies were handled since others had their turn.
@@ -148,7 +148,7 @@ impl<'a> Session<'a> {
             .config
             .node_set
             .is_some()
-            .then(|| context.clock.sleep_until(now + IDENTITY_EVERY));
+            .then(|| Woken::new(context.clock.sleep_until(now + IDENTITY_EVERY)));
         let stream = context.config.stream.is_some();
         let keeper = stream.then(|| Keeper::new(&*context.clock));
         encoder.natively = connected.connection.is_own();
@@ -158,7 +158,7 @@ impl<'a> Session<'a> {
         });
         Self {
             connection: connected.connection,
-            io: connected.io,
+            io: connected.io.map(Woken::new),
             node,
             in_flight: InFlight::default(),
             quiet_since: now,
@@ -241,7 +241,7 @@ impl<'a> Session<'a> {
                 Step::Keep => self.keep(),
                 Step::Identity => {
                     let next = self.context.clock.now() + IDENTITY_EVERY;
-                    self.identity = Some(self.context.clock.sleep_until(next));
+                    self.identity = Some(Woken::new(self.context.clock.sleep_until(next)));
                     if self.recovery.is_none() {
                         self.identify();
                     }
@@ -266,7 +266,6 @@ impl<'a> Session<'a> {
         let LinkContext {
             wake, inspections, ..
         } = &mut *self.context;
-        let mut woken = pin!(wake.notified());
         let (in_flight, looks, io) = (&mut self.in_flight, &mut self.looks, &mut self.io);
         let (recovery, silence, pulse) = (&mut self.recovery, &mut self.silence, &mut self.pulse);
         let (identity, keeper) = (&mut self.identity, &mut self.keeper);
@@ -287,7 +286,7 @@ impl<'a> Session<'a> {
             if let Poll::Ready(result) = poll_some(recovery.as_mut(), cx) {
                 return Poll::Ready(Step::Recovered(result));
             }
-            if woken.as_mut().poll(cx).is_ready() {
+            if wake.poll(cx).is_ready() {
                 return Poll::Ready(Step::Woken);
             }
             if let Poll::Ready(Some(request)) = inspections.poll_recv(cx) {
@@ -647,7 +646,8 @@ impl<'a> Session<'a> {
             let LinkContext { clock, .. } = &*self.context;
             let within = self.context.dial_timeout();
             let fences = self.encoder.fences();
-            self.recovery = Some(recovery::load(&self.connection, &**clock, fences, within));
+            let task = recovery::load(&self.connection, &**clock, fences, within);
+            self.recovery = Some(Woken::new(task));
         } else if self.marker.needed {
             self.identify();
         }
@@ -658,7 +658,7 @@ impl<'a> Session<'a> {
         let LinkContext { clock, config, .. } = &*self.context;
         let within = self.context.dial_timeout();
         let task = recovery::identify(&self.connection, &**clock, config, within);
-        self.recovery = Some(task);
+        self.recovery = Some(Woken::new(task));
     }
 
     fn recovered(&mut self, result: Result<Recovered, Words>) {
@@ -755,7 +755,7 @@ impl<'a> Session<'a> {
     }
 
     fn arm(&mut self, at: Instant) {
-        self.silence = Some((at, self.context.clock.sleep_until(at)));
+        self.silence = Some((at, Woken::new(self.context.clock.sleep_until(at))));
     }
 
     /// The silence timer fired. Gives the connection up if nothing came for too long.
@@ -841,6 +841,6 @@ fn gone_for_good(why: &Words) -> Words {
 }
 
 /// Polls a future that may be absent; then it is never ready.
-fn poll_some<T>(future: Option<&mut BoxFuture<'static, T>>, cx: &mut Context<'_>) -> Poll<T> {
-    future.map_or(Poll::Pending, |future| future.as_mut().poll(cx))
+fn poll_some<T>(future: Option<&mut Woken<T>>, cx: &mut Context<'_>) -> Poll<T> {
+    future.map_or(Poll::Pending, |future| future.poll(cx))
 }

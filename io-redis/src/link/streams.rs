@@ -10,13 +10,14 @@ use tenure_core::{Instant, Key, Refusal, Reply};
 
 use crate::link::connect::DialError;
 use crate::link::connection::{Connection, exchange};
+use crate::link::woken::Woken;
 use crate::log_target::LOG_TARGET;
 use crate::protocol::decode::{self, CommandResult, Kept, Signal};
 use crate::protocol::encode::Encoder;
 use crate::protocol::key;
 use crate::protocol::stream::FenceStream;
 use crate::protocol::words::printable;
-use crate::runtime::{BoxFuture, Clock};
+use crate::runtime::Clock;
 
 /// How often the stream is kept. It expires two days after that.
 // Law: No orphan
@@ -112,7 +113,7 @@ pub(crate) async fn tried(
 
 /// When the streams of a node are to be kept next, and which wait for it.
 pub(crate) struct Keeper {
-    timer: BoxFuture<'static, ()>,
+    timer: Woken<()>,
     /// The slots of a cluster whose streams wait.
     waiting: BTreeSet<u16>,
 }
@@ -121,14 +122,14 @@ impl Keeper {
     /// The stream was kept now.
     pub(crate) fn new(clock: &dyn Clock) -> Self {
         Self {
-            timer: clock.sleep_until(clock.now() + EVERY),
+            timer: Woken::new(clock.sleep_until(clock.now() + EVERY)),
             waiting: BTreeSet::new(),
         }
     }
 
     /// Ready once some are to be kept.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.timer.as_mut().poll(cx)
+        self.timer.poll(cx)
     }
 
     /// The commands that keep what is due now.
@@ -155,7 +156,7 @@ impl Keeper {
         } else {
             PAUSE
         };
-        self.timer = clock.sleep_until(now + pause);
+        self.timer = Woken::new(clock.sleep_until(now + pause));
         commands
     }
 }

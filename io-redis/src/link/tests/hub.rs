@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tenure_core::{Instant, NodeId, Reply, Request, RequestId};
-use tokio::sync::Notify;
 
+use crate::link::bell::Bell;
 use crate::link::interface::{LinkStatus, Work};
 use crate::runtime::{BoxFuture, Clock};
 
@@ -19,18 +19,18 @@ pub(crate) struct FakeHub {
     finished: Mutex<bool>,
     dead: Mutex<bool>,
     pub(crate) shortest_ttl: Mutex<Option<Duration>>,
-    wake: Arc<Notify>,
+    wake: Arc<Bell>,
 }
 
 impl FakeHub {
     pub(crate) fn ask(&self, requests: impl IntoIterator<Item = Request>) {
         self.due.lock().expect("no panic").extend(requests);
-        self.wake.notify_one();
+        self.wake.ring();
     }
 
     pub(crate) fn finish(&self) {
         *self.finished.lock().expect("no panic") = true;
-        self.wake.notify_one();
+        self.wake.ring();
     }
 
     /// A task of the client panicked.
@@ -103,7 +103,7 @@ impl Work for FakeHub {
         self.statuses.lock().expect("no panic").push(status);
     }
 
-    fn wake(&self, _: NodeId) -> Arc<Notify> {
+    fn wake(&self, _: NodeId) -> Arc<Bell> {
         Arc::clone(&self.wake)
     }
 

@@ -9,10 +9,11 @@ use redis::Value;
 use tenure_core::{
     Config, Key, LeaseOptions, Manager, NodeId, Op, Reply, Request, RequestId, Secret,
 };
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 
 use crate::client::driver::drive;
 use crate::client::hub::Hub;
+use crate::link::bell::Bell;
 use crate::link::tests::hub::PausedClock;
 use crate::link::tests::mocked::{
     Write, connection, done, error, failed, granted, loaded, loads, one_node, word,
@@ -74,7 +75,7 @@ impl Work for RecordingHub {
         self.hub.status(node, status);
     }
 
-    fn wake(&self, node: NodeId) -> Arc<Notify> {
+    fn wake(&self, node: NodeId) -> Arc<Bell> {
         self.hub.wake(node)
     }
 

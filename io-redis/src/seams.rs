@@ -11,7 +11,7 @@ pub use crate::protocol::scripts::{
 };
 pub use crate::runtime::{
     BootClock, BoxFuture, ByteStream, Clock, Connector, Endpoint, Entropy, OsEntropy, Seams,
-    Spawner, TokioConnector, TokioSpawner, race,
+    Spawner, TokioConnector, TokioSpawner,
 };
 /// The time of a [`Clock`].
 #[doc(inline)]

@@ -102,7 +102,8 @@ impl Builder {
     /// One server must answer at this address, because unrelated keys share one call. A proxy that
     /// spreads keys over several servers without refusing such a call breaks exclusion. If the name
     /// stands for several addresses, all of them must lead to that server: they are tried one
-    /// beside the other, 100 ms apart, and the first that connects is taken.
+    /// beside the other, 100 ms apart, and the first where a server greets is taken (TLS and login
+    /// included). One that greets and then does not serve, as a replica, comes last the next time.
     pub fn node(mut self, url: impl AsRef<str>) -> Self {
         let address = Address::parse(url.as_ref());
         self.nodes

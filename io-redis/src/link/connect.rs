@@ -1,25 +1,18 @@
-//! Connecting to a node: the stream, TLS on it, and redis-rs' handshake.
+//! Connecting to a node: its addresses, the stream to one of them, TLS on it, and the handshake.
 
 use std::fmt;
-use std::sync::Arc;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, ErrorKind, ProtocolVersion, RedisError};
-use tenure_core::{Refusal, Reply, Words};
+use redis::ProtocolVersion;
+use tenure_core::Words;
 
 use crate::link::address::Address;
-use crate::link::connection::{Connection, DialledConnection};
-use crate::protocol::decode;
-use crate::protocol::words::{hide, printable};
-#[cfg(feature = "tls-rustls")]
-use crate::runtime::Endpoint;
-use crate::runtime::{BoxFuture, ByteStream, Connector};
-
-/// How many commands redis-rs may queue before it writes them. More than the batches that a session
-/// has in flight, so that no batch waits for room.
-// Law: Bounded work
-const BUFFERED: usize = 256;
+use crate::link::connection::Connection;
+use crate::link::greeting::{Ear, Refused, greet};
+use crate::protocol::words::printable;
+use crate::runtime::{BoxFuture, ByteStream, Clock, Connector, Endpoint, race};
 
 /// A connection that is ready for commands.
 pub(crate) struct Connected {
@@ -29,6 +22,8 @@ pub(crate) struct Connected {
     pub(crate) io: Option<BoxFuture<'static, ()>>,
     /// How long its node took for an answer.
     pub(crate) round_trip: Duration,
+    /// Hears what the server says until the connection serves, if the link made it.
+    pub(crate) ear: Option<Ear>,
 }
 
 /// Why a node cannot be used.
@@ -45,6 +40,14 @@ impl DialError {
         Self::Unavailable(printable(words))
     }
 
+    /// The same, but if the server said why it hung up, that is the reason.
+    pub(crate) fn or_said(self, last_words: Option<String>) -> Self {
+        match (self, last_words) {
+            (Self::Unavailable(_), Some(words)) => Self::unavailable(&words),
+            (why, _) => why,
+        }
+    }
+
     pub(crate) fn into_words(self) -> Words {
         match self {
             Self::Unavailable(words) | Self::Rejected(words) => words,
@@ -56,117 +59,160 @@ impl DialError {
 pub(crate) struct Dialer {
     address: Address,
     connector: Arc<dyn Connector>,
+    clock: Arc<dyn Clock>,
+    /// The address to which the last connection was made, unless it has served.
+    unproven: Option<Endpoint>,
+    /// Addresses whose connections did not come to serve, the latest last. Others come before them.
+    put_last: Vec<Endpoint>,
+    /// Why addresses have failed in this dial, as far as the caller is told.
+    failed: Mutex<Option<(Telling, DialError)>>,
     /// Made for the first connection: the certificates are read once.
     #[cfg(feature = "tls-rustls")]
     tls: Option<tokio_rustls::TlsConnector>,
 }
 
+/// How much an error tells.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Telling {
+    /// That there was no connection.
+    NoConnection,
+    /// What a server said.
+    Words,
+    /// That waiting will not do.
+    Rejection,
+}
+
+/// More addresses of one name than this are not remembered.
+const PUT_LAST: usize = 16;
+
 impl Dialer {
-    pub(crate) const fn new(address: Address, connector: Arc<dyn Connector>) -> Self {
+    pub(crate) const fn new(
+        address: Address,
+        connector: Arc<dyn Connector>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             address,
             connector,
+            clock,
+            unproven: None,
+            put_last: Vec::new(),
+            failed: Mutex::new(None),
             #[cfg(feature = "tls-rustls")]
             tls: None,
         }
     }
 
-    /// Tries once. The caller bounds the time.
+    /// Tries once: the addresses that the name stands for race until a server has greeted. The
+    /// caller bounds the time.
     pub(crate) async fn dial(&mut self) -> Result<Connected, DialError> {
-        let dialled = self.connect().await;
-        dialled.map_err(|error| handshake_error(&error, self.address.settings().password()))
+        *self
+            .failed
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner) = None;
+        let addresses = self.in_order().await.map_err(|error| self.told(error))?;
+        #[cfg(feature = "tls-rustls")]
+        if let (None, Some(tls)) = (&self.tls, self.address.tls()) {
+            self.tls = Some(tls.connector().map_err(|error| self.told(error))?);
+        }
+        let this = &*self;
+        let connect = |endpoint| async move {
+            match this.connect(&endpoint).await {
+                Ok(connected) => Ok((connected, endpoint)),
+                Err(refused) => Err(this.note(&refused)),
+            }
+        };
+        let pause = |span| this.clock.sleep_until(this.clock.now() + span);
+        match race(addresses, connect, pause).await {
+            Ok((connected, endpoint)) => {
+                self.unproven = Some(endpoint);
+                Ok(connected)
+            }
+            Err(_) => {
+                // The certificates are read again: they may have been replaced.
+                #[cfg(feature = "tls-rustls")]
+                {
+                    self.tls = None;
+                }
+                let nowhere = || DialError::unavailable("the name has no address");
+                Err(self.why_not().unwrap_or_else(nowhere))
+            }
+        }
     }
 
-    async fn connect(&mut self) -> Result<Connected, RedisError> {
-        let asked = self.address.protocol();
-        let stream = self.open().await?;
-        match self
-            .greet(stream, asked.unwrap_or(ProtocolVersion::RESP3))
-            .await
-        {
+    /// Why addresses have failed in this dial, if any has.
+    pub(crate) fn why_not(&self) -> Option<DialError> {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.as_ref().map(|(_, why)| why.clone())
+    }
+
+    /// The connection that was made serves.
+    pub(crate) fn served(&mut self) {
+        self.unproven = None;
+        self.put_last.clear();
+    }
+
+    /// The addresses in the order in which they are tried.
+    async fn in_order(&mut self) -> io::Result<Vec<Endpoint>> {
+        if let Some(endpoint) = self.unproven.take() {
+            self.put_last.retain(|other| *other != endpoint);
+            self.put_last.push(endpoint);
+            let many = self.put_last.len().saturating_sub(PUT_LAST);
+            self.put_last.drain(..many);
+        }
+        let mut addresses = self.connector.addresses(self.address.endpoint()).await?;
+        addresses.sort_by_key(|address| self.put_last.iter().position(|last| last == address));
+        Ok(addresses)
+    }
+
+    /// Keeps the error that tells most, of those the last.
+    fn note(&self, refused: &Refused) {
+        let why = refused.told(self.address.settings().password());
+        let tells = match why {
+            DialError::Rejected(_) => Telling::Rejection,
+            DialError::Unavailable(_) if refused.has_words() => Telling::Words,
+            DialError::Unavailable(_) => Telling::NoConnection,
+        };
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if !matches!(&*failed, Some((before, _)) if *before > tells) {
+            *failed = Some((tells, why));
+        }
+    }
+
+    fn told(&self, error: impl Into<redis::RedisError>) -> DialError {
+        Refused::from(error.into()).told(self.address.settings().password())
+    }
+
+    async fn connect(&self, endpoint: &Endpoint) -> Result<Connected, Refused> {
+        let (settings, asked) = (self.address.settings(), self.address.protocol());
+        let stream = self.open(endpoint).await?;
+        match greet(stream, settings, asked.unwrap_or(ProtocolVersion::RESP3)).await {
             // What does not know the newer protocol says so in words of its own, or hangs up. A
             // later dial may reach something else, so it begins with the newer one again.
-            Err(error) if asked.is_none() && may_know_resp2(&error) => {
-                let stream = self.open().await?;
-                self.greet(stream, ProtocolVersion::RESP2).await
+            Err(refused) if asked.is_none() && refused.may_know_resp2() => {
+                let stream = self.open(endpoint).await?;
+                greet(stream, settings, ProtocolVersion::RESP2).await
             }
             result => result,
         }
     }
 
     /// A stream on which Redis' protocol can be spoken.
-    async fn open(&mut self) -> Result<Box<dyn ByteStream>, RedisError> {
-        let stream = self.connector.connect(self.address.endpoint()).await?;
+    async fn open(&self, endpoint: &Endpoint) -> Result<Box<dyn ByteStream>, redis::RedisError> {
+        let stream = self.connector.connect(endpoint).await?;
+        // The certificate must be of the name that the user gave.
         #[cfg(feature = "tls-rustls")]
-        if let Some(tls) = self.address.tls()
+        if let Some(connector) = &self.tls
             && let Endpoint::Tcp { host, .. } = self.address.endpoint()
         {
-            let connector = match self.tls.take() {
-                Some(connector) => connector,
-                None => tls.connector()?,
-            };
-            let stream = crate::link::tls::handshake(&connector, host, stream).await?;
-            // After a failure the certificates are read again: they may have been replaced.
-            self.tls = Some(connector);
-            return Ok(stream);
+            return Ok(crate::link::tls::handshake(connector, host, stream).await?);
         }
         Ok(stream)
-    }
-
-    /// The handshake of Redis' protocol.
-    async fn greet(
-        &self,
-        stream: Box<dyn ByteStream>,
-        protocol: ProtocolVersion,
-    ) -> Result<Connected, RedisError> {
-        let settings = self
-            .address
-            .settings()
-            .clone()
-            .set_protocol(protocol)
-            .set_lib_name("tenure-redis", env!("CARGO_PKG_VERSION"));
-        // No timeouts here: the link notices silence for all requests at once, on its own clock.
-        let config = AsyncConnectionConfig::new()
-            .set_response_timeout(None)
-            .set_connection_timeout(None)
-            .set_pipeline_buffer_size(BUFFERED);
-        let (connection, io) =
-            MultiplexedConnection::new_with_config(&settings, stream, config).await?;
-        Ok(Connected {
-            connection: Arc::new(DialledConnection::new(connection)),
-            io: Some(Box::pin(io)),
-            round_trip: Duration::ZERO,
-        })
     }
 }
 
 impl fmt::Debug for Dialer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Dialer").field(&self.address).finish()
-    }
-}
-
-/// Whether a node that ended the handshake so may serve over the older protocol. It does not serve
-/// who cannot name themselves, over either.
-fn may_know_resp2(error: &RedisError) -> bool {
-    if error.is_io_error() {
-        return error.is_connection_dropped();
-    }
-    let refuses_user = matches!(error.code(), Some("WRONGPASS" | "NOAUTH"));
-    !refuses_user && error.kind() != ErrorKind::AuthenticationFailed
-}
-
-/// Only here the password is sent, and so only here something may repeat it.
-fn handshake_error(error: &RedisError, password: Option<&str>) -> DialError {
-    let text = hide(&decode::error_text(error), password);
-    let hopeless = error.kind() == ErrorKind::AuthenticationFailed
-        || error.kind() == ErrorKind::InvalidClientConfig
-        || text.starts_with("DENIED")
-        || text.contains("DB index")
-        || text.contains("not allowed in cluster mode");
-    match decode::refusal(&text).0 {
-        Reply::NotApplied(Refusal::Rejected(words)) => DialError::Rejected(words),
-        _ if hopeless => DialError::Rejected(printable(&text)),
-        _ => DialError::unavailable(&text),
     }
 }

@@ -1,8 +1,8 @@
 //! The link to one node: a task that takes the requests that are due from the hub, writes them to
 //! the node, and answers each exactly once.
 //!
-//! `reconnect` runs it from one connection to the next. `connect` opens a connection, `identity`
-//! sets it up, `session` serves it, `recovery` is what a session repairs by itself, `pulse` is how
+//! `reconnect` runs it from one connection to the next. `connect` opens a connection, `greeting`
+//! makes the handshake on it, `identity` sets it up, `session` serves it, `recovery` is what a session repairs by itself, `pulse` is how
 //! it finds out that nobody is at the other end, `in_flight` are the writes without a reply,
 //! `alone` are the keys that share no calls, `onlooker` inspects for a user who may only read,
 //! `streams` keeps what draws the fences of one node.
@@ -16,6 +16,7 @@ pub(crate) mod bell;
 mod connect;
 pub(crate) mod connection;
 mod context;
+mod greeting;
 pub(crate) mod handle;
 mod identity;
 mod in_flight;

@@ -14,6 +14,7 @@ use crate::link::alone::Alone;
 use crate::link::connect::{Connected, DialError, Dialer};
 use crate::link::connection::Connection;
 use crate::link::context::LinkContext;
+use crate::link::greeting::Ear;
 use crate::link::handle::InspectRequest;
 use crate::link::identity::{self, NodeInfo};
 use crate::link::interface::{LinkConfig, LinkStatus, Target, Work};
@@ -31,6 +32,28 @@ const AT_LEAST: Duration = Duration::from_millis(50);
 enum Source {
     Dialled(Dialer),
     Given(Arc<dyn Connection>),
+}
+
+impl Source {
+    /// Its last connection serves.
+    fn served(&mut self) {
+        if let Self::Dialled(dialer) = self {
+            dialer.served();
+        }
+    }
+
+    /// Why there was no connection in time. What one of several addresses said is the reason,
+    /// whatever the others did not say.
+    fn out_of_time(&self) -> DialError {
+        let said = match self {
+            Self::Dialled(dialer) => dialer.why_not(),
+            Self::Given(_) => None,
+        };
+        said.unwrap_or_else(|| {
+            let words = "the node did not answer in time as it was connected to";
+            DialError::Unavailable(Words::new(words))
+        })
+    }
 }
 
 /// A link, from one connection to the next.
@@ -77,7 +100,9 @@ impl Link {
         Self {
             target: match target {
                 Target::Address(address) => {
-                    Source::Dialled(Dialer::new(address, Arc::clone(&seams.connector)))
+                    let (connector, clock) = (&seams.connector, &seams.clock);
+                    let dialer = Dialer::new(address, Arc::clone(connector), Arc::clone(clock));
+                    Source::Dialled(dialer)
                 }
                 Target::Connection(connection) => Source::Given(connection),
             },
@@ -225,12 +250,13 @@ impl Link {
         let timer = context.clock.sleep_until(until);
         let (previous, node_set) = (previous.clone(), config.node_set.as_ref());
         let dialled = async {
-            let mut connected = match target {
+            let mut connected = match &mut *target {
                 Source::Dialled(dialer) => dialer.dial().await?,
                 Source::Given(connection) => Connected {
                     connection: Arc::clone(connection),
                     io: None,
                     round_trip: Duration::ZERO,
+                    ear: None,
                 },
             };
             let connection = Arc::clone(&connected.connection);
@@ -243,9 +269,11 @@ impl Link {
                 Ok((node, marker, round_trip))
             };
             let set_up = driven(&mut connected, set_up).await;
+            let last_words = connected.ear.take().and_then(Ear::take_away);
             let (node, marker, round_trip) = match set_up {
                 Ok(done) => done,
                 Err(why) => {
+                    let why = why.or_said(last_words);
                     let connected = Some(connected);
                     return Err(Failed { why, connected });
                 }
@@ -258,16 +286,18 @@ impl Link {
         };
         let dialled = async {
             match select(pin!(dialled), timer).await {
-                Either::Left((result, _)) => (result, false),
-                Either::Right(_) => {
-                    let words = "the node did not answer in time as it was connected to";
-                    (Err(DialError::Unavailable(Words::new(words)).into()), true)
-                }
+                Either::Left((result, _)) => Some(result),
+                Either::Right(_) => None,
             }
         };
-        let (result, late) = wait_and_refuse(context, refusal, onlooker, dialled).await?;
+        let result = wait_and_refuse(context, refusal, onlooker, dialled).await?;
+        let late = result.is_none();
+        let result = result.unwrap_or_else(|| Err(target.out_of_time().into()));
         match &result {
-            Ok((connected, _)) => context.patience.connected(connected.round_trip),
+            Ok((connected, _)) => {
+                target.served();
+                context.patience.connected(connected.round_trip);
+            }
             Err(_) => context.patience.failed(late),
         }
         Ok(result)

@@ -87,7 +87,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
     clippy::disallowed_methods,
     reason = "this is the Clock seam: the one place where production waits on tokio's timer"
 )]
-pub(super) async fn pause(span: Duration) {
+async fn pause(span: Duration) {
     tokio::time::sleep(span).await;
 }
 

@@ -10,5 +10,5 @@ mod traits;
 pub(crate) use caller::{CallerTimer, caller_runtime, gives_no_timer};
 pub use clock::BootClock;
 pub use production::{OsEntropy, TokioConnector, TokioSpawner};
-pub use race::race;
+pub(crate) use race::race;
 pub use traits::{BoxFuture, ByteStream, Clock, Connector, Endpoint, Entropy, Seams, Spawner};

@@ -9,8 +9,7 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
-use crate::runtime::clock::{BootClock, pause};
-use crate::runtime::race::race;
+use crate::runtime::clock::BootClock;
 use crate::runtime::traits::{BoxFuture, ByteStream, Connector, Endpoint, Entropy, Seams, Spawner};
 
 impl Seams {
@@ -35,14 +34,23 @@ const UNCONFIRMED: Duration = Duration::from_secs(30);
 
 /// Connects over tokio: TCP with `TCP_NODELAY` and keepalive, and unix sockets where there are any.
 ///
-/// If a name stands for several addresses, they [race]: each next one begins 100 ms after the one
-/// before it, or when one has failed, and the first that connects is taken. The resolver says in
-/// which order, but the second is one of the other family (IPv4 or IPv6) if there is one, since it
-/// is mostly one family that does not work.
+/// If a name stands for several addresses, the resolver says in which order they are tried, but the
+/// second is one of the other family (IPv4 or IPv6) if there is one, since it is mostly one family
+/// that does not work.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TokioConnector;
 
 impl Connector for TokioConnector {
+    fn addresses<'a>(&'a self, endpoint: &'a Endpoint) -> BoxFuture<'a, io::Result<Vec<Endpoint>>> {
+        Box::pin(async move {
+            let Endpoint::Tcp { host, port } = endpoint else {
+                return Ok(vec![endpoint.clone()]);
+            };
+            let found = tokio::net::lookup_host((host.as_str(), *port)).await?;
+            Ok(in_turns(found).into_iter().map(literal).collect())
+        })
+    }
+
     fn connect<'a>(
         &'a self,
         endpoint: &'a Endpoint,
@@ -50,8 +58,7 @@ impl Connector for TokioConnector {
         Box::pin(async move {
             match endpoint {
                 Endpoint::Tcp { host, port } => {
-                    let found = tokio::net::lookup_host((host.as_str(), *port)).await?;
-                    let stream = connect_to_any(in_turns(found)).await?;
+                    let stream = TcpStream::connect((host.as_str(), *port)).await?;
                     // A request is one small write that waits for its reply. Nagle's algorithm
                     // would delay it.
                     stream.set_nodelay(true)?;
@@ -85,8 +92,15 @@ fn in_turns(addresses: impl IntoIterator<Item = SocketAddr>) -> Vec<SocketAddr> 
     turns
 }
 
-async fn connect_to_any(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
-    race(addresses, TcpStream::connect, pause).await
+/// An address as one that needs no name.
+fn literal(address: SocketAddr) -> Endpoint {
+    let host = match address {
+        // Of an address that is valid on one link only, the link is a part.
+        SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
+        other => other.ip().to_string(),
+    };
+    let port = address.port();
+    Endpoint::Tcp { host, port }
 }
 
 /// Lets the operating system find out that nobody is at the other end any more. The link asks by
@@ -156,27 +170,20 @@ mod tests {
         assert_eq!(in_turns([]), []);
     }
 
-    /// A listener that accepts nobody, and whose queue is full, swallows what is sent to it.
-    #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn an_address_that_swallows_what_is_sent_does_not_keep_from_the_next() {
-        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listen = |backlog| {
-            let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
-            socket.bind(loopback).expect("loopback");
-            socket.listen(backlog).expect("it listens")
-        };
-        let (hole, listener) = (listen(0), listen(64));
-        let [first, second] = [&hole, &listener].map(|it| it.local_addr().expect("bound"));
-        let mut queue = Vec::new();
-        loop {
-            let stream = connect_to_any(vec![first, second]).await;
-            let stream = stream.expect("the second listens");
-            if stream.peer_addr().expect("connected") == second {
-                return;
-            }
-            queue.push(stream);
-            assert!(queue.len() < 64, "the queue of the first does not fill");
+    async fn an_address_that_was_found_is_found_again_as_itself() {
+        for text in [
+            "[::1]:7",
+            "127.0.0.1:7",
+            #[cfg(target_os = "linux")]
+            "[fe80::1%1]:7",
+        ] {
+            let address = text.parse::<SocketAddr>().expect("an address");
+            let Endpoint::Tcp { host, port } = literal(address) else {
+                panic!("it is one of TCP");
+            };
+            let mut found = tokio::net::lookup_host((host, port)).await.expect("found");
+            assert_eq!(found.next(), Some(address));
         }
     }
 

@@ -36,7 +36,15 @@ pub enum Endpoint {
 
 /// Opens connections.
 pub trait Connector: Debug + Send + Sync + 'static {
-    /// Connects. The caller drops the future when it has waited long enough.
+    /// The addresses for which an endpoint stands, in the order in which they are tried. They race:
+    /// each next one begins 100 ms after the one before it, or when one has failed, and the first
+    /// where a server greets is taken. By default the endpoint stands for itself.
+    fn addresses<'a>(&'a self, endpoint: &'a Endpoint) -> BoxFuture<'a, io::Result<Vec<Endpoint>>> {
+        Box::pin(std::future::ready(Ok(vec![endpoint.clone()])))
+    }
+
+    /// Connects to one of the [addresses](Self::addresses). The caller drops the future when it has
+    /// waited long enough.
     fn connect<'a>(
         &'a self,
         endpoint: &'a Endpoint,

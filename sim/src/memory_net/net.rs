@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tenure_redis::seams::{BoxFuture, ByteStream, Connector, Endpoint, race};
+use tenure_redis::seams::{BoxFuture, ByteStream, Connector, Endpoint};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
@@ -55,16 +55,10 @@ impl Net {
         self.lock().rows.insert(name.to_owned(), hosts);
     }
 
-    /// Connects to the first of the hosts that a name stands for.
-    async fn connect_to_any(
-        self: Arc<Self>,
-        client: &str,
-        name: &str,
-    ) -> io::Result<Box<dyn ByteStream>> {
+    /// The hosts for which a name stands.
+    fn hosts(&self, name: &str) -> Vec<String> {
         let hosts = self.lock().rows.get(name).cloned();
-        let hosts = hosts.unwrap_or_else(|| vec![name.to_owned()]);
-        let connect = |host| Arc::clone(&self).connect(client.to_owned(), host);
-        race(hosts, connect, |span| self.time.sleep(span)).await
+        hosts.unwrap_or_else(|| vec![name.to_owned()])
     }
 
     /// The link between a client and a name.
@@ -209,6 +203,19 @@ pub(super) struct NetConnector {
 }
 
 impl Connector for NetConnector {
+    fn addresses<'a>(&'a self, endpoint: &'a Endpoint) -> BoxFuture<'a, io::Result<Vec<Endpoint>>> {
+        let addresses = match endpoint {
+            Endpoint::Tcp { host, port } => {
+                let hosts = self.net.hosts(host).into_iter();
+                hosts
+                    .map(|host| Endpoint::Tcp { host, port: *port })
+                    .collect()
+            }
+            other => vec![other.clone()],
+        };
+        Box::pin(std::future::ready(Ok(addresses)))
+    }
+
     fn connect<'a>(
         &'a self,
         endpoint: &'a Endpoint,
@@ -216,9 +223,8 @@ impl Connector for NetConnector {
         Box::pin(async move {
             match endpoint {
                 Endpoint::Tcp { host, .. } => {
-                    Arc::clone(&self.net)
-                        .connect_to_any(&self.client, host)
-                        .await
+                    let net = Arc::clone(&self.net);
+                    net.connect(self.client.clone(), host.clone()).await
                 }
                 _ => Err(io::Error::new(
                     io::ErrorKind::Unsupported,

@@ -177,7 +177,6 @@ impl Life {
                 tape: self.machine.tape.clone(),
                 rows: self.machine.rows.clone(),
                 ends: self.machine.ends.clone(),
-                time: self.machine.time.clone(),
             }),
             clock: Arc::new(self.machine.clock.clone()),
             spawner: Arc::new(self.process.clone()),

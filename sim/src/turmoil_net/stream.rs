@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use tenure_redis::seams::{BoxFuture, ByteStream, Connector, Endpoint, race};
+use tenure_redis::seams::{BoxFuture, ByteStream, Connector, Endpoint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use turmoil::net::{TcpListener, TcpStream};
 
@@ -145,10 +145,22 @@ pub(super) struct HostConnector {
     pub(super) tape: Tape,
     pub(super) rows: Rows,
     pub(super) ends: HostEnds,
-    pub(super) time: TrueTime,
 }
 
 impl Connector for HostConnector {
+    fn addresses<'a>(&'a self, endpoint: &'a Endpoint) -> BoxFuture<'a, io::Result<Vec<Endpoint>>> {
+        let addresses = match endpoint {
+            Endpoint::Tcp { host, port } => {
+                let hosts = self.rows.of(host).into_iter();
+                hosts
+                    .map(|host| Endpoint::Tcp { host, port: *port })
+                    .collect()
+            }
+            other => vec![other.clone()],
+        };
+        Box::pin(std::future::ready(Ok(addresses)))
+    }
+
     fn connect<'a>(
         &'a self,
         endpoint: &'a Endpoint,
@@ -160,12 +172,7 @@ impl Connector for HostConnector {
                     "the simulated network has hosts only",
                 ));
             };
-            let connect = |host: String| async move {
-                let stream = TcpStream::connect((host.as_str(), *port)).await?;
-                Ok((stream, host))
-            };
-            let pause = |span| self.time.sleep(span);
-            let (stream, host) = race(self.rows.of(host), connect, pause).await?;
+            let stream = TcpStream::connect((host.as_str(), *port)).await?;
             let connection = {
                 let mut state = self.tape.lock();
                 state.connections += 1;
@@ -176,7 +183,7 @@ impl Connector for HostConnector {
                 end: format!("{}>{host} {connection}", self.client),
                 tape: self.tape.clone(),
             };
-            Ok(Box::new(self.ends.at(&host).of(taped)) as Box<dyn ByteStream>)
+            Ok(Box::new(self.ends.at(host).of(taped)) as Box<dyn ByteStream>)
         })
     }
 }

@@ -1,7 +1,10 @@
 //! All the ways to reach a server: protocol version 2, users, databases, Unix sockets, IPv6.
 
-use std::net::TcpStream;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 
+use tenure_redis::seams::{BoxFuture, ByteStream, Connector, Endpoint, Seams, TokioConnector};
 use tenure_tests::live::clients::{connect, locked, patient, refused, renewed, serves, value};
 use tenure_tests::live::{Options, Proxy, RedisServer, Rewrite, eventually, servers_available};
 
@@ -183,4 +186,59 @@ async fn an_ipv6_address_in_brackets_serves() {
     }
     let locks = connect(patient(), format!("redis://[::1]:{port}/")).await;
     serves(&locks, &server).await;
+}
+
+/// A name that stands for these addresses.
+#[derive(Debug)]
+struct Name(Vec<SocketAddr>);
+
+impl Connector for Name {
+    fn addresses<'a>(&'a self, _: &'a Endpoint) -> BoxFuture<'a, io::Result<Vec<Endpoint>>> {
+        let endpoint = |addr: &SocketAddr| Endpoint::Tcp {
+            host: addr.ip().to_string(),
+            port: addr.port(),
+        };
+        Box::pin(std::future::ready(Ok(self
+            .0
+            .iter()
+            .map(endpoint)
+            .collect())))
+    }
+
+    fn connect<'a>(
+        &'a self,
+        endpoint: &'a Endpoint,
+    ) -> BoxFuture<'a, io::Result<Box<dyn ByteStream>>> {
+        TokioConnector.connect(endpoint)
+    }
+}
+
+/// The operating system accepts for it.
+#[tokio::test]
+async fn a_first_server_that_stands_still_does_not_keep_from_the_second() {
+    if !servers_available() {
+        return;
+    }
+    let stands = RedisServer::start(Options::new()).await;
+    let server = RedisServer::start(Options::new()).await;
+    stands.pause();
+    let mut seams = Seams::tokio().expect("a runtime");
+    seams.connector = Arc::new(Name(vec![stands.addr(), server.addr()]));
+    let locks = connect(patient().seams(seams), "redis://name").await;
+    serves(&locks, &server).await;
+    stands.resume();
+}
+
+#[tokio::test]
+async fn a_first_server_that_is_a_replica_does_not_keep_from_its_primary() {
+    if !servers_available() {
+        return;
+    }
+    let primary = RedisServer::start(Options::new()).await;
+    let replica = RedisServer::start(Options::new().replica_of(primary.addr())).await;
+    let mut seams = Seams::tokio().expect("a runtime");
+    seams.connector = Arc::new(Name(vec![replica.addr(), primary.addr()]));
+    let locks = patient().seams(seams).node("redis://name");
+    let locks = locks.connect_lazy().expect("built");
+    serves(&locks, &primary).await;
 }

@@ -129,6 +129,69 @@ async fn whatever_a_node_says_as_it_is_connected_to_is_told() {
     }
 }
 
+#[tokio::test]
+async fn a_server_that_refuses_a_login_is_quoted() {
+    if !servers_available() {
+        return;
+    }
+    let guarded = RedisServer::start(Options::new().password("right")).await;
+    let open = RedisServer::start(Options::new()).await;
+    let proxy = Proxy::start(guarded.addr()).await;
+    let greets_nobody = proxy.rewrite(|command| {
+        let unknown = || Rewrite::Refuse("-ERR unknown command 'HELLO'".to_owned());
+        command.is("HELLO").then(unknown)
+    });
+    let wrong = "WRONGPASS invalid username-password pair";
+    let none = "called without any password configured";
+    let resp2 = |url: String| format!("{url}?protocol=resp2");
+    for (url, words) in [
+        (guarded.url_with("", "wrong", 0), wrong),
+        (guarded.url_with("nobody", "wrong", 0), wrong),
+        (resp2(guarded.url_with("", "wrong", 0)), wrong),
+        (resp2(guarded.url_with("nobody", "wrong", 0)), wrong),
+        (proxy.url_with("", "wrong", 0), wrong),
+        (resp2(open.url_with("", "wrong", 0)), none),
+    ] {
+        let error = within("an answer", patient().node(&url).connect()).await;
+        let error = error.expect_err("it is wrong");
+        tells(words, &url, &error);
+        assert!(error.is_misuse(), "{error}");
+        assert!(error.to_string().contains("Check the user"), "{error}");
+    }
+    assert_eq!(greets_nobody.count(), 1);
+}
+
+#[tokio::test]
+async fn a_server_with_too_many_clients_says_so_and_is_waited_for() {
+    if !servers_available() {
+        return;
+    }
+    let options = Options::new().password("right").config("maxclients 1");
+    let server = RedisServer::start(options).await;
+    let only = eventually_some("its only client", || async {
+        let client = redis::Client::open(server.url()).expect("a URL");
+        client.get_multiplexed_async_connection().await.ok()
+    })
+    .await;
+    let mut waiting = Vec::new();
+    for protocol in ["", "?protocol=resp2", "?protocol=resp3"] {
+        let url = format!("{}{protocol}", server.url());
+        let error = within("an answer", patient().node(&url).connect()).await;
+        let error = error.expect_err("it has one client");
+        tells("max number of clients", protocol, &error);
+        assert!(error.is_outage(), "{error}");
+        let locks = patient().node(&url).connect_lazy().expect("built");
+        waiting.push(locks);
+    }
+    let error = within("an answer", waiting[0].try_lock("k")).await;
+    tells("max number of clients", "try_lock", &error.expect_err("no room"));
+    let lock = waiting.swap_remove(0);
+    let asked = lock.lock("k");
+    drop((only, waiting));
+    let guard = within("there is room again", asked).await;
+    guard.expect("it serves").release().await.expect("it was held");
+}
+
 /// A node each, and a third that serves: too few.
 #[tokio::test]
 async fn each_of_several_nodes_is_told_with_its_own_words() {

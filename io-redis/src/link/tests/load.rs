@@ -127,6 +127,7 @@ fn session(
                 let _ = hung_up.await;
             })),
             round_trip: Duration::ZERO,
+            ear: None,
         };
         Session::new(
             &mut context,

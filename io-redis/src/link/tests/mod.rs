@@ -1,6 +1,7 @@
 //! The tests of a link, and what they share: a hub and a connection that the tests control.
 
 mod connect;
+mod greeting;
 pub(crate) mod hub;
 mod load;
 mod mocked;

@@ -27,7 +27,7 @@ use crate::runtime::{
 };
 
 /// What a node answers to a command, as the bytes of a reply. None if it answers nothing any more.
-type Answers = Arc<dyn Fn(&[String]) -> Option<String> + Send + Sync>;
+pub(crate) type Answers = Arc<dyn Fn(&[String]) -> Option<String> + Send + Sync>;
 
 /// Connects to the nodes one after another. After the last, connecting fails.
 struct Nodes {
@@ -90,7 +90,7 @@ async fn node(
 }
 
 /// The first complete command in the bytes, and its length.
-fn command(bytes: &[u8]) -> Option<(Vec<String>, usize)> {
+pub(crate) fn command(bytes: &[u8]) -> Option<(Vec<String>, usize)> {
     let line = |from: usize| {
         let end = bytes[from..].windows(2).position(|two| two == b"\r\n")?;
         let number = std::str::from_utf8(&bytes[from + 1..from + end]).ok()?;
@@ -109,7 +109,7 @@ fn command(bytes: &[u8]) -> Option<(Vec<String>, usize)> {
 }
 
 /// A primary with this run id and client id that grants everything.
-fn primary(run: &'static str, client: u32) -> Answers {
+pub(crate) fn primary(run: &'static str, client: u32) -> Answers {
     Arc::new(move |words| {
         let bulk = |text: &str| format!("${}\r\n{text}\r\n", text.len());
         Some(

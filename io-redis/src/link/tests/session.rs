@@ -73,6 +73,7 @@ impl SessionRig {
                     }) as BoxFuture<'static, ()>
                 }),
                 round_trip,
+                ear: None,
             };
             Session::new(&mut context, &mut encoder, connected, NodeInfo::default())
                 .serve()

@@ -77,9 +77,9 @@ pub(crate) async fn set_up(
         {
             server_time = time(answer);
         }
-        may_call(result)?;
+        may_call(result, &config.prefix)?;
     }
-    may_call(results.next())?;
+    may_call(results.next(), &config.prefix)?;
     let mut tried = is_tried.then(|| results.next()).flatten();
     let client_id = match connection.is_own().then(|| results.next()).flatten() {
         Some(Ok(Value::Int(id))) => Some(id),
@@ -103,11 +103,14 @@ pub(crate) async fn set_up(
 }
 
 /// Whether a command may be called. An old server may not have it, and the user may not have the
-/// right to it.
-fn may_call(result: Option<CommandResult>) -> Result<(), DialError> {
+/// right to it, or not for keys with this prefix.
+fn may_call(result: Option<CommandResult>, prefix: &[u8]) -> Result<(), DialError> {
     match result.as_ref().and_then(decode::error) {
-        // The user may have the right for other keys.
-        Some(Reply::NotApplied(Refusal::Rejected(words))) if !decode::is_about_a_key(&words) => {
+        // Without a prefix nothing is known of the keys that will be asked for: the user may have
+        // the right for those.
+        Some(Reply::NotApplied(Refusal::Rejected(words)))
+            if !(prefix.is_empty() && decode::is_about_a_key(&words)) =>
+        {
             Err(DialError::Rejected(words))
         }
         _ => Ok(()),
@@ -249,11 +252,8 @@ pub(crate) async fn begin(
             Ok(Value::ServerError(error)) => {
                 // Not permitted, or the old connection is closed already. If the marker was not
                 // written, the first acquire says so.
-                tracing::debug!(
-                    target: LOG_TARGET,
-                    error = %printable(&decode::server_text(&error)),
-                    "tolerated"
-                );
+                let error = printable(&decode::server_text(&error));
+                contained(|| tracing::debug!(target: LOG_TARGET, %error, "tolerated"));
             }
             Ok(_) => {}
             Err(error) if error.code().is_some() => {}

@@ -11,7 +11,7 @@ use tenure_core::{Instant, Key, Refusal, Reply};
 use crate::link::connect::DialError;
 use crate::link::connection::{Connection, exchange};
 use crate::link::woken::Woken;
-use crate::log_target::LOG_TARGET;
+use crate::log_target::{LOG_TARGET, contained};
 use crate::protocol::decode::{self, CommandResult, Kept, Signal};
 use crate::protocol::encode::Encoder;
 use crate::protocol::key;
@@ -105,7 +105,7 @@ pub(crate) async fn tried(
         Kept::Refused(_) => return Ok(()),
     };
     if served {
-        tracing::debug!(target: LOG_TARGET, why, "tolerated");
+        contained(|| tracing::debug!(target: LOG_TARGET, why, "tolerated"));
         return Ok(());
     }
     Err(DialError::Rejected(printable(&why)))

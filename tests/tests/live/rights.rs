@@ -297,6 +297,26 @@ async fn a_user_of_other_keys_is_told_at_its_first_lock() {
     assert!(error.is_misuse(), "{error}");
 }
 
+/// Such as a prefix that was mistyped: no key of this client could ever be locked.
+#[tokio::test]
+async fn a_prefix_that_the_user_may_not_use_is_told_on_connecting() {
+    if !servers_available() {
+        return;
+    }
+    let server = RedisServer::start(Options::new()).await;
+    make_user(&server, &[]).await;
+    let mistyped = || patient().prefix("lock:").node(url(&server));
+    let error = within("an answer", mistyped().connect()).await;
+    let error = error.expect_err("it may not");
+    assert!(matches!(error, ConnectError::Rejected { .. }), "{error}");
+    assert!(error.to_string().contains("permission"), "{error}");
+    assert!(error.is_misuse(), "{error}");
+    let lazy = mistyped().connect_lazy().expect("built");
+    let error = within("waiting cannot mend it", lazy.lock("k")).await;
+    let error = error.expect_err("it may not");
+    assert!(matches!(error, LockError::Rejected { .. }), "{error}");
+}
+
 #[tokio::test]
 async fn a_key_that_may_not_be_used_is_told_to_its_caller_and_to_no_other() {
     if !servers_available() {

@@ -135,18 +135,27 @@ const NEEDED: [&str; 12] = [
 /// The result of the set-up with a node that answers OK to each command but one, and this error to
 /// that one.
 async fn set_up(
+    prefix: &[u8],
     command: &'static str,
     words: &'static str,
 ) -> Result<identity::NodeInfo, DialError> {
-    set_up_with(false, move |asked| match asked[0] == command {
+    let answer = move |asked: &[String]| match asked[0] == command {
         true => error(words),
         false => Value::Okay,
-    })
-    .await
+    };
+    set_up_of(prefix, false, answer).await
 }
 
 /// The same with a node that answers so to each command. It has served the client before or not.
 async fn set_up_with(
+    served: bool,
+    answer: impl FnMut(&[String]) -> Value + Send + 'static,
+) -> Result<identity::NodeInfo, DialError> {
+    set_up_of(b"app:", served, answer).await
+}
+
+async fn set_up_of(
+    prefix: &[u8],
     served: bool,
     mut answer: impl FnMut(&[String]) -> Value + Send + 'static,
 ) -> Result<identity::NodeInfo, DialError> {
@@ -158,7 +167,7 @@ async fn set_up_with(
         }
     });
     let mut config = one_node();
-    config.prefix = b"app:".to_vec();
+    config.prefix = prefix.to_vec();
     let result = identity::set_up(&connection, &config, served).await;
     drop(connection);
     node.await.expect("no panic");
@@ -180,7 +189,7 @@ async fn each_right_that_locks_need_is_told_on_connecting_if_it_is_missing() {
             "ERR unknown command `x`, with args beginning with: `:tenure:fence`, ",
             "ERR unknown command 'x', with args beginning with: ':tenure:fence' ",
         ] {
-            let refused = set_up(command, words).await;
+            let refused = set_up(b"app:", command, words).await;
             assert!(
                 matches!(refused, Err(DialError::Rejected(_))),
                 "{command}, {words}: {refused:?}"
@@ -189,19 +198,35 @@ async fn each_right_that_locks_need_is_told_on_connecting_if_it_is_missing() {
     }
 }
 
-/// Other keys may be permitted, and the same key later.
+/// Nothing that this client locks is outside of its prefix. Without one, other keys may be
+/// permitted.
 #[tokio::test]
-async fn a_probe_refused_for_its_key_or_for_now_does_not_matter() {
+async fn a_prefix_that_the_user_has_no_right_to_is_told_on_connecting() {
     for words in [
         "NOPERM No permissions to access a key",
         "NOPERM this user has no permissions to access one of the keys used as arguments",
+    ] {
+        for command in &NEEDED[2..] {
+            let refused = set_up(b"lock:", command, words).await;
+            assert!(
+                matches!(refused, Err(DialError::Rejected(_))),
+                "{command}, {words}: {refused:?}"
+            );
+            assert!(set_up(b"", command, words).await.is_ok(), "{command}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_probe_refused_for_now_does_not_matter() {
+    for words in [
         "READONLY You can't write against a read only replica.",
         "OOM command not allowed when used memory > 'maxmemory'.",
         "MISCONF Redis is configured to save RDB snapshots",
         "LOADING Redis is loading the dataset in memory",
     ] {
         for command in &NEEDED[2..] {
-            assert!(set_up(command, words).await.is_ok(), "{command}, {words}");
+            assert!(set_up(b"app:", command, words).await.is_ok(), "{command}, {words}");
         }
     }
 }

@@ -86,7 +86,16 @@ fn a_grant_that_comes_at_the_very_end_of_its_cap_is_no_grant() {
     world.advance(ms(100));
     world.deliver(0);
     world.pump();
-    assert!(matches!(failure(&mut world), AcquireFailure::Outage { .. }));
+    match failure(&mut world) {
+        AcquireFailure::Outage { silent } => {
+            let words = silent[0].words.as_ref().expect("it did answer in time");
+            assert!(
+                words.as_str().contains("longest time to be held"),
+                "{words}"
+            );
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 /// The last round would say outage only because nobody waited for its answers.

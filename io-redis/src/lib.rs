@@ -85,10 +85,10 @@
 //! # What is logged
 //!
 //! Every turn of a lease and of a connection is an event of the [`tracing`] crate: at DEBUG what
-//! goes well, at WARN what threatens a lock, at INFO that a node is connected. [`Locks::lock`],
-//! [`Locks::try_lock`], [`Guard::renew`] and [`Guard::release`] are spans. All have the target
+//! goes well, at WARN what threatens a lock, at INFO that a node is connected. All have the target
 //! `tenure_redis`, so a filter such as `tenure_redis=debug` shows them all. No token and no
-//! password is ever logged.
+//! password is ever logged. There are no spans: put `lock(…)` into one of your own
+//! (`tracing::Instrument`) if you want one.
 //!
 //! What many leases meet at once is not logged for each: of a kind of line at INFO or WARN, three a
 //! second that name the same node are written, the first at once. How many more there were follows

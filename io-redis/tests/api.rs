@@ -171,6 +171,26 @@ fn a_node_set_without_quarantine_is_refused() {
     );
 }
 
+#[test]
+fn a_name_of_a_node_set_has_a_bound_and_a_bad_address_is_named() {
+    let named = |len| {
+        let nodes = ["redis://127.0.0.1:1", "redis://127.0.0.1:2"];
+        let builder = Locks::builder().nodes(nodes).own_thread();
+        builder.node_set("x".repeat(len)).connect_lazy()
+    };
+    named(256).expect("it fits");
+    let error = named(257).expect_err("it is too long");
+    assert_eq!(error, ConnectError::NodeSetTooLong(257));
+    assert!(error.is_misuse() && error.to_string().contains("256"));
+
+    let nodes = ["redis://a", "redis://app:hunter2@b:x", "redis://c"];
+    let error = Locks::builder().nodes(nodes).own_thread().connect_lazy();
+    let error = error.expect_err("the second has no port");
+    let text = error.to_string();
+    assert!(text.starts_with("node 2, redis://***@b:***: "), "{text}");
+    assert!(error.is_misuse() && !format!("{error:?}").contains("hunter2"));
+}
+
 /// What the client needs of TLS is its own. It installs nothing into the process, neither when it
 /// is built nor when it connects.
 #[cfg(feature = "tls-rustls")]

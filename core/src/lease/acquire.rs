@@ -210,9 +210,15 @@ impl Lease {
         let held = held_until(copies, ctx.config.quorum());
         let Some(held) = held.filter(|until| (*until).min(self.cap) > now) else {
             // Granted so late that no validity is left. This counts as no answer.
+            let capped = held.is_some_and(|until| until > now);
+            let why = match capped {
+                true => "it granted the lock, whose longest time to be held was over by then",
+                false => "it granted the lock too late for any of its time to be left",
+            };
             for seat in &mut self.seats {
                 if matches!(seat.vote, Vote::Granted(_)) {
                     seat.vote = Vote::Silent;
+                    seat.said = Some(Words::fixed(why));
                 }
             }
             return self.fail_round(now, ctx);

@@ -10,11 +10,11 @@ use crate::api::options::LockOptions;
 use crate::client::own_thread::OwnThread;
 use crate::client::shared::Client;
 use crate::error::ConnectError;
-use crate::link::address::Address;
+use crate::link::address::{self, Address};
 use crate::link::connection::UserConnection;
 use crate::link::interface::{LinkConfig, Target};
 use crate::protocol::key::MAX_PREFIX_LEN;
-use crate::protocol::marker::NodeSet;
+use crate::protocol::marker::{MAX_NODE_SET_LEN, NodeSet};
 use crate::protocol::stream::FenceStream;
 use crate::runtime::{BootClock, OsEntropy, Seams, TokioConnector};
 
@@ -97,7 +97,7 @@ impl Builder {
     /// connection each time: `?protocol=resp2` behind the URL saves the first. That or
     /// `?protocol=resp3` leaves only that one. `#insecure` behind a `rediss://` URL takes any
     /// certificate for that of the server, so that anybody can pretend to be it, and does not tell
-    /// the server the name that it was called by (SNI).
+    /// the server the name that it was called by (SNI). What else stands behind a URL is refused.
     ///
     /// One server must answer at this address, because unrelated keys share one call. A proxy that
     /// spreads keys over several servers without refusing such a call breaks exclusion. If the name
@@ -105,9 +105,14 @@ impl Builder {
     /// beside the other, 100 ms apart, and the first where a server greets is taken (TLS and login
     /// included). One that greets and then does not serve, as a replica, comes last the next time.
     pub fn node(mut self, url: impl AsRef<str>) -> Self {
-        let address = Address::parse(url.as_ref());
-        self.nodes
-            .push(address.map(Target::Address).map_err(ConnectError::Address));
+        let url = url.as_ref();
+        let refused = |error| ConnectError::Address {
+            position: self.nodes.len() + 1,
+            address: address::shown(url),
+            error,
+        };
+        let address = Address::parse(url).map_err(refused);
+        self.nodes.push(address.map(Target::Address));
         self
     }
 
@@ -235,9 +240,9 @@ impl Builder {
         self
     }
 
-    /// A name for the set of nodes. With quarantine on, the nodes refuse a client of the same
-    /// prefix that uses another name, number of nodes or max TTL. So a set that was changed on some
-    /// clients only is noticed.
+    /// A name for the set of nodes, of up to 256 bytes. With quarantine on, the nodes refuse a
+    /// client of the same prefix that uses another name, number of nodes or max TTL. So a set that
+    /// was changed on some clients only is noticed.
     pub fn node_set(mut self, name: impl Into<String>) -> Self {
         self.node_set = Some(name.into());
         self
@@ -290,6 +295,10 @@ impl Builder {
         }
         if self.prefix.len() > MAX_PREFIX_LEN {
             return Err(ConnectError::PrefixTooLong(self.prefix.len()));
+        }
+        let name = self.node_set.as_ref().map_or(0, String::len);
+        if name > MAX_NODE_SET_LEN {
+            return Err(ConnectError::NodeSetTooLong(name));
         }
         // Everything is checked before anything is started.
         let config = self.config(&nodes)?;
@@ -369,14 +378,20 @@ fn with_certificates(
     nodes: Vec<Target>,
     certificates: &crate::link::tls::Certificates,
 ) -> Result<Vec<Target>, ConnectError> {
-    nodes
-        .into_iter()
-        .map(|node| match node {
-            Target::Address(address) => certificates.apply(address).map(Target::Address),
-            connection @ Target::Connection(_) => Ok(connection),
-        })
-        .collect::<Result<_, _>>()
-        .map_err(ConnectError::Address)
+    let with = |(at, node)| match node {
+        Target::Address(address) => {
+            let shown = address.to_string();
+            let refused = |error| ConnectError::Address {
+                position: at + 1,
+                address: shown,
+                error,
+            };
+            let address = certificates.apply(address).map_err(refused);
+            address.map(Target::Address)
+        }
+        connection @ Target::Connection(_) => Ok(connection),
+    };
+    nodes.into_iter().enumerate().map(with).collect()
 }
 
 /// Whether quarantine is on. An error where the caller must decide, since there is no safe default.

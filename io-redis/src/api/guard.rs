@@ -10,14 +10,12 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 use tenure_core::{Fence, LeaseId, LeaseOptions, Release, RenewalFailure};
 use tokio::sync::futures::Notified;
-use tracing::Instrument;
 
 use crate::client::alarm::AlarmId;
 use crate::client::cell::{Cell, Stage};
 use crate::client::patience::within;
 use crate::client::shared::{Client, Granted};
 use crate::error::{Ended, Loss, Lost, ReleaseError, RenewError, SilentNode};
-use crate::log_target::LOG_TARGET;
 
 /// A held lock. It renews itself until it is released, dropped, or lost.
 ///
@@ -174,11 +172,6 @@ impl Guard {
     /// # Cancel safety
     /// Dropping the future leaves the lock as it is; the renewal may still succeed.
     pub async fn renew(&self) -> Result<Duration, RenewError> {
-        let span = tracing::debug_span!(target: LOG_TARGET, "renew", key = ?self.cell.key());
-        self.renew_now().instrument(span).await
-    }
-
-    async fn renew_now(&self) -> Result<Duration, RenewError> {
         if let Some(lost) = self.lost_now() {
             return Err(RenewError::Lost(lost));
         }
@@ -324,11 +317,6 @@ impl Guard {
     /// # Cancel safety
     /// Dropping the future does not stop the release.
     pub async fn release(self) -> Result<(), ReleaseError> {
-        let span = tracing::debug_span!(target: LOG_TARGET, "release", key = ?self.cell.key());
-        self.release_now().instrument(span).await
-    }
-
-    async fn release_now(self) -> Result<(), ReleaseError> {
         let key = self.cell.key().clone();
         if let Some(lost) = self.lost_now() {
             return Err(ReleaseError::Lost(lost));

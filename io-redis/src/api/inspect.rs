@@ -69,7 +69,9 @@ pub enum Holder {
 }
 
 impl Inspection {
-    /// Who holds the key: what most of the answering nodes say.
+    /// Who holds the key: what most of the answering nodes say. Where several answers have as many
+    /// nodes, it is the answer of that node of theirs which was named last; then nobody may hold
+    /// the lock, and [`nodes`](Self::nodes) says more.
     #[must_use]
     pub fn holder(&self) -> &Holder {
         let votes = |holder: &Holder| self.nodes.iter().filter(|n| n.holder == *holder).count();

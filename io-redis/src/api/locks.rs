@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use tenure_core::LeaseOptions;
-use tracing::Instrument;
 
 use crate::api::guard::Guard;
 use crate::api::inspect::Inspection;
@@ -12,7 +11,6 @@ use crate::api::options::{LockOptions, OptionsError};
 use crate::client::patience::within;
 use crate::client::shared::{Client, Granted, too_late};
 use crate::error::{InspectError, LockError, SilentNode};
-use crate::log_target::LOG_TARGET;
 
 /// Takes locks.
 ///
@@ -106,6 +104,10 @@ impl Locks {
     /// ([`LockOptions::backoff`]), and when that owner's time ends. While not enough nodes answer,
     /// its pauses grow. Errors that waiting cannot cure are returned at once.
     ///
+    /// A key may have up to 64 KiB, its prefix included, but each request about it carries it, and
+    /// those that are due together share a connection: many long keys at once can take longer than
+    /// a request timeout, which is an outage. Use a digest of a long name.
+    ///
     /// # Deadlocks
     /// A lock cannot be taken twice: a task that asks for a key whose guard it has waits for itself
     /// (the log warns of it). And two tasks that take two keys, each in another order, wait for
@@ -130,26 +132,22 @@ impl Locks {
         if self.client.own_keys().held_here(&key, now) {
             self.client.hub().log_waits_for_itself(&key);
         }
-        let span = tracing::debug_span!(target: LOG_TARGET, "lock", ?key);
-        let granted = async {
-            let mut options = Arc::clone(&self.lock);
-            loop {
-                if let Some(granted) = self.client.acquire(&key, &options).await? {
-                    return Ok(self.guard(granted, &self.lock));
-                }
-                // It was granted, and its time ended before this task ran. What is left of the
-                // caller's patience is for another lease.
-                if let Some(at) = give_up {
-                    let left = at.saturating_since(self.client.hub().clock().now());
-                    if left.is_zero() {
-                        return Err(too_late(key.clone()));
-                    }
-                    options = Arc::new(options.with_give_up_after(left));
-                }
-                tokio::task::yield_now().await;
+        let mut options = Arc::clone(&self.lock);
+        loop {
+            if let Some(granted) = self.client.acquire(&key, &options).await? {
+                return Ok(self.guard(granted, &self.lock));
             }
-        };
-        granted.instrument(span).await
+            // It was granted, and its time ended before this task ran. What is left of the
+            // caller's patience is for another lease.
+            if let Some(at) = give_up {
+                let left = at.saturating_since(self.client.hub().clock().now());
+                if left.is_zero() {
+                    return Err(too_late(key));
+                }
+                options = Arc::new(options.with_give_up_after(left));
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Tries once to take the lock on `key`: one attempt at the nodes, without waiting for another
@@ -167,14 +165,10 @@ impl Locks {
             .client
             .key(key.as_ref())
             .map_err(LockError::key_refused)?;
-        let span = tracing::debug_span!(target: LOG_TARGET, "try_lock", ?key);
-        let granted = async {
-            match self.client.acquire(&key, &self.try_lock).await? {
-                Some(granted) => Ok(self.guard(granted, &self.try_lock)),
-                None => Err(too_late(key.clone())),
-            }
-        };
-        granted.instrument(span).await
+        match self.client.acquire(&key, &self.try_lock).await? {
+            Some(granted) => Ok(self.guard(granted, &self.try_lock)),
+            None => Err(too_late(key)),
+        }
     }
 
     fn guard(&self, granted: Granted<'_>, options: &Arc<LeaseOptions>) -> Guard {
@@ -183,7 +177,8 @@ impl Locks {
 
     /// Asks who holds `key`: the owner's label, how much time is left, the last fence. Changes
     /// nothing. It takes two tries to connect and four request timeouts at most, 8 s by default; or
-    /// 12 s where round trips take up to 1 s.
+    /// up to 12 s where round trips were found to take up to 1 s. Where the client's own tasks do
+    /// not run, it ends a quarter later: after 10 s by default.
     ///
     /// It asks by a script that counts as a write, so that no replica answers. A user who may only
     /// read can inspect too, with a client from [`connect_lazy`](crate::Builder::connect_lazy):

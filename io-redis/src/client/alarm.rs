@@ -19,7 +19,7 @@ use tokio::runtime::{Handle, Id};
 use tokio::sync::Notify;
 
 use crate::client::cell::Cell;
-use crate::client::delivery::contained;
+use crate::log_target::contained;
 use crate::runtime::{CallerTimer, Clock, caller_runtime, gives_no_timer};
 
 /// How often an alarm compares clocks. An end that is further away is not looked at.

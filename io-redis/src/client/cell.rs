@@ -10,8 +10,8 @@ use tenure_core::{AcquireFailure, EventKind, Fence, Instant, Key, Release, Renew
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use crate::client::delivery::contained;
 use crate::error::{Ended, Loss};
+use crate::log_target::contained;
 
 /// The shared state of one lease.
 #[derive(Debug)]

@@ -6,7 +6,6 @@
 //! has a `Notify` of its own. Only of several that wait at the same one, tokio may leave those
 //! behind it unwoken.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tenure_core::{EventKind, NodeSet};
@@ -15,6 +14,7 @@ use tokio::sync::Notify;
 use crate::link::bell::Bell;
 
 use crate::client::cell::{Cell, Concerns};
+use crate::log_target::contained;
 
 /// What is owed to others.
 #[derive(Debug, Default)]
@@ -78,12 +78,6 @@ impl Bells {
             contained(|| self.end.notify_waiters());
         }
     }
-}
-
-/// Runs code of the program: a waker, or a subscriber of the log. If it panics, the panic hook has
-/// said so, and the client goes on.
-pub(crate) fn contained(code: impl FnOnce()) {
-    let _ = catch_unwind(AssertUnwindSafe(code));
 }
 
 #[cfg(test)]

@@ -11,10 +11,9 @@ use tenure_core::{
 };
 use tracing::{Level, debug, event_enabled, info, warn};
 
-use crate::client::delivery::contained;
 use crate::client::quota::{Line, LineKind, Quota, Verdict};
 use crate::link::interface::LinkStatus;
-use crate::log_target::LOG_TARGET;
+use crate::log_target::{LOG_TARGET, contained};
 use crate::protocol::words::NOT_IN_TIME;
 
 /// The keys without an expiry that were warned of. Who waits for one may ask for weeks, and many

@@ -36,8 +36,8 @@ pub(crate) struct Client {
     stream: Option<Arc<FenceStream>>,
     /// How long the links take at most, if they run, to say that they are up or why not.
     verified_within: Duration,
-    /// How long they take at most to answer an inspection.
-    inspected_within: Duration,
+    /// How they behave.
+    link_config: LinkConfig,
     own_keys: OwnKeys,
     /// Of those who await a loss.
     alarms: Arc<Alarms>,
@@ -98,8 +98,7 @@ impl Client {
             prefix,
             stream: link_config.stream.clone(),
             verified_within: link_config.longest_dial() * 2,
-            // If the connection breaks, it is asked again on another.
-            inspected_within: (link_config.longest_dial() + link_config.longest_silence()) * 2,
+            link_config: link_config.clone(),
             own_keys: OwnKeys::default(),
         })
     }
@@ -246,7 +245,9 @@ impl Client {
         self.hub.check()?;
         let inspections = self.links.iter().map(|link| link.inspect(key.clone()));
         let answers = futures_util::future::join_all(inspections);
-        let answers = within(self.hub.clock(), self.inspected_within, answers).await;
+        // If the connection breaks, it is asked again on another.
+        let bound = (self.link_config.longest_dial() + self.link_config.longest_silence()) * 2;
+        let answers = within(self.hub.clock(), bound, answers).await;
         let nodes = self.hub.names().iter().cloned();
         let refused = |(index, answer)| self.as_refused(NodeId::new(index), answer);
         let answers = answers.map(|answers| answers.into_iter().enumerate().map(refused));
@@ -452,7 +453,7 @@ pub(crate) mod tests {
             stream: None,
             own_keys: OwnKeys::default(),
             verified_within: Duration::ZERO,
-            inspected_within: Duration::ZERO,
+            link_config: LinkConfig::new(Duration::from_secs(1)),
         };
         (Arc::new(client), lease, cell)
     }

@@ -9,6 +9,7 @@ use crate::error::kind::{Kind, kinds};
 use crate::error::silent::{Refuses, SilentNode, write_nodes};
 use crate::link::address::AddressError;
 use crate::protocol::key::MAX_PREFIX_LEN;
+use crate::protocol::marker::MAX_NODE_SET_LEN;
 use crate::protocol::stream::StreamNameError;
 
 /// Why a client could not be built or connected.
@@ -18,7 +19,14 @@ pub enum ConnectError {
     /// No node was named.
     NoNodes,
     /// The address of a node cannot be used.
-    Address(AddressError),
+    Address {
+        /// Which of the nodes, counted from one.
+        position: usize,
+        /// Its address, without what may be a password.
+        address: String,
+        /// Why not.
+        error: AddressError,
+    },
     /// The configuration cannot work.
     Config(ConfigError),
     /// The owner label is empty, too long, or has characters that a token cannot carry.
@@ -27,6 +35,8 @@ pub enum ConnectError {
     PrefixTooLong(usize),
     /// The name of the fence stream cannot be used.
     FenceStream(StreamNameError),
+    /// The name of the set of nodes has this many bytes, more than 256.
+    NodeSetTooLong(usize),
     /// Over several connections of the caller's own, quarantine was not decided or is not possible.
     QuarantineUndecided,
     /// There is no tokio runtime here, and the client was not given a thread of its own.
@@ -84,11 +94,12 @@ impl ConnectError {
         match self {
             Self::Outage { .. } => Kind::Outage,
             Self::NoNodes
-            | Self::Address(_)
+            | Self::Address { .. }
             | Self::Config(_)
             | Self::Label(_)
             | Self::PrefixTooLong(_)
             | Self::FenceStream(_)
+            | Self::NodeSetTooLong(_)
             | Self::QuarantineUndecided
             | Self::NoRuntime
             | Self::Thread(_)
@@ -104,7 +115,11 @@ impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoNodes => f.write_str("no node was named: give `Builder::node` a URL"),
-            Self::Address(error) => error.fmt(f),
+            Self::Address {
+                position,
+                address,
+                error,
+            } => write!(f, "node {position}, {address}: {error}"),
             Self::Config(error) => error.fmt(f),
             Self::Label(error) => error.fmt(f),
             Self::PrefixTooLong(len) => write!(
@@ -112,6 +127,10 @@ impl fmt::Display for ConnectError {
                 "the prefix of the keys has {len} bytes: at most {MAX_PREFIX_LEN} are allowed"
             ),
             Self::FenceStream(error) => error.fmt(f),
+            Self::NodeSetTooLong(len) => write!(
+                f,
+                "the name of the node set has {len} bytes: at most {MAX_NODE_SET_LEN} are allowed"
+            ),
             Self::QuarantineUndecided => f.write_str(
                 "over several connections of your own, a node that restarts without its data \
                  cannot be noticed, and a lease may be granted twice: give URLs instead, or accept \
@@ -156,11 +175,5 @@ impl From<LabelError> for ConnectError {
 impl From<StreamNameError> for ConnectError {
     fn from(error: StreamNameError) -> Self {
         Self::FenceStream(error)
-    }
-}
-
-impl From<AddressError> for ConnectError {
-    fn from(error: AddressError) -> Self {
-        Self::Address(error)
     }
 }

@@ -82,14 +82,13 @@ fn advice(words: &str) -> Option<&'static str> {
         "noauth",
         "invalid password",
         "invalid username-password",
+        "no password is set",
+        "without any password",
     ]) {
         Some("Check the user and the password in the address of the node")
-    } else if says(&[
-        "noperm",
-        "acl failure",
-        "can't run this command",
-        "can't access at least",
-    ]) {
+    } else if says(&["permissions to access", "access at least one of the keys"]) {
+        Some("Give the user the right to these keys, or name others: see `Builder::prefix`")
+    } else if says(&["noperm", "acl failure", "can't run this command"]) {
         Some("Give the user this right: the documentation lists all that are needed")
     } else if says(&[
         "unknown command",
@@ -129,6 +128,7 @@ mod tests {
                 "NOPERM this user has no permissions to run the 'del' command",
                 "right",
             ),
+            ("NOPERM No permissions to access a key", "prefix"),
             ("ERR unknown command 'GETEX'", "6.2"),
             ("ERR DB index is out of range", "database"),
             ("ERR SELECT is not allowed in cluster mode", "database"),

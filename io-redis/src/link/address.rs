@@ -36,9 +36,6 @@ impl Address {
             Some((before, fragment)) => (before, Some(fragment)),
             None => (url, None),
         };
-        if clear.is_some() && !matches!(fragment, None | Some("insecure")) {
-            return Err(AddressError::NotAnAddress);
-        }
         // The text of redis-rs' error may quote parts of the URL, so it is not passed on.
         let info = clear
             .as_deref()
@@ -54,8 +51,27 @@ impl Address {
             ConnectionAddr::Unix(path) => Endpoint::Unix(path.clone()),
             _ => return Err(AddressError::NotAnAddress),
         };
-        // redis-rs has RESP2 for its default, and does not tell whether the URL says so.
+        // redis-rs takes what it does not know for nothing at all.
+        match (fragment, clear.is_some()) {
+            (None, _) | (Some("insecure"), true) => {}
+            _ => return Err(AddressError::UnknownFragment),
+        }
         let (_, query) = before.split_once('?').unwrap_or((before, ""));
+        let known: &[&str] = match endpoint {
+            Endpoint::Tcp { .. } => &["protocol"],
+            Endpoint::Unix(_) => &["protocol", "db", "user", "pass"],
+        };
+        let named = |pair: &str| {
+            pair.split('=')
+                .next()
+                .map(str::to_owned)
+                .unwrap_or_default()
+        };
+        let mut names = query.split('&').filter(|pair| !pair.is_empty()).map(named);
+        if names.any(|name| !known.contains(&name.as_str())) {
+            return Err(AddressError::UnknownParameter);
+        }
+        // redis-rs has RESP2 for its default, and does not tell whether the URL says so.
         let asks = query.split('&').any(|pair| pair.starts_with("protocol="));
         let settings = info.redis_settings().clone();
         Ok(Self {
@@ -115,6 +131,46 @@ impl Address {
     }
 }
 
+/// As much of a text that is no address as cannot be a password: the scheme, and the host where one
+/// is to be seen.
+pub(crate) fn shown(url: &str) -> String {
+    const HIDDEN: &str = "***";
+    const SCHEMES: [&str; 7] = [
+        "redis",
+        "rediss",
+        "valkey",
+        "valkeys",
+        "redis+unix",
+        "valkey+unix",
+        "unix",
+    ];
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return HIDDEN.to_owned();
+    };
+    if !SCHEMES
+        .iter()
+        .any(|known| scheme.eq_ignore_ascii_case(known))
+    {
+        return HIDDEN.to_owned();
+    }
+    let (user, place) = match rest.rsplit_once('@') {
+        Some((_, place)) => ("***@", place),
+        None => ("", rest),
+    };
+    let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let end = place.find(|c| !is_host(c)).unwrap_or(place.len());
+    let (host, rest) = place.split_at(end);
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let port = match rest[..end].strip_prefix(':') {
+        Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => &rest[..end],
+        Some(_) => ":***",
+        None if end == 0 => "",
+        None => HIDDEN,
+    };
+    let more = if end < rest.len() { "/***" } else { "" };
+    format!("{scheme}://{user}{host}{port}{more}")
+}
+
 /// The URL of a TLS node as one of a node that is spoken to in the clear. None if it is none.
 /// redis-rs parses the former only if its own TLS is compiled in, which this crate does not need.
 fn in_the_clear(url: &str) -> Option<String> {
@@ -171,6 +227,10 @@ impl fmt::Debug for Address {
 pub enum AddressError {
     /// It is not a URL that redis-rs understands.
     NotAnAddress,
+    /// It has a parameter (behind `?`) that is not known. Passwords do not belong there.
+    UnknownParameter,
+    /// It has something behind `#` that is not known there.
+    UnknownFragment,
     /// It asks for TLS, and the feature is not enabled.
     NoTls,
     /// It names a unix socket, which this platform does not have.
@@ -190,6 +250,15 @@ impl fmt::Display for AddressError {
                 "not the address of a Redis node; use \
                  redis://[user:password@]host[:port][/database], redis+unix:///path, or rediss:// \
                  like redis:// (characters like @ and / in a password are written %40 and %2F)"
+            }
+            Self::UnknownParameter => {
+                "the address has a parameter that is not known; behind `?` there may be \
+                 `protocol`, and for a unix socket `db`, `user` and `pass` (a ? in a password is \
+                 written %3F)"
+            }
+            Self::UnknownFragment => {
+                "behind `#` there may only be `insecure`, and only in a rediss:// address (a # in \
+                 a password is written %23)"
             }
             Self::NoTls => {
                 "a rediss:// address needs the feature `tls-rustls` of tenure-redis; enable it in \
@@ -242,6 +311,55 @@ mod tests {
         }
     }
 
+    /// redis-rs would take them for nothing at all.
+    #[test]
+    fn what_is_not_known_behind_a_url_is_refused() {
+        for url in [
+            "redis://h?password=hunter2",
+            "redis://h/1?protocol=resp2&db=2",
+            "redis://h?hunter2",
+            "valkey://h?Protocol=resp2",
+            #[cfg(unix)]
+            "redis+unix:///run/r.sock?password=hunter2",
+        ] {
+            let error = Address::parse(url).expect_err(url);
+            assert_eq!(error, AddressError::UnknownParameter, "{url}");
+        }
+        for url in [
+            "redis://h#insecure",
+            "redis://h#",
+            #[cfg(unix)]
+            "unix:///run/r.sock#insecure",
+            #[cfg(feature = "tls-rustls")]
+            "rediss://h#trusting",
+        ] {
+            let error = Address::parse(url).expect_err(url);
+            assert_eq!(error, AddressError::UnknownFragment, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_bad_address_is_shown_without_what_may_be_its_password() {
+        for (url, shown_as) in [
+            ("redis://b:x", "redis://b:***"),
+            ("redis://u:hunter2@h:port", "redis://***@h:***"),
+            ("redis://u:hunter2@h:7/x", "redis://***@h:7/***"),
+            ("redis://u:hun@ter2@h:7?a=hunter2", "redis://***@h:7/***"),
+            ("redis://:hunter2", "redis://:***"),
+            ("redis://user:hunter2/0", "redis://user:***/***"),
+            ("redis://h/hunter2", "redis://h/***"),
+            ("redis://h hunter2", "redis://h***"),
+            ("rediss://[::1]:hunter2", "rediss://***"),
+            ("redis://h?password=hunter2", "redis://h/***"),
+            ("hunter2://h", "***"),
+            ("http://h", "***"),
+            ("hunter2", "***"),
+            ("", "***"),
+        ] {
+            assert_eq!(shown(url), shown_as, "{url}");
+        }
+    }
+
     #[test]
     fn what_the_seam_dials_has_an_ipv6_address_without_brackets() {
         let address = Address::parse("redis://[::1]:7").expect("an address");
@@ -279,9 +397,9 @@ mod tests {
         use ProtocolVersion::{RESP2, RESP3};
         for (url, protocol) in [
             ("redis://h", None),
-            ("redis://h/?x=protocol", None),
+            ("redis://h/?", None),
             ("redis://h?protocol=resp2", Some(RESP2)),
-            ("redis://h/3?x=y&protocol=2", Some(RESP2)),
+            ("redis://h/3?protocol=2", Some(RESP2)),
             ("redis://h?protocol=resp3", Some(RESP3)),
             #[cfg(unix)]
             ("redis+unix:///run/r.sock?db=2&protocol=resp2", Some(RESP2)),
@@ -311,7 +429,5 @@ mod tests {
             let tls = address.tls().expect(url);
             assert_eq!(tls.insecure, insecure, "{url}");
         }
-        let other = Address::parse("rediss://h#trusting").expect_err("no such fragment");
-        assert_eq!(other, AddressError::NotAnAddress);
     }
 }

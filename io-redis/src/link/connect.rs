@@ -119,7 +119,10 @@ impl Dialer {
         let connect = |endpoint| async move {
             match this.connect(&endpoint).await {
                 Ok(connected) => Ok((connected, endpoint)),
-                Err(refused) => Err(this.note(&refused)),
+                Err(refused) => {
+                    this.note(&refused);
+                    Err(())
+                }
             }
         };
         let pause = |span| this.clock.sleep_until(this.clock.now() + span);

@@ -45,6 +45,8 @@ impl LinkContext {
     /// How long a connection may be silent while a request is in flight; then it is replaced. Over
     /// a connection of the user's, a request is *unknown* this long after its deadline.
     pub(crate) fn silence(&self) -> Duration {
-        self.patience.silence(self.ttl())
+        let silence = self.patience.silence(self.ttl());
+        self.config.note_silence(silence);
+        silence
     }
 }

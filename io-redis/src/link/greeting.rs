@@ -60,14 +60,14 @@ impl Refused {
     /// What it means for the node. Only in the handshake the password is sent, and so only here
     /// something may repeat it.
     pub(crate) fn told(&self, password: Option<&str>) -> DialError {
-        let text = hide(&self.text(), password);
+        let text = self.text();
+        let words = printable(&hide(&text, password));
+        let client = self.error.kind() == ErrorKind::InvalidClientConfig;
+        // By what was said, and not by what is shown of it.
         match decode::refusal(&text).0 {
-            Reply::NotApplied(Refusal::Rejected(words)) => DialError::Rejected(words),
-            Reply::NotApplied(_) => DialError::unavailable(&text),
-            _ if self.error.kind() == ErrorKind::InvalidClientConfig || needs_a_hand(&text) => {
-                DialError::Rejected(printable(&text))
-            }
-            _ => DialError::unavailable(&text),
+            Reply::NotApplied(Refusal::Rejected(_)) => DialError::Rejected(words),
+            Reply::Unknown(_) if client || needs_a_hand(&text) => DialError::Rejected(words),
+            _ => DialError::Unavailable(words),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::link::connect::DialError;
 use crate::link::connection::{Connection, exchange};
 use crate::link::interface::{Identity, LinkConfig};
 use crate::link::streams;
-use crate::log_target::LOG_TARGET;
+use crate::log_target::{LOG_TARGET, contained};
 use crate::protocol::decode::{self, CommandResult, Signal};
 use crate::protocol::encode::{Encoder, mark, millis};
 use crate::protocol::key;

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tenure_core::{DEFAULT_TTL, NodeId, Patience, Reply, Request, RequestId, ServerTime, Words};
@@ -107,6 +108,8 @@ pub(crate) struct LinkConfig {
     pub(crate) node_set: Option<NodeSet>,
     /// Over one node: the stream that draws its fences.
     pub(crate) stream: Option<Arc<FenceStream>>,
+    /// The longest silence that a link of the client has put up with, in nanoseconds.
+    silence: Arc<AtomicU64>,
 }
 
 impl LinkConfig {
@@ -120,6 +123,7 @@ impl LinkConfig {
             prefix: Vec::new(),
             node_set: None,
             stream: None,
+            silence: Arc::default(),
         }
     }
 
@@ -136,11 +140,16 @@ impl LinkConfig {
         Patience::new(self.request_timeout).dial(self.ttl)
     }
 
-    /// How long a connection may be silent at most while a request is in flight, however far away
-    /// the node is.
+    /// A link of the client may be silent for so long.
+    pub(crate) fn note_silence(&self, silence: Duration) {
+        let nanos = u64::try_from(silence.as_nanos()).unwrap_or(u64::MAX);
+        self.silence.fetch_max(nanos, Ordering::Relaxed);
+    }
+
+    /// How long a connection may be silent at most while a request is in flight, as far away as the
+    /// nodes have been.
     pub(crate) fn longest_silence(&self) -> Duration {
-        let mut far = Patience::new(self.request_timeout);
-        far.connected(Duration::MAX);
-        far.silence(Duration::MAX)
+        let near = Patience::new(self.request_timeout).silence(Duration::MAX);
+        near.max(Duration::from_nanos(self.silence.load(Ordering::Relaxed)))
     }
 }

@@ -297,6 +297,7 @@ impl Link {
             Ok((connected, _)) => {
                 target.served();
                 context.patience.connected(connected.round_trip);
+                context.silence();
             }
             Err(_) => context.patience.failed(late),
         }

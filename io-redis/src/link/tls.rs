@@ -206,7 +206,7 @@ mod tests {
     fn refused(builder: Builder) -> AddressError {
         assert!(!format!("{builder:?}").contains("hunter2"), "{builder:?}");
         match builder.connect_lazy() {
-            Err(ConnectError::Address(error)) => error,
+            Err(ConnectError::Address { error, .. }) => error,
             other => panic!("{other:?}"),
         }
     }

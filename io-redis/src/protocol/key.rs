@@ -140,15 +140,20 @@ pub(crate) fn counter(key: &[u8], out: &mut Vec<u8>) {
     }
     out.truncate(stem);
     // Digits complete no tag, so the whole name is hashed. The part that all names share is hashed
-    // once, and so is the part that ten of them share.
+    // once, and so is the part that a hundred of them share. One in 16,384 fits.
     let stem_crc = crc16(0, out);
-    for tens in 0_u64.. {
-        let tens_crc = match tens {
+    for hundreds in 0_u64.. {
+        let hundreds_crc = match hundreds {
             0 => stem_crc,
-            _ => crc16(stem_crc, itoa(tens, &mut [0; 20])),
+            _ => crc16(stem_crc, itoa(hundreds, &mut [0; 20])),
         };
-        for unit in b'0'..=b'9' {
-            if slot_of(crc16(tens_crc, &[unit])) == wanted {
+        for ten in b'0'..=b'9' {
+            let tens_crc = match (hundreds, ten) {
+                (0, b'0') => hundreds_crc,
+                _ => crc16(hundreds_crc, &[ten]),
+            };
+            if let Some(unit) = last_digit(tens_crc, wanted) {
+                let tens = hundreds * 10 + u64::from(ten - b'0');
                 if tens > 0 {
                     out.extend_from_slice(itoa(tens, &mut [0; 20]));
                 }
@@ -157,6 +162,14 @@ pub(crate) fn counter(key: &[u8], out: &mut Vec<u8>) {
             }
         }
     }
+}
+
+/// The digit with which the hash goes on from `crc` to this slot, if there is one. For each digit
+/// the last bits of its hash alone are those of its value.
+fn last_digit(crc: u16, wanted: u16) -> Option<u8> {
+    let differs = slot_of(crc16(crc, b"0") ^ wanted);
+    let digit = differs & 0xf;
+    (digit <= 9 && slot_of(TABLE[usize::from(digit)]) == differs).then_some(b'0' + digit as u8)
 }
 
 /// The decimal digits of a number.
@@ -300,6 +313,18 @@ mod tests {
         assert_eq!(check(b""), Err(KeyError::Empty));
         assert_eq!(check(&vec![b'k'; 65536]), Ok(()));
         assert_eq!(check(&vec![b'k'; 65537]), Err(KeyError::TooLong(65537)));
+    }
+
+    #[test]
+    fn the_last_digit_is_found_without_trying_all() {
+        for crc in (0..=u16::MAX).step_by(7) {
+            for digit in b'0'..=b'9' {
+                let wanted = slot_of(crc16(crc, &[digit]));
+                assert_eq!(last_digit(crc, wanted), Some(digit));
+            }
+        }
+        let fits = (0..16_384).filter(|slot| last_digit(77, *slot).is_some());
+        assert_eq!(fits.count(), 10);
     }
 
     /// The first fitting name, tried one by one.

@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+/// The longest name of a set of nodes, in bytes. It travels with requests, in the marker.
+pub(crate) const MAX_NODE_SET_LEN: usize = 256;
+
 /// What all clients of a set of nodes must agree on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NodeSet {

@@ -54,12 +54,53 @@ fn push_in_line(shown: &mut String, text: &str) {
     }
 }
 
-/// A text in which the password does not occur, unless it is too short to be one.
+/// So many characters of a password in a row are not shown. Of a shorter one nothing is hidden.
+const PART: usize = 4;
+
+/// A text in which neither the password occurs, nor a beginning or an end of it as is left where
+/// whoever sent the text has cut it. White space does not count, since that may have been changed.
 pub(crate) fn hide(text: &str, password: Option<&str>) -> String {
-    match password {
-        Some(password) if password.len() >= 4 => text.replace(password, "…"),
-        _ => text.to_owned(),
+    let is_seen = |c: &char| !c.is_whitespace() && !c.is_control();
+    let password = password.unwrap_or_default();
+    let secret: Vec<char> = password.chars().filter(is_seen).collect();
+    if secret.len() < PART {
+        return text.to_owned();
     }
+    let more_than_is_shown = 8 * LONGEST;
+    let seen: Vec<(usize, char)> = text
+        .char_indices()
+        .take(more_than_is_shown)
+        .filter(|(_, c)| is_seen(c))
+        .collect();
+    let mut hidden = vec![false; seen.len()];
+    for at in 0..seen.len() {
+        let pairs = seen[at..].iter().zip(&secret);
+        let begins = pairs.take_while(|((_, a), b)| a == *b).count();
+        let pairs = seen[..=at].iter().rev().zip(secret.iter().rev());
+        let ends = pairs.take_while(|((_, a), b)| a == *b).count();
+        if begins >= PART {
+            hidden[at..at + begins].fill(true);
+        }
+        if ends >= PART {
+            hidden[at + 1 - ends..=at].fill(true);
+        }
+    }
+    let mut shown = String::new();
+    let mut from = 0;
+    for (at, (start, c)) in seen.iter().enumerate() {
+        if !hidden[at] {
+            continue;
+        }
+        // What stands between two hidden ones is white space.
+        if at == 0 || !hidden[at - 1] {
+            shown.push_str(&text[from..*start]);
+            shown.push('…');
+        }
+        from = start + c.len_utf8();
+    }
+    let end = text.char_indices().nth(more_than_is_shown);
+    shown.push_str(&text[from..end.map_or(text.len(), |(end, _)| end)]);
+    shown
 }
 
 #[cfg(test)]
@@ -105,9 +146,57 @@ mod tests {
         assert_eq!(text, "ERR invalid password …");
         assert_eq!(hide("ERR a", Some("a")), "ERR a");
         assert_eq!(hide("ERR a", None), "ERR a");
+        for (text, shown) in [
+            ("ERR no such user: correct hor", "ERR no such user: …"),
+            ("ERR …ttery staple is wrong", "ERR …… is wrong"),
+            ("ERR 'correct horse\nbattery  staple'", "ERR '…'"),
+            ("ERR correcthorsebatterystaplecorrect", "ERR …"),
+            ("ERR cor", "ERR cor"),
+            ("", ""),
+        ] {
+            assert_eq!(hide(text, Some("correct horse battery staple")), shown);
+        }
     }
 
     proptest! {
+        #[test]
+        fn no_part_of_a_password_is_shown_whichever_way_it_is_cut(
+            // No character comes twice, so that a part is found where it is and nowhere else.
+            password in Just(('a'..='z').collect::<Vec<_>>()).prop_shuffle(),
+            space in "[ \t\r\n]{0,2}",
+            gap in 0..26_usize,
+            cut in 0..=26 - PART,
+            end in any::<bool>(),
+            before in "[^a-z]{0,40}",
+            after in "[^a-z]{0,40}",
+        ) {
+            let changed = |space: &str| -> String {
+                let (a, b) = password.split_at(gap);
+                a.iter().copied().chain(space.chars()).chain(b.iter().copied()).collect()
+            };
+            let (secret, sent) = (changed("\n"), changed(&space));
+            let letters = |text: &str| text.chars().filter(char::is_ascii_lowercase).count();
+            let part: String = if end {
+                let mut left = cut;
+                sent.chars().skip_while(|c| {
+                    let skip = left > 0;
+                    left -= usize::from(skip && c.is_ascii_lowercase());
+                    skip
+                }).collect()
+            } else {
+                let mut left = 26 - cut;
+                sent.chars().take_while(|c| {
+                    let take = left > 0;
+                    left -= usize::from(take && c.is_ascii_lowercase());
+                    take
+                }).collect()
+            };
+            prop_assert_eq!(letters(&part), 26 - cut);
+            let shown = hide(&format!("{before}{part}{after}"), Some(&secret));
+            prop_assert_eq!(letters(&shown), 0, "{}", shown);
+            prop_assert!(shown.starts_with(before.trim_end()), "{}", shown);
+        }
+
         /// Of 32 digits, whoever cut the text, and wherever.
         #[test]
         fn no_token_is_shown_whichever_way_its_text_is_cut(

@@ -147,5 +147,11 @@ async fn certificates_for_a_server_that_is_spoken_to_in_the_clear_are_a_mistake(
     let (server, certificates, _) = start(false).await;
     let trusting = patient().root_certificates(certificates.read("authority.pem"));
     let error = not_connected(trusting.node(server.url())).await;
-    assert_eq!(error, ConnectError::Address(AddressError::NotTls));
+    let ConnectError::Address {
+        position: 1, error, ..
+    } = error
+    else {
+        panic!("{error}");
+    };
+    assert_eq!(error, AddressError::NotTls);
 }

@@ -184,12 +184,20 @@ async fn a_server_with_too_many_clients_says_so_and_is_waited_for() {
         waiting.push(locks);
     }
     let error = within("an answer", waiting[0].try_lock("k")).await;
-    tells("max number of clients", "try_lock", &error.expect_err("no room"));
+    tells(
+        "max number of clients",
+        "try_lock",
+        &error.expect_err("no room"),
+    );
     let lock = waiting.swap_remove(0);
     let asked = lock.lock("k");
     drop((only, waiting));
     let guard = within("there is room again", asked).await;
-    guard.expect("it serves").release().await.expect("it was held");
+    guard
+        .expect("it serves")
+        .release()
+        .await
+        .expect("it was held");
 }
 
 /// A node each, and a third that serves: too few.

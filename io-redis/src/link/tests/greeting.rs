@@ -2,9 +2,11 @@
 //! of several addresses until one greets.
 
 use std::io;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use crate::link::address::Address;
@@ -68,12 +70,16 @@ impl Name {
         let mut dialer = self.dialer(url);
         let clock = PausedClock::new();
         let over = clock.sleep_until(clock.now() + Duration::from_secs(2));
-        tokio::select! {
-            dialled = dialer.dial() => match dialled {
-                Ok(_) => panic!("it refuses"),
-                Err(why) => return why,
-            },
-            () = over => {}
+        let dialled = async {
+            match select(pin!(dialer.dial()), over).await {
+                Either::Left((dialled, _)) => Some(dialled),
+                Either::Right(_) => None,
+            }
+        };
+        match dialled.await {
+            Some(Ok(_)) => panic!("it refuses"),
+            Some(Err(why)) => return why,
+            None => {}
         }
         dialer.why_not().expect("it has words")
     }

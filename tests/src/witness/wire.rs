@@ -27,13 +27,18 @@ pub(super) fn asked(argv: &[Vec<u8>]) -> Option<(OpKind, Vec<KeyAndToken<'_>>)> 
     {
         return Some((OpKind::Take, vec![(key.as_slice(), token.as_slice())]));
     }
-    let [command, sha, count, rest @ ..] = argv else {
+    let [command, named, count, rest @ ..] = argv else {
         return None;
     };
-    if !command.eq_ignore_ascii_case(b"EVALSHA") {
+    let script = if command.eq_ignore_ascii_case(b"EVALSHA") {
+        Script::by_sha(named)?
+    } else if command.eq_ignore_ascii_case(b"EVAL") {
+        // To a server that forgets scripts as soon as they are loaded.
+        let mut all = Script::ALL.iter().copied();
+        all.find(|script| script.text().as_bytes() == named)?
+    } else {
         return None;
-    }
-    let script = Script::by_sha(sha)?;
+    };
     let ask = script.asks()?;
     let count: usize = std::str::from_utf8(count).ok()?.parse().ok()?;
     let (keys, args) = rest.split_at_checked(count)?;
@@ -300,4 +305,19 @@ fn meaning(ask: OpKind, answer: &Wire, at: usize) -> Outcome {
         (_, Wire::Bulk(said)) => word(said.split(|byte| *byte == b' ').next().unwrap_or_default()),
         _ => Answer::Unavailable,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_is_known_by_its_name_and_by_its_text() {
+        let script = Script::Release;
+        for (command, named) in [("EVALSHA", script.sha()), ("EVAL", script.text())] {
+            let call = [command, named, "1", "key", "token"].map(|part| part.as_bytes().to_vec());
+            let asks = vec![(&b"key"[..], &b"token"[..])];
+            assert_eq!(asked(&call), Some((OpKind::Release, asks)), "{command}");
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! platforms it stands still while the machine sleeps.
 
 use core::fmt;
+use core::num::NonZeroU64;
 use core::time::Duration;
 
 /// A point on the holder's own clock, in nanoseconds from an origin that the driver chooses.
@@ -20,33 +21,44 @@ use core::time::Duration;
 /// assert_eq!(Instant::ORIGIN.saturating_since(start), Duration::ZERO);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Instant(i64);
+pub struct Instant(
+    /// The nanoseconds, with the sign bit turned over, so that they are in order. They are never
+    /// zero, which is left for `None`: a lease has many instants that there may be or not.
+    NonZeroU64,
+);
+
+/// The sign bit of an `i64`.
+const SIGN: u64 = 1 << 63;
 
 impl Instant {
     /// The origin of the driver's clock.
-    pub const ORIGIN: Self = Self(0);
+    pub const ORIGIN: Self = Self::from_nanos(0);
     /// Earlier than every other instant.
-    pub const MIN: Self = Self(i64::MIN);
+    pub const MIN: Self = Self::from_nanos(i64::MIN);
     /// Later than every other instant: "never".
-    pub const MAX: Self = Self(i64::MAX);
+    pub const MAX: Self = Self::from_nanos(i64::MAX);
 
-    /// The instant `nanos` nanoseconds after the origin.
+    /// The instant `nanos` nanoseconds after the origin. The least of them, `i64::MIN`, is taken
+    /// for the next: both are 292 years ago.
     #[must_use]
     pub const fn from_nanos(nanos: i64) -> Self {
-        Self(nanos)
+        match NonZeroU64::new(nanos.cast_unsigned() ^ SIGN) {
+            Some(nanos) => Self(nanos),
+            None => Self(NonZeroU64::MIN),
+        }
     }
 
     /// Nanoseconds since the origin.
     #[must_use]
     pub const fn as_nanos(self) -> i64 {
-        self.0
+        (self.0.get() ^ SIGN).cast_signed()
     }
 
     /// The time from `earlier` to this instant. Zero if `earlier` is later.
     #[must_use]
     pub fn saturating_since(self, earlier: Self) -> Duration {
         // The distance between two i64 does not fit one.
-        let nanos = i128::from(self.0) - i128::from(earlier.0);
+        let nanos = i128::from(self.as_nanos()) - i128::from(earlier.as_nanos());
         Duration::from_nanos(u64::try_from(nanos.max(0)).unwrap_or(u64::MAX))
     }
 }
@@ -55,10 +67,8 @@ impl core::ops::Add<Duration> for Instant {
     type Output = Self;
 
     fn add(self, span: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)),
-        )
+        let span = i64::try_from(span.as_nanos()).unwrap_or(i64::MAX);
+        Self::from_nanos(self.as_nanos().saturating_add(span))
     }
 }
 
@@ -66,10 +76,8 @@ impl core::ops::Sub<Duration> for Instant {
     type Output = Self;
 
     fn sub(self, span: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_sub(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)),
-        )
+        let span = i64::try_from(span.as_nanos()).unwrap_or(i64::MAX);
+        Self::from_nanos(self.as_nanos().saturating_sub(span))
     }
 }
 
@@ -78,12 +86,11 @@ impl fmt::Debug for Instant {
         match *self {
             Self::MIN => f.write_str("Instant(MIN)"),
             Self::MAX => f.write_str("Instant(MAX)"),
-            Self(nanos) => write!(
-                f,
-                "Instant({}.{:09}s)",
-                nanos / 1_000_000_000,
-                (nanos % 1_000_000_000).abs()
-            ),
+            _ => {
+                let nanos = self.as_nanos();
+                let (secs, rest) = (nanos / 1_000_000_000, nanos % 1_000_000_000);
+                write!(f, "Instant({secs}.{:09}s)", rest.abs())
+            }
         }
     }
 }

@@ -166,6 +166,14 @@ proptest! {
     }
 
     #[test]
+    fn instants_are_in_the_order_of_their_nanoseconds(a in instant(), b in instant()) {
+        prop_assert_eq!(a.cmp(&b), a.as_nanos().cmp(&b.as_nanos()));
+        prop_assert_eq!(Instant::from_nanos(a.as_nanos()), a);
+        prop_assert!(Instant::MIN <= a && a <= Instant::MAX);
+        prop_assert_eq!(size_of::<Option<Instant>>(), size_of::<Instant>());
+    }
+
+    #[test]
     fn what_has_passed_is_exact_or_zero(a in instant(), b in instant()) {
         let exact = i128::from(a.as_nanos()) - i128::from(b.as_nanos());
         let passed = a.saturating_since(b).as_nanos();

@@ -30,7 +30,7 @@ impl Lease {
             seat.until = None;
             seat.lacks = None;
             seat.release_unknown = false;
-            seat.said = ctx.down(node);
+            seat.say(ctx.down(node));
             // A node that has not answered the last attempt is not asked again before it has.
             if !seat.is_idle() || ctx.down.contains(node) {
                 seat.vote = Vote::Silent;
@@ -60,7 +60,7 @@ impl Lease {
         if now < self.attempt_ends() {
             return;
         }
-        for seat in &mut self.seats {
+        for seat in self.seats.iter_mut() {
             // A node that granted, but did not confirm the fence in time, counts as silent too.
             let silent = match (&seat.vote, self.phase) {
                 (Vote::Asked, _) => true,
@@ -111,7 +111,7 @@ impl Lease {
             (ask, reply) => {
                 seat.until = None;
                 if let Reply::Applied(answer) = &reply {
-                    seat.said = unfit(ask, answer);
+                    seat.say(unfit(ask, answer));
                 }
                 seat.vote = match reply {
                     Reply::Applied(Answer::Held { left, holder, .. }) => {
@@ -122,8 +122,8 @@ impl Lease {
                         Vote::WrongType { name, holds }
                     }
                     Reply::Applied(Answer::Quarantined { left }) => Vote::Quarantined { left },
-                    Reply::NotApplied(Refusal::Rejected(words)) => Vote::Rejected(words),
-                    Reply::NotApplied(Refusal::Misuse(words)) => Vote::Misuse(words),
+                    Reply::NotApplied(Refusal::Rejected(words)) => Vote::Rejected(words.into()),
+                    Reply::NotApplied(Refusal::Misuse(words)) => Vote::Misuse(words.into()),
                     Reply::Applied(_) | Reply::NotApplied(_) | Reply::Unknown(_) => Vote::Silent,
                 };
             }
@@ -215,10 +215,10 @@ impl Lease {
                 true => "it granted the lock, whose longest time to be held was over by then",
                 false => "it granted the lock too late for any of its time to be left",
             };
-            for seat in &mut self.seats {
+            for seat in self.seats.iter_mut() {
                 if matches!(seat.vote, Vote::Granted(_)) {
                     seat.vote = Vote::Silent;
-                    seat.said = Some(Words::fixed(why));
+                    seat.say(Some(Words::fixed(why)));
                 }
             }
             return self.fail_round(now, ctx);
@@ -244,7 +244,7 @@ impl Lease {
             && now >= self.give_up
             && matches!(failure, AcquireFailure::Outage { .. })
         {
-            failure = self.failure.take().unwrap_or(failure);
+            failure = self.failure.take().map_or(failure, |before| *before);
         }
         // Law: Progress, No orphan
         for node in self.nodes() {
@@ -261,7 +261,7 @@ impl Lease {
             .options
             .attempts()
             .is_some_and(|most| self.attempt >= most);
-        self.failure = Some(failure);
+        self.failure = Some(failure.into());
         if fatal || out_of_attempts || now >= self.give_up {
             return self.fail(now, !fatal, ctx);
         }
@@ -302,7 +302,7 @@ impl Lease {
         let cause = self
             .failure
             .take()
-            .unwrap_or(AcquireFailure::Outage { silent: Vec::new() });
+            .map_or(AcquireFailure::Outage { silent: Vec::new() }, |why| *why);
         ctx.out.events.push(EventKind::Failed { cause, gave_up });
         self.settle_from(now, ctx);
     }
@@ -315,7 +315,7 @@ impl Lease {
     }
 
     fn back_off(&mut self, now: Instant, ctx: &mut Context<'_>) {
-        let Some(cause) = self.failure.clone() else {
+        let Some(cause) = self.failure.as_deref().cloned() else {
             return;
         };
         let backoff = match cause {
@@ -354,10 +354,16 @@ impl Lease {
     fn classify(&self, quorum: usize) -> AcquireFailure {
         let mut refusal = None;
         let mut refusals = 0;
-        for (node, seat) in self.nodes().zip(&self.seats) {
+        for (node, seat) in self.nodes().zip(self.seats.iter()) {
             let refused = match seat.vote.clone() {
-                Vote::Misuse(words) => return AcquireFailure::Misuse { node, words },
-                Vote::Rejected(words) => AcquireFailure::Rejected { node, words },
+                Vote::Misuse(words) => {
+                    let words = *words;
+                    return AcquireFailure::Misuse { node, words };
+                }
+                Vote::Rejected(words) => {
+                    let words = *words;
+                    AcquireFailure::Rejected { node, words }
+                }
                 Vote::WrongType { name, holds } => AcquireFailure::WrongType { node, name, holds },
                 _ => continue,
             };
@@ -376,7 +382,7 @@ impl Lease {
         if self.count(|seat| seat.vote.is_answer()) >= quorum {
             let mut waits: Vec<_> = self
                 .nodes()
-                .zip(&self.seats)
+                .zip(self.seats.iter())
                 .filter_map(|(node, seat)| match seat.vote {
                     Vote::Quarantined { left } => Some((left, node)),
                     _ => None,
@@ -406,7 +412,7 @@ impl Lease {
             })
             .collect();
         lefts.sort_unstable();
-        let mut seats = self.nodes().zip(&self.seats);
+        let mut seats = self.nodes().zip(self.seats.iter());
         let foreign = seats.find(|(_, seat)| seat.vote == Vote::Foreign);
         match (lefts.get(quorum - 1), foreign) {
             (Some(left), _) => AcquireFailure::Contended { left: *left },

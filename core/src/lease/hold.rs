@@ -43,7 +43,7 @@ impl Lease {
                 self.begin_renewal(now, ctx);
             }
             Phase::Held(Renewal::Running) if now >= self.round.deadline => {
-                for seat in &mut self.seats {
+                for seat in self.seats.iter_mut() {
                     // It was never sent. The retry asks anew, and counts validity from a later
                     // instant.
                     if seat.flight.as_ref().is_some_and(|flight| !flight.sent) {
@@ -75,7 +75,7 @@ impl Lease {
         for node in self.nodes() {
             let seat = &mut self.seats[node.index()];
             seat.vote = Vote::Unasked;
-            seat.said = ctx.down(node);
+            seat.say(ctx.down(node));
         }
         for node in self.nodes() {
             self.ask_renewal(now, node, ctx);
@@ -112,7 +112,7 @@ impl Lease {
     fn held_without(&self, now: Instant, node: NodeId, ctx: &Context<'_>) -> bool {
         let others = self
             .nodes()
-            .zip(&self.seats)
+            .zip(self.seats.iter())
             .filter(|(other, _)| *other != node);
         // Law: Exclusion
         held_until(others.map(|(_, seat)| seat.until), ctx.config.quorum())
@@ -154,7 +154,7 @@ impl Lease {
                 vote = Vote::Lacking;
             }
             Reply::NotApplied(Refusal::Rejected(words) | Refusal::Misuse(words)) => {
-                vote = Vote::Rejected(words);
+                vote = Vote::Rejected(words.into());
             }
             Reply::Applied(Answer::Quarantined { .. } | Answer::Busy | Answer::Unfenced)
             | Reply::NotApplied(_)

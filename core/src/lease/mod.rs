@@ -16,13 +16,16 @@ mod acquire;
 mod hold;
 mod release;
 mod seat;
+mod seats;
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use self::seat::{Seat, Vote};
+use self::seats::Seats;
 use crate::config::Config;
 use crate::event::{AcquireFailure, EventKind, Silence};
 use crate::id::{NodeId, NodeSet};
@@ -97,13 +100,13 @@ pub struct Lease {
     cap: Instant,
     fence: Option<Fence>,
     /// Why the last round failed.
-    failure: Option<AcquireFailure>,
+    failure: Option<Box<AcquireFailure>>,
     suspect: bool,
     /// When releases that are owed and failed are tried again.
     settle_at: Instant,
     /// How many such tries failed in a row.
     put_off: u32,
-    seats: Vec<Seat>,
+    seats: Seats,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -191,7 +194,7 @@ impl Lease {
             suspect: false,
             settle_at: Instant::MAX,
             put_off: 0,
-            seats: alloc::vec![Seat::default(); ctx.config.nodes()],
+            seats: Seats::new(ctx.config.nodes()),
             options,
         };
         lease.begin_attempt(now, ctx);
@@ -314,14 +317,15 @@ impl Lease {
             return;
         };
         self.note_debt(now, node, &flight, &reply);
-        self.seats[node.index()].said = reply.words().cloned();
+        self.seats[node.index()].say(reply.words().cloned());
         if self.ask_again(now, node, &flight, &reply, ctx) {
             return;
         }
         if reply == Reply::NotApplied(Refusal::Again) {
             let undone = || Words::fixed("what was mended there was undone each time");
             let tried = flight.again >= seat::AGAIN_MAX;
-            self.seats[node.index()].said = ctx.down(node).or_else(|| tried.then(undone));
+            let words = ctx.down(node).or_else(|| tried.then(undone));
+            self.seats[node.index()].say(words);
         }
         if flight.ask.frees() {
             return self.released(now, node, &reply, ctx);
@@ -359,9 +363,8 @@ impl Lease {
     /// A node went down: what is queued for it was never sent, and is answered so.
     pub fn handle_down(&mut self, now: Instant, node: NodeId, ctx: &mut Context<'_>) {
         let seat = &self.seats[node.index()];
-        let queued = [&seat.behind, &seat.flight].map(|flight| {
+        let queued = [seat.behind.as_deref(), seat.flight.as_ref()].map(|flight| {
             flight
-                .as_ref()
                 .filter(|flight| !flight.sent)
                 .map(|flight| flight.serial)
         });
@@ -379,7 +382,7 @@ impl Lease {
 
     /// The nodes of these seats, each with what was said last when it did not serve.
     fn silences(&self, of: impl Fn(&Seat) -> bool) -> Vec<Silence> {
-        let seats = self.nodes().zip(&self.seats);
+        let seats = self.nodes().zip(self.seats.iter());
         seats
             .filter(|(_, seat)| of(seat))
             .map(|(node, seat)| Silence {
@@ -395,7 +398,7 @@ impl Lease {
                             "it holds {holds} where {belongs} belongs"
                         )))
                     }
-                    _ => seat.said.clone(),
+                    _ => seat.said.as_deref().cloned(),
                 },
             })
             .collect()
@@ -405,9 +408,9 @@ impl Lease {
     fn rejection(&self, ctx: &Context<'_>) -> Option<(NodeId, Words)> {
         let mut refused =
             self.nodes()
-                .zip(&self.seats)
+                .zip(self.seats.iter())
                 .filter_map(|(node, seat)| match &seat.vote {
-                    Vote::Rejected(words) => Some((node, words)),
+                    Vote::Rejected(words) => Some((node, &**words)),
                     _ => None,
                 });
         let (node, words) = refused.next()?;

@@ -38,7 +38,7 @@ impl Lease {
             self.let_go(now, node, ctx);
             let seat = &mut self.seats[node.index()];
             let nothing = seat.is_idle() && seat.owed.is_none();
-            seat.said = ctx.down(node);
+            seat.say(ctx.down(node));
             seat.vote = if nothing {
                 Vote::Lacking
             } else {
@@ -107,7 +107,7 @@ impl Lease {
             }
             Reply::Applied(_) => seat.vote = Vote::Done,
             Reply::NotApplied(Refusal::Rejected(words) | Refusal::Misuse(words)) => {
-                seat.vote = Vote::Rejected(words.clone());
+                seat.vote = Vote::Rejected(words.clone().into());
             }
             Reply::NotApplied(_) | Reply::Unknown(_) => {}
         }
@@ -169,7 +169,7 @@ impl Lease {
 
     /// Whether a node is owed a release, and no request to it is under way.
     fn is_unpaid(&mut self, now: Instant) -> bool {
-        for seat in &mut self.seats {
+        for seat in self.seats.iter_mut() {
             // The key has expired by itself by now.
             if seat.owed.is_some_and(|expires| now >= expires) {
                 seat.owed = None;
@@ -250,11 +250,12 @@ impl Seat {
     /// release freed the key, unless the key may have expired by itself before.
     // Law: Loss is told
     fn freed_unheard(&mut self, now: Instant) -> Vote {
-        self.said = Some(Words::fixed(match self.kept {
+        let words = Words::fixed(match self.kept {
             Some(kept) if now < kept => return Vote::Done,
             Some(_) => "its time ended before an answer came",
             None => "it is not known whether it held the lock until the release",
-        }));
+        });
+        self.say(Some(words));
         Vote::Silent
     }
 }

@@ -1,6 +1,7 @@
 //! The seat of a node in a lease: what the lease knows of that node, and how a request to it is
 //! queued, handed out and answered.
 
+use alloc::boxed::Box;
 use core::time::Duration;
 
 use super::{Context, Lease, Phase};
@@ -14,13 +15,13 @@ use crate::token::{Fence, Fingerprint, Token};
 // Law: Bounded work
 pub(super) const AGAIN_MAX: u8 = 3;
 
-/// What a lease knows of one node.
+/// What a lease knows of one node. What is rare is boxed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Seat {
     /// The request that is queued or in flight.
     pub(super) flight: Option<Flight>,
     /// A release behind it.
-    pub(super) behind: Option<Flight>,
+    pub(super) behind: Option<Box<Flight>>,
     /// Whether the node's outbox has an entry for this seat. It has at most one.
     pub(super) ticket: bool,
     /// The node's answer in this round.
@@ -37,7 +38,7 @@ pub(super) struct Seat {
     /// What the node answered when it no longer held its copy.
     pub(super) lacks: Option<Lack>,
     /// What was said last in this round by the node, or of it, when it did not serve.
-    pub(super) said: Option<Words>,
+    pub(super) said: Option<Box<Words>>,
 }
 
 /// What a node without its copy has instead.
@@ -91,8 +92,8 @@ pub(super) enum Vote {
     Lacking,
     /// The node cannot serve now, or it is unknown what it did.
     Silent,
-    Rejected(Words),
-    Misuse(Words),
+    Rejected(Box<Words>),
+    Misuse(Box<Words>),
 }
 
 impl Vote {
@@ -125,6 +126,11 @@ impl Seat {
         self.flight.is_none() && self.behind.is_none()
     }
 
+    /// These words, if any, were said last in this round.
+    pub(super) fn say(&mut self, words: Option<Words>) {
+        self.said = words.map(Box::new);
+    }
+
     /// Tells the outbox, once, that this seat has something to send.
     pub(super) fn announce(&mut self, node: NodeId, ctx: &mut Context<'_>) {
         // Law: Bounded work
@@ -141,7 +147,8 @@ impl Lease {
     pub fn take(&mut self, node: NodeId, mut send: impl FnMut(u32, Op, Token, Instant)) {
         let seat = &mut self.seats[node.index()];
         seat.ticket = false;
-        for flight in [&mut seat.flight, &mut seat.behind].into_iter().flatten() {
+        let flights = [seat.flight.as_mut(), seat.behind.as_deref_mut()];
+        for flight in flights.into_iter().flatten() {
             if flight.sent {
                 continue;
             }
@@ -231,7 +238,7 @@ impl Lease {
             again: 0,
         };
         if behind {
-            seat.behind = Some(release);
+            seat.behind = Some(release.into());
         } else {
             seat.flight = Some(release);
         }
@@ -247,14 +254,15 @@ impl Lease {
             .as_ref()
             .is_some_and(|flight| flight.serial == serial)
         {
-            return core::mem::replace(&mut seat.flight, seat.behind.take());
+            let behind = seat.behind.take().map(|behind| *behind);
+            return core::mem::replace(&mut seat.flight, behind);
         }
         if seat
             .behind
             .as_ref()
             .is_some_and(|flight| flight.serial == serial)
         {
-            return seat.behind.take();
+            return seat.behind.take().map(|behind| *behind);
         }
         None
     }

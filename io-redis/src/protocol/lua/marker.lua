@@ -3,7 +3,7 @@
 -- whether quarantine is the only reason. Then no lock is set: `blocked` stands for what SET would
 -- have said.
 -- Law: Exclusion
-local refusal, quarantined, blocked
+local refusal, quarantined, blocked, time
 if marker then
   local run_id, replication_id, max_ttl, nodes, name = unpack(ARGV, args_each * count + 1)
   local marked = redis.pcall('GET', marker)
@@ -23,7 +23,7 @@ if marker then
     else
       -- After a server clock was set back, the marker begins in the future. The wait is bounded
       -- here; the link soon reads the node's identity again and writes a marker that begins now.
-      local time = redis.call('TIME')
+      time = redis.call('TIME')
       local left = since + ttl - (time[1] * 1000 + math.floor(time[2] / 1000))
       if left > 0 then
         refusal = string.format('quarantine %.0f', math.min(left, tonumber(ttl)))

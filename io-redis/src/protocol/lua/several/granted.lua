@@ -2,7 +2,7 @@
 -- Part of acquire: draws the fences of the locks that were taken. A fence is twice a time in
 -- microseconds.
 -- Law: Fencing
-local time = redis.call('TIME')
+time = time or redis.call('TIME')
 local micros = time[1] * 1000000 + time[2]
 local now = 2 * micros
 -- A number becomes a text once, not for each lock: a client proposes the same fence for many.

@@ -64,6 +64,7 @@ impl fmt::Display for Refuses<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} refuses to serve: {}", self.node, Open(self.words))?;
         match advice(self.words) {
+            Some(advice) if self.words.ends_with(['?', '!']) => write!(f, " {advice}"),
             Some(advice) => write!(f, ". {advice}"),
             None => Ok(()),
         }
@@ -140,6 +141,8 @@ mod tests {
             assert!(advice.contains(part), "{told}");
             assert_eq!(advice.contains("password"), part == "password", "{told}");
         }
+        let asks = told("ERR AUTH called without any password configured. Are you sure?");
+        assert!(asks.contains("sure? Check the user"), "{asks}");
         let odd = told("DENIED Redis is running in protected mode.");
         assert_eq!(
             odd,

@@ -54,7 +54,8 @@ impl Refused {
         }
         let text = self.text();
         let code = text.split_whitespace().next();
-        !matches!(code, Some("WRONGPASS" | "NOAUTH")) && !needs_a_hand(&text)
+        let is_login = matches!(code, Some("WRONGPASS" | "NOAUTH")) || needs_a_hand(&text);
+        !(self.is_of_server() && is_login)
     }
 
     /// What it means for the node. Only in the handshake the password is sent, and so only here
@@ -62,13 +63,21 @@ impl Refused {
     pub(crate) fn told(&self, password: Option<&str>) -> DialError {
         let text = self.text();
         let words = printable(&hide(&text, password));
-        let client = self.error.kind() == ErrorKind::InvalidClientConfig;
-        // By what was said, and not by what is shown of it.
-        match decode::refusal(&text).0 {
-            Reply::NotApplied(Refusal::Rejected(_)) => DialError::Rejected(words),
-            Reply::Unknown(_) if client || needs_a_hand(&text) => DialError::Rejected(words),
-            _ => DialError::Unavailable(words),
+        // By what was said, and not by what is shown of it. Other errors may have the same words,
+        // in the name of a certificate for example.
+        let rejected = match decode::refusal(&text).0 {
+            _ if !self.is_of_server() => self.error.kind() == ErrorKind::InvalidClientConfig,
+            Reply::NotApplied(refusal) => matches!(refusal, Refusal::Rejected(_)),
+            _ => needs_a_hand(&text),
+        };
+        match rejected {
+            true => DialError::Rejected(words),
+            false => DialError::Unavailable(words),
         }
+    }
+
+    fn is_of_server(&self) -> bool {
+        self.has_words() || self.error.code().is_some()
     }
 
     /// Whether the server said why.

@@ -25,6 +25,8 @@ enum Way {
     /// Says this as soon as it has read something, and hangs up.
     Says(&'static str),
     Answers(Answers),
+    /// There is no connection, and this error.
+    Fails(&'static str),
 }
 
 /// Says this to every command.
@@ -114,6 +116,7 @@ impl Connector for Name {
             match way {
                 // The other end is closed before anything is written to it.
                 Way::HangsUp(words) => say(theirs, words).await,
+                Way::Fails(text) => return Err(io::Error::other(text)),
                 way => drop(tokio::spawn(behind(theirs, way))),
             }
             Ok(Box::new(ours) as Box<dyn ByteStream>)
@@ -146,7 +149,7 @@ async fn behind(mut stream: DuplexStream, way: Way) {
                     }
                 }
             }
-            Way::Swallows | Way::HangsUp(_) => {}
+            Way::Swallows | Way::HangsUp(_) | Way::Fails(_) => {}
         }
     }
 }
@@ -214,6 +217,19 @@ async fn a_login_that_is_refused_is_told_in_the_servers_words() {
             }
             assert_eq!(name.dialled(), [0], "nobody is asked twice: {url}, {words}");
         }
+    }
+}
+
+/// The words of other errors may have anything in them, such as the name of a certificate.
+#[tokio::test(start_paused = true)]
+async fn what_no_server_said_is_no_refusal() {
+    for text in [
+        "certificate not valid for name \"password.example\"",
+        "WRONGPASS.example: no such host, DB index or username",
+    ] {
+        let name = Name::of([Way::Fails(text)]);
+        let why = name.refused("redis://:pw12@node").await;
+        assert_eq!(why, DialError::unavailable(text));
     }
 }
 

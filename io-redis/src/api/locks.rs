@@ -152,7 +152,9 @@ impl Locks {
 
     /// Tries once to take the lock on `key`: one attempt at the nodes, without waiting for another
     /// owner. It takes one request timeout at most (or half of the validity, if that is less), also
-    /// if the options say to [give up](LockOptions::give_up_after) earlier.
+    /// if the options say to [give up](LockOptions::give_up_after) earlier. Over one node without
+    /// quarantine it may take two: a key that is held is asked about once more, by a script that
+    /// says for how long.
     ///
     /// # Errors
     /// [`LockError`]. Contention says how much time the present owner has left.

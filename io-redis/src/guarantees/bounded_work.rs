@@ -46,10 +46,12 @@
 //! | [`inspect`](crate::Locks::inspect) | two tries to connect and four request timeouts |
 //! | [`connect`](crate::Builder::connect) | two tries to connect |
 //!
-//! A `lock` that gives up makes one attempt at least, which is as long as a `try_lock`. The time
-//! for renewals is what is left of the validity when one is due. If eight round trips take longer
-//! than four request timeouts, `inspect` takes those; no round trip is taken to be longer than
-//! 1 s or the request timeout.
+//! Over one node without quarantine, the first attempt may take twice as long as one over several:
+//! it begins with plain commands, and a script follows if they say too little. A `lock` that gives
+//! up makes one attempt at least, which is as long as a `try_lock`. The time for renewals is what
+//! is left of the validity when one is due. If eight round trips take longer than four request
+//! timeouts, `inspect` takes those; no round trip is taken to be longer than 1 s or the request
+//! timeout.
 //!
 //! The client's own tasks keep these bounds. If they do not run, a timer of the caller's runtime
 //! ends the call a quarter later (20 ms later at least). They do not run if the runtime that the

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use support::clients::Who;
 use support::ledger::Ledger;
+use support::machine::Pinned;
 use support::{Bench, asked, document, runtime};
 
 #[global_allocator]
@@ -48,6 +49,8 @@ fn main() -> ExitCode {
         let row = format!("{nodes} {of}, {tasks} {by}");
         let runtime = runtime();
         let mut bench = runtime.block_on(Bench::start(nodes));
+        // One after the other, so that no node of several is left behind by chance.
+        let _pinned = Pinned::to_one_core(&bench.servers.pids());
         let all = Who::ALL.map(|who| runtime.block_on(count(&mut bench, who, tasks, pairs)));
         for (name, number) in &all[2] {
             kept.note(format!("{row}: {name}"), *number);

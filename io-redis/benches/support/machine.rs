@@ -68,7 +68,7 @@ impl Pinned {
         if pinned.allow(&one) {
             return Some(pinned);
         }
-        eprintln!("not pinned to one core: the figures of one task will be bimodal");
+        eprintln!("not pinned to one core: what depends on who runs first will vary");
         None
     }
 

@@ -9,7 +9,7 @@ use support::clients::DELETE_IF_OURS;
 use support::servers::Servers;
 use tenure_core::OpKind;
 use tenure_redis::seams::{Fences, Script};
-use tenure_tests::scripts::{Lock, call};
+use tenure_tests::scripts::{Lock, STREAM, call};
 
 use crate::Effort;
 
@@ -17,8 +17,6 @@ use crate::Effort;
 const LOCKS: usize = 125;
 /// How often, in one turn.
 const WRITES: usize = 60;
-/// The key of the stream.
-const STREAM: &str = "tenure:fence";
 
 /// What is done to locks.
 #[derive(Clone, Copy, Debug)]
@@ -195,7 +193,10 @@ impl Hashes {
     async fn load(link: &mut MultiplexedConnection) -> Self {
         let mut scripts = Vec::new();
         for kind in [OpKind::Acquire, OpKind::Renew, OpKind::Release] {
-            scripts.push((kind, load(link, Script::asking(kind, Fences::Stream).text()).await));
+            scripts.push((
+                kind,
+                load(link, Script::asking(kind, Fences::Stream).text()).await,
+            ));
         }
         Self {
             delete: load(link, DELETE_IF_OURS).await,

@@ -1,18 +1,18 @@
-//! How many instructions a lease and a pair cost, counted by valgrind's callgrind: the same each
-//! time, however busy the machine is.
+//! How many instructions a lease and a pair cost, and how much code they run, counted by valgrind's
+//! callgrind: the same each time, however busy the machine is.
 //!
 //! `--check` compares them with `instructions.txt` and fails if they have become more; `--write`
 //! writes that file. To see where they go, run valgrind on this program with the arguments that it
 //! gives itself, such as `client Tenure 64 10000`.
 #![forbid(unsafe_code)]
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use support::clients::Who;
 use support::core_alone::Core;
 use support::ledger::Ledger;
 use support::machine::said;
-use support::{Bench, asked, document, runtime};
+use support::{Bench, asked, callgrind, document, runtime};
 use tenure_core::Instant;
 
 const FILE: &str = "instructions.txt";
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         }
         _ => {}
     }
-    if said("valgrind", &["--version"]) == "?" {
+    if !callgrind::is_there() {
         eprintln!("left out: valgrind is not on PATH");
         return ExitCode::SUCCESS;
     }
@@ -47,23 +47,40 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), String> {
     let mut ledger = Ledger::default();
-    let mut table = String::from("| instructions | raw | rslock | Tenure |\n|---|---|---|---|\n");
+    let mut table = String::from("| | raw | rslock | Tenure |\n|---|---|---|---|\n");
     for (others, among) in [("0", "alone"), ("99999", "among 100,000")] {
-        let each = between(&["core", others], 1_000, 3_000)?;
-        ledger.note(format!("core, a lease {among}"), each);
-        table.push_str(&format!("| the core, a lease {among} | | | {each:.0} |\n"));
+        let each = callgrind::instructions(&["core", others], 1_000, 3_000)?;
+        ledger.note(format!("instructions of the core, a lease {among}"), each);
+        table.push_str(&format!(
+            "| instructions of the core, a lease {among} | | | {each:.0} |\n"
+        ));
     }
     let with_servers = tenure_tests::live::servers_available();
-    for (tasks, label) in [("1", "one task"), ("64", "64 tasks")] {
+    type Count = fn(&[&str]) -> Result<f64, String>;
+    let instructions: Count = |client| callgrind::instructions(client, 2_048, 6_144);
+    let code: Count = |client| callgrind::code(client, 4_096);
+    for (tasks, name, count) in [
+        (
+            "1",
+            "instructions of the client, a pair of one task",
+            instructions,
+        ),
+        (
+            "64",
+            "instructions of the client, a pair of 64 tasks",
+            instructions,
+        ),
+        ("1", "bytes of code of the client, a pair of one task", code),
+    ] {
         if !with_servers {
             break;
         }
-        table.push_str(&format!("| the client, a pair of {label} |"));
+        table.push_str(&format!("| {name} |"));
         for who in Who::ALL {
-            let each = between(&["client", who.name(), tasks], 2_048, 6_144)?;
+            let each = count(&["client", who.name(), tasks])?;
             table.push_str(&format!(" {each:.0} |"));
             if who == Who::Tenure {
-                ledger.note(format!("client, a pair of {label}"), each);
+                ledger.note(name, each);
             }
         }
         table.push('\n');
@@ -72,8 +89,8 @@ fn run() -> Result<(), String> {
     let compiler = said("rustc", &["--version"]);
     let head = format!(
         "# Instructions of the core for a lease (acquired, granted, renewed, released), and\n\
-         # of the client for an acquire and its release, in user mode. Written by the bench\n\
-         # `instructions` as built by {compiler}.\n"
+         # of the client for an acquire and its release, in user mode; and how much code\n\
+         # these run. Written by the bench `instructions` as built by {compiler}.\n"
     );
     if asked("--check") && !kept_head().contains(&compiler) {
         println!("{ledger}");
@@ -81,7 +98,7 @@ fn run() -> Result<(), String> {
         return Ok(());
     }
     // Of what the client does, some depends on when its tasks run.
-    let may_grow = |name: &str| match name.starts_with("core") {
+    let may_grow = |name: &str| match name.contains("of the core") {
         true => (0.03, 0.0),
         false => (0.06, 0.0),
     };
@@ -95,32 +112,6 @@ fn run() -> Result<(), String> {
 fn kept_head() -> String {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE);
     std::fs::read_to_string(path).unwrap_or_default()
-}
-
-/// The instructions of one, from a run of `few` and a run of `many`.
-fn between(arguments: &[&str], few: u32, many: u32) -> Result<f64, String> {
-    let before = count(arguments, few)?;
-    let after = count(arguments, many)?;
-    Ok((after - before) / f64::from(many - few))
-}
-
-/// Runs this program under callgrind. Returns the instructions that it says it has counted.
-fn count(arguments: &[&str], times: u32) -> Result<f64, String> {
-    let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(program)
-        .args(arguments)
-        .arg(times.to_string())
-        .output();
-    let output = output.map_err(|error| format!("valgrind: {error}"))?;
-    let text = String::from_utf8_lossy(&output.stderr);
-    let counted = text.split_once("Collected : ").map(|(_, rest)| rest);
-    let number = counted.and_then(|rest| rest.split_whitespace().next());
-    match number.and_then(|number| number.parse().ok()) {
-        Some(number) if output.status.success() => Ok(number),
-        _ => Err(format!("valgrind did not count {arguments:?}:\n{text}")),
-    }
 }
 
 /// So many lives of a lease, while so many others are held.

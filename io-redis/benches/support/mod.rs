@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod callgrind;
 pub mod clients;
 pub mod core_alone;
 pub mod document;

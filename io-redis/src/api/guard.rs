@@ -2,16 +2,12 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use pin_project_lite::pin_project;
 use tenure_core::{Fence, LeaseId, LeaseOptions, Release, RenewalFailure};
-use tokio::sync::futures::Notified;
 
-use crate::client::alarm::AlarmId;
+use crate::api::until_lost::{Run, UntilLost};
 use crate::client::cell::{Cell, Stage};
 use crate::client::patience::within;
 use crate::client::shared::{Client, Granted};
@@ -38,9 +34,9 @@ use crate::error::{Ended, Loss, Lost, ReleaseError, RenewError, SilentNode};
 ///   parent. Do not touch in the child what it inherited: build a client there.
 #[must_use = "dropping the guard releases the lock at once"]
 pub struct Guard {
-    client: Arc<Client>,
-    lease: LeaseId,
-    cell: Arc<Cell>,
+    pub(super) client: Arc<Client>,
+    pub(super) lease: LeaseId,
+    pub(super) cell: Arc<Cell>,
     fence: Fence,
     options: Arc<LeaseOptions>,
 }
@@ -240,8 +236,8 @@ impl Guard {
     ///
     /// # Cancel safety
     /// Dropping the future has no effect.
-    pub async fn lost(&self) -> Lost {
-        UntilLost::new(self).await
+    pub fn lost(&self) -> impl Future<Output = Lost> + '_ {
+        UntilLost::new(self)
     }
 
     /// Runs `work` while the lock is held. When the lock is lost, `work` is dropped at once. The
@@ -268,25 +264,8 @@ impl Guard {
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn run<T>(&self, work: impl Future<Output = T>) -> Result<T, Lost> {
-        let mut lost = pin!(self.lost());
-        let mut work = pin!(work);
-        std::future::poll_fn(|cx| {
-            // Loss first: if the lock is lost and the work is ready, the answer is the loss.
-            if let Some(lost) = self.lost_now() {
-                return Poll::Ready(Err(lost));
-            }
-            match work.as_mut().poll(cx) {
-                // This one poll of the work may have taken long.
-                Poll::Ready(done) => Poll::Ready(match self.lost_now() {
-                    Some(lost) => Err(lost),
-                    None => Ok(done),
-                }),
-                // Work that never rests has no use for an alarm, and this reads the clock too.
-                Poll::Pending => lost.as_mut().poll(cx).map(Err),
-            }
-        })
-        .await
+    pub fn run<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = Result<T, Lost>> {
+        Run::new(self, work)
     }
 
     /// Releases the lock and tells the result. In every case the lease is over: the guard is not
@@ -369,7 +348,7 @@ impl Guard {
 
     /// The loss, if the lock is lost now, by what the nodes said or by this process's own clock.
     // Law: Loss is told
-    fn lost_now(&self) -> Option<Lost> {
+    pub(super) fn lost_now(&self) -> Option<Lost> {
         if !self.left().is_zero() {
             return None;
         }
@@ -460,81 +439,6 @@ impl Drop for Guard {
     }
 }
 
-pin_project! {
-    // Ends when the lock is lost. There may be one for each of many guards, so it is small.
-    #[project = UntilLostProjection]
-    struct UntilLost<'a> {
-        guard: &'a Guard,
-        #[pin]
-        sooner: Notified<'a>,
-        alarm: Option<AlarmId>,
-        // Whether that was asked for since the last change.
-        is_set: bool,
-    }
-
-    impl PinnedDrop for UntilLost<'_> {
-        fn drop(this: Pin<&mut Self>) {
-            this.project().unset();
-        }
-    }
-}
-
-impl UntilLostProjection<'_, '_> {
-    /// Nothing has to be told at the end.
-    fn unset(&mut self) {
-        *self.is_set = false;
-        if let Some(alarm) = self.alarm.take() {
-            let Guard {
-                client,
-                lease,
-                cell,
-                ..
-            } = *self.guard;
-            client.alarms().unset(alarm, *lease, cell);
-        }
-    }
-}
-
-impl<'a> UntilLost<'a> {
-    fn new(guard: &'a Guard) -> Self {
-        Self {
-            guard,
-            sooner: guard.cell.sooner(),
-            alarm: None,
-            is_set: false,
-        }
-    }
-}
-
-impl Future for UntilLost<'_> {
-    type Output = Lost;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Lost> {
-        let mut this = self.project();
-        let guard = *this.guard;
-        loop {
-            // The clock is read at each poll: work that keeps the runtime busy keeps its timers
-            // from firing.
-            // Law: Loss is told
-            if let Some(lost) = guard.lost_now() {
-                return Poll::Ready(lost);
-            }
-            if this.sooner.as_mut().poll(cx).is_ready() {
-                // Made before the clock is read again, so that no change in between is missed.
-                this.sooner.set(guard.cell.sooner());
-                this.unset();
-                continue;
-            }
-            // By a task on the caller's runtime, since the client's own may not get to run.
-            // Law: Loss is told
-            if !std::mem::replace(this.is_set, true) {
-                *this.alarm = guard.client.alarms().set(guard.lease, &guard.cell);
-            }
-            return Poll::Pending;
-        }
-    }
-}
-
 /// The loss that a final stage stands for.
 fn loss(stage: &Stage) -> Loss {
     match stage {
@@ -620,17 +524,6 @@ pub(crate) mod tests {
         assert!(matches!(answer_all(client.hub())[..], [Op::Renew { .. }]));
         let renewed = renewing.now_or_never().expect("it is answered");
         assert!(renewed.is_ok_and(|left| left >= secs(9)));
-    }
-
-    /// A program that awaits many has one in a task for each, which tokio makes of 128, 256, …
-    /// bytes.
-    #[test]
-    fn a_task_that_awaits_a_loss_is_small() {
-        let (guard, ..) = guard();
-        let task = async move {
-            guard.lost().await;
-        };
-        assert!(size_of_val(&task) <= 152, "{}", size_of_val(&task));
     }
 
     #[test]

@@ -6,3 +6,4 @@ pub(crate) mod guard;
 pub(crate) mod inspect;
 pub(crate) mod locks;
 pub(crate) mod options;
+mod until_lost;

@@ -40,18 +40,13 @@ pub(crate) struct Alarms {
 struct State {
     /// By the end that was last seen, which [`Cell::listed`] knows. `Instant::MAX` for those whose
     /// end has been told.
-    listed: BTreeMap<(Instant, LeaseId), Listed>,
+    listed: BTreeMap<(Instant, LeaseId), Arc<Cell>>,
+    /// How many more than one await the loss of a lease. Most are awaited by one.
+    more: BTreeMap<LeaseId, usize>,
     /// One for each runtime on which somebody awaits a loss, or did a moment ago.
     alarms: Vec<Alarm>,
     /// The alarm that was made last.
     last: Option<AlarmId>,
-}
-
-#[derive(Debug)]
-struct Listed {
-    cell: Arc<Cell>,
-    /// How many await its loss.
-    waiters: usize,
 }
 
 /// Which alarm of a client.
@@ -192,30 +187,29 @@ impl State {
     /// One more awaits the loss of the cell. Returns the end of its validity.
     fn list(&mut self, lease: LeaseId, cell: &Arc<Cell>) -> Instant {
         let known = self.listed.remove(&(cell.listed(), lease));
-        let mut listed = known.unwrap_or_else(|| Listed {
-            cell: Arc::clone(cell),
-            waiters: 0,
-        });
-        listed.waiters += 1;
+        if known.is_some() {
+            *self.more.entry(lease).or_default() += 1;
+        }
         let end = cell.valid_until();
-        self.put(end, lease, listed);
+        self.put(end, lease, known.unwrap_or_else(|| Arc::clone(cell)));
         end
     }
 
     fn unlist(&mut self, lease: LeaseId, cell: &Cell) {
-        let key = (cell.listed(), lease);
-        if let Some(listed) = self.listed.get_mut(&key) {
-            listed.waiters -= 1;
-            if listed.waiters == 0 {
-                self.listed.remove(&key);
-                cell.set_listed(Instant::MAX);
+        if let Some(more) = self.more.get_mut(&lease) {
+            *more -= 1;
+            if *more == 0 {
+                self.more.remove(&lease);
             }
+            return;
         }
+        self.listed.remove(&(cell.listed(), lease));
+        cell.set_listed(Instant::MAX);
     }
 
-    fn put(&mut self, at: Instant, lease: LeaseId, listed: Listed) {
-        listed.cell.set_listed(at);
-        self.listed.insert((at, lease), listed);
+    fn put(&mut self, at: Instant, lease: LeaseId, cell: Arc<Cell>) {
+        cell.set_listed(at);
+        self.listed.insert((at, lease), cell);
     }
 
     /// Finds what is over, and what this alarm does next.
@@ -244,16 +238,16 @@ impl State {
             return Some(tick);
         };
         let (seen, lease) = *first.key();
-        let end = first.get().cell.valid_until();
+        let end = first.get().valid_until();
         if end == seen && now < end {
             return Some(end);
         }
-        let listed = first.remove();
+        let cell = first.remove();
         if now < end {
-            self.put(end, lease, listed);
+            self.put(end, lease, cell);
         } else {
-            over.push(Arc::clone(&listed.cell));
-            self.put(Instant::MAX, lease, listed);
+            over.push(Arc::clone(&cell));
+            self.put(Instant::MAX, lease, cell);
         }
         None
     }
@@ -319,7 +313,7 @@ impl Drop for Duty {
         let alarm = state.alarms.remove(at);
         let mut cells = Vec::new();
         if alarm.callers > 0 {
-            cells.extend(state.listed.values().map(|listed| Arc::clone(&listed.cell)));
+            cells.extend(state.listed.values().cloned());
         }
         drop(state);
         cells.iter().for_each(|cell| cell.wake_all());

@@ -25,6 +25,10 @@ fn main() -> ExitCode {
             core_alone(number(1), number(2));
             return ExitCode::SUCCESS;
         }
+        Some("many") => {
+            many(number(1), number(2));
+            return ExitCode::SUCCESS;
+        }
         Some("client") => {
             let who = Who::by_name(&arguments[1]).expect("raw, rslock or Tenure");
             client(who, number(2).into(), number(3).into());
@@ -54,6 +58,12 @@ fn run() -> Result<(), String> {
         table.push_str(&format!(
             "| instructions of the core, a lease {among} | | | {each:.0} |\n"
         ));
+    }
+    for (nodes, on) in [("1", "one node"), ("3", "three nodes")] {
+        let each = callgrind::instructions(&["many", nodes], 10_000, 20_000)?;
+        let name = format!("instructions of the core, one of thousands on {on}");
+        table.push_str(&format!("| {name} | | | {each:.0} |\n"));
+        ledger.note(name, each);
     }
     let with_servers = tenure_tests::live::servers_available();
     type Count = fn(&[&str]) -> Result<f64, String>;
@@ -123,6 +133,14 @@ fn core_alone(others: u32, lives: u32) {
     for _ in 0..lives {
         core.live(Instant::ORIGIN, one);
     }
+}
+
+/// So many lives of leases that live together, on so many nodes.
+fn many(nodes: u32, leases: u32) {
+    let mut core = Core::new(nodes as usize);
+    core.acquire(Instant::ORIGIN, &Core::keys(leases));
+    let now = core.renew();
+    core.release(now);
 }
 
 fn client(who: Who, tasks: u64, pairs: u64) {

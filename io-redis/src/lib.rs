@@ -53,8 +53,10 @@
 //!
 //! # What is written to Redis
 //!
-//! The key itself is a plain string that holds the owner's token. Beside it is a fence counter,
-//! whose name begins with the key and contains `:tenure:fence`. With quarantine on, which is the
+//! The key itself is a plain string that holds the owner's token. With one node there is beside it
+//! one stream for all keys, `tenure:fence`, which draws the fences
+//! ([`Builder::fence_stream`]). With several nodes each key has a fence counter, whose name begins
+//! with the key and contains `:tenure:fence`. With quarantine on, which is the
 //! default over several nodes, each node also has a marker, `tenure:node` behind the
 //! [prefix](Builder::prefix). All have an expiry. The repository's `docs/redis.md` names the
 //! libraries with which a key can be shared.

@@ -82,8 +82,9 @@ impl LockOptions {
     /// failed.
     ///
     /// The first attempt is never cut short: where the nodes do not answer, it takes one request
-    /// timeout (at most half of the validity). So with zero, `lock` asks the nodes once. `try_lock`
-    /// is one attempt by itself, and not affected.
+    /// timeout (at most half of the validity); over one node without quarantine, where it may be
+    /// two requests, twice that. So with zero, `lock` makes one attempt. `try_lock` is one attempt
+    /// by itself, and not affected.
     pub fn give_up_after(mut self, span: Duration) -> Self {
         self.give_up_after = Some(span);
         self

@@ -34,8 +34,9 @@
 //!
 //! With one node:
 //! - All clients use the same node, and the same [stream](crate::Builder::fence_stream).
-//! - A server that lost its fence stream does not show an earlier time than the one before it did,
-//!   nor than the stream, if that was ahead of it.
+//! - A server that lost its fence stream, or the last ids of it as a promoted replica may have,
+//!   does not show an earlier time than the one before it did, nor than the stream, if that was
+//!   ahead of it.
 //! - Nobody deletes, evicts or flushes a key between the command that takes it and the one that
 //!   draws its fence. Both are in one write, which the server may read in two parts.
 //!
@@ -60,7 +61,7 @@
 //!
 //! - Run a time service on the servers. Seconds are enough.
 //! - Do not set a server's clock back by more than a day: the counter of an unused key is forgotten
-//!   a day after its last grant, and a stream that nobody draws from after two.
+//!   a day after its last grant, and a stream two days after it was last kept (see below).
 //! - From one node to several: the counters begin at the servers' time. If the one's clock had been
 //!   set back, its stream is ahead of that. Wait until the time has caught up with the last fence.
 //! - Let the resource store the fence durably, beside the data that it protects.
@@ -75,7 +76,8 @@
 //! larger than all before: the fence is 2,000 times the milliseconds plus the sequence. After the
 //! server's clock was set back, the stream goes on in the last millisecond that it has seen, and is
 //! moved to the next one after 1,800 fences. If it is gone, it is created anew, one millisecond
-//! ahead. It is kept for two days after the last fence, and as long as a client is connected.
+//! ahead. A client keeps it for two days when it connects, and hourly while it is connected; over a
+//! cluster it does so hourly, for the slots that were used, each of which has a stream.
 //!
 //! Each of several nodes has a counter for each key. It draws the largest of: the stored fence plus
 //! one, twice its own time in microseconds, and the fence that the client proposes. It keeps the

@@ -24,7 +24,8 @@ pub(crate) struct NodeInfo {
     pub(crate) replication_id: Option<String>,
     pub(crate) server_time: Option<ServerTime>,
     is_replica: bool,
-    is_cluster: bool,
+    /// None if the user may not ask it.
+    is_cluster: Option<bool>,
     durable: bool,
 }
 
@@ -45,6 +46,7 @@ pub(crate) async fn set_up(
     let unused = key::unused(&config.prefix);
     let mut encoder = Encoder::new(config.stream.clone());
     let stream = config.stream.as_deref();
+    // A connection of the user's to a cluster sends each command to some node of it.
     if let Some(stream) = stream
         && !connection.is_own()
     {
@@ -90,8 +92,9 @@ pub(crate) async fn set_up(
     node.client_id = client_id;
     node.usable()?;
     if let Some(stream) = stream {
-        if node.is_cluster && !stream.is_split() {
-            stream.split();
+        let whole = !stream.is_split();
+        streams::known(connection, stream, node.is_cluster).await;
+        if whole && stream.is_split() {
             let trial = streams::trial(stream, &unused, &mut encoder);
             tried = exchange(connection, trial.into_iter().collect())
                 .await
@@ -178,7 +181,7 @@ pub(crate) fn identity(results: &[CommandResult]) -> NodeInfo {
         run_id: field(&server, "run_id").map(str::to_owned),
         replication_id: field(&replication, "master_replid").map(str::to_owned),
         is_replica: field(&replication, "role") == Some("slave"),
-        is_cluster: field(&server, "redis_mode") == Some("cluster"),
+        is_cluster: field(&server, "redis_mode").map(|mode| mode == "cluster"),
         durable,
         ..NodeInfo::default()
     }

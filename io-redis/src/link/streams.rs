@@ -38,6 +38,23 @@ pub(crate) async fn find_cluster(connection: &dyn Connection, stream: &FenceStre
     }
 }
 
+/// Whether the node is a cluster, as it says itself; none if the user may not ask that. All clients
+/// of a key must draw from one stream, whatever each of them may ask.
+// Law: Fencing
+pub(crate) async fn known(
+    connection: &dyn Connection,
+    stream: &FenceStream,
+    is_cluster: Option<bool>,
+) {
+    match is_cluster {
+        Some(true) => stream.split(),
+        Some(false) => {}
+        None if connection.is_own() => find_cluster(connection, stream).await,
+        // It was asked before all else.
+        None => {}
+    }
+}
+
 /// The mode in an answer to HELLO.
 fn mode(answer: &Value) -> Option<&[u8]> {
     let is_mode = |name: &Value| decode::bytes(name) == Some(b"mode");

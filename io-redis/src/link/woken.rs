@@ -32,8 +32,11 @@ impl Wake for State {
     fn wake_by_ref(self: &Arc<Self>) {
         // In this order: `poll` leaves its waker here before it looks whether it was woken.
         self.woken.store(true, Ordering::SeqCst);
-        let outer = self.outer.lock().unwrap_or_else(PoisonError::into_inner);
-        let outer = outer.clone();
+        // A waker may be code of the program, so it is not called under the lock.
+        let outer = {
+            let slot = self.outer.lock().unwrap_or_else(PoisonError::into_inner);
+            slot.clone()
+        };
         if let Some(outer) = outer {
             outer.wake();
         }

@@ -8,7 +8,7 @@
 //! grammar). Two are of one lease if all but the attempt, behind the last colon, is equal.
 //!
 //! Over one node a stream draws the fences: it stays empty and keeps the last id that it drew. It
-//! is kept for two days after that. Over several nodes each lock has a counter, which is kept for a
+//! expires two days after it was last kept. Over several nodes each lock has a counter, kept for a
 //! day after the time that its value stands for, and a proposal more than a minute ahead of the
 //! server's time is ignored. What differs is in the folders `one` and `several`.
 //!

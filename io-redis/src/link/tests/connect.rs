@@ -295,27 +295,33 @@ async fn a_server_that_forgets_scripts_is_sent_the_text_that_tries_the_stream() 
     assert_eq!(heard.iter().collect::<Vec<_>>(), ["EVALSHA", "EVAL"]);
 }
 
+/// Also by a user who may not ask INFO: all clients of a key must draw from one stream.
 #[tokio::test]
 async fn over_a_cluster_the_stream_of_a_slot_is_tried() {
-    let (said, heard) = std::sync::mpsc::channel();
-    let answer = move |asked: &[String]| {
-        if let Some(name) = asked.iter().find(|word| word.starts_with("tenure:fence")) {
-            said.send(name.clone()).expect("it is heard");
-            return word("1700-0");
-        }
-        match asked[..] == ["INFO", "server"] {
-            true => word("# Server\r\nredis_mode:cluster\r\n"),
-            false => Value::Okay,
-        }
-    };
-    set_up_with(false, answer).await.expect("it can be used");
-    let mut expected = Vec::new();
-    let stream = FenceStream::default();
-    stream.split();
-    stream.write_for(b"app::tenure:fence:00", &mut expected);
-    let expected = String::from_utf8(expected).expect("text");
-    let heard: Vec<_> = heard.iter().collect();
-    assert_eq!(heard, ["tenure:fence", &expected]);
+    for may_ask_info in [true, false] {
+        let (said, heard) = std::sync::mpsc::channel();
+        let answer = move |asked: &[String]| {
+            if let Some(name) = asked.iter().find(|word| word.starts_with("tenure:fence")) {
+                said.send(name.clone()).expect("it is heard");
+                return word("1700-0");
+            }
+            match asked[0].as_str() {
+                "INFO" if !may_ask_info => error("NOPERM no permissions to run 'info'"),
+                "INFO" if asked[1] == "server" => word("# Server\r\nredis_mode:cluster\r\n"),
+                "HELLO" => Value::Array(vec![word("mode"), word("cluster")]),
+                _ => Value::Okay,
+            }
+        };
+        let set_up = set_up_with(false, answer).await;
+        set_up.expect("it can be used");
+        let mut expected = Vec::new();
+        let stream = FenceStream::default();
+        stream.split();
+        stream.write_for(b"app::tenure:fence:00", &mut expected);
+        let expected = String::from_utf8(expected).expect("text");
+        let heard: Vec<_> = heard.iter().collect();
+        assert_eq!(heard, ["tenure:fence", &expected]);
+    }
 }
 
 /// Nor is one installed into the process: the program may do that at any time.

@@ -115,7 +115,9 @@ pub(crate) fn primary(run: &'static str, client: u32) -> Answers {
         Some(
             match (words[0].as_str(), words.get(1).map(String::as_str)) {
                 ("HELLO", _) => "%1\r\n+proto\r\n:3\r\n".to_owned(),
-                ("INFO", Some("server")) => bulk(&format!("# Server\r\nrun_id:{run}\r\n")),
+                ("INFO", Some("server")) => bulk(&format!(
+                    "# Server\r\nrun_id:{run}\r\nredis_mode:standalone\r\n"
+                )),
                 ("INFO", _) => bulk("# Replication\r\nrole:master\r\nmaster_replid:abc\r\n"),
                 ("TIME", _) => "*2\r\n$1\r\n5\r\n$1\r\n6\r\n".to_owned(),
                 ("CLIENT", Some("ID")) => format!(":{client}\r\n"),

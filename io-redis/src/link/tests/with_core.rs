@@ -191,7 +191,7 @@ impl CoreRig {
             unseen(),
             word("1700-0"),
             Value::Int(client),
-            word("run_id:a\r\n"),
+            word("run_id:a\r\nredis_mode:standalone\r\n"),
             word("role:master\r\n"),
         ]);
         asked.answer(answers);

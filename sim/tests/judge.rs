@@ -301,6 +301,22 @@ fn a_take_whose_key_is_deleted_before_its_fence_is_drawn_is_excused() {
 }
 
 #[test]
+fn one_node_that_lost_its_last_writes_may_draw_a_fence_again() {
+    for replaced in [false, true] {
+        let mut history = History::new();
+        takes(&mut history, 10, 0);
+        draws(&mut history, 11, 0, 7);
+        if replaced {
+            history.happens(20, fault(Fault::Replaced));
+        }
+        vanishes(&mut history, 20, 0, None);
+        takes(&mut history, 30, 1);
+        draws(&mut history, 31, 1, 7);
+        assert_eq!(history.broken(), (!replaced).then_some(Law::Fencing));
+    }
+}
+
+#[test]
 fn a_fence_drawn_after_its_grant_had_ended_is_no_floor_for_others() {
     let mut history = History::new();
     takes(&mut history, 10, 0);

@@ -62,8 +62,9 @@ impl Judge {
         let loses = fault.row().loses;
         let unseen = loses.unseen() || self.rules.nodes == 1 || !self.rules.quarantine;
         // Fences run ahead of the servers' times, and the servers' times differ. Both together are
-        // less than one max TTL.
-        if loses == Loses::LastWritesUnseen && self.rules.nodes > 1 {
+        // less than one max TTL. One node that lost the last ids of its stream may draw them again
+        // in the same millisecond.
+        if loses == Loses::LastWritesUnseen {
             self.fences_excused_until = self.fences_excused_until.max(end);
         }
         // The same as for a single key below.

@@ -26,6 +26,7 @@ pub struct Config {
     request_timeout: Duration,
     max_leases: usize,
     takes: bool,
+    queues: bool,
 }
 
 impl Config {
@@ -49,6 +50,7 @@ impl Config {
             request_timeout: None,
             max_leases: 1_000_000,
             takes: false,
+            queues: false,
         }
     }
 
@@ -96,6 +98,13 @@ impl Config {
         self.takes
     }
 
+    /// Whether a lease waits in the queue of its key for a lock that is held. Never over several
+    /// nodes.
+    #[must_use]
+    pub const fn queues(&self) -> bool {
+        self.queues
+    }
+
     /// How many leases there may be at a time, those included that are still being released.
     #[must_use]
     pub const fn max_leases(&self) -> usize {
@@ -113,6 +122,7 @@ pub struct ConfigBuilder {
     request_timeout: Option<Duration>,
     max_leases: usize,
     takes: bool,
+    queues: bool,
 }
 
 impl ConfigBuilder {
@@ -151,6 +161,14 @@ impl ConfigBuilder {
         self
     }
 
+    /// Whether a lease waits in the queue of its key for a lock that is held, if there is one node.
+    /// Default: no; then it asks again and again, by backoff. A lease whose attempts are bounded
+    /// ([`LeaseOptionsBuilder::attempts`](crate::LeaseOptionsBuilder::attempts)) never waits there.
+    pub const fn queues(mut self, queues: bool) -> Self {
+        self.queues = queues;
+        self
+    }
+
     /// Checks all values.
     ///
     /// # Errors
@@ -163,6 +181,7 @@ impl ConfigBuilder {
             request_timeout,
             max_leases,
             takes,
+            queues,
         } = self;
         if nodes == 0 || nodes > MAX_NODES {
             return Err(ConfigError::Nodes { nodes });
@@ -189,6 +208,7 @@ impl ConfigBuilder {
             request_timeout,
             max_leases,
             takes: takes && nodes == 1,
+            queues: queues && nodes == 1,
         })
     }
 }

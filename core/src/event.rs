@@ -27,6 +27,15 @@ pub enum EventKind {
         /// Until when the holder may act, on its own clock.
         valid_until: Instant,
     },
+    /// The lease has a place in the queue of the key. Told each time that the node says so.
+    Queued {
+        /// How many places are ahead of it.
+        ahead: u32,
+        /// After how long the key expires if its holder does not renew. None if it has no expiry.
+        left: Option<Duration>,
+        /// When the place is kept again, or the node asked, unless the lock is handed on before.
+        until: Instant,
+    },
     /// A round failed, and another will follow. This is for the log.
     Waiting {
         /// Why the round failed.
@@ -91,6 +100,11 @@ pub enum AcquireFailure {
         /// After how long a quorum will be free if nobody renews.
         left: Duration,
     },
+    /// Someone else holds the key, and its queue has as many places as it may. Told at once.
+    QueueFull {
+        /// The node.
+        node: NodeId,
+    },
     /// Some nodes hold a key without an expiry, which does not go by itself, and the other nodes
     /// that answer are no quorum. It may be the lock of another library, so it is waited for as one
     /// that is held.
@@ -136,6 +150,23 @@ pub enum AcquireFailure {
         /// What contradicts.
         words: Words,
     },
+}
+
+impl AcquireFailure {
+    /// Whether waiting does not mend it, so that it is told at once.
+    #[must_use]
+    pub const fn is_fatal(&self) -> bool {
+        match self {
+            Self::QueueFull { .. }
+            | Self::Rejected { .. }
+            | Self::WrongType { .. }
+            | Self::Misuse { .. } => true,
+            Self::Contended { .. }
+            | Self::Foreign { .. }
+            | Self::Quarantined { .. }
+            | Self::Outage { .. } => false,
+        }
+    }
 }
 
 /// A node that did not answer, or did not serve.

@@ -61,6 +61,7 @@ mod lease;
 mod manager;
 mod math;
 mod options;
+mod place;
 mod recall;
 mod request;
 mod rng;
@@ -77,6 +78,7 @@ pub use lease::{Context, Due, Lease, Outputs};
 pub use manager::{AtCapacity, Manager};
 pub use math::{Backoff, Drift, Patience, ServerClock, Verdict, held_until, quorum, verdict};
 pub use options::{LeaseOptions, LeaseOptionsBuilder, RenewalPolicy};
+pub use place::{Place, PlaceId, Serial};
 pub use request::{
     Answer, Doubt, LockName, Op, OpKind, Refusal, Reply, Request, ServerTime, Words,
 };

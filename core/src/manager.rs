@@ -1,6 +1,6 @@
 //! The state machine of all leases of a client. This is what a driver talks to.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -14,6 +14,7 @@ use crate::id::{LeaseId, NodeId, NodeSet, RequestId};
 use crate::lease::{Context, Due, Lease, Outputs};
 use crate::math::ServerClock;
 use crate::options::LeaseOptions;
+use crate::place::{PlaceId, Serial};
 use crate::recall::Recall;
 use crate::request::{Answer, Op, Reply, Request, ServerTime, Words};
 use crate::rng::Rng;
@@ -42,7 +43,8 @@ const EARLY_MAX: Duration = Duration::from_millis(10);
 /// - **Commands** of the application: [`acquire`](Self::acquire), [`renew`](Self::renew),
 ///   [`release`](Self::release), [`cancel`](Self::cancel).
 /// - **Events** of the world: [`handle_reply`](Self::handle_reply),
-///   [`handle_timeout`](Self::handle_timeout), [`handle_node_up`](Self::handle_node_up),
+///   [`handle_push`](Self::handle_push), [`handle_timeout`](Self::handle_timeout),
+///   [`handle_node_up`](Self::handle_node_up), [`handle_node_pushes`](Self::handle_node_pushes),
 ///   [`handle_node_down`](Self::handle_node_down).
 /// - **Outputs**. After each of the calls above they are polled until they are empty, in any order:
 ///   [`poll_event`](Self::poll_event); [`poll_ready`](Self::poll_ready), and, when the link of that
@@ -88,6 +90,10 @@ pub struct Manager {
     /// entry, however many leases come and go in it.
     outboxes: Vec<VecDeque<u32>>,
     ready: NodeSet,
+    /// The slots of the leases that wait for a push.
+    places: BTreeMap<PlaceId, u32>,
+    /// The nodes whose pushes are heard.
+    pushing: NodeSet,
     down: NodeSet,
     /// By node: why it went down last.
     why_down: Vec<Words>,
@@ -127,6 +133,8 @@ impl Manager {
             timers: Timers::default(),
             recall: Recall::new(),
             ready: NodeSet::EMPTY,
+            places: BTreeMap::new(),
+            pushing: NodeSet::EMPTY,
             down: NodeSet::EMPTY,
             why_down: alloc::vec![Words::fixed("it was never reached"); config.nodes()],
             events: VecDeque::new(),
@@ -173,6 +181,7 @@ impl Manager {
             &mut Context {
                 config: &self.config,
                 down: self.down,
+                pushing: self.pushing,
                 why_down: &self.why_down,
                 rng: &mut self.rng,
                 server_clock: &self.server_clock,
@@ -217,11 +226,42 @@ impl Manager {
         });
     }
 
+    /// A node has handed a lock on to a place that it keeps for this client, as the request with
+    /// this serial had it kept. One that comes late, twice, or for a place that nobody waits at any
+    /// more does no harm. The link passes it before each reply that it reads later, and passes none
+    /// of a connection that was replaced.
+    pub fn handle_push(
+        &mut self,
+        now: Instant,
+        node: NodeId,
+        place: PlaceId,
+        serial: Serial,
+        fence: Fence,
+    ) {
+        if let Some(slot) = self.places.get(&place) {
+            let id = self.slots.id(*slot);
+            self.step(id, |lease, ctx| {
+                lease.handle_push(now, node, serial, fence, ctx);
+            });
+        }
+    }
+
+    /// Whether the link to a node hears its pushes. It says so before the node is up, where it
+    /// knows; at first it does not.
+    pub fn handle_node_pushes(&mut self, node: NodeId, heard: bool) {
+        if heard {
+            self.pushing.insert(node);
+        } else {
+            self.pushing.remove(node);
+        }
+    }
+
     /// The link to a node is up: it is connected, and the node is ready to serve. `server_time` is
     /// the time that the server told, if it did.
     ///
     /// What leases have put off because it failed at this node is due at once: first the renewals
-    /// of suspect leases, in the order in which their validity ends, then releases that are owed.
+    /// of suspect leases, in the order in which their validity ends, then places in queues, since
+    /// pushes may have been lost, then releases that are owed.
     /// [`handle_timeout`](Self::handle_timeout) begins them, in bounded steps. Each is tried once.
     /// If it fails again, the usual pauses follow.
     pub fn handle_node_up(&mut self, now: Instant, node: NodeId, server_time: Option<ServerTime>) {
@@ -277,7 +317,7 @@ impl Manager {
     }
 
     /// Handles what is due: first the leases whose validity ends, then renewals in the order of
-    /// their time, then what is queued for nodes that are down, then retries. Of renewals and of
+    /// their time, then places in queues, then what is queued for nodes that are down, then retries. Of renewals and of
     /// retries, those come first that were put off until [a node came up](Self::handle_node_up). It
     /// handles a bounded number of leases. If more are due, [`poll_timeout`](Self::poll_timeout)
     /// still says an instant in the past.
@@ -287,7 +327,7 @@ impl Manager {
         let early = (self.config.max_ttl() / 1_000).min(EARLY_MAX);
         let mut work = 0;
         // Law: Loss is told
-        for due in [Due::Expiry, Due::Renewal, Due::Retry] {
+        for due in [Due::Expiry, Due::Renewal, Due::Place, Due::Retry] {
             let mut horizon = now;
             if due == Due::Retry {
                 work += self.answer_unsent(now, WORK_MAX - work);
@@ -479,6 +519,7 @@ impl Manager {
         let mut ctx = Context {
             config: &self.config,
             down: self.down,
+            pushing: self.pushing,
             why_down: &self.why_down,
             rng: &mut self.rng,
             server_clock: &self.server_clock,
@@ -503,6 +544,16 @@ impl Manager {
         let ended = lease.is_some_and(Lease::is_ended);
         let due = lease.and_then(Lease::deadline);
         let put_off = lease.and_then(Lease::put_off);
+        if let Some(lease) = lease {
+            let place = PlaceId::of(lease.secret());
+            let waiting = lease.is_waiting();
+            if self.slots.set_waiting(id.slot, waiting) != waiting {
+                match waiting {
+                    true => self.places.insert(place, id.slot),
+                    false => self.places.remove(&place),
+                };
+            }
+        }
         let before = self.slots.set_due(id.slot, due);
         self.timers.rearm(id.slot, before, due);
         self.recall

@@ -12,6 +12,7 @@ pub struct LeaseOptions {
     ttl: Duration,
     valid_for: Duration,
     renew_after: Option<Duration>,
+    keep_after: Duration,
     attempt_timeout: Duration,
     first_timeout: Duration,
     round_timeout: Duration,
@@ -62,6 +63,13 @@ impl LeaseOptions {
     #[must_use]
     pub const fn renew_after(&self) -> Option<Duration> {
         self.renew_after
+    }
+
+    /// After how long a place in a queue is kept again, counted from the moment at which the last
+    /// request was queued: as a lease is renewed [by default](RenewalPolicy::TwoThirds).
+    #[must_use]
+    pub const fn keep_after(&self) -> Duration {
+        self.keep_after
     }
 
     /// How long the answers of an attempt to acquire are waited for: the client's request timeout,
@@ -279,6 +287,7 @@ impl LeaseOptionsBuilder {
             ttl,
             valid_for,
             renew_after,
+            keep_after: two_thirds(ttl, valid_for),
             attempt_timeout,
             first_timeout,
             round_timeout,
@@ -293,21 +302,35 @@ impl LeaseOptionsBuilder {
     }
 }
 
+/// After how long a lease is renewed by default.
+fn two_thirds(ttl: Duration, valid_for: Duration) -> Duration {
+    let span = ttl * 2 / 3;
+    if span > latest_renewal(valid_for) {
+        valid_for / 2
+    } else {
+        span
+    }
+}
+
+/// After how long a renewal may begin at the latest.
+fn latest_renewal(valid_for: Duration) -> Duration {
+    let window = SHORTEST_WINDOW
+        .min(valid_for / 4)
+        .max(Duration::from_nanos(1));
+    valid_for.saturating_sub(window)
+}
+
 /// After how long a lease is renewed, if it is.
 fn renew_after(
     renewal: RenewalPolicy,
     ttl: Duration,
     valid_for: Duration,
 ) -> Result<Option<Duration>, ConfigError> {
-    let window = SHORTEST_WINDOW
-        .min(valid_for / 4)
-        .max(Duration::from_nanos(1));
-    let most = valid_for.saturating_sub(window);
+    let most = latest_renewal(valid_for);
     let renew_after = match renewal {
         RenewalPolicy::Off => return Ok(None),
         RenewalPolicy::After(span) => span,
-        RenewalPolicy::TwoThirds if ttl * 2 / 3 > most => valid_for / 2,
-        RenewalPolicy::TwoThirds => ttl * 2 / 3,
+        RenewalPolicy::TwoThirds => two_thirds(ttl, valid_for),
     };
     if renew_after.is_zero() || renew_after > most {
         return Err(ConfigError::Renewal {

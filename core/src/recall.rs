@@ -2,7 +2,8 @@
 //! once.
 //!
 //! Leases whose renewal failed come first, the nearest end of validity before the others; then
-//! those that owe a release. They stand in order from the moment at which they put it off, so a
+//! those that have a place in a queue, since pushes may have been lost; then those that owe a
+//! release. They stand in order from the moment at which they put it off, so a
 //! node that comes up costs nothing by itself, however many they are. They are called in bounded
 //! steps. Each is called once, and its usual pauses follow if it fails again: a node that comes and
 //! goes makes no storm.
@@ -21,8 +22,8 @@ pub(crate) struct Recall {
     nodes: NodeSet,
     /// When the last of them came up.
     since: Instant,
-    /// Who was called last: among those that renew, and among those that release.
-    called: [Option<(Instant, u32)>; 2],
+    /// Who was called last: among those that renew, that have a place, and that release.
+    called: [Option<(Instant, u32)>; 3],
     /// Counts recalls.
     count: u32,
 }
@@ -41,7 +42,7 @@ impl Recall {
             waiting: Timers::default(),
             nodes: NodeSet::EMPTY,
             since: Instant::MIN,
-            called: [None; 2],
+            called: [None; 3],
             count: 0,
         }
     }
@@ -57,10 +58,11 @@ impl Recall {
         // It ends earlier now, and those who end later were called already: it is the next.
         if let Some((at, due)) = new
             && old.seen != self.count
-            && self.called[place(due)].is_some_and(|called| called >= (at, slot))
+            && let Some(kind) = kind(due)
+            && self.called[kind].is_some_and(|called| called >= (at, slot))
         {
             let before = Instant::from_nanos(at.as_nanos().saturating_sub(1));
-            self.called[place(due)] = Some((before, u32::MAX));
+            self.called[kind] = Some((before, u32::MAX));
         }
     }
 
@@ -68,7 +70,7 @@ impl Recall {
     pub(crate) fn begin(&mut self, now: Instant, node: NodeId) {
         self.nodes.insert(node);
         self.since = now;
-        self.called = [None; 2];
+        self.called = [None; 3];
         self.count = self.count.wrapping_add(1);
     }
 
@@ -85,7 +87,7 @@ impl Recall {
             }
             return None;
         };
-        self.called[place(due)] = Some(entry);
+        self.called[kind(due)?] = Some(entry);
         Some(entry.1)
     }
 
@@ -101,22 +103,27 @@ impl Recall {
 
     /// Since when somebody is to be called, and for what. None if nobody is.
     pub(crate) fn due(&self) -> Option<(Instant, Due)> {
-        let due = [Due::Renewal, Due::Retry];
+        let due = [Due::Renewal, Due::Place, Due::Retry];
         let due = due.into_iter().find(|due| self.first(*due).is_some())?;
         Some((self.since, due))
     }
 
     fn first(&self, due: Due) -> Option<(Instant, u32)> {
-        if self.nodes.is_empty() || !matches!(due, Due::Renewal | Due::Retry) {
+        if self.nodes.is_empty() {
             return None;
         }
-        self.waiting.due(due, Instant::MAX, self.called[place(due)])
+        self.waiting.due(due, Instant::MAX, self.called[kind(due)?])
     }
 }
 
-/// The place of those that renew, and of those that release.
-const fn place(due: Due) -> usize {
-    matches!(due, Due::Retry) as usize
+/// Which of those that put something off. None if nothing of this kind is put off.
+const fn kind(due: Due) -> Option<usize> {
+    match due {
+        Due::Renewal => Some(0),
+        Due::Place => Some(1),
+        Due::Retry => Some(2),
+        Due::Expiry | Due::Round => None,
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use core::hash::{Hash, Hasher};
 use core::time::Duration;
 
 use crate::id::RequestId;
+use crate::place::{Place, Serial};
 use crate::time::Instant;
 use crate::token::{Fence, Fingerprint, Key, Token};
 
@@ -52,6 +53,17 @@ pub enum Op {
         /// not far ahead of the server's time.
         proposal: Option<Fence>,
     },
+    /// What acquire does; and if another lease holds the key, or is ahead in the queue: enter a
+    /// place at its end, or keep the one that is there. A key that is free goes to the first in
+    /// line, which may be the lease that asks. See [`ConfigBuilder::queues`](crate::ConfigBuilder::queues).
+    Wait {
+        /// How long the node keeps the key, or the place, from now.
+        ttl: Duration,
+        /// The place.
+        place: Place,
+        /// What a push will say that grants the lock to the place as it is kept by this request.
+        serial: Serial,
+    },
     /// If the key still holds exactly this token: store this fence, unless a larger one is stored.
     Confirm {
         /// The fence that is about to be reported to the application.
@@ -72,8 +84,13 @@ pub enum Op {
         /// The fence of the lease.
         fence: Fence,
     },
-    /// If the key holds a token of the same lease and of no newer attempt: delete it.
-    Release,
+    /// If the key holds a token of the same lease and of no newer attempt: hand the lock to the
+    /// first in its queue, or delete the key if nobody waits. The place of the lease, if it has
+    /// one, is removed in any case.
+    Release {
+        /// The place that the lease has or may have.
+        place: Option<Place>,
+    },
 }
 
 macro_rules! op_kinds {
@@ -113,6 +130,8 @@ op_kinds! {
     Release,
     /// [`Op::Take`].
     Take,
+    /// [`Op::Wait`].
+    Wait,
 }
 
 impl OpKind {
@@ -121,7 +140,12 @@ impl OpKind {
     pub const fn frees(self) -> bool {
         match self {
             Self::Release => true,
-            Self::Take | Self::Acquire | Self::Confirm | Self::Renew | Self::Repair => false,
+            Self::Take
+            | Self::Acquire
+            | Self::Wait
+            | Self::Confirm
+            | Self::Renew
+            | Self::Repair => false,
         }
     }
 
@@ -129,7 +153,7 @@ impl OpKind {
     #[must_use]
     pub const fn acquires(self) -> bool {
         match self {
-            Self::Take | Self::Acquire => true,
+            Self::Take | Self::Acquire | Self::Wait => true,
             Self::Confirm | Self::Renew | Self::Repair | Self::Release => false,
         }
     }
@@ -142,10 +166,11 @@ impl Op {
         match self {
             Self::Take { .. } => OpKind::Take,
             Self::Acquire { .. } => OpKind::Acquire,
+            Self::Wait { .. } => OpKind::Wait,
             Self::Confirm { .. } => OpKind::Confirm,
             Self::Renew { .. } => OpKind::Renew,
             Self::Repair { .. } => OpKind::Repair,
-            Self::Release => OpKind::Release,
+            Self::Release { .. } => OpKind::Release,
         }
     }
 }
@@ -192,7 +217,7 @@ pub enum Doubt {
 /// What a node answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Answer {
-    /// To take and acquire: the key holds the token of this attempt now.
+    /// To take, acquire and wait: the key holds the token of this attempt now.
     Granted {
         /// The fence that the node drew, and over several nodes stored.
         fence: Fence,
@@ -205,6 +230,20 @@ pub enum Answer {
     /// To take: the key holds the token of this attempt now, but no usable fence was drawn. The
     /// node's stream of fences is missing, cannot be written, or must be moved on first.
     Unfenced,
+    /// To wait: the lease has a place in the queue of the key.
+    Waiting {
+        /// How many places are ahead of it.
+        ahead: u32,
+        /// After how long the key expires. None if it has no expiry.
+        left: Option<Duration>,
+        /// Whether the holder hands the lock on when it releases: it is a lease of ours.
+        hands_on: bool,
+        /// Tells the holder from the next one.
+        holder: Fingerprint,
+    },
+    /// To wait: another lease holds the key, and its queue has as many places as it may. None was
+    /// entered.
+    Full,
     /// To acquire: another lease holds the key.
     Held {
         /// After how long the key expires.
@@ -217,7 +256,7 @@ pub enum Answer {
     /// To acquire: the key has no expiry, as the lock of another library may have none. It was not
     /// touched.
     Foreign,
-    /// To acquire, confirm, repair: a name of the lock holds what no lock keeps there. It was not
+    /// To acquire, wait, confirm, repair: a name of the lock holds what no lock keeps there. It was not
     /// touched, and waiting does not mend it.
     WrongType {
         /// Which of the names.
@@ -225,7 +264,7 @@ pub enum Answer {
         /// What it holds: `a list`, for example.
         holds: &'static str,
     },
-    /// To acquire: the node may have forgotten a lease, so it does not grant yet.
+    /// To acquire and wait: the node may have forgotten a lease, so it does not grant yet.
     Quarantined {
         /// After how long it grants again.
         left: Duration,
@@ -249,6 +288,8 @@ pub enum LockName {
     Counter,
     /// The stream that draws the fences of all keys. Only over one node.
     Stream,
+    /// Its queue.
+    Queue,
 }
 
 /// Why a request was not applied.

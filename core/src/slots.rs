@@ -43,6 +43,8 @@ struct Page {
     taken: u64,
     /// The slots that are in an outbox, even if their lease has ended.
     queued: u64,
+    /// The slots whose lease waits for a push.
+    waiting: u64,
 }
 
 /// A place for one lease at a time.
@@ -159,6 +161,15 @@ impl Slots {
     ) -> Option<(Instant, Due)> {
         let (number, at) = place(slot);
         core::mem::replace(&mut self.page_mut(number).slots[at].due, due)
+    }
+
+    /// Notes whether the lease in a slot waits for a push. Returns whether it did before.
+    pub(crate) fn set_waiting(&mut self, slot: u32, waiting: bool) -> bool {
+        let (number, at) = place(slot);
+        let page = self.page_mut(number);
+        let before = page.waiting & 1 << at != 0;
+        page.waiting = page.waiting & !(1 << at) | u64::from(waiting) << at;
+        before
     }
 
     /// What the recall knows of the lease in a slot.

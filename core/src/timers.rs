@@ -10,7 +10,7 @@ use crate::time::Instant;
 // Law: Replay
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
-    queues: [BTreeSet<(Instant, u32)>; 3],
+    queues: [BTreeSet<(Instant, u32)>; 4],
 }
 
 /// The queue of a kind of deadline.
@@ -18,7 +18,8 @@ const fn class(due: Due) -> usize {
     match due {
         Due::Expiry => 0,
         Due::Renewal => 1,
-        Due::Round | Due::Retry => 2,
+        Due::Place => 2,
+        Due::Round | Due::Retry => 3,
     }
 }
 

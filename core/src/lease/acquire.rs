@@ -38,12 +38,23 @@ impl Lease {
                 seat.vote = Vote::Asked;
                 // A later attempt may find a token of its own there, which only a script can tell
                 // from that of somebody else.
-                let first = ctx.config.takes() && self.attempt == 1;
-                let ask = if first { OpKind::Take } else { OpKind::Acquire };
-                self.ask(now, node, ask, ctx);
+                if ctx.config.takes() && self.attempt == 1 {
+                    self.ask(now, node, OpKind::Take, ctx);
+                } else {
+                    self.ask_by_script(now, node, ctx);
+                }
             }
         }
         self.decide(now, ctx);
+    }
+
+    /// Asks for the lock in a way that says who has it.
+    fn ask_by_script(&mut self, now: Instant, node: NodeId, ctx: &mut Context<'_>) {
+        if self.queues(ctx) {
+            self.ask_place(now, node, ctx);
+        } else {
+            self.ask(now, node, OpKind::Acquire, ctx);
+        }
     }
 
     /// Until when the present attempt is waited for. Giving up cuts any but the first: the caller's
@@ -71,7 +82,11 @@ impl Lease {
                 seat.vote = Vote::Silent;
             }
         }
-        self.fail_round(now, ctx);
+        match self.place {
+            // A place may have been entered: the attempt goes on.
+            Some(_) => self.wait_on(now, ctx),
+            None => self.fail_round(now, ctx),
+        }
     }
 
     /// Takes a node's answer in the present attempt.
@@ -101,7 +116,7 @@ impl Lease {
             {
                 // The attempt goes on. Its second request gets as much time as the first.
                 self.round.deadline = now + self.options.attempt_timeout();
-                return self.ask(now, node, OpKind::Acquire, ctx);
+                return self.ask_by_script(now, node, ctx);
             }
             (OpKind::Confirm, Reply::Applied(Answer::Done)) => {
                 if let Phase::Confirming(fence) = self.phase {
@@ -202,6 +217,27 @@ impl Lease {
 
     /// The fence is stored on a quorum: the lease is held, if any validity is left.
     fn hold(&mut self, now: Instant, fence: Fence, ctx: &mut Context<'_>) {
+        if let Err(why) = self.begin_hold(now, fence, ctx) {
+            for seat in self.seats.iter_mut() {
+                if matches!(seat.vote, Vote::Granted(_)) {
+                    seat.vote = Vote::Silent;
+                    seat.say(Some(Words::fixed(why)));
+                }
+            }
+            self.fail_round(now, ctx);
+        }
+    }
+
+    /// Holds the lease from now on.
+    ///
+    /// # Errors
+    /// Why no validity is left, if it was granted too late. This counts as no answer.
+    pub(super) fn begin_hold(
+        &mut self,
+        now: Instant,
+        fence: Fence,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), &'static str> {
         let copies = self.seats.iter().map(|seat| seat.until);
         self.cap = self
             .options
@@ -209,19 +245,11 @@ impl Lease {
             .map_or(Instant::MAX, |span| self.round.started + span);
         let held = held_until(copies, ctx.config.quorum());
         let Some(held) = held.filter(|until| (*until).min(self.cap) > now) else {
-            // Granted so late that no validity is left. This counts as no answer.
             let capped = held.is_some_and(|until| until > now);
-            let why = match capped {
+            return Err(match capped {
                 true => "it granted the lock, whose longest time to be held was over by then",
                 false => "it granted the lock too late for any of its time to be left",
-            };
-            for seat in self.seats.iter_mut() {
-                if matches!(seat.vote, Vote::Granted(_)) {
-                    seat.vote = Vote::Silent;
-                    seat.say(Some(Words::fixed(why)));
-                }
-            }
-            return self.fail_round(now, ctx);
+            });
         };
         self.fence = Some(fence);
         self.failures = 0;
@@ -233,6 +261,7 @@ impl Lease {
             fence,
             valid_until: self.valid_until,
         });
+        Ok(())
     }
 
     /// The round failed. First, everything that it wrote or may have written is released, so that
@@ -250,13 +279,8 @@ impl Lease {
         for node in self.nodes() {
             self.let_go(now, node, ctx);
         }
-        self.count_failure(ctx.config.quorum());
-        let fatal = matches!(
-            failure,
-            AcquireFailure::Rejected { .. }
-                | AcquireFailure::WrongType { .. }
-                | AcquireFailure::Misuse { .. }
-        );
+        self.count_failure(self.holder_at(ctx.config.quorum()));
+        let fatal = failure.is_fatal();
         let out_of_attempts = self
             .options
             .attempts()
@@ -271,14 +295,14 @@ impl Lease {
         self.cleared(now, ctx);
     }
 
-    /// Counts the failure of a round, by which pauses grow. Where the key has changed hands since
-    /// the last round, the count begins anew: it was free in between, and will be again soon.
+    /// Counts a round that failed, by which pauses grow. Where the key has changed hands since the
+    /// last round in which so many nodes named one holder, the count begins anew: it was free in between, and will be again soon.
     /// Rivals who share the nodes, so that nobody has a quorum, are no such change: their pauses
     /// must grow.
     // Law: Progress
-    fn count_failure(&mut self, quorum: usize) {
+    pub(super) fn count_failure(&mut self, holder: Option<Fingerprint>) {
         self.failures += 1;
-        let Some(holder) = self.holder_at(quorum) else {
+        let Some(holder) = holder else {
             return;
         };
         let before = self.holder.replace(holder);
@@ -288,7 +312,7 @@ impl Lease {
     }
 
     /// The holder that so many nodes name.
-    fn holder_at(&self, quorum: usize) -> Option<Fingerprint> {
+    pub(super) fn holder_at(&self, quorum: usize) -> Option<Fingerprint> {
         let named = |seat: &Seat| match seat.vote {
             Vote::Held { holder, .. } => Some(holder),
             _ => None,
@@ -298,7 +322,7 @@ impl Lease {
     }
 
     /// Ends the acquire without a lease.
-    fn fail(&mut self, now: Instant, gave_up: bool, ctx: &mut Context<'_>) {
+    pub(super) fn fail(&mut self, now: Instant, gave_up: bool, ctx: &mut Context<'_>) {
         let cause = self
             .failure
             .take()
@@ -318,6 +342,15 @@ impl Lease {
         let Some(cause) = self.failure.as_deref().cloned() else {
             return;
         };
+        let until = now + self.pause(&cause, ctx);
+        self.phase = Phase::Backoff { until };
+        ctx.out.events.push(EventKind::Waiting { cause, until });
+        self.put_off = 0;
+        self.settle_between(now, until, ctx);
+    }
+
+    /// How long to wait before asking again.
+    pub(super) fn pause(&self, cause: &AcquireFailure, ctx: &mut Context<'_>) -> Duration {
         let backoff = match cause {
             AcquireFailure::Contended { .. } => self.options.contention_backoff(),
             _ => self.options.backoff(),
@@ -325,17 +358,12 @@ impl Lease {
         let pause = backoff.pause(self.failures, ctx.rng);
         // The key is free when the holder's TTL ends, so there is no need to wait longer. A little
         // jitter keeps the waiters from all asking at that moment.
-        let pause = match cause {
+        match cause {
             AcquireFailure::Contended { left } | AcquireFailure::Quarantined { left, .. } => {
                 pause.min(left.saturating_add(ctx.rng.below(backoff.first())))
             }
             _ => pause,
-        };
-        let until = now + pause;
-        self.phase = Phase::Backoff { until };
-        ctx.out.events.push(EventKind::Waiting { cause, until });
-        self.put_off = 0;
-        self.settle_between(now, until, ctx);
+        }
     }
 
     pub(super) fn backoff_timeout(&mut self, now: Instant, ctx: &mut Context<'_>) {
@@ -351,7 +379,7 @@ impl Lease {
     }
 
     /// Why the round failed. The reason that the caller can act on comes first.
-    fn classify(&self, quorum: usize) -> AcquireFailure {
+    pub(super) fn classify(&self, quorum: usize) -> AcquireFailure {
         let mut refusal = None;
         let mut refusals = 0;
         for (node, seat) in self.nodes().zip(self.seats.iter()) {

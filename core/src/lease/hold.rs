@@ -129,6 +129,9 @@ impl Lease {
         reply: Reply,
         ctx: &mut Context<'_>,
     ) {
+        if flight.ask == OpKind::Wait {
+            return self.place_answered_while_held(now, node, flight, &reply, ctx);
+        }
         // Law: Honest validity
         let until = flight.queued + self.options.valid_for();
         let seat = &mut self.seats[node.index()];
@@ -147,7 +150,12 @@ impl Lease {
                 vote = Vote::Lacking;
             }
             Reply::Applied(
-                Answer::Taken | Answer::Held { .. } | Answer::Foreign | Answer::WrongType { .. },
+                Answer::Taken
+                | Answer::Held { .. }
+                | Answer::Foreign
+                | Answer::WrongType { .. }
+                | Answer::Waiting { .. }
+                | Answer::Full,
             ) => {
                 seat.until = None;
                 seat.lacks = Some(Lack::Taken);

@@ -2,7 +2,7 @@
 //! transitions are pure.
 //!
 //! It is `Clone + Eq + Hash`, so that a model checker can visit its states. Its phases have a file
-//! each: `acquire`, `hold`, `release`. The file `seat` has what a lease knows of one node, and how
+//! each: `acquire`, `wait`, `hold`, `release`. The file `seat` has what a lease knows of one node, and how
 //! a request to it is queued, handed out and answered. Here are the list of phases, the inputs, and
 //! the next deadline.
 //!
@@ -17,6 +17,7 @@ mod hold;
 mod release;
 mod seat;
 mod seats;
+mod wait;
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -26,12 +27,13 @@ use core::time::Duration;
 
 use self::seat::{Seat, Vote};
 use self::seats::Seats;
+use self::wait::Queued;
 use crate::config::Config;
 use crate::event::{AcquireFailure, EventKind, Silence};
 use crate::id::{NodeId, NodeSet};
 use crate::math::ServerClock;
 use crate::options::LeaseOptions;
-use crate::request::{LockName, Refusal, Reply, Words};
+use crate::request::{LockName, OpKind, Refusal, Reply, Words};
 use crate::rng::Rng;
 use crate::time::Instant;
 use crate::token::{Fence, Fingerprint, Key, Secret};
@@ -43,6 +45,8 @@ pub struct Context<'a> {
     pub config: &'a Config,
     /// Nodes that cannot be reached now. They are not asked.
     pub down: NodeSet,
+    /// Nodes whose pushes are heard.
+    pub pushing: NodeSet,
     /// By node: why it could not be reached when it went down last.
     pub why_down: &'a [Words],
     /// For jitter.
@@ -69,6 +73,8 @@ pub enum Due {
     Expiry,
     /// A renewal begins or is retried.
     Renewal,
+    /// A place in a queue is kept again.
+    Place,
     /// The time for the answers of a round is over.
     Round,
     /// The next attempt, the next try of a release, or the end of waiting.
@@ -94,6 +100,8 @@ pub struct Lease {
     holder: Option<Fingerprint>,
     /// When the acquire gives up.
     give_up: Instant,
+    /// Its place in the queue of the key, from the first request that may have entered one.
+    place: Option<Box<Queued>>,
     /// The end of validity, as the application was told it. It matters in the phase `Held` only.
     valid_until: Instant,
     /// The cap on the total hold.
@@ -122,6 +130,11 @@ enum Phase {
     /// Waiting for the next attempt.
     Backoff {
         until: Instant,
+    },
+    /// It has a place in the queue, or may have one, and asks again at this instant. The attempt
+    /// stays the same: what it asks is all one.
+    Waiting {
+        next: Instant,
     },
     /// The lease is held.
     Held(Renewal),
@@ -187,6 +200,7 @@ impl Lease {
             give_up: options
                 .give_up_after()
                 .map_or(Instant::MAX, |span| now + span),
+            place: None,
             valid_until: Instant::MIN,
             cap: Instant::MAX,
             fence: None,
@@ -210,6 +224,11 @@ impl Lease {
     /// How long a node keeps its key.
     pub(crate) fn ttl(&self) -> Duration {
         self.options.ttl()
+    }
+
+    /// The bits of its token.
+    pub(crate) const fn secret(&self) -> &Secret {
+        &self.secret
     }
 
     /// Until when the holder may act. None unless the lease is held.
@@ -252,6 +271,11 @@ impl Lease {
             Phase::Backoff { until } => {
                 Some((until.min(self.give_up).min(self.settle_at), Due::Retry))
             }
+            Phase::Waiting { next } => {
+                let next = if self.is_asking() { Instant::MAX } else { next };
+                let at = next.min(self.give_up);
+                (at < Instant::MAX).then_some((at, Due::Place))
+            }
             Phase::Held(renewal) => {
                 let next = match renewal {
                     Renewal::Off => (Instant::MAX, Due::Renewal),
@@ -280,6 +304,8 @@ impl Lease {
             Phase::Held(Renewal::Running) if self.seats.iter().any(silent) => {
                 Some((self.valid_until, Due::Renewal))
             }
+            // A push may have been lost with the last connection.
+            Phase::Waiting { next } if !self.is_asking() => Some((next, Due::Place)),
             Phase::Backoff { .. } | Phase::Releasing { .. } | Phase::Settling => {
                 (self.settle_at < Instant::MAX).then_some((self.settle_at, Due::Retry))
             }
@@ -295,6 +321,7 @@ impl Lease {
         match self.phase {
             Phase::Acquiring | Phase::Confirming(_) => self.acquire_timeout(now, ctx),
             Phase::Clearing { .. } | Phase::Backoff { .. } => self.backoff_timeout(now, ctx),
+            Phase::Waiting { .. } => self.waiting_timeout(now, ctx),
             Phase::Held(_) => self.held_timeout(now, early, ctx),
             Phase::Releasing { .. } | Phase::Settling => self.settle_timeout(now, ctx),
             Phase::Ended => {}
@@ -333,6 +360,11 @@ impl Lease {
         // The answer to an older attempt does not count for this one.
         // Law: Honest validity
         match self.phase {
+            Phase::Acquiring | Phase::Waiting { .. }
+                if flight.ask == OpKind::Wait && flight.attempt == self.attempt =>
+            {
+                self.place_answered(now, node, &flight, reply, ctx);
+            }
             Phase::Acquiring | Phase::Confirming(_) if flight.attempt == self.attempt => {
                 self.voted(now, node, &flight, reply, ctx);
             }
@@ -343,7 +375,7 @@ impl Lease {
             Phase::Releasing { .. } | Phase::Settling => self.settle(now, ctx),
             Phase::Held(_) => self.catch_up(now, node, ctx),
             Phase::Backoff { until } => self.settle_between(now, until, ctx),
-            Phase::Acquiring | Phase::Confirming(_) | Phase::Ended => {}
+            Phase::Acquiring | Phase::Confirming(_) | Phase::Waiting { .. } | Phase::Ended => {}
         }
     }
 
@@ -353,6 +385,7 @@ impl Lease {
         self.handle_timeout(now, Duration::ZERO, ctx);
         match self.phase {
             Phase::Held(_) => self.renew_at_up(now, node, ctx),
+            Phase::Waiting { .. } => self.ask_now(now, ctx),
             Phase::Backoff { .. } | Phase::Releasing { .. } | Phase::Settling => {
                 self.settle_at_up(now, node, ctx);
             }
@@ -393,6 +426,7 @@ impl Lease {
                             LockName::Key => "the lock",
                             LockName::Counter => "its fence counter",
                             LockName::Stream => "the stream of fences",
+                            LockName::Queue => "its queue",
                         };
                         Some(Words::new(&format!(
                             "it holds {holds} where {belongs} belongs"

@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use super::{Context, Lease, Phase};
 use crate::id::NodeId;
+use crate::place::Serial;
 use crate::request::{Answer, Doubt, LockName, Op, OpKind, Refusal, Reply, Words};
 use crate::time::Instant;
 use crate::token::{Fence, Fingerprint, Token};
@@ -28,7 +29,8 @@ pub(super) struct Seat {
     pub(super) vote: Vote,
     /// Until when the node is known to hold the token of the present attempt.
     pub(super) until: Option<Instant>,
-    /// Set while the node may hold a token of this lease: when the key will have expired by itself.
+    /// Set while the node may hold a token of this lease, or a place: when that will have expired
+    /// by itself.
     pub(super) owed: Option<Instant>,
     /// Whether a release went out whose outcome is unknown.
     pub(super) release_unknown: bool,
@@ -145,6 +147,7 @@ impl Lease {
     /// Hands out what is queued for a node: at most two requests, in the order in which they must
     /// be written. From here on they count as sent.
     pub fn take(&mut self, node: NodeId, mut send: impl FnMut(u32, Op, Token, Instant)) {
+        let place = self.place.as_ref().map(|queued| queued.place);
         let seat = &mut self.seats[node.index()];
         seat.ticket = false;
         let flights = [seat.flight.as_mut(), seat.behind.as_deref_mut()];
@@ -165,10 +168,15 @@ impl Lease {
                     ttl,
                     proposal: self.round.proposal,
                 },
+                (OpKind::Wait, _) => Op::Wait {
+                    ttl,
+                    place: place.expect("it is named before it is asked for"),
+                    serial: Serial::of(flight.serial),
+                },
                 (OpKind::Renew, _) => Op::Renew { ttl },
                 (OpKind::Confirm, Some(fence)) => Op::Confirm { fence },
                 (OpKind::Repair, Some(fence)) => Op::Repair { ttl, fence },
-                (OpKind::Release, _) => Op::Release,
+                (OpKind::Release, _) => Op::Release { place },
                 (OpKind::Confirm | OpKind::Repair, None) => {
                     unreachable!("a fence is agreed before it is confirmed or a copy repaired")
                 }
@@ -180,9 +188,11 @@ impl Lease {
                 attempt: flight.attempt,
             };
             let timeout = match flight.ask {
-                OpKind::Take | OpKind::Acquire | OpKind::Confirm | OpKind::Release => {
-                    self.options.attempt_timeout()
-                }
+                OpKind::Take
+                | OpKind::Acquire
+                | OpKind::Wait
+                | OpKind::Confirm
+                | OpKind::Release => self.options.attempt_timeout(),
                 OpKind::Renew | OpKind::Repair => self.options.round_timeout(),
             };
             send(flight.serial, op, token, flight.queued + timeout);
@@ -319,16 +329,22 @@ impl Lease {
                 self.phase,
                 Phase::Acquiring | Phase::Confirming(_) | Phase::Held(_)
             ),
+            OpKind::Wait => matches!(self.phase, Phase::Acquiring | Phase::Waiting { .. }),
             OpKind::Confirm => matches!(self.phase, Phase::Confirming(_)),
             OpKind::Renew | OpKind::Repair => matches!(self.phase, Phase::Held(_)),
         };
         wanted && flight.attempt == self.attempt
     }
 
-    /// Notes whether the node may hold a token of this lease, as the reply tells.
+    /// When a key that was set before now, or a place that was kept, will have expired by itself.
+    pub(super) fn expires(&self, now: Instant) -> Instant {
+        now + self.options.ttl() + (self.options.ttl() - self.options.valid_for())
+    }
+
+    /// Notes whether the node may hold a token of this lease, or a place, as the reply tells.
     // Law: No orphan
     pub(super) fn note_debt(&mut self, now: Instant, node: NodeId, flight: &Flight, reply: &Reply) {
-        let expires = now + self.options.ttl() + (self.options.ttl() - self.options.valid_for());
+        let expires = self.expires(now);
         let seat = &mut self.seats[node.index()];
         match (flight.ask, reply) {
             // The server will never serve us. The key goes with its TTL.
@@ -343,15 +359,26 @@ impl Lease {
             }
             (OpKind::Release, Reply::Applied(_)) => seat.owed = None,
             (
-                OpKind::Take | OpKind::Acquire | OpKind::Confirm | OpKind::Renew | OpKind::Repair,
+                OpKind::Take
+                | OpKind::Acquire
+                | OpKind::Wait
+                | OpKind::Confirm
+                | OpKind::Renew
+                | OpKind::Repair,
                 Reply::Unknown(_)
-                | Reply::Applied(Answer::Granted { .. } | Answer::Unfenced | Answer::Done),
+                | Reply::Applied(
+                    Answer::Granted { .. }
+                    | Answer::Unfenced
+                    | Answer::Waiting { .. }
+                    | Answer::Done,
+                ),
             ) => seat.owed = Some(expires),
             // Renew and confirm say *gone* also where an older attempt of this lease is still
             // there.
             (OpKind::Renew | OpKind::Confirm, Reply::Applied(Answer::Gone))
                 if flight.attempt > 1 => {}
             (OpKind::Take | OpKind::Acquire, Reply::Applied(Answer::Held { .. }))
+            | (_, Reply::Applied(Answer::Full))
             | (_, Reply::Applied(Answer::Gone | Answer::Taken)) => seat.owed = None,
             // What is wrong may be the fence counter alone, a node in quarantine may still hold a
             // copy, and the key that is busy may be so by this lease. So the release stays owed.

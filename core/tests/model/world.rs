@@ -355,6 +355,7 @@ impl World {
             lease: lease_of(token),
             attempt: token.attempt,
             op: *op,
+            channel: None,
             marker: None,
         };
         let model = &mut state.nodes[node];

@@ -15,10 +15,10 @@ use std::time::Duration;
 use node::Node;
 use tenure_core::{
     Answer, Config, Doubt, Event, EventKind, Instant, Key, Law, LeaseId, LeaseOptions,
-    LeaseOptionsBuilder, Manager, NodeId, Op, OpKind, Refusal, Reply, Request, RequestId, Secret,
+    LeaseOptionsBuilder, Manager, NodeId, OpKind, Refusal, Reply, Request, RequestId, Secret,
     Silence, Words,
 };
-use tenure_sim::node::Fences;
+use tenure_sim::node::{Fences, Pushed};
 
 /// How long a lease with the default TTL of 10 s is valid: the TTL less 1 % and 2 ms.
 pub(crate) const VALID_FOR: Duration = Duration::from_millis(9_898);
@@ -80,6 +80,10 @@ pub(crate) struct World {
     pub(crate) prompt: Vec<bool>,
     /// By node: the requests that were written and have not arrived yet.
     pub(crate) wire: Vec<VecDeque<Request>>,
+    /// By node: the pushes that are on their way, if they take time.
+    pub(crate) pushes: Vec<VecDeque<Pushed>>,
+    /// Whether pushes arrive as soon as they are sent, before any reply.
+    pub(crate) pushed_at_once: bool,
     /// Every request that was written.
     pub(crate) written: Vec<(Instant, Request)>,
     /// Every event that was told.
@@ -106,17 +110,21 @@ impl World {
 
     pub(crate) fn with(config: Config, seed: u64) -> Self {
         let nodes = config.nodes();
-        let fences = if config.takes() {
+        let fences = if config.takes() || config.queues() {
             Fences::Stream
         } else {
             Fences::Counters
         };
+        let mut manager = Manager::new(config, seed);
+        manager.handle_node_pushes(id(0), true);
         Self {
             now: Instant::ORIGIN,
-            manager: Manager::new(config, seed),
+            manager,
             nodes: vec![Node::new(fences); nodes],
             prompt: vec![true; nodes],
             wire: vec![VecDeque::new(); nodes],
+            pushes: vec![VecDeque::new(); nodes],
+            pushed_at_once: true,
             written: Vec::new(),
             told: Vec::new(),
             judged: false,
@@ -300,7 +308,7 @@ impl World {
         let mut batch = Vec::new();
         while self.manager.poll_requests(id(node), 64, &mut batch) > 0 {}
         for request in batch {
-            let release = request.op == Op::Release;
+            let release = request.op.kind() == OpKind::Release;
             let seat = self
                 .in_flight
                 .entry((request.id.lease, id(node)))
@@ -335,7 +343,26 @@ impl World {
             let after = self.nodes[node].holder(self.now, &request.key);
             assert_eq!(after, Some(held), "{}", Law::Ownership);
         }
+        let pushed = self.nodes[node].pushed();
+        self.pushes[node].extend(pushed);
+        while self.pushed_at_once && self.push(node) {}
         (request.id, answer)
+    }
+
+    /// The oldest push of a node arrives, if one is on its way.
+    pub(crate) fn push(&mut self, node: usize) -> bool {
+        let Some(push) = self.pushes[node].pop_front() else {
+            return false;
+        };
+        self.arrives(node, push);
+        true
+    }
+
+    /// A push arrives.
+    pub(crate) fn arrives(&mut self, node: usize, push: Pushed) {
+        let (place, serial, fence) = (push.place.id, push.serial, push.fence);
+        self.manager
+            .handle_push(self.now, id(node), place, serial, fence);
     }
 
     /// The oldest request on the wire arrives, and its answer comes back.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use tenure_core::{Answer, Fingerprint, Instant, Key, Request, Token};
-use tenure_sim::node::{self, Arrived, Entry, Exact, Fences, SetOfNodes, Shown, Value};
+use tenure_sim::node::{self, Arrived, Entry, Exact, Fences, Pushed, SetOfNodes, Shown, Value};
 
 /// What all clients of a test agree on. In nanoseconds.
 const SET: SetOfNodes = SetOfNodes {
@@ -36,6 +36,7 @@ impl Node {
             numbers: HashMap::new(),
             wall_ahead: 0,
         };
+        node.model.channels = vec![0];
         node.marked_at(Instant::from_nanos(-SET.max_ttl));
         let begin = node.shown(Instant::ORIGIN);
         node.model.keep_stream(begin);
@@ -129,6 +130,7 @@ impl Node {
             lease: self.number_of_lease(&request.token),
             attempt: request.token.attempt,
             op: request.op,
+            channel: Some(0),
             marker: Some((self.model.identity, SET)),
         };
         let holder = self.holder(now, &request.key);
@@ -140,6 +142,27 @@ impl Node {
             *holder = Fingerprint::new(u32::from_be_bytes([a, b, c, d]));
         }
         answer
+    }
+
+    /// What it has pushed since the last call.
+    pub(crate) fn pushed(&mut self) -> Vec<Pushed> {
+        std::mem::take(&mut self.model.pushes)
+    }
+
+    /// How many places the queue of a key has.
+    pub(crate) fn places(&self, key: &Key) -> usize {
+        let waiters = |key: &usize| self.model.waiters(*key).len();
+        self.keys.get(key).map_or(0, waiters)
+    }
+
+    /// Whether somebody listens at the channel of the client.
+    pub(crate) fn is_heard(&mut self, heard: bool) {
+        self.model.channels = if heard { vec![0] } else { Vec::new() };
+    }
+
+    /// How many places a queue may have.
+    pub(crate) fn most_places(&mut self, most: usize) {
+        self.model.most_places = most;
     }
 
     fn number_of_key(&mut self, key: &Key) -> usize {

@@ -224,7 +224,7 @@ impl Judge {
         let wrong = match ask {
             OpKind::Release => false,
             // A quorum of nodes is enough for a grant. The other nodes may still be asked after it.
-            OpKind::Take => state.stage != Stage::Wanted,
+            OpKind::Take | OpKind::Wait => state.stage != Stage::Wanted,
             OpKind::Acquire | OpKind::Confirm => {
                 !matches!(state.stage, Stage::Wanted | Stage::Held)
             }

@@ -397,7 +397,7 @@ impl Marks {
             Cause::WrongType => self.hit(Mark::WrongType),
             Cause::Quarantined => self.hit(Mark::WaitingForQuarantine),
             Cause::Rejected => self.hit(Mark::Rejected),
-            Cause::Contended | Cause::Outage | Cause::Misuse => {}
+            Cause::Contended | Cause::QueueFull | Cause::Outage | Cause::Misuse => {}
         }
         self.when(seen.granted, Mark::SplitVote);
         self.when(seen.unknown && cause == Cause::Outage, Mark::UnknownDecides);

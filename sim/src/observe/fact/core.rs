@@ -8,6 +8,7 @@ impl From<&AcquireFailure> for Cause {
     fn from(failure: &AcquireFailure) -> Self {
         match failure {
             AcquireFailure::Contended { .. } => Self::Contended,
+            AcquireFailure::QueueFull { .. } => Self::QueueFull,
             AcquireFailure::Foreign { .. } => Self::Foreign,
             AcquireFailure::WrongType { .. } => Self::WrongType,
             AcquireFailure::Quarantined { .. } => Self::Quarantined,
@@ -36,6 +37,8 @@ impl From<&Said> for Answer {
             Said::Granted { fence, .. } => Self::Granted(fence.get()),
             Said::Busy => Self::Busy,
             Said::Unfenced => Self::Unfenced,
+            Said::Waiting { .. } => Self::Waiting,
+            Said::Full => Self::Full,
             Said::Held { .. } => Self::Held,
             Said::Foreign => Self::Foreign,
             Said::WrongType { .. } => Self::WrongType,

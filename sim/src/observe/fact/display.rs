@@ -52,6 +52,7 @@ impl fmt::Display for Fact {
                 write!(f, "GRANTED with fence {fence}, valid until {}", Secs(until))
             }
             Self::Until { until, why } => write!(f, "valid until {} ({why:?})", Secs(until)),
+            Self::Queued { ahead } => write!(f, "in the queue, {ahead} ahead"),
             Self::Waiting(cause) => write!(f, "round failed: {cause:?}"),
             Self::Failed { cause, gave_up } => {
                 let how = if gave_up { "gave up" } else { "failed" };

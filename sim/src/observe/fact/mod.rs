@@ -65,6 +65,11 @@ pub enum Fact {
     },
     /// A renewal is overdue.
     Suspect,
+    /// The lease has a place in the queue of its key.
+    Queued {
+        /// How many places are ahead of it.
+        ahead: u32,
+    },
     /// A round of acquire requests failed, and another will follow.
     Waiting(Cause),
     /// The application was told that its acquire failed.
@@ -183,6 +188,8 @@ pub enum Why {
 pub enum Cause {
     /// Another lease holds the key.
     Contended,
+    /// The queue of the key has as many places as it may.
+    QueueFull,
     /// The key has no expiry.
     Foreign,
     /// A name of the lock holds what no lock keeps there.
@@ -234,6 +241,10 @@ pub enum Answer {
     Busy,
     /// A take took the key, but drew no fence.
     Unfenced,
+    /// The lease has a place in the queue.
+    Waiting,
+    /// The queue has as many places as it may.
+    Full,
     /// Another lease holds the key.
     Held,
     /// The key has no expiry.

@@ -210,6 +210,7 @@ impl World<'_> {
                 self.valid_until(client, lease, *valid_until, Why::Shortened)
             }
             EventKind::Suspect { .. } => Fact::Suspect,
+            EventKind::Queued { ahead, .. } => Fact::Queued { ahead: *ahead },
             EventKind::Waiting { cause, .. } => Fact::Waiting(cause.into()),
             EventKind::Failed { cause, gave_up } => Fact::Failed {
                 cause: cause.into(),

@@ -117,6 +117,7 @@ impl World<'_> {
                 lease,
                 attempt,
                 op,
+                channel: None,
                 marker: quarantine.then_some((link.identity, set)),
             },
             sent: now,

@@ -6,13 +6,18 @@
 //! Keys and leases are small numbers here, and the model is a plain value, so that a model checker
 //! can copy, compare and hash it. It has no clock: each call is told what the node's clock shows.
 
+mod queue;
+
 use std::cmp::Ordering;
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use tenure_core::{Answer, Fence, Fingerprint, LockName, Op, ServerTime};
+pub use queue::{Pushed, Waiter};
+use tenure_core::{Answer, Fence, Fingerprint, LockName, Op, Place, Serial, ServerTime};
+
+use self::queue::Queue;
 
 /// A node ignores a proposed fence that is further ahead of that of its own time than this: a
 /// minute.
@@ -20,6 +25,8 @@ const AHEAD_MAX: i64 = 120_000_000;
 /// A fence counter is kept for a day after the time that its value stands for, and a marker for a
 /// day and ten max TTLs.
 const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
+/// So many places the queue of a key may have.
+const MOST_PLACES: usize = 100_000;
 /// The stream of fences is kept for two days after the time of its last id.
 const KEEP_STREAM: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 /// What an acquire is told of a key that is no string.
@@ -184,6 +191,7 @@ pub enum Fences {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Memory {
     keys: Vec<Option<Entry>>,
+    queues: Vec<Queue>,
     counters: Vec<Option<Counter>>,
     stream: Option<Stream>,
     marker: Option<Marker>,
@@ -193,6 +201,7 @@ impl Memory {
     fn empty(keys: usize) -> Self {
         Self {
             keys: vec![None; keys],
+            queues: vec![Queue::default(); keys],
             counters: vec![None; keys],
             stream: None,
             marker: None,
@@ -211,6 +220,8 @@ pub struct Arrived {
     pub attempt: u32,
     /// What is asked.
     pub op: Op,
+    /// Where the client listens to pushes of this node, if it does.
+    pub channel: Option<u32>,
     /// If quarantine is on: which node an acquire means, and in which set.
     pub marker: Option<(Identity, SetOfNodes)>,
 }
@@ -237,6 +248,12 @@ pub struct Node<P> {
     pub durable: bool,
     /// Whether it is out of memory.
     pub full: bool,
+    /// The channels that somebody listens to.
+    pub channels: Vec<u32>,
+    /// What it pushed. Whoever drives the node takes it out.
+    pub pushes: Vec<Pushed>,
+    /// How many places the queue of a key may have.
+    pub most_places: usize,
     fences: Fences,
     precision: PhantomData<P>,
 }
@@ -250,6 +267,9 @@ impl<P: Precision> Node<P> {
             identity: Identity::default(),
             durable: false,
             full: false,
+            channels: Vec::new(),
+            pushes: Vec::new(),
+            most_places: MOST_PLACES,
             fences,
             precision: PhantomData,
         }
@@ -258,6 +278,7 @@ impl<P: Precision> Node<P> {
     /// Adds a key.
     pub fn add_key(&mut self) {
         self.memory.keys.push(None);
+        self.memory.queues.push(Queue::default());
         self.memory.counters.push(None);
     }
 
@@ -278,6 +299,17 @@ impl<P: Precision> Node<P> {
         self.memory.keys[key] = entry;
     }
 
+    /// Who waits for a key, in order. A place whose time has passed is dead.
+    #[must_use]
+    pub fn waiters(&self, key: usize) -> &[Waiter] {
+        self.memory.queues[key].waiters()
+    }
+
+    /// Somebody deletes the queue of a key.
+    pub fn lose_queue(&mut self, key: usize) {
+        self.memory.queues[key] = Queue::default();
+    }
+
     /// The last fence of a key and when its counter expires.
     #[must_use]
     pub fn counter(&self, now: Shown, key: usize) -> Option<Counter> {
@@ -296,6 +328,7 @@ impl<P: Precision> Node<P> {
         for key in 0..self.memory.keys.len() {
             self.memory.keys[key] = self.entry(now, key);
             self.memory.counters[key] = self.counter(now, key);
+            self.memory.queues[key].expire(|until| Self::lives(now, until));
         }
         self.memory.stream = self.stream(now);
         self.memory.marker = self.marker(now).copied();
@@ -372,6 +405,7 @@ impl<P: Precision> Node<P> {
                 false => Answer::Busy,
             }),
             Op::Acquire { ttl, proposal } => self.acquire(now, request, ttl, proposal),
+            Op::Wait { ttl, place, serial } => self.wait(now, request, ttl, place, serial),
             Op::Confirm { fence } => {
                 let answer = self.exactly(now, request);
                 if answer == Answer::Done {
@@ -387,7 +421,7 @@ impl<P: Precision> Node<P> {
                 Ok(answer)
             }
             Op::Repair { ttl, fence } => Ok(self.repair(now, request, ttl, fence)),
-            Op::Release => Ok(self.release(now, request)),
+            Op::Release { place } => Ok(self.release(now, request, place.is_some())),
         }
     }
 
@@ -446,6 +480,93 @@ impl<P: Precision> Node<P> {
         })
     }
 
+    /// What acquire does; and if the lock is not to be had, enters a place in the queue of the key,
+    /// or keeps it.
+    fn wait(
+        &mut self,
+        now: Shown,
+        request: &Arrived,
+        ttl: Duration,
+        place: Place,
+        serial: Serial,
+    ) -> Result<Answer, Refused> {
+        self.memory.queues[request.key].expire(|until| Self::lives(now, until));
+        let held = self.entry(now, request.key);
+        match held.map(|entry| entry.value) {
+            Some(Value::Token { lease, attempt }) if lease == request.lease => {
+                if attempt > request.attempt {
+                    return Ok(Answer::Taken);
+                }
+                self.put_at_least(now, request, ttl, held.and_then(|entry| entry.until));
+                self.memory.queues[request.key].leave(request.lease);
+                return Ok(self.draw_by_script(now));
+            }
+            Some(Value::WrongType) => return Ok(WRONG_TYPE),
+            // A place is entered only where the server has memory for it.
+            _ if self.full => return Err(Refused::OutOfMemory),
+            Some(Value::Token { .. } | Value::Other) | None => {}
+        }
+        let waiter = Waiter {
+            lease: request.lease,
+            attempt: request.attempt,
+            place,
+            channel: request.channel.filter(|_| place.pushed),
+            until: now.ticks + Self::ticks(ttl),
+            serial,
+        };
+        let queue = &mut self.memory.queues[request.key];
+        let is_in = queue.waiters().iter().any(|it| it.lease == request.lease);
+        if !is_in && queue.waiters().len() >= self.most_places {
+            return Ok(Answer::Full);
+        }
+        queue.enter(waiter);
+        if held.is_none()
+            && let Some((lease, granted)) = self.hand_on(now, request.key, Some(request.lease))
+            && lease == request.lease
+        {
+            return Ok(granted);
+        }
+        let queue = self.memory.queues[request.key].waiters();
+        let ahead = queue.iter().position(|it| it.lease == request.lease);
+        let entry = self.entry(now, request.key).expect("somebody holds it");
+        Ok(Answer::Waiting {
+            ahead: ahead.map_or(0, |ahead| ahead as u32),
+            left: entry.until.map(|until| Self::span(until - now.ticks)),
+            hands_on: matches!(entry.value, Value::Token { .. }),
+            holder: entry.value.fingerprint(),
+        })
+    }
+
+    /// Hands a lock on to the next in line. None if nobody waits, and then nothing was changed but
+    /// that the dead are gone.
+    fn hand_on(&mut self, now: Shown, key: usize, asker: Option<u32>) -> Option<(u32, Answer)> {
+        let channels = &self.channels;
+        let heard = |channel| channels.contains(&channel);
+        let next = self.memory.queues[key].next(now.ticks, heard, asker)?;
+        // Law: No orphan
+        self.memory.keys[key] = Some(Entry {
+            value: Value::Token {
+                lease: next.lease,
+                attempt: next.attempt,
+            },
+            until: Some(next.until),
+        });
+        let granted = self.draw_by_script(now);
+        if let (Answer::Granted { fence, .. }, Some(channel)) = (granted, next.channel)
+            && asker != Some(next.lease)
+            && self.channels.contains(&channel)
+        {
+            self.pushes.push(Pushed {
+                channel,
+                lease: next.lease,
+                place: next.place,
+                serial: next.serial,
+                fence,
+            });
+        }
+        Some((next.lease, granted))
+    }
+
     /// How much longer the node is in quarantine, if it is. Refused if the acquire means another
     /// node.
     fn quarantine(
@@ -481,14 +602,16 @@ impl<P: Precision> Node<P> {
         // This is done also if the server is out of memory: the script begins with a write that
         // needs none.
         self.store(now, request.key, fence);
-        self.put(now, request, ttl);
-        if let Some(entry) = &mut self.memory.keys[request.key] {
-            entry.until = entry.until.max(least);
-        }
+        self.put_at_least(now, request, ttl, least);
         Answer::Done
     }
 
-    fn release(&mut self, now: Shown, request: &Arrived) -> Answer {
+    fn release(&mut self, now: Shown, request: &Arrived, leaves: bool) -> Answer {
+        let queue = &mut self.memory.queues[request.key];
+        queue.expire(|until| Self::lives(now, until));
+        if leaves {
+            queue.leave(request.lease);
+        }
         let Some(entry) = self.entry(now, request.key) else {
             return Answer::Gone;
         };
@@ -497,7 +620,9 @@ impl<P: Precision> Node<P> {
                 if attempt > request.attempt {
                     return Answer::Taken;
                 }
-                self.set(request.key, None);
+                if self.hand_on(now, request.key, None).is_none() {
+                    self.set(request.key, None);
+                }
                 Answer::Done
             }
             _ => Answer::Taken,
@@ -528,6 +653,14 @@ impl<P: Precision> Node<P> {
             until: Some(now.ticks + Self::ticks(ttl)),
         };
         self.set(request.key, Some(entry));
+    }
+
+    /// Puts the token there, for its TTL or until this instant, if that is later.
+    fn put_at_least(&mut self, now: Shown, request: &Arrived, ttl: Duration, least: Option<i64>) {
+        self.put(now, request, ttl);
+        if let Some(entry) = &mut self.memory.keys[request.key] {
+            entry.until = entry.until.max(least);
+        }
     }
 
     /// Never brings an expiry forward, and gives one to a key that lost its own.

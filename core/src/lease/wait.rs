@@ -1,0 +1,316 @@
+//! Waiting: a place in the queue of the key at the node. It is kept by asking again, until the node
+//! hands the lock on and says so by a push, or by the answer to the next request.
+//!
+//! From the first request that may have entered a place on, the attempt stays the same, and nothing
+//! is released until the lease ends: asking once more enters, keeps, asks and takes over, so an
+//! outcome that is unknown is no debt of its own. The release at the end removes the place too.
+
+use core::time::Duration;
+
+use super::seat::{Flight, Vote};
+use super::{Context, Lease, Phase};
+use crate::event::{AcquireFailure, EventKind};
+use crate::id::NodeId;
+use crate::place::{Place, PlaceId, Serial};
+use crate::request::{Answer, OpKind, Refusal, Reply};
+use crate::time::Instant;
+use crate::token::{Fence, Fingerprint};
+
+/// How many of those in line ask when the holder's time ends, should it have died: the first, and
+/// another one, should the first have died as well.
+const ASKING: u32 = 2;
+
+/// By how much later each of them asks than the one before.
+const APART: Duration = Duration::from_millis(5);
+
+/// What a lease knows of its place.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Queued {
+    pub(super) place: Place,
+    /// The last request that the node answered: its number, and when it was queued. The place is
+    /// kept for a TTL from then at least.
+    acked: Option<(u32, Instant)>,
+    /// The request by whose reservation a push granted the lock.
+    granted: Option<u32>,
+}
+
+impl Queued {
+    const fn new(place: Place) -> Self {
+        Self {
+            place,
+            acked: None,
+            granted: None,
+        }
+    }
+}
+
+/// What a node says of those who are before a lease.
+struct Line {
+    ahead: u32,
+    left: Option<Duration>,
+    hands_on: bool,
+    holder: Fingerprint,
+}
+
+impl Lease {
+    /// Whether it waits in the queue while others hold the key. One whose attempts are bounded
+    /// does not: then its time would not be bounded by them.
+    pub(super) fn queues(&self, ctx: &Context<'_>) -> bool {
+        ctx.config.queues() && self.options.attempts().is_none()
+    }
+
+    /// Whether a push may grant it the lock.
+    pub(crate) fn is_waiting(&self) -> bool {
+        let asked = matches!(self.phase, Phase::Acquiring | Phase::Waiting { .. });
+        asked && self.place.is_some()
+    }
+
+    /// Whether a request is in flight or queued.
+    pub(super) fn is_asking(&self) -> bool {
+        self.seats.iter().any(|seat| !seat.is_idle())
+    }
+
+    /// Asks for the lock, or for a place. The seat must be idle.
+    pub(super) fn ask_place(&mut self, now: Instant, node: NodeId, ctx: &mut Context<'_>) {
+        if self.place.is_none() {
+            let place = Place {
+                id: PlaceId::of(&self.secret),
+                pushed: ctx.pushing.contains(node),
+            };
+            self.place = Some(Queued::new(place).into());
+        }
+        self.ask(now, node, OpKind::Wait, ctx);
+    }
+
+    /// Asks now, or as soon as the request in flight is answered.
+    pub(super) fn ask_now(&mut self, now: Instant, ctx: &mut Context<'_>) {
+        self.phase = Phase::Waiting { next: now };
+        self.waiting_timeout(now, ctx);
+    }
+
+    pub(super) fn waiting_timeout(&mut self, now: Instant, ctx: &mut Context<'_>) {
+        let Phase::Waiting { next } = self.phase else {
+            return;
+        };
+        if now >= self.give_up {
+            return self.fail(now, true, ctx);
+        }
+        if now < next || self.is_asking() {
+            return;
+        }
+        for node in self.nodes() {
+            if ctx.down.contains(node) {
+                self.seats[node.index()].vote = Vote::Silent;
+                self.seats[node.index()].say(ctx.down(node));
+                self.wait_on(now, ctx);
+            } else {
+                self.ask_place(now, node, ctx);
+            }
+        }
+    }
+
+    /// Takes the answer to a request that enters or keeps the place.
+    pub(super) fn place_answered(
+        &mut self,
+        now: Instant,
+        node: NodeId,
+        flight: &Flight,
+        reply: Reply,
+        ctx: &mut Context<'_>,
+    ) {
+        let seat = &mut self.seats[node.index()];
+        seat.vote = match reply {
+            Reply::Applied(Answer::Granted { fence, .. }) => {
+                if self.granted_from(now, node, flight.queued, fence, ctx) {
+                    return;
+                }
+                // So late that nothing is left of it: the key is the lease's, and is asked for
+                // again.
+                return self.ask_now(now, ctx);
+            }
+            Reply::Applied(Answer::Waiting {
+                ahead,
+                left,
+                hands_on,
+                holder,
+            }) => {
+                let line = Line {
+                    ahead,
+                    left,
+                    hands_on,
+                    holder,
+                };
+                return self.in_line(now, node, flight, &line, ctx);
+            }
+            Reply::Applied(Answer::Held { left, holder, .. }) => Vote::Held { left, holder },
+            Reply::Applied(Answer::Foreign) => Vote::Foreign,
+            Reply::Applied(Answer::Quarantined { left }) => Vote::Quarantined { left },
+            Reply::Applied(Answer::WrongType { name, holds }) => Vote::WrongType { name, holds },
+            Reply::Applied(Answer::Full) => {
+                self.failure = Some(AcquireFailure::QueueFull { node }.into());
+                return self.fail(now, false, ctx);
+            }
+            Reply::NotApplied(Refusal::Rejected(words)) => Vote::Rejected(words.into()),
+            Reply::NotApplied(Refusal::Misuse(words)) => Vote::Misuse(words.into()),
+            Reply::Applied(_) | Reply::NotApplied(_) | Reply::Unknown(_) => Vote::Silent,
+        };
+        self.wait_on(now, ctx);
+    }
+
+    /// The node keeps the place: plans when it is kept again.
+    fn in_line(
+        &mut self,
+        now: Instant,
+        node: NodeId,
+        flight: &Flight,
+        line: &Line,
+        ctx: &mut Context<'_>,
+    ) {
+        let Some(queued) = self.place.as_deref_mut() else {
+            return;
+        };
+        queued.acked = Some((flight.serial, flight.queued));
+        let pushed = queued.place.pushed;
+        let failure = match line.left {
+            Some(left) => AcquireFailure::Contended { left },
+            None => AcquireFailure::Foreign { node },
+        };
+        let granted = queued
+            .granted
+            .is_some_and(|granted| granted >= flight.serial);
+        self.count_failure(Some(line.holder));
+        let keep = flight.queued + self.options.keep_after();
+        let next = if granted {
+            // A push had said so, but too late for any of its time to be left.
+            now
+        } else if !pushed || (line.ahead == 0 && !line.hands_on) {
+            // Nobody will say that the lock is free.
+            now + self.pause(&failure, ctx)
+        } else if line.ahead < ASKING
+            && line.hands_on
+            && let Some(left) = line.left
+        {
+            // Law: Progress
+            let over = now + left + APART * line.ahead;
+            over.max(flight.queued + self.options.attempt_timeout())
+        } else {
+            keep
+        };
+        let until = next.min(keep);
+        self.failure = Some(failure.into());
+        self.phase = Phase::Waiting { next: until };
+        ctx.out.events.push(EventKind::Queued {
+            ahead: line.ahead,
+            left: line.left,
+            until,
+        });
+        self.waiting_timeout(now, ctx);
+    }
+
+    /// The node did not say that it keeps the place: it is asked again after a pause, unless asking
+    /// mends nothing.
+    pub(super) fn wait_on(&mut self, now: Instant, ctx: &mut Context<'_>) {
+        let cause = self.classify(ctx.config.quorum());
+        let fatal = cause.is_fatal();
+        self.failure = Some(cause.clone().into());
+        if fatal || now >= self.give_up {
+            return self.fail(now, !fatal, ctx);
+        }
+        self.count_failure(self.holder_at(ctx.config.quorum()));
+        let until = now + self.pause(&cause, ctx);
+        self.phase = Phase::Waiting { next: until };
+        ctx.out.events.push(EventKind::Waiting { cause, until });
+    }
+
+    /// A push says that the node has handed the lock on to this lease, as the request with this
+    /// serial had its place kept.
+    ///
+    /// It counts only if that is the request that was answered last, or the one in flight: the node
+    /// keeps the lock for as long as that request asked. Otherwise the lease asks: a push may come
+    /// late, when the place was entered anew.
+    pub fn handle_push(
+        &mut self,
+        now: Instant,
+        node: NodeId,
+        serial: Serial,
+        fence: Fence,
+        ctx: &mut Context<'_>,
+    ) {
+        self.handle_timeout(now, Duration::ZERO, ctx);
+        if !self.is_waiting() {
+            return;
+        }
+        let acked = self.place.as_ref().and_then(|queued| queued.acked);
+        let flight = self.seats[node.index()].flight.as_ref();
+        let in_flight = flight
+            .filter(|flight| flight.ask == OpKind::Wait && flight.sent)
+            .map(|flight| (flight.serial, flight.queued));
+        let mut kept = acked.into_iter().chain(in_flight);
+        // Law: Honest validity
+        let named = kept.find(|(request, _)| Serial::of(*request) == serial);
+        if let Some((request, queued)) = named {
+            if let Some(queued) = &mut self.place {
+                queued.granted = Some(request);
+            }
+            if self.granted_from(now, node, queued, fence, ctx) {
+                // What was not sent yet is not needed any more.
+                let seat = &mut self.seats[node.index()];
+                if seat.flight.as_ref().is_some_and(|flight| !flight.sent) {
+                    seat.flight = None;
+                }
+                return;
+            }
+        }
+        self.ask_now(now, ctx);
+    }
+
+    /// The node holds the lock for the lease, as a request had asked that was queued at that
+    /// instant. Returns whether the lease is held now.
+    fn granted_from(
+        &mut self,
+        now: Instant,
+        node: NodeId,
+        queued: Instant,
+        fence: Fence,
+        ctx: &mut Context<'_>,
+    ) -> bool {
+        let expires = self.expires(now);
+        let until = queued + self.options.valid_for();
+        let seat = &mut self.seats[node.index()];
+        seat.owed = Some(expires);
+        seat.until = Some(until);
+        seat.vote = Vote::Granted(fence);
+        self.round.started = queued;
+        self.begin_hold(now, fence, ctx).is_ok()
+    }
+
+    /// Takes the answer to a request that was to enter or keep the place, and came when a push had
+    /// granted the lock already.
+    pub(super) fn place_answered_while_held(
+        &mut self,
+        now: Instant,
+        node: NodeId,
+        flight: &Flight,
+        reply: &Reply,
+        ctx: &mut Context<'_>,
+    ) {
+        let seat = &mut self.seats[node.index()];
+        match reply {
+            Reply::Applied(Answer::Granted { .. }) => {
+                let until = flight.queued + self.options.valid_for();
+                seat.until = seat.until.max(Some(until));
+            }
+            // The node handed the lock on before it handled this request, unless it did so by the
+            // reservation that this very request, or a later one, had made.
+            Reply::Applied(Answer::Waiting { .. }) => {
+                let granted = self.place.as_ref().and_then(|queued| queued.granted);
+                if granted.is_some_and(|granted| granted < flight.serial) {
+                    seat.until = None;
+                    seat.lacks = Some(super::seat::Lack::Taken);
+                }
+            }
+            Reply::Applied(_) | Reply::NotApplied(_) | Reply::Unknown(_) => {}
+        }
+        self.catch_up(now, node, ctx);
+    }
+}

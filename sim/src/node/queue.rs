@@ -1,0 +1,116 @@
+//! The queue of a key: who waits there, in which order, until when each place is kept, and whom the
+//! lock is handed to.
+
+use tenure_core::{Fence, Place, Serial};
+
+/// A place in the queue of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Waiter {
+    /// Of which lease.
+    pub lease: u32,
+    /// With the token of which of its attempts.
+    pub attempt: u32,
+    /// What its client calls it.
+    pub place: Place,
+    /// Where the client listens, if it does.
+    pub channel: Option<u32>,
+    /// In ticks: from then on the place counts as dead.
+    pub until: i64,
+    /// The request that kept it last.
+    pub serial: Serial,
+}
+
+/// What a node pushes to a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Pushed {
+    /// Where it listens.
+    pub channel: u32,
+    /// To which lease the lock was handed on.
+    pub lease: u32,
+    /// What its client calls the place.
+    pub place: Place,
+    /// The request that had kept it last.
+    pub serial: Serial,
+    /// What the node drew.
+    pub fence: Fence,
+}
+
+/// Those who wait for a key, in the order in which they came.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Queue {
+    waiters: Vec<Waiter>,
+    /// When the queue expires: at the latest end of all places that were in it.
+    until: i64,
+}
+
+impl Queue {
+    /// Who waits, in order.
+    pub(super) fn waiters(&self) -> &[Waiter] {
+        &self.waiters
+    }
+
+    /// Deletes it if it has expired.
+    pub(super) fn expire(&mut self, lives: impl Fn(i64) -> bool) {
+        if !self.waiters.is_empty() && !lives(self.until) {
+            self.waiters.clear();
+        }
+        if self.waiters.is_empty() {
+            self.until = 0;
+        }
+    }
+
+    /// Enters a place at the end, or keeps the one that is there. Returns how many are ahead of it.
+    pub(super) fn enter(&mut self, waiter: Waiter) -> usize {
+        self.until = self.until.max(waiter.until);
+        let at = match self.position(waiter.lease) {
+            Some(at) => at,
+            None => {
+                self.waiters.push(waiter);
+                self.waiters.len() - 1
+            }
+        };
+        let kept = &mut self.waiters[at];
+        kept.until = kept.until.max(waiter.until);
+        if waiter.serial.is_after(kept.serial) {
+            kept.serial = waiter.serial;
+        }
+        at
+    }
+
+    /// Removes the place of a lease, if it has one.
+    pub(super) fn leave(&mut self, lease: u32) {
+        self.waiters.retain(|waiter| waiter.lease != lease);
+    }
+
+    /// Takes the next in line out of the queue, and the dead that stand before it.
+    ///
+    /// One who listens to pushes is passed over while nobody does at its channel, as long as there
+    /// are others; but not the one that asks.
+    // Law: Fairness
+    pub(super) fn next(
+        &mut self,
+        now: i64,
+        heard: impl Fn(u32) -> bool,
+        asker: Option<u32>,
+    ) -> Option<Waiter> {
+        let live = |waiter: &Waiter| waiter.until > now;
+        let present =
+            |waiter: &Waiter| waiter.channel.is_none_or(&heard) || asker == Some(waiter.lease);
+        let first = self.waiters.iter().position(live);
+        let chosen = self.waiters.iter().position(|it| live(it) && present(it));
+        let last = chosen.unwrap_or(self.waiters.len());
+        let taken = chosen.or(first).map(|at| self.waiters[at]);
+        // Those that were looked at and are dead, and the one that is taken.
+        let mut at = 0;
+        self.waiters.retain(|waiter| {
+            at += 1;
+            let dead = at <= last && !live(waiter);
+            !dead && taken.is_none_or(|taken| taken.lease != waiter.lease)
+        });
+        taken
+    }
+
+    fn position(&self, lease: u32) -> Option<usize> {
+        self.waiters.iter().position(|waiter| waiter.lease == lease)
+    }
+}

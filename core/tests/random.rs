@@ -277,6 +277,7 @@ fn the_random_worlds_are_not_idle() {
                 EventKind::Released { .. } => 3,
                 EventKind::Suspect { .. } => 4,
                 EventKind::Failed { .. }
+                | EventKind::Queued { .. }
                 | EventKind::Waiting { .. }
                 | EventKind::Shortened { .. } => 5,
             }] += 1;

@@ -52,6 +52,8 @@ laws! {
         "After faults heal, a wanted key that is free is granted.";
     NoOrphan, "No orphan",
         "What is dropped is freed, and all that is written expires.";
+    Fairness, "Fairness",
+        "Waiters of a node are granted the lock in the order in which they came.";
     BoundedWork, "Bounded work",
         "Requests, queues and retries have bounds.";
     Replay, "Replay",

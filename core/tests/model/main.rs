@@ -336,3 +336,99 @@ fn one_node_where_a_connection_and_a_reply_are_lost_between_two_attempts() {
     let seen = ["a second attempt", "killed with bytes unread"];
     check(world, &[&BOTH[..], &seen].concat());
 }
+
+const THREE: [&str; 3] = [
+    "the first acquires",
+    "the second acquires",
+    "the third acquires",
+];
+
+/// What is seen in each world with a queue.
+const QUEUE: [&str; 4] = [
+    "a place",
+    "handed on",
+    "granted by push",
+    "granted by push before the reply",
+];
+
+/// 1,321,042 states.
+#[test]
+fn a_queue_of_two_and_the_time_of_the_holder() {
+    let mut world = World::queueing(3, 1, once);
+    world.end = 2;
+    world.releases = false;
+    check(world, &[&THREE[..], &QUEUE[..1], &["expired"]].concat());
+}
+
+/// 441,482 states.
+#[test]
+fn a_queue_of_one_where_pushes_are_lost_and_doubled() {
+    let mut world = World::queueing(2, 3, once);
+    world.end = 3;
+    world.lost_pushes = 1;
+    world.doubled_pushes = 1;
+    world.cancels = true;
+    let seen = ["a push lost", "a push twice", "a place kept"];
+    check(world, &[&BOTH[..], &QUEUE, &seen].concat());
+}
+
+/// 79,184 states.
+#[test]
+fn a_queue_of_two_where_pushes_are_lost_and_doubled() {
+    let mut world = World::queueing(3, 2, once);
+    world.end = 0;
+    world.lost_pushes = 1;
+    world.doubled_pushes = 1;
+    world.cancels = true;
+    let seen = ["a push lost", "a push twice", "a cancel while not held"];
+    check(world, &[&THREE[..], &QUEUE, &seen].concat());
+}
+
+/// 242,159 states.
+#[test]
+fn a_queue_of_one_where_replies_are_lost() {
+    let mut world = World::queueing(2, 3, once);
+    world.end = 2;
+    world.losses = 1;
+    world.lost_pushes = 1;
+    world.cancels = true;
+    check(world, &[&BOTH[..], &QUEUE].concat());
+}
+
+/// 92,626 states.
+#[test]
+fn a_queue_of_two_where_replies_are_lost() {
+    let mut world = World::queueing(3, 2, once);
+    world.end = 0;
+    world.losses = 1;
+    world.cancels = true;
+    check(world, &[&THREE[..], &QUEUE].concat());
+}
+
+/// 729,431 states.
+#[test]
+fn a_queue_where_a_connection_is_lost() {
+    let mut world = World::queueing(2, 2, once);
+    world.end = 2;
+    world.cancels = true;
+    world.resets = 1;
+    check(world, &[&BOTH[..], &QUEUE].concat());
+}
+
+#[test]
+#[ignore = "larger"]
+fn a_queue_of_two_who_wait() {
+    let mut world = World::queueing(3, 2, once);
+    world.end = 2;
+    world.cancels = true;
+    world.lost_pushes = 1;
+    check(world, &[&THREE[..], &QUEUE].concat());
+}
+
+#[test]
+#[ignore = "larger"]
+fn a_queue_of_three_who_wait() {
+    let mut world = World::queueing(4, 2, once);
+    world.end = 0;
+    check(world, &[&THREE[..], &QUEUE].concat());
+}

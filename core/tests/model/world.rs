@@ -1,7 +1,7 @@
-//! A small world around two real leases, for the model checker: what may happen, and what must
-//! hold.
+//! A small world around two or more real leases, for the model checker: what may happen, and what
+//! must hold.
 //!
-//! Two clients want one key. Time goes in ticks of a second, and a process may stand still for any
+//! Two clients want one key, or three or four where they wait in its queue. Time goes in ticks of a second, and a process may stand still for any
 //! number of ticks. Each client has a link to each node, which keeps the order of requests and
 //! replies. These may take any time.
 //!
@@ -9,6 +9,10 @@
 //! its reply may still arrive later. Where it loses connections, all requests in flight become
 //! unknown at once, and what was queued waits. The node may still execute what was written to the
 //! old connection, until the new connection kills the old one.
+//!
+//! A push may come at any time after it was sent, before or after any reply. Where the world loses
+//! pushes or doubles them, it may come never or twice. Those of a connection that was lost never
+//! come.
 //!
 //! In every state, the validity of each lease is compared with what the nodes hold.
 
@@ -23,9 +27,17 @@ use tenure_core::{
     Secret, ServerClock, Token, Words,
 };
 
-use tenure_sim::node::{Arrived, Entry, Exact, Fences, Node, Shown, Value};
+use tenure_sim::node::{Arrived, Entry, Exact, Fences, Node, Pushed, Shown, Value};
 
-/// The number of the key that both want.
+/// What is marked as each client acquires.
+const ACQUIRES: [&str; 4] = [
+    "the first acquires",
+    "the second acquires",
+    "the third acquires",
+    "the fourth acquires",
+];
+
+/// The number of the key that all want.
 const KEY: usize = 0;
 
 const fn ticks(ticks: u8) -> Duration {
@@ -45,9 +57,11 @@ fn is_of(entry: &Entry, lease: u32) -> bool {
 /// What may happen in a world.
 pub(crate) struct World {
     config: Config,
-    /// The options of the two. The second has simpler ones, since otherwise there are too many
-    /// states.
-    options: [Arc<LeaseOptions>; 2],
+    /// Whether leases wait in the queue of the key.
+    queueing: bool,
+    /// The options of each client. All but the first have simpler ones, since otherwise there are
+    /// too many states.
+    options: Vec<Arc<LeaseOptions>>,
     nodes: usize,
     /// How many ticks there are.
     pub(crate) end: u8,
@@ -55,6 +69,9 @@ pub(crate) struct World {
     pub(crate) losses: u8,
     /// Whether only confirmations can be lost.
     pub(crate) spares: bool,
+    /// How many pushes may be lost, and how many may come twice.
+    pub(crate) lost_pushes: u8,
+    pub(crate) doubled_pushes: u8,
     /// How often a connection of the first client may be lost.
     pub(crate) resets: u8,
     /// Whether a new connection kills the old one.
@@ -66,9 +83,9 @@ pub(crate) struct World {
     pub(crate) late_replies: bool,
     /// By how many ticks the clock of a client may be slow, and that of a node fast.
     pub(crate) skew: [u8; 2],
-    /// Whether the holder may release.
+    /// Whether the first client may release, and in a queue each.
     pub(crate) releases: bool,
-    /// Whether the first client may cancel, in whatever state its lease is.
+    /// Whether the first client may cancel, and in a queue the second, in whatever state its lease is.
     pub(crate) cancels: bool,
     /// Whether the second client never begins.
     pub(crate) alone: bool,
@@ -83,7 +100,9 @@ pub(crate) struct State {
     time: u8,
     losses: u8,
     resets: u8,
-    clients: [Client; 2],
+    lost_pushes: u8,
+    doubled_pushes: u8,
+    clients: Vec<Client>,
     nodes: Vec<Node<Exact>>,
     /// How far each node's clock is ahead.
     ahead: Vec<u8>,
@@ -106,6 +125,8 @@ struct Client {
     attempt: u32,
     floor: u64,
     links: Vec<Link>,
+    /// The pushes that are on their way. Only over one node.
+    pushes: Vec<Pushed>,
 }
 
 /// The way from a client to a node and back.
@@ -152,6 +173,10 @@ pub(crate) enum Action {
     /// The node cannot be reached.
     Refuse(usize, usize),
     Connect(usize, usize),
+    /// A push comes, one that came stays on its way, or one is lost.
+    Push(usize, usize),
+    PushTwice(usize, usize),
+    LosePush(usize, usize),
 }
 
 impl World {
@@ -161,15 +186,43 @@ impl World {
         margin: u8,
         first: fn(LeaseOptionsBuilder) -> LeaseOptionsBuilder,
     ) -> Self {
-        Self::of(nodes, ttl, margin, first, Fences::Counters)
+        Self::of(2, nodes, ttl, margin, first, Fences::Counters)
     }
 
     /// One node, whose stream of fences is missing at first. First attempts are takes.
     pub(crate) fn taking(ttl: u8, first: fn(LeaseOptionsBuilder) -> LeaseOptionsBuilder) -> Self {
-        Self::of(1, ttl, 0, first, Fences::Stream)
+        Self::of(2, 1, ttl, 0, first, Fences::Stream)
+    }
+
+    /// One node. So many clients wait in the queue of the key, while one of them holds it.
+    pub(crate) fn queueing(
+        clients: usize,
+        ttl: u8,
+        first: fn(LeaseOptionsBuilder) -> LeaseOptionsBuilder,
+    ) -> Self {
+        let mut world = Self::of(clients, 1, ttl, 0, first, Fences::Stream);
+        let config = Config::builder(1)
+            .drift(world.config.drift())
+            .takes(false)
+            .queues(true)
+            .request_timeout(ticks(2));
+        world.config = config.build().unwrap();
+        world.queueing = true;
+        let options = LeaseOptions::builder()
+            .ttl(ticks(ttl))
+            .renewal(RenewalPolicy::Off)
+            .backoff(Backoff::new(
+                Duration::from_nanos(1),
+                Duration::from_nanos(1),
+            ));
+        let build = |options: LeaseOptionsBuilder| Arc::new(options.build(&world.config).unwrap());
+        world.options = vec![build(options.clone()); clients];
+        world.options[0] = build(first(options));
+        world
     }
 
     fn of(
+        clients: usize,
         nodes: usize,
         ttl: u8,
         margin: u8,
@@ -192,13 +245,17 @@ impl World {
                 Duration::from_nanos(1),
             ));
         let build = |options: LeaseOptionsBuilder| Arc::new(options.build(&config).unwrap());
-        let options = [build(first(options.clone())), build(options)];
+        let mut all = vec![build(options.clone()); clients];
+        all[0] = build(first(options));
         Self {
-            options,
+            options: all,
+            queueing: false,
             config,
             nodes,
             end: 3,
             losses: 0,
+            lost_pushes: 0,
+            doubled_pushes: 0,
             spares: false,
             resets: 0,
             kills: true,
@@ -232,6 +289,7 @@ impl World {
         let mut ctx = Context {
             config: &self.config,
             down: (0..self.nodes).filter(down).map(NodeId::new).collect(),
+            pushing: (0..self.nodes).map(NodeId::new).collect(),
             why_down: &[const { Words::fixed("down") }; 3],
             rng: &mut Rng::new(0),
             server_clock: &me.clock,
@@ -268,6 +326,7 @@ impl World {
             }
             match op {
                 Op::Take { .. } => self.mark("a take"),
+                Op::Wait { serial, .. } if serial.get() > 1 => self.mark("a place kept"),
                 Op::Confirm { .. } => self.mark("a fence confirmed"),
                 Op::Repair { .. } => self.mark("a lost copy put back"),
                 _ => {}
@@ -285,7 +344,7 @@ impl World {
         me.over |= event.is_final();
         match event {
             EventKind::Acquired { fence, .. } => {
-                self.mark(["the first acquires", "the second acquires"][client]);
+                self.mark(ACQUIRES[client]);
                 if fence.get() <= me.floor || state.told.contains(&fence.get()) {
                     state.broken = Some(Law::Fencing);
                 }
@@ -299,7 +358,7 @@ impl World {
             EventKind::Lost { .. } => self.mark("lost otherwise"),
             EventKind::Released { .. } => self.mark("released"),
             EventKind::Failed { .. } => self.mark("failed"),
-            EventKind::Waiting { .. } | EventKind::Shortened { .. } => {}
+            EventKind::Queued { .. } | EventKind::Waiting { .. } | EventKind::Shortened { .. } => {}
         }
     }
 
@@ -355,25 +414,78 @@ impl World {
             lease: lease_of(token),
             attempt: token.attempt,
             op: *op,
-            channel: None,
+            channel: Some(lease_of(token)),
             marker: None,
         };
         let model = &mut state.nodes[node];
         // Otherwise two states could differ only by a key that has expired.
         model.expire(now);
         let before = model.entry(now, KEY);
+        let first = self.first_in_line(model, now, arrived.lease);
         let answer = model.apply(now, &arrived).expect("it is not full");
         match answer {
             Answer::Busy => self.mark("busy"),
             Answer::Unfenced => self.mark("unfenced"),
+            Answer::Waiting { .. } => self.mark("a place"),
             _ => {}
         }
-        if before
-            .is_some_and(|held| !is_of(&held, arrived.lease) && model.entry(now, KEY) != Some(held))
-        {
+        let pushes = std::mem::take(&mut model.pushes);
+        let after = model.entry(now, KEY);
+        if let Some(push) = pushes.first() {
+            self.mark("handed on");
+            if first != Some(push.lease) {
+                state.broken = Some(Law::Fairness);
+            }
+        }
+        for push in pushes {
+            state.clients[push.channel as usize].pushes.push(push);
+        }
+        if before.is_some_and(|held| !is_of(&held, arrived.lease) && after != Some(held)) {
             state.broken = Some(Law::Ownership);
         }
         answer
+    }
+
+    /// Who is the first in line whose place lives and whose client listens, if the lease that asks
+    /// or gives the key back were not there.
+    fn first_in_line(&self, node: &Node<Exact>, now: Shown, asker: u32) -> Option<u32> {
+        let live = node.waiters(KEY).iter().filter(|it| it.until > now.ticks);
+        let mut others = live.filter(|it| it.lease != asker);
+        let heard = |channel: &u32| node.channels.contains(channel);
+        let first = others
+            .clone()
+            .find(|it| it.channel.as_ref().is_none_or(heard));
+        first.or_else(|| others.next()).map(|it| it.lease)
+    }
+
+    /// A push comes.
+    fn push(&self, state: &mut State, client: usize, at: usize, stays: bool) {
+        let push = state.clients[client].pushes[at];
+        if stays {
+            state.doubled_pushes += 1;
+            self.mark("a push twice");
+        } else {
+            state.clients[client].pushes.remove(at);
+        }
+        let waits = |lease: &Lease| lease.valid_until().is_none();
+        let me = &state.clients[client];
+        if me.lease.is_none() || me.over {
+            self.mark("a push for a lease that is over");
+            if me.lease.is_none() {
+                return;
+            }
+        }
+        let waited = me.lease.as_ref().is_some_and(waits);
+        let in_flight = !me.links[0].open.is_empty();
+        self.act(state, client, |lease, now, ctx| {
+            lease.handle_push(now, NodeId::new(0), push.serial, push.fence, ctx);
+        });
+        let held = state.clients[client].lease.as_ref();
+        if waited && held.is_some_and(|lease| !waits(lease)) {
+            self.mark(
+                ["granted by push", "granted by push before the reply"][usize::from(in_flight)],
+            );
+        }
     }
 
     fn cancel(&self, state: &mut State, client: usize) {
@@ -447,9 +559,14 @@ impl World {
         let me = &mut state.clients[client];
         let held = me.lease.as_ref().is_some_and(|l| l.valid_until().is_some());
         self.mark(["a reset while not held", "a reset while held"][usize::from(held)]);
+        me.pushes.clear();
         let link = &mut me.links[node];
         link.status = Status::Dialling;
         link.back.clear();
+        state.nodes[node]
+            .channels
+            .retain(|channel| *channel as usize != client);
+        let link = &mut state.clients[client].links[node];
         let unread = link.there.drain(..).map(|(_, token, op)| (token, op));
         link.old.extend(unread);
         for serial in link.open.clone() {
@@ -462,6 +579,11 @@ impl World {
     fn connect(&self, state: &mut State, client: usize, node: usize) {
         let link = &mut state.clients[client].links[node];
         link.status = Status::Up;
+        if self.queueing && !state.nodes[node].channels.contains(&(client as u32)) {
+            state.nodes[node].channels.push(client as u32);
+            state.nodes[node].channels.sort_unstable();
+        }
+        let link = &mut state.clients[client].links[node];
         if self.kills && !link.old.is_empty() {
             self.mark("killed with bytes unread");
             link.old.clear();
@@ -552,7 +674,14 @@ impl State {
         (0..self.nodes.len()).filter(holds).count()
     }
 
-    /// Whether a lease that has ended left its token at a node, although the link works and no
+    /// Whether a node has a live place of a client.
+    fn has_place(&self, client: usize, node: usize) -> bool {
+        let now = self.shown(node).ticks;
+        let mut waiters = self.nodes[node].waiters(KEY).iter();
+        waiters.any(|it| it.lease == client as u32 && it.until > now)
+    }
+
+    /// Whether a lease that has ended left its token or its place at a node, although the link works and no
     /// request is on its way. After one TTL this may be so: then the lease owes no release any
     /// more.
     fn is_orphaned(&self, client: usize, world: &World) -> bool {
@@ -565,7 +694,7 @@ impl State {
             && debts_live
             && nodes
                 .filter(|node| quiet(&me.links[*node]))
-                .any(|node| self.has_copy(client, node))
+                .any(|node| self.has_copy(client, node) || self.has_place(client, node))
     }
 }
 
@@ -583,13 +712,20 @@ impl Model for World {
             attempt: 0,
             floor: 0,
             links: vec![Link::default(); self.nodes],
+            pushes: Vec::new(),
         };
+        let mut model = Node::new(1, self.fences);
+        if self.queueing {
+            model.channels = (0..self.options.len() as u32).collect();
+        }
         let mut state = State {
             time: 0,
             losses: 0,
             resets: 0,
-            clients: [client.clone(), client],
-            nodes: vec![Node::new(1, self.fences); self.nodes],
+            lost_pushes: 0,
+            doubled_pushes: 0,
+            clients: vec![client; self.options.len()],
+            nodes: vec![model; self.nodes],
             ahead: vec![0; self.nodes],
             told: Vec::new(),
             broken: None,
@@ -604,7 +740,8 @@ impl Model for World {
             actions.push(Action::Tick(None));
             let slow = |client: &usize| state.clients[*client].ahead > 0;
             let fast = |node: &usize| state.ahead[*node] < self.skew[1];
-            actions.extend((0..2).filter(slow).map(|c| Action::Tick(Some((false, c)))));
+            let clients = 0..state.clients.len();
+            actions.extend(clients.filter(slow).map(|c| Action::Tick(Some((false, c)))));
             actions.extend(
                 (0..self.nodes)
                     .filter(fast)
@@ -612,6 +749,15 @@ impl Model for World {
             );
         }
         for (index, client) in state.clients.iter().enumerate() {
+            for at in 0..client.pushes.len() {
+                actions.push(Action::Push(index, at));
+                if state.doubled_pushes < self.doubled_pushes {
+                    actions.push(Action::PushTwice(index, at));
+                }
+                if state.lost_pushes < self.lost_pushes {
+                    actions.push(Action::LosePush(index, at));
+                }
+            }
             for node in 0..self.nodes {
                 self.on_link(state, index, node, actions);
             }
@@ -627,10 +773,12 @@ impl Model for World {
             {
                 actions.push(Action::Run(index));
             }
-            if self.releases && index == 0 && lease.valid_until().is_some() {
+            let may = index == 0 || self.queueing;
+            if self.releases && may && lease.valid_until().is_some() {
                 actions.push(Action::Release(index));
             }
-            if self.cancels && index == 0 && !client.over {
+            let may = index == usize::from(self.queueing);
+            if self.cancels && may && !client.over {
                 actions.push(Action::Cancel(index));
             }
         }
@@ -668,6 +816,13 @@ impl Model for World {
                 });
             }
             Action::Connect(client, node) => self.connect(&mut state, client, node),
+            Action::Push(client, at) => self.push(&mut state, client, at, false),
+            Action::PushTwice(client, at) => self.push(&mut state, client, at, true),
+            Action::LosePush(client, at) => {
+                state.lost_pushes += 1;
+                state.clients[client].pushes.remove(at);
+                self.mark("a push lost");
+            }
         }
         // The lease has ended. What differs in its client makes no difference any more.
         for client in &mut state.clients {
@@ -680,6 +835,7 @@ impl Model for World {
                 for link in &mut client.links {
                     link.back.clear();
                 }
+                client.pushes.clear();
             }
         }
         (state != *last).then_some(state)
@@ -688,15 +844,16 @@ impl Model for World {
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
             Property::always(Law::Exclusion.name(), |_, state: &State| {
-                !(state.may_act(0) && state.may_act(1))
+                let acting = (0..state.clients.len()).filter(|client| state.may_act(*client));
+                acting.count() <= 1
             }),
             Property::always(Law::HonestValidity.name(), |world: &Self, state: &State| {
-                (0..2).all(|client| {
+                (0..state.clients.len()).all(|client| {
                     !state.may_act(client) || state.copies(client) >= world.config.quorum()
                 })
             }),
             Property::always(Law::NoOrphan.name(), |world: &Self, state: &State| {
-                !(0..2).any(|client| state.is_orphaned(client, world))
+                !(0..state.clients.len()).any(|client| state.is_orphaned(client, world))
             }),
             Property::always("no law broken on the way", |_, state: &State| {
                 state.broken.is_none()

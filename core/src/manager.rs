@@ -94,6 +94,9 @@ pub struct Manager {
     places: BTreeMap<PlaceId, u32>,
     /// The nodes whose pushes are heard.
     pushing: NodeSet,
+    doubts: Option<Doubts>,
+    /// When all leases were doubted last.
+    doubted: Instant,
     down: NodeSet,
     /// By node: why it went down last.
     why_down: Vec<Words>,
@@ -101,6 +104,16 @@ pub struct Manager {
     server_clock: ServerClock,
     rng: Rng,
     outputs: Outputs,
+}
+
+/// Nodes that may have lost all keys.
+#[derive(Debug)]
+struct Doubts {
+    nodes: NodeSet,
+    /// When they are asked about the leases.
+    from: Instant,
+    /// The slot of the first lease that they were not asked about.
+    slot: u32,
 }
 
 /// The client has as many leases as its configuration allows, those included that are being
@@ -135,6 +148,8 @@ impl Manager {
             ready: NodeSet::EMPTY,
             places: BTreeMap::new(),
             pushing: NodeSet::EMPTY,
+            doubts: None,
+            doubted: Instant::MIN,
             down: NodeSet::EMPTY,
             why_down: alloc::vec![Words::fixed("it was never reached"); config.nodes()],
             events: VecDeque::new(),
@@ -246,6 +261,60 @@ impl Manager {
         }
     }
 
+    /// Lets the nodes watch the key of a lease while it is held, or not any more. A loss is told
+    /// then as soon as a node says that somebody has touched the key, and else at the next renewal.
+    pub fn watch(&mut self, now: Instant, lease: LeaseId, watched: bool) {
+        self.step(lease, |lease, ctx| lease.watch(now, watched, ctx));
+    }
+
+    /// A node says that somebody may have touched the key of this lease. The lease asks by a
+    /// renewal, and the answer decides.
+    pub fn handle_doubt(&mut self, now: Instant, node: NodeId, lease: LeaseId) {
+        self.step(lease, |lease, ctx| {
+            lease.handle_doubt(now, node, false, ctx)
+        });
+    }
+
+    /// A node says that it may have lost all keys. It is asked about each lease that is held, in
+    /// bounded steps of [`handle_timeout`](Self::handle_timeout). Of those that follow within a
+    /// request timeout, only the last counts, and at the end of that time.
+    pub fn handle_doubt_of_all(&mut self, now: Instant, node: NodeId) {
+        // Law: Bounded work
+        let from = now.max(self.doubted + self.config.request_timeout());
+        let before = self.doubts.take().map(|doubts| doubts.nodes);
+        let mut nodes = before.unwrap_or(NodeSet::EMPTY);
+        nodes.insert(node);
+        self.doubts = Some(Doubts {
+            nodes,
+            from,
+            slot: 0,
+        });
+    }
+
+    /// Asks about leases that a node doubts, so many at most. Returns about how many it did.
+    fn doubt(&mut self, now: Instant, max: usize) -> usize {
+        let mut work = 0;
+        while work < max
+            && let Some(doubts) = &mut self.doubts
+            && doubts.from <= now
+        {
+            if doubts.slot == 0 {
+                self.doubted = now;
+            }
+            let Some(id) = self.slots.from(doubts.slot) else {
+                self.doubts = None;
+                break;
+            };
+            doubts.slot = id.slot + 1;
+            let nodes = doubts.nodes;
+            work += 1;
+            for node in nodes.iter() {
+                self.step(id, |lease, ctx| lease.handle_doubt(now, node, true, ctx));
+            }
+        }
+        work
+    }
+
     /// Whether the link to a node hears its pushes. It says so before the node is up, where it
     /// knows; at first it does not.
     pub fn handle_node_pushes(&mut self, node: NodeId, heard: bool) {
@@ -329,6 +398,9 @@ impl Manager {
         // Law: Loss is told
         for due in [Due::Expiry, Due::Renewal, Due::Place, Due::Retry] {
             let mut horizon = now;
+            if due == Due::Renewal {
+                work += self.doubt(now, WORK_MAX - work);
+            }
             if due == Due::Retry {
                 work += self.answer_unsent(now, WORK_MAX - work);
             }
@@ -438,7 +510,9 @@ impl Manager {
             return Some(Instant::MIN);
         }
         let recall = self.recall.due().map(|(since, _)| since);
-        self.timers.first().into_iter().chain(recall).min()
+        let doubts = self.doubts.as_ref().map(|doubts| doubts.from);
+        let others = recall.into_iter().chain(doubts);
+        self.timers.first().into_iter().chain(others).min()
     }
 
     /// What is due at [`poll_timeout`](Self::poll_timeout), for a log or a test.
@@ -448,6 +522,13 @@ impl Manager {
             return Some(Due::Round);
         }
         let first = self.poll_timeout()?;
+        if self
+            .doubts
+            .as_ref()
+            .is_some_and(|doubts| doubts.from == first)
+        {
+            return Some(Due::Renewal);
+        }
         if let Some((since, due)) = self.recall.due()
             && since == first
         {

@@ -18,11 +18,7 @@ impl PlaceId {
     pub const fn of(secret: &Secret) -> Self {
         let bits = u128::from_be_bytes(*secret.expose());
         let (high, low) = ((bits >> 64) as u64, bits as u64);
-        // The finalizer of SplitMix64, so that secrets that differ in any bit have other places.
-        let mut bits = high.wrapping_add(low.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        Self(bits ^ (bits >> 31))
+        Self(mix(mix(high).wrapping_add(low)))
     }
 
     /// That of a push.
@@ -42,6 +38,14 @@ impl fmt::Debug for PlaceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PlaceId(…)")
     }
+}
+
+/// The finalizer of SplitMix64: numbers that differ in any bit are mixed to others.
+const fn mix(bits: u64) -> u64 {
+    let bits = bits.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
 }
 
 /// The place of a lease in the queue of its key. It is the same for as long as the lease lives.

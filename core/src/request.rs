@@ -75,6 +75,8 @@ pub enum Op {
         /// How long the node keeps the key from now.
         ttl: Duration,
     },
+    /// If the key still holds exactly this token: push when somebody touches it. Nothing is changed.
+    Watch,
     /// If the key is free, or holds a token of the same lease and of no newer attempt: put the
     /// token and its fence back, which the node lost. The core asks for this only while a quorum of
     /// other nodes holds the lease.
@@ -132,10 +134,12 @@ op_kinds! {
     Take,
     /// [`Op::Wait`].
     Wait,
+    /// [`Op::Watch`].
+    Watch,
 }
 
 impl OpKind {
-    /// Whether it gives the key back. Each other kind may leave a token of the lease at the node.
+    /// Whether it gives the key back.
     #[must_use]
     pub const fn frees(self) -> bool {
         match self {
@@ -145,6 +149,7 @@ impl OpKind {
             | Self::Wait
             | Self::Confirm
             | Self::Renew
+            | Self::Watch
             | Self::Repair => false,
         }
     }
@@ -154,7 +159,7 @@ impl OpKind {
     pub const fn acquires(self) -> bool {
         match self {
             Self::Take | Self::Acquire | Self::Wait => true,
-            Self::Confirm | Self::Renew | Self::Repair | Self::Release => false,
+            Self::Confirm | Self::Renew | Self::Watch | Self::Repair | Self::Release => false,
         }
     }
 }
@@ -169,6 +174,7 @@ impl Op {
             Self::Wait { .. } => OpKind::Wait,
             Self::Confirm { .. } => OpKind::Confirm,
             Self::Renew { .. } => OpKind::Renew,
+            Self::Watch => OpKind::Watch,
             Self::Repair { .. } => OpKind::Repair,
             Self::Release { .. } => OpKind::Release,
         }
@@ -269,9 +275,9 @@ pub enum Answer {
         /// After how long it grants again.
         left: Duration,
     },
-    /// To confirm, renew, repair, release: done.
+    /// To confirm, renew, watch, repair, release: done.
     Done,
-    /// The key is absent. Or, to confirm and renew: it holds the token of an older attempt of this
+    /// The key is absent. Or, to confirm, renew and watch: it holds the token of an older attempt of this
     /// lease.
     Gone,
     /// The key holds the token of another lease or of a newer attempt of this one, or what is no

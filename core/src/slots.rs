@@ -226,6 +226,20 @@ impl Slots {
             })
     }
 
+    /// The first lease in this slot or a later one.
+    pub(crate) fn from(&self, slot: u32) -> Option<LeaseId> {
+        let (first, at) = place(slot);
+        let pages = self.pages.iter().enumerate().skip(first);
+        pages
+            .filter_map(|(number, page)| Some((number, page.as_deref()?)))
+            .find_map(|(number, page)| {
+                let before = if number == first { (1 << at) - 1 } else { 0 };
+                let taken = page.taken & !before;
+                let at = taken.trailing_zeros() as usize;
+                (taken != 0).then(|| self.id((number * PAGE + at) as u32))
+            })
+    }
+
     /// For how many leases there is memory now.
     pub(crate) fn capacity(&self) -> usize {
         let pages = self.pages.iter().flatten();

@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::num::NonZeroU64;
+use core::num::{NonZeroU32, NonZeroU64};
 
 use crate::request::ServerTime;
 
@@ -288,14 +288,18 @@ impl fmt::Debug for Token {
 /// Tells two holders of a key apart, and says nothing else of them: a few bits of the secret, with
 /// which nobody can release the lock. It is never shown all the same.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Fingerprint(u32);
+pub struct Fingerprint(NonZeroU32);
 
 impl Fingerprint {
     /// What a node answered. Of two holders it should differ; where it does not, the second counts
     /// as the first.
     #[must_use]
     pub const fn new(bits: u32) -> Self {
-        Self(bits)
+        // Zero is taken for another holder, which saves memory in each lease.
+        match NonZeroU32::new(bits) {
+            Some(bits) => Self(bits),
+            None => Self(NonZeroU32::MAX),
+        }
     }
 }
 

@@ -261,6 +261,7 @@ impl Lease {
             fence,
             valid_until: self.valid_until,
         });
+        self.watch_all(now, ctx);
         Ok(())
     }
 

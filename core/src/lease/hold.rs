@@ -132,6 +132,12 @@ impl Lease {
         if flight.ask == OpKind::Wait {
             return self.place_answered_while_held(now, node, flight, &reply, ctx);
         }
+        if flight.ask == OpKind::Watch {
+            return self.watch_answered(now, node, &reply, ctx);
+        }
+        if flight.ask == OpKind::Renew {
+            self.renewed_at(node);
+        }
         // Law: Honest validity
         let until = flight.queued + self.options.valid_for();
         let seat = &mut self.seats[node.index()];
@@ -210,6 +216,7 @@ impl Lease {
             self.ask_renewal(now, node, ctx);
         }
         self.assess(now, ctx);
+        self.watch_at(now, node, ctx);
     }
 
     /// Compares what the nodes are known to hold with what the application was told: lengthens or

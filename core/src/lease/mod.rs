@@ -2,7 +2,8 @@
 //! transitions are pure.
 //!
 //! It is `Clone + Eq + Hash`, so that a model checker can visit its states. Its phases have a file
-//! each: `acquire`, `wait`, `hold`, `release`. The file `seat` has what a lease knows of one node, and how
+//! each: `acquire`, `wait`, `hold`, `release`; `watch` is how a lease that is held learns of a loss
+//! at once. The file `seat` has what a lease knows of one node, and how
 //! a request to it is queued, handed out and answered. Here are the list of phases, the inputs, and
 //! the next deadline.
 //!
@@ -18,6 +19,7 @@ mod release;
 mod seat;
 mod seats;
 mod wait;
+mod watch;
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -28,6 +30,7 @@ use core::time::Duration;
 use self::seat::{Seat, Vote};
 use self::seats::Seats;
 use self::wait::Queued;
+use self::watch::Watch;
 use crate::config::Config;
 use crate::event::{AcquireFailure, EventKind, Silence};
 use crate::id::{NodeId, NodeSet};
@@ -110,6 +113,8 @@ pub struct Lease {
     /// Why the last round failed.
     failure: Option<Box<AcquireFailure>>,
     suspect: bool,
+    /// Which nodes watch the key, if its owner waits to be told of a loss.
+    watch: Watch,
     /// When releases that are owed and failed are tried again.
     settle_at: Instant,
     /// How many such tries failed in a row.
@@ -206,6 +211,7 @@ impl Lease {
             fence: None,
             failure: None,
             suspect: false,
+            watch: Watch::default(),
             settle_at: Instant::MAX,
             put_off: 0,
             seats: Seats::new(ctx.config.nodes()),
@@ -304,6 +310,8 @@ impl Lease {
             Phase::Held(Renewal::Running) if self.seats.iter().any(silent) => {
                 Some((self.valid_until, Due::Renewal))
             }
+            // The next connection does not watch yet.
+            Phase::Held(_) if self.watch.wanted => Some((self.valid_until, Due::Renewal)),
             // A push may have been lost with the last connection.
             Phase::Waiting { next } if !self.is_asking() => Some((next, Due::Place)),
             Phase::Backoff { .. } | Phase::Releasing { .. } | Phase::Settling => {
@@ -384,7 +392,10 @@ impl Lease {
     pub fn handle_up(&mut self, now: Instant, node: NodeId, ctx: &mut Context<'_>) {
         self.handle_timeout(now, Duration::ZERO, ctx);
         match self.phase {
-            Phase::Held(_) => self.renew_at_up(now, node, ctx),
+            Phase::Held(_) => {
+                self.renew_at_up(now, node, ctx);
+                self.watch_anew(now, node, ctx);
+            }
             Phase::Waiting { .. } => self.ask_now(now, ctx),
             Phase::Backoff { .. } | Phase::Releasing { .. } | Phase::Settling => {
                 self.settle_at_up(now, node, ctx);

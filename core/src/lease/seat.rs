@@ -174,6 +174,7 @@ impl Lease {
                     serial: Serial::of(flight.serial),
                 },
                 (OpKind::Renew, _) => Op::Renew { ttl },
+                (OpKind::Watch, _) => Op::Watch,
                 (OpKind::Confirm, Some(fence)) => Op::Confirm { fence },
                 (OpKind::Repair, Some(fence)) => Op::Repair { ttl, fence },
                 (OpKind::Release, _) => Op::Release { place },
@@ -193,7 +194,7 @@ impl Lease {
                 | OpKind::Wait
                 | OpKind::Confirm
                 | OpKind::Release => self.options.attempt_timeout(),
-                OpKind::Renew | OpKind::Repair => self.options.round_timeout(),
+                OpKind::Renew | OpKind::Watch | OpKind::Repair => self.options.round_timeout(),
             };
             send(flight.serial, op, token, flight.queued + timeout);
         }
@@ -332,6 +333,8 @@ impl Lease {
             OpKind::Wait => matches!(self.phase, Phase::Acquiring | Phase::Waiting { .. }),
             OpKind::Confirm => matches!(self.phase, Phase::Confirming(_)),
             OpKind::Renew | OpKind::Repair => matches!(self.phase, Phase::Held(_)),
+            // The next renewal is followed by another one.
+            OpKind::Watch => false,
         };
         wanted && flight.attempt == self.attempt
     }
@@ -351,7 +354,8 @@ impl Lease {
             (OpKind::Release, Reply::NotApplied(Refusal::Rejected(_) | Refusal::Misuse(_))) => {
                 seat.owed = None;
             }
-            (_, Reply::NotApplied(_)) => {}
+            // It changes nothing, and what it says is only a doubt.
+            (OpKind::Watch, _) | (_, Reply::NotApplied(_)) => {}
             // It matters for the release of a held lease only. That of an older attempt says
             // nothing.
             (OpKind::Release, Reply::Unknown(_)) => {

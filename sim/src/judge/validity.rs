@@ -228,7 +228,7 @@ impl Judge {
             OpKind::Acquire | OpKind::Confirm => {
                 !matches!(state.stage, Stage::Wanted | Stage::Held)
             }
-            OpKind::Renew | OpKind::Repair => state.stage != Stage::Held,
+            OpKind::Renew | OpKind::Watch | OpKind::Repair => state.stage != Stage::Held,
         };
         if wrong {
             let key = state.key;

@@ -420,6 +420,7 @@ impl<P: Precision> Node<P> {
                 }
                 Ok(answer)
             }
+            Op::Watch => Ok(self.exactly(now, request)),
             Op::Repair { ttl, fence } => Ok(self.repair(now, request, ttl, fence)),
             Op::Release { place } => Ok(self.release(now, request, place.is_some())),
         }

@@ -256,7 +256,7 @@ impl World {
             }
             Step::AnswerAgain { request, reply } => {
                 if let Some(id) = pick(&self.answered, *request) {
-                    let reply = outcome(reply, &Op::Release, self.now);
+                    let reply = outcome(reply, &Op::Release { place: None }, self.now);
                     self.manager.handle_reply(self.now, id, reply);
                 }
             }
@@ -329,7 +329,7 @@ impl World {
             per_seat.entry(seat).or_default().push(&request.op);
         }
         for (seat, ops) in per_seat {
-            let fine = matches!(ops.as_slice(), [_] | [_, Op::Release]);
+            let fine = matches!(ops.as_slice(), [_] | [_, Op::Release { .. }]);
             assert!(fine, "{seat:?} has {ops:?} in flight");
         }
     }
@@ -382,7 +382,7 @@ impl World {
                 | EventKind::Shortened { .. }
                 | EventKind::Suspect { .. }
                 | EventKind::Lost { .. } => assert!(seen.held, "told of what is not held"),
-                EventKind::Waiting { .. } | EventKind::Failed { .. } => {
+                EventKind::Queued { .. } | EventKind::Waiting { .. } | EventKind::Failed { .. } => {
                     assert!(!seen.held, "told of what is held");
                 }
                 EventKind::Released { .. } => {}
@@ -457,6 +457,7 @@ impl World {
 fn name(kind: &EventKind) -> &'static str {
     match kind {
         EventKind::Acquired { .. } => "acquired",
+        EventKind::Queued { .. } => "queued",
         EventKind::Waiting { .. } => "waiting",
         EventKind::Failed { .. } => "failed",
         EventKind::Renewed { .. } => "renewed",

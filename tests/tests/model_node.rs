@@ -144,7 +144,7 @@ fn op(spans: Spans, fences: Fences) -> BoxedStrategy<Op> {
             6 => ttl().prop_map(|ttl| Op::Take { ttl }),
             4 => ttl().prop_map(move |ttl| Op::Acquire { ttl, proposal }),
             4 => ttl().prop_map(|ttl| Op::Renew { ttl }),
-            3 => Just(Op::Release),
+            3 => Just(Op::Release { place: None }),
         ]
         .boxed();
     }
@@ -154,7 +154,7 @@ fn op(spans: Spans, fences: Fences) -> BoxedStrategy<Op> {
         2 => fence().prop_map(|fence| Op::Confirm { fence }),
         4 => ttl().prop_map(|ttl| Op::Renew { ttl }),
         2 => (ttl(), fence()).prop_map(|(ttl, fence)| Op::Repair { ttl, fence }),
-        3 => Just(Op::Release),
+        3 => Just(Op::Release { place: None }),
     ]
     .boxed()
 }
@@ -239,6 +239,7 @@ impl<P: Precision> Model<P> {
             lease: question.lease,
             attempt: question.attempt,
             op: question.op,
+            channel: None,
             marker: life.map(|life| (Self::identity(life), Self::SET)),
         };
         match self.node.apply(self.shown(), &arrived) {
@@ -417,10 +418,11 @@ impl Real {
                 return self.take(KEYS[question.key], &token, ttl);
             }
             Op::Acquire { ttl, proposal } => (Some(ttl), proposal, None),
+            Op::Wait { ttl, .. } => (Some(ttl), None, None),
             Op::Confirm { fence } => (None, None, Some(fence)),
             Op::Renew { ttl } => (Some(ttl), None, None),
             Op::Repair { ttl, fence } => (Some(ttl), None, Some(fence)),
-            Op::Release => (None, None, None),
+            Op::Release { .. } => (None, None, None),
         };
         let number = |fence: Option<Fence>| fence.map_or(0, Fence::get).to_string();
         let key = KEYS[question.key];

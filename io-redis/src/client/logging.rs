@@ -218,7 +218,10 @@ fn line(kind: &EventKind, told: bool) -> Option<Line> {
             outcome: Release::Released,
         } => None,
         EventKind::Released { .. } => Some((LineKind::NotReleased, None)),
-        EventKind::Acquired { .. } | EventKind::Renewed { .. } | EventKind::Failed { .. } => None,
+        EventKind::Acquired { .. }
+        | EventKind::Queued { .. }
+        | EventKind::Renewed { .. }
+        | EventKind::Failed { .. } => None,
     }
 }
 
@@ -227,6 +230,9 @@ fn event<'a>(key: &Key, kind: &EventKind, told: bool, name: impl Fn(NodeId) -> &
     match kind {
         EventKind::Acquired { fence, .. } => {
             debug!(target: LOG_TARGET, ?key, fence = fence.get(), "acquired");
+        }
+        EventKind::Queued { ahead, left, .. } => {
+            debug!(target: LOG_TARGET, ?key, ahead, ?left, "queued");
         }
         EventKind::Waiting { cause, .. } => waiting(key, cause, told, name),
         EventKind::Failed { cause, gave_up } => {
@@ -298,6 +304,7 @@ fn waiting<'a>(key: &Key, cause: &AcquireFailure, told: bool, name: impl Fn(Node
              delete it; if nobody holds it, delete it"
         ),
         AcquireFailure::Contended { .. }
+        | AcquireFailure::QueueFull { .. }
         | AcquireFailure::Foreign { .. }
         | AcquireFailure::Rejected { .. }
         | AcquireFailure::WrongType { .. }

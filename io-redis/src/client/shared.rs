@@ -279,6 +279,10 @@ impl Client {
         let name = |node| self.hub.name(node).to_owned();
         match cause {
             AcquireFailure::Contended { left } => LockError::Contended { key, left },
+            AcquireFailure::QueueFull { node } => LockError::QueueFull {
+                key,
+                node: name(node),
+            },
             AcquireFailure::Foreign { node } => LockError::Foreign {
                 key,
                 node: name(node),
@@ -534,7 +538,7 @@ pub(crate) mod tests {
         drop(as_granted(&hub, lease, &cell));
         assert_eq!(cell.valid_until(), Instant::MIN);
         let ops: Vec<_> = asked(&hub).iter().map(|request| request.op).collect();
-        assert_eq!(ops, [Op::Release]);
+        assert_eq!(ops, [Op::Release { place: None }]);
     }
 
     #[test]
@@ -554,7 +558,7 @@ pub(crate) mod tests {
         assert!(cell.let_go());
         hub.close(Some(Duration::from_secs(1)));
         assert_eq!(hub.release(lease), Ok(()));
-        assert_eq!(answer_all(&hub), [Op::Release]);
+        assert_eq!(answer_all(&hub), [Op::Release { place: None }]);
         assert_eq!(cell.state().stage, Stage::Released);
         assert!(Work::finished(&hub), "and then it is closed");
     }

@@ -35,6 +35,15 @@ pub enum LockError {
         /// The time until it is free, if the holder does not renew.
         left: Duration,
     },
+    /// Someone else holds the key, and as many wait for it as its queue has places: 100,000. This is
+    /// contention, told at once: nobody waits outside of the queue, where nothing would bound the
+    /// wait.
+    QueueFull {
+        /// The key.
+        key: Key,
+        /// The node whose queue it is.
+        node: String,
+    },
     /// The key has no expiry. Some lock libraries set none by default, so somebody may hold it; but
     /// if nobody does, it stays until it is deleted. It was not touched.
     Foreign {
@@ -69,14 +78,15 @@ pub enum LockError {
         /// The server's text.
         words: String,
     },
-    /// The key, or the one that its fences come from, holds what no lock keeps there. It was not
+    /// The key, its queue, or what its fences come from, holds what no lock keeps there. It was not
     /// touched, and nobody can take the lock until it is removed.
     WrongType {
         /// The key that was asked for.
         key: Key,
         /// The first node where it is so.
         node: String,
-        /// The key that holds it: the same, or its fence counter, or the fence stream of the node.
+        /// The key that holds it: the same, its fence counter, its queue, or the fence stream of
+        /// the node.
         name: Key,
         /// What it holds: `a hash`, for example.
         holds: String,
@@ -131,6 +141,7 @@ impl LockError {
     pub const fn key(&self) -> &Key {
         match self {
             Self::Contended { key, .. }
+            | Self::QueueFull { key, .. }
             | Self::Foreign { key, .. }
             | Self::WrongType { key, .. }
             | Self::Quarantined { key, .. }
@@ -175,7 +186,7 @@ impl LockError {
 
     const fn kind(&self) -> Kind {
         match self {
-            Self::Contended { .. } => Kind::Contention,
+            Self::Contended { .. } | Self::QueueFull { .. } => Kind::Contention,
             Self::Foreign { .. } => Kind::Foreign,
             Self::Outage { .. } | Self::Quarantined { .. } => Kind::Outage,
             Self::Rejected { .. }
@@ -198,6 +209,11 @@ impl fmt::Display for LockError {
                 f,
                 "someone else holds it, for {left:?} more unless they renew"
             ),
+            Self::QueueFull { node, .. } => write!(
+                f,
+                "someone else holds it, and its queue at {node} has no place left: ask again later, \
+                 or spread what is locked over more keys"
+            ),
             Self::Foreign { node, .. } => write!(
                 f,
                 "{node} holds this key without an expiry, so it ends only when somebody deletes \
@@ -215,7 +231,7 @@ impl fmt::Display for LockError {
                 } else {
                     write!(
                         f,
-                        "{node} holds {holds} under {name:?}, which its fences come from. "
+                        "{node} holds {holds} under {name:?}, which belongs to this lock. "
                     )?;
                 }
                 f.write_str("It was not touched: lock another key, or remove what is there")

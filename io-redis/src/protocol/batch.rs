@@ -24,7 +24,7 @@ fn place(request: &Request, before: Option<&Request>) -> u8 {
         OpKind::Release => 0,
         OpKind::Renew => 1,
         OpKind::Confirm | OpKind::Repair => 2,
-        OpKind::Take | OpKind::Acquire => 3,
+        OpKind::Take | OpKind::Acquire | OpKind::Wait => 3,
     }
 }
 
@@ -291,7 +291,7 @@ mod tests {
             ttl: TTL,
             proposal: None,
         };
-        for op in [acquire, Op::Release, Op::Renew { ttl: TTL }] {
+        for op in [acquire, Op::Release { place: None }, Op::Renew { ttl: TTL }] {
             let mut requests = acquires(300);
             for request in &mut requests {
                 request.op = op;
@@ -313,7 +313,7 @@ mod tests {
     fn all_locks_that_are_taken_in_one_write_have_one_draw() {
         let mut requests = takes(3);
         requests.push(acquires(4).swap_remove(3));
-        requests[3].op = Op::Release;
+        requests[3].op = Op::Release { place: None };
         let mut commands = Pipeline::new();
         let mut batch = Batch::default();
         batch.encode(&requests, |_| true, &mut one_node(), &mut commands);

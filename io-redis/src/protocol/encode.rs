@@ -218,12 +218,12 @@ fn write_keys(cmd: &mut Cmd, layout: &Layout, lock: &Key, counter: &mut Vec<u8>)
 /// Writes the arguments of one lock.
 fn write_args(cmd: &mut Cmd, layout: &Layout, request: &Request, token: &mut Vec<u8>) {
     let (ttl, fence) = match request.op {
-        Op::Take { ttl } => (Some(ttl), None),
+        Op::Take { ttl } | Op::Wait { ttl, .. } => (Some(ttl), None),
         Op::Acquire { ttl, proposal } => (Some(ttl), proposal),
         Op::Confirm { fence } => (None, Some(fence)),
         Op::Renew { ttl } => (Some(ttl), None),
         Op::Repair { ttl, fence } => (Some(ttl), Some(fence)),
-        Op::Release => (None, None),
+        Op::Release { .. } => (None, None),
     };
     for arg in layout.lock_args {
         match arg {

@@ -1,5 +1,5 @@
-//! The names of keys on a node: which keys may be locked, where fence counters and markers are
-//! kept, and in which slot of a cluster a name is.
+//! The names of keys on a node: which keys may be locked, where fence counters, queues and markers
+//! are kept, and in which slot of a cluster a name is.
 
 use std::fmt;
 
@@ -14,6 +14,8 @@ pub(crate) const MAX_PREFIX_LEN: usize = 1024;
 
 /// The end of the name of a fence counter.
 const COUNTER: &[u8] = b":tenure:fence";
+/// The end of the name of a queue.
+const QUEUE: &[u8] = b":tenure:queue";
 /// The name of a fence stream, or its end.
 pub(crate) const FENCES: &[u8] = b"tenure:fence";
 /// The end of the name of a marker, behind the client's prefix.
@@ -30,8 +32,8 @@ pub enum KeyError {
     Empty,
     /// It has this many bytes, the prefix of the client included, which is more than 64 KiB.
     TooLong(usize),
-    /// It is the name of a fence stream, of a fence counter or of a marker, of this client or of
-    /// another.
+    /// It is the name of a fence stream, of a fence counter, of a queue or of a marker, of this
+    /// client or of another.
     Reserved,
 }
 
@@ -49,7 +51,7 @@ impl fmt::Display for KeyError {
             ),
             Self::Reserved => f.write_str(
                 "the key is a name that Tenure keeps its own data under (it ends like \
-                 `tenure:fence` or `tenure:node`); use another",
+                 `tenure:fence`, `tenure:queue` or `tenure:node`); use another",
             ),
         }
     }
@@ -65,28 +67,28 @@ pub(crate) fn check(key: &[u8]) -> Result<(), KeyError> {
         Err(KeyError::Empty)
     } else if key.len() > MAX_KEY_LEN {
         Err(KeyError::TooLong(key.len()))
-    } else if is_of_fences(key) || key.ends_with(MARKER) {
+    } else if is_of(FENCES, key) || is_of(QUEUE, key) || key.ends_with(MARKER) {
         Err(KeyError::Reserved)
     } else {
         Ok(())
     }
 }
 
-/// Whether the name may be that of a fence counter or of a fence stream.
-fn is_of_fences(name: &[u8]) -> bool {
-    if name.ends_with(FENCES) {
+/// Whether the name may be one that [`in_slot`] gives for this end, or the name of a fence stream.
+fn is_of(end: &[u8], name: &[u8]) -> bool {
+    if name.ends_with(end) {
         return true;
     }
     if name.ends_with(b"}") {
         return name
-            .windows(FENCES.len() + 2)
-            .any(|part| part.starts_with(FENCES) && part.ends_with(b":{"));
+            .windows(end.len() + 2)
+            .any(|part| part.starts_with(end) && part.ends_with(b":{"));
     }
     let digits = name.iter().rev().take_while(|b| b.is_ascii_digit()).count();
     digits > 0
         && name[..name.len() - digits]
             .strip_suffix(b":")
-            .is_some_and(|rest| rest.ends_with(FENCES))
+            .is_some_and(|rest| rest.ends_with(end))
 }
 
 /// A key with this prefix that never exists: it cannot be locked, and no counter has this name,
@@ -107,19 +109,31 @@ pub(crate) fn named(lock: &Key, name: LockName, stream: Option<&FenceStream>) ->
     match (name, stream) {
         (LockName::Counter, _) => counter(lock.as_bytes(), &mut named),
         (LockName::Stream, Some(stream)) => stream.write_for(lock.as_bytes(), &mut named),
+        (LockName::Queue, _) => queue(lock.as_bytes(), &mut named),
         (LockName::Key, _) | (LockName::Stream, None) => return lock.clone(),
     }
     Key::new(named)
 }
 
-/// Writes the name of the key's fence counter: the first of `K:tenure:fence`, `K:tenure:fence:{K}`,
-/// `K:tenure:fence:0`, `K:tenure:fence:1`, … that hashes to the slot of `K`. So a script may use
-/// both on a cluster, and a pattern of an ACL that covers the key covers its counter.
+/// Writes the name of the key's fence counter.
 // Law: Fencing
 pub(crate) fn counter(key: &[u8], out: &mut Vec<u8>) {
+    in_slot(key, COUNTER, out);
+}
+
+/// Writes the name of the key's queue.
+pub(crate) fn queue(key: &[u8], out: &mut Vec<u8>) {
+    in_slot(key, QUEUE, out);
+}
+
+/// Writes a name that belongs to a key: with the end `:tenure:fence` the first of `K:tenure:fence`,
+/// `K:tenure:fence:{K}`, `K:tenure:fence:0`, `K:tenure:fence:1`, … that hashes to the slot of `K`.
+/// So a script may use both on a cluster, and a pattern of an ACL that covers the key covers what
+/// belongs to it.
+fn in_slot(key: &[u8], end: &[u8], out: &mut Vec<u8>) {
     out.clear();
     out.extend_from_slice(key);
-    out.extend_from_slice(COUNTER);
+    out.extend_from_slice(end);
     // A tag inside the key comes first in every name that begins with the key.
     if tag(key).is_some() {
         return;
@@ -291,6 +305,9 @@ mod tests {
             b"tenure:fence:{17}",
             b"app:tenure:node",
             b"tenure:node",
+            b"a:tenure:queue",
+            b"a:tenure:queue:7",
+            b"a:tenure:queue:{a}",
         ] {
             let refused = Err(KeyError::Reserved);
             assert_eq!(check(key), refused, "{}", key.escape_ascii());
@@ -301,6 +318,8 @@ mod tests {
             b"a:tenure:fences",
             b"tenure:fences",
             b"tenure:nodes",
+            b"a:tenure:queues",
+            b"tenure:queue",
             b"{a}",
             b"7",
         ] {
@@ -328,8 +347,8 @@ mod tests {
     }
 
     /// The first fitting name, tried one by one.
-    fn naive(key: &[u8]) -> Vec<u8> {
-        let base = [key, b":tenure:fence"].concat();
+    fn naive(key: &[u8], end: &[u8]) -> Vec<u8> {
+        let base = [key, end].concat();
         let tagged = [&base[..], b":{", key, b"}"].concat();
         let numbered = (0_u64..).map(|n| [&base[..], format!(":{n}").as_bytes()].concat());
         [base.clone(), tagged]
@@ -343,16 +362,19 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn the_counter_is_the_first_name_in_the_keys_slot_and_reserved(
+        fn what_belongs_to_a_key_has_the_first_name_in_its_slot_and_that_is_reserved(
             key in proptest::collection::vec(
                 prop_oneof![2 => Just(b'{'), 2 => Just(b'}'), 3 => any::<u8>()], 1..12)
         ) {
-            let counter = counter_of(&key);
-            prop_assert_eq!(&counter, &naive(&key));
-            prop_assert_eq!(slot(&counter), slot(&key));
-            prop_assert!(counter.starts_with(&key));
-            prop_assert_eq!(check(&counter), Err(KeyError::Reserved));
-            prop_assert!(!counter.ends_with(UNUSED), "the name of nothing");
+            let mut queue_of = Vec::new();
+            queue(&key, &mut queue_of);
+            for (name, end) in [(counter_of(&key), COUNTER), (queue_of, QUEUE)] {
+                prop_assert_eq!(&name, &naive(&key, end));
+                prop_assert_eq!(slot(&name), slot(&key));
+                prop_assert!(name.starts_with(&key));
+                prop_assert_eq!(check(&name), Err(KeyError::Reserved));
+                prop_assert!(!name.ends_with(UNUSED), "the name of nothing");
+            }
             prop_assert_eq!(check(unused(&key).as_bytes()), Err(KeyError::Reserved));
         }
     }

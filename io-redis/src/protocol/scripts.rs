@@ -249,8 +249,10 @@ impl Script {
     #[must_use]
     pub const fn asking(kind: OpKind, fences: Fences) -> Self {
         match (kind, fences) {
-            (OpKind::Take | OpKind::Acquire, Fences::Stream) => Self::AcquireOne,
-            (OpKind::Take | OpKind::Acquire, Fences::Counters) => Self::AcquireSeveral,
+            (OpKind::Take | OpKind::Acquire | OpKind::Wait, Fences::Stream) => Self::AcquireOne,
+            (OpKind::Take | OpKind::Acquire | OpKind::Wait, Fences::Counters) => {
+                Self::AcquireSeveral
+            }
             (OpKind::Confirm, _) => Self::Confirm,
             (OpKind::Renew, _) => Self::Renew,
             (OpKind::Repair, _) => Self::Repair,

@@ -140,7 +140,9 @@ impl Diary {
         });
         let record = match ask {
             OpKind::Renew | OpKind::Repair => state.names.keep_back(token, record),
-            OpKind::Take | OpKind::Acquire | OpKind::Confirm | OpKind::Release => Some(record),
+            OpKind::Take | OpKind::Acquire | OpKind::Wait | OpKind::Confirm | OpKind::Release => {
+                Some(record)
+            }
         };
         if let Some(record) = record {
             self.write(record, &mut state);

@@ -267,6 +267,8 @@ fn meaning(ask: OpKind, answer: &Wire, at: usize) -> Outcome {
         b"foreign" => Answer::Foreign,
         b"wrong" => Answer::WrongType,
         b"held" => Answer::Held,
+        b"waiting" => Answer::Waiting,
+        b"full" => Answer::Full,
         b"quarantine" => Answer::Quarantined,
         b"misuse" => Answer::Misuse,
         b"unmarked" => Answer::Again,
@@ -288,7 +290,7 @@ fn meaning(ask: OpKind, answer: &Wire, at: usize) -> Outcome {
             }
         }
         (OpKind::Take, Wire::Null | Wire::NullBulk) => Answer::Busy,
-        (OpKind::Acquire, Wire::Array(answers)) => match answers.get(at) {
+        (OpKind::Acquire | OpKind::Wait, Wire::Array(answers)) => match answers.get(at) {
             Some(Wire::Int(fence)) => Answer::Granted(fence.unsigned_abs()),
             Some(Wire::Bulk(said)) => {
                 let mut words = said.split(|byte| *byte == b' ');

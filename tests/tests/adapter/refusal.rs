@@ -422,7 +422,7 @@ fn a_stream_of_another_use_is_misuse_and_told_at_once() -> Outcome {
             let told = (name.as_bytes(), &holds[..]);
             assert_eq!(told, (&b"tenure:fence"[..], "a hash"));
             let text = error.to_string();
-            assert!(text.contains("its fences come from"), "{text}");
+            assert!(text.contains("belongs to this lock"), "{text}");
             world.sleep(ms(10)).await;
             assert_eq!(node.server().peek("k"), None);
         }

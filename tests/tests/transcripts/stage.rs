@@ -343,6 +343,7 @@ impl Stage {
             lease: lease as u32,
             attempt: request.token.attempt,
             op: request.op,
+            channel: None,
             marker: Some((self.nodes[node].identity, set_of(self.nodes.len()))),
         };
         let now = self.shown(node);
@@ -590,6 +591,7 @@ fn fact_of(kind: &EventKind) -> Fact {
             why: Why::Shortened,
         },
         EventKind::Suspect { .. } => Fact::Suspect,
+        EventKind::Queued { ahead, .. } => Fact::Queued { ahead: *ahead },
         EventKind::Waiting { cause, .. } => Fact::Waiting(cause.into()),
         EventKind::Failed { cause, gave_up } => Fact::Failed {
             cause: cause.into(),

@@ -48,7 +48,7 @@ impl Work for RecordingHub {
         for request in &out[from..] {
             let name = match request.op {
                 Op::Acquire { .. } => "acquire",
-                Op::Release => "release",
+                Op::Release { .. } => "release",
                 _ => "something else",
             };
             asked.insert(request.id, name);

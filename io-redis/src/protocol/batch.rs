@@ -23,6 +23,8 @@ fn place(request: &Request, before: Option<&Request>) -> u8 {
         OpKind::Release if before.is_some_and(|r| r.id.lease == request.id.lease) => 4,
         OpKind::Release => 0,
         OpKind::Renew => 1,
+        // Behind the renewal that it follows.
+        OpKind::Watch => 2,
         OpKind::Confirm | OpKind::Repair => 2,
         OpKind::Take | OpKind::Acquire | OpKind::Wait => 3,
     }

@@ -223,7 +223,7 @@ fn write_args(cmd: &mut Cmd, layout: &Layout, request: &Request, token: &mut Vec
         Op::Confirm { fence } => (None, Some(fence)),
         Op::Renew { ttl } => (Some(ttl), None),
         Op::Repair { ttl, fence } => (Some(ttl), Some(fence)),
-        Op::Release { .. } => (None, None),
+        Op::Release { .. } | Op::Watch => (None, None),
     };
     for arg in layout.lock_args {
         match arg {

@@ -257,6 +257,9 @@ impl Script {
             (OpKind::Renew, _) => Self::Renew,
             (OpKind::Repair, _) => Self::Repair,
             (OpKind::Release, _) => Self::Release,
+            // No link watches yet: it would read the key, and change nothing.
+            (OpKind::Watch, Fences::Stream) => Self::InspectOne,
+            (OpKind::Watch, Fences::Counters) => Self::InspectSeveral,
         }
     }
 

@@ -139,7 +139,7 @@ impl Diary {
             ..Record::new(0, fact)
         });
         let record = match ask {
-            OpKind::Renew | OpKind::Repair => state.names.keep_back(token, record),
+            OpKind::Renew | OpKind::Watch | OpKind::Repair => state.names.keep_back(token, record),
             OpKind::Take | OpKind::Acquire | OpKind::Wait | OpKind::Confirm | OpKind::Release => {
                 Some(record)
             }

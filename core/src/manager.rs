@@ -386,10 +386,10 @@ impl Manager {
     }
 
     /// Handles what is due: first the leases whose validity ends, then renewals in the order of
-    /// their time, then places in queues, then what is queued for nodes that are down, then retries. Of renewals and of
-    /// retries, those come first that were put off until [a node came up](Self::handle_node_up). It
-    /// handles a bounded number of leases. If more are due, [`poll_timeout`](Self::poll_timeout)
-    /// still says an instant in the past.
+    /// their time, then places in queues, then what is queued for nodes that are down, then
+    /// retries. Of renewals and of retries, those come first that were put off until [a node came
+    /// up](Self::handle_node_up). It handles a bounded number of leases. If more are due,
+    /// [`poll_timeout`](Self::poll_timeout) still says an instant in the past.
     pub fn handle_timeout(&mut self, now: Instant) {
         // Renewals that fall due within this time of the first begin together with it, as one
         // batch.

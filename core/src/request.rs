@@ -55,7 +55,8 @@ pub enum Op {
     },
     /// What acquire does; and if another lease holds the key, or is ahead in the queue: enter a
     /// place at its end, or keep the one that is there. A key that is free goes to the first in
-    /// line, which may be the lease that asks. See [`ConfigBuilder::queues`](crate::ConfigBuilder::queues).
+    /// line, which may be the lease that asks. See
+    /// [`ConfigBuilder::queues`](crate::ConfigBuilder::queues).
     Wait {
         /// How long the node keeps the key, or the place, from now.
         ttl: Duration,
@@ -75,7 +76,8 @@ pub enum Op {
         /// How long the node keeps the key from now.
         ttl: Duration,
     },
-    /// If the key still holds exactly this token: push when somebody touches it. Nothing is changed.
+    /// If the key still holds exactly this token: push when somebody touches it. Nothing is
+    /// changed.
     Watch,
     /// If the key is free, or holds a token of the same lease and of no newer attempt: put the
     /// token and its fence back, which the node lost. The core asks for this only while a quorum of
@@ -262,8 +264,8 @@ pub enum Answer {
     /// To acquire: the key has no expiry, as the lock of another library may have none. It was not
     /// touched.
     Foreign,
-    /// To acquire, wait, confirm, repair: a name of the lock holds what no lock keeps there. It was not
-    /// touched, and waiting does not mend it.
+    /// To acquire, wait, confirm, repair: a name of the lock holds what no lock keeps there. It was
+    /// not touched, and waiting does not mend it.
     WrongType {
         /// Which of the names.
         name: LockName,
@@ -277,8 +279,8 @@ pub enum Answer {
     },
     /// To confirm, renew, watch, repair, release: done.
     Done,
-    /// The key is absent. Or, to confirm, renew and watch: it holds the token of an older attempt of this
-    /// lease.
+    /// The key is absent. Or, to confirm, renew and watch: it holds the token of an older attempt
+    /// of this lease.
     Gone,
     /// The key holds the token of another lease or of a newer attempt of this one, or what is no
     /// token.

@@ -88,7 +88,7 @@ fn the_release_hands_the_lock_to_the_first_in_line() {
 }
 
 #[test]
-fn a_lease_granted_by_a_push_is_valid_from_the_request_that_kept_its_place() {
+fn a_lease_granted_by_a_push_is_valid_from_the_request_that_kept_it_there() {
     let (mut world, holder, _) = waiting(1);
     world.advance(secs(3));
     world.release(holder);
@@ -239,7 +239,7 @@ fn a_push_that_came_too_late_to_leave_any_validity_makes_the_lease_ask() {
 }
 
 #[test]
-fn a_waiting_reply_to_a_later_request_than_that_of_the_push_ends_the_lease() {
+fn a_waiting_reply_to_a_request_later_than_that_of_a_push_ends_the_lease() {
     let (mut world, holder, waiters) = waiting(1);
     world.pushed_at_once = false;
     world.withhold([0]);
@@ -332,7 +332,7 @@ fn who_cannot_be_pushed_to_asks_by_backoff() {
 }
 
 #[test]
-fn a_place_whose_channel_nobody_hears_is_passed_over_while_others_are_there() {
+fn a_place_whose_channel_nobody_hears_is_passed_over_while_others_are() {
     let mut world = queueing();
     let holder = world.acquire("k");
     let deaf = world.acquire("k");

@@ -42,7 +42,7 @@ fn nothing_is_paid_by_who_does_not_ask() {
 }
 
 #[test]
-fn a_watched_lease_costs_one_read_after_the_grant_and_one_behind_each_renewal() {
+fn a_watched_lease_costs_a_read_after_the_grant_and_behind_each_renewal() {
     let (mut world, _) = watched(1);
     assert_eq!(world.ops(0), [OpKind::Acquire, OpKind::Watch]);
     world.advance(RENEW_AFTER + ms(20));
@@ -81,7 +81,7 @@ fn what_a_watch_finds_missing_is_asked_about_by_a_renewal() {
 }
 
 #[test]
-fn a_doubt_that_was_none_changes_nothing_and_the_next_watch_follows_the_next_renewal() {
+fn after_a_doubt_that_was_none_the_next_watch_follows_the_next_renewal() {
     let (mut world, lease) = watched(1);
     world.advance(ms(100));
     doubt(&mut world, 0, lease);

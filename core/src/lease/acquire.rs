@@ -297,9 +297,9 @@ impl Lease {
     }
 
     /// Counts a round that failed, by which pauses grow. Where the key has changed hands since the
-    /// last round in which so many nodes named one holder, the count begins anew: it was free in between, and will be again soon.
-    /// Rivals who share the nodes, so that nobody has a quorum, are no such change: their pauses
-    /// must grow.
+    /// last round in which so many nodes named one holder, the count begins anew: it was free in
+    /// between, and will be again soon. Rivals who share the nodes, so that nobody has a quorum,
+    /// are no such change: their pauses must grow.
     // Law: Progress
     pub(super) fn count_failure(&mut self, holder: Option<Fingerprint>) {
         self.failures += 1;

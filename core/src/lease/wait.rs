@@ -72,6 +72,8 @@ impl Lease {
 
     /// Asks for the lock, or for a place. The seat must be idle.
     pub(super) fn ask_place(&mut self, now: Instant, node: NodeId, ctx: &mut Context<'_>) {
+        // The same place for as long as it waits, so that its order stays.
+        // Law: Fairness
         if self.place.is_none() {
             let place = Place {
                 id: PlaceId::of(&self.secret),

@@ -1,9 +1,9 @@
 //! A small world around two or more real leases, for the model checker: what may happen, and what
 //! must hold.
 //!
-//! Two clients want one key, or three or four where they wait in its queue. Time goes in ticks of a second, and a process may stand still for any
-//! number of ticks. Each client has a link to each node, which keeps the order of requests and
-//! replies. These may take any time.
+//! Two clients want one key, or three or four where they wait in its queue. Time goes in ticks of a
+//! second, and a process may stand still for any number of ticks. Each client has a link to each
+//! node, which keeps the order of requests and replies. These may take any time.
 //!
 //! Where the world loses replies, a client may be told *unknown* at any moment, and the request or
 //! its reply may still arrive later. Where it loses connections, all requests in flight become
@@ -85,7 +85,8 @@ pub(crate) struct World {
     pub(crate) skew: [u8; 2],
     /// Whether the first client may release, and in a queue each.
     pub(crate) releases: bool,
-    /// Whether the first client may cancel, and in a queue the second, in whatever state its lease is.
+    /// Whether the first client may cancel, and in a queue the second, in whatever state its lease
+    /// is.
     pub(crate) cancels: bool,
     /// Whether the second client never begins.
     pub(crate) alone: bool,

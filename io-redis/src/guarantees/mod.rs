@@ -13,6 +13,7 @@
 //! | [Loss is told](loss_is_told) | You learn of a loss at the end of validity at the latest. |
 //! | [Progress](progress) | After faults heal, a wanted key that is free is granted. |
 //! | [No orphan](no_orphan) | What is dropped is freed, and all that is written expires. |
+//! | [Fairness](fairness) | Waiters of a node are granted the lock in the order in which they came. |
 //! | [Bounded work](bounded_work) | Requests, queues and retries have bounds. |
 //! | [Replay](replay) | The same inputs and seed give the same outputs, byte for byte. |
 //!
@@ -25,8 +26,6 @@
 //!
 //! # What is not promised
 //!
-//! - **Fairness.** Waiters poll. Whoever asks first after the key became free gets it, so one
-//!   waiter may wait while others are served. There is no queue yet.
 //! - **Tampering.** Other programs can delete or overwrite keys in your Redis. Tenure finds out at
 //!   the next renewal and tells you, but it cannot prevent it. See [Ownership](ownership).
 //! - **Atomicity with your data.** Holding a guard and writing to a database are two steps, and
@@ -61,6 +60,7 @@
 
 pub mod bounded_work;
 pub mod exclusion;
+pub mod fairness;
 pub mod fencing;
 pub mod honest_validity;
 pub mod loss_is_told;

@@ -362,7 +362,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn what_belongs_to_a_key_has_the_first_name_in_its_slot_and_that_is_reserved(
+        fn what_belongs_to_a_key_has_the_first_name_in_its_slot_and_is_reserved(
             key in proptest::collection::vec(
                 prop_oneof![2 => Just(b'{'), 2 => Just(b'}'), 3 => any::<u8>()], 1..12)
         ) {

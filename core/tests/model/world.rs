@@ -682,9 +682,9 @@ impl State {
         waiters.any(|it| it.lease == client as u32 && it.until > now)
     }
 
-    /// Whether a lease that has ended left its token or its place at a node, although the link works and no
-    /// request is on its way. After one TTL this may be so: then the lease owes no release any
-    /// more.
+    /// Whether a lease that has ended left its token or its place at a node, although the link
+    /// works and no request is on its way. After one TTL this may be so: then the lease owes no
+    /// release any more.
     fn is_orphaned(&self, client: usize, world: &World) -> bool {
         let me = &self.clients[client];
         let debts_live = ticks(self.time) < world.options[client].ttl();

@@ -35,9 +35,9 @@ pub enum LockError {
         /// The time until it is free, if the holder does not renew.
         left: Duration,
     },
-    /// Someone else holds the key, and as many wait for it as its queue has places: 100,000. This is
-    /// contention, told at once: nobody waits outside of the queue, where nothing would bound the
-    /// wait.
+    /// Someone else holds the key, and as many wait for it as its queue has places: 100,000. This
+    /// is contention, told at once: nobody waits outside of the queue, where nothing would bound
+    /// the wait.
     QueueFull {
         /// The key.
         key: Key,

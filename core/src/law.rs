@@ -53,7 +53,7 @@ laws! {
     NoOrphan, "No orphan",
         "What is dropped is freed, and all that is written expires.";
     Fairness, "Fairness",
-        "Waiters of a node are granted the lock in the order in which they came.";
+        "Waiters of a node are granted a lock in the order in which they came.";
     BoundedWork, "Bounded work",
         "Requests, queues and retries have bounds.";
     Replay, "Replay",

@@ -47,7 +47,7 @@
 //!   Over several nodes rivals may meet, so this takes a few attempts.
 //! - [No orphan](guarantees::no_orphan): what is dropped is freed, and all that is written expires.
 //!   If the process dies or its runtime ends, the TTL frees the key.
-//! - [Fairness](guarantees::fairness): waiters of a node are granted the lock in the order in which
+//! - [Fairness](guarantees::fairness): waiters of a node are granted a lock in the order in which
 //!   they came.
 //! - [Bounded work](guarantees::bounded_work): requests, queues and retries have bounds.
 //! - [Replay](guarantees::replay): the same inputs and seed give the same outputs, byte for byte,

@@ -1,4 +1,4 @@
-//! **Fairness.** Waiters of a node are granted the lock in the order in which they came.
+//! **Fairness.** Waiters of a node are granted a lock in the order in which they came.
 //!
 //! # What is promised
 //!

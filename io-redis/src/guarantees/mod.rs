@@ -13,8 +13,7 @@
 //! | [Loss is told](loss_is_told) | You learn of a loss at the end of validity at the latest. |
 //! | [Progress](progress) | After faults heal, a wanted key that is free is granted. |
 //! | [No orphan](no_orphan) | What is dropped is freed, and all that is written expires. |
-//! | [Fairness](fairness) | Waiters of a node are granted the lock in the order in which they came.
-//! |
+//! | [Fairness](fairness) | Waiters of a node are granted a lock in the order in which they came. |
 //! | [Bounded work](bounded_work) | Requests, queues and retries have bounds. |
 //! | [Replay](replay) | The same inputs and seed give the same outputs, byte for byte. |
 //!

@@ -211,8 +211,8 @@ impl fmt::Display for LockError {
             ),
             Self::QueueFull { node, .. } => write!(
                 f,
-                "someone else holds it, and its queue at {node} has no place left: ask again later, \
-                 or spread what is locked over more keys"
+                "someone else holds it, and its queue at {node} has no place left: ask again \
+                 later, or spread what is locked over more keys"
             ),
             Self::Foreign { node, .. } => write!(
                 f,

@@ -312,7 +312,7 @@ impl Builder {
 
     fn config(&self, nodes: &[Target]) -> Result<Config, ConnectError> {
         let max_ttl = self.max_ttl.unwrap_or(self.options.ttl_or_default());
-        // A marker is compared by a script only.
+        // A marker is compared by the script of acquire only.
         let takes = matches!(is_quarantined(self.quarantine, nodes), Ok(false));
         let mut config = Config::builder(nodes.len()).max_ttl(max_ttl).takes(takes);
         if let Some(ppm) = self.drift_ppm {

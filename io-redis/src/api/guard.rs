@@ -346,6 +346,13 @@ impl Guard {
         })
     }
 
+    /// Has the nodes watch the key from the first call on, until the lock ends.
+    pub(super) fn watch(&self) {
+        if self.cell.watch() {
+            self.client.hub().watch(self.lease, self.cell.key());
+        }
+    }
+
     /// The loss, if the lock is lost now, by what the nodes said or by this process's own clock.
     // Law: Loss is told
     pub(super) fn lost_now(&self) -> Option<Lost> {

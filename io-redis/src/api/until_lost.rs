@@ -81,6 +81,7 @@ impl Future for UntilLost<'_> {
             // By a task on the caller's runtime, since the client's own may not get to run.
             // Law: Loss is told
             if !std::mem::replace(this.is_set, true) {
+                guard.watch();
                 *this.alarm = guard.client.alarms().set(guard.lease, &guard.cell);
             }
             return Poll::Pending;

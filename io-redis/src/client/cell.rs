@@ -47,7 +47,9 @@ pub(crate) struct LeaseState {
     /// How many renewals were confirmed. It begins again when it cannot grow.
     pub(crate) renewed: u32,
     /// How many renewals failed. It begins again when it cannot grow.
-    pub(crate) failed: u32,
+    pub(crate) failed: u16,
+    /// Whether the nodes were asked to watch the key.
+    watched: bool,
     /// Why the last of them failed. None if none has, or if the client's tasks have ended.
     pub(crate) failure: Option<Box<RenewalFailure>>,
 }
@@ -86,6 +88,7 @@ impl Cell {
                 stage: Stage::Acquiring,
                 renewed: 0,
                 failed: 0,
+                watched: false,
                 failure: None,
             }),
             changed: Notify::new(),
@@ -242,6 +245,11 @@ impl Cell {
     /// Where the alarms list it. `Instant::MAX` if they do not, or if they have told its end.
     pub(crate) fn listed(&self) -> Instant {
         Instant::from_nanos(self.listed.load(Ordering::Relaxed))
+    }
+
+    /// Notes that the nodes are asked to watch the key. True the first time.
+    pub(crate) fn watch(&self) -> bool {
+        !std::mem::replace(&mut self.lock().watched, true)
     }
 
     pub(crate) fn set_listed(&self, at: Instant) {

@@ -20,6 +20,7 @@ use crate::client::logging::Log;
 use crate::error::{Ended, RuntimeEnd, SilentNode};
 use crate::link::bell::Bell;
 use crate::link::interface::{LinkStatus, Work};
+use crate::protocol::push::Push;
 use crate::protocol::words::NOT_IN_TIME;
 use crate::runtime::Clock;
 
@@ -46,6 +47,8 @@ struct HubState {
     manager: Manager,
     /// Of the leases that somebody may still ask about.
     cells: BTreeMap<LeaseId, Arc<Cell>>,
+    /// The leases whose keys the nodes watch, by key.
+    watched: BTreeMap<Key, LeaseId>,
     /// The instant that the driver sleeps for.
     armed: Instant,
     nodes: Vec<NodeState>,
@@ -113,6 +116,7 @@ impl Hub {
             state: Mutex::new(HubState {
                 manager,
                 cells: BTreeMap::new(),
+                watched: BTreeMap::new(),
                 armed: Instant::MAX,
                 nodes: vec![node; names.len()],
                 life: Life::Open,
@@ -236,6 +240,17 @@ impl Hub {
         };
         self.carry_out(state);
         turn
+    }
+
+    /// Lets the nodes watch the key of a lease until it ends, so that a loss is told at once.
+    // Law: Loss is told
+    pub(crate) fn watch(&self, lease: LeaseId, key: &Key) {
+        let mut state = self.lock();
+        if state.life == Life::Open && state.manager.valid_until(lease).is_some() {
+            state.watched.insert(key.clone(), lease);
+            state.manager.watch(self.clock.now(), lease, true);
+        }
+        self.carry_out(state);
     }
 
     /// Waits until [`Hub::drive`] must be called earlier than it said.
@@ -456,6 +471,9 @@ impl HubState {
             let Some(cell) = cell else {
                 continue;
             };
+            if event.kind.is_final() && self.watched.get(cell.key()) == Some(&event.lease) {
+                self.watched.remove(cell.key());
+            }
             if let Some(concerns) = cell.apply(&event.kind) {
                 self.out.changed.push((Arc::clone(&cell), concerns));
             }
@@ -576,6 +594,28 @@ impl Work for Hub {
         self.carry_out(state);
     }
 
+    fn pushed(&self, node: NodeId, pushes: &mut Vec<Push>) {
+        let mut state = self.lock();
+        let now = self.clock.now();
+        for push in pushes.drain(..) {
+            match push {
+                Push::Granted {
+                    place,
+                    serial,
+                    fence,
+                } => state.manager.handle_push(now, node, place, serial, fence),
+                Push::Touched(key) => {
+                    if let Some(lease) = state.watched.get(&key[..]) {
+                        let lease = *lease;
+                        state.manager.handle_doubt(now, node, lease);
+                    }
+                }
+                Push::TouchedAny => state.manager.handle_doubt_of_all(now, node),
+            }
+        }
+        self.carry_out(state);
+    }
+
     fn status(&self, node: NodeId, status: LinkStatus) {
         // A link that tries again and again says the same each time.
         let known = self.lock().nodes[node.index()].status == status;
@@ -590,6 +630,7 @@ impl Work for Hub {
                     .run_id
                     .clone_from(&identity.run_id);
                 state.find_twins();
+                state.manager.handle_node_pushes(node, identity.listens);
                 state
                     .manager
                     .handle_node_up(now, node, identity.server_time);

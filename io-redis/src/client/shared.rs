@@ -71,6 +71,12 @@ impl Client {
     ) -> Result<Self, ConnectError> {
         let mut seed = [0; 8];
         seams.entropy.fill(&mut seed);
+        let mut link_config = link_config.clone();
+        if config.queues() {
+            let mut name = [0; 8];
+            seams.entropy.fill(&mut name);
+            link_config.channel = Some(key::channel(&prefix, u64::from_le_bytes(name)));
+        }
         let manager = Manager::new(config, u64::from_le_bytes(seed));
         let names = nodes.iter().enumerate().map(|(index, node)| match node {
             Target::Address(address) => address.to_string(),
@@ -98,7 +104,7 @@ impl Client {
             prefix,
             stream: link_config.stream.clone(),
             verified_within: link_config.longest_dial() * 2,
-            link_config: link_config.clone(),
+            link_config,
             own_keys: OwnKeys::default(),
         })
     }

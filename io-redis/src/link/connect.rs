@@ -11,6 +11,7 @@ use tenure_core::Words;
 use crate::link::address::Address;
 use crate::link::connection::Connection;
 use crate::link::greeting::{Ear, Refused, greet};
+use crate::link::mailbox::Mailbox;
 use crate::protocol::words::printable;
 use crate::runtime::{BoxFuture, ByteStream, Clock, Connector, Endpoint, race};
 
@@ -22,8 +23,23 @@ pub(crate) struct Connected {
     pub(crate) io: Option<BoxFuture<'static, ()>>,
     /// How long its node took for an answer.
     pub(crate) round_trip: Duration,
+    /// What the node pushed, and the session has not handed on.
+    pub(crate) mailbox: Mailbox,
     /// Hears what the server says until the connection serves, if the link made it.
     pub(crate) ear: Option<Ear>,
+}
+
+impl Connected {
+    /// Over a connection that somebody else drives.
+    pub(crate) fn given(connection: &Arc<dyn Connection>) -> Self {
+        Self {
+            connection: Arc::clone(connection),
+            io: None,
+            round_trip: Duration::ZERO,
+            mailbox: Mailbox::default(),
+            ear: None,
+        }
+    }
 }
 
 /// Why a node cannot be used.

@@ -4,7 +4,7 @@
 use std::io;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::{Cmd, Pipeline, RedisError, Value};
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, Value};
 
 use crate::protocol::decode::{CommandResult, miscounted};
 use crate::runtime::BoxFuture;
@@ -15,6 +15,10 @@ pub(crate) trait Connection: Send + Sync + 'static {
     /// Writes the commands in this order when the future is first polled. Resolves to one value for
     /// each; the error reply to a command is a value too. An error is about the whole write.
     fn send(&self, commands: Pipeline) -> BoxFuture<'static, Result<Vec<Value>, RedisError>>;
+
+    /// Lets the node push what is published at this channel. An error where it does not: it
+    /// refuses, or the connection cannot be pushed to.
+    fn listen(&self, channel: &[u8]) -> BoxFuture<'static, Result<(), RedisError>>;
 
     /// Whether the link opened the connection. Then `send` takes several commands, keeps the order
     /// between calls, and the connection may be closed and replaced.
@@ -41,6 +45,11 @@ impl Connection for DialledConnection {
                 false => error,
             })
         })
+    }
+
+    fn listen(&self, channel: &[u8]) -> BoxFuture<'static, Result<(), RedisError>> {
+        let (mut connection, channel) = (self.0.clone(), channel.to_vec());
+        Box::pin(async move { connection.subscribe(channel).await })
     }
 
     fn is_own(&self) -> bool {
@@ -72,6 +81,12 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Connection for UserConne
             }
             Ok(values)
         })
+    }
+
+    fn listen(&self, _: &[u8]) -> BoxFuture<'static, Result<(), RedisError>> {
+        let why = "who owns the connection hears what is pushed to it";
+        let error = RedisError::from((ErrorKind::InvalidClientConfig, why));
+        Box::pin(std::future::ready(Err(error)))
     }
 
     fn is_own(&self) -> bool {

@@ -4,6 +4,7 @@
 //! password has one text for all reasons, and words before a hang-up are lost. So an ear listens
 //! beside it.
 
+use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::link::connect::{Connected, DialError};
 use crate::link::connection::DialledConnection;
+use crate::link::mailbox::Mailbox;
 use crate::protocol::decode;
 use crate::protocol::words::{hide, printable};
 use crate::runtime::ByteStream;
@@ -117,10 +119,19 @@ pub(crate) async fn greet(
         .set_protocol(protocol)
         .set_lib_name("tenure-redis", env!("CARGO_PKG_VERSION"));
     // No timeouts here: the link notices silence for all requests at once, on its own clock.
-    let config = AsyncConnectionConfig::new()
+    let mailbox = Mailbox::default();
+    let letters = mailbox.clone();
+    let mut config = AsyncConnectionConfig::new()
         .set_response_timeout(None)
         .set_connection_timeout(None)
         .set_pipeline_buffer_size(BUFFERED);
+    // The older protocol has no pushes.
+    if protocol != ProtocolVersion::RESP2 {
+        config = config.set_push_sender(move |push| {
+            letters.put(push);
+            Ok::<_, Infallible>(())
+        });
+    }
     let ear = Ear::default();
     let stream = Overheard {
         stream,
@@ -131,6 +142,7 @@ pub(crate) async fn greet(
             connection: Arc::new(DialledConnection::new(connection)),
             io: Some(Box::pin(io)),
             round_trip: Duration::ZERO,
+            mailbox,
             ear: Some(ear),
         }),
         Err(error) => Err(Refused {

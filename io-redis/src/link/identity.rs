@@ -1,6 +1,7 @@
 //! Setting a new connection up: who the node is, whether locks can be renewed and released there,
 //! and loading the scripts.
 
+use futures_util::future::join;
 use redis::{Cmd, Value};
 use tenure_core::{Refusal, Reply, ServerTime, Words};
 
@@ -27,6 +28,8 @@ pub(crate) struct NodeInfo {
     /// None if the user may not ask it.
     is_cluster: Option<bool>,
     durable: bool,
+    /// Whether the link hears what is published at the client's channel.
+    pub(crate) listens: bool,
 }
 
 /// Asks who the node is and loads the scripts, in one round trip; over a connection of the user's
@@ -38,6 +41,18 @@ pub(crate) struct NodeInfo {
 /// alone leaves no entry in the server's log of denials.
 // Law: No orphan
 pub(crate) async fn set_up(
+    connection: &dyn Connection,
+    config: &LinkConfig,
+    served: bool,
+) -> Result<NodeInfo, DialError> {
+    let listens = listen(connection, config.channel.as_deref());
+    let (node, listens) = join(examine(connection, config, served), listens).await;
+    let mut node = node?;
+    node.listens = listens;
+    Ok(node)
+}
+
+async fn examine(
     connection: &dyn Connection,
     config: &LinkConfig,
     served: bool,
@@ -103,6 +118,15 @@ pub(crate) async fn set_up(
         streams::tried(connection, tried, stream, &unused, &mut encoder, served).await?;
     }
     Ok(node)
+}
+
+/// Listens at the channel. Returns whether the node pushes what is published there. Who may not
+/// have that asks instead, so it is no error.
+async fn listen(connection: &dyn Connection, channel: Option<&[u8]>) -> bool {
+    match channel {
+        Some(channel) => connection.listen(channel).await.is_ok(),
+        None => false,
+    }
 }
 
 /// Whether a command may be called. An old server may not have it, and the user may not have the
@@ -193,6 +217,7 @@ impl NodeInfo {
         Identity {
             run_id: self.run_id.as_deref().map(Words::new),
             server_time: self.server_time,
+            listens: self.listens,
         }
     }
 

@@ -12,6 +12,7 @@ use crate::link::address::Address;
 use crate::link::bell::Bell;
 use crate::link::connection::Connection;
 use crate::protocol::marker::NodeSet;
+use crate::protocol::push::Push;
 use crate::protocol::scripts::Fences;
 use crate::protocol::stream::FenceStream;
 
@@ -23,6 +24,10 @@ pub(crate) trait Work: Send + Sync + 'static {
 
     /// Takes the replies, and leaves the buffer empty. A batch costs one call.
     fn reply(&self, replies: &mut Vec<(RequestId, Reply)>);
+
+    /// Takes what the node has pushed, and leaves the buffer empty. It comes before replies that
+    /// were read later.
+    fn pushed(&self, node: NodeId, pushes: &mut Vec<Push>);
 
     /// The state of the link has changed.
     fn status(&self, node: NodeId, status: LinkStatus);
@@ -74,6 +79,8 @@ pub(crate) struct Identity {
     pub(crate) run_id: Option<Words>,
     /// The server's time when the link came up.
     pub(crate) server_time: Option<ServerTime>,
+    /// Whether the link hears what is published at the client's channel.
+    pub(crate) listens: bool,
 }
 
 /// What a link talks to.
@@ -106,6 +113,8 @@ pub(crate) struct LinkConfig {
     pub(crate) prefix: Vec<u8>,
     /// Over several nodes with quarantine: what their markers say.
     pub(crate) node_set: Option<NodeSet>,
+    /// Where the nodes push to this client, if its leases wait in queues.
+    pub(crate) channel: Option<Arc<[u8]>>,
     /// Over one node: the stream that draws its fences.
     pub(crate) stream: Option<Arc<FenceStream>>,
     /// The longest silence that a link of the client has put up with, in nanoseconds.
@@ -122,6 +131,7 @@ impl LinkConfig {
                 .clamp(Duration::from_secs(1), Duration::from_secs(10)),
             prefix: Vec::new(),
             node_set: None,
+            channel: None,
             stream: None,
             silence: Arc::default(),
         }

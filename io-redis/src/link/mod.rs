@@ -5,7 +5,8 @@
 //! makes the handshake on it, `identity` sets it up, `session` serves it, `recovery` is what a
 //! session repairs by itself, `pulse` is how it finds out that nobody is at the other end,
 //! `in_flight` are the writes without a reply, `alone` are the keys that share no calls, `onlooker`
-//! inspects for a user who may only read, `streams` keeps what draws the fences of one node.
+//! inspects for a user who may only read, `streams` keeps what draws the fences of one node,
+//! `mailbox` is where what a node pushes waits for the session.
 //! `context` is what stays from one connection to the next. `bell`, `local_wake` and `woken` keep
 //! its task from being run, and its parts from being polled, for nothing.
 //! `interface` is what the rest of the client knows of a link.
@@ -22,6 +23,7 @@ mod identity;
 mod in_flight;
 pub(crate) mod interface;
 mod local_wake;
+mod mailbox;
 mod onlooker;
 mod pulse;
 mod reconnect;

@@ -252,12 +252,7 @@ impl Link {
         let dialled = async {
             let mut connected = match &mut *target {
                 Source::Dialled(dialer) => dialer.dial().await?,
-                Source::Given(connection) => Connected {
-                    connection: Arc::clone(connection),
-                    io: None,
-                    round_trip: Duration::ZERO,
-                    ear: None,
-                },
+                Source::Given(connection) => Connected::given(connection),
             };
             let connection = Arc::clone(&connected.connection);
             let set_up = async {

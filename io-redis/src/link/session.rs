@@ -10,8 +10,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use redis::{Pipeline, RedisError};
-use tenure_core::{Doubt, Instant, Op, Refusal, Reply, Request, RequestId, Rng, Words};
+use redis::{Pipeline, PushInfo, RedisError};
+use tenure_core::{Doubt, Instant, Op, OpKind, Refusal, Reply, Request, RequestId, Rng, Words};
 
 use crate::link::connect::Connected;
 use crate::link::connection::Connection;
@@ -20,6 +20,7 @@ use crate::link::handle::{InspectRequest, NoAnswer};
 use crate::link::identity::NodeInfo;
 use crate::link::in_flight::{Answered, InFlight, Purpose, Replies, Written};
 use crate::link::interface::LinkStatus;
+use crate::link::mailbox::Mailbox;
 use crate::link::onlooker::Looks;
 use crate::link::pulse::{Beat, Pulse};
 use crate::link::recovery::{self, Recovered, Recovery};
@@ -28,6 +29,7 @@ use crate::link::woken::Woken;
 use crate::protocol::batch::Batch;
 use crate::protocol::decode::{self, CommandResult, Kept, Meaning, Signal};
 use crate::protocol::encode::Encoder;
+use crate::protocol::push::{self, Push};
 use crate::runtime::BoxFuture;
 
 /// How many requests are taken at a time.
@@ -79,6 +81,7 @@ pub(crate) enum Loss {
 }
 
 enum Step {
+    Pushed,
     Replies(Answered),
     Closed,
     Recovered(Result<Recovered, Words>),
@@ -107,6 +110,8 @@ pub(crate) struct Session<'a> {
     /// None over a connection of the user's.
     pulse: Option<Pulse>,
     may_ping: bool,
+    /// Whether the node may push when somebody touches a key that it was asked to watch.
+    may_watch: bool,
     identity: Option<Woken<()>>,
     keeper: Option<Keeper>,
 
@@ -126,6 +131,10 @@ pub(crate) struct Session<'a> {
     lost: Option<Doubt>,
     served: bool,
     how: Loss,
+    /// What the node has pushed.
+    mailbox: Mailbox,
+    letters: Vec<PushInfo>,
+    pushes: Vec<Push>,
     /// How often in a row a connection of the user's has failed.
     breaks: u32,
 
@@ -151,8 +160,9 @@ impl<'a> Session<'a> {
             .then(|| Woken::new(context.clock.sleep_until(now + IDENTITY_EVERY)));
         let stream = context.config.stream.is_some();
         let keeper = stream.then(|| Keeper::new(&*context.clock));
-        encoder.natively = connected.connection.is_own();
-        let pulse = connected.connection.is_own().then(|| {
+        let own = connected.connection.is_own();
+        encoder.natively = own;
+        let pulse = own.then(|| {
             let rng = Rng::new(context.rng.next_u64());
             Pulse::new(&context.clock, &context.config, rng)
         });
@@ -165,6 +175,7 @@ impl<'a> Session<'a> {
             silence: None,
             pulse,
             may_ping: true,
+            may_watch: own,
             identity,
             keeper,
             scripts: Recovery::default(),
@@ -178,6 +189,9 @@ impl<'a> Session<'a> {
             lost: None,
             served: false,
             how: Loss::GivenUp,
+            mailbox: connected.mailbox,
+            letters: Vec::new(),
+            pushes: Vec::new(),
             breaks: 0,
             due: Vec::new(),
             replies: Vec::new(),
@@ -220,6 +234,7 @@ impl<'a> Session<'a> {
                 }
             }
             match self.step().await {
+                Step::Pushed => self.take_pushes(),
                 Step::Replies(answered) => {
                     self.take_replies(answered);
                     self.take_ready_replies();
@@ -250,6 +265,22 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Tells the hub what the node has pushed.
+    fn take_pushes(&mut self) {
+        let now = self.context.clock.now();
+        self.heard(now);
+        self.mailbox.take(&mut self.letters);
+        let channel = self.context.config.channel.as_deref().unwrap_or_default();
+        for letter in self.letters.drain(..) {
+            push::read(letter, channel, |push| self.pushes.push(push));
+        }
+        self.handled += self.pushes.len();
+        self.context
+            .work
+            .pushed(self.context.node, &mut self.pushes);
+        self.pushes.clear();
+    }
+
     /// Tells the hub all replies that have come, at once.
     fn hand_on(&mut self) {
         if !self.replies.is_empty() {
@@ -269,6 +300,7 @@ impl<'a> Session<'a> {
         let (in_flight, looks, io) = (&mut self.in_flight, &mut self.looks, &mut self.io);
         let (recovery, silence, pulse) = (&mut self.recovery, &mut self.silence, &mut self.pulse);
         let (identity, keeper) = (&mut self.identity, &mut self.keeper);
+        let mailbox = &self.mailbox;
         poll_fn(|cx| {
             // Polled before the I/O future, for what is to be written, and after it, for what it
             // has read.
@@ -278,6 +310,11 @@ impl<'a> Session<'a> {
             looks.poll(cx);
             if poll_some(io.as_mut(), cx).is_ready() {
                 return Poll::Ready(Step::Closed);
+            }
+            // What was pushed goes before the replies that were read behind it.
+            // Law: Honest validity
+            if !mailbox.is_empty() {
+                return Poll::Ready(Step::Pushed);
             }
             looks.poll(cx);
             if let Poll::Ready(answered) = in_flight.poll_answered(cx) {
@@ -344,13 +381,16 @@ impl<'a> Session<'a> {
         let now = self.context.clock.now();
         // If nobody waits for an acquire any more, because connecting took too long, it would only
         // have to be released again. All other requests are still useful.
-        let replies = &mut self.replies;
+        let (replies, watches) = (&mut self.replies, self.may_watch);
         self.due.retain(|request| {
-            let stale = request.op.kind().acquires() && request.deadline <= now;
-            if stale {
+            let kind = request.op.kind();
+            let stale = kind.acquires() && request.deadline <= now;
+            // Where the node cannot push, a loss is told at the next renewal.
+            let unheard = kind == OpKind::Watch && !watches;
+            if stale || unheard {
                 replies.push((request.id, Reply::NotApplied(Refusal::NotSent)));
             }
-            !stale
+            !(stale || unheard)
         });
         let due = std::mem::take(&mut self.due);
         if self.connection.is_own() {
@@ -475,13 +515,16 @@ impl<'a> Session<'a> {
         match purpose {
             Purpose::Requests(mut batch) => {
                 let config = Arc::clone(&self.context.config);
-                batch.read(replies, config.node_set.as_ref(), |id, key, meaning| {
+                let told = replies.is_ok();
+                let watches = batch.read(replies, config.node_set.as_ref(), |id, key, meaning| {
                     let reply = self.act_on(meaning, written, now);
                     if let Some(key) = key {
                         self.context.alone.note(key, &reply, now);
                     }
                     self.replies.push((id, reply));
                 });
+                // Over the older protocol, or without the right, it would refuse each time.
+                self.may_watch &= watches || !told;
                 self.spare.push(batch);
             }
             Purpose::Inspect(request) => {

@@ -4,7 +4,7 @@ use redis::{Pipeline, RedisError, Value};
 use tenure_core::{Key, OpKind, Request, RequestId};
 
 use crate::protocol::decode::{self, CommandResult, Meaning, miscounted};
-use crate::protocol::encode::Encoder;
+use crate::protocol::encode::{self, Encoder};
 use crate::protocol::marker::NodeSet;
 use crate::protocol::scripts::Script;
 
@@ -37,6 +37,8 @@ enum Way {
     Called(Script),
     /// By a plain command. One that draws a fence follows.
     Plain,
+    /// By one that reads the keys of all, behind those that let the node watch what it reads.
+    Watched,
 }
 
 /// The requests behind one write, in the order of their commands.
@@ -49,6 +51,8 @@ pub(crate) struct Batch {
     /// whether it shares no call, its way, and its number among those that were given.
     order: Vec<(u8, bool, Way, usize)>,
     digests: Vec<u64>,
+    /// The tokens that the keys should hold that are watched, in the order of their calls.
+    tokens: Vec<Vec<u8>>,
     /// The results of the plain commands of a call, until its fence is known.
     taken: Vec<CommandResult>,
 }
@@ -69,6 +73,7 @@ impl Call {
         match self.way {
             Way::Called(_) => 1,
             Way::Plain => self.count + 1,
+            Way::Watched => encode::WATCH,
         }
     }
 }
@@ -85,6 +90,7 @@ impl Batch {
     ) {
         self.ids.clear();
         self.calls.clear();
+        self.tokens.clear();
         self.order.clear();
         let mut before = None;
         for (number, request) in requests.iter().enumerate() {
@@ -93,6 +99,7 @@ impl Batch {
             let alone = !(script.layout().answers.shares_calls() && may_share(request));
             let way = match kind {
                 OpKind::Take if !alone && encoder.takes_natively() => Way::Plain,
+                OpKind::Watch => Way::Watched,
                 _ => Way::Called(script),
             };
             self.order
@@ -141,6 +148,12 @@ impl Batch {
                 }
                 commands.add_command(encoder.draw());
             }
+            Way::Watched => {
+                self.tokens.extend(requests.clone().map(encode::token));
+                for command in encode::watch(requests) {
+                    commands.add_command(command);
+                }
+            }
         }
     }
 
@@ -169,13 +182,13 @@ impl Batch {
     }
 
     /// Reads the results: `each` is called once for every request, with its key if its call had no
-    /// other.
+    /// other. Returns false if the node was to watch keys and does not.
     pub(crate) fn read(
         &mut self,
         result: Result<Vec<Value>, RedisError>,
         node_set: Option<&NodeSet>,
         mut each: impl FnMut(RequestId, Option<&Key>, Meaning),
-    ) {
+    ) -> bool {
         let commands: usize = self.calls.iter().map(Call::commands).sum();
         let result = match result {
             Ok(values) if values.len() != commands => Err(miscounted()),
@@ -185,6 +198,7 @@ impl Batch {
             Ok(values) => (values.into_iter(), None),
             Err(error) => (Vec::new().into_iter(), Some(error)),
         };
+        let mut watches = true;
         let mut ids = self.ids.drain(..);
         for Call { way, count, key } in self.calls.drain(..) {
             let mut next = || match &error {
@@ -206,13 +220,20 @@ impl Batch {
                         .drain(..)
                         .for_each(|result| answer(decode::taken(result, drawn)));
                 }
+                Way::Watched => {
+                    let results = std::array::from_fn(|_| next());
+                    let tokens = self.tokens.drain(..count);
+                    watches &= decode::watched(results, tokens, answer);
+                }
             }
         }
+        watches
     }
 
     /// Gives up what has no reply: `each` is called once for every request.
     pub(crate) fn abandon(&mut self, each: impl FnMut(RequestId)) {
         self.calls.clear();
+        self.tokens.clear();
         self.ids.drain(..).for_each(each);
     }
 }

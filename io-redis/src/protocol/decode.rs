@@ -25,6 +25,7 @@ use tenure_core::{
     Answer, Doubt, Fence, Fingerprint, Key, LockName, Refusal, Reply, ServerTime, Token, Words,
 };
 
+use crate::protocol::encode::WATCH;
 use crate::protocol::inspection::{KeyHolder, KeyState};
 use crate::protocol::marker::NodeSet;
 use crate::protocol::scripts::{Answers, Script};
@@ -211,6 +212,36 @@ fn all(meaning: Meaning, count: usize, mut each: impl FnMut(Meaning)) {
         meaning => meaning,
     };
     (0..count).for_each(|_| each(meaning.clone()));
+}
+
+/// Reads whether a node watches keys, and whether they hold what they should. Calls `each` once for
+/// every token. Returns whether the node watches. Where it does not, it says so only of keys that
+/// hold what they should.
+pub(crate) fn watched(
+    [watch, next, read]: [CommandResult; WATCH],
+    tokens: impl ExactSizeIterator<Item = Vec<u8>>,
+    mut each: impl FnMut(Meaning),
+) -> bool {
+    let refused = [&watch, &next, &read].into_iter().find_map(error);
+    let held = match read {
+        Ok(Value::Array(held)) if held.len() == tokens.len() => held,
+        _ => {
+            let broken = || Reply::Unknown(Doubt::Broken(Words::fixed(ANOTHER_TYPE)));
+            let reply = refused.unwrap_or_else(broken);
+            tokens.for_each(|_| each((reply.clone(), None)));
+            return false;
+        }
+    };
+    for (token, held) in tokens.zip(held) {
+        let reply = match (&refused, bytes(&held)) {
+            (Some(refused), Some(held)) if held == token => refused.clone(),
+            (None, Some(held)) if held == token => Reply::Applied(Answer::Done),
+            (_, Some(_)) => Reply::Applied(Answer::Taken),
+            (_, None) => Reply::Applied(Answer::Gone),
+        };
+        each((reply, None));
+    }
+    refused.is_none()
 }
 
 /// The reply to a confirm or a repair.

@@ -178,6 +178,31 @@ impl Encoder {
     }
 }
 
+/// How many commands let a node watch keys.
+pub(crate) const WATCH: usize = 3;
+
+/// The commands that let a node watch the keys of these requests: one that says that it watches
+/// what it is asked for, and not what this connection itself does to that; one that asks for what
+/// the next command reads; and one that reads the keys.
+pub(crate) fn watch<'a>(requests: impl Requests<'a>) -> [Cmd; WATCH] {
+    let mut watch = redis::cmd("CLIENT");
+    watch.arg(&["TRACKING", "ON", "OPTIN", "NOLOOP"]);
+    let mut next = redis::cmd("CLIENT");
+    next.arg(&["CACHING", "YES"]);
+    let mut read = redis::cmd("MGET");
+    for request in requests {
+        read.arg(request.key.as_bytes());
+    }
+    [watch, next, read]
+}
+
+/// The token of a request, as its key should hold it.
+pub(crate) fn token(request: &Request) -> Vec<u8> {
+    let mut token = Vec::new();
+    request.token.write(&mut token);
+    token
+}
+
 /// The commands that look at a key without a script, for a user who may only read: what it holds,
 /// for how long, and of what type it is; and if it has a counter, what that holds and its type.
 pub(crate) fn looks_at(key: &Key, fences: Fences) -> Vec<Cmd> {

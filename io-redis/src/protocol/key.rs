@@ -2,6 +2,7 @@
 //! are kept, and in which slot of a cluster a name is.
 
 use std::fmt;
+use std::sync::Arc;
 
 use tenure_core::{Key, LockName};
 
@@ -20,6 +21,8 @@ const QUEUE: &[u8] = b":tenure:queue";
 pub(crate) const FENCES: &[u8] = b"tenure:fence";
 /// The end of the name of a marker, behind the client's prefix.
 const MARKER: &[u8] = b"tenure:node";
+/// How the name of a client's channel begins behind the prefix.
+const CHANNEL: &[u8] = b"tenure:client:";
 
 /// The end of a name under which nothing is ever kept.
 const UNUSED: &[u8] = b":tenure:fence:00";
@@ -96,6 +99,14 @@ fn is_of(end: &[u8], name: &[u8]) -> bool {
 // Law: Ownership, Fencing
 pub(crate) fn unused(prefix: &[u8]) -> Key {
     Key::new([prefix, UNUSED].concat())
+}
+
+/// The name of the channel at which nodes push to a client. It begins with the prefix, so that a
+/// pattern of an ACL covers those of all clients.
+pub(crate) fn channel(prefix: &[u8], client: u64) -> Arc<[u8]> {
+    let mut name = [prefix, CHANNEL].concat();
+    name.extend(format!("{client:016x}").into_bytes());
+    name.into()
 }
 
 /// The name of the marker of a node.

@@ -9,6 +9,7 @@ pub(crate) mod encode;
 pub(crate) mod inspection;
 pub(crate) mod key;
 pub(crate) mod marker;
+pub(crate) mod push;
 pub(crate) mod scripts;
 pub(crate) mod stream;
 #[cfg(test)]

@@ -8,6 +8,7 @@ use tenure_core::{Instant, NodeId, Reply, Request, RequestId};
 
 use crate::link::bell::Bell;
 use crate::link::interface::{LinkStatus, Work};
+use crate::protocol::push::Push;
 use crate::runtime::{BoxFuture, Clock};
 
 /// A hub that hands out the requests it is given, and notes the replies.
@@ -18,6 +19,7 @@ pub(crate) struct FakeHub {
     pub(crate) statuses: Mutex<Vec<LinkStatus>>,
     finished: Mutex<bool>,
     dead: Mutex<bool>,
+    pub(crate) pushes: Mutex<Vec<Push>>,
     pub(crate) shortest_ttl: Mutex<Option<Duration>>,
     wake: Arc<Bell>,
 }
@@ -97,6 +99,10 @@ impl Work for FakeHub {
         for (id, reply) in replies.drain(..) {
             noted.entry(id).or_default().push(reply);
         }
+    }
+
+    fn pushed(&self, _: NodeId, pushes: &mut Vec<Push>) {
+        self.pushes.lock().expect("no panic").append(pushes);
     }
 
     fn status(&self, _: NodeId, status: LinkStatus) {

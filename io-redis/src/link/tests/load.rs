@@ -20,6 +20,7 @@ use crate::link::connection::MockConnection;
 use crate::link::context::LinkContext;
 use crate::link::identity::NodeInfo;
 use crate::link::interface::{Identity, LinkStatus, Target, Work};
+use crate::link::mailbox::Mailbox;
 use crate::link::session::{BATCH, Session, SessionEnd, TURN};
 use crate::link::spawn_link;
 use crate::link::tests::hub::{FakeHub, PausedClock};
@@ -127,6 +128,7 @@ fn session(
                 let _ = hung_up.await;
             })),
             round_trip: Duration::ZERO,
+            mailbox: Mailbox::default(),
             ear: None,
         };
         Session::new(

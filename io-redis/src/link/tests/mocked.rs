@@ -63,6 +63,9 @@ pub(crate) fn connection(own: bool) -> (MockConnection, mpsc::UnboundedReceiver<
     let mut connection = MockConnection::new();
     connection.expect_is_own().return_const(own);
     connection
+        .expect_listen()
+        .returning(|_| Box::pin(std::future::ready(Ok(()))));
+    connection
         .expect_send()
         .returning(move |pipeline: Pipeline| {
             let commands = pipeline.cmd_iter().map(|command| {

@@ -14,6 +14,7 @@ use crate::link::connect::Connected;
 use crate::link::context::LinkContext;
 use crate::link::identity::NodeInfo;
 use crate::link::interface::{LinkConfig, Work};
+use crate::link::mailbox::Mailbox;
 use crate::link::session::{Session, SessionEnd};
 use crate::link::tests::hub::{FakeHub, PausedClock};
 use crate::link::tests::mocked::{
@@ -73,6 +74,7 @@ impl SessionRig {
                     }) as BoxFuture<'static, ()>
                 }),
                 round_trip,
+                mailbox: Mailbox::default(),
                 ear: None,
             };
             Session::new(&mut context, &mut encoder, connected, NodeInfo::default())

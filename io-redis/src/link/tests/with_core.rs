@@ -24,6 +24,7 @@ use crate::link::{
     spawn_link,
 };
 use crate::protocol::inspection::KeyHolder;
+use crate::protocol::push::Push;
 use crate::runtime::{Clock, OsEntropy, Seams, TokioConnector, TokioSpawner};
 
 /// The hub, with a record of what it is told.
@@ -62,6 +63,10 @@ impl Work for RecordingHub {
             .map(|(id, reply)| format!("{}: {reply:?}", asked[id]));
         self.told.lock().expect("no panic").extend(notes);
         self.hub.reply(replies);
+    }
+
+    fn pushed(&self, node: NodeId, pushes: &mut Vec<Push>) {
+        self.hub.pushed(node, pushes);
     }
 
     fn status(&self, node: NodeId, status: LinkStatus) {

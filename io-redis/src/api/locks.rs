@@ -221,7 +221,7 @@ impl Locks {
         let hub = self.client.hub();
         let patience = hub.config().release_timeout();
         hub.close(Some(patience));
-        within(hub.clock(), patience, hub.finished()).await;
+        within(self.client.alarms(), patience, hub.finished()).await;
         // If the client's own tasks do not run, it is finished here.
         hub.finish();
     }

@@ -14,3 +14,4 @@ pub(crate) mod shared;
 mod tasks;
 #[cfg(test)]
 pub(crate) mod testing;
+mod waits;

@@ -39,7 +39,7 @@ pub(crate) struct Client {
     /// How they behave.
     link_config: LinkConfig,
     own_keys: OwnKeys,
-    /// Of those who await a loss.
+    /// Of those who await a loss or an answer.
     alarms: Arc<Alarms>,
 }
 
@@ -112,7 +112,7 @@ impl Client {
         &self.own_keys
     }
 
-    /// What wakes those who await a loss.
+    /// What wakes those who await a loss or an answer.
     pub(crate) const fn alarms(&self) -> &Arc<Alarms> {
         &self.alarms
     }
@@ -165,7 +165,7 @@ impl Client {
                 _ => Err(ConnectError::Outage { nodes: Vec::new() }),
             })
         });
-        match within(hub.clock(), self.verified_within, verified).await {
+        match within(&self.alarms, self.verified_within, verified).await {
             Some(Ok(Err(ConnectError::Outage { .. }))) => Err(ConnectError::Outage {
                 nodes: hub.silence_of_all(),
             }),
@@ -220,7 +220,7 @@ impl Client {
         let cell = &pending.cell;
         let answered = cell.wait_for(|state| answer(&state.stage));
         let outcome = match options.acquire_timeout() {
-            Some(bound) => within(self.hub.clock(), bound, answered).await,
+            Some(bound) => within(&self.alarms, bound, answered).await,
             None => Some(answered.await),
         };
         match outcome {
@@ -247,7 +247,7 @@ impl Client {
         let answers = futures_util::future::join_all(inspections);
         // If the connection breaks, it is asked again on another.
         let bound = (self.link_config.longest_dial() + self.link_config.longest_silence()) * 2;
-        let answers = within(self.hub.clock(), bound, answers).await;
+        let answers = within(&self.alarms, bound, answers).await;
         let nodes = self.hub.names().iter().cloned();
         let refused = |(index, answer)| self.as_refused(NodeId::new(index), answer);
         let answers = answers.map(|answers| answers.into_iter().enumerate().map(refused));

@@ -232,7 +232,7 @@ impl Guard {
     ///
     /// It is polled when the lock is lost, or if its validity is shortened, and not between. For
     /// this, one task for all guards of the client runs on the caller's runtime while somebody
-    /// awaits a loss there, and at most a second longer.
+    /// awaits a loss or an answer there, and at most a second longer.
     ///
     /// # Cancel safety
     /// Dropping the future has no effect.

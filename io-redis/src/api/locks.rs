@@ -23,10 +23,10 @@ use crate::error::{InspectError, LockError, SilentNode};
 /// up](LockOptions::give_up_after). The table is under [Bounded
 /// work](crate::guarantees::bounded_work#how-long-a-call-takes). The client's own tasks keep these
 /// bounds. Where they do not run (the runtime that it was built on is blocked, or this is a forked
-/// child) a timer of the caller's runtime ends the call a quarter later, with an outage that names
+/// child) a task on the caller's runtime ends the call a quarter later, with an outage that names
 /// *this process*.
 ///
-/// A caller outside of tokio has no such timer, nor has one on a tokio runtime without
+/// A caller outside of tokio has no such task, nor has one on a tokio runtime without
 /// `enable_time`. There all works, but depends on the client's tasks. In the second case tokio
 /// panics once, which is caught: the panic hook shows it, and a program that is built with `panic =
 /// "abort"` ends.

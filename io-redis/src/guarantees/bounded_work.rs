@@ -56,9 +56,10 @@
 //! The client's own tasks keep these bounds. If they do not run, a task on the caller's runtime
 //! ends the call a quarter later (20 ms later at least): one for all callers there, which ends at
 //! most a second after the last of them. They do not run if the runtime that the client was built
-//! on is blocked, for example because it waits for the thread that calls; nor in a forked child, which has none of the threads. The error is an outage that names *this process*,
-//! and the lease that was asked for is cancelled. Where the caller has no timer (outside of tokio,
-//! or on a runtime without `enable_time`) it waits on.
+//! on is blocked, for example because it waits for the thread that calls; nor in a forked child,
+//! which has none of the threads. The error is an outage that names *this process*, and the lease
+//! that was asked for is cancelled. Where the caller has no timer (outside of tokio, or on a
+//! runtime without `enable_time`) it waits on.
 //!
 //! # What it costs
 //!

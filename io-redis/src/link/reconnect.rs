@@ -264,8 +264,8 @@ impl Link {
                 let asked = clock.now();
                 let node = identity::set_up(&*connection, &config, previous.is_some()).await?;
                 let round_trip = clock.now().saturating_since(asked);
-                let marker = node_set.map(|node_set| node.marker(node_set)).transpose()?;
-                identity::begin(&*connection, &node, previous.as_ref(), marker.as_ref()).await?;
+                let mut marker = node_set.map(|node_set| node.marker(node_set)).transpose()?;
+                identity::begin(&*connection, &node, previous.as_ref(), marker.as_mut()).await?;
                 Ok((node, marker, round_trip))
             };
             let set_up = driven(&mut connected, set_up).await;

@@ -669,11 +669,10 @@ impl<'a> Session<'a> {
         }
         match result {
             Ok(Recovered::Loaded) => self.scripts.done(now),
-            Ok(Recovered::Identified(node)) => {
+            Ok(Recovered::Identified(identified)) => {
+                let (node, marker) = *identified;
                 self.marker.done(now);
-                if let Some(node_set) = &self.context.config.node_set
-                    && let Ok(marker) = node.marker(node_set)
-                {
+                if let Some(marker) = marker {
                     self.encoder.set_marker(marker);
                 }
                 if node.run_id != self.node.run_id {

@@ -13,7 +13,7 @@
 //! - renew and release, for each failure: its index, and `gone`, `taken` or the text of an error;
 //! - inspect: `[seen, value or nil, PTTL]`, over several nodes with the counter or nil behind, or
 //!   `wrong NAME TYPE`;
-//! - mark: `[marked, LEFT]` or `[misuse, …]` as above;
+//! - mark: `[marked, SINCE]` (milliseconds of the server's time) or `[misuse, …]` as above;
 //! - keep: an id, `wrong stream TYPE`, or `-` and the text of an error.
 //!
 //! A plain `SET` answers whether the key was free, and the `XADD` behind some of them an id.
@@ -414,6 +414,18 @@ pub(crate) fn look(results: &[CommandResult]) -> Result<KeyState, Words> {
     }
     seen.from_primary = false;
     Ok(seen)
+}
+
+/// Since when a node that was marked has lost nothing, in milliseconds of its time.
+pub(crate) fn marked(result: &CommandResult) -> Option<u64> {
+    let Ok(Value::Array(parts)) = result else {
+        return None;
+    };
+    let [word, since] = &parts[..] else {
+        return None;
+    };
+    let since = bytes(since).filter(|_| word_of(Some(word)) == Some(b"marked"))?;
+    std::str::from_utf8(since).ok()?.parse().ok()
 }
 
 /// What the stream of a node said as it was to be kept.

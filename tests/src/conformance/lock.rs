@@ -151,9 +151,15 @@ fn marked(
     script: Script,
     acquires: impl Strategy<Value = (Vec<String>, Vec<String>)>,
 ) -> impl Strategy<Value = Vec<String>> {
-    (acquires, ids(), set()).prop_map(move |((mut keys, args), ids, set)| {
+    // By the clock that such a history begins with, sometimes as it is and mostly not.
+    let since = one(&["0", "1767225600123", "1767225600124", "1767225610123"]);
+    let marker = (ids(), since, set(), one(&["0", "1"]));
+    (acquires, marker).prop_map(move |((mut keys, args), (ids, since, set, durable))| {
         keys.push(MARKER.to_owned());
-        let args = [&args[..], &ids, &set].concat();
+        let number = |text: &str| text.parse::<u64>().expect("a number");
+        let over = number(&since) + number(&set[0]);
+        let text = [&ids[..], &[durable, since], &set].concat().join(" ");
+        let args = [&args[..], &[over.to_string(), text]].concat();
         call(script, &keys, &args)
     })
 }

@@ -42,6 +42,14 @@ impl Source {
         }
     }
 
+    /// The password that is sent to it.
+    fn password(&self) -> Option<&str> {
+        match self {
+            Self::Dialled(dialer) => dialer.password(),
+            Self::Given(_) => None,
+        }
+    }
+
     /// Why there was no connection in time. What one of several addresses said is the reason,
     /// whatever the others did not say.
     fn out_of_time(&self) -> DialError {
@@ -269,7 +277,9 @@ impl Link {
                 Ok((node, marker, round_trip))
             };
             let set_up = driven(&mut connected, set_up).await;
-            let last_words = connected.ear.take().and_then(Ear::take_away);
+            let password = target.password();
+            let ear = connected.ear.take();
+            let last_words = ear.and_then(|ear: Ear| ear.take_away(password));
             let (node, marker, round_trip) = match set_up {
                 Ok(done) => done,
                 Err(why) => {

@@ -26,7 +26,7 @@ use crate::link::recovery::{self, Recovered, Recovery};
 use crate::link::streams::Keeper;
 use crate::link::woken::Woken;
 use crate::protocol::batch::Batch;
-use crate::protocol::decode::{self, CommandResult, Kept, Meaning, Signal};
+use crate::protocol::decode::{self, Beside, CommandResult, Kept, Meaning, Signal};
 use crate::protocol::encode::Encoder;
 use crate::runtime::BoxFuture;
 
@@ -475,7 +475,11 @@ impl<'a> Session<'a> {
         match purpose {
             Purpose::Requests(mut batch) => {
                 let config = Arc::clone(&self.context.config);
-                batch.read(replies, config.node_set.as_ref(), |id, key, meaning| {
+                let ours = Beside {
+                    node_set: config.node_set.as_ref(),
+                    stream: config.stream.as_deref(),
+                };
+                batch.read(replies, ours, |id, key, meaning| {
                     let reply = self.act_on(meaning, written, now);
                     if let Some(key) = key {
                         self.context.alone.note(key, &reply, now);

@@ -2,6 +2,7 @@
 -- Part of acquire: answers for the locks that were taken. Without a fence they are given back, and
 -- what the lease had before stays: it may hold it.
 local granted = not failed and taken and 'granted ' .. id
+if failed and string.sub(failed, 1, 1) == '-' then failed = 'stream ' .. failed end
 for i = 1, count do
   if not answers[i] then
     answers[i] = granted or failed

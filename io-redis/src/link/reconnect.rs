@@ -14,7 +14,6 @@ use crate::link::alone::Alone;
 use crate::link::connect::{Connected, DialError, Dialer};
 use crate::link::connection::Connection;
 use crate::link::context::LinkContext;
-use crate::link::greeting::Ear;
 use crate::link::handle::InspectRequest;
 use crate::link::identity::{self, NodeInfo};
 use crate::link::interface::{LinkConfig, LinkStatus, Target, Work};
@@ -42,12 +41,14 @@ impl Source {
         }
     }
 
-    /// The password that is sent to it.
-    fn password(&self) -> Option<&str> {
-        match self {
+    /// Listens no more to a connection that was set up. Gives the words with which the server hung
+    /// up, if it has.
+    fn last_words(&self, connected: &mut Connected) -> Option<String> {
+        let password = match self {
             Self::Dialled(dialer) => dialer.password(),
             Self::Given(_) => None,
-        }
+        };
+        connected.ear.take()?.take_away(password)
     }
 
     /// Why there was no connection in time. What one of several addresses said is the reason,
@@ -277,9 +278,7 @@ impl Link {
                 Ok((node, marker, round_trip))
             };
             let set_up = driven(&mut connected, set_up).await;
-            let password = target.password();
-            let ear = connected.ear.take();
-            let last_words = ear.and_then(|ear: Ear| ear.take_away(password));
+            let last_words = target.last_words(&mut connected);
             let (node, marker, round_trip) = match set_up {
                 Ok(done) => done,
                 Err(why) => {

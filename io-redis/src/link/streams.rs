@@ -21,11 +21,11 @@ use crate::runtime::Clock;
 
 /// How often the stream is kept. It expires two days after that.
 ///
-/// A stream may expire although a client still takes: over a cluster it is kept only while a session
-/// lasts for an hour, and a process may sleep for days. That costs no fence its order. No id is
-/// behind the server's time as it is drawn, and as long as the stream lives none is later than its
-/// expiry, to which the server's clock has not come. So when it expires, that clock is past all ids
-/// that it drew, and the next draw creates it anew with a larger one.
+/// A stream may expire although a client still takes: over a cluster only a session that lasts for
+/// an hour keeps it, and a process may sleep for days. That costs no fence its order. While the
+/// stream lives, the server's clock has not come to its expiry, and so no id is later than that: an
+/// id is of the clock or, after that was set back, close behind the last. So when it expires, the
+/// clock is past all ids that it drew, and the next draw creates it anew with a larger one.
 // Law: Fencing
 // Law: No orphan
 const EVERY: Duration = Duration::from_secs(60 * 60);

@@ -5,6 +5,8 @@ use tenure_redis::seams::{LockArg, LockKey, MarkerArg, Script};
 
 /// The stream that draws the fences of one node.
 pub const STREAM: &str = "tenure:fence";
+/// The largest id that a stream may have: it draws no more.
+pub const LARGEST_ID: &str = "18446744073709551615-18446744073709551615";
 
 /// What a call says of one lock. A script reads those of the parts that it has.
 #[derive(Clone, Debug, Default)]

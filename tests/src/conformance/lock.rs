@@ -10,7 +10,7 @@ use proptest::sample::select;
 use tenure_redis::seams::Script;
 
 use super::steps::Step;
-use crate::scripts::STREAM;
+use crate::scripts::{LARGEST_ID, STREAM};
 
 /// Where histories begin, and what proposals lie around: a bit after midnight, so that rounding
 /// shows.
@@ -236,7 +236,7 @@ fn interference() -> BoxedStrategy<Vec<String>> {
         2 => (select(&["DEL", "PERSIST", "GET", "PTTL", "PEXPIRETIME"][..]), key())
             .prop_map(|(name, k)| [name, &k].map(str::to_owned).to_vec()),
         1 => key().prop_map(|k| ["HSET", &k, "f", "v"].map(str::to_owned).to_vec()),
-        1 => one(&["1767225600123-1799", "1767225601000-1800", "4503599627370-0"])
+        1 => one(&["1767225600123-1799", "1767225601000-1800", "4503599627370-0", LARGEST_ID])
             .prop_map(|id| ["XADD", STREAM, &id, "", ""].map(str::to_owned).to_vec()),
     ]
     .boxed()

@@ -127,9 +127,9 @@ impl Locks {
             .client
             .key(key.as_ref())
             .map_err(LockError::key_refused)?;
-        let now = self.client.hub().clock().now();
-        let give_up = self.lock.give_up_after().map(|span| now + span);
-        if self.client.own_keys().held_here(&key, now) {
+        let clock = &**self.client.hub().clock();
+        let give_up = self.lock.give_up_after().map(|span| clock.now() + span);
+        if self.client.own_keys().held_here(&key, clock) {
             self.client.hub().log_waits_for_itself(&key);
         }
         let mut options = Arc::clone(&self.lock);
@@ -140,7 +140,7 @@ impl Locks {
             // It was granted, and its time ended before this task ran. What is left of the
             // caller's patience is for another lease.
             if let Some(at) = give_up {
-                let left = at.saturating_since(self.client.hub().clock().now());
+                let left = at.saturating_since(clock.now());
                 if left.is_zero() {
                     return Err(too_late(key));
                 }

@@ -3,8 +3,10 @@
 //! The hub writes it while it holds its own lock, in the order of the core's events. Guards read it
 //! without asking the hub. A stage that ends the lease is final: no later event changes it.
 
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, ready};
 
 use tenure_core::{AcquireFailure, EventKind, Fence, Instant, Key, Release, RenewalFailure};
 use tokio::sync::Notify;
@@ -250,16 +252,19 @@ impl Cell {
 
     /// Waits until `look` returns an answer. It is called at once and after every change.
     pub(crate) async fn wait_for<T>(&self, mut look: impl FnMut(&LeaseState) -> Option<T>) -> T {
-        loop {
-            let changed = self.changed.notified();
-            let mut changed = std::pin::pin!(changed);
-            // Registered before the call, so that a change in between is not missed.
-            changed.as_mut().enable();
-            if let Some(answer) = look(&self.lock()) {
-                return answer;
+        // It hears of each change from here on, also before it is polled, so that none is missed
+        // between a look and that.
+        let mut changed = std::pin::pin!(self.changed.notified());
+        poll_fn(|cx| {
+            loop {
+                if let Some(answer) = look(&self.lock()) {
+                    return Poll::Ready(answer);
+                }
+                ready!(changed.as_mut().poll(cx));
+                changed.set(self.changed.notified());
             }
-            changed.await;
-        }
+        })
+        .await
     }
 
     fn lock(&self) -> MutexGuard<'_, LeaseState> {

@@ -15,7 +15,7 @@ use tenure_core::{
 };
 
 use crate::client::cell::{Cell, Concerns, LeaseState};
-use crate::client::delivery::{Bells, Delivery};
+use crate::client::delivery::{Bells, Delivery, News};
 use crate::client::logging::Log;
 use crate::error::{Ended, RuntimeEnd, SilentNode};
 use crate::link::bell::Bell;
@@ -400,13 +400,15 @@ impl Hub {
     fn deliver(&self, out: Delivery) {
         self.bells.ring(&out);
         let tell = out.counts || out.over;
-        if out.events.is_empty() && !tell {
+        if out.news.is_empty() && !tell {
             return;
         }
         let now = self.clock.now();
         let mut left_out = tell;
-        for (cell, kind) in &out.events {
-            left_out |= self.log.event(now, cell.key(), kind);
+        for News { cell, event, .. } in &out.news {
+            if let Some(kind) = event {
+                left_out |= self.log.event(now, cell.key(), kind);
+            }
         }
         if tell {
             self.log.tell_counts(now, out.over);
@@ -456,10 +458,11 @@ impl HubState {
             let Some(cell) = cell else {
                 continue;
             };
-            if let Some(concerns) = cell.apply(&event.kind) {
-                self.out.changed.push((Arc::clone(&cell), concerns));
-            }
-            self.out.events.push((cell, event.kind));
+            self.out.news.push(News {
+                concerns: cell.apply(&event.kind),
+                event: Some(event.kind),
+                cell,
+            });
         }
         if self.next() < self.armed {
             // The driver is not woken twice: it sets this again when it has run.
@@ -493,8 +496,11 @@ impl HubState {
                     continue;
                 }
                 let over = self.cells.remove(&lease);
-                let over = over.map(|cell| (cell, Concerns::All));
-                self.out.changed.extend(over);
+                self.out.news.extend(over.map(|cell| News {
+                    cell,
+                    concerns: Some(Concerns::All),
+                    event: None,
+                }));
             }
             self.manager.cancel(now, lease);
         }

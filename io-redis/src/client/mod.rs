@@ -10,6 +10,7 @@ mod own_keys;
 pub(crate) mod own_thread;
 pub(crate) mod patience;
 mod quota;
+mod secrets;
 pub(crate) mod shared;
 mod tasks;
 #[cfg(test)]

@@ -121,6 +121,8 @@ impl Cell {
             (EventKind::Acquired { fence, valid_until }, Stage::Acquiring) => {
                 state.stage = Stage::Held(*fence);
                 self.set_valid_until(*valid_until);
+                // There is no guard yet.
+                concerns = Concerns::Askers;
             }
             (EventKind::Failed { cause, .. }, Stage::Acquiring) => {
                 state.stage = Stage::Failed(Box::new(cause.clone()));
@@ -154,6 +156,8 @@ impl Cell {
                         outcome => Stage::NotReleased(Box::new(outcome.clone())),
                     },
                 );
+                // The guard is gone.
+                concerns = Concerns::Askers;
             }
             // An event that is only logged, or that comes after the lease ended for its owner.
             _ => return None,

@@ -4,7 +4,6 @@
 //! deliver its outputs: requests wake the link of their node, events go to the cell of their lease,
 //! an earlier deadline wakes the driver. They wake and log once they have given the lock back.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,6 +14,7 @@ use tenure_core::{
 };
 
 use crate::client::cell::{Cell, Concerns, LeaseState};
+use crate::client::cells::Cells;
 use crate::client::delivery::{Bells, Delivery, News};
 use crate::client::logging::Log;
 use crate::error::{Ended, RuntimeEnd, SilentNode};
@@ -45,7 +45,7 @@ const CLOSE_MAX: usize = 256;
 struct HubState {
     manager: Manager,
     /// Of the leases that somebody may still ask about.
-    cells: BTreeMap<LeaseId, Arc<Cell>>,
+    cells: Cells,
     /// The instant that the driver sleeps for.
     armed: Instant,
     nodes: Vec<NodeState>,
@@ -112,7 +112,7 @@ impl Hub {
             bells: Bells::new(names.len()),
             state: Mutex::new(HubState {
                 manager,
-                cells: BTreeMap::new(),
+                cells: Cells::default(),
                 armed: Instant::MAX,
                 nodes: vec![node; names.len()],
                 life: Life::Open,
@@ -175,7 +175,7 @@ impl Hub {
         self.catch_up(lease);
         let mut state = self.lock();
         state.life.check()?;
-        let before = state.cells.get(&lease).map(|cell| cell.state());
+        let before = state.cells.get(lease).map(|cell| cell.state());
         state.manager.renew(self.clock.now(), lease);
         self.carry_out(state);
         Ok(before)
@@ -197,7 +197,7 @@ impl Hub {
     pub(crate) fn cancel(&self, lease: LeaseId) {
         let mut state = self.lock();
         state.manager.cancel(self.clock.now(), lease);
-        state.cells.remove(&lease);
+        state.cells.remove(lease);
         self.carry_out(state);
     }
 
@@ -286,7 +286,7 @@ impl Hub {
         state.collect();
         state.out.over = true;
         let out = std::mem::take(&mut state.out);
-        let cells: Vec<_> = state.cells.values().cloned().collect();
+        let cells: Vec<_> = state.cells.iter().cloned().collect();
         drop(state);
         for cell in cells {
             if ended == Ended::Closed && !cell.close() {
@@ -451,9 +451,9 @@ impl HubState {
         }
         while let Some(event) = self.manager.poll_event() {
             let cell = if event.kind.is_final() {
-                self.cells.remove(&event.lease)
+                self.cells.remove(event.lease)
             } else {
-                self.cells.get(&event.lease).cloned()
+                self.cells.get(event.lease).cloned()
             };
             let Some(cell) = cell else {
                 continue;
@@ -490,12 +490,12 @@ impl HubState {
             let Some(lease) = self.to_close.pop() else {
                 return;
             };
-            if let Some(cell) = self.cells.get(&lease) {
+            if let Some(cell) = self.cells.get(lease) {
                 // The owner of a lease that is being released still waits for the result.
                 if cell.close() {
                     continue;
                 }
-                let over = self.cells.remove(&lease);
+                let over = self.cells.remove(lease);
                 self.out.news.extend(over.map(|cell| News {
                     cell,
                     concerns: Some(Concerns::All),

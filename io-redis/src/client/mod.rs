@@ -2,6 +2,7 @@
 
 pub(crate) mod alarm;
 pub(crate) mod cell;
+mod cells;
 pub(crate) mod delivery;
 pub(crate) mod driver;
 pub(crate) mod hub;

@@ -540,7 +540,10 @@ fn value(result: CommandResult) -> Result<Value, Meaning> {
 /// can't …`. Only what surely changed nothing is *not applied*; else it is *unknown*.
 // Law: Honest validity
 pub(crate) fn refusal(text: &str) -> Meaning {
-    let words = || printable(text);
+    let words = || match printable(text) {
+        words if words.as_str().is_empty() => Words::fixed("an error without words"),
+        words => words,
+    };
     let unavailable = |signal| (Reply::NotApplied(Refusal::Unavailable(words())), signal);
     let rejected = |signal| (Reply::NotApplied(Refusal::Rejected(words())), signal);
     match code(text) {

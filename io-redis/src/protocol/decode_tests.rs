@@ -99,6 +99,19 @@ fn words_hold_neither_arguments_nor_tokens() {
 }
 
 #[test]
+fn an_error_without_words_is_told_as_one() {
+    let words = Words::fixed("an error without words");
+    for text in ["", " ", "\t"] {
+        let reply = of(text);
+        assert_eq!(
+            reply,
+            Reply::Unknown(Doubt::Said(words.clone())),
+            "{text:?}"
+        );
+    }
+}
+
+#[test]
 fn another_error_reply_is_unknown() {
     for text in [
         "ERR something else",

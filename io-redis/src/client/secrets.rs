@@ -55,10 +55,12 @@ impl Secrets {
         if !fresh || drawn.left == 0 {
             // One, unless the last draw was a moment ago: then more will be asked for.
             drawn.bytes.fill(0);
-            drawn.left = if fresh { DRAWN * LEN } else { LEN };
+            drawn.left = 0;
             drawn.at = now;
-            let left = drawn.left;
-            self.entropy.fill(&mut drawn.bytes[..left]);
+            let wanted = if fresh { DRAWN * LEN } else { LEN };
+            self.entropy.fill(&mut drawn.bytes[..wanted]);
+            // Only now: it may have panicked, and then nothing was drawn.
+            drawn.left = wanted;
         }
         drawn.left -= LEN;
         let mut secret = [0; LEN];
@@ -133,6 +135,27 @@ mod tests {
             secrets.draw(now);
             assert_eq!(calls(&counts), 3 + after, "one for one");
         }
+    }
+
+    /// As the operating system, once.
+    #[derive(Debug, Default)]
+    struct Refuses(AtomicUsize);
+
+    impl Entropy for Refuses {
+        fn fill(&self, buffer: &mut [u8]) {
+            let call = self.0.fetch_add(1, Ordering::SeqCst);
+            assert_ne!(call, 1, "there are no random bytes");
+            buffer.fill(call as u8 + 1);
+        }
+    }
+
+    #[test]
+    fn after_a_draw_that_panicked_nothing_is_used_that_was_not_drawn() {
+        let secrets = Secrets::new(Arc::new(Refuses::default()));
+        let mut draw = || secrets.draw(Instant::ORIGIN);
+        assert_eq!(draw().expose(), &[1; LEN]);
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(&mut draw)).is_err());
+        assert_eq!(draw().expose(), &[3; LEN]);
     }
 
     #[test]

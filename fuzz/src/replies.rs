@@ -67,6 +67,8 @@ const WORDS: &[&str] = &[
     "-text",
     "-",
     "misuse 1 2 3",
+    "stream -NOPERM text",
+    "stream text",
     "unmarked",
     "foreign",
     "wrong key hash",

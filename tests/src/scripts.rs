@@ -5,6 +5,8 @@ use tenure_redis::seams::{LockArg, LockKey, MarkerArg, Script};
 
 /// The stream that draws the fences of one node.
 pub const STREAM: &str = "tenure:fence";
+/// The largest id that a stream may have: it draws no more.
+pub const LARGEST_ID: &str = "18446744073709551615-18446744073709551615";
 
 /// What a call says of one lock. A script reads those of the parts that it has.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +36,8 @@ pub struct Marker {
     pub replication_id: String,
     /// 1 if every write was on its disk before the reply, else 0.
     pub durable: String,
+    /// Since when the node has lost nothing, in milliseconds of its time.
+    pub since: String,
     /// The largest TTL of any client, in milliseconds.
     pub max_ttl: String,
     /// The number of nodes.
@@ -85,8 +89,19 @@ impl Lock {
 }
 
 impl Marker {
+    /// All of it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let ids = [&*self.run_id, &self.replication_id, &self.durable];
+        let rest = [&*self.since, &self.max_ttl, &self.nodes, &self.name];
+        [&ids[..], &rest].concat().join(" ")
+    }
+
     fn arg(&self, arg: MarkerArg) -> String {
+        let number = |text: &str| text.parse::<i64>().expect("a number of milliseconds");
         match arg {
+            MarkerArg::Over => return (number(&self.since) + number(&self.max_ttl)).to_string(),
+            MarkerArg::Text => return self.text(),
             MarkerArg::RunId => &self.run_id,
             MarkerArg::ReplicationId => &self.replication_id,
             MarkerArg::Durable => &self.durable,

@@ -361,10 +361,17 @@ impl Real {
             run_id: format!("run{life}"),
             replication_id: format!("replication{life}"),
             durable: u8::from(self.durable).to_string(),
+            since: self.marked_since().unwrap_or_else(|| "0".to_owned()),
             max_ttl: MAX_TTL_MS.to_string(),
             nodes: NODES.to_string(),
             name: String::new(),
         }
+    }
+
+    /// Since when it is marked, as a client knows it that has just marked it.
+    fn marked_since(&self) -> Option<String> {
+        let text = String::from_utf8(self.server.peek("tenure:node")?).expect("text");
+        text.split(' ').nth(3).map(str::to_owned)
     }
 
     fn mark(&self) {

@@ -225,8 +225,9 @@ impl Builder {
     ///
     /// Change it only where the user may not be given that key. **All clients of a key must use the
     /// same stream**: what two streams draw may not grow from one grant to the next. The name has
-    /// up to 1,024 bytes, ends in `tenure:fence`, so that nobody locks it, and has no `{`. Over
-    /// several nodes it has no effect.
+    /// up to 1,024 bytes, ends in `tenure:fence`, so that nobody locks it, and has no `{`: else
+    /// connecting fails. Over several nodes it has no effect; a name that could not be used is
+    /// refused there too, since it would be found out when nodes are taken away.
     // Law: Fencing
     pub fn fence_stream(mut self, name: impl Into<Vec<u8>>) -> Self {
         self.fence_stream = Some(name.into());

@@ -180,7 +180,7 @@ impl Guard {
             Stage::Held(_) => None,
             stage => Some(Err(loss(stage))),
         });
-        match within(hub.clock(), self.options.round_timeout(), renewed).await {
+        match within(self.client.alarms(), self.options.round_timeout(), renewed).await {
             Some(Ok(true)) => self.held_for().map_err(RenewError::Lost),
             Some(Ok(false)) => Err(match hub.check() {
                 Ok(()) => self.unconfirmed(),
@@ -232,7 +232,7 @@ impl Guard {
     ///
     /// It is polled when the lock is lost, or if its validity is shortened, and not between. For
     /// this, one task for all guards of the client runs on the caller's runtime while somebody
-    /// awaits a loss there, and at most a second longer.
+    /// awaits a loss or an answer there, and at most a second longer.
     ///
     /// # Cancel safety
     /// Dropping the future has no effect.
@@ -319,7 +319,7 @@ impl Guard {
             stage => Some(stage.clone()),
         });
         let bound = self.options.release_timeout();
-        let Some(outcome) = within(hub.clock(), bound, outcome).await else {
+        let Some(outcome) = within(self.client.alarms(), bound, outcome).await else {
             let nodes = SilentNode::stalled();
             return Err(ReleaseError::Unknown { key, nodes });
         };

@@ -23,10 +23,10 @@ use crate::error::{InspectError, LockError, SilentNode};
 /// up](LockOptions::give_up_after). The table is under [Bounded
 /// work](crate::guarantees::bounded_work#how-long-a-call-takes). The client's own tasks keep these
 /// bounds. Where they do not run (the runtime that it was built on is blocked, or this is a forked
-/// child) a timer of the caller's runtime ends the call a quarter later, with an outage that names
+/// child) a task on the caller's runtime ends the call a quarter later, with an outage that names
 /// *this process*.
 ///
-/// A caller outside of tokio has no such timer, nor has one on a tokio runtime without
+/// A caller outside of tokio has no such task, nor has one on a tokio runtime without
 /// `enable_time`. There all works, but depends on the client's tasks. In the second case tokio
 /// panics once, which is caught: the panic hook shows it, and a program that is built with `panic =
 /// "abort"` ends.
@@ -127,9 +127,9 @@ impl Locks {
             .client
             .key(key.as_ref())
             .map_err(LockError::key_refused)?;
-        let now = self.client.hub().clock().now();
-        let give_up = self.lock.give_up_after().map(|span| now + span);
-        if self.client.own_keys().held_here(&key, now) {
+        let clock = &**self.client.hub().clock();
+        let give_up = self.lock.give_up_after().map(|span| clock.now() + span);
+        if self.client.own_keys().held_here(&key, clock) {
             self.client.hub().log_waits_for_itself(&key);
         }
         let mut options = Arc::clone(&self.lock);
@@ -140,7 +140,7 @@ impl Locks {
             // It was granted, and its time ended before this task ran. What is left of the
             // caller's patience is for another lease.
             if let Some(at) = give_up {
-                let left = at.saturating_since(self.client.hub().clock().now());
+                let left = at.saturating_since(clock.now());
                 if left.is_zero() {
                     return Err(too_late(key));
                 }
@@ -221,7 +221,7 @@ impl Locks {
         let hub = self.client.hub();
         let patience = hub.config().release_timeout();
         hub.close(Some(patience));
-        within(hub.clock(), patience, hub.finished()).await;
+        within(self.client.alarms(), patience, hub.finished()).await;
         // If the client's own tasks do not run, it is finished here.
         hub.finish();
     }

@@ -1,5 +1,6 @@
-//! Who awaits a loss is woken at the end of validity by an alarm: one task for all of them, on the
-//! runtime of the caller, since the client's own tasks may not get to run.
+//! Who awaits a loss is woken at the end of validity by an alarm, and who waits for an answer is
+//! woken at the end of that wait: one task for all of them, on the runtime of the caller, since the
+//! client's own tasks may not get to run.
 //!
 //! A timer for each would have to be set again at each renewal. The alarm knows of each lease when
 //! it ended as it was last looked at. Renewals only move that to later, so it looks again when that
@@ -11,7 +12,7 @@ use std::future::{Future, poll_fn};
 use std::num::NonZeroU64;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use tenure_core::{Instant, LeaseId};
@@ -19,6 +20,7 @@ use tokio::runtime::{Handle, Id};
 use tokio::sync::Notify;
 
 use crate::client::cell::Cell;
+use crate::client::waits::Waits;
 use crate::log_target::contained;
 use crate::runtime::{CallerTimer, Clock, caller_runtime, gives_no_timer};
 
@@ -29,7 +31,7 @@ const TICK: Duration = Duration::from_secs(1);
 // Law: Bounded work
 const STEP_MAX: usize = 256;
 
-/// The alarms of one client, and the leases whose loss somebody awaits.
+/// The alarms of one client, the leases whose loss somebody awaits, and who waits for an answer.
 #[derive(Debug)]
 pub(crate) struct Alarms {
     clock: Arc<dyn Clock>,
@@ -43,7 +45,7 @@ struct State {
     listed: BTreeMap<(Instant, LeaseId), Arc<Cell>>,
     /// How many more than one await the loss of a lease. Most are awaited by one.
     more: BTreeMap<LeaseId, usize>,
-    /// One for each runtime on which somebody awaits a loss, or did a moment ago.
+    /// One for each runtime on which somebody waits, or did a moment ago.
     alarms: Vec<Alarm>,
     /// The alarm that was made last.
     last: Option<AlarmId>,
@@ -59,6 +61,8 @@ struct Alarm {
     runtime: Id,
     /// How many on this runtime await a loss.
     callers: usize,
+    /// Those on this runtime who wait for an answer.
+    waits: Waits,
     /// The instant that it sleeps for.
     armed: Instant,
     /// Rung for an earlier instant, and at the end.
@@ -72,8 +76,22 @@ enum Turn {
     Again,
     /// Nothing has to be looked at before this instant.
     At(Instant),
-    /// Nobody on this runtime awaits a loss.
+    /// Nobody on this runtime waits.
     Over,
+}
+
+/// Where an alarm has a wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    alarm: AlarmId,
+    at: usize,
+}
+
+/// Who must be woken, once the lock is given back.
+#[derive(Debug, Default)]
+struct Woken {
+    cells: Vec<Arc<Cell>>,
+    wakers: Vec<Waker>,
 }
 
 impl Alarms {
@@ -89,35 +107,36 @@ impl Alarms {
     /// a timer.
     // Law: Loss is told
     pub(crate) fn set(self: &Arc<Self>, lease: LeaseId, cell: &Arc<Cell>) -> Option<AlarmId> {
+        let (alarm, ()) = self.join(|state, at| {
+            state.alarms[at].callers += 1;
+            (state.list(lease, cell), ())
+        })?;
+        Some(alarm)
+    }
+
+    /// Somebody waits at the alarm of this runtime, which is begun if there is none: `add` notes
+    /// who, and says until when.
+    fn join<T>(
+        self: &Arc<Self>,
+        add: impl FnOnce(&mut State, usize) -> (Instant, T),
+    ) -> Option<(AlarmId, T)> {
         let runtime = caller_runtime()?;
         let mut state = self.lock();
-        let end = state.list(lease, cell);
-        let known = |alarm: &&mut Alarm| alarm.runtime == runtime.id();
-        if let Some(alarm) = state.alarms.iter_mut().find(known) {
-            alarm.callers += 1;
-            let id = alarm.id;
-            let bell = alarm.arm(end);
+        let mut alarms = state.alarms.iter();
+        if let Some(at) = alarms.position(|alarm| alarm.runtime == runtime.id()) {
+            let (until, added) = add(&mut state, at);
+            let id = state.alarms[at].id;
+            let bell = state.alarms[at].arm(until);
             drop(state);
             ring(bell);
-            return Some(id);
+            return Some((id, added));
         }
-        let id = AlarmId(
-            state
-                .last
-                .map_or(NonZeroU64::MIN, |last| last.0.saturating_add(1)),
-        );
-        state.last = Some(id);
-        let bell = Arc::default();
-        state.alarms.push(Alarm {
-            id,
-            runtime: runtime.id(),
-            callers: 1,
-            armed: Instant::MIN,
-            bell: Arc::clone(&bell),
-        });
+        let (id, bell) = state.begin(runtime.id());
+        let last = state.alarms.len() - 1;
+        let (_, added) = add(&mut state, last);
         drop(state);
         self.start(&runtime, id, bell);
-        Some(id)
+        Some((id, added))
     }
 
     /// One less awaits the loss of the cell, by an alarm that was set for it.
@@ -126,9 +145,53 @@ impl Alarms {
         state.unlist(lease, cell);
         // If nobody else awaits a loss there, the alarm ends when it has slept: the next call of
         // `run` may be near.
-        if let Some(alarm) = state.alarms.iter_mut().find(|alarm| alarm.id == id) {
+        if let Some(alarm) = state.alarm(id) {
             alarm.callers -= 1;
         }
+    }
+
+    /// The time now, on the client's clock.
+    pub(crate) fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// Wakes who waits for an answer when this instant has come, until the wait is [taken
+    /// back](Self::unwait). None outside of a tokio runtime, or on one without a timer.
+    pub(crate) fn wait(self: &Arc<Self>, until: Instant, waker: &Waker) -> Option<Place> {
+        // A waker may be code of the program, so it is not copied under the lock.
+        let waker = waker.clone();
+        let (alarm, at) = self.join(|state, alarm| {
+            let at = state.alarms[alarm].waits.add(until, waker);
+            (until, at)
+        })?;
+        Some(Place { alarm, at })
+    }
+
+    /// Who waits there goes on waiting. Returns false if that alarm has ended.
+    pub(crate) fn waits_on(&self, place: Place, waker: &Waker) -> bool {
+        let mut state = self.lock();
+        let Some(alarm) = state.alarm(place.alarm) else {
+            return false;
+        };
+        if alarm.waits.wakes(place.at, waker) {
+            return true;
+        }
+        drop(state);
+        // A waker may be code of the program, so it is neither copied nor dropped under the lock.
+        let (waker, mut state) = (waker.clone(), self.lock());
+        let alarm = state.alarm(place.alarm);
+        let before = alarm.map(|alarm| alarm.waits.replace(place.at, waker));
+        drop(state);
+        before.is_some()
+    }
+
+    /// Takes a wait back.
+    pub(crate) fn unwait(&self, place: Place) {
+        let mut state = self.lock();
+        let alarm = state.alarm(place.alarm);
+        let waker = alarm.map(|alarm| alarm.waits.remove(place.at));
+        drop(state);
+        drop(waker);
     }
 
     /// The client is gone, and so are its guards. The alarms need not sleep to the end.
@@ -168,13 +231,13 @@ impl Alarms {
         });
     }
 
-    /// Wakes the owners of what is over, in one bounded step.
+    /// Wakes those for whom it is time, in one bounded step.
     fn step(&self, id: AlarmId) -> Turn {
         let mut state = self.lock();
         let now = self.clock.now();
-        let (over, turn) = state.step(id, now);
+        let (woken, turn) = state.step(id, now);
         drop(state);
-        over.iter().for_each(|cell| cell.wake_all());
+        woken.wake();
         turn
     }
 
@@ -183,7 +246,38 @@ impl Alarms {
     }
 }
 
+impl Woken {
+    /// No lock may be held: a waker is code of the program.
+    fn wake(self) {
+        self.cells.iter().for_each(|cell| cell.wake_all());
+        for waker in self.wakers {
+            contained(|| waker.wake());
+        }
+    }
+}
+
 impl State {
+    fn alarm(&mut self, id: AlarmId) -> Option<&mut Alarm> {
+        self.alarms.iter_mut().find(|alarm| alarm.id == id)
+    }
+
+    /// The last alarm is a new one from here on. Its task must be started.
+    fn begin(&mut self, runtime: Id) -> (AlarmId, Arc<Notify>) {
+        let before = self.last;
+        let id = before.map_or(NonZeroU64::MIN, |last| last.0.saturating_add(1));
+        let (id, bell) = (AlarmId(id), Arc::<Notify>::default());
+        self.last = Some(id);
+        self.alarms.push(Alarm {
+            id,
+            runtime,
+            callers: 0,
+            waits: Waits::default(),
+            armed: Instant::MIN,
+            bell: Arc::clone(&bell),
+        });
+        (id, bell)
+    }
+
     /// One more awaits the loss of the cell. Returns the end of its validity.
     fn list(&mut self, lease: LeaseId, cell: &Arc<Cell>) -> Instant {
         let known = self.listed.remove(&(cell.listed(), lease));
@@ -213,21 +307,21 @@ impl State {
     }
 
     /// Finds what is over, and what this alarm does next.
-    fn step(&mut self, id: AlarmId, now: Instant) -> (Vec<Arc<Cell>>, Turn) {
-        let mut over = Vec::new();
+    fn step(&mut self, id: AlarmId, now: Instant) -> (Woken, Turn) {
+        let mut woken = Woken::default();
         let alarm = self.alarms.iter().position(|alarm| alarm.id == id);
-        let Some(alarm) = alarm.filter(|at| self.alarms[*at].callers > 0) else {
-            return (over, Turn::Over);
+        let Some(alarm) = alarm.filter(|at| self.alarms[*at].is_wanted()) else {
+            return (woken, Turn::Over);
         };
-        for _ in 0..STEP_MAX {
-            let armed = self.look(now, &mut over);
-            if let Some(at) = armed {
-                self.alarms[alarm].armed = at;
-                return (over, Turn::At(at));
-            }
-        }
-        self.alarms[alarm].armed = Instant::MIN;
-        (over, Turn::Again)
+        let waits = &mut self.alarms[alarm].waits;
+        let wait = waits.look(now, STEP_MAX, &mut woken.wakers);
+        let lease = (0..STEP_MAX).find_map(|_| self.look(now, &mut woken.cells));
+        let (armed, turn) = match (wait, lease) {
+            (Some(wait), Some(lease)) => (wait.min(lease), Turn::At(wait.min(lease))),
+            _ => (Instant::MIN, Turn::Again),
+        };
+        self.alarms[alarm].armed = armed;
+        (woken, turn)
     }
 
     /// Looks at the lease whose end is nearest. Returns when to look again, if not at once.
@@ -254,6 +348,10 @@ impl State {
 }
 
 impl Alarm {
+    fn is_wanted(&self) -> bool {
+        self.callers > 0 || !self.waits.is_empty()
+    }
+
     /// Sees to it that it looks at this instant. Returns what must be rung.
     fn arm(&mut self, at: Instant) -> Option<Arc<Notify>> {
         let late = at < self.armed;
@@ -311,12 +409,13 @@ impl Drop for Duty {
             return;
         };
         let alarm = state.alarms.remove(at);
-        let mut cells = Vec::new();
+        let mut woken = Woken::default();
         if alarm.callers > 0 {
-            cells.extend(state.listed.values().cloned());
+            woken.cells.extend(state.listed.values().cloned());
         }
         drop(state);
-        cells.iter().for_each(|cell| cell.wake_all());
+        woken.wakers = alarm.waits.into_wakers();
+        woken.wake();
     }
 }
 

@@ -3,8 +3,10 @@
 //! The hub writes it while it holds its own lock, in the order of the core's events. Guards read it
 //! without asking the hub. A stage that ends the lease is final: no later event changes it.
 
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, ready};
 
 use tenure_core::{AcquireFailure, EventKind, Fence, Instant, Key, Release, RenewalFailure};
 use tokio::sync::Notify;
@@ -122,6 +124,8 @@ impl Cell {
             (EventKind::Acquired { fence, valid_until }, Stage::Acquiring) => {
                 state.stage = Stage::Held(*fence);
                 self.set_valid_until(*valid_until);
+                // There is no guard yet.
+                concerns = Concerns::Askers;
             }
             (EventKind::Failed { cause, .. }, Stage::Acquiring) => {
                 state.stage = Stage::Failed(Box::new(cause.clone()));
@@ -155,6 +159,8 @@ impl Cell {
                         outcome => Stage::NotReleased(Box::new(outcome.clone())),
                     },
                 );
+                // The guard is gone.
+                concerns = Concerns::Askers;
             }
             // An event that is only logged, or that comes after the lease ended for its owner.
             _ => return None,
@@ -258,16 +264,19 @@ impl Cell {
 
     /// Waits until `look` returns an answer. It is called at once and after every change.
     pub(crate) async fn wait_for<T>(&self, mut look: impl FnMut(&LeaseState) -> Option<T>) -> T {
-        loop {
-            let changed = self.changed.notified();
-            let mut changed = std::pin::pin!(changed);
-            // Registered before the call, so that a change in between is not missed.
-            changed.as_mut().enable();
-            if let Some(answer) = look(&self.lock()) {
-                return answer;
+        // It hears of each change from here on, also before it is polled, so that none is missed
+        // between a look and that.
+        let mut changed = std::pin::pin!(self.changed.notified());
+        poll_fn(|cx| {
+            loop {
+                if let Some(answer) = look(&self.lock()) {
+                    return Poll::Ready(answer);
+                }
+                ready!(changed.as_mut().poll(cx));
+                changed.set(self.changed.notified());
             }
-            changed.await;
-        }
+        })
+        .await
     }
 
     fn lock(&self) -> MutexGuard<'_, LeaseState> {

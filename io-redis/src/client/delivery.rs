@@ -27,12 +27,20 @@ pub(crate) struct Delivery {
     pub(crate) status: bool,
     /// The client is finished, or its tasks have ended. Everybody is woken.
     pub(crate) over: bool,
-    /// The cells that have changed, and who must look again.
-    pub(crate) changed: Vec<(Arc<Cell>, Concerns)>,
     /// The log must tell what it left out.
     pub(crate) counts: bool,
+    /// What happened to cells.
+    pub(crate) news: Vec<News>,
+}
+
+/// What happened to a cell.
+#[derive(Debug)]
+pub(crate) struct News {
+    pub(crate) cell: Arc<Cell>,
+    /// Who must look again, if it has changed.
+    pub(crate) concerns: Option<Concerns>,
     /// What is to be logged.
-    pub(crate) events: Vec<(Arc<Cell>, EventKind)>,
+    pub(crate) event: Option<EventKind>,
 }
 
 /// What the tasks of the client and its callers wait at.
@@ -68,8 +76,10 @@ impl Bells {
         if out.over || out.driver {
             contained(|| self.driver.notify_one());
         }
-        for (cell, concerns) in &out.changed {
-            cell.wake(*concerns);
+        for News { cell, concerns, .. } in &out.news {
+            if let Some(concerns) = concerns {
+                cell.wake(*concerns);
+            }
         }
         if out.over || out.status {
             contained(|| self.status.notify_waiters());

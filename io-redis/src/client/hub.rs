@@ -15,7 +15,8 @@ use tenure_core::{
 };
 
 use crate::client::cell::{Cell, Concerns, LeaseState};
-use crate::client::delivery::{Bells, Delivery};
+use crate::client::cells::Cells;
+use crate::client::delivery::{Bells, Delivery, News};
 use crate::client::logging::Log;
 use crate::error::{Ended, RuntimeEnd, SilentNode};
 use crate::link::bell::Bell;
@@ -46,7 +47,7 @@ const CLOSE_MAX: usize = 256;
 struct HubState {
     manager: Manager,
     /// Of the leases that somebody may still ask about.
-    cells: BTreeMap<LeaseId, Arc<Cell>>,
+    cells: Cells,
     /// The leases whose keys the nodes watch, by key.
     watched: BTreeMap<Key, LeaseId>,
     /// The instant that the driver sleeps for.
@@ -115,7 +116,7 @@ impl Hub {
             bells: Bells::new(names.len()),
             state: Mutex::new(HubState {
                 manager,
-                cells: BTreeMap::new(),
+                cells: Cells::default(),
                 watched: BTreeMap::new(),
                 armed: Instant::MAX,
                 nodes: vec![node; names.len()],
@@ -179,7 +180,7 @@ impl Hub {
         self.catch_up(lease);
         let mut state = self.lock();
         state.life.check()?;
-        let before = state.cells.get(&lease).map(|cell| cell.state());
+        let before = state.cells.get(lease).map(|cell| cell.state());
         state.manager.renew(self.clock.now(), lease);
         self.carry_out(state);
         Ok(before)
@@ -201,7 +202,7 @@ impl Hub {
     pub(crate) fn cancel(&self, lease: LeaseId) {
         let mut state = self.lock();
         state.manager.cancel(self.clock.now(), lease);
-        state.cells.remove(&lease);
+        state.cells.remove(lease);
         self.carry_out(state);
     }
 
@@ -301,7 +302,7 @@ impl Hub {
         state.collect();
         state.out.over = true;
         let out = std::mem::take(&mut state.out);
-        let cells: Vec<_> = state.cells.values().cloned().collect();
+        let cells: Vec<_> = state.cells.iter().cloned().collect();
         drop(state);
         for cell in cells {
             if ended == Ended::Closed && !cell.close() {
@@ -415,13 +416,15 @@ impl Hub {
     fn deliver(&self, out: Delivery) {
         self.bells.ring(&out);
         let tell = out.counts || out.over;
-        if out.events.is_empty() && !tell {
+        if out.news.is_empty() && !tell {
             return;
         }
         let now = self.clock.now();
         let mut left_out = tell;
-        for (cell, kind) in &out.events {
-            left_out |= self.log.event(now, cell.key(), kind);
+        for News { cell, event, .. } in &out.news {
+            if let Some(kind) = event {
+                left_out |= self.log.event(now, cell.key(), kind);
+            }
         }
         if tell {
             self.log.tell_counts(now, out.over);
@@ -464,9 +467,9 @@ impl HubState {
         }
         while let Some(event) = self.manager.poll_event() {
             let cell = if event.kind.is_final() {
-                self.cells.remove(&event.lease)
+                self.cells.remove(event.lease)
             } else {
-                self.cells.get(&event.lease).cloned()
+                self.cells.get(event.lease).cloned()
             };
             let Some(cell) = cell else {
                 continue;
@@ -474,10 +477,11 @@ impl HubState {
             if event.kind.is_final() && self.watched.get(cell.key()) == Some(&event.lease) {
                 self.watched.remove(cell.key());
             }
-            if let Some(concerns) = cell.apply(&event.kind) {
-                self.out.changed.push((Arc::clone(&cell), concerns));
-            }
-            self.out.events.push((cell, event.kind));
+            self.out.news.push(News {
+                concerns: cell.apply(&event.kind),
+                event: Some(event.kind),
+                cell,
+            });
         }
         if self.next() < self.armed {
             // The driver is not woken twice: it sets this again when it has run.
@@ -505,14 +509,17 @@ impl HubState {
             let Some(lease) = self.to_close.pop() else {
                 return;
             };
-            if let Some(cell) = self.cells.get(&lease) {
+            if let Some(cell) = self.cells.get(lease) {
                 // The owner of a lease that is being released still waits for the result.
                 if cell.close() {
                     continue;
                 }
-                let over = self.cells.remove(&lease);
-                let over = over.map(|cell| (cell, Concerns::All));
-                self.out.changed.extend(over);
+                let over = self.cells.remove(lease);
+                self.out.news.extend(over.map(|cell| News {
+                    cell,
+                    concerns: Some(Concerns::All),
+                    event: None,
+                }));
             }
             self.manager.cancel(now, lease);
         }

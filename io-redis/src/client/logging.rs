@@ -33,6 +33,14 @@ impl ForeignKeys {
         }
         self.0.insert(key.clone());
     }
+
+    /// The key was taken.
+    fn forget(&mut self, key: &Key) {
+        // To look for a key costs, even if there is none.
+        if !self.0.is_empty() {
+            self.0.remove(key);
+        }
+    }
 }
 
 /// What was written.
@@ -92,7 +100,7 @@ impl Log {
                 ..
             } => self.written().foreign.0.contains(key),
             EventKind::Acquired { .. } => {
-                self.written().foreign.0.remove(key);
+                self.written().foreign.forget(key);
                 false
             }
             _ => false,

@@ -2,6 +2,7 @@
 
 pub(crate) mod alarm;
 pub(crate) mod cell;
+mod cells;
 pub(crate) mod delivery;
 pub(crate) mod driver;
 pub(crate) mod hub;
@@ -10,7 +11,9 @@ mod own_keys;
 pub(crate) mod own_thread;
 pub(crate) mod patience;
 mod quota;
+mod secrets;
 pub(crate) mod shared;
 mod tasks;
 #[cfg(test)]
 pub(crate) mod testing;
+mod waits;

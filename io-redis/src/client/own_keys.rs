@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 
-use tenure_core::{Instant, Key};
+use tenure_core::Key;
 
 use crate::client::cell::Cell;
+use crate::runtime::Clock;
 
 /// Who runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,19 +83,20 @@ impl OwnKeys {
     /// A guard is gone.
     pub(crate) fn dropped(&self, cell: &Arc<Cell>) {
         let mut keys = self.keys();
-        let is_this = |own: &Own| Arc::ptr_eq(&own.cell, cell);
-        if keys.get(cell.key()).is_some_and(is_this) {
-            keys.remove(cell.key());
+        let own = keys.take(cell.key());
+        // The key may have been taken since by another guard.
+        if let Some(other) = own.filter(|own| !Arc::ptr_eq(&own.cell, cell)) {
+            keys.insert(other);
         }
     }
 
     /// Whether whoever runs this made a guard of the key that is still valid.
-    pub(crate) fn held_here(&self, key: &Key, now: Instant) -> bool {
+    pub(crate) fn held_here(&self, key: &Key, clock: &dyn Clock) -> bool {
         let keys = self.keys();
         let Some(own) = keys.get(key) else {
             return false;
         };
-        now < own.cell.valid_until() && Who::here() == Some(own.who)
+        clock.now() < own.cell.valid_until() && Who::here() == Some(own.who)
     }
 
     fn keys(&self) -> MutexGuard<'_, BTreeSet<Own>> {

@@ -1,12 +1,12 @@
 //! What all handles and guards of one client share: its hub and its links. It takes leases for the
 //! handles and verifies the nodes. When the last owner drops it, the client closes.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tenure_core::{
-    AcquireFailure, Config, Fence, Key, LeaseId, LeaseOptions, Manager, NodeId, Secret, Verdict,
-    verdict,
+    AcquireFailure, Config, Fence, Key, LeaseId, LeaseOptions, Manager, NodeId, Verdict, verdict,
 };
 
 use crate::client::alarm::Alarms;
@@ -16,6 +16,7 @@ use crate::client::hub::{Hub, Refused};
 use crate::client::own_keys::OwnKeys;
 use crate::client::own_thread::OwnThread;
 use crate::client::patience::within;
+use crate::client::secrets::Secrets;
 use crate::client::tasks::Watched;
 use crate::error::{ConnectError, Ended, LockError, Loss, SilentNode};
 use crate::link::handle::{LinkHandle, NodeAnswer};
@@ -29,7 +30,7 @@ use crate::runtime::Seams;
 #[derive(Debug)]
 pub(crate) struct Client {
     hub: Arc<Hub>,
-    seams: Seams,
+    secrets: Secrets,
     links: Vec<LinkHandle>,
     prefix: Vec<u8>,
     /// That draws the fences, over one node.
@@ -39,7 +40,7 @@ pub(crate) struct Client {
     /// How they behave.
     link_config: LinkConfig,
     own_keys: OwnKeys,
-    /// Of those who await a loss.
+    /// Of those who await a loss or an answer.
     alarms: Arc<Alarms>,
 }
 
@@ -99,7 +100,7 @@ impl Client {
         Ok(Self {
             alarms: Alarms::new(&seams.clock),
             hub,
-            seams,
+            secrets: Secrets::new(seams.entropy),
             links,
             prefix,
             stream: link_config.stream.clone(),
@@ -118,7 +119,7 @@ impl Client {
         &self.own_keys
     }
 
-    /// What wakes those who await a loss.
+    /// What wakes those who await a loss or an answer.
     pub(crate) const fn alarms(&self) -> &Arc<Alarms> {
         &self.alarms
     }
@@ -171,7 +172,7 @@ impl Client {
                 _ => Err(ConnectError::Outage { nodes: Vec::new() }),
             })
         });
-        match within(hub.clock(), self.verified_within, verified).await {
+        match within(&self.alarms, self.verified_within, verified).await {
             Some(Ok(Err(ConnectError::Outage { .. }))) => Err(ConnectError::Outage {
                 nodes: hub.silence_of_all(),
             }),
@@ -185,13 +186,16 @@ impl Client {
 
     /// Adds the prefix to the key, and checks that the result can be locked.
     pub(crate) fn key(&self, key: &[u8]) -> Result<Key, (Key, key::KeyError)> {
-        let named = [&self.prefix, key].concat();
+        let named: Cow<'_, [u8]> = match &*self.prefix {
+            [] => key.into(),
+            prefix => [prefix, key].concat().into(),
+        };
         let checked = if key.is_empty() {
             Err(key::KeyError::Empty)
         } else {
             key::check(&named)
         };
-        let named = Key::new(named);
+        let named = Key::new(&*named);
         match checked {
             Ok(()) => Ok(named),
             Err(error) => Err((named, error)),
@@ -204,9 +208,7 @@ impl Client {
         key: &Key,
         options: &Arc<LeaseOptions>,
     ) -> Result<Option<Granted<'_>>, LockError> {
-        let mut secret = [0; 16];
-        self.seams.entropy.fill(&mut secret);
-        let secret = Secret::new(secret);
+        let secret = self.secrets.draw(self.hub.clock().now());
         let (lease, cell) = self
             .hub
             .acquire(key.clone(), secret, Arc::clone(options))
@@ -226,7 +228,7 @@ impl Client {
         let cell = &pending.cell;
         let answered = cell.wait_for(|state| answer(&state.stage));
         let outcome = match options.acquire_timeout() {
-            Some(bound) => within(self.hub.clock(), bound, answered).await,
+            Some(bound) => within(&self.alarms, bound, answered).await,
             None => Some(answered.await),
         };
         match outcome {
@@ -253,7 +255,7 @@ impl Client {
         let answers = futures_util::future::join_all(inspections);
         // If the connection breaks, it is asked again on another.
         let bound = (self.link_config.longest_dial() + self.link_config.longest_silence()) * 2;
-        let answers = within(self.hub.clock(), bound, answers).await;
+        let answers = within(&self.alarms, bound, answers).await;
         let nodes = self.hub.names().iter().cloned();
         let refused = |(index, answer)| self.as_refused(NodeId::new(index), answer);
         let answers = answers.map(|answers| answers.into_iter().enumerate().map(refused));
@@ -383,11 +385,11 @@ pub(crate) mod tests {
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicI64, Ordering};
 
-    use tenure_core::{Answer, Instant, Op, Reply};
+    use tenure_core::{Answer, Instant, Op, Reply, Secret};
 
     use super::*;
     use crate::link::interface::{Identity, Work};
-    use crate::runtime::{BoxFuture, Clock, OsEntropy, Spawner, TokioConnector};
+    use crate::runtime::{BoxFuture, Clock, OsEntropy};
 
     fn node() -> NodeId {
         NodeId::new(0)
@@ -431,14 +433,6 @@ pub(crate) mod tests {
         }
     }
 
-    /// Runs nothing.
-    #[derive(Debug)]
-    struct NoTasks;
-
-    impl Spawner for NoTasks {
-        fn spawn(&self, _: BoxFuture<'static, ()>) {}
-    }
-
     /// A client of one node, without tasks, and a lease that the node has just granted.
     pub(crate) fn client() -> (Arc<Client>, Arc<TestClock>, LeaseId, Arc<Cell>) {
         let clock = Arc::new(TestClock::default());
@@ -452,12 +446,7 @@ pub(crate) mod tests {
         let client = Client {
             hub: Arc::new(hub),
             alarms: Alarms::new(&clock),
-            seams: Seams {
-                connector: Arc::new(TokioConnector),
-                clock,
-                spawner: Arc::new(NoTasks),
-                entropy: Arc::new(OsEntropy),
-            },
+            secrets: Secrets::new(Arc::new(OsEntropy)),
             links: Vec::new(),
             prefix: Vec::new(),
             stream: None,

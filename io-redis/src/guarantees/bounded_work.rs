@@ -53,12 +53,13 @@
 //! timeouts, `inspect` takes those; no round trip is taken to be longer than 1 s or the request
 //! timeout.
 //!
-//! The client's own tasks keep these bounds. If they do not run, a timer of the caller's runtime
-//! ends the call a quarter later (20 ms later at least). They do not run if the runtime that the
-//! client was built on is blocked, for example because it waits for the thread that calls; nor in a
-//! forked child, which has none of the threads. The error is an outage that names *this process*,
-//! and the lease that was asked for is cancelled. Where the caller has no timer (outside of tokio,
-//! or on a runtime without `enable_time`) it waits on.
+//! The client's own tasks keep these bounds. If they do not run, a task on the caller's runtime
+//! ends the call a quarter later (20 ms later at least): one for all callers there, which ends at
+//! most a second after the last of them. They do not run if the runtime that the client was built
+//! on is blocked, for example because it waits for the thread that calls; nor in a forked child,
+//! which has none of the threads. The error is an outage that names *this process*, and the lease
+//! that was asked for is cancelled. Where the caller has no timer (outside of tokio, or on a
+//! runtime without `enable_time`) it waits on.
 //!
 //! # What it costs
 //!

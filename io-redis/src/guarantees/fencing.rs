@@ -34,9 +34,9 @@
 //!
 //! With one node:
 //! - All clients use the same node, and the same [stream](crate::Builder::fence_stream).
-//! - A server that lost its fence stream, or the last ids of it as a promoted replica may have,
-//!   shows a later time than the one before it did, by a millisecond, and than the stream, if that
-//!   was ahead of it. A failover takes longer than that.
+//! - A server that lost its fence stream, or has an older one in its place, as a promoted replica
+//!   may have and `SWAPDB` brings, shows a later time than the one before it did, by a millisecond,
+//!   and than the stream, if that was ahead of it. A failover takes longer than that.
 //! - Nobody deletes, evicts or flushes a key between the command that takes it and the one that
 //!   draws its fence. Both are in one write, which the server may read in two parts.
 //!

@@ -165,6 +165,11 @@ impl Dialer {
         failed.as_ref().map(|(_, why)| why.clone())
     }
 
+    /// The password that is sent in the handshake.
+    pub(crate) fn password(&self) -> Option<&str> {
+        self.address.settings().password()
+    }
+
     /// The connection that was made serves.
     pub(crate) fn served(&mut self) {
         self.unproven = None;

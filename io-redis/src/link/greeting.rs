@@ -166,9 +166,10 @@ struct Heard {
 }
 
 impl Ear {
-    /// Hears no more. Gives the words with which the server hung up, if it has.
-    pub(crate) fn take_away(self) -> Option<String> {
-        let last_words = self.last_words();
+    /// Hears no more. Gives the words with which the server hung up, if it has, without this
+    /// password.
+    pub(crate) fn take_away(self, password: Option<&str>) -> Option<String> {
+        let last_words = self.last_words().map(|text| hide(&text, password));
         let mut heard = self.lock();
         heard.taken_away = true;
         heard.bytes = Vec::new();
@@ -178,8 +179,7 @@ impl Ear {
     fn last_words(&self) -> Option<String> {
         let ended = self.lock().ended;
         let last = ended.then(|| self.said().pop()).flatten();
-        // Older servers refuse to hear a client's name, and that ends nothing.
-        error_of(&last?).filter(|text| !text.to_ascii_lowercase().contains("setinfo"))
+        error_of(&last?).filter(|text| !is_tolerated(text))
     }
 
     /// The words with which the server refused the handshake with these settings, or hung up.
@@ -224,6 +224,17 @@ impl Ear {
     fn lock(&self) -> MutexGuard<'_, Heard> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a connection goes on after this error: a client's name that an older server does not
+/// want to hear, what the user may not ask, what the server does not know, and the end of a
+/// connection that has ended. So nobody hangs up with it.
+fn is_tolerated(text: &str) -> bool {
+    let refused = || decode::refusal(text).0;
+    let of_the_login = || matches!(text.split(' ').next(), Some("NOAUTH" | "WRONGPASS"));
+    text.to_ascii_lowercase().contains("setinfo")
+        || text.contains("No such client")
+        || (matches!(refused(), Reply::NotApplied(Refusal::Rejected(_))) && !of_the_login())
 }
 
 fn error_of(value: &Value) -> Option<String> {
@@ -319,5 +330,44 @@ impl AsyncWrite for Overheard {
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is told of a server that says this once it has greeted, and hangs up.
+    fn told(said: &str) -> Option<String> {
+        let ear = Ear::default();
+        ear.hear(b"+OK\r\n");
+        ear.hear(format!("-{said}\r\n").as_bytes());
+        ear.end();
+        ear.take_away(Some("pa55word"))
+    }
+
+    #[test]
+    fn the_words_with_which_a_server_hangs_up_show_no_password() {
+        let words = told("ERR no backend for user:pa55word").expect("words");
+        assert_eq!(words, "ERR no backend for user:…");
+    }
+
+    #[test]
+    fn an_answer_that_ends_nothing_is_not_why_a_server_hung_up() {
+        for tolerated in [
+            "ERR unknown subcommand 'SETINFO'. Try CLIENT HELP.",
+            "NOPERM this user has no permissions to run the 'config|get' command",
+            "ERR unknown command 'CONFIG', with args beginning with: 'GET'",
+            "ERR No such client",
+        ] {
+            assert_eq!(told(tolerated), None, "{tolerated}");
+        }
+        for reason in [
+            "ERR max number of clients reached",
+            "NOAUTH Authentication required.",
+            "LOADING Redis is loading the dataset in memory",
+        ] {
+            assert_eq!(told(reason).as_deref(), Some(reason));
+        }
     }
 }

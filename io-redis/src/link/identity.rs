@@ -244,6 +244,7 @@ impl NodeInfo {
             run_id: run_id.clone(),
             replication_id: replication_id.clone(),
             durable: self.durable,
+            since: 0,
             max_ttl_ms: millis(node_set.max_ttl),
             nodes: node_set.nodes,
             name: node_set.name.clone().unwrap_or_default(),
@@ -258,7 +259,7 @@ pub(crate) async fn begin(
     connection: &dyn Connection,
     node: &NodeInfo,
     previous: Option<&NodeInfo>,
-    marker: Option<&Marker>,
+    marker: Option<&mut Marker>,
 ) -> Result<(), DialError> {
     let mut commands = Vec::new();
     // The id of a client is unique within one run of a server. In another run it may belong to
@@ -291,12 +292,12 @@ pub(crate) async fn begin(
     Ok(())
 }
 
-/// Writes the marker of a node, behind these commands. A server that does not keep scripts is sent
-/// the text.
+/// Writes the marker of a node, behind these commands, and learns since when it is. A server that
+/// does not keep scripts is sent the text.
 pub(crate) async fn mark_node(
     connection: &dyn Connection,
     mut commands: Vec<Cmd>,
-    marker: &Marker,
+    marker: &mut Marker,
 ) -> Vec<CommandResult> {
     commands.push(mark(marker, false));
     let mut results = exchange(connection, commands).await;
@@ -305,6 +306,7 @@ pub(crate) async fn mark_node(
         results.pop();
         results.extend(exchange(connection, vec![mark(marker, true)]).await);
     }
+    marker.since = results.last().and_then(decode::marked).unwrap_or(0);
     results
 }
 

@@ -14,7 +14,6 @@ use crate::link::alone::Alone;
 use crate::link::connect::{Connected, DialError, Dialer};
 use crate::link::connection::Connection;
 use crate::link::context::LinkContext;
-use crate::link::greeting::Ear;
 use crate::link::handle::InspectRequest;
 use crate::link::identity::{self, NodeInfo};
 use crate::link::interface::{LinkConfig, LinkStatus, Target, Work};
@@ -40,6 +39,16 @@ impl Source {
         if let Self::Dialled(dialer) = self {
             dialer.served();
         }
+    }
+
+    /// Listens no more to a connection that was set up. Gives the words with which the server hung
+    /// up, if it has.
+    fn last_words(&self, connected: &mut Connected) -> Option<String> {
+        let password = match self {
+            Self::Dialled(dialer) => dialer.password(),
+            Self::Given(_) => None,
+        };
+        connected.ear.take()?.take_away(password)
     }
 
     /// Why there was no connection in time. What one of several addresses said is the reason,
@@ -259,12 +268,12 @@ impl Link {
                 let asked = clock.now();
                 let node = identity::set_up(&*connection, &config, previous.is_some()).await?;
                 let round_trip = clock.now().saturating_since(asked);
-                let marker = node_set.map(|node_set| node.marker(node_set)).transpose()?;
-                identity::begin(&*connection, &node, previous.as_ref(), marker.as_ref()).await?;
+                let mut marker = node_set.map(|node_set| node.marker(node_set)).transpose()?;
+                identity::begin(&*connection, &node, previous.as_ref(), marker.as_mut()).await?;
                 Ok((node, marker, round_trip))
             };
             let set_up = driven(&mut connected, set_up).await;
-            let last_words = connected.ear.take().and_then(Ear::take_away);
+            let last_words = target.last_words(&mut connected);
             let (node, marker, round_trip) = match set_up {
                 Ok(done) => done,
                 Err(why) => {

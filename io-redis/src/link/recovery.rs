@@ -11,6 +11,7 @@ use crate::link::connect::DialError;
 use crate::link::connection::{Connection, exchange};
 use crate::link::identity::{self, NodeInfo};
 use crate::link::interface::LinkConfig;
+use crate::protocol::marker::Marker;
 use crate::protocol::scripts::{Fences, Script};
 use crate::protocol::words::printable;
 use crate::runtime::{BoxFuture, Clock};
@@ -63,7 +64,7 @@ pub(crate) type RecoveryTask = BoxFuture<'static, Result<Recovered, Words>>;
 /// What was repaired.
 pub(crate) enum Recovered {
     Loaded,
-    Identified(Box<NodeInfo>),
+    Identified(Box<(NodeInfo, Option<Marker>)>),
 }
 
 /// Loads the scripts.
@@ -96,13 +97,14 @@ pub(crate) fn identify(
         let commands = identity::identity_commands(node_set.is_some());
         let node = identity::identity(&exchange(&*connection, commands).await);
         node.usable().map_err(DialError::into_words)?;
-        if let Some(node_set) = &node_set {
-            let marker = node.marker(node_set).map_err(DialError::into_words)?;
-            for result in identity::mark_node(&*connection, Vec::new(), &marker).await {
+        let marker = node_set.map(|node_set| node.marker(&node_set)).transpose();
+        let mut marker = marker.map_err(DialError::into_words)?;
+        if let Some(marker) = &mut marker {
+            for result in identity::mark_node(&*connection, Vec::new(), marker).await {
                 result.map_err(|error| printable(&error.to_string()))?;
             }
         }
-        Ok(Recovered::Identified(Box::new(node)))
+        Ok(Recovered::Identified(Box::new((node, marker))))
     })
 }
 

@@ -27,7 +27,7 @@ use crate::link::recovery::{self, Recovered, Recovery};
 use crate::link::streams::Keeper;
 use crate::link::woken::Woken;
 use crate::protocol::batch::Batch;
-use crate::protocol::decode::{self, CommandResult, Kept, Meaning, Signal};
+use crate::protocol::decode::{self, Beside, CommandResult, Kept, Meaning, Signal};
 use crate::protocol::encode::Encoder;
 use crate::protocol::push::{self, Push};
 use crate::runtime::BoxFuture;
@@ -516,7 +516,11 @@ impl<'a> Session<'a> {
             Purpose::Requests(mut batch) => {
                 let config = Arc::clone(&self.context.config);
                 let told = replies.is_ok();
-                let watches = batch.read(replies, config.node_set.as_ref(), |id, key, meaning| {
+                let ours = Beside {
+                    node_set: config.node_set.as_ref(),
+                    stream: config.stream.as_deref(),
+                };
+                let watches = batch.read(replies, ours, |id, key, meaning| {
                     let reply = self.act_on(meaning, written, now);
                     if let Some(key) = key {
                         self.context.alone.note(key, &reply, now);
@@ -712,11 +716,10 @@ impl<'a> Session<'a> {
         }
         match result {
             Ok(Recovered::Loaded) => self.scripts.done(now),
-            Ok(Recovered::Identified(node)) => {
+            Ok(Recovered::Identified(identified)) => {
+                let (node, marker) = *identified;
                 self.marker.done(now);
-                if let Some(node_set) = &self.context.config.node_set
-                    && let Ok(marker) = node.marker(node_set)
-                {
+                if let Some(marker) = marker {
                     self.encoder.set_marker(marker);
                 }
                 if node.run_id != self.node.run_id {

@@ -20,6 +20,13 @@ use crate::protocol::words::printable;
 use crate::runtime::Clock;
 
 /// How often the stream is kept. It expires two days after that.
+///
+/// A stream may expire although a client still takes: over a cluster only a session that lasts for
+/// an hour keeps it, and a process may sleep for days. That costs no fence its order. While the
+/// stream lives, the server's clock has not come to its expiry, and so no id is later than that: an
+/// id is of the clock or, after that was set back, close behind the last. So when it expires, the
+/// clock is past all ids that it drew, and the next draw creates it anew with a larger one.
+// Law: Fencing
 // Law: No orphan
 const EVERY: Duration = Duration::from_secs(60 * 60);
 /// Over a cluster so many streams are kept together at most, with a pause between.
@@ -112,11 +119,7 @@ pub(crate) async fn tried(
         Kept::Refused((Reply::NotApplied(Refusal::Rejected(words)), _))
             if !decode::is_about_texts(&words) =>
         {
-            format!(
-                "the fence stream {name} cannot be used ({}): give the user the right to this key \
-                 (~{name}), or name another stream with `Builder::fence_stream`",
-                words.as_str().trim_end_matches('.')
-            )
+            stream.refused(&words).as_str().to_owned()
         }
         // It cannot be used now. Each lock will be told why.
         Kept::Refused(_) => return Ok(()),

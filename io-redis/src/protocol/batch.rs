@@ -3,9 +3,8 @@
 use redis::{Pipeline, RedisError, Value};
 use tenure_core::{Key, OpKind, Request, RequestId};
 
-use crate::protocol::decode::{self, CommandResult, Meaning, miscounted};
+use crate::protocol::decode::{self, Beside, CommandResult, Meaning, miscounted};
 use crate::protocol::encode::{self, Encoder};
-use crate::protocol::marker::NodeSet;
 use crate::protocol::scripts::Script;
 
 /// How many locks one call may have. A longer script would keep other clients of the server
@@ -186,7 +185,7 @@ impl Batch {
     pub(crate) fn read(
         &mut self,
         result: Result<Vec<Value>, RedisError>,
-        node_set: Option<&NodeSet>,
+        ours: Beside<'_>,
         mut each: impl FnMut(RequestId, Option<&Key>, Meaning),
     ) -> bool {
         let commands: usize = self.calls.iter().map(Call::commands).sum();
@@ -211,7 +210,7 @@ impl Batch {
                 }
             };
             match way {
-                Way::Called(script) => decode::replies(script, next(), count, node_set, answer),
+                Way::Called(script) => decode::replies(script, next(), count, ours, answer),
                 Way::Plain => {
                     self.taken.clear();
                     self.taken.extend((0..count).map(|_| next()));
@@ -288,7 +287,9 @@ mod tests {
 
     fn meanings(batch: &mut Batch, values: Vec<Value>) -> Vec<Meaning> {
         let mut meanings = Vec::new();
-        batch.read(Ok(values), None, |_, _, meaning| meanings.push(meaning));
+        batch.read(Ok(values), Beside::default(), |_, _, meaning| {
+            meanings.push(meaning)
+        });
         meanings
     }
 

@@ -7,13 +7,13 @@
 //!   fence (over several, where the server's time follows the answers of all locks),
 //!   `held LEFT NOW FINGERPRINT` (of the holder, eight hexadecimal digits), `taken` (a newer
 //!   attempt of the same lease is there), `foreign` (no expiry), `wrong NAME TYPE`, `unmarked`,
-//!   `quarantine LEFT`, `misuse MAX-TTL NODES NAME`, `misuse` (the marker cannot be read), or `-`
-//!   and the text of an error;
+//!   `quarantine LEFT`, `misuse MAX-TTL NODES NAME`, `misuse` (the marker cannot be read), `-` and
+//!   the text of an error, or `stream -` and that of drawing the fence;
 //! - confirm and repair: `done`, `gone` (confirm only), `taken` or `wrong counter TYPE`;
 //! - renew and release, for each failure: its index, and `gone`, `taken` or the text of an error;
 //! - inspect: `[seen, value or nil, PTTL]`, over several nodes with the counter or nil behind, or
 //!   `wrong NAME TYPE`;
-//! - mark: `[marked, LEFT]` or `[misuse, …]` as above;
+//! - mark: `[marked, SINCE]` (milliseconds of the server's time) or `[misuse, …]` as above;
 //! - keep: an id, `wrong stream TYPE`, or `-` and the text of an error.
 //!
 //! A plain `SET` answers whether the key was free, and the `XADD` behind some of them an id.
@@ -29,7 +29,7 @@ use crate::protocol::encode::WATCH;
 use crate::protocol::inspection::{KeyHolder, KeyState};
 use crate::protocol::marker::NodeSet;
 use crate::protocol::scripts::{Answers, Script};
-use crate::protocol::stream::StreamId;
+use crate::protocol::stream::{FenceStream, StreamId};
 use crate::protocol::words::{NOT_IN_TIME, printable};
 
 /// What came back for one command.
@@ -71,18 +71,59 @@ fn broken(why: &str) -> Meaning {
     )
 }
 
+/// What a node has beside the locks, by which its answers are explained.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Beside<'a> {
+    /// What its marker must say, if it has one.
+    pub(crate) node_set: Option<&'a NodeSet>,
+    /// Its fence stream, if it has one.
+    pub(crate) stream: Option<&'a FenceStream>,
+}
+
+impl Beside<'_> {
+    /// An acquire was refused. Its call names the lock's key and the stream, and the server says no
+    /// key.
+    fn explain(self, reply: Reply) -> Reply {
+        match (self.stream, reply) {
+            (Some(stream), Reply::NotApplied(Refusal::Rejected(words)))
+                if is_about_a_key(&words) =>
+            {
+                Reply::NotApplied(Refusal::Rejected(stream.perhaps_refused(&words)))
+            }
+            (_, reply) => reply,
+        }
+    }
+
+    /// Drawing the fence was refused, with this text.
+    fn undrawn(self, text: &str) -> Meaning {
+        match (self.stream, refusal(text)) {
+            (Some(stream), (Reply::NotApplied(Refusal::Rejected(words)), signal)) => {
+                let words = stream.refused(&words);
+                (Reply::NotApplied(Refusal::Rejected(words)), signal)
+            }
+            (_, meaning) => meaning,
+        }
+    }
+}
+
 /// The reply to a call for `count` requests: `each` is called for every request, in order.
 pub(crate) fn replies(
     script: Script,
     result: CommandResult,
     count: usize,
-    ours: Option<&NodeSet>,
+    ours: Beside<'_>,
     mut each: impl FnMut(Meaning),
 ) {
     let answers = script.layout().answers;
     debug_assert!(count == 1 || answers.shares_calls(), "{script:?}");
     match answers {
-        Answers::EachLock => acquires(result, count, false, ours, each),
+        Answers::EachLock => {
+            let whole = matches!(&result, Ok(Value::ServerError(_)) | Err(_));
+            acquires(result, count, false, ours, |(reply, signal)| {
+                let reply = if whole { ours.explain(reply) } else { reply };
+                each((reply, signal));
+            });
+        }
         Answers::EachLockAndTime => acquires(result, count, true, ours, each),
         Answers::Failures => failures(result, count, each),
         Answers::Word | Answers::Other => each(single(result)),
@@ -127,7 +168,7 @@ fn acquires(
     result: CommandResult,
     count: usize,
     with_time: bool,
-    ours: Option<&NodeSet>,
+    ours: Beside<'_>,
     mut each: impl FnMut(Meaning),
 ) {
     let nonsense = || broken("an acquire was answered in a shape that is not its own");
@@ -163,7 +204,7 @@ fn fence_of_counter(number: i64, server_time: ServerTime) -> Option<Meaning> {
 }
 
 /// What one of the answers means; none if it makes no sense.
-fn acquire(text: &str, ours: Option<&NodeSet>) -> Option<Meaning> {
+fn acquire(text: &str, ours: Beside<'_>) -> Option<Meaning> {
     if let Some(error) = text.strip_prefix('-') {
         return Some(refusal(error));
     }
@@ -187,9 +228,10 @@ fn acquire(text: &str, ours: Option<&NodeSet>) -> Option<Meaning> {
         "taken" => Answer::Taken,
         "foreign" => Answer::Foreign,
         "wrong" => wrong(first, second)?,
+        "stream" => return Some(ours.undrawn(rest.strip_prefix('-')?)),
         "unmarked" => return Some((Reply::NotApplied(Refusal::Again), Some(Signal::Unmarked))),
         "misuse" => {
-            let words = contradiction(rest, ours);
+            let words = contradiction(rest, ours.node_set);
             return Some((Reply::NotApplied(Refusal::Misuse(words)), None));
         }
         _ => return None,
@@ -447,6 +489,18 @@ pub(crate) fn look(results: &[CommandResult]) -> Result<KeyState, Words> {
     Ok(seen)
 }
 
+/// Since when a node that was marked has lost nothing, in milliseconds of its time.
+pub(crate) fn marked(result: &CommandResult) -> Option<u64> {
+    let Ok(Value::Array(parts)) = result else {
+        return None;
+    };
+    let [word, since] = &parts[..] else {
+        return None;
+    };
+    let since = bytes(since).filter(|_| word_of(Some(word)) == Some(b"marked"))?;
+    std::str::from_utf8(since).ok()?.parse().ok()
+}
+
 /// What the stream of a node said as it was to be kept.
 pub(crate) enum Kept {
     /// It drew an id.
@@ -517,7 +571,10 @@ fn value(result: CommandResult) -> Result<Value, Meaning> {
 /// can't …`. Only what surely changed nothing is *not applied*; else it is *unknown*.
 // Law: Honest validity
 pub(crate) fn refusal(text: &str) -> Meaning {
-    let words = || printable(text);
+    let words = || match printable(text) {
+        words if words.as_str().is_empty() => Words::fixed("an error without words"),
+        words => words,
+    };
     let unavailable = |signal| (Reply::NotApplied(Refusal::Unavailable(words())), signal);
     let rejected = |signal| (Reply::NotApplied(Refusal::Rejected(words())), signal);
     match code(text) {

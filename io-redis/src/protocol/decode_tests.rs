@@ -3,10 +3,11 @@
 use redis::Value;
 use tenure_core::{Answer, Doubt, Fence, Fingerprint, LockName, Refusal, Reply, ServerTime, Words};
 
-use crate::protocol::decode::{self, CommandResult, Meaning, Signal};
+use crate::protocol::decode::{self, Beside, CommandResult, Meaning, Signal};
 use crate::protocol::inspection::KeyHolder;
 use crate::protocol::marker::NodeSet;
 use crate::protocol::scripts::Script;
+use crate::protocol::stream::FenceStream;
 
 fn error(text: &str) -> Value {
     redis::parse_redis_value(format!("-{text}\r\n").as_bytes()).expect("an error reply is a value")
@@ -95,6 +96,19 @@ fn words_hold_neither_arguments_nor_tokens() {
     assert_eq!(rejected(&text), "ERR unknown command 'EVALSHA'");
     let words = rejected(&format!("NOPERM no permission to access 'x:{token}'"));
     assert_eq!(words, "NOPERM no permission to access 'x:…:1'");
+}
+
+#[test]
+fn an_error_without_words_is_told_as_one() {
+    let words = Words::fixed("an error without words");
+    for text in ["", " ", "\t"] {
+        let reply = of(text);
+        assert_eq!(
+            reply,
+            Reply::Unknown(Doubt::Said(words.clone())),
+            "{text:?}"
+        );
+    }
 }
 
 #[test]
@@ -217,6 +231,10 @@ fn a_contradicting_marker_says_both_sides_and_what_to_do() {
 fn acquires(result: CommandResult, count: usize, ours: Option<&NodeSet>) -> Vec<Meaning> {
     let mut meanings = Vec::new();
     let each = |meaning| meanings.push(meaning);
+    let ours = Beside {
+        node_set: ours,
+        stream: None,
+    };
     decode::replies(Script::AcquireOne, result, count, ours, each);
     meanings
 }
@@ -225,8 +243,54 @@ fn of_several(answers: Vec<Value>, count: usize) -> Vec<Meaning> {
     let mut meanings = Vec::new();
     let each = |meaning| meanings.push(meaning);
     let answers = Ok(Value::Array(answers));
-    decode::replies(Script::AcquireSeveral, answers, count, None, each);
+    decode::replies(
+        Script::AcquireSeveral,
+        answers,
+        count,
+        Beside::default(),
+        each,
+    );
     meanings
+}
+
+#[test]
+fn a_stream_that_may_not_be_used_is_named_with_what_to_allow() {
+    let stream = FenceStream::new(b"app:tenure:fence".to_vec()).expect("a name");
+    let told = |result, count| {
+        let ours = Beside {
+            node_set: None,
+            stream: Some(&stream),
+        };
+        let mut meanings = Vec::new();
+        let each = |meaning| meanings.push(meaning);
+        decode::replies(Script::AcquireOne, result, count, ours, each);
+        meanings.swap_remove(0)
+    };
+    let answer = |text: &str| Ok(Value::Array(vec![word(text)]));
+    let rejected = |result, count| match told(result, count) {
+        (Reply::NotApplied(Refusal::Rejected(words)), None) => words.as_str().to_owned(),
+        other => panic!("{other:?}"),
+    };
+    let words = rejected(answer("stream -NOPERM no permissions to run 'xadd'"), 1);
+    for part in [
+        "NOPERM",
+        "'xadd'",
+        "the fence stream app:tenure:fence",
+        "XADD",
+    ] {
+        assert!(words.contains(part), "{words}");
+    }
+    let key = "NOPERM this user has no permissions to access one of the keys";
+    let words = rejected(Ok(error(key)), 1);
+    assert!(words.starts_with(key), "{words}");
+    assert!(words.contains("(~app:tenure:fence)"), "{words}");
+    // An answer to one lock is about that.
+    let words = rejected(answer(&format!("-{key}")), 1);
+    assert_eq!(words, key);
+    // What will pass needs nobody.
+    let full = told(answer("stream -OOM command not allowed"), 1).0;
+    let unavailable = matches!(&full, Reply::NotApplied(Refusal::Unavailable(_)));
+    assert!(unavailable, "{full:?}");
 }
 
 #[test]

@@ -23,12 +23,19 @@ impl<'a, T: IntoIterator<Item = &'a Request, IntoIter: Clone + ExactSizeIterator
 {
 }
 
+/// A marker, and what acquires say of it.
+#[derive(Debug)]
+struct Known {
+    marker: Marker,
+    text: String,
+}
+
 /// Writes requests as commands. Keeps buffers, and the marker that acquires are compared with.
 #[derive(Debug)]
 pub(crate) struct Encoder {
     /// That draws the fences of the node, if one does.
     stream: Option<Arc<FenceStream>>,
-    marker: Option<Marker>,
+    marker: Option<Known>,
     /// Whether scripts are sent as texts, to a server that does not keep them.
     pub(crate) by_text: bool,
     /// Whether locks may be taken by plain commands, which the connection keeps in order.
@@ -54,7 +61,8 @@ impl Encoder {
 
     /// Sets the marker that acquires are compared with from now on.
     pub(crate) fn set_marker(&mut self, marker: Marker) {
-        self.marker = Some(marker);
+        let text = marker.text();
+        self.marker = Some(Known { marker, text });
     }
 
     /// Where the fences of the node come from.
@@ -87,11 +95,11 @@ impl Encoder {
         };
         let mut size = requests.clone().map(size_of).sum();
         let marker = match &self.marker {
-            Some(marker) if !layout.marker_args.is_empty() => Some(marker),
+            Some(known) if !layout.marker_args.is_empty() => Some(known),
             _ => None,
         };
-        if marker.is_some() {
-            size += 160;
+        if let Some(known) = marker {
+            size += known.marker.key.len() + known.text.len() + 40;
         }
         let mut cmd = script.call(self.by_text, requests.len(), marker.is_some(), size);
         for request in requests.clone() {
@@ -108,14 +116,14 @@ impl Encoder {
             stream.write_for(key, &mut self.name);
             cmd.write_arg(&self.name);
         }
-        if let Some(marker) = marker {
-            cmd.write_arg(&marker.key);
+        if let Some(known) = marker {
+            cmd.write_arg(&known.marker.key);
         }
         for request in requests {
             write_args(&mut cmd, layout, request, &mut self.token);
         }
-        if let Some(marker) = marker {
-            write_marker(&mut cmd, layout, marker);
+        if let Some(Known { marker, text }) = marker {
+            write_marker(&mut cmd, layout, marker, text);
         }
         cmd
     }
@@ -223,7 +231,7 @@ pub(crate) fn looks_at(key: &Key, fences: Fences) -> Vec<Cmd> {
 pub(crate) fn mark(marker: &Marker, by_text: bool) -> Cmd {
     let mut cmd = Script::Mark.call(by_text, 0, true, marker.key.len() + 160);
     cmd.write_arg(&marker.key);
-    write_marker(&mut cmd, Script::Mark.layout(), marker);
+    write_marker(&mut cmd, Script::Mark.layout(), marker, "");
     cmd
 }
 
@@ -273,8 +281,8 @@ fn write_args(cmd: &mut Cmd, layout: &Layout, request: &Request, token: &mut Vec
     }
 }
 
-/// Writes the parts of a marker that the script is given.
-fn write_marker(cmd: &mut Cmd, layout: &Layout, marker: &Marker) {
+/// Writes what the script is told of a marker, whose text this is.
+fn write_marker(cmd: &mut Cmd, layout: &Layout, marker: &Marker, text: &str) {
     for arg in layout.marker_args {
         match arg {
             MarkerArg::RunId => cmd.write_arg(marker.run_id.as_bytes()),
@@ -289,6 +297,10 @@ fn write_marker(cmd: &mut Cmd, layout: &Layout, marker: &Marker) {
                 cmd.arg(marker.nodes);
             }
             MarkerArg::Name => cmd.write_arg(marker.name.as_bytes()),
+            MarkerArg::Over => {
+                cmd.arg(marker.over());
+            }
+            MarkerArg::Text => cmd.write_arg(text.as_bytes()),
         }
     }
 }
@@ -338,6 +350,7 @@ mod tests {
             run_id: "run".into(),
             replication_id: "replication".into(),
             durable: false,
+            since: 1_700,
             max_ttl_ms: 9,
             nodes: 3,
             name: "a set".into(),
@@ -357,7 +370,8 @@ mod tests {
         let words_of = words(&encoder.call(Script::AcquireSeveral, [&request]));
         assert_eq!(words_of[2], "3");
         assert_eq!(words_of[5], "app:tenure:node");
-        assert_eq!(words_of[9..], ["run", "replication", "9", "3", "a set"]);
+        let text = "run replication 0 1700 9 3 a set";
+        assert_eq!(words_of[9..], ["1709", text]);
     }
 
     #[test]

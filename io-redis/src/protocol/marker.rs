@@ -26,7 +26,31 @@ pub(crate) struct Marker {
     pub(crate) run_id: String,
     pub(crate) replication_id: String,
     pub(crate) durable: bool,
+    /// Since when the node has lost nothing, in milliseconds of its time; 0 if that is not known.
+    pub(crate) since: u64,
     pub(crate) max_ttl_ms: u64,
     pub(crate) nodes: usize,
     pub(crate) name: String,
+}
+
+impl Marker {
+    /// When its quarantine is over, in milliseconds of the node's time.
+    pub(crate) const fn over(&self) -> u64 {
+        self.since.saturating_add(self.max_ttl_ms)
+    }
+
+    /// The text that the node has if all is as it is known. A node that has this very text is not
+    /// asked for the parts of it.
+    pub(crate) fn text(&self) -> String {
+        format!(
+            "{} {} {} {} {} {} {}",
+            self.run_id,
+            self.replication_id,
+            u8::from(self.durable),
+            self.since,
+            self.max_ttl_ms,
+            self.nodes,
+            self.name
+        )
+    }
 }

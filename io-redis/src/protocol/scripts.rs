@@ -71,7 +71,7 @@ pub struct Layout {
     pub lock_args: &'static [LockArg],
     /// Whether the key behind those of all locks is the fence stream.
     pub stream: bool,
-    /// Behind the arguments of all locks, these parts of the node's marker. The marker's key is
+    /// Behind the arguments of all locks, this of the node's marker. The marker's key is
     /// then the last key of the call. [`Script::Mark`] always has them; an acquire has them with
     /// quarantine on.
     pub marker_args: &'static [MarkerArg],
@@ -172,7 +172,7 @@ pub enum LockArg {
     Fence,
 }
 
-/// A part of a node's marker.
+/// What a call says of a node's marker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MarkerArg {
     /// The run id of the server.
@@ -187,6 +187,10 @@ pub enum MarkerArg {
     Nodes,
     /// The name of the set of nodes; may be empty.
     Name,
+    /// When its quarantine is over if it says this, in milliseconds of the server's time.
+    Over,
+    /// All of it, as it is or ought to be.
+    Text,
 }
 
 /// How a script answers.
@@ -306,7 +310,7 @@ impl Script {
         use Command::{Del, Get, Getex, Pexpire, Pexpireat, Pttl, Set, Time, Type, Xadd};
         use LockArg::{Fence, Proposal, Token, Ttl};
         use LockKey::{Counter, Lock};
-        use MarkerArg::{Durable, MaxTtl, Name, Nodes, ReplicationId, RunId};
+        use MarkerArg::{Durable, MaxTtl, Name, Nodes, Over, ReplicationId, RunId, Text};
         match self {
             Self::AcquireOne => &Layout {
                 text: concat!(
@@ -320,7 +324,7 @@ impl Script {
                 lock_keys: &[Lock],
                 lock_args: &[Token, Ttl],
                 stream: true,
-                marker_args: &[RunId, ReplicationId, MaxTtl, Nodes, Name],
+                marker_args: &[Over, Text],
                 answers: Answers::EachLock,
                 commands: &[Getex, Get, Pttl, Type, Time, Set, Pexpireat, Del, Xadd],
             },
@@ -335,7 +339,7 @@ impl Script {
                 lock_keys: &[Lock, Counter],
                 lock_args: &[Token, Ttl, Proposal],
                 stream: false,
-                marker_args: &[RunId, ReplicationId, MaxTtl, Nodes, Name],
+                marker_args: &[Over, Text],
                 answers: Answers::EachLockAndTime,
                 commands: &[Getex, Get, Pttl, Type, Time, Set, Del],
             },
@@ -592,6 +596,8 @@ mod tests {
                 MarkerArg::MaxTtl => "max TTL ms",
                 MarkerArg::Nodes => "number of nodes",
                 MarkerArg::Name => "name of the set",
+                MarkerArg::Over => "end of quarantine (server ms)",
+                MarkerArg::Text => "text of the marker",
             });
             let (keys, args): (Vec<_>, Vec<_>) = (keys.collect(), args.collect());
             let marker: Vec<_> = marker.collect();

@@ -4,9 +4,10 @@ use std::fmt;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tenure_core::{Fence, ServerTime};
+use tenure_core::{Fence, Key, ServerTime, Words};
 
 use crate::protocol::key;
+use crate::protocol::words::printable;
 
 /// The longest name, in bytes.
 const MAX_NAME_LEN: usize = 1024;
@@ -94,6 +95,29 @@ impl FenceStream {
                 out.extend_from_slice(&self.name);
             }
         }
+    }
+
+    /// That the server refuses to draw from it, in these words, and what to allow.
+    pub(crate) fn refused(&self, words: &Words) -> Words {
+        let name = Key::new(self.name.clone());
+        let all = if self.is_split() { "*" } else { "" };
+        printable(&format!(
+            "the fence stream {name}{all} cannot be used ({}): give the user the right to this key \
+             (~{name}{all}) and to XADD, or name another stream with `Builder::fence_stream`",
+            words.as_str().trim_end_matches('.')
+        ))
+    }
+
+    /// That the server refuses a call that names a lock and the stream, in these words, which do
+    /// not say because of which of the two.
+    pub(crate) fn perhaps_refused(&self, words: &Words) -> Words {
+        let name = Key::new(self.name.clone());
+        let all = if self.is_split() { "*" } else { "" };
+        printable(&format!(
+            "{}: the user needs the right to the lock's key and to the fence stream \
+             (~{name}{all})",
+            words.as_str().trim_end_matches('.')
+        ))
     }
 
     /// Writes the name of the stream of a slot.

@@ -1,5 +1,5 @@
-//! The timer of a caller. It bounds the wait for an answer of the client's own tasks, which may not
-//! run: on a runtime that is blocked, for example, or in a forked child.
+//! The timer of a caller's runtime, for what must not depend on the client's own tasks, which may
+//! not run: on a runtime that is blocked, for example, or in a forked child.
 //!
 //! tokio panics where a timer is made on a runtime that has none (`enable_time`), and cannot be
 //! asked before. So that panic is caught, once for each such runtime, and the caller goes on
@@ -29,7 +29,7 @@ pub(crate) struct CallerTimer {
 }
 
 enum Timer {
-    /// It was not polled yet. Most answers come before a timer is needed.
+    /// It was not polled yet.
     New,
     Set(BoxFuture<'static, ()>),
     None,

@@ -10,7 +10,7 @@ use proptest::sample::select;
 use tenure_redis::seams::Script;
 
 use super::steps::Step;
-use crate::scripts::STREAM;
+use crate::scripts::{LARGEST_ID, STREAM};
 
 /// Where histories begin, and what proposals lie around: a bit after midnight, so that rounding
 /// shows.
@@ -151,9 +151,15 @@ fn marked(
     script: Script,
     acquires: impl Strategy<Value = (Vec<String>, Vec<String>)>,
 ) -> impl Strategy<Value = Vec<String>> {
-    (acquires, ids(), set()).prop_map(move |((mut keys, args), ids, set)| {
+    // By the clock that such a history begins with, sometimes as it is and mostly not.
+    let since = one(&["0", "1767225600123", "1767225600124", "1767225610123"]);
+    let marker = (ids(), since, set(), one(&["0", "1"]));
+    (acquires, marker).prop_map(move |((mut keys, args), (ids, since, set, durable))| {
         keys.push(MARKER.to_owned());
-        let args = [&args[..], &ids, &set].concat();
+        let number = |text: &str| text.parse::<u64>().expect("a number");
+        let over = number(&since) + number(&set[0]);
+        let text = [&ids[..], &[durable, since], &set].concat().join(" ");
+        let args = [&args[..], &[over.to_string(), text]].concat();
         call(script, &keys, &args)
     })
 }
@@ -230,7 +236,7 @@ fn interference() -> BoxedStrategy<Vec<String>> {
         2 => (select(&["DEL", "PERSIST", "GET", "PTTL", "PEXPIRETIME"][..]), key())
             .prop_map(|(name, k)| [name, &k].map(str::to_owned).to_vec()),
         1 => key().prop_map(|k| ["HSET", &k, "f", "v"].map(str::to_owned).to_vec()),
-        1 => one(&["1767225600123-1799", "1767225601000-1800", "4503599627370-0"])
+        1 => one(&["1767225600123-1799", "1767225601000-1800", "4503599627370-0", LARGEST_ID])
             .prop_map(|id| ["XADD", STREAM, &id, "", ""].map(str::to_owned).to_vec()),
     ]
     .boxed()

@@ -194,6 +194,61 @@ fn a_stream_created_again_within_a_millisecond_draws_larger_fences() {
     }
 }
 
+/// It expires two days after it was last kept, also while fences are drawn from it.
+#[test]
+fn a_stream_that_expired_while_its_client_slept_draws_larger_fences() {
+    let hour = secs(60 * 60);
+    for pause in [hour, 72 * hour] {
+        for back in [Duration::ZERO, hour] {
+            let clock = ManualClock::new(1_767_225_600_000_000);
+            let server = Server::new(clock.clone());
+            let (mut last, mut expired) = (0, 0);
+            for _ in 0..100 {
+                let fence = acquire(&server);
+                assert!(fence > last, "{fence} {last}");
+                last = draw(&server).expect("there are few");
+                clock.step_back(back);
+                let fence = draw(&server).expect("there are few");
+                assert!(fence > last, "{fence} {last}");
+                last = fence;
+                clock.advance(pause + back);
+                expired += u32::from(server.peek_stream(STREAM).is_none());
+            }
+            assert!(expired > 0, "{pause:?}");
+        }
+    }
+}
+
+/// By an earlier attempt, or by this one, which may have been granted.
+#[test]
+fn a_draw_that_fails_leaves_what_the_lease_has_and_takes_nothing() {
+    let token = |attempt: u32| format!("{}:{attempt}", "0".repeat(32));
+    let lock = |key: &str| Lock {
+        key: key.to_owned(),
+        token: token(2),
+        ttl: "10000".to_owned(),
+        ..Lock::default()
+    };
+    let call = scripts::call(Script::AcquireOne, &[lock("own"), lock("free")], None);
+    for attempt in [1, 2] {
+        let server = Server::new(ManualClock::new(1_767_225_600_000_000));
+        server.call(&["SET", "own", &token(attempt), "PX", "5000"]);
+        server.call(&["HSET", STREAM, "f", "v"]);
+        let until = server.peek_expiry_ms("own");
+        let wrong = Reply::bulk("wrong stream hash");
+        assert_eq!(server.call(&call), Reply::Array(vec![wrong.clone(), wrong]));
+        assert_eq!(server.peek("own"), Some(token(attempt).into_bytes()));
+        assert_eq!(server.peek_expiry_ms("own"), until);
+        assert_eq!(server.peek("free"), None);
+        server.call(&["DEL", STREAM]);
+        number(server.call(&call));
+        for key in ["own", "free"] {
+            assert_eq!(server.peek(key), Some(token(2).into_bytes()));
+            assert_eq!(server.peek_expiry_ms(key), until.map(|ms| ms + 5_000));
+        }
+    }
+}
+
 #[test]
 fn a_clock_that_was_set_back_with_5_000_grants_does_not_wear_a_stream_out() {
     let clock = ManualClock::new(1_767_225_600_000_000);
@@ -294,6 +349,10 @@ fn clients_with_a_stream_of_their_own_name_draw_from_it() -> Outcome {
             let error = error.expect_err("no name for a stream");
             assert!(matches!(error, ConnectError::FenceStream(_)), "{error}");
             assert!(error.is_misuse(), "{error}");
+            let over_several = ["a", "b", "c"].map(|node| format!("redis://{node}"));
+            let several = Locks::builder().nodes(over_several).fence_stream(name);
+            let error = several.connect_lazy().expect_err("nor over several nodes");
+            assert!(matches!(error, ConnectError::FenceStream(_)), "{error}");
         }
         Ok(())
     })

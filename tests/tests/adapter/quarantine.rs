@@ -312,3 +312,29 @@ fn a_client_with_another_max_ttl_or_name_of_the_set_is_refused() -> Outcome {
         Ok(())
     })
 }
+
+/// So a node that is in no quarantine compares one text, and reads no part of it.
+#[test]
+fn an_acquire_says_the_marker_as_the_node_has_it() -> Outcome {
+    World::run(1, async |world| {
+        let nodes = nodes(&world, 3);
+        let one = world.client("one");
+        let locks = settled(&world, &one).await?;
+        // One node is marked again on the same connection, the others since they were connected to.
+        nodes[0].server().call(&["DEL", "tenure:node"]);
+        let _ = locks.try_lock("k").await;
+        world.sleep(TTL + secs(1)).await;
+        let before = world.requests().len();
+        locks.try_lock("k").await?.release().await?;
+        let asked = world.requests().split_off(before);
+        let told: Vec<_> = asked
+            .iter()
+            .filter_map(|request| request.argv.last())
+            .collect();
+        for node in &nodes {
+            let marker = node.server().peek("tenure:node").expect("it is marked");
+            assert!(told.iter().any(|said| **said == marker), "{asked:?}");
+        }
+        Ok(())
+    })
+}

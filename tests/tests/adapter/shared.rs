@@ -4,7 +4,7 @@ use futures_util::future::try_join_all;
 use tenure_redis::seams::Script;
 use tenure_sim::memory_net::World;
 use tenure_sim::server::{ManualClock, Reply, Server};
-use tenure_tests::scripts::{self, Lock, STREAM};
+use tenure_tests::scripts::{self, LARGEST_ID, Lock, STREAM};
 
 use crate::support::{Outcome, builder, calls, ms, nodes, secs, stands};
 
@@ -160,6 +160,10 @@ fn without_a_stream_no_lock_of_a_call_is_granted() {
         (&["SET", STREAM, "v"], "wrong stream string"),
         (
             &["XADD", STREAM, "4503599627370-0", "f", "v"],
+            "wrong stream stream",
+        ),
+        (
+            &["XADD", STREAM, LARGEST_ID, "f", "v"],
             "wrong stream stream",
         ),
     ] {

@@ -38,6 +38,7 @@ fn scripts() -> Vec<Vec<String>> {
         run_id: "run".to_owned(),
         replication_id: "repl".to_owned(),
         durable: "0".to_owned(),
+        since: "0".to_owned(),
         max_ttl: "1000".to_owned(),
         nodes: "3".to_owned(),
         name: String::new(),

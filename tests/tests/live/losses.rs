@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use tenure_core::STREAM_SEQUENCES;
 use tenure_redis::{Guard, Locks, Loss, ReleaseError, RenewError};
 use tenure_tests::live::clients::{
     LONG, SHORT, brief, connect, freed, locked, patient, pttl, refused, renewed, script_on, value,
@@ -57,6 +58,31 @@ async fn a_flushed_server_tells_the_holder_gone() {
     assert_eq!(loss(guard).await, Loss::Gone);
     let next = locked(&locks, "flushed").await;
     assert!(next.fence() > fence, "the stream was flushed, too");
+}
+
+/// As after its clock was set back, with many grants since: the last id is ahead of the clock.
+#[tokio::test]
+async fn a_stream_whose_millisecond_is_used_up_goes_on_in_the_next() {
+    if !servers_available() {
+        return;
+    }
+    let server = RedisServer::start(Options::new()).await;
+    let locks = connect(patient(), server.url()).await;
+    let mut last = locked(&locks, "k").await.fence();
+    let (now, _): (u64, u64) = server.cmd(&["TIME"]).await;
+    for (turn, left) in (1..).zip([3, 1, 0]) {
+        let ms = 1_000 * (now + 60 * turn);
+        let id = format!("{ms}-{}", STREAM_SEQUENCES - 1 - left);
+        let draw = ["XADD", "tenure:fence", "MAXLEN", "0", &id, "", ""];
+        server.cmd::<String>(&draw).await;
+        for grant in 0..6 {
+            let guard = locked(&locks, "other").await;
+            assert!(guard.fence() > last, "{} {last}", guard.fence());
+            last = guard.fence();
+            assert_eq!(last / 2_000, ms + u64::from(grant >= left));
+            guard.release().await.expect("it was held");
+        }
+    }
 }
 
 #[tokio::test]

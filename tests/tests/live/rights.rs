@@ -256,10 +256,21 @@ async fn a_stream_that_is_lost_later_is_told_at_the_next_lock() {
     let error = within("an answer", locks.lock("k")).await;
     let error = error.expect_err("no fence can be drawn");
     assert!(matches!(error, LockError::Rejected { .. }), "{error}");
-    assert!(error.to_string().contains("NOPERM"), "{error}");
+    for part in ["NOPERM", "the fence stream", "~tenure:fence"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    freed(&server, "locks:k").await;
+    let given = ["ACL", "SETUSER", "locks", "~tenure:fence", "-xadd"];
+    server.cmd::<()>(&given).await;
+    let error = within("an answer", locks.lock("k")).await;
+    let error = error.expect_err("no fence can be drawn");
+    assert!(matches!(error, LockError::Rejected { .. }), "{error}");
+    for part in ["the fence stream tenure:fence", "XADD"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
     freed(&server, "locks:k").await;
     held.renew().await.expect("it needs no fence");
-    let given = ["ACL", "SETUSER", "locks", "~tenure:fence"];
+    let given = ["ACL", "SETUSER", "locks", "+xadd"];
     server.cmd::<()>(&given).await;
     server.cmd::<i64>(&["DEL", "tenure:fence"]).await;
     server.cmd::<i64>(&["RPUSH", "tenure:fence", "x"]).await;

@@ -3,6 +3,7 @@
 -- KEYS: marker
 -- ARGV: run id, replication id, durable (1 or 0), max TTL ms, number of nodes, name of the set
 -- The marker: run id, replication id, durable, since (server ms), max TTL ms, nodes, name.
+-- Answers since when it is, and so which text is there.
 local marker = redis.pcall('GETEX', KEYS[1])
 if type(marker) == 'table' then
   if string.find(marker.err, 'WRONGTYPE', 1, true) then return {'misuse'} end
@@ -25,7 +26,7 @@ if marker then
     since = math.min(tonumber(from), now)
   end
 end
-local text = table.concat(
-  {ARGV[1], ARGV[2], ARGV[3], string.format('%.0f', since), ARGV[4], ARGV[5], ARGV[6]}, ' ')
+since = string.format('%.0f', since)
+local text = table.concat({ARGV[1], ARGV[2], ARGV[3], since, ARGV[4], ARGV[5], ARGV[6]}, ' ')
 redis.call('SET', KEYS[1], text, 'PX', string.format('%.0f', 86400000 + 10 * ARGV[4]))
-return {'marked', math.max(since + ARGV[4] - now, 0)}
+return {'marked', since}

@@ -5,29 +5,34 @@
 -- Law: Exclusion
 local refusal, quarantined, blocked, time
 if marker then
-  local run_id, replication_id, max_ttl, nodes, name = unpack(ARGV, args_each * count + 1)
+  local over, ours = ARGV[args_each * count + 1], ARGV[args_each * count + 2]
   local marked = redis.pcall('GET', marker)
-  if type(marked) == 'table' then
-    refusal = string.find(marked.err, 'WRONGTYPE', 1, true) and 'misuse' or '-' .. marked.err
-  elseif not marked then
-    refusal = 'unmarked'
-  else
-    local run, replication, _, since, ttl, of, called =
-      string.match(marked, '^(%S+) (%S+) ([01]) (%d+) (%d+) (%d+) (.*)$')
-    if not run then
-      refusal = 'misuse'
-    elseif ttl ~= max_ttl or of ~= nodes or called ~= name then
-      refusal = 'misuse ' .. ttl .. ' ' .. of .. ' ' .. called
-    elseif run ~= run_id or replication ~= replication_id then
+  time = redis.call('TIME')
+  -- Usually it is what the client knows, to the letter, and its quarantine is over by this server's
+  -- clock. Only else its parts are read.
+  if marked ~= ours or time[1] * 1000 + time[2] / 1000 < tonumber(over) then
+    if type(marked) == 'table' then
+      refusal = string.find(marked.err, 'WRONGTYPE', 1, true) and 'misuse' or '-' .. marked.err
+    elseif not marked then
       refusal = 'unmarked'
     else
-      -- After a server clock was set back, the marker begins in the future. The wait is bounded
-      -- here; the link soon reads the node's identity again and writes a marker that begins now.
-      time = redis.call('TIME')
-      local left = since + ttl - (time[1] * 1000 + math.floor(time[2] / 1000))
-      if left > 0 then
-        refusal = string.format('quarantine %.0f', math.min(left, tonumber(ttl)))
-        quarantined = true
+      local parts = '^(%S+ %S+) [01] (%d+) ((%d+) %d+ .*)$'
+      local ids, since, set, ttl = string.match(marked, parts)
+      local our_ids, _, our_set = string.match(ours, parts)
+      if not ids then
+        refusal = 'misuse'
+      elseif set ~= our_set then
+        refusal = 'misuse ' .. set
+      elseif ids ~= our_ids then
+        refusal = 'unmarked'
+      else
+        -- After a server clock was set back, the marker begins in the future. The wait is bounded
+        -- here; the link soon reads the node's identity again and writes a marker that begins now.
+        local left = since + ttl - (time[1] * 1000 + math.floor(time[2] / 1000))
+        if left > 0 then
+          refusal = string.format('quarantine %.0f', math.min(left, tonumber(ttl)))
+          quarantined = true
+        end
       end
     end
   end

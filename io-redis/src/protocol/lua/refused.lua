@@ -1,6 +1,8 @@
 
--- Part of both acquires: answers for the locks that were not set. Those of an earlier attempt of
--- the same lease are set here.
+-- Part of both acquires: answers for the locks that were not set. Those that the same lease has
+-- already, by this attempt or an earlier one, are in `own`. They stay as they are until there is a
+-- fence.
+local own
 if refused then
   local find, match, sub, format = string.find, string.match, string.sub, string.format
   local stamp
@@ -16,8 +18,8 @@ if refused then
     return sub(redis.sha1hex(sub(held, -64)), 1, 8)
   end
 
-  -- Returns nothing if the lock is set.
-  local function look(lock, token, ttl, why)
+  -- Returns nothing if the lease has the lock.
+  local function look(lock, token, why)
     -- GETEX counts as a write, so a replica refuses it and never answers "no" itself. It comes
     -- behind each SET NX: once a script has written, the server no longer refuses further writes
     -- when it is out of memory.
@@ -38,7 +40,7 @@ if refused then
         if type(left) == 'table' then return '-' .. left.err end
         if left < 0 then return 'foreign' end
         if not stamp then
-          local time = redis.call('TIME')
+          time = time or redis.call('TIME')
           stamp = format('%.0f', time[1] * 1000000 + time[2])
         end
         return format('held %.0f %s %s', left, stamp, fingerprint(held))
@@ -47,17 +49,16 @@ if refused then
       if tonumber(other) > tonumber(attempt) then return 'taken' end
     end
     if quarantined then return refusal end
-    local set = pcall('SET', lock, token, 'PX', ttl)
-    if set.err then return '-' .. set.err end
   end
 
   for i = 1, count do
     local why = refused[i]
     if why then
-      local first = args_each * (i - 1)
-      local lock = KEYS[keys_each * (i - 1) + 1]
-      answers[i] = look(lock, ARGV[first + 1], ARGV[first + 2], why)
-      if not answers[i] then taken = true end
+      answers[i] = look(KEYS[keys_each * (i - 1) + 1], ARGV[args_each * (i - 1) + 1], why)
+      if not answers[i] then
+        taken, own = true, own or {}
+        own[i] = true
+      end
     end
   end
 end

@@ -34,7 +34,8 @@ if taken then
   end
   if type(id) == 'table' then
     failed = '-' .. id.err
-    if find(id.err, 'WRONGTYPE', 1, true) then
+    -- A stream whose last id is the largest that there is draws no more.
+    if find(id.err, 'WRONGTYPE', 1, true) or find(id.err, 'exhausted', 1, true) then
       failed = 'wrong stream ' .. (redis.pcall('TYPE', stream).ok or '')
     end
   end

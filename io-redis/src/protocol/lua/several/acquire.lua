@@ -2,7 +2,7 @@
 -- fences.
 -- KEYS: lock, fence counter for each [, marker]
 -- ARGV: token, TTL ms, proposed fence (0: none) for each
---       [, run id, replication id, max TTL ms, number of nodes, name of the set]
+--       [, end of quarantine (server ms), text of the marker]
 -- Answers for each lock its fence, as a number, or why it is not granted, as a string, in which an
 -- error of the server begins with "-"; and last the server's time. No error is raised after a
 -- write, so that the outcome of one lock does not depend on the others. A free key, the usual case,

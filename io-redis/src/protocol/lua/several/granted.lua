@@ -6,25 +6,36 @@ time = time or redis.call('TIME')
 local micros = time[1] * 1000000 + time[2]
 local now = 2 * micros
 -- A number becomes a text once, not for each lock: a client proposes the same fence for many.
-local format, before, text, keep = string.format, nil, nil, nil
+local before, text, keep
 for i = 1, count do
   if not answers[i] then
-    local fence, proposal = now, tonumber(ARGV[3 * i])
+    local fence, proposal = now, ARGV[3 * i]
     if last[i] >= fence then fence = last[i] + 1 end
-    -- A proposal more than a minute ahead of this server's time is ignored: the counter would keep
-    -- it.
-    if proposal > fence and proposal <= now + 120000000 then fence = proposal end
+    if proposal ~= '0' then
+      -- A proposal more than a minute ahead of this server's time is ignored: the counter would
+      -- keep it.
+      proposal = tonumber(proposal)
+      if proposal > fence and proposal <= now + 120000000 then fence = proposal end
+    end
     if fence ~= before then
-      before, text = fence, format('%.0f', fence)
       -- The counter is kept for a day after the time that its value stands for.
       -- Law: No orphan
-      keep = format('%.0f', 86400000 + math.ceil((fence - now) / 2000))
+      before, text, keep = fence, string.format('%.0f', fence), '86400000'
+      if fence > now then
+        keep = string.format('%.0f', 86400000 + math.ceil((fence - now) / 2000))
+      end
     end
+    local lock, has = KEYS[2 * i - 1], own and own[i]
     local stored = pcall('SET', KEYS[2 * i], text, 'PX', keep)
+    if has and not stored.err then
+      -- Law: Ownership
+      stored = pcall('SET', lock, ARGV[3 * i - 2], 'PX', ARGV[3 * i - 1])
+    end
     answers[i] = fence
     if stored.err then
+      -- What the lease had before stays: it may hold it.
       -- Law: No orphan
-      pcall('DEL', KEYS[2 * i - 1])
+      if not has then pcall('DEL', lock) end
       answers[i] = '-' .. stored.err
     end
   end

@@ -1,7 +1,7 @@
 
 -- Part of acquire: sets the locks that are free, and reads their counters. The others are in
 -- `refused`, each with why not.
-local pcall = redis.pcall
+local pcall, find = redis.pcall, string.find
 local answers, last, taken, refused = {}, {}, false, nil
 for i = 1, count do
   local counter = KEYS[2 * i]
@@ -9,14 +9,15 @@ for i = 1, count do
   if not stored then
     last[i] = 0
   elseif stored.err then
-    if string.find(stored.err, 'WRONGTYPE', 1, true) then
+    if find(stored.err, 'WRONGTYPE', 1, true) then
       set = {answer = 'wrong counter ' .. (pcall('TYPE', counter).ok or '')}
     else
       answers[i] = '-' .. stored.err
     end
   else
-    last[i] = not string.find(stored, '%D') and tonumber(stored) or 9007199254740991
-    if last[i] >= 9007199254740991 then set = {answer = 'wrong counter string'} end
+    local number = not find(stored, '%D') and tonumber(stored) or 9007199254740991
+    if number >= 9007199254740991 then set = {answer = 'wrong counter string'} end
+    last[i] = number
   end
   if not answers[i] then
     -- SET NX comes before the lock is read: a replica refuses it as a write, and it leaves a key
@@ -29,7 +30,7 @@ for i = 1, count do
     else
       -- Out of memory, SET is refused before it sees the key. Whether the lock is held is still
       -- found out, and no further SET is tried.
-      if set and set.err and string.find(set.err, 'OOM', 1, true) then blocked = set end
+      if set and set.err and find(set.err, 'OOM', 1, true) then blocked = set end
       refused = refused or {}
       refused[i] = set or {}
     end

@@ -169,3 +169,36 @@ fn a_watch_whose_answer_is_lost_is_made_up_for_behind_the_next_renewal() {
     world.advance(RENEW_AFTER + ms(20));
     assert_eq!(world.ops(0)[3..], [OpKind::Renew, OpKind::Watch]);
 }
+
+/// What is written when a node comes up at which the last renewal had no answer.
+fn asked_at_up(mut world: World, lease: LeaseId) -> Vec<OpKind> {
+    world.lose_reply(0);
+    assert!(matches!(world.event(), EventKind::Suspect { .. }));
+    let before = world.ops(0).len();
+    world.up(0);
+    world.timeout();
+    world.resume([0]);
+    assert!(world.may_act(lease));
+    world.ops(0)[before..].to_vec()
+}
+
+#[test]
+fn a_renewal_that_failed_is_tried_again_before_the_node_is_asked_to_watch() {
+    let (mut world, lease) = watched(1);
+    world.withhold([0]);
+    world.advance(RENEW_AFTER + ms(20));
+    let asked = asked_at_up(world, lease);
+    assert_eq!(asked, [OpKind::Renew, OpKind::Watch]);
+}
+
+#[test]
+fn so_it_is_if_a_watch_had_to_wait_for_the_renewal_that_failed() {
+    let mut world = World::new(1);
+    let lease = world.acquire("k");
+    world.events();
+    world.withhold([0]);
+    world.advance(RENEW_AFTER + ms(20));
+    watch(&mut world, lease, true);
+    let asked = asked_at_up(world, lease);
+    assert_eq!(asked, [OpKind::Renew, OpKind::Watch]);
+}

@@ -36,6 +36,8 @@ pub enum Subject {
     Application,
     /// When links connect.
     Links,
+    /// How pushes travel.
+    Pushes,
     /// How messages of this kind travel, both ways.
     Messages(OpKind),
     /// A kind of fault: whether it exists, when it strikes, whom, and for how long.
@@ -59,6 +61,7 @@ impl Subject {
             Self::Clocks => 2,
             Self::Application => 3,
             Self::Links => 4,
+            Self::Pushes => 5,
             Self::Messages(kind) => MESSAGES + kind as usize,
             Self::Fault(fault) => FAULTS + fault as usize,
         }
@@ -76,6 +79,7 @@ impl Subject {
             Self::Clocks,
             Self::Application,
             Self::Links,
+            Self::Pushes,
         ];
         let messages = OpKind::ALL.iter().map(|kind| Self::Messages(*kind));
         let faults = Fault::ALL.iter().map(|fault| Self::Fault(*fault));

@@ -27,6 +27,9 @@ const RULES: Rules = Rules {
     kills: true,
     freed_within: 200,
     recalled_within: 5,
+    idle_within: Some(3_000),
+    hold: 100,
+    doubted_within: 50,
 };
 
 /// A history of one key at one node, told to a judge.
@@ -1129,4 +1132,423 @@ fn a_key_that_expired_before_its_release_is_not_told_as_released() {
     history.tell(102, 1, other).tell(103, 0, taken);
     history.tell(104, 0, Fact::Released(Freed::Released));
     assert_eq!(history.broken(), Some(Law::LossIsTold));
+}
+
+// ---- queues ----
+
+fn place(until: u64) -> Fact {
+    let (until, channel) = (Some(until), false);
+    Fact::Place { until, channel }
+}
+
+fn pushed_place(until: u64) -> Fact {
+    let (until, channel) = (Some(until), true);
+    Fact::Place { until, channel }
+}
+
+const GONE: Fact = Fact::Place {
+    until: None,
+    channel: false,
+};
+
+impl History {
+    /// A lease is wanted, and enters a place.
+    fn enters(&mut self, at: u64, lease: u32, place: Fact) -> &mut Self {
+        self.tell(at, lease, Fact::Wanted { ttl: 1_000 });
+        let sent = Fact::Sent {
+            ask: OpKind::Wait,
+            attempt: 1,
+            serial: 1,
+        };
+        self.tell(at, lease, sent);
+        self.did_wait(at, lease, 1, Answer::Waiting);
+        self.tell(at, lease, place)
+    }
+
+    fn did_wait(&mut self, at: u64, lease: u32, serial: u32, answer: Answer) -> &mut Self {
+        let did = Fact::Did {
+            ask: OpKind::Wait,
+            serial,
+            answer,
+            until: None,
+            late: false,
+        };
+        self.tell(at, lease, did)
+    }
+
+    fn heard_wait(&mut self, at: u64, lease: u32, serial: u32) -> &mut Self {
+        let heard = Fact::Heard {
+            ask: OpKind::Wait,
+            serial,
+            outcome: Outcome::Answered(Answer::Waiting),
+        };
+        self.tell(at, lease, heard)
+    }
+
+    /// A request of the first lease hands the key on to the second.
+    fn hands_on(&mut self, at: u64, by: u32, next: u32, until: u64) -> &mut Self {
+        let fence = at;
+        self.tell(at, next, Fact::HandedOn { fence, until });
+        let key = Fact::Key {
+            from: Holder::Lease(by),
+            to: Holder::Lease(next),
+            until: Some(until),
+        };
+        self.tell(at, by, key).tell(at, next, GONE)
+    }
+
+    /// A lease holds the key.
+    fn holds(&mut self, at: u64, lease: u32, until: u64) -> &mut Self {
+        let key = Fact::Key {
+            from: Holder::Nobody,
+            to: Holder::Lease(lease),
+            until: Some(until),
+        };
+        self.grant(at, lease, at, until).tell(at, lease, key)
+    }
+
+    /// Lease 0 holds the key until 900, and leases 1, 2 and 3 wait. Nobody is told of its loss.
+    fn line() -> Self {
+        let mut rules = RULES;
+        rules.told_within = u64::MAX / 2;
+        let mut history = Self::under(rules);
+        history.holds(10, 0, 900);
+        for lease in 1..4 {
+            history.enters(20 + u64::from(lease), lease, place(950));
+        }
+        history
+    }
+
+    fn channel(&mut self, at: u64, client: u8, heard: bool) -> &mut Self {
+        let channel = Record {
+            client: Some(client),
+            node: Some(0),
+            ..Record::new(at, Fact::Channel { heard })
+        };
+        self.happens(at, channel)
+    }
+}
+
+#[test]
+fn a_lock_that_is_handed_to_the_first_in_line_is_lawful() {
+    let mut history = History::line();
+    history.hands_on(100, 0, 1, 950).hands_on(200, 1, 2, 950);
+    assert_eq!(history.broken(), None);
+    assert_eq!(history.0.checks().turns, 3);
+}
+
+#[test]
+fn a_lock_that_is_handed_to_the_second_breaks_fairness() {
+    let mut history = History::line();
+    history.hands_on(100, 0, 2, 950);
+    assert_eq!(history.broken(), Some(Law::Fairness));
+}
+
+#[test]
+fn a_dead_place_is_passed_over() {
+    let mut history = History::line();
+    history.tell(90, 2, place(990)).hands_on(960, 0, 2, 990);
+    assert_eq!(history.broken(), None);
+}
+
+#[test]
+fn a_place_that_was_entered_again_stands_behind_the_others() {
+    let mut history = History::line();
+    history.tell(50, 1, GONE).tell(60, 1, place(950));
+    history.hands_on(100, 0, 2, 950).hands_on(200, 2, 1, 950);
+    assert_eq!(history.broken(), Some(Law::Fairness), "3 is before 1");
+}
+
+#[test]
+fn a_lock_for_which_nobody_keeps_a_place_is_an_orphan() {
+    let mut history = History::line();
+    history.hands_on(960, 0, 1, 950);
+    assert_eq!(history.broken(), Some(Law::NoOrphan));
+    let mut history = History::line();
+    history.tell(50, 4, Fact::Wanted { ttl: 1_000 });
+    history.hands_on(100, 0, 4, 950);
+    assert_eq!(history.broken(), Some(Law::NoOrphan));
+}
+
+#[test]
+fn a_lock_is_handed_on_until_the_end_of_the_reservation_and_no_longer() {
+    let mut history = History::line();
+    history.hands_on(100, 0, 1, 950 + 3_000_000);
+    assert_eq!(history.broken(), Some(Law::NoOrphan));
+}
+
+#[test]
+fn a_place_to_whose_channel_nobody_listens_is_passed_over_while_others_are_there() {
+    let line = || {
+        let mut history = History::new();
+        history.holds(10, 0, 900).channel(15, 1, true);
+        history.enters(20, 1, pushed_place(950));
+        history.enters(21, 2, place(950));
+        history.channel(30, 1, false);
+        history
+    };
+    let mut history = line();
+    history.hands_on(100, 0, 2, 950).hands_on(200, 2, 1, 950);
+    assert_eq!(history.broken(), None);
+    let mut history = line();
+    history.hands_on(100, 0, 1, 950);
+    assert_eq!(history.broken(), Some(Law::Fairness));
+    let mut history = line();
+    history.channel(40, 1, true).hands_on(100, 0, 2, 950);
+    assert_eq!(history.broken(), Some(Law::Fairness));
+}
+
+/// The key is free, and a request of this lease takes it: by its place, or as a newcomer.
+fn takes_what_is_free(history: &mut History, at: u64, lease: u32, by_place: bool) {
+    if by_place {
+        history.did_wait(at, lease, 2, Answer::Granted(at));
+    }
+    let key = Fact::Key {
+        from: Holder::Nobody,
+        to: Holder::Lease(lease),
+        until: Some(at + 900),
+    };
+    history.tell(at, lease, key);
+}
+
+#[test]
+fn a_free_key_may_go_to_a_newcomer_but_not_to_the_second_in_line() {
+    let mut history = History::line();
+    history.tell(905, 4, Fact::Wanted { ttl: 1_000 });
+    takes_what_is_free(&mut history, 910, 4, false);
+    assert_eq!(history.broken(), None);
+    let mut history = History::line();
+    takes_what_is_free(&mut history, 910, 1, true);
+    assert_eq!(history.broken(), None);
+    let mut history = History::line();
+    takes_what_is_free(&mut history, 910, 2, true);
+    assert_eq!(history.broken(), Some(Law::Fairness));
+}
+
+#[test]
+fn a_request_that_takes_the_key_from_another_lease_is_no_hand_off() {
+    let mut history = History::line();
+    let key = Fact::Key {
+        from: Holder::Lease(0),
+        to: Holder::Lease(1),
+        until: Some(950),
+    };
+    history.tell(100, 2, key);
+    assert_eq!(history.broken(), Some(Law::Ownership));
+}
+
+#[test]
+fn a_fence_that_is_drawn_for_the_next_in_line_is_larger() {
+    let mut history = History::line();
+    let (fence, until) = (10, 950);
+    history.tell(100, 1, Fact::HandedOn { fence, until });
+    assert_eq!(history.broken(), Some(Law::Fencing));
+}
+
+#[test]
+fn a_lease_that_is_granted_by_a_push_is_valid_as_long_as_its_reservation() {
+    let granted = |until| {
+        let mut history = History::line();
+        history.hands_on(100, 0, 1, 950);
+        history.tell(105, 0, Fact::Release);
+        history.tell(110, 1, Fact::Pushed { fence: 100 });
+        history.tell(110, 1, Fact::Granted { fence: 100, until });
+        history.broken()
+    };
+    assert_eq!(granted(940), None);
+    assert_eq!(granted(960), Some(Law::HonestValidity));
+}
+
+#[test]
+fn a_push_of_an_earlier_hand_off_promises_nothing() {
+    let mut history = History::line();
+    history.hands_on(100, 0, 1, 950);
+    history.tell(105, 0, Fact::Release);
+    history.tell(110, 1, Fact::Pushed { fence: 99 });
+    let (fence, until) = (99, 940);
+    history.tell(110, 1, Fact::Granted { fence, until });
+    assert_eq!(history.broken(), Some(Law::HonestValidity));
+}
+
+#[test]
+fn who_hears_that_it_waits_after_the_hand_off_has_lost_the_lock() {
+    let heard = |did| {
+        let mut history = History::line();
+        history.did_wait(did, 1, 2, Answer::Waiting);
+        history.hands_on(100, 0, 1, 950);
+        history.tell(105, 0, Fact::Release);
+        history.tell(110, 1, Fact::Pushed { fence: 100 });
+        history.heard_wait(115, 1, 2);
+        let (fence, until) = (100, 940);
+        history.tell(120, 1, Fact::Granted { fence, until });
+        history.broken()
+    };
+    assert_eq!(heard(90), None, "it was answered before");
+    let mut history = History::line();
+    history.hands_on(100, 0, 1, 950);
+    history.tell(105, 0, Fact::Release);
+    history.tell(110, 1, Fact::Pushed { fence: 100 });
+    history.did_wait(112, 1, 2, Answer::Waiting);
+    history.heard_wait(115, 1, 2);
+    let (fence, until) = (100, 940);
+    history.tell(120, 1, Fact::Granted { fence, until });
+    assert_eq!(history.broken(), Some(Law::HonestValidity));
+}
+
+#[test]
+fn a_place_of_a_lease_that_is_settled_is_an_orphan() {
+    let mut history = History::line();
+    history.tell(100, 1, Fact::Cancel).tell(110, 1, GONE);
+    history.tell(120, 1, Fact::Settled);
+    assert_eq!(history.broken(), None);
+    history
+        .tell(130, 2, Fact::Cancel)
+        .tell(140, 2, Fact::Settled);
+    assert_eq!(history.broken(), Some(Law::NoOrphan));
+}
+
+#[test]
+fn a_place_that_nobody_wants_is_found_at_the_end() {
+    let quiet = |until| {
+        let mut history = History::new();
+        history.enters(20, 1, place(until));
+        history.tell(30, 1, Fact::Cancel);
+        history.happens(200, Record::new(200, Fact::Swept));
+        history.broken()
+    };
+    assert_eq!(quiet(150), None);
+    assert_eq!(quiet(250), Some(Law::NoOrphan));
+}
+
+#[test]
+fn a_place_is_kept_for_a_ttl_and_no_longer() {
+    let mut history = History::new();
+    history.enters(20, 1, place(20 + 1_500 + 2_000_001));
+    assert_eq!(history.broken(), Some(Law::NoOrphan));
+}
+
+impl History {
+    /// All faults are healed, and both clients are connected.
+    fn healed(&mut self, at: u64) -> &mut Self {
+        for client in 0..2 {
+            let up = Record {
+                client: Some(client),
+                node: Some(0),
+                ..Record::new(at, Fact::Link(Link::Up))
+            };
+            self.happens(at, up);
+        }
+        self.happens(at, Record::new(at, Fact::Healed))
+    }
+}
+
+#[test]
+fn a_key_that_nobody_knows_to_hold_breaks_progress_while_somebody_waits() {
+    let idle = |span: u64| {
+        let mut history = History::line();
+        history.healed(50).hands_on(100, 0, 1, 950);
+        history.tell(105, 0, Fact::Release);
+        for at in (500..100 + span).step_by(500) {
+            history.tell(at, 3, place(at + 950));
+        }
+        history.tell(100 + span, 3, place(100 + span + 950));
+        history.broken()
+    };
+    assert_eq!(idle(3_000), None);
+    assert_eq!(idle(3_200), Some(Law::Progress));
+}
+
+#[test]
+fn a_place_that_has_died_waits_for_nothing() {
+    let mut history = History::line();
+    history.healed(50).hands_on(100, 0, 1, 950);
+    history.tell(105, 0, Fact::Release).tell(4_500, 2, GONE);
+    assert_eq!(history.broken(), None);
+}
+
+#[test]
+fn a_waiter_that_does_not_get_its_turn_breaks_progress() {
+    // The bound: three turns of 3,100 for two that are ahead and itself, and a max TTL.
+    let waits = |span: u64| {
+        let mut rules = RULES;
+        rules.granted_within = None;
+        rules.told_within = u64::MAX / 2;
+        rules.exclusion = false;
+        let mut history = History::under(rules);
+        history.holds(10, 0, 900);
+        for lease in 1..4 {
+            history.enters(20 + u64::from(lease), lease, place(950));
+        }
+        history.healed(50);
+        history.tell(50 + span, 3, Fact::Cancel);
+        history.broken()
+    };
+    assert_eq!(waits(10_300), None);
+    assert_eq!(waits(10_301), Some(Law::Progress));
+}
+
+// ---- doubts ----
+
+/// A lease is watched, its key is deleted, and the node says so.
+fn doubted() -> History {
+    let mut history = History::new();
+    history.holds(10, 0, 900).tell(20, 0, Fact::Watched);
+    history.happens(100, fault(Fault::Deleted));
+    let (from, to, until) = (Holder::Lease(0), Holder::Nobody, None);
+    let key = Record {
+        node: Some(0),
+        key: Some(0),
+        ..Record::new(100, Fact::Key { from, to, until })
+    };
+    history.happens(100, key).tell(110, 0, Fact::Doubted);
+    history
+}
+
+#[test]
+fn a_loss_that_a_node_has_pushed_is_told_within_the_bound() {
+    let mut history = doubted();
+    history.tell(160, 0, Fact::Lost(Loss::Gone));
+    assert_eq!(history.broken(), None);
+    assert_eq!(history.0.checks().doubts, 1);
+    let mut history = doubted();
+    history.tell(161, 0, Fact::Lost(Loss::Gone));
+    assert_eq!(history.broken(), Some(Law::LossIsTold));
+}
+
+#[test]
+fn a_doubt_of_all_leases_is_a_doubt_of_each() {
+    let mut history = History::new();
+    history
+        .holds(10, 0, 900)
+        .happens(100, fault(Fault::Flushed));
+    let (from, to, until) = (Holder::Lease(0), Holder::Nobody, None);
+    let key = Record {
+        node: Some(0),
+        key: Some(0),
+        ..Record::new(100, Fact::Key { from, to, until })
+    };
+    let all = Record {
+        client: Some(0),
+        node: Some(0),
+        ..Record::new(110, Fact::DoubtOfAll)
+    };
+    history.happens(100, key).happens(110, all);
+    history.tell(161, 0, Fact::Lost(Loss::Gone));
+    assert_eq!(history.broken(), Some(Law::LossIsTold));
+}
+
+#[test]
+fn a_doubt_that_was_none_or_that_nobody_can_answer_demands_nothing() {
+    let mut history = History::new();
+    history.holds(10, 0, 900).tell(110, 0, Fact::Doubted);
+    history.tell(500, 0, Fact::Suspect);
+    assert_eq!(history.broken(), None, "the key is there");
+    let mut history = doubted();
+    let cut = Record {
+        client: Some(0),
+        node: Some(0),
+        ..Record::new(120, Fact::Link(Link::Cut(0)))
+    };
+    history.happens(120, cut).tell(500, 0, Fact::Suspect);
+    assert_eq!(history.broken(), None, "the connection was lost");
 }

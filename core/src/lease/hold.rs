@@ -136,7 +136,7 @@ impl Lease {
             return self.watch_answered(now, node, &reply, ctx);
         }
         if flight.ask == OpKind::Renew {
-            self.renewed_at(node);
+            self.renewed_at(node, &reply);
         }
         // Law: Honest validity
         let until = flight.queued + self.options.valid_for();

@@ -9,7 +9,8 @@
 
 use core::time::Duration;
 
-use super::{Context, Lease, Phase};
+use super::seat::Vote;
+use super::{Context, Lease, Phase, Renewal};
 use crate::id::{NodeId, NodeSet};
 use crate::request::{Answer, OpKind, Reply};
 use crate::time::Instant;
@@ -50,11 +51,18 @@ impl Lease {
         }
     }
 
-    /// Asks a node to watch, if that is to be done and nothing else is asked of it.
+    /// Asks a node to watch, if that is to be done and nothing else is asked of it. A renewal that
+    /// failed there comes first.
     pub(super) fn watch_at(&mut self, now: Instant, node: NodeId, ctx: &mut Context<'_>) {
         let seat = &self.seats[node.index()];
         let can = seat.is_idle() && seat.until.is_some() && !ctx.down.contains(node);
-        if can && matches!(self.phase, Phase::Held(_)) && self.watch.due.contains(node) {
+        // Law: Progress
+        let may = match self.phase {
+            Phase::Held(Renewal::RetryAt(_)) => false,
+            Phase::Held(Renewal::Running) => seat.vote != Vote::Silent,
+            phase => matches!(phase, Phase::Held(_)),
+        };
+        if can && may && self.watch.due.contains(node) {
             self.watch.due.remove(node);
             self.watch.watching.insert(node);
             self.ask(now, node, OpKind::Watch, ctx);
@@ -69,12 +77,12 @@ impl Lease {
         }
     }
 
-    /// Notes that a renewal was answered. Behind it the node is asked to watch again, unless a
-    /// doubt was the reason.
-    pub(super) fn renewed_at(&mut self, node: NodeId) {
-        if self.watch.doubting.contains(node) {
-            self.watch.doubting.remove(node);
-        } else if self.watch.wanted {
+    /// Notes that a renewal was answered. If it was done, the node is asked to watch again behind
+    /// it, unless a doubt was the reason. If not, the next renewal comes first.
+    pub(super) fn renewed_at(&mut self, node: NodeId, reply: &Reply) {
+        let doubting = self.watch.doubting.contains(node);
+        self.watch.doubting.remove(node);
+        if self.watch.wanted && !doubting && *reply == Reply::Applied(Answer::Done) {
             self.watch.due.insert(node);
         }
     }

@@ -160,7 +160,6 @@ fn gather(
 }
 
 /// What all worlds came to. It is displayed as a few lines.
-#[derive(Default)]
 struct Sums {
     took: Duration,
     worlds: u64,
@@ -171,6 +170,22 @@ struct Sums {
     faults: [u64; Fault::ALL.len()],
     marks: Marks,
     checks: Checks,
+}
+
+impl Default for Sums {
+    fn default() -> Self {
+        Self {
+            took: Duration::ZERO,
+            worlds: 0,
+            events: 0,
+            facts: 0,
+            grants: 0,
+            virtual_time: 0,
+            faults: [0; Fault::ALL.len()],
+            marks: Marks::default(),
+            checks: Checks::default(),
+        }
+    }
 }
 
 impl Sums {
@@ -210,7 +225,8 @@ impl fmt::Display for Sums {
         write!(
             f,
             "\n    laws   Exclusion and Honest validity {} (excused {}), Fencing {} grants and {} \
-             writes (refused {}), Ownership and No orphan {}, Bounded work {}, Progress {}",
+             writes (refused {}), Ownership and No orphan {}, Bounded work {}, Progress {}, Fairness {}, Loss \
+             is told {}",
             checks.validities,
             checks.excused,
             checks.fences,
@@ -219,6 +235,8 @@ impl fmt::Display for Sums {
             checks.keys,
             checks.requests,
             checks.healed_grants,
+            checks.turns,
+            checks.doubts,
         )?;
         let missing: Vec<_> = self.marks.missing().collect();
         let all = crate::observe::marks::Mark::ALL.len();

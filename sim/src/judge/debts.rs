@@ -17,7 +17,10 @@ impl Judge {
         };
         let index = usize::from(client) * self.rules.nodes + usize::from(node);
         self.links[index] = match link {
-            Link::Cut(_) | Link::Down => None,
+            Link::Cut(_) | Link::Down => {
+                self.forget_doubts(client);
+                None
+            }
             // Requests wait while the scripts are loaded or the node is marked.
             Link::Up | Link::Loaded | Link::Marked => Some(record.at),
             Link::Killed => return,
@@ -131,7 +134,8 @@ impl Judge {
         let (Some(since), Some(serves), Some(until)) = (
             seat.debt.since,
             self.links[link],
-            self.kept_until(key, node, lease),
+            self.kept_until(key, node, lease)
+                .max(self.placed_until(key, node, lease)),
         ) else {
             return;
         };

@@ -18,6 +18,11 @@ impl Judge {
                 Process::GoesOn => {}
             }
         }
+        if let Some(client) = record.client
+            && fault.row().process.is_away()
+        {
+            self.forget_doubts(client);
+        }
         self.may_linger(record, fault);
         self.excuse(record, fault);
     }

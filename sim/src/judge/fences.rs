@@ -44,9 +44,14 @@ impl Judge {
     /// that had ended there when the lease got the key. A take that has lost the key since is
     /// excused.
     pub(super) fn drew(&mut self, record: &Record, lease: u32, ask: OpKind, answer: Answer) {
-        let (Some(node), Answer::Granted(fence)) = (record.node, answer) else {
-            return;
-        };
+        if let Answer::Granted(fence) = answer {
+            self.drew_fence(record, lease, ask == OpKind::Take, fence);
+        }
+    }
+
+    /// The node drew this fence for a lease, in the second step of a take or within a script.
+    pub(super) fn drew_fence(&mut self, record: &Record, lease: u32, by_take: bool, fence: u64) {
+        let Some(node) = record.node else { return };
         self.checks.drawn += 1;
         let key = self.leases[lease as usize].key;
         let copy = self.copies[usize::from(key) * self.rules.nodes + usize::from(node)];
@@ -55,7 +60,7 @@ impl Judge {
                 let seat = self.seat(lease, node);
                 (!seat.tampered).then_some(seat.floor)
             }
-            _ if ask == OpKind::Take => None,
+            _ if by_take => None,
             // The script has set the key, and it is told next.
             Some((holder, _)) => Some(copy.ended.max(self.seat(holder, node).drawn)),
             None => Some(copy.ended),

@@ -18,6 +18,7 @@ impl Judge {
         // a pause or a validity.
         if let Some(client) = client {
             self.look_for_untold(at, client);
+            self.look_for_doubts(at, client);
         }
         self.hear_of_world(record);
         if let Some(lease) = lease {
@@ -25,6 +26,9 @@ impl Judge {
         }
         if let Some(client) = client {
             self.look_for_untold(at, client);
+        }
+        if let Some(key) = record.key {
+            self.look_for_idle(at, key);
         }
     }
 
@@ -42,6 +46,8 @@ impl Judge {
                 self.note_up(record, link);
             }
             Fact::Key { from, to, until } => self.key_changed(record, from, to, until),
+            Fact::Channel { heard } => self.channel_changed(record, heard),
+            Fact::DoubtOfAll => self.all_doubted(record),
             Fact::Beside { until } => self.kept_beside(record, until),
             _ => {}
         }
@@ -88,7 +94,13 @@ impl Judge {
                     self.landed_late(record, lease);
                 }
                 self.did(record, lease, serial, until);
+                self.did_by_place(record, lease, ask, serial, answer);
             }
+            Fact::Place { until, channel } => self.place_changed(record, lease, until, channel),
+            Fact::HandedOn { fence, until } => self.handed_on(record, lease, fence, until),
+            Fact::Pushed { fence } => self.push_heard(record, lease, fence),
+            Fact::Doubted => self.doubted(at, record.node.unwrap_or_default(), lease),
+            Fact::Queued { .. } => self.told_after_its_end(record, lease),
             Fact::Waiting(_) => {
                 self.told_after_its_end(record, lease);
                 self.failed_once(at, lease);
@@ -123,6 +135,7 @@ impl Judge {
             for client in 0..self.clients.len() {
                 self.look_for_untold(at, client as u8);
             }
+            self.look_for_turns(at);
             self.look_for_leftovers(at, true);
         }
     }

@@ -10,6 +10,8 @@
 //! - `fences` checks the fences, and the resource behind the lock: Fencing.
 //! - `nodes` checks the keys at the nodes: Ownership and No orphan.
 //! - `debts` checks the releases that are owed to the nodes: No orphan and Loss is told.
+//! - `queues` checks who is next in line, and when: Fairness, Progress and No orphan.
+//! - `doubts` checks whether a loss is told that a node has pushed: Loss is told.
 //! - `recall` checks whether a node that comes up is asked again: Progress.
 //! - `work` counts requests, failures and waiting times: Bounded work and Progress.
 //! - `excuses` keeps until when faults excuse what they break.
@@ -18,10 +20,12 @@
 //! Replay is not checked here: tests run a world twice and compare the hashes of all facts.
 
 mod debts;
+mod doubts;
 mod excuses;
 mod fences;
 mod hear;
 mod nodes;
+mod queues;
 mod recall;
 mod rules;
 mod state;

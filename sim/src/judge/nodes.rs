@@ -2,7 +2,7 @@
 
 use tenure_core::Law;
 
-use super::state::Judge;
+use super::state::{Judge, Stage};
 use crate::observe::fact::{Holder, Nanos, Record};
 
 const HOUR: Nanos = 3_600_000_000_000;
@@ -40,20 +40,34 @@ impl Judge {
             seat.expired = until.is_some_and(|until| until <= record.at);
         }
         if let Some((lease, _)) = holder {
+            // An old place may be handed a lock that nobody waits for any more. That says nothing
+            // of what became of the grant that its owner gave back.
+            let over = self.leases[lease as usize].stage == Stage::Over;
+            let by_other = record.lease.is_some_and(|actor| actor != lease);
             let seat = self.seat(lease, node);
-            (seat.freed, seat.expired, seat.tampered) = (false, false, by_nobody);
+            if !(over && by_other) {
+                (seat.freed, seat.expired, seat.tampered) = (false, false, by_nobody);
+            }
         }
         // If the record names no lease, the server or a stranger changed the key.
         let Some(actor) = record.lease else { return };
         let (own, nobody) = (Holder::Lease(actor), Holder::Nobody);
-        if (from, to) == (own, nobody) {
+        let handed_to = Self::is_hand_off(actor, from, to);
+        if from == own && (to == nobody || handed_to.is_some()) {
             self.seat(actor, node).freed = true;
         }
-        if (from != own && from != nobody) || (to != own && to != nobody) {
+        if let Some(next) = handed_to {
+            self.check_order(record, actor, next, true);
+            self.check_reservation(record, next, until);
+        } else if (from != own && from != nobody) || (to != own && to != nobody) {
             let sentence =
                 format!("a request of lease {actor} changed a key from {from:?} to {to:?}");
             self.accuse(Law::Ownership, record.at, Some(key), sentence);
         } else if to == own {
+            if from == nobody {
+                let by_place = self.seat(actor, node).waited == Some(record.at);
+                self.check_order(record, actor, actor, by_place);
+            }
             // A server's clock may be slow, but a TTL on it is less than one and a half in true
             // time. A renewal never shortens the expiry that was there before.
             let ttl = record.at + self.leases[actor as usize].ttl * 3 / 2;
@@ -101,10 +115,11 @@ impl Judge {
 
     /// The lease is settled: no node may hold its token any more.
     pub(super) fn settled(&mut self, at: Nanos, lease: u32) {
-        let state = &self.leases[lease as usize];
         if !self.rules.promises {
             return;
         }
+        self.look_for_places(at, lease);
+        let state = &self.leases[lease as usize];
         let soon = at + self.rules.late_expiry;
         let (key, nodes) = (state.key, self.rules.nodes);
         let first = usize::from(key) * nodes;
@@ -141,5 +156,6 @@ impl Judge {
             let sentence = format!("node {node} still holds lease {lease}, which nobody wants");
             return self.accuse(Law::NoOrphan, at, Some(key as u8), sentence);
         }
+        self.look_for_places_left(at, for_good);
     }
 }

@@ -80,6 +80,14 @@ pub struct Rules {
     /// If there is one node: a renewal that failed is tried again within this time once the node
     /// comes up. Zero: not demanded, because the world does not tell of links.
     pub recalled_within: Nanos,
+    /// If there is one node, after the faults, while all clients are connected: so long at most
+    /// somebody waits in a queue although nobody knows that it holds the key. None: not demanded.
+    pub idle_within: Option<Nanos>,
+    /// After the faults a lock is held for so long at most.
+    pub hold: Nanos,
+    /// If there is one node: a loss is told so long after the node has pushed that the key was
+    /// touched, if the client is awake and the node answers. Zero: not demanded.
+    pub doubted_within: Nanos,
 }
 
 /// How often each thing was checked, so that a run can show that it checked anything.
@@ -109,6 +117,12 @@ pub struct Checks {
     /// Releases that were told as done although the lock had been lost. Each is excused by the one
     /// double fault that a client cannot see: the key was gone, and a release had no answer.
     pub in_doubt: u64,
+    /// Places in queues that were entered or kept.
+    pub places: u64,
+    /// Grants that were compared with the order of a queue.
+    pub turns: u64,
+    /// Losses that a node had pushed.
+    pub doubts: u64,
 }
 
 impl Checks {
@@ -126,6 +140,9 @@ impl Checks {
             requests,
             healed_grants,
             in_doubt,
+            places,
+            turns,
+            doubts,
         } = more;
         self.validities += *validities;
         self.excused += *excused;
@@ -138,5 +155,8 @@ impl Checks {
         self.requests += *requests;
         self.healed_grants += *healed_grants;
         self.in_doubt += *in_doubt;
+        self.places += *places;
+        self.turns += *turns;
+        self.doubts += *doubts;
     }
 }

@@ -2,6 +2,7 @@
 
 use tenure_core::Law;
 
+use super::queues::{Line, Turn};
 use super::rules::{Checks, Rules, Violation};
 use crate::observe::fact::{Nanos, Record};
 
@@ -19,6 +20,10 @@ pub struct Judge {
     pub(super) links: Vec<Option<Nanos>>,
     /// By key and node: `nodes` entries for each key.
     pub(super) copies: Vec<KeyAtNode>,
+    /// By key and node: the queue.
+    pub(super) lines: Vec<Line>,
+    /// By client and node: whether somebody listens to the channel of the client.
+    pub(super) heard: Vec<bool>,
     /// Until when two holders of any key are excused, because nodes forgot leases.
     pub(super) excused_until: Nanos,
     /// Until when fences that do not grow are excused.
@@ -58,6 +63,10 @@ pub(super) struct Lease {
     pub(super) asked_back: bool,
     /// When a renewal of it failed, if none was tried since.
     pub(super) suspect_since: Option<Nanos>,
+    /// Since when it has a place, and with how many ahead.
+    pub(super) turn: Option<Turn>,
+    /// When a node said that its key may be lost, if it was, and nothing came of it yet.
+    pub(super) doubted_since: Option<Nanos>,
 }
 
 /// What becomes of a lease.
@@ -82,6 +91,13 @@ pub(super) struct Seat {
     pub(super) did: Option<(u32, Nanos)>,
     /// Until when the node keeps the key, as far as the client has heard.
     pub(super) promised: Option<Nanos>,
+    /// When the lock was handed on to it: the fence, until when the node keeps the key, and when
+    /// that was.
+    pub(super) handed: Option<(u64, Nanos, Nanos)>,
+    /// The last request that was answered with *waiting*: its serial, and when the node did it.
+    pub(super) waits: Option<(u32, Nanos)>,
+    /// When it was last granted the key by a request that enters a place.
+    pub(super) waited: Option<Nanos>,
     /// A request other than a release is in flight.
     pub(super) out: bool,
     /// A release is in flight.
@@ -170,6 +186,8 @@ impl Judge {
             clients: Vec::new(),
             links: Vec::new(),
             copies: Vec::new(),
+            lines: Vec::new(),
+            heard: Vec::new(),
             excused_until: 0,
             fences_excused_until: 0,
             healed_at: None,
@@ -186,6 +204,9 @@ impl Judge {
                 requests: 0,
                 healed_grants: 0,
                 in_doubt: 0,
+                places: 0,
+                turns: 0,
+                doubts: 0,
             },
         }
     }
@@ -228,6 +249,7 @@ impl Judge {
             let len = usize::from(key) + 1;
             self.keys.resize_with(len, Key::default);
             self.copies.resize(len * nodes, KeyAtNode::default());
+            self.lines.resize(len * nodes, Line::default());
         }
         if let Some(client) = record.client
             && self.clients.len() <= usize::from(client)
@@ -235,6 +257,7 @@ impl Judge {
             let len = usize::from(client) + 1;
             self.clients.resize(len, Client::default());
             self.links.resize(len * nodes, None);
+            self.heard.resize(len * nodes, false);
         }
     }
 
@@ -257,6 +280,10 @@ impl Judge {
         let state = &mut self.leases[lease as usize];
         let stage = std::mem::replace(&mut state.stage, Stage::Over);
         let key = usize::from(state.key);
+        state.doubted_since = None;
+        if stage == Stage::Wanted {
+            self.turn_ends(at, lease);
+        }
         match stage {
             Stage::Wanted => self.no_longer_wanted(at, key),
             Stage::Held => self.keys[key].held.retain(|held| *held != lease),

@@ -16,6 +16,7 @@ impl Judge {
         }
         self.fence_reported(at, lease, fence);
         self.granted_key(at, key);
+        self.turn_ends(at, lease);
         self.asks_anew(lease);
         let state = &mut self.leases[lease as usize];
         state.stage = Stage::Held;
@@ -122,6 +123,10 @@ impl Judge {
     ) {
         let Some(node) = record.node else { return };
         self.answered(lease, node, ask);
+        self.doubt_answered(lease, ask, outcome);
+        if (ask, outcome) == (OpKind::Wait, Outcome::Answered(Answer::Waiting)) {
+            self.waiting_heard(lease, node, serial);
+        }
         if ask.frees() {
             self.release_heard(record.at, lease, node, outcome);
         } else {
@@ -136,8 +141,10 @@ impl Judge {
         let seat = self.seat(lease, node);
         match (ask, outcome) {
             (OpKind::Confirm, Outcome::Answered(Answer::Done)) => {}
+            // Whoever reads says nothing that is sure.
+            (OpKind::Watch, _) => {}
             (
-                OpKind::Take | OpKind::Acquire | OpKind::Renew | OpKind::Repair,
+                OpKind::Take | OpKind::Acquire | OpKind::Wait | OpKind::Renew | OpKind::Repair,
                 Outcome::Answered(Answer::Granted(_) | Answer::Done),
             ) => {
                 if let Some((did, until)) = seat.did

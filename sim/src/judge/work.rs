@@ -121,6 +121,7 @@ impl Judge {
 
     pub(super) fn healed(&mut self, at: Nanos) {
         self.healed_at = Some(at);
+        self.count_turns(at);
         for key in &mut self.keys {
             key.since = key.since.max(at);
         }

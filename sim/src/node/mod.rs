@@ -34,6 +34,11 @@ pub const WRONG_TYPE: Answer = Answer::WrongType {
     name: LockName::Key,
     holds: "a hash",
 };
+/// What an acquire with a place is told where the queue is none.
+pub const WRONG_QUEUE: Answer = Answer::WrongType {
+    name: LockName::Queue,
+    holds: "a hash",
+};
 
 /// How precise the expiries of a node are, and when exactly a key is gone.
 ///
@@ -310,6 +315,17 @@ impl<P: Precision> Node<P> {
         self.memory.queues[key] = Queue::default();
     }
 
+    /// Somebody writes something of another type under the name of a queue.
+    pub fn spoil_queue(&mut self, key: usize) {
+        self.memory.queues[key] = Queue::spoiled();
+    }
+
+    /// Whether something of another type is under the name of a queue.
+    #[must_use]
+    pub fn is_queue_spoiled(&self, key: usize) -> bool {
+        self.memory.queues[key].is_spoiled()
+    }
+
     /// The last fence of a key and when its counter expires.
     #[must_use]
     pub fn counter(&self, now: Shown, key: usize) -> Option<Counter> {
@@ -503,6 +519,7 @@ impl<P: Precision> Node<P> {
                 return Ok(self.draw_by_script(now));
             }
             Some(Value::WrongType) => return Ok(WRONG_TYPE),
+            _ if self.memory.queues[request.key].is_spoiled() => return Ok(WRONG_QUEUE),
             // A place is entered only where the server has memory for it.
             _ if self.full => return Err(Refused::OutOfMemory),
             Some(Value::Token { .. } | Value::Other) | None => {}

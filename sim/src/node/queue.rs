@@ -41,12 +41,27 @@ pub(super) struct Queue {
     waiters: Vec<Waiter>,
     /// When the queue expires: at the latest end of all places that were in it.
     until: i64,
+    /// Whether something of another type is under its name.
+    spoiled: bool,
 }
 
 impl Queue {
     /// Who waits, in order.
     pub(super) fn waiters(&self) -> &[Waiter] {
         &self.waiters
+    }
+
+    /// A queue under whose name there is something of another type.
+    pub(super) const fn spoiled() -> Self {
+        Self {
+            waiters: Vec::new(),
+            until: 0,
+            spoiled: true,
+        }
+    }
+
+    pub(super) const fn is_spoiled(&self) -> bool {
+        self.spoiled
     }
 
     /// Deletes it if it has expired.

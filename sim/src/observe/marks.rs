@@ -8,6 +8,7 @@ use std::fmt;
 
 use tenure_core::OpKind;
 
+use super::lines::Lines;
 use crate::listed::listed;
 use crate::observe::fact::fault::Process;
 use crate::observe::fact::{Answer, Cause, Fact, Freed, Link, Loss, Outcome, Record, Why};
@@ -117,6 +118,40 @@ listed! {
         DrawnLater,
         /// A take drew no fence, and its lease was granted all the same.
         UnfencedThenGranted,
+        /// A lease was granted by a push.
+        GrantedByPush,
+        /// A lease was granted by a push while a request for its place was in flight.
+        PushedBeforeReply,
+        /// A push granted nothing, and the lease asked at once.
+        PushIgnored,
+        /// A push came to a lease that was held or over already.
+        PushUnneeded,
+        /// A lease that a push had granted heard that it waits.
+        WaitingWhileHeld,
+        /// The lock was handed on to a lease, which learned it by asking.
+        FoundByAsking,
+        /// A lease took the key over by asking, which had waited for it.
+        TookOver,
+        /// A newcomer took a free key while others waited in the queue.
+        NewcomerTook,
+        /// A place was passed over, since nobody listens for it.
+        PassedOver,
+        /// A dead place was passed over.
+        DeadSkipped,
+        /// A lock was handed on to a lease that had just been dropped.
+        HandOffMetCancel,
+        /// A lock was handed on to a lease whose client had died.
+        HandedToTheDead,
+        /// A lease entered a place again, since the node had lost the first one.
+        EnteredAgain,
+        /// The queue had as many places as it may.
+        QueueFull,
+        /// A doubt was none: the lease was renewed.
+        DoubtWasNone,
+        /// A doubt was a loss.
+        DoubtWasLoss,
+        /// A node doubted all leases.
+        DoubtOfAll,
     }
 }
 
@@ -125,6 +160,7 @@ listed! {
 pub struct Marks {
     counts: [u64; Mark::ALL.len()],
     leases: Vec<Seen>,
+    lines: Lines,
     /// The clients whose drivers and links stand still: bits, by number.
     stalled: u32,
 }
@@ -208,10 +244,11 @@ impl Releases {
 }
 
 impl Marks {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             counts: [0; Mark::ALL.len()],
             leases: Vec::new(),
+            lines: Lines::default(),
             stalled: 0,
         }
     }
@@ -249,6 +286,9 @@ impl Marks {
 
     /// Takes note of a fact.
     pub fn hear(&mut self, record: &Record) {
+        let counts = &mut self.counts;
+        self.lines
+            .hear(record, &mut |mark| counts[mark as usize] += 1);
         match record.fact {
             Fact::Full => self.hit(Mark::AtCapacity),
             Fact::Link(Link::Cut(in_flight)) => self.when(in_flight > 1, Mark::BatchCut),
@@ -268,9 +308,11 @@ impl Marks {
                 self.stalled |= bit(record.client);
             }
             Fact::Fault(fault) if fault.row().process == Process::Dies => {
-                let its = |seen: &&mut Seen| record.client == Some(seen.client);
-                for seen in self.leases.iter_mut().filter(its) {
+                let its = |seen: &Seen| record.client == Some(seen.client);
+                let leases = self.leases.iter_mut().enumerate();
+                for (lease, seen) in leases.filter(|(_, seen)| its(seen)) {
                     seen.over = true;
+                    self.lines.died(lease as u32);
                 }
             }
             _ => {}

@@ -112,6 +112,16 @@ pub struct Drawn {
     pub(super) native: bool,
     /// Of a thousand takes in native commands, those that the node reads in two parts.
     pub(super) torn: u32,
+    /// Whether leases wait in queues.
+    pub(super) queues: bool,
+    /// Of a thousand connections, those that hear no pushes.
+    pub(super) deaf: u32,
+    /// Of a thousand leases, those whose owner waits to be told of a loss.
+    pub(super) watched: u32,
+    /// How many places a queue may have.
+    pub(super) most_places: usize,
+    /// Of a thousand pushes, those that are lost, go astray, and are doubled.
+    pub(super) pushes: [u32; 3],
     /// Whether two holders are a broken law.
     pub(super) exclusion: bool,
 }
@@ -137,6 +147,7 @@ impl Drawn {
         drawn.draw_habits(&mut choices.about(Subject::World));
         drawn.draw_crowd(&mut choices.about(Subject::World));
         drawn.draw_takes(&mut choices.about(Subject::World));
+        drawn.draw_queues(&mut choices.about(Subject::World));
         drawn
     }
 
@@ -161,10 +172,10 @@ impl Drawn {
         };
         let ppm = c.pick(&[5_000, 1_000, 20_000, 100_000]);
         let most = c.pick(&[100, 100, 4, 2]);
-        let config = config(nodes, max_ttl, ppm, most);
+        let config = config(nodes, max_ttl, ppm, most, false);
         let options = options(c, &config);
         let other = (broken == Some(Assumption::MaxTtl)).then(|| {
-            let config = self::config(nodes, max_ttl / 4, ppm, most);
+            let config = self::config(nodes, max_ttl / 4, ppm, most, false);
             let options = self::options(c, &config);
             (config, options)
         });
@@ -228,6 +239,11 @@ impl Drawn {
             broken: None,
             native: true,
             torn: 0,
+            queues: false,
+            deaf: 0,
+            watched: 0,
+            most_places: 0,
+            pushes: [0; 3],
             exclusion: true,
         }
     }
@@ -254,7 +270,7 @@ impl Drawn {
         let c = &mut choices.about(Subject::World);
         let share = c.pick(&[0, 100, 250, 500]);
         self.fault_every = c.spread(40, 8_000) * MS;
-        (self.faults, self.lost) = faults(choices, self.broken, share, self.fault_every);
+        self.faults = self.kinds_of_faults(choices, share);
         let mut kinds = self.faults.iter();
         let forgets = kinds.any(|(fault, _)| fault.row().loses.memory());
         let c = &mut choices.about(Subject::World);
@@ -264,6 +280,36 @@ impl Drawn {
         }
         // If a single server forgets, fences rely on its clock, which must not go back.
         self.steps_back = self.nodes > 1 || !forgets;
+    }
+
+    /// Draws the kinds of faults. Each exists in some worlds only. Those that strike from time to
+    /// time are returned, and each how often. How many of a thousand messages are hit is noted.
+    fn kinds_of_faults(&mut self, choices: &mut Choices, share: u32) -> Vec<(Fault, Nanos)> {
+        let (broken, every) = (self.broken, self.fault_every);
+        let mut faults = Vec::new();
+        for &fault in Fault::ALL {
+            let c = &mut choices.about(Subject::Fault(fault));
+            let wanted = match broken {
+                Some(Assumption::Quarantine | Assumption::MaxTtl | Assumption::ServersAgree) => {
+                    matches!(fault, Fault::CrashEmpty | Fault::Flushed)
+                }
+                _ => false,
+            };
+            // A broken assumption must not be excused by a fault.
+            let unwanted = broken.is_some() && fault.row().loses.unseen();
+            if !(c.chance(share) || wanted) || unwanted {
+                continue;
+            }
+            match fault.row().hits {
+                Hits::Message(way) => self.lost[way] = c.pick(&[5, 40]),
+                Hits::Push(way) => self.pushes[way] = c.pick(&[50, 400]),
+                Hits::Link | Hits::Either | Hits::Node | Hits::Key | Hits::Client => {
+                    let weight = c.spread(1, 64) * if wanted { 10 } else { 1 };
+                    faults.push((fault, every * USUAL_WEIGHTS / weight));
+                }
+            }
+        }
+        faults
     }
 
     /// Changes the world so that the assumption is broken.
@@ -343,6 +389,31 @@ impl Drawn {
         self.torn = c.pick(&[0, 0, 20, 200]);
     }
 
+    /// In some worlds of one node leases wait in queues. More of them want the same key then.
+    fn draw_queues(&mut self, c: &mut Draws<'_>) {
+        if self.nodes > 1 || self.broken.is_some() || !c.chance(QUEUED) {
+            return;
+        }
+        self.queues = true;
+        let ppm = u64::from(self.config.drift().ppm());
+        let most = self.config.max_leases();
+        self.config = config(1, self.max_ttl, ppm, most, true);
+        self.deaf = c.pick(&[0, 0, 200, 600]);
+        self.watched = c.pick(&[0, 300, 1_000]);
+        self.most_places = c.pick(&[100, 100, 100, 2]);
+        if c.chance(700) && self.slots < 10 {
+            self.keys = 1;
+            self.slots = c.within(1, 5) as usize;
+            self.think = [MS, c.spread(20, 2_000) * MS];
+        }
+        if c.chance(400) {
+            let tries = LeaseOptions::builder().ttl(self.config.max_ttl());
+            let tries = tries.attempts(Some(1)).build(&self.config);
+            let tries = tries.expect("they are good options");
+            self.options.insert(0, Arc::new(tries));
+        }
+    }
+
     pub(super) fn rules(&self) -> Rules {
         let shortest = self.options.iter().map(|options| {
             let first = options.contention_backoff().first();
@@ -375,12 +446,22 @@ impl Drawn {
                 0
             },
             recalled_within: MS,
+            idle_within: self.queues.then(|| idle_within(self.max_ttl)),
+            hold: 200 * MS,
+            doubted_within: if self.queues {
+                4 * nanos(self.config.request_timeout())
+            } else {
+                0
+            },
         }
     }
 }
 
 /// Of a thousand worlds, those with many locks.
 const CROWDED: u32 = 20;
+
+/// Of a thousand worlds with one node, those in which leases wait in queues.
+const QUEUED: u32 = 650;
 
 /// A release is sent again after a second at most, on a clock that may be slow.
 const FREED_WITHIN: Nanos = 5 * SEC / 4;
@@ -392,12 +473,20 @@ const fn granted_within(max_ttl: Nanos) -> Nanos {
     2 * max_ttl + 9 * SEC
 }
 
-fn config(nodes: usize, max_ttl: Nanos, ppm: u64, max_leases: usize) -> Config {
+/// So long at most, after the faults, somebody waits in a queue although nobody knows that it holds
+/// the key: while a place is reserved whose process has died, until the next in line asks, and on
+/// clocks that are wrong. One without a channel asks by backoff.
+const fn idle_within(max_ttl: Nanos) -> Nanos {
+    2 * max_ttl + SEC / 2
+}
+
+fn config(nodes: usize, max_ttl: Nanos, ppm: u64, max_leases: usize, queues: bool) -> Config {
     Config::builder(nodes)
         .max_ttl(Duration::from_nanos(max_ttl))
         .drift(Drift::from_ppm(ppm as u32))
         .max_leases(max_leases)
         .takes(true)
+        .queues(queues)
         .build()
         .expect("a TTL of 150 ms and more has validity left")
 }
@@ -431,40 +520,6 @@ fn options(c: &mut Draws<'_>, config: &Config) -> Vec<Arc<LeaseOptions>> {
     let patient = LeaseOptions::builder().ttl(max_ttl).build(config);
     all.push(Arc::new(patient.expect("they are good options")));
     all
-}
-
-/// Draws the faults. Each kind exists in some worlds only. First come those that strike from time
-/// to time, and each how often; then how many of a thousand requests and of a thousand replies are
-/// lost.
-fn faults(
-    choices: &mut Choices,
-    broken: Option<Assumption>,
-    share: u32,
-    every: Nanos,
-) -> (Vec<(Fault, Nanos)>, [u32; 2]) {
-    let (mut faults, mut lost) = (Vec::new(), [0; 2]);
-    for &fault in Fault::ALL {
-        let c = &mut choices.about(Subject::Fault(fault));
-        let wanted = match broken {
-            Some(Assumption::Quarantine | Assumption::MaxTtl | Assumption::ServersAgree) => {
-                matches!(fault, Fault::CrashEmpty | Fault::Flushed)
-            }
-            _ => false,
-        };
-        // A broken assumption must not be excused by a fault.
-        let unwanted = broken.is_some() && fault.row().loses.unseen();
-        if !(c.chance(share) || wanted) || unwanted {
-            continue;
-        }
-        match fault.row().hits {
-            Hits::Message(way) => lost[way] = c.pick(&[5, 40]),
-            Hits::Link | Hits::Either | Hits::Node | Hits::Key | Hits::Client => {
-                let weight = c.spread(1, 64) * if wanted { 10 } else { 1 };
-                faults.push((fault, every * USUAL_WEIGHTS / weight));
-            }
-        }
-    }
-    (faults, lost)
 }
 
 /// The usual sum of the weights of all faults in a world. Divided by it, all of them together
@@ -506,6 +561,14 @@ impl fmt::Display for Drawn {
              before {} messages",
             self.lost[0], self.lost[1], self.spike, self.pause_after_grant, self.pause_before_send,
         )?;
+        if self.queues {
+            writeln!(
+                f,
+                "leases wait in queues; of 1000: {} connections hear no pushes, {} leases are \
+                 watched; {} pushes lost, {} astray, {} doubled",
+                self.deaf, self.watched, self.pushes[0], self.pushes[1], self.pushes[2],
+            )?;
+        }
         if self.faults.is_empty() {
             writeln!(f, "no other faults")?;
         } else {

@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use super::client::Client;
 use super::drawn::{Assumption, Drawn, nanos};
 use super::hash::Mix;
-use super::link::{Message, broken};
+use super::link::{Message, Push, broken};
 use super::queue::{Event, Queue};
 use super::report::{ClockLine, Report};
 use crate::choice::{Choices, Draws, Subject};
@@ -35,6 +35,8 @@ pub(super) struct LeaseInfo {
     pub(super) slot: u8,
     pub(super) key: u8,
     pub(super) fence: u64,
+    /// Its owner waits to be told of its loss.
+    pub(super) watched: bool,
 }
 
 /// The resource behind a lock: it refuses fences that are smaller than one it has seen.
@@ -53,6 +55,7 @@ pub(super) struct World<'a> {
     pub(super) nodes: Vec<Node>,
     pub(super) messages: Vec<Message>,
     pub(super) free: Vec<u32>,
+    pub(super) pushes: Vec<Push>,
     pub(super) leases: Vec<LeaseInfo>,
     /// Faults that have begun, with what ends them.
     pub(super) ongoing: Vec<super::fault::Ongoing>,
@@ -98,6 +101,7 @@ impl<'a> World<'a> {
                 };
                 let mut node = Node::new(clock, fences, drawn.keys, drawn.clients, index as u32);
                 node.model.durable = drawn.durable[index];
+                node.model.most_places = drawn.most_places;
                 node
             })
             .collect();
@@ -114,6 +118,7 @@ impl<'a> World<'a> {
             nodes,
             messages: Vec::new(),
             free: Vec::new(),
+            pushes: Vec::new(),
             leases: Vec::new(),
             ongoing: Vec::new(),
             report: Report::default(),
@@ -237,6 +242,15 @@ impl<'a> World<'a> {
                 let client = self.messages[message as usize].client;
                 self.at_client(client, event);
             }
+            Event::Pushed(push) => {
+                let client = self.pushes[push as usize].client;
+                self.at_client(client, event);
+            }
+            Event::Closed {
+                client,
+                server,
+                epoch,
+            } => self.closed(client, server, epoch),
             Event::GiveUp(message) => {
                 let client = self.messages[message as usize].client;
                 self.at_client(client, event);
@@ -269,6 +283,7 @@ impl<'a> World<'a> {
     pub(super) fn handle(&mut self, client: u8, event: Event) {
         match event {
             Event::Back(message) => self.back(message),
+            Event::Pushed(push) => self.pushed(push),
             Event::GiveUp(message) => self.give_up(message),
             Event::Due { generation, .. } => self.due(client, generation),
             Event::App { slot, step, .. } => self.app(client, slot, step),

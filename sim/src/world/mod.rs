@@ -26,6 +26,7 @@ mod fault;
 mod hash;
 mod link;
 mod node;
+mod places;
 mod queue;
 mod report;
 mod small;
@@ -96,6 +97,9 @@ impl Scenario {
         self.drawn.faults.retain(|(other, _)| *other != fault);
         if let Hits::Message(way) = fault.row().hits {
             self.drawn.lost[way] = 0;
+        }
+        if let Hits::Push(way) = fault.row().hits {
+            self.drawn.pushes[way] = 0;
         }
         self
     }

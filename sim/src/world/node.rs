@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
-use tenure_core::{Answer, Refusal, Reply, ServerTime, Words};
+use tenure_core::{Answer, Op, Refusal, Reply, ServerTime, Words};
 
+use super::link::Tracked;
+use super::places::Told;
 use crate::clock::Clock;
 use crate::node::{
     self, Arrived, Entry, Fences, Memory, Milliseconds, Refused, SetOfNodes, Shown, Value,
@@ -39,6 +41,12 @@ pub(in crate::world) struct Node {
     pub(in crate::world) reads_until: Vec<Nanos>,
     /// By client: connections with a smaller number were killed.
     pub(in crate::world) killed: Vec<u32>,
+    /// The connections that listen to pushes: of which client, and their numbers.
+    pub(in crate::world) listeners: Vec<(u8, u32)>,
+    /// The keys that it watches for connections.
+    pub(in crate::world) tracked: Vec<Tracked>,
+    /// By key: what was told last of the places in its queue.
+    pub(in crate::world) told: Vec<Vec<Told>>,
 }
 
 /// The outcome of a request.
@@ -102,6 +110,9 @@ impl Node {
             robs: false,
             reads_until: vec![0; clients],
             killed: vec![0; clients],
+            listeners: Vec::new(),
+            tracked: Vec::new(),
+            told: vec![Vec::new(); keys],
         }
     }
 
@@ -172,6 +183,11 @@ impl Node {
         None
     }
 
+    /// Whether it serves whoever reads, and refuses nothing but writes.
+    const fn only_reads(&self) -> bool {
+        self.read_only && !self.loading && !self.refusing
+    }
+
     /// The first step of a take in native commands. Says whether it set the key, or how the server
     /// refuses it.
     pub(in crate::world) fn take(
@@ -196,8 +212,10 @@ impl Node {
 
     /// Does what is asked by a script's name or text, or refuses it as a server in its state does.
     pub(in crate::world) fn apply(&mut self, now: Nanos, request: &Arrived, by_text: bool) -> Done {
-        // Each script writes on every path.
-        if let Some(refusal) = self.refusal(self.scripts || by_text) {
+        // Each script writes on every path. Who watches only reads.
+        let reads = request.op == Op::Watch;
+        let refusal = self.refusal(self.scripts || by_text || reads);
+        if let Some(refusal) = refusal.filter(|_| !(reads && self.only_reads())) {
             return refusal;
         }
         let now = self.shown(now);

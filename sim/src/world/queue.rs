@@ -16,6 +16,10 @@ pub(super) enum Event {
     Draw(u32),
     /// A reply arrives at its client.
     Back(u32),
+    /// A push arrives at its client.
+    Pushed(u32),
+    /// A node hears that connections of a client are closed, up to this one.
+    Closed { client: u8, server: u8, epoch: u32 },
     /// A link gives up a request whose message was lost.
     GiveUp(u32),
     /// A client's timer.

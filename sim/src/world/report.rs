@@ -6,7 +6,7 @@ use crate::observe::fact::{Fault, Nanos};
 use crate::observe::marks::Marks;
 
 /// What came of a run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Report {
     /// The first law that was broken.
     pub violation: Option<Violation>,
@@ -30,6 +30,24 @@ pub struct Report {
     pub clocks: Vec<ClockLine>,
     /// What was decided, if the choices were [written down](crate::choice::Choices::written_down).
     pub decisions: Vec<Decision>,
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        Self {
+            violation: None,
+            hash: 0,
+            grants: 0,
+            events: 0,
+            facts: 0,
+            virtual_time: 0,
+            faults: [0; Fault::ALL.len()],
+            marks: Marks::default(),
+            checks: Checks::default(),
+            clocks: Vec::new(),
+            decisions: Vec::new(),
+        }
+    }
 }
 
 /// How a clock goes from an instant on, until its next line.

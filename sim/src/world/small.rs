@@ -29,7 +29,7 @@ impl Drawn {
         // Lost messages are drawn below.
         let strikes = |fault: &&Fault| {
             let row = fault.row();
-            row.small && !matches!(row.hits, Hits::Message(_))
+            row.small && !matches!(row.hits, Hits::Message(_) | Hits::Push(_))
         };
         let faults = Fault::ALL.iter().filter(strikes);
         drawn.faults = faults.map(|fault| (*fault, ttl / 2)).collect();

@@ -73,6 +73,9 @@ impl Soak {
             kills: false,
             freed_within: 0,
             recalled_within: 0,
+            idle_within: None,
+            hold: 0,
+            doubted_within: 0,
         });
         let mut soak = Self {
             world,

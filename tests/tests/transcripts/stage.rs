@@ -91,6 +91,9 @@ impl Stage {
             kills: false,
             freed_within: 0,
             recalled_within: 0,
+            idle_within: None,
+            hold: 0,
+            doubted_within: 0,
         };
         let wire = || Wire {
             latency: 10 * MS,

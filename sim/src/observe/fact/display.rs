@@ -87,6 +87,19 @@ impl fmt::Display for Fact {
                     None => Ok(()),
                 }
             }
+            Self::Place { until, channel } => match (until, channel) {
+                (Some(until), true) => write!(f, "place kept until {}", Secs(until)),
+                (Some(until), false) => write!(f, "place kept until {}, no channel", Secs(until)),
+                (None, _) => write!(f, "place gone"),
+            },
+            Self::HandedOn { fence, until } => {
+                write!(f, "handed on with fence {fence}, until {}", Secs(until))
+            }
+            Self::Channel { heard: true } => write!(f, "channel: somebody listens"),
+            Self::Channel { heard: false } => write!(f, "channel: nobody listens"),
+            Self::Pushed { fence } => write!(f, "push heard: handed on with fence {fence}"),
+            Self::Doubted => write!(f, "push heard: somebody may have touched the key"),
+            Self::DoubtOfAll => write!(f, "push heard: all keys may be lost"),
             Self::Beside { until } => match until {
                 Some(until) => write!(f, "beside the keys: kept until {}", Secs(until)),
                 None => write!(f, "beside the keys: kept for ever"),
@@ -107,6 +120,7 @@ impl fmt::Display for Fact {
             Self::Full
             | Self::Suspect
             | Self::Renew
+            | Self::Watched
             | Self::Release
             | Self::Cancel
             | Self::Settled

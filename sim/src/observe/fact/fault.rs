@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use Hits::{Client, Either, Key, Link, Message, Node};
+use Hits::{Client, Either, Key, Link, Message, Node, Push};
 use Lasts::{AMoment, AWhile};
 use Loses::{Expiry, LastWrites, LastWritesUnseen, LockKey, Memory, Nothing};
 use NetworkFault::{
@@ -43,6 +43,8 @@ pub enum Hits {
     /// One message: 0 is a request, 1 is a reply. For each message it is drawn, as it is sent,
     /// whether the fault hits it.
     Message(usize),
+    /// One push: 0 loses it, 1 leads it astray, 2 doubles it. It is drawn as the node sends it.
+    Push(usize),
     /// A node.
     Node,
     /// A lock key at a node.
@@ -365,6 +367,49 @@ faults! {
     Stall {
         hits: Client, lasts: AWhile, loses: Nothing, process: Stalls,
         network: Some(OfProcess), small: false,
+    }
+    /// A push does not come to its client.
+    LostPush {
+        hits: Push(0), lasts: AMoment, loses: Nothing, process: GoesOn,
+        network: None, small: false,
+    }
+    /// A push comes out of order: behind replies that were sent after it, or before some that were
+    /// sent before it.
+    StrayPush {
+        hits: Push(1), lasts: AMoment, loses: Nothing, process: GoesOn,
+        network: None, small: false,
+    }
+    /// A push comes twice.
+    DoubledPush {
+        hits: Push(2), lasts: AMoment, loses: Nothing, process: GoesOn,
+        network: None, small: false,
+    }
+    /// The server evicts the queue of a key, or a stranger deletes it.
+    QueueDeleted {
+        hits: Key, lasts: AMoment, loses: Nothing, process: GoesOn,
+        network: None, small: false,
+    }
+    /// A stranger writes something of another type under the name of a queue.
+    QueueSpoiled {
+        hits: Key, lasts: AWhile, loses: Nothing, process: GoesOn,
+        network: None, small: false,
+    }
+    /// Another library takes a lock that is free, with or without an expiry, and gives it back by
+    /// deleting it.
+    ForeignLock {
+        hits: Key, lasts: AWhile, loses: Nothing, process: GoesOn,
+        network: None, small: false,
+    }
+    /// The node is short of memory for the keys that it watches: it says of all of them that
+    /// somebody may have touched them, and watches them no longer.
+    Unwatched {
+        hits: Node, lasts: AMoment, loses: Nothing, process: GoesOn,
+        network: None, small: false,
+    }
+    /// The node says that all keys may be lost, and none is: another database was flushed.
+    FalseAlarm {
+        hits: Node, lasts: AMoment, loses: Nothing, process: GoesOn,
+        network: None, small: false,
     }
 }
 

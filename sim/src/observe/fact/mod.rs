@@ -133,6 +133,38 @@ pub enum Fact {
         /// When that expires, in true time, if ever.
         until: Option<Nanos>,
     },
+    /// The node keeps a place for the lease in the queue of the key, or keeps it longer. Or the
+    /// place is gone.
+    Place {
+        /// From when on the place is dead, unless it is kept again. None: it is gone.
+        until: Option<Nanos>,
+        /// Whether it has a channel, to which the node pushes.
+        channel: bool,
+    },
+    /// The node handed the lock on to the lease, which waits for it.
+    HandedOn {
+        /// The fence that the node drew.
+        fence: u64,
+        /// Until when the node keeps the key.
+        until: Nanos,
+    },
+    /// The node hears that a connection of the client listens to pushes, or that none does any
+    /// more.
+    Channel {
+        /// Whether one listens.
+        heard: bool,
+    },
+    /// A push came to the client: the node has handed the lock on to this lease.
+    Pushed {
+        /// The fence that the node drew.
+        fence: u64,
+    },
+    /// The application waits to be told of the loss of this lease.
+    Watched,
+    /// A push came to the client: somebody may have touched the key of this lease.
+    Doubted,
+    /// A push came to the client: the node may have lost all keys.
+    DoubtOfAll,
     /// A fence counter or the marker was written at the node.
     Beside {
         /// When that expires, in true time, if ever.

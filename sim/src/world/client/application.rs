@@ -48,6 +48,9 @@ impl World<'_> {
             let after = self.application().below(hold);
             self.schedule(self.now + after, Event::Hand { client, slot, step });
         }
+        if self.application().chance(drawn.watched) {
+            self.watch_lease(client, lease);
+        }
         if self.phase == Phase::Faulty && self.application().chance(drawn.pause_after_grant) {
             self.pause(client, Fault::Pause);
         }
@@ -122,6 +125,7 @@ impl World<'_> {
             slot,
             key,
             fence: 0,
+            watched: false,
         });
         self.tell_of_lease(lease, None, Fact::Wanted { ttl });
         let impatient = !healthy && self.application().chance(drawn.cancelled);
@@ -131,6 +135,20 @@ impl World<'_> {
             Nanos::MAX / 4
         };
         self.next(client, slot, Stage::Wanting, after);
+    }
+
+    /// The owner waits to be told of the loss.
+    fn watch_lease(&mut self, client: u8, lease: u32) {
+        let state = &self.clients[usize::from(client)];
+        let Some(held) = state.held.iter().find(|held| held.lease == lease) else {
+            return;
+        };
+        let (id, now) = (held.id, self.local(client));
+        self.leases[lease as usize].watched = true;
+        self.tell_of_lease(lease, None, Fact::Watched);
+        self.clients[usize::from(client)]
+            .manager
+            .watch(now, id, true);
     }
 
     fn let_go(&mut self, client: u8, id: LeaseId, lease: u32, release: bool) {

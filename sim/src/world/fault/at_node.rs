@@ -128,6 +128,7 @@ impl World<'_> {
         node.model.identity.replication = self.lives;
         node.scripts = false;
         node.busy_until = 0;
+        self.all_closed(server);
     }
 
     fn reset_links_of(&mut self, fault: Fault, server: u8) {
@@ -149,6 +150,7 @@ impl World<'_> {
     /// Tells what the keys of a node hold and until when, since it forgot some or its clock
     /// changed.
     pub(in crate::world) fn tell_keys(&mut self, server: u8, absent_too: bool) {
+        self.tell_all_places(server);
         for key in 0..self.drawn.keys as u8 {
             let node = &self.nodes[usize::from(server)];
             let (to, until) = (node.holder(self.now, key), node.expiry(self.now, key));
@@ -255,6 +257,70 @@ impl World<'_> {
         let (to, until) = (node.holder(now, key), node.expiry(now, key));
         self.tell_fault(fault, None, Some(server), Some(key));
         self.tell_of_key(server, key, Fact::Key { from, to, until });
+        self.touched(server, key, None);
+    }
+
+    /// Its queue is deleted.
+    pub(super) fn lose_queue(&mut self, server: u8) {
+        let fault = Fault::QueueDeleted;
+        let Meddled { key, .. } = self.meddled(fault);
+        let node = &mut self.nodes[usize::from(server)];
+        if node.up && !node.model.waiters(usize::from(key)).is_empty() {
+            node.model.lose_queue(usize::from(key));
+            self.tell_fault(fault, None, Some(server), Some(key));
+            self.tell_places(server, key);
+        }
+    }
+
+    /// A stranger writes something else over its queue.
+    pub(super) fn spoil_queue(&mut self, server: u8) {
+        let fault = Fault::QueueSpoiled;
+        let Meddled { key, .. } = self.meddled(fault);
+        let node = &mut self.nodes[usize::from(server)];
+        if self.drawn.queues && node.up && !node.model.is_queue_spoiled(usize::from(key)) {
+            node.model.spoil_queue(usize::from(key));
+            self.tell_fault(fault, None, Some(server), Some(key));
+            self.tell_places(server, key);
+            self.ends(fault, Undo::Tidy { server, key });
+        }
+    }
+
+    /// What a stranger wrote under the name of a queue is gone.
+    pub(super) fn tidy_queue(&mut self, server: u8, key: u8) {
+        let node = &mut self.nodes[usize::from(server)];
+        if node.model.is_queue_spoiled(usize::from(key)) {
+            node.model.lose_queue(usize::from(key));
+        }
+    }
+
+    /// Another library takes a lock that is free.
+    pub(super) fn lock_foreign(&mut self, server: u8) {
+        let fault = Fault::ForeignLock;
+        let Meddled {
+            key, stays, span, ..
+        } = self.meddled(fault);
+        let node = &self.nodes[usize::from(server)];
+        if node.up && !node.read_only && !node.model.full && node.entry(self.now, key).is_none() {
+            let entry = Entry {
+                value: Value::Other,
+                until: (!stays).then(|| node.shown(self.now).ticks + span),
+            };
+            self.meddle(fault, server, key, Some(entry));
+            self.ends(fault, Undo::Unlock { server, key });
+        }
+    }
+
+    /// It gives the lock back.
+    pub(super) fn unlock_foreign(&mut self, server: u8, key: u8) {
+        let node = &mut self.nodes[usize::from(server)];
+        let its = |entry: Entry| entry.value == Value::Other;
+        if node.up && node.entry(self.now, key).is_some_and(its) {
+            let from = node.holder(self.now, key);
+            node.set(key, None);
+            let (to, until) = (Holder::Nobody, None);
+            self.tell_of_key(server, key, Fact::Key { from, to, until });
+            self.touched(server, key, None);
+        }
     }
 
     /// Its wall clock is stepped, one way or the other.

@@ -38,6 +38,14 @@ impl World<'_> {
                 self.set_impaired(server, of, false);
                 self.tell_of(None, Some(server), Fact::Mended(fault));
             }
+            Undo::Tidy { server, key } => {
+                self.tidy_queue(server, key);
+                self.tell_of(None, Some(server), Fact::Mended(fault));
+            }
+            Undo::Unlock { server, key } => {
+                self.unlock_foreign(server, key);
+                self.tell_of(None, Some(server), Fact::Mended(fault));
+            }
             Undo::Boot { server } => {
                 self.nodes[usize::from(server)].up = true;
                 self.tell_of(None, Some(server), Fact::Mended(fault));
@@ -51,7 +59,11 @@ impl World<'_> {
     fn lasts(&self, undo: Undo) -> bool {
         let again = match undo {
             Undo::Join { .. } | Undo::Cure { .. } => true,
-            Undo::Boot { .. } | Undo::Wake { .. } | Undo::Forget { .. } => false,
+            Undo::Tidy { .. }
+            | Undo::Unlock { .. }
+            | Undo::Boot { .. }
+            | Undo::Wake { .. }
+            | Undo::Forget { .. } => false,
         };
         let mut ongoing = self.ongoing.iter();
         again && ongoing.any(|other| !other.over && other.undo == undo)

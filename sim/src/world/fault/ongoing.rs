@@ -18,6 +18,10 @@ pub(super) enum Undo {
     Join { client: u8, node: u8 },
     /// A server works again as it should.
     Cure { server: u8, of: Impairment },
+    /// What a stranger wrote under the name of a queue is gone.
+    Tidy { server: u8, key: u8 },
+    /// Another library gives a lock back.
+    Unlock { server: u8, key: u8 },
     /// A server is up again.
     Boot { server: u8 },
     /// A client's process goes on, or begins again.

@@ -74,6 +74,21 @@ impl World<'_> {
                     self.nodes[usize::from(server)].model.forget();
                     self.tell_fault(fault, None, Some(server), None);
                     self.tell_keys(server, true);
+                    self.alarm(server);
+                }
+            }
+            Fault::LostPush | Fault::StrayPush | Fault::DoubledPush => {}
+            Fault::QueueDeleted => self.lose_queue(server),
+            Fault::QueueSpoiled => self.spoil_queue(server),
+            Fault::ForeignLock => self.lock_foreign(server),
+            Fault::Unwatched => {
+                if self.all_touched(server) {
+                    self.tell_fault(fault, None, Some(server), None);
+                }
+            }
+            Fault::FalseAlarm => {
+                if self.nodes[usize::from(server)].up && self.alarm(server) {
+                    self.tell_fault(fault, None, Some(server), None);
                 }
             }
             Fault::ScriptsFlushed => {

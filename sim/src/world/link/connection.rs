@@ -145,13 +145,14 @@ impl World<'_> {
 
     /// The connection ends at the client only. What travels on it may still arrive at the node.
     pub(in crate::world) fn hang_up(&mut self, client: u8, node: u8) {
+        self.hung_up(client, node);
         let link = self.link_mut(client, node);
         if link.state == State::Up {
             link.previous = Some((link.epoch, link.identity.run));
         }
         link.epoch += 1;
         link.state = State::Connecting;
-        link.arrives = [0; 2];
+        (link.arrives, link.hears) = ([0; 2], false);
         (link.doomed, link.forgotten) = (false, false);
         (link.watched, link.probed) = (None, None);
         link.scripts = Mending::default();
@@ -290,13 +291,13 @@ impl World<'_> {
             self.pump(client, node);
             return self.settle(client);
         }
-        let mut killed = false;
+        let mut killed = None;
         if let Some((previous, run)) = link.previous
             && drawn.may_kill
             && run == server.model.identity.run
         {
             server.killed[usize::from(client)] = previous + 1;
-            killed = true;
+            killed = Some((link.server, previous));
         }
         server.scripts = true;
         server.keep_stream(now);
@@ -309,11 +310,13 @@ impl World<'_> {
         (link.up_since, link.answered) = (now, now);
         link.patience.connected(Duration::from_nanos(round_trip));
         let time = server.time(now);
-        if killed {
+        if let Some((server, previous)) = killed {
+            self.closed(client, server, previous);
             let link = Fact::Link(fact::Link::Killed);
             self.tell_of(Some(client), Some(node), link);
         }
         self.tell_of(Some(client), Some(node), Fact::Link(fact::Link::Up));
+        self.listen(client, node);
         self.node_up(client, node, time);
         self.pump(client, node);
         self.settle(client);

@@ -7,10 +7,13 @@
 //! not stay are sent as texts. One thing is left out: an idle connection is not asked whether it
 //! lives, so a request finds out.
 //!
-//! `requests` sends requests and takes replies; `connection` opens and closes what carries them.
+//! `requests` sends requests and takes replies; `connection` opens and closes what carries them;
+//! `pushes` is what a node says without being asked.
 
 mod connection;
+mod pushes;
 mod requests;
 mod state;
 
+pub(super) use pushes::{Push, Tracked};
 pub(super) use state::{Cut, Link, Message, broken};

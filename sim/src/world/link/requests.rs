@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tenure_core::{Answer, Doubt, NodeId, Op, OpKind, Refusal, Reply, Request, Words};
 
-use super::state::{Cut, Link, Message, State, broken};
+use super::state::{Carried, Cut, Link, Message, State, broken};
 use crate::choice::{Draws, Subject};
 use crate::node::Arrived;
 use crate::observe::fact::{self, Fact, Fault, Nanos, Outcome, SEC};
@@ -45,6 +45,12 @@ impl World<'_> {
                 let stale = request.op.kind().acquires() && request.deadline <= now
                     || manager.is_too_late(now, &request);
                 match state {
+                    // Of a connection that hears no pushes, nobody watches for a key.
+                    State::Up
+                        if request.op.kind() == OpKind::Watch && !self.hears(client, node) =>
+                    {
+                        self.refuse(client, &request, Refusal::NotSent);
+                    }
                     State::Up if !stale => self.send(client, node, &request),
                     State::Rejected => {
                         let words = Words::new("NOPERM");
@@ -58,6 +64,10 @@ impl World<'_> {
                 return;
             }
         }
+    }
+
+    fn hears(&self, client: u8, node: u8) -> bool {
+        self.link(client, node).hears
     }
 
     /// Answers a request that is not sent.
@@ -117,7 +127,7 @@ impl World<'_> {
                 lease,
                 attempt,
                 op,
-                channel: None,
+                channel: link.hears.then_some(u32::from(client)),
                 marker: quarantine.then_some((link.identity, set)),
             },
             sent: now,
@@ -181,7 +191,7 @@ impl World<'_> {
         match link.cut[way] {
             _ if link.doomed && present => self.messages[index as usize].parked = true,
             _ if link.forgotten && present => self.break_forgotten(index),
-            Some(Cut::Stall) => link.stalled[way].push(index),
+            Some(Cut::Stall) => link.stalled[way].push(Carried::Message(index)),
             Some(Cut::Drop) if present => {
                 link.doomed = true;
                 self.messages[index as usize].parked = true;
@@ -216,8 +226,11 @@ impl World<'_> {
     pub(in crate::world) fn mend_cut(&mut self, client: u8, node: u8, way: usize) {
         let link = self.link_mut(client, node);
         link.cut[way] = None;
-        for index in std::mem::take(&mut link.stalled[way]) {
-            self.transmit(index, way);
+        for carried in std::mem::take(&mut link.stalled[way]) {
+            match carried {
+                Carried::Message(index) => self.transmit(index, way),
+                Carried::Push(index) => self.carry(index),
+            }
         }
     }
 
@@ -264,15 +277,32 @@ impl World<'_> {
         let from = node.holder(now, key);
         let done = node.apply(now, &arrived, by_text);
         self.did(index, &done.reply);
-        let wrote = matches!(
-            done.reply,
-            Reply::Applied(Answer::Granted { .. } | Answer::Done)
-        );
-        // A confirmation writes the counter only.
-        if wrote && ask != OpKind::Confirm {
-            self.key_written(&arrived, server, from);
-        }
+        self.written(index, from, &done.reply);
         self.answer(index, done, robbed);
+    }
+
+    /// Tells what a script that was run made of its key and of the queue, and whom it was handed
+    /// to. The pushes go before the reply.
+    fn written(&mut self, index: u32, from: fact::Holder, reply: &Reply) {
+        let message = &self.messages[index as usize];
+        let (server, arrived, ask) = (message.server, message.arrived, message.ask);
+        let (by, key) = ((message.client, message.epoch), arrived.key as u8);
+        let wrote = matches!(reply, Reply::Applied(Answer::Granted { .. } | Answer::Done));
+        // A confirmation writes the counter only.
+        let wrote = wrote && !matches!(ask, OpKind::Confirm | OpKind::Watch);
+        let to = self.nodes[usize::from(server)].holder(self.now, key);
+        if from != to {
+            self.tell_hand_off(server, key, arrived.lease, from);
+        }
+        if wrote || from != to {
+            self.key_written(&arrived, server, from);
+            self.touched(server, key, Some(by));
+        }
+        self.tell_places(server, key);
+        self.send_pushes(server);
+        if ask == OpKind::Watch && *reply == Reply::Applied(Answer::Done) {
+            self.track(by.0, server, by.1, key);
+        }
     }
 
     /// The first step of a take: the key is set if it is free. The second is handled at once,
@@ -285,7 +315,9 @@ impl World<'_> {
         let from = node.holder(now, arrived.key as u8);
         let done = match node.take(now, &arrived, ttl) {
             Ok(true) => {
+                let by = (client, message.epoch);
                 self.key_written(&arrived, server, from);
+                self.touched(server, arrived.key as u8, Some(by));
                 let kept = self.nodes[usize::from(server)].expiry(now, arrived.key as u8);
                 self.messages[index as usize].kept = kept;
                 let torn = self.drawn.torn;

@@ -79,7 +79,7 @@ pub(in crate::world) struct Link {
     pub(super) arrives: [Nanos; 2],
     pub(in crate::world) cut: [Option<Cut>; 2],
     /// Messages that wait until a cut ends, there and back.
-    pub(super) stalled: [Vec<u32>; 2],
+    pub(super) stalled: [Vec<Carried>; 2],
     /// Nothing will ever arrive on this connection.
     pub(in crate::world) doomed: bool,
     /// The node has forgotten this connection: the next request breaks it.
@@ -102,6 +102,15 @@ pub(in crate::world) struct Link {
     pub(super) marker: Mending,
     pub(super) failures: u32,
     pub(super) up_since: Nanos,
+    /// Whether this connection listens to pushes.
+    pub(super) hears: bool,
+}
+
+/// What a network carries.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::world) enum Carried {
+    Message(u32),
+    Push(u32),
 }
 
 impl Link {
@@ -146,6 +155,7 @@ impl Link {
             },
             failures: 0,
             up_since: 0,
+            hears: false,
         }
     }
 

@@ -1,0 +1,74 @@
+//! Doubts: a node says that somebody has touched a key that is watched. If it is lost, the loss is
+//! told soon: Loss is told.
+
+use tenure_core::{Law, OpKind};
+
+use super::state::{Judge, Stage};
+use crate::observe::fact::{Answer, Nanos, Outcome, Record};
+
+impl Judge {
+    /// A push came that doubts a lease. If the node does not hold its token any more, the loss must
+    /// be told soon.
+    pub(super) fn doubted(&mut self, at: Nanos, node: u8, lease: u32) {
+        let state = &self.leases[lease as usize];
+        let index = usize::from(state.key) * self.rules.nodes + usize::from(node);
+        let holds = self.copies[index].holder.is_some_and(|(it, _)| it == lease);
+        let asleep = self.clients[usize::from(state.client)].asleep;
+        if !holds && !asleep && state.stage == Stage::Held {
+            self.checks.doubts += 1;
+            let state = &mut self.leases[lease as usize];
+            state.doubted_since = state.doubted_since.or(Some(at));
+        }
+    }
+
+    /// A push came that doubts all leases of a client.
+    pub(super) fn all_doubted(&mut self, record: &Record) {
+        let (Some(client), Some(node)) = (record.client, record.node) else {
+            return;
+        };
+        for lease in 0..self.leases.len() as u32 {
+            if self.leases[lease as usize].client == client {
+                self.doubted(record.at, node, lease);
+            }
+        }
+    }
+
+    /// Nobody can tell: the connection was lost, or the client stood still.
+    pub(super) fn forget_doubts(&mut self, client: u8) {
+        for state in &mut self.leases {
+            if state.client == client {
+                state.doubted_since = None;
+            }
+        }
+    }
+
+    /// The node answered something that does not end the lease, or did not answer.
+    pub(super) fn doubt_answered(&mut self, lease: u32, ask: OpKind, outcome: Outcome) {
+        let ends = matches!(outcome, Outcome::Answered(Answer::Gone | Answer::Taken));
+        if !(ask == OpKind::Renew && ends) {
+            self.leases[lease as usize].doubted_since = None;
+        }
+    }
+
+    /// Looks for a loss that was doubted, and is not told.
+    pub(super) fn look_for_doubts(&mut self, at: Nanos, client: u8) {
+        if self.rules.doubted_within == 0 || self.rules.nodes != 1 {
+            return;
+        }
+        for key in 0..self.keys.len() {
+            for lease in &self.keys[key].held {
+                let state = &self.leases[*lease as usize];
+                if let Some(since) = state.doubted_since
+                    && state.client == client
+                    && at > since + self.rules.doubted_within
+                {
+                    let sentence = format!(
+                        "a node said at {since} ns that the key of lease {lease} may be lost, it \
+                         is, and that was not told before {at} ns"
+                    );
+                    return self.accuse(Law::LossIsTold, at, Some(key as u8), sentence);
+                }
+            }
+        }
+    }
+}

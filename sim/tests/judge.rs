@@ -1278,7 +1278,7 @@ fn a_lock_is_handed_on_until_the_end_of_the_reservation_and_no_longer() {
 }
 
 #[test]
-fn a_place_to_whose_channel_nobody_listens_is_passed_over_while_others_are_there() {
+fn a_place_whose_channel_nobody_hears_is_passed_over() {
     let line = || {
         let mut history = History::new();
         history.holds(10, 0, 900).channel(15, 1, true);

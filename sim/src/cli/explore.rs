@@ -225,8 +225,8 @@ impl fmt::Display for Sums {
         write!(
             f,
             "\n    laws   Exclusion and Honest validity {} (excused {}), Fencing {} grants and {} \
-             writes (refused {}), Ownership and No orphan {}, Bounded work {}, Progress {}, Fairness {}, Loss \
-             is told {}",
+             writes (refused {}), Ownership and No orphan {}, Bounded work {}, Progress {}, \
+             Fairness {}, Loss is told {}",
             checks.validities,
             checks.excused,
             checks.fences,

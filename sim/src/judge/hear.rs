@@ -96,11 +96,6 @@ impl Judge {
                 self.did(record, lease, serial, until);
                 self.did_by_place(record, lease, ask, serial, answer);
             }
-            Fact::Place { until, channel } => self.place_changed(record, lease, until, channel),
-            Fact::HandedOn { fence, until } => self.handed_on(record, lease, fence, until),
-            Fact::Pushed { fence } => self.push_heard(record, lease, fence),
-            Fact::Doubted => self.doubted(at, record.node.unwrap_or_default(), lease),
-            Fact::Queued { .. } => self.told_after_its_end(record, lease),
             Fact::Waiting(_) => {
                 self.told_after_its_end(record, lease);
                 self.failed_once(at, lease);
@@ -124,6 +119,18 @@ impl Judge {
             Fact::Wrote {
                 accepted, value, ..
             } => self.wrote(at, lease, accepted, value),
+            _ => self.hear_of_place(record, lease),
+        }
+    }
+
+    /// A fact about a lease that has a place in a queue, or is watched.
+    fn hear_of_place(&mut self, record: &Record, lease: u32) {
+        match record.fact {
+            Fact::Place { until, channel } => self.place_changed(record, lease, until, channel),
+            Fact::HandedOn { fence, until } => self.handed_on(record, lease, fence, until),
+            Fact::Pushed { fence } => self.push_heard(record, lease, fence),
+            Fact::Queued { .. } => self.told_after_its_end(record, lease),
+            Fact::Doubted => self.doubted(record.at, record.node.unwrap_or_default(), lease),
             _ => {}
         }
     }

@@ -1,5 +1,5 @@
-//! What is told of the places in queues: who has one, in which order, and until when it is kept; and
-//! that a node handed a lock on.
+//! What is told of the places in queues: who has one, in which order, and until when it is kept;
+//! and that a node handed a lock on.
 
 use tenure_core::Fence;
 

@@ -87,19 +87,12 @@ impl fmt::Display for Fact {
                     None => Ok(()),
                 }
             }
-            Self::Place { until, channel } => match (until, channel) {
-                (Some(until), true) => write!(f, "place kept until {}", Secs(until)),
-                (Some(until), false) => write!(f, "place kept until {}, no channel", Secs(until)),
-                (None, _) => write!(f, "place gone"),
-            },
-            Self::HandedOn { fence, until } => {
-                write!(f, "handed on with fence {fence}, until {}", Secs(until))
-            }
-            Self::Channel { heard: true } => write!(f, "channel: somebody listens"),
-            Self::Channel { heard: false } => write!(f, "channel: nobody listens"),
-            Self::Pushed { fence } => write!(f, "push heard: handed on with fence {fence}"),
-            Self::Doubted => write!(f, "push heard: somebody may have touched the key"),
-            Self::DoubtOfAll => write!(f, "push heard: all keys may be lost"),
+            Self::Place { .. }
+            | Self::HandedOn { .. }
+            | Self::Channel { .. }
+            | Self::Pushed { .. }
+            | Self::Doubted
+            | Self::DoubtOfAll => of_queue(f, self),
             Self::Beside { until } => match until {
                 Some(until) => write!(f, "beside the keys: kept until {}", Secs(until)),
                 None => write!(f, "beside the keys: kept for ever"),
@@ -140,5 +133,25 @@ const fn lateness(late: bool) -> &'static str {
         " (on a connection given up)"
     } else {
         ""
+    }
+}
+
+/// What is said of queues and pushes.
+fn of_queue(f: &mut fmt::Formatter<'_>, fact: &Fact) -> fmt::Result {
+    match *fact {
+        Fact::Place { until, channel } => match (until, channel) {
+            (Some(until), true) => write!(f, "place kept until {}", Secs(until)),
+            (Some(until), false) => write!(f, "place kept until {}, no channel", Secs(until)),
+            (None, _) => write!(f, "place gone"),
+        },
+        Fact::HandedOn { fence, until } => {
+            write!(f, "handed on with fence {fence}, until {}", Secs(until))
+        }
+        Fact::Channel { heard: true } => write!(f, "channel: somebody listens"),
+        Fact::Channel { heard: false } => write!(f, "channel: nobody listens"),
+        Fact::Pushed { fence } => write!(f, "push heard: handed on with fence {fence}"),
+        Fact::Doubted => write!(f, "push heard: somebody may have touched the key"),
+        Fact::DoubtOfAll => write!(f, "push heard: all keys may be lost"),
+        _ => Ok(()),
     }
 }

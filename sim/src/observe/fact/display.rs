@@ -60,26 +60,7 @@ impl fmt::Display for Fact {
             }
             Self::Lost(loss) => write!(f, "LOST: {loss:?}"),
             Self::Released(freed) => write!(f, "release answered: {freed:?}"),
-            Self::Sent {
-                ask,
-                attempt,
-                serial,
-            } => write!(f, "#{serial} {ask:?} sent, attempt {attempt}"),
-            Self::Did {
-                ask,
-                serial,
-                answer,
-                late,
-                ..
-            } => {
-                let late = lateness(late);
-                write!(f, "#{serial} {ask:?} at the node: {answer:?}{late}")
-            }
-            Self::Heard {
-                ask,
-                serial,
-                outcome,
-            } => write!(f, "#{serial} {ask:?} heard: {outcome:?}"),
+            Self::Sent { .. } | Self::Did { .. } | Self::Heard { .. } => of_request(f, self),
             Self::Key { from, to, until } => {
                 write!(f, "key: {from:?} -> {to:?}")?;
                 match until {
@@ -133,6 +114,33 @@ const fn lateness(late: bool) -> &'static str {
         " (on a connection given up)"
     } else {
         ""
+    }
+}
+
+/// What is said of requests.
+fn of_request(f: &mut fmt::Formatter<'_>, fact: &Fact) -> fmt::Result {
+    match *fact {
+        Fact::Sent {
+            ask,
+            attempt,
+            serial,
+        } => write!(f, "#{serial} {ask:?} sent, attempt {attempt}"),
+        Fact::Did {
+            ask,
+            serial,
+            answer,
+            late,
+            ..
+        } => {
+            let late = lateness(late);
+            write!(f, "#{serial} {ask:?} at the node: {answer:?}{late}")
+        }
+        Fact::Heard {
+            ask,
+            serial,
+            outcome,
+        } => write!(f, "#{serial} {ask:?} heard: {outcome:?}"),
+        _ => Ok(()),
     }
 }
 

@@ -432,3 +432,25 @@ fn a_newcomer_that_wins_a_free_key_hands_it_on() {
     world.release(newcomer);
     assert!(world.may_act(waiter));
 }
+
+#[test]
+fn the_place_goes_when_a_late_take_had_won_the_key() {
+    let mut world = queueing();
+    held(&mut world);
+    world.withhold([0]);
+    let lease = world.acquire("k");
+    let late = world.wire[0].pop_front().unwrap();
+    let words = tenure_core::Words::fixed("connection reset");
+    let broken = tenure_core::Doubt::Broken(words);
+    world.reply(late.id, tenure_core::Reply::Unknown(broken));
+    world.resume([0]);
+    assert_eq!(places(&world), 1);
+    // The key becomes free, and the first request of all lands on the connection that was given up.
+    world.nodes[0].delete(&key("k"));
+    world.nodes[0].apply(world.now, &late);
+    world.advance(KEEP_AFTER + ms(1));
+    assert!(world.may_act(lease));
+    assert_eq!(places(&world), 0);
+    world.release(lease);
+    assert_eq!(world.nodes[0].holder(world.now, &key("k")), None);
+}

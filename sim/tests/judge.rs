@@ -1338,6 +1338,18 @@ fn a_request_that_takes_the_key_from_another_lease_is_no_hand_off() {
 }
 
 #[test]
+fn a_release_that_hands_nothing_on_breaks_fairness_while_somebody_waits() {
+    let freed = |at| {
+        let mut history = History::line();
+        let (from, to, until) = (Holder::Lease(0), Holder::Nobody, None);
+        history.tell(at, 0, Fact::Key { from, to, until });
+        history.broken()
+    };
+    assert_eq!(freed(960), None, "all places are dead");
+    assert_eq!(freed(100), Some(Law::Fairness));
+}
+
+#[test]
 fn a_fence_that_is_drawn_for_the_next_in_line_is_larger() {
     let mut history = History::line();
     let (fence, until) = (10, 950);

@@ -59,6 +59,8 @@ impl Judge {
         if let Some(next) = handed_to {
             self.check_order(record, actor, next, true);
             self.check_reservation(record, next, until);
+        } else if (from, to) == (own, nobody) {
+            self.check_hand_off(record, actor);
         } else if (from != own && from != nobody) || (to != own && to != nobody) {
             let sentence =
                 format!("a request of lease {actor} changed a key from {from:?} to {to:?}");

@@ -161,6 +161,22 @@ impl Judge {
         }
     }
 
+    /// A lease gave the key back, and nobody has it now: nobody may wait for it then.
+    pub(super) fn check_hand_off(&mut self, record: &Record, actor: u32) {
+        let (Some(node), Some(key)) = (record.node, record.key) else {
+            return;
+        };
+        let line = self.line(key, node);
+        let mut others = line.places.iter().filter(|place| place.lease != actor);
+        if let Some(place) = others.find(|place| place.until > record.at) {
+            let sentence = format!(
+                "lease {actor} gave the key back to nobody, and lease {} waits for it",
+                place.lease
+            );
+            self.accuse(Law::Fairness, record.at, Some(key), sentence);
+        }
+    }
+
     /// A lock that was handed on is kept until the end of the reservation, and not longer.
     pub(super) fn check_reservation(&mut self, record: &Record, next: u32, until: Option<Nanos>) {
         let (Some(node), Some(key)) = (record.node, record.key) else {

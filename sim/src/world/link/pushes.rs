@@ -188,7 +188,8 @@ impl World<'_> {
         let Some(node) = links.position(|link| link.server == server) else {
             return;
         };
-        let most = self.patience();
+        // So late that its place may have been entered anew.
+        let most = 2 * self.drawn.max_ttl;
         let [lost, stray, doubled] = [Fault::LostPush, Fault::StrayPush, Fault::DoubledPush]
             .map(|fault| self.push_fails(fault));
         let mut push = Push {

@@ -40,14 +40,7 @@ impl Judge {
             seat.expired = until.is_some_and(|until| until <= record.at);
         }
         if let Some((lease, _)) = holder {
-            // An old place may be handed a lock that nobody waits for any more. That says nothing
-            // of what became of the grant that its owner gave back.
-            let over = self.leases[lease as usize].stage == Stage::Over;
-            let by_other = record.lease.is_some_and(|actor| actor != lease);
-            let seat = self.seat(lease, node);
-            if !(over && by_other) {
-                (seat.freed, seat.expired, seat.tampered) = (false, false, by_nobody);
-            }
+            self.begins_anew(record, lease, node);
         }
         // If the record names no lease, the server or a stranger changed the key.
         let Some(actor) = record.lease else { return };
@@ -84,6 +77,19 @@ impl Judge {
             };
             let sentence = format!("a request of lease {actor} left a key that is kept {span}");
             self.accuse(Law::NoOrphan, record.at, Some(key), sentence);
+        }
+    }
+
+    /// A lease has the key at a node. What became of its token there before says nothing any more.
+    fn begins_anew(&mut self, record: &Record, lease: u32, node: u8) {
+        // An old place may be handed a lock that nobody waits for any more. That says nothing of
+        // what became of the grant that its owner gave back.
+        let over = self.leases[lease as usize].stage == Stage::Over;
+        let by_other = record.lease.is_some_and(|actor| actor != lease);
+        let seat = self.seat(lease, node);
+        if !(over && by_other) {
+            let by_nobody = record.lease.is_none();
+            (seat.freed, seat.expired, seat.tampered) = (false, false, by_nobody);
         }
     }
 

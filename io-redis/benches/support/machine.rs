@@ -22,7 +22,7 @@ impl Clocks {
     #[must_use]
     pub fn now() -> Self {
         Self {
-            passed: read(ClockId::Monotonic),
+            passed: now(),
             worked: read(ClockId::ProcessCPUTime),
         }
     }
@@ -35,6 +35,12 @@ impl Clocks {
             worked: self.worked - before.worked,
         }
     }
+}
+
+/// The time by a clock that all processes of the machine share.
+#[must_use]
+pub fn now() -> Duration {
+    read(ClockId::Monotonic)
 }
 
 #[allow(

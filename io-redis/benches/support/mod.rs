@@ -8,6 +8,7 @@ pub mod core_alone;
 pub mod document;
 pub mod ledger;
 pub mod machine;
+pub mod page;
 pub mod servers;
 
 use clients::{Clients, Who};

@@ -62,7 +62,8 @@ fn main() -> ExitCode {
         eprintln!("one lock at the server …");
         let mut servers = support::servers::Servers::start(1).await;
         let costs = locks::measure(&mut servers, effort).await;
-        let head = page::head(&servers.version().await, effort);
+        let how = format!("in {} rounds of {:?}", effort.rounds, effort.turn);
+        let head = support::page::head(&servers.version().await, &how);
         format!("{head}\n{}\n{}", page::pairs(&rows), page::locks(&costs))
     });
     println!("{text}");

@@ -1,40 +1,10 @@
 //! The tables as Markdown.
 
 use support::clients::Who;
-use support::machine::{commit, describe, said, version_of};
+use support::page::{median, number, ratio};
 
-use crate::Effort;
 use crate::locks;
 use crate::pairs::{Cost, Row};
-
-/// On what, when, and with which versions.
-pub(crate) fn head(server: &str, effort: Effort) -> String {
-    wrapped(&format!(
-        "Measured on {}, on {}, in {} rounds of {:?}: redis-server {server}, {}, redis-rs {}, \
-         rslock {}, Tenure at {}.",
-        said("date", &["-u", "+%Y-%m-%d"]),
-        describe(),
-        effort.rounds,
-        effort.turn,
-        said("rustc", &["--version"]),
-        version_of("redis"),
-        version_of("rslock"),
-        commit(),
-    ))
-}
-
-/// In lines of at most a hundred columns.
-fn wrapped(text: &str) -> String {
-    let (mut lines, mut width) = (String::new(), 0);
-    for word in text.split(' ') {
-        let more = word.chars().count() + 1;
-        let separator = if width + more > 100 { '\n' } else { ' ' };
-        width = if separator == ' ' { width + more } else { more };
-        lines.push(separator);
-        lines.push_str(word);
-    }
-    format!("{}\n", lines.trim())
-}
 
 /// What pairs cost.
 pub(crate) fn pairs(rows: &[Row]) -> String {
@@ -57,23 +27,8 @@ fn line(label: &str, row: &Row, value: fn(&Cost) -> f64) -> String {
         let at = at.expect("one of all");
         row.rounds.iter().map(move |costs| value(&costs[at]))
     };
-    let ratio = |to: Who| {
-        let ratios = of(Who::Tenure)
-            .zip(of(to))
-            .map(|(ours, theirs)| ours / theirs);
-        let mut ratios: Vec<f64> = ratios.collect();
-        ratios.sort_by(f64::total_cmp);
-        let at = |quarter: usize| ratios[(ratios.len() - 1) * quarter / 4];
-        format!("{:.2} ({:.2}–{:.2})", at(2), at(1), at(3))
-    };
-    let middle = |who: Who| {
-        let middle = median(of(who).collect());
-        if middle < 1_000.0 {
-            format!("{middle:.1}")
-        } else {
-            format!("{:.1}k", middle / 1_000.0)
-        }
-    };
+    let ratio = |to: Who| ratio(of(Who::Tenure).zip(of(to)));
+    let middle = |who: Who| number(median(of(who).collect()));
     format!(
         "| {label} | {} | {} | {} | {} | {} |\n",
         ratio(Who::Rslock),
@@ -103,9 +58,4 @@ pub(crate) fn locks(costs: &[locks::Cost]) -> String {
         text.push_str(&format!("| {label} | {alone} | {together} |\n"));
     }
     text
-}
-
-fn median(mut all: Vec<f64>) -> f64 {
-    all.sort_by(f64::total_cmp);
-    all[all.len() / 2]
 }

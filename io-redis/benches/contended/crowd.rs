@@ -47,7 +47,8 @@ async fn crowd(url: &str, who: Who, effort: Effort) -> Crowd {
         url: url.to_owned(),
         key: key(),
         tasks: 1,
-        held: effort.settled + effort.idle + SOON,
+        // Until nothing slows the server down any more.
+        held: SOON + effort.settled + effort.idle + SOON,
         between: Duration::ZERO,
         once: true,
     };
@@ -60,7 +61,7 @@ async fn crowd(url: &str, who: Who, effort: Effort) -> Crowd {
     let held = now() + SOON;
     let begin = held + SOON;
     let idle = [begin + effort.settled, begin + effort.settled + effort.idle];
-    let (watched, end) = (idle, idle[1] + effort.served);
+    let (watched, end) = (idle, idle[1] + SOON + effort.served);
     holding.tell(Times {
         begin: held,
         watched,
@@ -74,8 +75,7 @@ async fn crowd(url: &str, who: Who, effort: Effort) -> Crowd {
     wait_until(idle[0]).await;
     let commands = Commands::of(url);
     wait_until(idle[1]).await;
-    let sent = commands.so_far();
-    drop(commands);
+    let sent = commands.count();
     let (held, waited) = (holding.report(), waiting.report());
     let released = held.waits.first().and_then(|wait| wait.got);
     let [_, released] = released.expect("the holder has had it");

@@ -2,10 +2,9 @@
 //! the server is asked meanwhile.
 
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
-use std::net::{Shutdown, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 use crate::child::{Job, READY, Report, Times};
@@ -55,40 +54,46 @@ impl Drop for Party {
 /// Its `INFO` counts those of scripts too, so `MONITOR` tells. That slows the server down for as
 /// long as this lives: no times are measured meanwhile.
 pub(crate) struct Commands {
-    count: Arc<AtomicU64>,
-    stream: TcpStream,
+    counted: Receiver<u64>,
+    asks: TcpStream,
 }
 
 impl Commands {
     /// Counts from now on.
     pub(crate) fn of(url: &str) -> Self {
         let address = url.trim_start_matches("redis://").trim_end_matches('/');
-        let mut stream = TcpStream::connect(address).expect("the server serves");
-        stream.write_all(b"MONITOR\r\n").expect("it listens");
-        let count = Arc::new(AtomicU64::new(0));
-        let counted = Arc::clone(&count);
-        let mut lines = BufReader::new(stream.try_clone().expect("a second handle")).lines();
-        let _ = lines.next();
+        let connect = || TcpStream::connect(address).expect("the server serves");
+        let mut monitor = connect();
+        monitor.write_all(b"MONITOR\r\n").expect("it listens");
+        let mut lines = BufReader::new(monitor).lines().map_while(Result::ok);
+        assert_eq!(lines.next().as_deref(), Some("+OK"));
+        let (tell, counted) = mpsc::channel();
         std::thread::spawn(move || {
             // `+TIME [DATABASE ADDRESS] "WORD" …`, where a script's address is `lua`.
-            let lines = lines.map_while(Result::ok);
-            let sent = lines.filter(|line| !line.split(']').next().unwrap_or("").ends_with(" lua"));
-            sent.for_each(|_| _ = counted.fetch_add(1, Ordering::Relaxed));
+            let of_script = |line: &str| {
+                line.split(']')
+                    .next()
+                    .is_some_and(|at| at.ends_with(" lua"))
+            };
+            let lines = lines.take_while(|line| !line.contains(LAST));
+            let sent = lines.filter(|line| !of_script(line)).count();
+            let _ = tell.send(sent as u64);
         });
-        Self { count, stream }
+        let asks = connect();
+        Self { counted, asks }
     }
 
-    /// How many it were so far.
-    pub(crate) fn so_far(&self) -> u64 {
-        self.count.load(Ordering::Relaxed)
+    /// How many they were up to now.
+    pub(crate) fn count(mut self) -> u64 {
+        // The server may be behind in telling. When it has told of this, it has told of all.
+        let last = format!("ECHO {LAST}\r\n");
+        self.asks.write_all(last.as_bytes()).expect("it listens");
+        self.counted.recv().expect("no panic")
     }
 }
 
-impl Drop for Commands {
-    fn drop(&mut self) {
-        let _ = self.stream.shutdown(Shutdown::Both);
-    }
-}
+/// The last command that is counted says this.
+const LAST: &str = "bench:last";
 
 /// So soon that nothing waits long, and so late that all processes have heard of it.
 pub(crate) const SOON: Duration = Duration::from_millis(50);

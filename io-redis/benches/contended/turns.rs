@@ -97,7 +97,7 @@ impl Scenario {
             });
         }
         wait_until(end).await;
-        let commands = commands.map_or(0, |commands| commands.so_far());
+        let commands = commands.map_or(0, Commands::count);
         let reports: Vec<_> = parties.into_iter().map(Party::report).collect();
         let turn = Turn::of(&reports, job.tasks, end, span);
         (turn, commands as f64 / turn.grants as f64)

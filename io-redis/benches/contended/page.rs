@@ -17,7 +17,8 @@ enum Asked {
 /// All that was measured.
 pub(crate) fn table(measured: &[Measured], crowds: &[[Crowd; 3]], effort: Effort) -> String {
     let mut text = String::from(
-        "| | Tenure / prototype | asked | prototype | rslock | Tenure |\n|---|---|---|---|---|---|\n",
+        "| | Tenure / prototype | asked | prototype | rslock | Tenure |\n\
+         |---|---|---|---|---|---|\n",
     );
     for one in measured {
         text.push_str(&scenario(one));

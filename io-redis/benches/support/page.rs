@@ -6,8 +6,8 @@ use crate::machine::{commit, describe, said, version_of};
 #[must_use]
 pub fn head(server: &str, how: &str) -> String {
     wrapped(&format!(
-        "Measured on {}, on {}, {how}: redis-server {server}, {}, redis-rs {}, rslock {}, Tenure at \
-         {}.",
+        "Measured on {}, on {}, {how}: redis-server {server}, {}, redis-rs {}, rslock {}, Tenure \
+         at {}.",
         said("date", &["-u", "+%Y-%m-%d"]),
         describe(),
         said("rustc", &["--version"]),

@@ -23,6 +23,12 @@ pub struct Lock {
     pub proposal: String,
     /// The fence that was drawn.
     pub fence: String,
+    /// Its queue.
+    pub queue: String,
+    /// What stands in the queue for the lease; empty if it has no place.
+    pub place: String,
+    /// The serial of the request.
+    pub serial: String,
 }
 
 /// What a call says of the marker of its node.
@@ -73,6 +79,7 @@ impl Lock {
         match key {
             LockKey::Lock => &self.key,
             LockKey::Counter => &self.counter,
+            LockKey::Queue => &self.queue,
         }
         .clone()
     }
@@ -83,6 +90,8 @@ impl Lock {
             LockArg::Ttl => &self.ttl,
             LockArg::Proposal => &self.proposal,
             LockArg::Fence => &self.fence,
+            LockArg::Place => &self.place,
+            LockArg::Serial => &self.serial,
         }
         .clone()
     }

@@ -10,18 +10,24 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use tenure_core::{Answer, Fence, Fingerprint, Op, Refusal, Reply, ServerTime, Words};
+use tenure_core::{
+    Answer, Fence, Fingerprint, Op, Place, PlaceId, Refusal, Reply, Serial, ServerTime, Words,
+};
 use tenure_redis::seams::{self, Answers, Script};
 use tenure_sim::node::{
-    Arrived, Entry, Exact, Fences, Identity, Milliseconds, Node, Precision, Refused, SetOfNodes,
-    Shown, Value, WRONG_TYPE,
+    Arrived, Entry, Exact, Fences, Identity, Milliseconds, Node, Precision, Pushed, Refused,
+    SetOfNodes, Shown, Value, WRONG_TYPE, Waiter,
 };
-use tenure_sim::server::{ManualClock, Reply as Wire, Server};
+use tenure_sim::server::{ManualClock, Reply as Wire, Server, Session};
+use tenure_tests::conformance::wire::{self, Wire as Wired};
 use tenure_tests::scripts::{self, Lock, Marker, STREAM};
 
 const BEGIN_US: u64 = 1_767_225_600_123_456;
 const KEYS: [&str; 2] = ["k", "l"];
-const LEASES: u32 = 2;
+/// The last one does not listen to pushes; each of the others has a channel with its number.
+const LEASES: u32 = 3;
+/// A lease waits with one attempt only, and with the same when it leaves its place.
+const WAITING: u32 = 2;
 const MAX_TTL_MS: u64 = 10_000;
 const NODES: usize = 3;
 
@@ -74,6 +80,10 @@ enum Step {
     Stranger(usize, Stranger),
     /// Somebody deletes the stream of fences, or draws so many from it.
     Stream(Option<u16>),
+    /// The client of this lease begins to listen, or ceases to.
+    Listen(u32, bool),
+    /// Somebody deletes the queue of a key.
+    LoseQueue(usize),
     /// In microseconds.
     Advance(u64),
     /// The wall clock is set, by so many microseconds.
@@ -140,11 +150,19 @@ fn op(spans: Spans, fences: Fences) -> BoxedStrategy<Op> {
     };
     if fences == Fences::Stream {
         let proposal = None;
+        // Whose it is, is told by the lease that asks.
+        let place = Place {
+            id: PlaceId::new(0),
+            pushed: false,
+        };
+        let serial = || select(&[0, 1, 31, 32, 63][..]).prop_map(Serial::of);
         return prop_oneof![
-            6 => ttl().prop_map(|ttl| Op::Take { ttl }),
+            4 => ttl().prop_map(|ttl| Op::Take { ttl }),
             4 => ttl().prop_map(move |ttl| Op::Acquire { ttl, proposal }),
+            12 => (ttl(), serial()).prop_map(move |(ttl, serial)| Op::Wait { ttl, place, serial }),
             4 => ttl().prop_map(|ttl| Op::Renew { ttl }),
             3 => Just(Op::Release { place: None }),
+            6 => Just(Op::Release { place: Some(place) }),
         ]
         .boxed();
     }
@@ -187,6 +205,8 @@ fn step(spans: Spans, fences: Fences) -> impl Strategy<Value = Step> {
         3 => Just(Step::Mark),
         1 => Just(Step::Keep),
         1 => prop::option::of(select(&[1, 500, 1_799, 1_800][..])).prop_map(Step::Stream),
+        4 => (0..LEASES, any::<bool>()).prop_map(|(lease, on)| Step::Listen(lease, on)),
+        1 => key().prop_map(Step::LoseQueue),
         1 => restart.prop_map(|(forgets, durable)| Step::Restart { forgets, durable }),
         1 => prop::bool::weighted(0.3).prop_map(Step::Full),
         2 => (key(), stranger).prop_map(|(key, stranger)| Step::Stranger(key, stranger)),
@@ -239,7 +259,7 @@ impl<P: Precision> Model<P> {
             lease: question.lease,
             attempt: question.attempt,
             op: question.op,
-            channel: None,
+            channel: question.channel(),
             marker: life.map(|life| (Self::identity(life), Self::SET)),
         };
         match self.node.apply(self.shown(), &arrived) {
@@ -252,6 +272,35 @@ impl<P: Precision> Model<P> {
 
     fn keep(&mut self) {
         self.node.keep_stream(self.shown());
+    }
+
+    fn listen(&mut self, lease: u32, on: bool) {
+        self.node.channels.retain(|channel| *channel != lease);
+        if on {
+            self.node.channels.push(lease);
+        }
+    }
+
+    /// Who waits for a key.
+    fn waiters(&self, key: usize) -> Vec<Waiting> {
+        let waiters = self.node.waiters(key).iter();
+        let waiting = |waiter: &Waiter| Waiting {
+            lease: waiter.lease,
+            pushed: waiter.channel.is_some(),
+            until_ms: waiter.until / Self::TICKS_PER_MS,
+            serial: waiter.serial.get(),
+        };
+        waiters.map(waiting).collect()
+    }
+
+    /// What was pushed since this was last asked, each with its channel.
+    fn pushes(&mut self) -> Vec<(u32, String)> {
+        let text = |pushed: Pushed| {
+            let fence = pushed.fence.get();
+            let (place, serial) = (pushed.place.id.get(), pushed.serial.get());
+            (pushed.channel, format!("{place:016x} {serial} {fence}"))
+        };
+        self.node.pushes.drain(..).map(text).collect()
     }
 
     fn stream(&mut self, draws: Option<u16>) {
@@ -321,8 +370,69 @@ impl<P: Precision> Model<P> {
     }
 }
 
+/// A place of a lease, as both say it.
+#[derive(Debug, PartialEq)]
+struct Waiting {
+    lease: u32,
+    pushed: bool,
+    until_ms: i64,
+    serial: u8,
+}
+
+impl Question {
+    /// With the place of the lease, and the attempt that waits.
+    fn placed(mut self) -> Self {
+        let own = Place {
+            id: PlaceId::new(0xabcd_0000_0000_0000 + u64::from(self.lease)),
+            pushed: self.lease + 1 < LEASES,
+        };
+        match &mut self.op {
+            Op::Wait { place, .. } | Op::Release { place: Some(place) } => {
+                *place = own;
+                self.attempt = WAITING;
+            }
+            _ => {}
+        }
+        self
+    }
+
+    const fn place(&self) -> Option<Place> {
+        match self.op {
+            Op::Wait { place, .. } => Some(place),
+            Op::Release { place } => place,
+            _ => None,
+        }
+    }
+
+    fn channel(&self) -> Option<u32> {
+        let place = self.place().filter(|place| place.pushed);
+        place.map(|_| self.lease)
+    }
+
+    /// What stands in the queue for the lease.
+    fn member(&self) -> String {
+        let Some(place) = self.place() else {
+            return String::new();
+        };
+        let token = token(self.lease, self.attempt);
+        let channel = self.channel().map(channel).unwrap_or_default();
+        format!(
+            "Ax{:016x}{:03}{token}{channel}",
+            place.id.get(),
+            token.len()
+        )
+    }
+}
+
+/// Where the client of a lease listens.
+fn channel(lease: u32) -> String {
+    format!("pushes:{lease}")
+}
+
 /// The embedded server, asked as the adapter asks.
 struct Real {
+    /// That of each lease.
+    ears: Vec<Session>,
     server: Server,
     clock: ManualClock,
     fences: seams::Fences,
@@ -338,8 +448,10 @@ fn token(lease: u32, attempt: u32) -> String {
 impl Real {
     fn beginning(at_us: u64, fences: Fences) -> Self {
         let clock = ManualClock::new(at_us);
+        let server = Server::new(clock.clone());
         Self {
-            server: Server::new(clock.clone()),
+            ears: (0..LEASES).map(|_| server.session()).collect(),
+            server,
             clock,
             fences: match fences {
                 Fences::Stream => seams::Fences::Stream,
@@ -395,6 +507,65 @@ impl Real {
         drawn(&text(&self.server.call(&draw))?)
     }
 
+    fn listen(&mut self, lease: u32, on: bool) {
+        let word = if on { "SUBSCRIBE" } else { "UNSUBSCRIBE" };
+        let request = wire::request(&[word.into(), channel(lease).into_bytes()]);
+        let told = self.ears[lease as usize].exchange(&request);
+        told.expect("well formed");
+    }
+
+    fn waiters(&self, key: usize) -> Vec<Waiting> {
+        let members = self.server.peek_sorted(queue(KEYS[key]));
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
+        let kept = |id: &str| {
+            let mut of_it = members
+                .iter()
+                .filter(|(member, _)| text(member) == format!("B{id}"));
+            of_it.next().expect("both members are there").1 as i64
+        };
+        let places = members.iter().filter(|(member, _)| member[0] == b'A');
+        let places: Vec<_> = places
+            .map(|(member, _)| {
+                let member = text(member);
+                let kept = kept(&member[2..18]);
+                let token_ends = 21 + member[18..21].parse::<usize>().expect("a length");
+                Waiting {
+                    lease: u32::from_str_radix(&member[21..29], 16).expect("a lease"),
+                    pushed: member.len() > token_ends,
+                    until_ms: kept / 64,
+                    serial: (kept % 64) as u8,
+                }
+            })
+            .collect();
+        assert_eq!(members.len(), 2 * places.len(), "no half of a place");
+        if let Some(last) = places.iter().map(|place| place.until_ms).max() {
+            let until = self.server.peek_expiry_ms(queue(KEYS[key]));
+            assert!(until >= Some(last), "no place outlives its queue");
+        }
+        places
+    }
+
+    /// As [`Model::pushes`] says it.
+    fn pushes(&mut self) -> Vec<(u32, String)> {
+        let mut pushes = Vec::new();
+        for (lease, ear) in (0..).zip(&mut self.ears) {
+            let mut bytes = &ear.exchange(b"").expect("nothing")[..];
+            while let Some((Wired::Array(parts), length)) = wire::reply(bytes) {
+                bytes = &bytes[length..];
+                let [_, _, Wired::Bulk(text)] = &parts[..] else {
+                    panic!("no message: {parts:?}");
+                };
+                let text = String::from_utf8(text.clone()).expect("text");
+                let (place, id) = text.rsplit_once(' ').expect("an id");
+                let Some(Answer::Granted { fence, .. }) = drawn(id) else {
+                    panic!("no fence: {text}");
+                };
+                pushes.push((lease, format!("{place} {}", fence.get())));
+            }
+        }
+        pushes
+    }
+
     fn keep(&self) {
         if self.fences == seams::Fences::Stream {
             self.call(Script::Keep, &[], None);
@@ -440,6 +611,12 @@ impl Real {
             ttl: ttl.unwrap_or_default().as_millis().to_string(),
             proposal: number(proposal),
             fence: number(fence),
+            queue: queue(key),
+            place: question.member(),
+            serial: match question.op {
+                Op::Wait { serial, .. } => serial.get().to_string(),
+                _ => String::new(),
+            },
         };
         let script = Script::asking(question.op.kind(), self.fences);
         let layout = script.layout();
@@ -514,6 +691,10 @@ impl Real {
 
 fn counter(key: &str) -> String {
     format!("{key}:tenure:fence:{{{key}}}")
+}
+
+fn queue(key: &str) -> String {
+    format!("{key}:tenure:queue:{{{key}}}")
 }
 
 fn text(reply: &Wire) -> Option<String> {
@@ -597,6 +778,12 @@ fn acquired(reply: &Wire) -> Reply {
             server_time: ServerTime::from_micros(number(now)),
             holder: fingerprint(holder),
         }),
+        ["waiting", ahead, left, hands_on, holder] => Reply::Applied(Answer::Waiting {
+            ahead: ahead.parse().expect("a number"),
+            left: (left != "-1").then(|| Duration::from_millis(number(left))),
+            hands_on: hands_on == "1",
+            holder: fingerprint(holder),
+        }),
         ["quarantine", left] => Reply::Applied(Answer::Quarantined {
             left: Duration::from_millis(number(left)),
         }),
@@ -625,7 +812,8 @@ fn take<P: Precision>(
                 attempt,
                 op,
                 life: named.map(|now| if now { model.lives } else { model.lives + 1 }),
-            };
+            }
+            .placed();
             prop_assert_eq!(model.ask(&question), real.ask(&question));
         }
         Step::Mark => {
@@ -642,6 +830,14 @@ fn take<P: Precision>(
             real.server.set_oom(false);
             model.stream(draws);
             real.stream(draws);
+        }
+        Step::Listen(lease, on) => {
+            model.listen(lease, on);
+            real.listen(lease, on);
+        }
+        Step::LoseQueue(key) => {
+            model.node.lose_queue(key);
+            real.server.call(&["DEL", &queue(KEYS[key])]);
         }
         Step::Restart { forgets, durable } => {
             model.restart(forgets, durable);
@@ -676,7 +872,7 @@ fn take<P: Precision>(
 }
 
 /// What both hold.
-fn compare<P: Precision>(model: &mut Model<P>, real: &Real) -> Result<(), TestCaseError> {
+fn compare<P: Precision>(model: &mut Model<P>, real: &mut Real) -> Result<(), TestCaseError> {
     // Both delete what has expired. When a server does this by itself is not compared.
     model.node.expire(model.shown());
     real.server.expire_now();
@@ -685,8 +881,10 @@ fn compare<P: Precision>(model: &mut Model<P>, real: &Real) -> Result<(), TestCa
     let stream = real.stream_kept();
     let stream = stream.map(|(last, until)| (last, P::COUNTERS_EXPIRE.then_some(until)));
     prop_assert_eq!(model.stream_kept(), stream);
+    prop_assert_eq!(model.pushes(), real.pushes());
     for key in 0..KEYS.len() {
         prop_assert_eq!(model.holds(key), real.holds(key));
+        prop_assert_eq!(model.waiters(key), real.waiters(key));
         let counter = real.counter(key);
         let counter = counter.map(|(fence, until)| (fence, P::COUNTERS_EXPIRE.then_some(until)));
         prop_assert_eq!(model.counter(key), counter);

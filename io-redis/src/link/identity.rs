@@ -57,7 +57,8 @@ async fn examine(
     config: &LinkConfig,
     served: bool,
 ) -> Result<NodeInfo, DialError> {
-    let probed = Script::commands(config.fences());
+    let mut probed = Script::commands(config.fences());
+    probed.retain(|command| !command.is_optional());
     let unused = key::unused(&config.prefix);
     let mut encoder = Encoder::new(config.stream.clone());
     let stream = config.stream.as_deref();

@@ -115,7 +115,11 @@ impl Link {
                 }
                 Target::Connection(connection) => Source::Given(connection),
             },
-            encoder: Encoder::new(config.stream.clone()),
+            encoder: {
+                let mut encoder = Encoder::new(config.stream.clone());
+                encoder.channel.clone_from(&config.channel);
+                encoder
+            },
             previous: None,
             failures: 0,
             onlooker: None,

@@ -119,6 +119,8 @@ pub(crate) struct Session<'a> {
     /// Until when scripts are sent as texts, unless the server refuses that.
     by_text_until: Instant,
     may_send_text: bool,
+    /// Until when releases name nothing but their lock.
+    bare_until: Instant,
     marker: Recovery,
     recovery: Option<Woken<Result<Recovered, Words>>>,
     /// More requests may be due.
@@ -181,6 +183,7 @@ impl<'a> Session<'a> {
             scripts: Recovery::default(),
             by_text_until: Instant::ORIGIN,
             may_send_text: true,
+            bare_until: Instant::ORIGIN,
             marker: Recovery::default(),
             recovery: None,
             more: true,
@@ -467,6 +470,7 @@ impl<'a> Session<'a> {
         let batched = now >= *unbatched_until && !self.encoder.is_split();
         let share = |request: &Request| batched && !alone.contains(&request.key);
         self.encoder.by_text = now < self.by_text_until;
+        self.encoder.bare_releases = now < self.bare_until;
         batch.encode(requests, share, self.encoder, &mut commands);
         (Purpose::Requests(batch), commands)
     }
@@ -667,6 +671,7 @@ impl<'a> Session<'a> {
                 let until = now + UNBATCHED_FOR;
                 self.context.unbatched_until = self.context.unbatched_until.max(until);
             }
+            Some(Signal::BareReleases) => self.bare_until = now + UNBATCHED_FOR,
             // The node's name may lead to another server by now.
             Some(Signal::Reconnect(why)) if own => self.closing = Some(why),
             Some(Signal::Reconnect(_)) => {

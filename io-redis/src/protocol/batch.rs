@@ -94,7 +94,10 @@ impl Batch {
         let mut before = None;
         for (number, request) in requests.iter().enumerate() {
             let kind = request.op.kind();
-            let script = Script::asking(kind, encoder.fences());
+            let script = match kind {
+                OpKind::Release if encoder.bare_releases => Script::Release,
+                kind => Script::asking(kind, encoder.fences()),
+            };
             let alone = !(script.layout().answers.shares_calls() && may_share(request));
             let way = match kind {
                 OpKind::Take if !alone && encoder.takes_natively() => Way::Plain,
@@ -165,7 +168,12 @@ impl Batch {
         asked: &[(u8, bool, Way, usize)],
         way: Way,
     ) -> usize {
-        if asked.len() == 1 || !matches!(way, Way::Plain | Way::Called(Script::AcquireOne)) {
+        if asked.len() == 1
+            || !matches!(
+                way,
+                Way::Plain | Way::Called(Script::AcquireOne | Script::WaitOne)
+            )
+        {
             return asked.len();
         }
         self.digests.clear();
@@ -330,6 +338,19 @@ mod tests {
                 batch.encode(&requests, |_| false, &mut encoder, &mut commands);
                 assert_eq!(batch.calls.len(), 300, "one by one");
             }
+        }
+    }
+
+    #[test]
+    fn while_a_slot_moves_a_release_names_its_lock_alone() {
+        let mut requests = acquires(1);
+        requests[0].op = Op::Release { place: None };
+        let mut encoder = one_node();
+        for (bare, script) in [(false, Script::ReleaseOne), (true, Script::Release)] {
+            encoder.bare_releases = bare;
+            let mut batch = Batch::default();
+            batch.encode(&requests, |_| false, &mut encoder, &mut Pipeline::new());
+            assert_eq!(batch.calls[0].way, Way::Called(script));
         }
     }
 

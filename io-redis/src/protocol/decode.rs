@@ -10,7 +10,11 @@
 //!   `quarantine LEFT`, `misuse MAX-TTL NODES NAME`, `misuse` (the marker cannot be read), `-` and
 //!   the text of an error, or `stream -` and that of drawing the fence;
 //! - confirm and repair: `done`, `gone` (confirm only), `taken` or `wrong counter TYPE`;
-//! - renew and release, for each failure: its index, and `gone`, `taken` or the text of an error;
+//! - wait, for each lock: what acquire does over one node; or `waiting AHEAD LEFT HANDS-ON
+//!   FINGERPRINT` (LEFT is -1 without an expiry; HANDS-ON is 1 if the holder is a token, else 0), or
+//!   `full`;
+//! - renew and release, for each failure: its index, and `gone`, `taken`, `wrong queue TYPE` (the
+//!   lock is deleted) or the text of an error;
 //! - inspect: `[seen, value or nil, PTTL]`, over several nodes with the counter or nil behind, or
 //!   `wrong NAME TYPE`;
 //! - mark: `[marked, SINCE]` (milliseconds of the server's time) or `[misuse, …]` as above;
@@ -50,6 +54,8 @@ pub(crate) enum Signal {
     /// A call for several keys was refused, perhaps because of one of them. For a while requests
     /// share no calls.
     DoNotBatch,
+    /// A release that names more than its lock is not served while a slot of a cluster moves.
+    BareReleases,
     /// The connection is lost, or what it answers makes no sense.
     Broken(Words),
 }
@@ -125,6 +131,17 @@ pub(crate) fn replies(
             });
         }
         Answers::EachLockAndTime => acquires(result, count, true, ours, each),
+        Answers::Failures if script == Script::ReleaseOne && count == 1 => {
+            failures(result, count, |meaning| {
+                each(match meaning {
+                    (Reply::NotApplied(Refusal::Unavailable(_)), Some(Signal::DoNotBatch)) => {
+                        let signal = Some(Signal::BareReleases);
+                        (Reply::NotApplied(Refusal::Again), signal)
+                    }
+                    meaning => meaning,
+                });
+            });
+        }
         Answers::Failures => failures(result, count, each),
         Answers::Word | Answers::Other => each(single(result)),
     }
@@ -222,6 +239,24 @@ fn acquire(text: &str, ours: Beside<'_>) -> Option<Meaning> {
                 holder: Fingerprint::new(u32::from_str_radix(digits, 16).ok()?),
             }
         }
+        "waiting" => {
+            let (left, rest) = second.split_once(' ')?;
+            let (hands_on, digits) = rest.split_once(' ')?;
+            Answer::Waiting {
+                ahead: first.parse().ok()?,
+                left: match left {
+                    "-1" => None,
+                    left => Some(millis(left)?),
+                },
+                hands_on: match hands_on {
+                    "1" => true,
+                    "0" => false,
+                    _ => return None,
+                },
+                holder: Fingerprint::new(u32::from_str_radix(digits, 16).ok()?),
+            }
+        }
+        "full" => Answer::Full,
         "quarantine" => Answer::Quarantined {
             left: millis(first)?,
         },
@@ -320,6 +355,7 @@ fn wrong(name: &str, kind: &str) -> Option<Answer> {
         "key" => LockName::Key,
         "counter" => LockName::Counter,
         "stream" => LockName::Stream,
+        "queue" => LockName::Queue,
         _ => return None,
     };
     let holds = match kind {
@@ -371,7 +407,7 @@ pub(crate) fn failures(result: CommandResult, count: usize, mut each: impl FnMut
             .and_then(|failure| bytes(&failure[1]));
         let meaning = match failed {
             None => (Reply::Applied(Answer::Done), None),
-            Some(why) => match plain_word(why) {
+            Some(why) => match plain_word(why).or_else(|| misfit(why)) {
                 Some(answer) => (Reply::Applied(answer), None),
                 None => refusal(&String::from_utf8_lossy(why)),
             },

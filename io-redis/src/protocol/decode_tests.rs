@@ -1,5 +1,7 @@
 //! What each reply and each error of a server means: applied, not applied or unknown.
 
+use std::time::Duration;
+
 use redis::Value;
 use tenure_core::{Answer, Doubt, Fence, Fingerprint, LockName, Refusal, Reply, ServerTime, Words};
 
@@ -237,6 +239,97 @@ fn acquires(result: CommandResult, count: usize, ours: Option<&NodeSet>) -> Vec<
     };
     decode::replies(Script::AcquireOne, result, count, ours, each);
     meanings
+}
+
+const NOTHING: Beside<'_> = Beside {
+    node_set: None,
+    stream: None,
+};
+
+#[test]
+fn who_waits_is_told_how_many_are_ahead_and_who_holds_the_lock() {
+    let answers = [
+        "waiting 7 1500 1 00ff17a0",
+        "waiting 0 -1 0 00ff17a0",
+        "full",
+        "wrong queue list",
+        "waiting 7 1500 00ff17a0",
+        "waiting 7 1500 2 00ff17a0",
+        "waiting -1 1500 1 00ff17a0",
+        "waiting 7 -2 1 00ff17a0",
+        "waiting",
+    ];
+    let result = Ok(Value::Array(answers.map(word).to_vec()));
+    let mut meanings = Vec::new();
+    decode::replies(Script::WaitOne, result, answers.len(), NOTHING, |meaning| {
+        meanings.push(meaning);
+    });
+    let waiting = |ahead, left: Option<u64>, hands_on| Answer::Waiting {
+        ahead,
+        left: left.map(Duration::from_millis),
+        hands_on,
+        holder: Fingerprint::new(0x00ff_17a0),
+    };
+    let expected = [
+        waiting(7, Some(1500), true),
+        waiting(0, None, false),
+        Answer::Full,
+        Answer::WrongType {
+            name: LockName::Queue,
+            holds: "a list",
+        },
+    ];
+    for (meaning, answer) in meanings.iter().zip(expected) {
+        assert_eq!(*meaning, (Reply::Applied(answer), None));
+    }
+    for meaning in &meanings[4..] {
+        assert!(
+            matches!(meaning, (_, Some(Signal::Broken(_)))),
+            "{meaning:?}"
+        );
+    }
+}
+
+fn releases(script: Script, result: CommandResult, count: usize) -> Vec<Meaning> {
+    let mut meanings = Vec::new();
+    decode::replies(script, result, count, NOTHING, |meaning| {
+        meanings.push(meaning)
+    });
+    meanings
+}
+
+#[test]
+fn a_release_says_that_its_queue_is_no_queue() {
+    let failures = || Value::Array(vec![Value::Int(2), word("wrong queue hash")]);
+    let wrong = Answer::WrongType {
+        name: LockName::Queue,
+        holds: "a hash",
+    };
+    let replies = releases(Script::ReleaseOne, Ok(failures()), 2);
+    assert_eq!(replies[0], (Reply::Applied(Answer::Done), None));
+    assert_eq!(replies[1], (Reply::Applied(wrong), None));
+}
+
+#[test]
+fn a_release_while_a_slot_moves_is_asked_again_and_names_its_lock_alone() {
+    let moves = || {
+        Ok(error(
+            "TRYAGAIN Multiple keys request during rehashing of slot",
+        ))
+    };
+    let bare = (
+        Reply::NotApplied(Refusal::Again),
+        Some(Signal::BareReleases),
+    );
+    assert_eq!(releases(Script::ReleaseOne, moves(), 1), [bare]);
+    // First the locks of a call are asked for one by one.
+    let again = (Reply::NotApplied(Refusal::Again), Some(Signal::DoNotBatch));
+    assert_eq!(
+        releases(Script::ReleaseOne, moves(), 2),
+        [again.clone(), again]
+    );
+    let (reply, _) = &releases(Script::Release, moves(), 1)[0];
+    assert!(matches!(reply, Reply::NotApplied(Refusal::Unavailable(_))));
 }
 
 fn of_several(answers: Vec<Value>, count: usize) -> Vec<Meaning> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Cmd, RedisWrite};
-use tenure_core::{Fence, Key, LockName, Op, Request};
+use tenure_core::{Fence, Key, LockName, Op, PlaceId, Request};
 
 use crate::protocol::key;
 use crate::protocol::marker::Marker;
@@ -42,8 +42,14 @@ pub(crate) struct Encoder {
     pub(crate) natively: bool,
     /// The slots of a cluster from whose streams fences were drawn lately.
     used: BTreeSet<u16>,
+    /// Whether releases name nothing but the lock: while a slot of a cluster moves, nothing else is
+    /// served.
+    pub(crate) bare_releases: bool,
+    /// Where this client listens to pushes, if it does.
+    pub(crate) channel: Option<Arc<[u8]>>,
     name: Vec<u8>,
     token: Vec<u8>,
+    place: Vec<u8>,
 }
 
 impl Encoder {
@@ -54,8 +60,11 @@ impl Encoder {
             by_text: false,
             natively: false,
             used: BTreeSet::new(),
+            bare_releases: false,
+            channel: None,
             name: Vec::new(),
             token: Vec::new(),
+            place: Vec::new(),
         }
     }
 
@@ -87,21 +96,16 @@ impl Encoder {
     pub(crate) fn call<'a>(&mut self, script: Script, requests: impl Requests<'a>) -> Cmd {
         let requests = requests.into_iter();
         let layout = script.layout();
-        // The name of a counter is less than 40 bytes longer than twice its key.
-        let is_counter = |key: &&LockKey| **key == LockKey::Counter;
-        let counters = layout.lock_keys.iter().filter(is_counter).count();
-        let size_of = |request: &Request| {
-            (1 + 2 * counters) * request.key.as_bytes().len() + 40 * counters + 120
-        };
+        // A name that belongs to a key is less than 40 bytes longer than twice that.
+        let named = layout.lock_keys.len() - 1;
+        let size_of =
+            |request: &Request| (1 + 2 * named) * request.key.as_bytes().len() + 40 * named + 120;
         let mut size = requests.clone().map(size_of).sum();
-        let marker = match &self.marker {
-            Some(known) if !layout.marker_args.is_empty() => Some(known),
-            _ => None,
-        };
-        if let Some(known) = marker {
+        let is_marked = self.marker.is_some() && !layout.marker_args.is_empty();
+        if let Some(known) = self.marker.as_ref().filter(|_| is_marked) {
             size += known.marker.key.len() + known.text.len() + 40;
         }
-        let mut cmd = script.call(self.by_text, requests.len(), marker.is_some(), size);
+        let mut cmd = script.call(self.by_text, requests.len(), is_marked, size);
         for request in requests.clone() {
             write_keys(&mut cmd, layout, &request.key, &mut self.name);
         }
@@ -116,16 +120,63 @@ impl Encoder {
             stream.write_for(key, &mut self.name);
             cmd.write_arg(&self.name);
         }
-        if let Some(known) = marker {
+        if let Some(known) = self.marker.as_ref().filter(|_| is_marked) {
             cmd.write_arg(&known.marker.key);
         }
         for request in requests {
-            write_args(&mut cmd, layout, request, &mut self.token);
+            self.write_args(&mut cmd, layout, request);
         }
-        if let Some(Known { marker, text }) = marker {
+        if let Some(Known { marker, text }) = self.marker.as_ref().filter(|_| is_marked) {
             write_marker(&mut cmd, layout, marker, text);
         }
         cmd
+    }
+
+    /// Writes the arguments of one lock.
+    fn write_args(&mut self, cmd: &mut Cmd, layout: &Layout, request: &Request) {
+        let (ttl, fence) = match request.op {
+            Op::Take { ttl } | Op::Wait { ttl, .. } | Op::Renew { ttl } => (Some(ttl), None),
+            Op::Acquire { ttl, proposal } => (Some(ttl), proposal),
+            Op::Confirm { fence } => (None, Some(fence)),
+            Op::Repair { ttl, fence } => (Some(ttl), Some(fence)),
+            Op::Release { .. } | Op::Watch => (None, None),
+        };
+        let (place, serial) = match request.op {
+            Op::Wait { place, serial, .. } => (Some(place), serial.get()),
+            Op::Release { place } => (place, 0),
+            _ => (None, 0),
+        };
+        self.token.clear();
+        request.token.write(&mut self.token);
+        for arg in layout.lock_args {
+            match arg {
+                LockArg::Token => cmd.write_arg(&self.token),
+                LockArg::Ttl => {
+                    // A renewal with a TTL of 0 would delete the key.
+                    debug_assert!(ttl.is_some(), "{:?} has no TTL", request.op);
+                    cmd.arg(ttl.map_or(0, millis));
+                }
+                LockArg::Proposal => {
+                    cmd.arg(fence.map_or(0, Fence::get));
+                }
+                LockArg::Fence => {
+                    debug_assert!(fence.is_some(), "{:?} has no fence", request.op);
+                    cmd.arg(fence.map_or(0, Fence::get));
+                }
+                LockArg::Place => {
+                    self.place.clear();
+                    if let Some(place) = place {
+                        let channel = self.channel.as_deref().filter(|_| place.pushed);
+                        let channel = channel.unwrap_or_default();
+                        write_place(place.id, &self.token, channel, &mut self.place);
+                    }
+                    cmd.write_arg(&self.place);
+                }
+                LockArg::Serial => {
+                    cmd.arg(serial);
+                }
+            }
+        }
     }
 
     /// The command that takes a lock if its key is free.
@@ -236,49 +287,33 @@ pub(crate) fn mark(marker: &Marker, by_text: bool) -> Cmd {
 }
 
 /// Writes the keys of one lock.
-fn write_keys(cmd: &mut Cmd, layout: &Layout, lock: &Key, counter: &mut Vec<u8>) {
+fn write_keys(cmd: &mut Cmd, layout: &Layout, lock: &Key, name: &mut Vec<u8>) {
     for key in layout.lock_keys {
         match key {
             LockKey::Lock => cmd.write_arg(lock.as_bytes()),
             LockKey::Counter => {
-                key::counter(lock.as_bytes(), counter);
-                cmd.write_arg(counter);
+                key::counter(lock.as_bytes(), name);
+                cmd.write_arg(name);
+            }
+            LockKey::Queue => {
+                key::queue(lock.as_bytes(), name);
+                cmd.write_arg(name);
             }
         }
     }
 }
 
-/// Writes the arguments of one lock.
-fn write_args(cmd: &mut Cmd, layout: &Layout, request: &Request, token: &mut Vec<u8>) {
-    let (ttl, fence) = match request.op {
-        Op::Take { ttl } | Op::Wait { ttl, .. } => (Some(ttl), None),
-        Op::Acquire { ttl, proposal } => (Some(ttl), proposal),
-        Op::Confirm { fence } => (None, Some(fence)),
-        Op::Renew { ttl } => (Some(ttl), None),
-        Op::Repair { ttl, fence } => (Some(ttl), Some(fence)),
-        Op::Release { .. } | Op::Watch => (None, None),
-    };
-    for arg in layout.lock_args {
-        match arg {
-            LockArg::Token => {
-                token.clear();
-                request.token.write(token);
-                cmd.write_arg(token);
-            }
-            LockArg::Ttl => {
-                // A renewal with a TTL of 0 would delete the key.
-                debug_assert!(ttl.is_some(), "{:?} has no TTL", request.op);
-                cmd.arg(ttl.map_or(0, millis));
-            }
-            LockArg::Proposal => {
-                cmd.arg(fence.map_or(0, Fence::get));
-            }
-            LockArg::Fence => {
-                debug_assert!(fence.is_some(), "{:?} has no fence", request.op);
-                cmd.arg(fence.map_or(0, Fence::get));
-            }
-        }
-    }
+/// Writes what stands in a queue for a lease. All of it stays the same for as long as that waits.
+fn write_place(id: PlaceId, token: &[u8], channel: &[u8], out: &mut Vec<u8>) {
+    debug_assert!(token.len() < 1_000, "a token has at most some 180 bytes");
+    // The format, and the demand: exclusive.
+    out.extend_from_slice(b"Ax");
+    let digit = |n: u64| b"0123456789abcdef"[(n & 0xf) as usize];
+    out.extend((0..16).rev().map(|at| digit(id.get() >> (4 * at))));
+    let length = token.len() as u64;
+    out.extend([length / 100, length / 10 % 10, length % 10].map(digit));
+    out.extend_from_slice(token);
+    out.extend_from_slice(channel);
 }
 
 /// Writes what the script is told of a marker, whose text this is.
@@ -312,7 +347,7 @@ pub(crate) fn millis(span: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use tenure_core::{Label, Secret};
+    use tenure_core::{Label, Place, Secret, Serial};
 
     use super::*;
     use crate::protocol::testing::request;
@@ -389,6 +424,39 @@ mod tests {
             words_of[2..6],
             ["3", "lock-0", "tenure:fence", "app:tenure:node"]
         );
+    }
+
+    #[test]
+    fn a_place_is_the_same_in_the_wait_that_enters_it_and_in_the_release() {
+        let mut encoder = encoder(Fences::Stream);
+        encoder.channel = Some(b"app:tenure:push:7"[..].into());
+        let (mut request, token) = acquire();
+        let mut place = Place {
+            id: PlaceId::new(0x0123_4567_89ab_cdef),
+            pushed: true,
+        };
+        request.op = Op::Wait {
+            ttl: Duration::from_secs(5),
+            place,
+            serial: Serial::of(64 + 9),
+        };
+        let wait = words(&encoder.call(Script::WaitOne, [&request]));
+        let queue = "lock-0:tenure:queue:{lock-0}";
+        let member = format!("Ax0123456789abcdef042{token}app:tenure:push:7");
+        assert_eq!(wait[2..6], ["3", "lock-0", queue, "tenure:fence"]);
+        assert_eq!(wait[6..], [&token[..], "5000", &member, "9"]);
+        request.op = Op::Release { place: Some(place) };
+        let release = words(&encoder.call(Script::ReleaseOne, [&request]));
+        assert_eq!(release[2..6], ["3", "lock-0", queue, "tenure:fence"]);
+        assert_eq!(release[6..], [&token[..], &member]);
+        // Who does not listen has no channel, and who does not wait has no place.
+        place.pushed = false;
+        request.op = Op::Release { place: Some(place) };
+        let release = words(&encoder.call(Script::ReleaseOne, [&request]));
+        assert_eq!(release[7], format!("Ax0123456789abcdef042{token}"));
+        request.op = Op::Release { place: None };
+        let release = words(&encoder.call(Script::ReleaseOne, [&request]));
+        assert_eq!(release[7], "");
     }
 
     #[test]

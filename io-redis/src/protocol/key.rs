@@ -152,7 +152,7 @@ fn in_slot(key: &[u8], end: &[u8], out: &mut Vec<u8>) {
     // Without a tag the whole key is hashed, and the whole name too, unless it completes a tag.
     let whole = crc16(0, key);
     let wanted = slot_of(whole);
-    if slot(out) == wanted {
+    if slot_of(crc16(whole, end)) == wanted {
         return;
     }
     out.push(b':');
@@ -160,7 +160,9 @@ fn in_slot(key: &[u8], end: &[u8], out: &mut Vec<u8>) {
     out.push(b'{');
     out.extend_from_slice(key);
     out.push(b'}');
-    if slot(out) == wanted {
+    // The key itself is the tag, unless it has a brace of its own.
+    let is_plain = !key.iter().any(|byte| matches!(byte, b'{' | b'}'));
+    if is_plain || slot(out) == wanted {
         return;
     }
     out.truncate(stem);

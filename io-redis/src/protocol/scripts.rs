@@ -7,6 +7,11 @@
 //! A token is `label:hex32:attempt` or `hex32:attempt` ([`Token`](tenure_core::Token) has the
 //! grammar). Two are of one lease if all but the attempt, behind the last colon, is equal.
 //!
+//! Over one node a lock has a queue, in which leases wait for it: a sorted set, of which
+//! `one/hand_on.lua` says what its members are. What is pushed to a lease that was handed a lock is
+//! `PLACE SERIAL ID`: the name of its place, 16 hexadecimal digits; the serial of the request that
+//! kept it last, in decimal digits; and the id of the stream that is its fence.
+//!
 //! Over one node a stream draws the fences: it stays empty and keeps the last id that it drew. It
 //! expires two days after it was last kept. Over several nodes each lock has a counter, kept for a
 //! day after the time that its value stands for, and a proposal more than a minute ahead of the
@@ -39,6 +44,8 @@ pub enum Fences {
 pub enum Script {
     /// Takes locks of one node, and draws from its stream.
     AcquireOne,
+    /// Takes locks of one node, or waits for them in their queues.
+    WaitOne,
     /// Takes locks of one of several nodes, and draws from their counters.
     AcquireSeveral,
     /// Stores the fence that is about to be reported.
@@ -47,7 +54,9 @@ pub enum Script {
     Renew,
     /// Puts back a lock that the node lost.
     Repair,
-    /// Deletes locks.
+    /// Hands locks of one node on, or deletes them.
+    ReleaseOne,
+    /// Deletes locks, and looks at no queue.
     Release,
     /// Reads a lock of one node and changes nothing.
     InspectOne,
@@ -104,6 +113,24 @@ pub enum Command {
     Del,
     /// `XADD`.
     Xadd,
+    /// `EXISTS`.
+    Exists,
+    /// `ZADD`.
+    Zadd,
+    /// `ZREM`.
+    Zrem,
+    /// `ZRANGE`.
+    Zrange,
+    /// `ZRANK`.
+    Zrank,
+    /// `ZCARD`.
+    Zcard,
+    /// `ZMSCORE`.
+    Zmscore,
+    /// `PUBLISH`. Without the right to it nobody is told that a lock was handed on.
+    Publish,
+    /// `PUBSUB`. Without the right to it everybody counts as listening.
+    Pubsub,
 }
 
 impl Command {
@@ -121,7 +148,22 @@ impl Command {
             Self::Pexpireat => "PEXPIREAT",
             Self::Del => "DEL",
             Self::Xadd => "XADD",
+            Self::Exists => "EXISTS",
+            Self::Zadd => "ZADD",
+            Self::Zrem => "ZREM",
+            Self::Zrange => "ZRANGE",
+            Self::Zrank => "ZRANK",
+            Self::Zcard => "ZCARD",
+            Self::Zmscore => "ZMSCORE",
+            Self::Publish => "PUBLISH",
+            Self::Pubsub => "PUBSUB",
         }
+    }
+
+    /// Whether a client serves without the right to it.
+    #[must_use]
+    pub const fn is_optional(self) -> bool {
+        matches!(self, Self::Publish | Self::Pubsub)
     }
 
     /// A call of it that does nothing, on a key that does not exist.
@@ -129,8 +171,29 @@ impl Command {
         let mut cmd = redis::cmd(self.name());
         match self {
             Self::Time => {}
-            Self::Getex | Self::Get | Self::Pttl | Self::Type | Self::Del => {
+            Self::Getex
+            | Self::Get
+            | Self::Pttl
+            | Self::Type
+            | Self::Del
+            | Self::Exists
+            | Self::Zcard => {
                 cmd.arg(key);
+            }
+            Self::Zrem | Self::Zrank | Self::Zmscore => {
+                cmd.arg(key).arg("");
+            }
+            Self::Zrange => {
+                cmd.arg(key).arg(0).arg(0);
+            }
+            Self::Zadd => {
+                cmd.arg(key).arg("XX").arg(0).arg("");
+            }
+            Self::Publish => {
+                cmd.arg(key).arg("");
+            }
+            Self::Pubsub => {
+                cmd.arg("NUMSUB").arg(key);
             }
             Self::Pexpire | Self::Pexpireat => {
                 cmd.arg(key).arg(1);
@@ -157,6 +220,8 @@ pub enum LockKey {
     Lock,
     /// Its fence counter.
     Counter,
+    /// Its queue.
+    Queue,
 }
 
 /// An argument that a call has for each lock.
@@ -170,6 +235,11 @@ pub enum LockArg {
     Proposal,
     /// The fence that was drawn.
     Fence,
+    /// What stands in the queue for the lease: the member that has its order. Empty if it has no
+    /// place.
+    Place,
+    /// The number of the request that keeps the place, below 64.
+    Serial,
 }
 
 /// What a call says of a node's marker.
@@ -223,10 +293,12 @@ impl Script {
     /// All of them.
     pub const ALL: &'static [Self] = &[
         Self::AcquireOne,
+        Self::WaitOne,
         Self::AcquireSeveral,
         Self::Confirm,
         Self::Renew,
         Self::Repair,
+        Self::ReleaseOne,
         Self::Release,
         Self::InspectOne,
         Self::InspectSeveral,
@@ -243,7 +315,13 @@ impl Script {
                 Self::Repair,
                 Self::InspectSeveral,
             ][..],
-            Fences::Counters => &[Self::AcquireOne, Self::InspectOne, Self::Keep],
+            Fences::Counters => &[
+                Self::AcquireOne,
+                Self::WaitOne,
+                Self::ReleaseOne,
+                Self::InspectOne,
+                Self::Keep,
+            ],
         };
         let all = Self::ALL.iter().copied();
         all.filter(move |script| !other.contains(script))
@@ -253,14 +331,17 @@ impl Script {
     #[must_use]
     pub const fn asking(kind: OpKind, fences: Fences) -> Self {
         match (kind, fences) {
-            (OpKind::Take | OpKind::Acquire | OpKind::Wait, Fences::Stream) => Self::AcquireOne,
+            (OpKind::Take | OpKind::Acquire, Fences::Stream) => Self::AcquireOne,
+            (OpKind::Wait, Fences::Stream) => Self::WaitOne,
+            // Over several nodes nobody waits in a queue.
             (OpKind::Take | OpKind::Acquire | OpKind::Wait, Fences::Counters) => {
                 Self::AcquireSeveral
             }
             (OpKind::Confirm, _) => Self::Confirm,
             (OpKind::Renew, _) => Self::Renew,
             (OpKind::Repair, _) => Self::Repair,
-            (OpKind::Release, _) => Self::Release,
+            (OpKind::Release, Fences::Stream) => Self::ReleaseOne,
+            (OpKind::Release, Fences::Counters) => Self::Release,
             // No link watches yet: it would read the key, and change nothing.
             (OpKind::Watch, Fences::Stream) => Self::InspectOne,
             (OpKind::Watch, Fences::Counters) => Self::InspectSeveral,
@@ -275,7 +356,8 @@ impl Script {
             Self::Confirm => Some(OpKind::Confirm),
             Self::Renew => Some(OpKind::Renew),
             Self::Repair => Some(OpKind::Repair),
-            Self::Release => Some(OpKind::Release),
+            Self::WaitOne => Some(OpKind::Wait),
+            Self::ReleaseOne | Self::Release => Some(OpKind::Release),
             Self::InspectOne | Self::InspectSeveral | Self::Mark | Self::Keep => None,
         }
     }
@@ -296,7 +378,8 @@ impl Script {
             Self::Confirm => "Confirm",
             Self::Renew => "Renew",
             Self::Repair => "Repair",
-            Self::Release => "Release",
+            Self::WaitOne => "Wait",
+            Self::ReleaseOne | Self::Release => "Release",
             Self::InspectOne | Self::InspectSeveral => "Inspect",
             Self::Mark => "Mark",
             Self::Keep => "Keep",
@@ -307,9 +390,12 @@ impl Script {
     #[must_use]
     // tidy: long: a table, one row for each script.
     pub const fn layout(self) -> &'static Layout {
-        use Command::{Del, Get, Getex, Pexpire, Pexpireat, Pttl, Set, Time, Type, Xadd};
-        use LockArg::{Fence, Proposal, Token, Ttl};
-        use LockKey::{Counter, Lock};
+        use Command::{
+            Del, Exists, Get, Getex, Pexpire, Pexpireat, Pttl, Publish, Pubsub, Set, Time, Type,
+            Xadd, Zadd, Zcard, Zmscore, Zrange, Zrank, Zrem,
+        };
+        use LockArg::{Fence, Place, Proposal, Serial, Token, Ttl};
+        use LockKey::{Counter, Lock, Queue};
         use MarkerArg::{Durable, MaxTtl, Name, Nodes, Over, ReplicationId, RunId, Text};
         match self {
             Self::AcquireOne => &Layout {
@@ -317,6 +403,7 @@ impl Script {
                     include_str!("lua/one/acquire.lua"),
                     include_str!("lua/marker.lua"),
                     include_str!("lua/one/take.lua"),
+                    include_str!("lua/fingerprint.lua"),
                     include_str!("lua/refused.lua"),
                     include_str!("lua/one/draw.lua"),
                     include_str!("lua/one/granted.lua"),
@@ -328,11 +415,36 @@ impl Script {
                 answers: Answers::EachLock,
                 commands: &[Getex, Get, Pttl, Type, Time, Set, Pexpireat, Del, Xadd],
             },
+            Self::WaitOne => &Layout {
+                text: concat!(
+                    include_str!("lua/one/wait.lua"),
+                    include_str!("lua/marker.lua"),
+                    include_str!("lua/one/waiting.lua"),
+                    include_str!("lua/fingerprint.lua"),
+                    include_str!("lua/one/drawing.lua"),
+                    include_str!("lua/one/draw.lua"),
+                    include_str!("lua/one/drawn.lua"),
+                    include_str!("lua/one/hand_on.lua"),
+                    include_str!("lua/one/waited.lua"),
+                    include_str!("lua/one/draw.lua"),
+                    include_str!("lua/one/placed.lua"),
+                ),
+                lock_keys: &[Lock, Queue],
+                lock_args: &[Token, Ttl, Place, Serial],
+                stream: true,
+                marker_args: &[Over, Text],
+                answers: Answers::EachLock,
+                commands: &[
+                    Getex, Get, Pttl, Type, Time, Set, Pexpireat, Del, Xadd, Zadd, Zrem, Zrange,
+                    Zrank, Zcard, Zmscore, Publish, Pubsub,
+                ],
+            },
             Self::AcquireSeveral => &Layout {
                 text: concat!(
                     include_str!("lua/several/acquire.lua"),
                     include_str!("lua/marker.lua"),
                     include_str!("lua/several/take.lua"),
+                    include_str!("lua/fingerprint.lua"),
                     include_str!("lua/refused.lua"),
                     include_str!("lua/several/granted.lua"),
                 ),
@@ -369,6 +481,25 @@ impl Script {
                 marker_args: &[],
                 answers: Answers::Word,
                 commands: &[Getex, Get, Pttl, Type, Time, Set],
+            },
+            Self::ReleaseOne => &Layout {
+                text: concat!(
+                    include_str!("lua/one/release.lua"),
+                    include_str!("lua/one/drawing.lua"),
+                    include_str!("lua/one/draw.lua"),
+                    include_str!("lua/one/drawn.lua"),
+                    include_str!("lua/one/hand_on.lua"),
+                    include_str!("lua/one/released.lua"),
+                ),
+                lock_keys: &[Lock, Queue],
+                lock_args: &[Token, Place],
+                stream: true,
+                marker_args: &[],
+                answers: Answers::Failures,
+                commands: &[
+                    Getex, Exists, Type, Time, Set, Pexpireat, Del, Xadd, Zrem, Zrange, Zmscore,
+                    Publish, Pubsub,
+                ],
             },
             Self::Release => &Layout {
                 text: include_str!("lua/release.lua"),
@@ -539,7 +670,8 @@ mod tests {
                 })
                 .collect();
             assert_eq!(words[0], command.name().as_bytes());
-            assert!(command == Command::Time || words[1] == b"unused");
+            let key = if command == Command::Pubsub { 2 } else { 1 };
+            assert!(command == Command::Time || words[key] == b"unused");
         }
     }
 
@@ -582,12 +714,15 @@ mod tests {
             let keys = layout.lock_keys.iter().map(|key| match key {
                 LockKey::Lock => "lock",
                 LockKey::Counter => "fence counter",
+                LockKey::Queue => "queue",
             });
             let args = layout.lock_args.iter().map(|arg| match arg {
                 LockArg::Token => "token",
                 LockArg::Ttl => "TTL ms",
                 LockArg::Proposal => "proposed fence (0: none)",
                 LockArg::Fence => "fence",
+                LockArg::Place => "place",
+                LockArg::Serial => "serial",
             });
             let marker = layout.marker_args.iter().map(|arg| match arg {
                 MarkerArg::RunId => "run id",

@@ -507,6 +507,10 @@ impl<P: Precision> Node<P> {
         place: Place,
         serial: Serial,
     ) -> Result<Answer, Refused> {
+        let quarantine = match request.marker {
+            Some((identity, set)) => self.quarantine(now, identity, set)?,
+            None => None,
+        };
         self.memory.queues[request.key].expire(|until| Self::lives(now, until));
         let held = self.entry(now, request.key);
         match held.map(|entry| entry.value) {
@@ -514,12 +518,17 @@ impl<P: Precision> Node<P> {
                 if attempt > request.attempt {
                     return Ok(Answer::Taken);
                 }
+                if let Some(left) = quarantine {
+                    return Ok(Answer::Quarantined { left });
+                }
                 self.put_at_least(now, request, ttl, held.and_then(|entry| entry.until));
                 self.memory.queues[request.key].leave(request.lease);
                 return Ok(self.draw_by_script(now));
             }
             Some(Value::WrongType) => return Ok(WRONG_TYPE),
             _ if self.memory.queues[request.key].is_spoiled() => return Ok(WRONG_QUEUE),
+            // Nobody enters a queue that is handed nothing.
+            _ if quarantine.is_some() => return self.acquire(now, request, ttl, None),
             // A place is entered only where the server has memory for it.
             _ if self.full => return Err(Refused::OutOfMemory),
             Some(Value::Token { .. } | Value::Other) | None => {}
@@ -532,12 +541,15 @@ impl<P: Precision> Node<P> {
             until: now.ticks + Self::ticks(ttl),
             serial,
         };
-        let queue = &mut self.memory.queues[request.key];
+        let queue = &self.memory.queues[request.key];
         let is_in = queue.waiters().iter().any(|it| it.lease == request.lease);
-        if !is_in && queue.waiters().len() >= self.most_places {
+        if !is_in
+            && queue.waiters().len() >= self.most_places
+            && (held.is_some() || self.hand_on(now, request.key, None).is_some())
+        {
             return Ok(Answer::Full);
         }
-        queue.enter(waiter);
+        self.memory.queues[request.key].enter(waiter);
         if held.is_none()
             && let Some((lease, granted)) = self.hand_on(now, request.key, Some(request.lease))
             && lease == request.lease

@@ -2,7 +2,8 @@
 //! I/O.
 
 use super::commands::{
-    self, CONTAINER, Command, DENYOOM, LOADING, NO_AUTH, OOM, READONLY_REPLICA, Run, WRITE,
+    self, CONTAINER, Command, DENYOOM, LISTENING, LOADING, NO_AUTH, OOM, READONLY_REPLICA, Run,
+    WRITE, channels,
 };
 use super::faults::Lost;
 use super::reply::Reply;
@@ -55,11 +56,12 @@ impl Engine {
         } else {
             self.state.faults.take_lost(argv)
         };
-        let mut effects = vec![match lost {
+        let mut effects = std::mem::take(&mut self.state.messages);
+        effects.push(match lost {
             None => Effect::Send(conn, reply),
             Some(Lost::Cut) => Effect::Kill(conn),
             Some(Lost::Mute) => Effect::Mute(conn),
-        }];
+        });
         effects.append(&mut self.state.effects);
         effects
     }
@@ -130,6 +132,13 @@ impl Engine {
             let name = stat_name(command, argv);
             let text = format!("NOPERM this user has no permissions to run the '{name}' command");
             return Err(Reject(text));
+        }
+        if channels::only_listens(&self.state, conn) && !command.has(LISTENING) {
+            let name = command.name;
+            return Err(Reject(format!(
+                "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / \
+                 RESET are allowed in this context"
+            )));
         }
         let faults = &self.state.faults;
         let flags = command.flags | self.scripts.declared_flags(command, argv);

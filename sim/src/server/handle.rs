@@ -196,7 +196,7 @@ impl Server {
             .value
         {
             Value::Str(bytes) => Some(bytes.clone()),
-            Value::Hash(_) | Value::Stream(_) => None,
+            Value::Hash(_) | Value::Stream(_) | Value::Sorted(_) => None,
         }
     }
 
@@ -207,7 +207,22 @@ impl Server {
         let inner = self.lock();
         match inner.engine.state.keys.peek(0, key.as_ref(), now_ms)?.value {
             Value::Stream(stream) => Some((stream.last.ms, stream.last.seq)),
-            Value::Str(_) | Value::Hash(_) => None,
+            Value::Str(_) | Value::Hash(_) | Value::Sorted(_) => None,
+        }
+    }
+
+    /// The members of a sorted set of database 0 with their scores, in order; none if there is no
+    /// such set. Changes nothing.
+    pub fn peek_sorted(&self, key: impl AsRef<[u8]>) -> Vec<(Vec<u8>, f64)> {
+        let now_ms = self.now_ms();
+        let inner = self.lock();
+        let entry = inner.engine.state.keys.peek(0, key.as_ref(), now_ms);
+        match entry.map(|entry| &entry.value) {
+            Some(Value::Sorted(sorted)) => sorted
+                .members()
+                .map(|(member, score)| (member.clone(), score))
+                .collect(),
+            _ => Vec::new(),
         }
     }
 

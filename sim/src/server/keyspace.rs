@@ -4,7 +4,8 @@
 //! the instant. What nobody looked at survives a clock that went past its expiry and back again.
 //! (Redis also expires some keys by itself now and then; [`Keyspace::expire`] does so on demand.)
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// How many databases a server has.
@@ -17,6 +18,67 @@ pub(crate) enum Value {
     /// In order of insertion, as a small Redis hash is.
     Hash(Vec<(Vec<u8>, Vec<u8>)>),
     Stream(Stream),
+    Sorted(Sorted),
+}
+
+/// A sorted set.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Sorted {
+    scores: BTreeMap<Vec<u8>, Score>,
+    order: BTreeSet<(Score, Vec<u8>)>,
+}
+
+/// A number that is none but for its order: no score is `nan`.
+#[derive(Clone, Copy, Debug)]
+struct Score(f64);
+
+impl PartialEq for Score {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Score {}
+
+impl PartialOrd for Score {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Score {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+impl Sorted {
+    pub(crate) fn score(&self, member: &[u8]) -> Option<f64> {
+        self.scores.get(member).map(|score| score.0)
+    }
+
+    pub(crate) fn put(&mut self, member: &[u8], score: f64) {
+        self.take(member);
+        self.scores.insert(member.to_vec(), Score(score));
+        self.order.insert((Score(score), member.to_vec()));
+    }
+
+    /// Removes a member. Whether it was there.
+    pub(crate) fn take(&mut self, member: &[u8]) -> bool {
+        let Some(score) = self.scores.remove(member) else {
+            return false;
+        };
+        self.order.remove(&(score, member.to_vec()))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.scores.len()
+    }
+
+    /// By score, and those of one score in the order of their bytes.
+    pub(crate) fn members(&self) -> impl Iterator<Item = (&Vec<u8>, f64)> {
+        self.order.iter().map(|(score, member)| (member, score.0))
+    }
 }
 
 /// A stream, without its entries.
@@ -65,6 +127,7 @@ impl Value {
             Self::Str(_) => "string",
             Self::Hash(_) => "hash",
             Self::Stream(_) => "stream",
+            Self::Sorted(_) => "zset",
         }
     }
 }

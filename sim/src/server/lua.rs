@@ -311,7 +311,7 @@ fn to_lua(lua: &Lua, reply: Reply) -> mlua::Result<Value> {
         Reply::Text(text) => Ok(Value::String(lua.create_string(text)?)),
         Reply::Null => Ok(Value::Boolean(false)),
         Reply::Array(items) | Reply::Push(items) => list(items),
-        Reply::Map(pairs) => list(
+        Reply::Map(pairs) | Reply::Pairs(pairs) => list(
             pairs
                 .into_iter()
                 .flat_map(|(key, value)| [key, value])

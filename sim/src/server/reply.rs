@@ -21,6 +21,8 @@ pub enum Reply {
     Array(Vec<Reply>),
     /// Pairs, in order.
     Map(Vec<(Reply, Reply)>),
+    /// Pairs, in order; in RESP3 each is an array of its own.
+    Pairs(Vec<(Reply, Reply)>),
     /// A message that nobody asked for; in RESP2 an array.
     Push(Vec<Reply>),
 }
@@ -44,6 +46,11 @@ impl Reply {
         }
     }
 
+    /// Whether this is what somebody published, and no answer.
+    pub(crate) fn is_message(&self) -> bool {
+        matches!(self, Self::Push(items) if items.first() == Some(&Self::bulk("message")))
+    }
+
     /// Appends the bytes of this reply in the given protocol (2 or 3).
     pub fn encode(&self, protocol: Protocol, out: &mut Vec<u8>) {
         let resp3 = protocol == Protocol::Resp3;
@@ -60,6 +67,21 @@ impl Reply {
             Self::Null => out.extend_from_slice(b"$-1\r\n"),
             Self::Array(items) => sequence(out, b'*', items, protocol),
             Self::Push(items) => sequence(out, if resp3 { b'>' } else { b'*' }, items, protocol),
+            Self::Pairs(pairs) if resp3 => {
+                line(out, b'*', &pairs.len().to_string());
+                for (one, other) in pairs {
+                    line(out, b'*', "2");
+                    one.encode(protocol, out);
+                    other.encode(protocol, out);
+                }
+            }
+            Self::Pairs(pairs) => {
+                line(out, b'*', &(pairs.len() * 2).to_string());
+                for (one, other) in pairs {
+                    one.encode(protocol, out);
+                    other.encode(protocol, out);
+                }
+            }
             Self::Map(pairs) => {
                 let (kind, count) = if resp3 {
                     (b'%', pairs.len())

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::commands::{
-    self, Command, DENYOOM, NOSCRIPT, OOM, READONLY_REPLICA, Run, Scripting, WRITE,
+    self, Command, DENYOOM, NOSCRIPT, OOM, READONLY_REPLICA, REPLICATED, Run, Scripting, WRITE,
 };
 use super::lua::{Compiled, Host};
 use super::reply::Reply;
@@ -275,12 +275,12 @@ impl RunState<'_> {
                 "ERR The user executing the script can't run this command or subcommand",
             ));
         }
+        if self.no_writes && command.has(WRITE | REPLICATED) {
+            return Err(Reject::new(
+                "ERR Write commands are not allowed from read-only scripts.",
+            ));
+        }
         if command.has(WRITE) {
-            if self.no_writes {
-                return Err(Reject::new(
-                    "ERR Write commands are not allowed from read-only scripts.",
-                ));
-            }
             if self.state.faults.readonly {
                 return Err(Reject::new(READONLY_REPLICA));
             }

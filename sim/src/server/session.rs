@@ -57,7 +57,9 @@ impl Session {
         if inner.links.contains_key(&self.conn) {
             for effect in inner.engine.exec(self.conn, &argv, now_us) {
                 match effect {
-                    Effect::Send(to, reply) if to == self.conn && answer.is_none() => {
+                    Effect::Send(to, reply)
+                        if to == self.conn && answer.is_none() && !reply.is_message() =>
+                    {
                         answer = Some(reply)
                     }
                     other => inner.apply(other),

@@ -102,6 +102,8 @@ pub(crate) struct Conn {
     pub(crate) address: String,
     pub(crate) since_us: u64,
     pub(crate) last_command: String,
+    /// What it listens to.
+    pub(crate) channels: BTreeSet<Vec<u8>>,
     /// A caller in this process, whom faults of the network do not meet.
     pub(crate) local: bool,
 }
@@ -181,6 +183,8 @@ pub(crate) struct State {
     pub(crate) faults: Faults,
     pub(crate) started_us: u64,
     pub(crate) effects: Vec<Effect>,
+    /// What was published by the request that is executed. It is written before the reply.
+    pub(crate) messages: Vec<Effect>,
     next_conn: u64,
     next_client_id: i64,
 }
@@ -197,6 +201,7 @@ impl State {
             faults: Faults::default(),
             started_us: now_us,
             effects: Vec::new(),
+            messages: Vec::new(),
             next_conn: 1,
             next_client_id: 1,
         }
@@ -220,6 +225,7 @@ impl State {
             address,
             since_us: now_us,
             last_command: String::new(),
+            channels: BTreeSet::new(),
             local,
         };
         self.next_client_id += 1;

@@ -146,6 +146,87 @@ fn acquires_of_one() -> impl Strategy<Value = (Vec<String>, Vec<String>)> {
     })
 }
 
+/// The queue of a lock; and a lock's own key by mistake.
+fn queue_of(lock: &str, mistaken: bool) -> String {
+    if mistaken {
+        "h".to_owned()
+    } else {
+        format!("{lock}:tenure:queue")
+    }
+}
+
+/// A place of the lease with this token, which listens at this channel if it has one.
+fn place(token: &str, channel: &str) -> String {
+    let id = digits_of(token);
+    format!("Ax{id}{:03}{token}{channel}", token.len())
+}
+
+/// Sixteen digits that a token always gives.
+fn digits_of(token: &str) -> String {
+    let mix = |digest: u64, byte: u8| (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    format!("{:016x}", token.bytes().fold(0xcbf2_9ce4_8422_2325, mix))
+}
+
+const CHANNELS: &[&str] = &["", "", "pushes:1"];
+const SERIALS: &[&str] = &["0", "1", "31", "32", "63"];
+
+/// Leases that wait for a lock of one node.
+fn waits() -> impl Strategy<Value = (Vec<String>, Vec<String>)> {
+    let mistaken = || prop::bool::weighted(0.05);
+    let parts = (
+        one(LOCKS),
+        mistaken(),
+        token(),
+        one(TTLS),
+        select(CHANNELS),
+        one(SERIALS),
+    );
+    let wait = parts.prop_map(|(lock, mistaken, token, ttl, channel, serial)| {
+        let place = place(&token, channel);
+        let queue = queue_of(&lock, mistaken);
+        ([lock, queue], [token, ttl, place, serial])
+    });
+    prop::collection::vec(wait, 1..4).prop_map(|waits| {
+        let (mut keys, mut args) = (Vec::new(), Vec::new());
+        for (lock, wait) in waits {
+            keys.extend(lock);
+            args.extend(wait);
+        }
+        keys.push(STREAM.to_owned());
+        (keys, args)
+    })
+}
+
+/// Releases of locks of one node, some of leases that have a place.
+fn releases_of_one() -> impl Strategy<Value = Vec<String>> {
+    let mistaken = || prop::bool::weighted(0.05);
+    let parts = (
+        one(LOCKS),
+        mistaken(),
+        token(),
+        any::<bool>(),
+        select(CHANNELS),
+    );
+    let release = parts.prop_map(|(lock, mistaken, token, placed, channel)| {
+        let place = if placed {
+            place(&token, channel)
+        } else {
+            String::new()
+        };
+        let queue = queue_of(&lock, mistaken);
+        ([lock, queue], [token, place])
+    });
+    prop::collection::vec(release, 1..4).prop_map(|releases| {
+        let (mut keys, mut args) = (Vec::new(), Vec::new());
+        for (lock, release) in releases {
+            keys.extend(lock);
+            args.extend(release);
+        }
+        keys.push(STREAM.to_owned());
+        call(Script::ReleaseOne, &keys, &args)
+    })
+}
+
 /// These acquires, with the marker of the node.
 fn marked(
     script: Script,
@@ -214,6 +295,9 @@ pub fn script_call() -> BoxedStrategy<Vec<String>> {
         5 => renew,
         3 => repair,
         4 => release,
+        12 => waits().prop_map(|(keys, args)| call(Script::WaitOne, &keys, &args)),
+        3 => marked(Script::WaitOne, waits()),
+        10 => releases_of_one(),
         1 => inspect,
         1 => inspect_one,
         3 => mark,
@@ -236,6 +320,14 @@ fn interference() -> BoxedStrategy<Vec<String>> {
         2 => (select(&["DEL", "PERSIST", "GET", "PTTL", "PEXPIRETIME"][..]), key())
             .prop_map(|(name, k)| [name, &k].map(str::to_owned).to_vec()),
         1 => key().prop_map(|k| ["HSET", &k, "f", "v"].map(str::to_owned).to_vec()),
+        1 => (one(&["DEL", "ZCARD", "PEXPIRETIME"]), one(LOCKS))
+            .prop_map(|(name, lock)| vec![name, queue_of(&lock, false)]),
+        2 => one(LOCKS).prop_map(|lock| {
+            let queue = queue_of(&lock, false);
+            ["ZRANGE", &queue, "0", "-1", "WITHSCORES"].map(str::to_owned).to_vec()
+        }),
+        1 => one(LOCKS)
+            .prop_map(|lock| vec!["HSET".to_owned(), queue_of(&lock, false), "f".into(), "v".into()]),
         1 => one(&["1767225600123-1799", "1767225601000-1800", "4503599627370-0", LARGEST_ID])
             .prop_map(|id| ["XADD", STREAM, &id, "", ""].map(str::to_owned).to_vec()),
     ]

@@ -36,7 +36,7 @@ impl fmt::Debug for Step {
     }
 }
 
-const KEYS: &[&str] = &["a", "b", "c", "h", "s"];
+const KEYS: &[&str] = &["a", "b", "c", "h", "s", "z"];
 const VALUES: &[&str] = &[
     "",
     "x",
@@ -119,6 +119,14 @@ pub const SCRIPTS: &[&str] = &[
     "return redis.call('set', KEYS[1], tonumber(ARGV[2]))",
     "return redis.call('incrby', KEYS[1], 2 ^ 53)",
     "return redis.call('set', KEYS[1], 0.1 + 0.2)",
+    "return redis.call('zmscore', KEYS[1], ARGV[1], 'm1')",
+    "return redis.call('zadd', KEYS[1], 115360000000000 * 64 + 63, ARGV[1])",
+    "return redis.call('zrange', KEYS[1], 1e13, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, 1,
+       'WITHSCORES')",
+    "local s = redis.call('zscore', KEYS[1], 'm1') return {type(s), tostring(s)}",
+    "return redis.call('publish', KEYS[1], ARGV[1])",
+    "return redis.call('pubsub', 'numsub', KEYS[1])",
+    "return redis.call('subscribe', KEYS[1])",
     // What a script says to its caller.
     "return {1, 2.9, -2.9, 1e300, 0/0, 'x', true, false, nil, 3}",
     "return {{}, {1, {2}}, {ok = 'fine'}, {err = 'MY words'}}",
@@ -225,6 +233,7 @@ fn commands() -> BoxedStrategy<Vec<String>> {
         4 => super::lock::script_call(),
         22 => on_keys(),
         8 => streams(),
+        8 => sorted_sets(),
         7 => on_the_server(),
     ]
     .boxed()
@@ -329,6 +338,82 @@ fn streams() -> BoxedStrategy<Vec<String>> {
     prop_oneof![4 => add, 4 => usual, 1 => len].boxed()
 }
 
+/// Scores: those of queues, ends of ranges, and nonsense.
+const SCORES: &[&str] = &[
+    "1",
+    "2",
+    "3",
+    "1",
+    "(1",
+    "(3",
+    "-inf",
+    "+inf",
+    "113102438400000063",
+    "10000000000000",
+    "0.5",
+    "-1",
+    "-2",
+    "1e3",
+    "nan",
+    "x",
+    "",
+];
+
+/// Sorted sets, with options right and wrong.
+fn sorted_sets() -> BoxedStrategy<Vec<String>> {
+    let set = || prop_oneof![8 => Just("z".to_owned()), 1 => key()].boxed();
+    let score = || one_of(SCORES);
+    let member = || one_of(&["m1", "m2", "m3", "A1", "B1", ""]);
+    let usual = || {
+        one_of(&[
+            "1",
+            "2",
+            "3",
+            "4",
+            "113102438400000063",
+            "113102438400000127",
+        ])
+    };
+    let flags = prop::collection::vec(select(&["NX", "XX", "GT", "LT", "CH"][..]), 0..3);
+    let pairs = prop::collection::vec((usual(), member()), 1..3);
+    let add = (set(), flags, pairs).prop_map(|(set, flags, pairs)| {
+        let flags = flags.into_iter().map(str::to_owned);
+        let pairs = pairs
+            .into_iter()
+            .flat_map(|(score, member)| [score, member]);
+        ["ZADD".to_owned(), set]
+            .into_iter()
+            .chain(flags)
+            .chain(pairs)
+            .collect()
+    });
+    let option = prop_oneof![
+        3 => Just(vec!["BYSCORE"]),
+        2 => Just(vec!["REV"]),
+        2 => Just(vec!["WITHSCORES"]),
+        2 => Just(vec!["LIMIT", "0", "1"]),
+        1 => Just(vec!["LIMIT", "1", "-1"]),
+        1 => Just(vec!["LIMIT", "-1", "2"]),
+        1 => Just(vec!["LIMIT", "x", "2"]),
+        1 => Just(vec!["nonsense"]),
+    ];
+    let options = prop::collection::vec(option, 0..4).prop_map(|options| options.concat());
+    let range = (set(), score(), score(), options).prop_map(|(set, from, to, options)| {
+        let words = [&["ZRANGE", &set, &from, &to][..], &options].concat();
+        words.into_iter().map(str::to_owned).collect()
+    });
+    prop_oneof![
+        6 => add,
+        1 => line(vec![word("ZADD"), set(), score(), member()]),
+        5 => range,
+        3 => line(vec![one_of(&["ZREM", "ZMSCORE"]), set(), member(), member()]),
+        2 => line(vec![one_of(&["ZREM", "ZMSCORE", "ZSCORE", "ZRANK"]), set(), member()]),
+        1 => line(vec![word("ZCARD"), set()]),
+        1 => line(vec![word("ZCOUNT"), set(), score(), score()]),
+    ]
+    .boxed()
+}
+
 /// What a key alone is asked.
 const OF_A_KEY: &[&str] = &[
     "GET",
@@ -407,6 +492,13 @@ const FIXED: &[&str] = &[
     "EVAL x",
     "KEYS [",
     "CLIENT ID x",
+    "PUBLISH a x",
+    "PUBSUB NUMSUB",
+    "PUBSUB NUMSUB a b",
+    "PUBSUB CHANNELS",
+    "PUBSUB NUMPAT",
+    "PUBSUB NUMPAT x",
+    "PUBSUB nonsense",
 ];
 
 /// Commands on the connection and the server.

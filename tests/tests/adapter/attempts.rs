@@ -22,6 +22,7 @@ fn ask(holder: u32, script: Script, asker: u32) -> (String, Option<u32>) {
         ttl: "10000".to_owned(),
         proposal: "7".to_owned(),
         fence: "7".to_owned(),
+        ..Lock::default()
     };
     let answer = match server.call(&scripts::call(script, &[lock], None)) {
         // Of an acquire: an answer for each lock. Otherwise the failures, each after its index.

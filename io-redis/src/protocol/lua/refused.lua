@@ -1,22 +1,8 @@
 
--- Part of both acquires: answers for the locks that were not set. Those that the same lease has
--- already, by this attempt or an earlier one, are in `own`. They stay as they are until there is a
--- fence.
-local own
-if refused then
-  local find, match, sub, format = string.find, string.match, string.sub, string.format
+-- Part of both acquires, behind the beginning of what is done for those that were refused: answers
+-- for the locks that were not set. Those that the same lease has already, by this attempt or an
+-- earlier one, are in `own`. They stay as they are until there is a fence.
   local stamp
-
-  -- By which a waiter notices that another holds the lock now: eight hexadecimal digits. Of a token
-  -- they are the first of its secret, and the others stay unknown; of anything else, a digest.
-  local function fingerprint(held)
-    local colon = find(held, ':%d+$')
-    if colon and colon > 32 then
-      local digits = sub(held, colon - 32, colon - 25)
-      if not find(digits, '%X') then return digits end
-    end
-    return sub(redis.sha1hex(sub(held, -64)), 1, 8)
-  end
 
   -- Returns nothing if the lease has the lock.
   local function look(lock, token, why)
@@ -43,7 +29,7 @@ if refused then
           time = time or redis.call('TIME')
           stamp = format('%.0f', time[1] * 1000000 + time[2])
         end
-        return format('held %.0f %s %s', left, stamp, fingerprint(held))
+        return format('held %.0f %s %s', left, stamp, (fingerprint(held)))
       end
       -- Law: Ownership
       if tonumber(other) > tonumber(attempt) then return 'taken' end

@@ -6,7 +6,11 @@ use crate::server::number::parse_i64;
 use crate::server::reply::{Protocol, Reply};
 use crate::server::state::{Ctx, Effect, Outcome, Reject, State};
 
-pub(super) fn ping(_: &mut State, ctx: &mut Ctx<'_>) -> Outcome {
+pub(super) fn ping(state: &mut State, ctx: &mut Ctx<'_>) -> Outcome {
+    if super::channels::only_listens(state, ctx.conn) && ctx.argv.len() <= 2 {
+        let text = ctx.argv.get(1).map_or(&[][..], Vec::as_slice);
+        return Ok(Reply::Array(vec![Reply::bulk("pong"), Reply::bulk(text)]));
+    }
     match ctx.argv {
         [_] => Ok(Reply::Status("PONG".to_owned())),
         [_, text] => Ok(Reply::bulk(text)),
@@ -42,6 +46,7 @@ pub(super) fn reset(state: &mut State, ctx: &mut Ctx<'_>) -> Outcome {
     let conn = state.conn(ctx.conn)?;
     conn.protocol = Protocol::Resp2;
     conn.name.clear();
+    conn.channels.clear();
     conn.user = open.then(|| "default".to_owned());
     ctx.db = 0;
     Ok(Reply::Status("RESET".to_owned()))

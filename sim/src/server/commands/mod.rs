@@ -1,6 +1,7 @@
 //! The table of commands: name, arity, flags and keys, as `COMMAND INFO` of Redis 7.0 lists them.
 
 mod admin;
+pub(crate) mod channels;
 mod client;
 mod config;
 mod connection;
@@ -8,6 +9,7 @@ mod expiry;
 mod hashes;
 mod info;
 mod keys;
+mod sorted;
 mod streams;
 mod strings;
 
@@ -29,6 +31,10 @@ pub(crate) const NOSCRIPT: u16 = 1 << 3;
 pub(crate) const LOADING: u16 = 1 << 4;
 /// Served before authentication.
 pub(crate) const NO_AUTH: u16 = 1 << 5;
+/// May be run by a connection that listens, in RESP2 too.
+pub(crate) const LISTENING: u16 = 1 << 7;
+/// Writes nothing, but a script that may not write must not call it.
+pub(crate) const REPLICATED: u16 = 1 << 8;
 /// Has subcommands, each counted on its own.
 pub(crate) const CONTAINER: u16 = 1 << 6;
 
@@ -143,11 +149,13 @@ pub(crate) static COMMANDS: &[Command] = commands! {
     "pexpire" -3 WRITE, ONE, State expiry::pexpire;
     "pexpireat" -3 WRITE, ONE, State expiry::pexpireat;
     "pexpiretime" 2 READONLY, ONE, State expiry::pexpiretime;
-    "ping" -1 0, NO_KEYS, State connection::ping;
+    "ping" -1 LISTENING, NO_KEYS, State connection::ping;
     "psetex" 4 WD, ONE, State strings::psetex;
     "pttl" 2 READONLY, ONE, State expiry::pttl;
-    "quit" -1 ANYTIME, NO_KEYS, State connection::quit;
-    "reset" 1 ANYTIME, NO_KEYS, State connection::reset;
+    "publish" 3 LOADING | REPLICATED, NO_KEYS, State channels::publish;
+    "pubsub" -2 LOADING | CONTAINER, NO_KEYS, State channels::pubsub;
+    "quit" -1 ANYTIME | LISTENING, NO_KEYS, State connection::quit;
+    "reset" 1 ANYTIME | LISTENING, NO_KEYS, State connection::reset;
     "role" 1 NOSCRIPT | LOADING, NO_KEYS, State admin::role;
     "script" -2 NOSCRIPT | CONTAINER, NO_KEYS, Scripts Scripting::Script;
     "select" 2 LOADING, NO_KEYS, State connection::select;
@@ -155,14 +163,24 @@ pub(crate) static COMMANDS: &[Command] = commands! {
     "setex" 4 WD, ONE, State strings::setex;
     "setnx" 3 WD, ONE, State strings::setnx;
     "strlen" 2 READONLY, ONE, State strings::strlen;
+    "subscribe" -2 NOSCRIPT | LOADING | LISTENING, NO_KEYS, State channels::subscribe;
     "time" 1 LOADING, NO_KEYS, State admin::time;
     "touch" -2 READONLY, ALL, State keys::exists;
     "ttl" 2 READONLY, ONE, State expiry::ttl;
     "type" 2 READONLY, ONE, State keys::type_;
     "unlink" -2 WRITE, ALL, State keys::del;
+    "unsubscribe" -1 NOSCRIPT | LOADING | LISTENING, NO_KEYS, State channels::unsubscribe;
     "wait" 3 NOSCRIPT, NO_KEYS, State admin::wait;
     "xadd" -5 WD, ONE, State streams::xadd;
     "xlen" 2 READONLY, ONE, State streams::xlen;
+    "zadd" -4 WD, ONE, State sorted::zadd;
+    "zcard" 2 READONLY, ONE, State sorted::zcard;
+    "zcount" 4 READONLY, ONE, State sorted::zcount;
+    "zmscore" -3 READONLY, ONE, State sorted::zmscore;
+    "zrange" -4 READONLY, ONE, State sorted::zrange;
+    "zrank" 3 READONLY, ONE, State sorted::zrank;
+    "zrem" -3 WRITE, ONE, State sorted::zrem;
+    "zscore" 3 READONLY, ONE, State sorted::zscore;
 };
 
 /// `COMMAND`, `COMMAND COUNT` and `COMMAND INFO`; `COMMAND DOCS` is empty.

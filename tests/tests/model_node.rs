@@ -847,6 +847,14 @@ fn take<P: Precision>(
             model.node.full = full;
             real.server.set_oom(full);
         }
+        _ => happen(step, model, real),
+    }
+    compare(model, real)
+}
+
+/// What nobody asked for, to both.
+fn happen<P: Precision>(step: &Step, model: &mut Model<P>, real: &mut Real) {
+    match *step {
         Step::Stranger(key, stranger) => {
             // A server without memory would refuse the stranger too.
             model.node.full = false;
@@ -867,8 +875,8 @@ fn take<P: Precision>(
                 real.clock.advance(span);
             }
         }
+        _ => unreachable!("it is asked for"),
     }
-    compare(model, real)
 }
 
 /// What both hold.

@@ -11,8 +11,8 @@
 //!   the text of an error, or `stream -` and that of drawing the fence;
 //! - confirm and repair: `done`, `gone` (confirm only), `taken` or `wrong counter TYPE`;
 //! - wait, for each lock: what acquire does over one node; or `waiting AHEAD LEFT HANDS-ON
-//!   FINGERPRINT` (LEFT is -1 without an expiry; HANDS-ON is 1 if the holder is a token, else 0), or
-//!   `full`;
+//!   FINGERPRINT` (LEFT is -1 without an expiry; HANDS-ON is 1 if the holder is a token, else 0),
+//!   or `full`;
 //! - renew and release, for each failure: its index, and `gone`, `taken`, `wrong queue TYPE` (the
 //!   lock is deleted) or the text of an error;
 //! - inspect: `[seen, value or nil, PTTL]`, over several nodes with the counter or nil behind, or

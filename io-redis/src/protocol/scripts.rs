@@ -289,6 +289,19 @@ impl Answers {
     }
 }
 
+/// The part that draws as a function of its own, for scripts that draw for one lock at a time.
+/// Returns the id, and in its absence why there is none.
+macro_rules! drawing {
+    () => {
+        concat!(
+            "local function draw()\nlocal taken = true\n",
+            include_str!("lua/one/draw.lua"),
+            "if failed and string.sub(failed, 1, 1) == '-' then failed = 'stream ' .. failed end\n",
+            "return id, failed\nend\n",
+        )
+    };
+}
+
 impl Script {
     /// All of them.
     pub const ALL: &'static [Self] = &[
@@ -421,9 +434,7 @@ impl Script {
                     include_str!("lua/marker.lua"),
                     include_str!("lua/one/waiting.lua"),
                     include_str!("lua/fingerprint.lua"),
-                    include_str!("lua/one/drawing.lua"),
-                    include_str!("lua/one/draw.lua"),
-                    include_str!("lua/one/drawn.lua"),
+                    drawing!(),
                     include_str!("lua/one/hand_on.lua"),
                     include_str!("lua/one/waited.lua"),
                     include_str!("lua/one/draw.lua"),
@@ -485,9 +496,7 @@ impl Script {
             Self::ReleaseOne => &Layout {
                 text: concat!(
                     include_str!("lua/one/release.lua"),
-                    include_str!("lua/one/drawing.lua"),
-                    include_str!("lua/one/draw.lua"),
-                    include_str!("lua/one/drawn.lua"),
+                    drawing!(),
                     include_str!("lua/one/hand_on.lua"),
                     include_str!("lua/one/released.lua"),
                 ),

@@ -136,8 +136,8 @@ impl Engine {
         if channels::only_listens(&self.state, conn) && !command.has(LISTENING) {
             let name = command.name;
             return Err(Reject(format!(
-                "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / \
-                 RESET are allowed in this context"
+                "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT \
+                 / RESET are allowed in this context"
             )));
         }
         let faults = &self.state.faults;

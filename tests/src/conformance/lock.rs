@@ -326,8 +326,10 @@ fn interference() -> BoxedStrategy<Vec<String>> {
             let queue = queue_of(&lock, false);
             ["ZRANGE", &queue, "0", "-1", "WITHSCORES"].map(str::to_owned).to_vec()
         }),
-        1 => one(LOCKS)
-            .prop_map(|lock| vec!["HSET".to_owned(), queue_of(&lock, false), "f".into(), "v".into()]),
+        1 => one(LOCKS).prop_map(|lock| {
+            let queue = queue_of(&lock, false);
+            ["HSET", &queue, "f", "v"].map(str::to_owned).to_vec()
+        }),
         1 => one(&["1767225600123-1799", "1767225601000-1800", "4503599627370-0", LARGEST_ID])
             .prop_map(|id| ["XADD", STREAM, &id, "", ""].map(str::to_owned).to_vec()),
     ]

@@ -1,29 +1,25 @@
 
--- Part of wait and release: hands a lock on to the next in its queue. Returns the member of that
--- place, the id that was drawn, and until when the lock is its; or nothing and, if something went
--- wrong, what. If nobody waits it changes nothing but that the dead are gone.
+-- Part of wait and release: what hands a lock on to the next in its queue.
 --
--- A queue is a sorted set. Each place has two members: `A`, `x`, its name (16 digits), the length of
--- the token (3 digits), token, channel; with its order as the score. And `B`, its name; with the end
--- of its reservation (server ms) times 64, plus the serial of the request that kept it, as the score.
--- Orders are small numbers, so all of the first kind come before all of the second.
+-- A queue is a sorted set. Each place has two members: `A`, `x`, its name (16 digits), the length
+-- of the token (3 digits), token, channel; with its order as the score. And `B`, its name; with the
+-- end of its reservation (server ms) times 64, plus the serial of the request that kept it, as the
+-- score. Orders are small numbers, so all of the first kind come before all of the second.
 local now
-hand_on = function(lock, queue, asker)
-  local sub, floor = string.sub, math.floor
-  if not now then
-    local time = redis.call('TIME')
-    now = time[1] * 1000 + floor(time[2] / 1000)
-  end
+
+-- Finds the first place that lives and is not passed over. Returns that member and the score of the
+-- other one, and the members of the dead before it; or nothing and what is wrong with the queue.
+local function next_of(queue, asker)
+  local sub = string.sub
   local gone, seen, size = {}, 0, 1
   local place, kept, first, first_kept
   -- Law: Fairness
   repeat
-    local members = pcall('ZRANGE', queue, seen, seen + size - 1)
+    local members, names = pcall('ZRANGE', queue, seen, seen + size - 1), {}
     if members.err then
-      if not string.find(members.err, 'WRONGTYPE', 1, true) then return nil, '-' .. members.err end
-      return nil, 'wrong queue ' .. (pcall('TYPE', queue).ok or '')
+      local wrong = string.find(members.err, 'WRONGTYPE', 1, true)
+      return nil, wrong and 'wrong queue ' .. (pcall('TYPE', queue).ok or '') or '-' .. members.err
     end
-    local names = {}
     for j = 1, #members do
       if sub(members[j], 1, 1) ~= 'A' then break end
       names[j] = 'B' .. sub(members[j], 3, 18)
@@ -32,9 +28,9 @@ hand_on = function(lock, queue, asker)
     local ends = pcall('ZMSCORE', queue, unpack(names))
     for j = 1, #names do
       local member, score = members[j], tonumber(ends[j] or 0)
-      -- Who is dead gets nothing: a SET that expires at once, or was never to, would follow.
+      -- Who is dead gets nothing: the key would expire at once.
       -- Law: No orphan
-      if floor(score / 64) <= now then
+      if math.floor(score / 64) <= now then
         gone[#gone + 1] = member
         gone[#gone + 1] = names[j]
       else
@@ -57,7 +53,20 @@ hand_on = function(lock, queue, asker)
     size = 64
     -- Law: Bounded work
   until place or not more or seen > 1024
-  if not place then place, kept = first, first_kept end
+  return place or first, kept or first_kept, gone
+end
+
+-- Returns the member of the place that has the lock now, the id that was drawn, and until when the
+-- lock is its; or nothing and, if something went wrong, what. If nobody waits it changes nothing but
+-- that the dead are gone.
+hand_on = function(lock, queue, asker)
+  local sub, floor = string.sub, math.floor
+  if not now then
+    local time = redis.call('TIME')
+    now = time[1] * 1000 + floor(time[2] / 1000)
+  end
+  local place, kept, gone = next_of(queue, asker)
+  if not gone then return nil, kept end
   local id, failed
   if place then
     id, failed = draw()

@@ -1,6 +1,7 @@
--- Gives back each lock that holds a token of the same lease, of this attempt or an earlier one: hands
--- it on to the first place in its queue, or deletes it if nobody waits. A place of the lease itself
--- is removed in any case; it is empty if there is none. Answers the failures only: index, why, index, why, …
+-- Gives back each lock that holds a token of the same lease, of this attempt or an earlier one:
+-- hands it on to the first place in its queue, or deletes it if nobody waits. A place of the lease
+-- itself, which is empty if there is none, is removed in any case.
+-- Answers the failures only: index, why, index, why, …
 -- KEYS: lock, queue for each, fence stream
 -- ARGV: token, place for each
 local pcall = redis.pcall

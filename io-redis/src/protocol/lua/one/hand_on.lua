@@ -57,8 +57,8 @@ local function next_of(queue, asker)
 end
 
 -- Returns the member of the place that has the lock now, the id that was drawn, and until when the
--- lock is its; or nothing and, if something went wrong, what. If nobody waits it changes nothing but
--- that the dead are gone.
+-- lock is its; or nothing and, if something went wrong, what. If nobody waits it changes nothing
+-- but that the dead are gone.
 hand_on = function(lock, queue, asker)
   local sub, floor = string.sub, math.floor
   if not now then

@@ -54,7 +54,8 @@ pub(crate) enum Signal {
     /// A call for several keys was refused, perhaps because of one of them. For a while requests
     /// share no calls.
     DoNotBatch,
-    /// A release that names more than its lock is not served while a slot of a cluster moves.
+    /// A release that names more than its lock was refused: a slot of a cluster moves, or the user
+    /// has no right to the rest any more.
     BareReleases,
     /// The connection is lost, or what it answers makes no sense.
     Broken(Words),
@@ -134,9 +135,15 @@ pub(crate) fn replies(
         Answers::Failures if script == Script::ReleaseOne && count == 1 => {
             failures(result, count, |meaning| {
                 each(match meaning {
-                    (Reply::NotApplied(Refusal::Unavailable(_)), Some(Signal::DoNotBatch)) => {
+                    (Reply::NotApplied(Refusal::Unavailable(_)), Some(Signal::DoNotBatch))
+                    | (Reply::NotApplied(Refusal::Rejected(_)), None) => {
                         let signal = Some(Signal::BareReleases);
                         (Reply::NotApplied(Refusal::Again), signal)
+                    }
+                    // A connection of the user's to a cluster tries by itself for long where a slot
+                    // moves, and says nothing meanwhile.
+                    (silent @ Reply::Unknown(Doubt::Silent), None) => {
+                        (silent, Some(Signal::BareReleases))
                     }
                     meaning => meaning,
                 });

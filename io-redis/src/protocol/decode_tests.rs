@@ -311,7 +311,7 @@ fn a_release_says_that_its_queue_is_no_queue() {
 }
 
 #[test]
-fn a_release_while_a_slot_moves_is_asked_again_and_names_its_lock_alone() {
+fn a_release_that_is_refused_is_asked_again_and_names_its_lock_alone() {
     let moves = || {
         Ok(error(
             "TRYAGAIN Multiple keys request during rehashing of slot",
@@ -321,7 +321,12 @@ fn a_release_while_a_slot_moves_is_asked_again_and_names_its_lock_alone() {
         Reply::NotApplied(Refusal::Again),
         Some(Signal::BareReleases),
     );
-    assert_eq!(releases(Script::ReleaseOne, moves(), 1), [bare]);
+    assert_eq!(releases(Script::ReleaseOne, moves(), 1), [bare.clone()]);
+    // Nor may a right to the stream or the queue that was withdrawn keep a lock from being freed.
+    let denied = Ok(error(
+        "NOPERM this user has no permissions to access one of the keys",
+    ));
+    assert_eq!(releases(Script::ReleaseOne, denied, 1), [bare]);
     // First the locks of a call are asked for one by one.
     let again = (Reply::NotApplied(Refusal::Again), Some(Signal::DoNotBatch));
     assert_eq!(

@@ -195,7 +195,7 @@ fn a_refusal_of_a_shared_call_is_asked_again_lock_by_lock() -> Outcome {
             .iter()
             .map(|call| String::from_utf8_lossy(&call.argv[2]).into_owned())
             .collect();
-        assert_eq!(counts, ["3", "1", "1", "1"]);
+        assert_eq!(counts, ["7", "3", "3", "3"]);
         assert!(!stands(&[node], "a"));
         // What is taken meanwhile is asked for one by one, and so by script.
         let before = calls(&world, "acquire").len();

@@ -55,9 +55,12 @@ fn scripts() -> Vec<Vec<String>> {
             calls.push(call(script, &[], marker));
             continue;
         }
+        // From who has not authenticated a server takes ten words at most, each of 16 KiB.
+        if layout.text.len() > 16 * 1024 {
+            continue;
+        }
         calls.push(call(script, std::slice::from_ref(&held), None));
         calls.push(call(script, std::slice::from_ref(&free), None));
-        // From who has not authenticated a server takes ten words at most.
         let both = call(script, &[held.clone(), free.clone()], None);
         if layout.answers == Answers::Failures && both.len() <= 10 {
             calls.push(both);

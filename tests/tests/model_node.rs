@@ -16,7 +16,7 @@ use tenure_core::{
 use tenure_redis::seams::{self, Answers, Script};
 use tenure_sim::node::{
     Arrived, Entry, Exact, Fences, Identity, Milliseconds, Node, Precision, Pushed, Refused,
-    SetOfNodes, Shown, Value, WRONG_TYPE, Waiter,
+    SetOfNodes, Shown, Value, WRONG_QUEUE, WRONG_TYPE, Waiter,
 };
 use tenure_sim::server::{ManualClock, Reply as Wire, Server, Session};
 use tenure_tests::conformance::wire::{self, Wire as Wired};
@@ -82,8 +82,8 @@ enum Step {
     Stream(Option<u16>),
     /// The client of this lease begins to listen, or ceases to.
     Listen(u32, bool),
-    /// Somebody deletes the queue of a key.
-    LoseQueue(usize),
+    /// Somebody deletes the queue of a key, or puts a hash in its place.
+    LoseQueue(usize, bool),
     /// In microseconds.
     Advance(u64),
     /// The wall clock is set, by so many microseconds.
@@ -206,7 +206,7 @@ fn step(spans: Spans, fences: Fences) -> impl Strategy<Value = Step> {
         1 => Just(Step::Keep),
         1 => prop::option::of(select(&[1, 500, 1_799, 1_800][..])).prop_map(Step::Stream),
         4 => (0..LEASES, any::<bool>()).prop_map(|(lease, on)| Step::Listen(lease, on)),
-        1 => key().prop_map(Step::LoseQueue),
+        1 => (key(), any::<bool>()).prop_map(|(key, spoils)| Step::LoseQueue(key, spoils)),
         1 => restart.prop_map(|(forgets, durable)| Step::Restart { forgets, durable }),
         1 => prop::bool::weighted(0.3).prop_map(Step::Full),
         2 => (key(), stranger).prop_map(|(key, stranger)| Step::Stranger(key, stranger)),
@@ -711,6 +711,7 @@ fn word(reply: &Wire) -> Option<Answer> {
         "taken" => Some(Answer::Taken),
         "foreign" => Some(Answer::Foreign),
         "wrong key hash" => Some(WRONG_TYPE),
+        "wrong queue hash" => Some(WRONG_QUEUE),
         _ => None,
     }
 }
@@ -835,9 +836,15 @@ fn take<P: Precision>(
             model.listen(lease, on);
             real.listen(lease, on);
         }
-        Step::LoseQueue(key) => {
+        Step::LoseQueue(key, spoils) => {
             model.node.lose_queue(key);
             real.server.call(&["DEL", &queue(KEYS[key])]);
+            if spoils {
+                model.node.full = false;
+                real.server.set_oom(false);
+                model.node.spoil_queue(key);
+                real.server.call(&["HSET", &queue(KEYS[key]), "f", "v"]);
+            }
         }
         Step::Restart { forgets, durable } => {
             model.restart(forgets, durable);

@@ -8,7 +8,7 @@ use super::{Context, Lease, Phase};
 use crate::event::{EventKind, Loss, Release};
 use crate::id::NodeId;
 use crate::math::{Backoff, Verdict, verdict};
-use crate::request::{Answer, LockName, Refusal, Reply, Words};
+use crate::request::{Answer, Refusal, Reply, Words};
 use crate::time::Instant;
 
 /// The pauses between tries of a release that failed.
@@ -100,11 +100,6 @@ impl Lease {
                 seat.vote = Vote::Lacking;
                 seat.lacks = Some(Lack::Gone);
             }
-            // The lock was deleted. Only those who wait for it could not be looked at.
-            Reply::Applied(Answer::WrongType {
-                name: LockName::Queue,
-                ..
-            }) => seat.vote = Vote::Done,
             Reply::Applied(
                 Answer::Taken | Answer::Foreign | Answer::WrongType { .. } | Answer::Held { .. },
             ) => {

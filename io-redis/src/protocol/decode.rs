@@ -13,8 +13,7 @@
 //! - wait, for each lock: what acquire does over one node; or `waiting AHEAD LEFT HANDS-ON
 //!   FINGERPRINT` (LEFT is -1 without an expiry; HANDS-ON is 1 if the holder is a token, else 0),
 //!   or `full`;
-//! - renew and release, for each failure: its index, and `gone`, `taken`, `wrong queue TYPE` (the
-//!   lock is deleted) or the text of an error;
+//! - renew and release, for each failure: its index, and `gone`, `taken` or the text of an error;
 //! - inspect: `[seen, value or nil, PTTL]`, over several nodes with the counter or nil behind, or
 //!   `wrong NAME TYPE`;
 //! - mark: `[marked, SINCE]` (milliseconds of the server's time) or `[misuse, …]` as above;
@@ -414,7 +413,7 @@ pub(crate) fn failures(result: CommandResult, count: usize, mut each: impl FnMut
             .and_then(|failure| bytes(&failure[1]));
         let meaning = match failed {
             None => (Reply::Applied(Answer::Done), None),
-            Some(why) => match plain_word(why).or_else(|| misfit(why)) {
+            Some(why) => match plain_word(why) {
                 Some(answer) => (Reply::Applied(answer), None),
                 None => refusal(&String::from_utf8_lossy(why)),
             },

@@ -299,18 +299,6 @@ fn releases(script: Script, result: CommandResult, count: usize) -> Vec<Meaning>
 }
 
 #[test]
-fn a_release_says_that_its_queue_is_no_queue() {
-    let failures = || Value::Array(vec![Value::Int(2), word("wrong queue hash")]);
-    let wrong = Answer::WrongType {
-        name: LockName::Queue,
-        holds: "a hash",
-    };
-    let replies = releases(Script::ReleaseOne, Ok(failures()), 2);
-    assert_eq!(replies[0], (Reply::Applied(Answer::Done), None));
-    assert_eq!(replies[1], (Reply::Applied(wrong), None));
-}
-
-#[test]
 fn a_release_that_is_refused_is_asked_again_and_names_its_lock_alone() {
     let moves = || {
         Ok(error(

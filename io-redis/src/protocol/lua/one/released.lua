@@ -27,16 +27,10 @@ for i = 1, count do
     end
   end
   if not why then
-    local place, said
-    if hand_on then place, said = hand_on(lock, KEYS[2 * i], '') end
-    if not place then
+    -- Who cannot be handed the lock, for whatever reason, finds it free.
+    if not (hand_on and hand_on(lock, KEYS[2 * i], '')) then
       local done = pcall('DEL', lock)
-      if type(done) == 'table' then
-        why = done.err
-      elseif said and string.sub(said, 1, 11) == 'wrong queue' then
-        -- Who cannot be handed the lock finds it free.
-        why = said
-      end
+      if type(done) == 'table' then why = done.err end
     end
   end
   why = trouble or why

@@ -71,19 +71,10 @@
     if type(held) == 'table' and not is_wrong then return '-' .. held.err end
     if why.answer then return why.answer end
     if is_wrong then return 'wrong key ' .. (pcall('TYPE', lock).ok or '') end
-    local scores = kept[i]
-    if scores.err then
-      if not find(scores.err, 'WRONGTYPE', 1, true) then return '-' .. scores.err end
-      return 'wrong queue ' .. (pcall('TYPE', queue).ok or '')
-    end
-    if not held then
-      if quarantined then return refusal end
-      return '-' .. (why.err or 'TRYAGAIN the lock vanished')
-    end
     local left = pcall('PTTL', lock)
     if type(left) == 'table' then return '-' .. left.err end
     local prefix, attempt = match(token, '^(.*:)(%d+)$')
-    local other = sub(held, 1, #prefix) == prefix and match(held, '^%d+$', #prefix + 1)
+    local other = held and sub(held, 1, #prefix) == prefix and match(held, '^%d+$', #prefix + 1)
     if other then
       -- Law: Ownership
       if tonumber(other) > tonumber(attempt) then return 'taken' end
@@ -92,6 +83,15 @@
       own = own or {}
       own[i] = left >= tonumber(ttl) and 'KEEPTTL' or 'PX'
       return
+    end
+    local scores = kept[i]
+    if scores.err then
+      if not find(scores.err, 'WRONGTYPE', 1, true) then return '-' .. scores.err end
+      return 'wrong queue ' .. (pcall('TYPE', queue).ok or '')
+    end
+    if not held then
+      if quarantined then return refusal end
+      return '-' .. (why.err or 'TRYAGAIN the lock vanished')
     end
     if quarantined then
       if left < 0 then return 'foreign' end

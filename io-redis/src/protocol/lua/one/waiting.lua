@@ -18,7 +18,7 @@ for i = 1, count do
   else
     if set and set.err and string.find(set.err, 'OOM', 1, true) then blocked = set end
     refused = refused or {}
-    refused[i] = set or {}
+    refused[i] = set or blocked or {}
   end
 end
 local hand_on

@@ -26,6 +26,11 @@ const BEGIN_US: u64 = 1_767_225_600_123_456;
 const KEYS: [&str; 2] = ["k", "l"];
 /// The last one does not listen to pushes; each of the others has a channel with its number.
 const LEASES: u32 = 3;
+/// Whose it is, is told by the lease that asks.
+const PLACE: Place = Place {
+    id: PlaceId::new(0),
+    pushed: false,
+};
 /// A lease waits with one attempt only, and with the same when it leaves its place.
 const WAITING: u32 = 2;
 const MAX_TTL_MS: u64 = 10_000;
@@ -150,11 +155,7 @@ fn op(spans: Spans, fences: Fences) -> BoxedStrategy<Op> {
     };
     if fences == Fences::Stream {
         let proposal = None;
-        // Whose it is, is told by the lease that asks.
-        let place = Place {
-            id: PlaceId::new(0),
-            pushed: false,
-        };
+        let place = PLACE;
         let serial = || select(&[0, 1, 31, 32, 63][..]).prop_map(Serial::of);
         return prop_oneof![
             4 => ttl().prop_map(|ttl| Op::Take { ttl }),
@@ -953,4 +954,71 @@ proptest! {
         let begin_us = BEGIN_US.next_multiple_of(1_000);
         agree::<Exact>(begin_us, Fences::Stream, &steps)?;
     }
+}
+
+/// A request of a lease on the first key, by the attempt that waits.
+fn ask(lease: u32, op: Op) -> Step {
+    Step::Ask {
+        key: 0,
+        lease,
+        attempt: WAITING,
+        op,
+        named: None,
+    }
+}
+
+/// Some leases that want one lock of the only node.
+fn of_a_queue() -> (Op, Op, Op) {
+    let (ttl, place) = (Duration::from_secs(10), PLACE);
+    let serial = Serial::of(1);
+    let release = Op::Release { place: Some(PLACE) };
+    (Op::Take { ttl }, Op::Wait { ttl, place, serial }, release)
+}
+
+#[test]
+fn who_wins_a_key_by_a_late_take_keeps_no_place() {
+    let (take, wait, release) = of_a_queue();
+    let steps = [
+        Step::Keep,
+        ask(1, take),
+        ask(0, wait),
+        Step::Stranger(0, Stranger::Deletes),
+        ask(0, take),
+        ask(0, wait),
+        ask(0, release),
+    ];
+    agree::<Milliseconds>(BEGIN_US, Fences::Stream, &steps).expect("they agree");
+}
+
+/// More of them than one look at the queue shows: the model has no such bound.
+#[test]
+fn behind_more_dead_than_are_looked_at_a_lock_is_free_to_anybody() {
+    let mut real = Real::beginning(BEGIN_US, Fences::Stream);
+    let (take, wait, release) = of_a_queue();
+    let ask = |real: &mut Real, lease, op| {
+        let question = Question {
+            key: 0,
+            lease,
+            attempt: WAITING,
+            op,
+            life: None,
+        };
+        real.ask(&question.placed())
+    };
+    let name = queue(KEYS[0]);
+    for order in 1..=1_100 {
+        let place = format!("Ax{order:016x}003x:1");
+        let order = order.to_string();
+        real.server.call(&["ZADD", &name, &order, &place]);
+    }
+    ask(&mut real, 0, take);
+    ask(&mut real, 1, wait);
+    assert_eq!(ask(&mut real, 0, release), Reply::Applied(Answer::Done));
+    assert_eq!(real.holds(0), None, "it is deleted, and not handed on");
+    let left = real.server.peek_sorted(&name).len();
+    assert!((1..100).contains(&left), "the dead are gone: {left}");
+    let granted = ask(&mut real, 1, wait);
+    let granted = matches!(granted, Reply::Applied(Answer::Granted { .. }));
+    assert!(granted, "who waits finds it free");
+    assert!(real.server.peek_sorted(&name).is_empty());
 }

@@ -21,7 +21,7 @@ fn folder() -> PathBuf {
 
 /// Plays a scene; every law is watched meanwhile.
 fn play(scene: &scenes::Scene) -> String {
-    let mut stage = Stage::new(scene.nodes, scene.clients);
+    let mut stage = Stage::new(scene.nodes, scene.clients, scene.queues);
     (scene.play)(&mut stage);
     let facts = stage.finish();
     let prose = scene.prose.trim();

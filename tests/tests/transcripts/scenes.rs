@@ -13,6 +13,8 @@ pub(crate) struct Scene {
     pub(crate) prose: &'static str,
     pub(crate) nodes: usize,
     pub(crate) clients: usize,
+    /// Whether leases wait in the queue of the key.
+    pub(crate) queues: bool,
     pub(crate) play: fn(&mut Stage),
 }
 
@@ -33,6 +35,7 @@ until\": it is counted from the moment before the request was sent, not from its
 begins when two thirds of the TTL have passed.",
         nodes: 1,
         clients: 1,
+        queues: false,
         play: |stage| {
             let lease = stage.wants(ONE);
             stage.until(8_000);
@@ -50,6 +53,7 @@ answer, so nothing has to be cleaned up before the next try. Each try is an atte
 The fence of the second lease is larger than that of the first.",
         nodes: 1,
         clients: 2,
+        queues: false,
         play: |stage| {
             let first = stage.wants(ONE);
             stage.until(900);
@@ -71,6 +75,7 @@ unknown is a third answer beside yes and no. The caller allowed one attempt, so 
 node is owed a release, which is sent at once and frees the key at 0.030000, and not at 10.010000.",
         nodes: 1,
         clients: 1,
+        queues: false,
         play: |stage| {
             stage.lose_next_reply(ONE, A);
             stage.wants_with(ONE, LeaseOptions::builder().attempts(Some(1)));
@@ -87,6 +92,7 @@ It is suspect, and the renewal is tried again. The retry is confirmed, and valid
 the retry.",
         nodes: 1,
         clients: 1,
+        queues: false,
         play: |stage| {
             let lease = stage.wants(ONE);
             stage.until(6_000);
@@ -108,6 +114,7 @@ mended, the release that the node was owed arrives late, and touches nothing: th
 another token (\"Taken\").",
         nodes: 1,
         clients: 2,
+        queues: false,
         play: |stage| {
             stage.wants(ONE);
             stage.until(2_000);
@@ -129,6 +136,7 @@ Two of three are enough, and nobody waits for the third: the lease is held with 
 Validity is the instant up to which two nodes are known to keep the key.",
         nodes: 3,
         clients: 1,
+        queues: false,
         play: |stage| {
             stage.dies(C);
             stage.until(100);
@@ -148,6 +156,7 @@ So each gives back all that it touched before it pauses, and the pauses are rand
 rounds one comes back well before the other, and gets both.",
         nodes: 3,
         clients: 2,
+        queues: false,
         play: |stage| {
             stage.dies(C);
             stage.set_latency(ONE, A, 2);
@@ -171,6 +180,7 @@ gets its copy back by a repair, which writes only where the key is absent. That 
 quarantine does not matter for a lease that a quorum holds without it.",
         nodes: 3,
         clients: 1,
+        queues: false,
         play: |stage| {
             let lease = stage.wants(ONE);
             stage.until(3_000);
@@ -192,6 +202,7 @@ a fence a little ahead of all the time it has seen. Both nodes take it, the answ
 one round is enough: that is the usual case.",
         nodes: 3,
         clients: 1,
+        queues: false,
         play: |stage| {
             stage.set_ahead(B, 300_000);
             stage.set_latency(ONE, B, 5);
@@ -217,6 +228,7 @@ lease answers \"in quarantine\" for one max TTL: by then every lease that it may
 ended.",
         nodes: 3,
         clients: 2,
+        queues: false,
         play: |stage| {
             stage.cut(ONE, C);
             let first = stage.wants(ONE);
@@ -239,6 +251,7 @@ node sets the key. So a release goes behind it on the same connection, and the k
 longer than that.",
         nodes: 1,
         clients: 1,
+        queues: false,
         play: |stage| {
             let lease = stage.wants(ONE);
             stage.until(5);
@@ -257,6 +270,7 @@ first client goes on believing until its next renewal, which finds the token of 
 is larger for the second.",
         nodes: 1,
         clients: 2,
+        queues: false,
         play: |stage| {
             stage.wants(ONE);
             stage.until(3_000);
@@ -279,6 +293,7 @@ and says the same. What the first sent before, or sends now, cannot touch a key 
 token.",
         nodes: 1,
         clients: 2,
+        queues: false,
         play: |stage| {
             stage.wants(ONE);
             stage.until(1_000);
@@ -290,6 +305,126 @@ token.",
             stage.until(16_000);
             stage.releases(second);
             stage.until(17_000);
+        },
+    },
+    Scene {
+        file: "14-handed-on",
+        title: "A lock is handed on to the next in line",
+        prose: "
+The second client wants the lock while the first holds it. Its first request is plain and cheap, and
+finds the key busy; the second enters a place in the queue of the key, at 1.030000. Then nobody asks
+for anything: the release itself hands the lock on, and the node pushes that to the second client,
+which holds it 10 ms after the release arrived. Its validity is counted from when the request
+was queued that had its place kept, at 1.020000, since the node keeps the lock for as long as it
+would have kept the place.",
+        nodes: 1,
+        clients: 2,
+        queues: true,
+        play: |stage| {
+            let first = stage.wants(ONE);
+            stage.until(1_000);
+            let second = stage.wants(TWO);
+            stage.until(3_000);
+            stage.releases(first);
+            stage.until(5_000);
+            stage.releases(second);
+            stage.until(6_000);
+        },
+    },
+    Scene {
+        file: "15-lost-push",
+        title: "The push is lost, and the lock is found by asking",
+        prose: "
+The lock is handed on at 3.010000, and nobody hears of it. A place is kept by asking again, at the
+pace of renewals: the request that would have kept it, at 7.686666, finds the lease's own token
+under the key. The answer grants the lock. Nobody else could have had it in between: it was the
+second client's, which did not know.",
+        nodes: 1,
+        clients: 2,
+        queues: true,
+        play: |stage| {
+            let first = stage.wants(ONE);
+            stage.until(1_000);
+            let second = stage.wants(TWO);
+            stage.until(2_000);
+            stage.lose_next_push(TWO, A);
+            stage.until(3_000);
+            stage.releases(first);
+            stage.until(9_000);
+            stage.releases(second);
+            stage.until(10_000);
+        },
+    },
+    Scene {
+        file: "16-dead-head",
+        title: "The first in line has lost its power",
+        prose: "
+Lease 1 is the first in line, and the machine of its client has lost its power. Nobody closed its
+connection, so the node thinks that somebody listens, and hands it the lock at 3.010000. It is kept
+until 11.030000: that is the end of the place's reservation, which is never made longer. Lease 2 is
+the next. It learns of that end when it keeps its own place, at 7.796666, asks just after it, and
+takes the key over. So a dead waiter costs its reservation, and no more. (Had its connection been
+closed, the node would have passed it over.)",
+        nodes: 1,
+        clients: 2,
+        queues: true,
+        play: |stage| {
+            let first = stage.wants(ONE);
+            stage.until(1_000);
+            stage.wants(TWO);
+            stage.until(1_100);
+            let third = stage.wants(ONE);
+            stage.until(2_000);
+            stage.loses_power(TWO);
+            stage.until(3_000);
+            stage.releases(first);
+            stage.until(13_000);
+            stage.releases(third);
+            stage.until(14_000);
+        },
+    },
+    Scene {
+        file: "17-cancelled-place",
+        title: "A place is given up while the lock is handed to it",
+        prose: "
+The second client drops its wait at 3.005000. At the node the lock was handed to it at 3.010000, and
+the push is on its way. The release of a place looks at the lock too: it arrives at 3.015000, finds
+the lease's own token, and hands the lock on to lease 2. The push to lease 1 comes to nobody.",
+        nodes: 1,
+        clients: 2,
+        queues: true,
+        play: |stage| {
+            let first = stage.wants(ONE);
+            stage.until(1_000);
+            let second = stage.wants(TWO);
+            stage.until(1_100);
+            let third = stage.wants(ONE);
+            stage.until(3_000);
+            stage.releases(first);
+            stage.until(3_005);
+            stage.drops(second);
+            stage.until(5_000);
+            stage.releases(third);
+            stage.until(6_000);
+        },
+    },
+    Scene {
+        file: "18-pushed-loss",
+        title: "A loss that the node pushes",
+        prose: "
+The same as in 12, but the owner waits to be told. So the node is asked to watch the key, and says
+at 3.010000 that somebody touched it. That is a doubt and no loss: the client asks by a renewal, and
+the answer ends the lease at 3.030000, and not at 6.686666.",
+        nodes: 1,
+        clients: 1,
+        queues: true,
+        play: |stage| {
+            let lease = stage.wants(ONE);
+            stage.until(1_000);
+            stage.watches(lease);
+            stage.until(3_000);
+            stage.deleted(A);
+            stage.until(4_000);
         },
     },
 ];

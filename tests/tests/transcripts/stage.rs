@@ -8,11 +8,12 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use tenure_core::{
-    Answer, Config, Doubt, EventKind, Instant, Key, LeaseId, LeaseOptions, LeaseOptionsBuilder,
-    Manager, NodeId, Op, Refusal, Reply, Request, RequestId, Secret, Token, Words,
+    Answer, Config, Doubt, EventKind, Fence, Instant, Key, LeaseId, LeaseOptions,
+    LeaseOptionsBuilder, Manager, NodeId, Op, Refusal, Reply, Request, RequestId, Secret, Token,
+    Words,
 };
 use tenure_sim::judge::{Judge, Rules};
-use tenure_sim::node::{Arrived, Exact, Fences, Node, SetOfNodes, Shown, Value};
+use tenure_sim::node::{Arrived, Exact, Fences, Node, Pushed, SetOfNodes, Shown, Value};
 use tenure_sim::observe::fact::{Fact, Fault, Freed, Holder, Link, Nanos, Outcome, Record, Why};
 
 /// No reply will come.
@@ -48,6 +49,8 @@ pub(crate) struct Stage {
 struct Client {
     manager: Manager,
     links: Vec<Wire>,
+    /// The leases whose key a node watches for this client.
+    watched: Vec<Lease>,
     paused: bool,
     inbox: Vec<Event>,
 }
@@ -59,6 +62,8 @@ struct Wire {
     cut: bool,
     /// The next reply is lost with the connection.
     lossy: bool,
+    /// The next push is lost.
+    loses_push: bool,
     in_flight: Vec<Request>,
 }
 
@@ -67,11 +72,15 @@ enum Event {
     Back(usize, Request, Reply),
     Silence(usize, RequestId),
     Up(usize, usize),
+    HandedOn(usize, Pushed),
+    Touched(usize, Lease),
 }
 
 impl Stage {
-    pub(crate) fn new(nodes: usize, clients: usize) -> Self {
-        let config = Config::builder(nodes).build().unwrap();
+    /// `queues`: leases wait in the queue of the key, and all clients hear pushes.
+    pub(crate) fn new(nodes: usize, clients: usize, queues: bool) -> Self {
+        let config = Config::builder(nodes).takes(queues).queues(queues);
+        let config = config.build().unwrap();
         let rules = Rules {
             nodes,
             quorum: config.quorum(),
@@ -100,21 +109,36 @@ impl Stage {
             up: true,
             cut: false,
             lossy: false,
+            loses_push: false,
             in_flight: Vec::new(),
         };
-        let mut node = Node::new(1, Fences::Counters);
+        let fences = match queues {
+            true => Fences::Stream,
+            false => Fences::Counters,
+        };
+        let mut node = Node::new(1, fences);
         let long_ago = Shown {
             ticks: -MAX_TTL,
             micros: 0,
         };
         node.mark(long_ago, set_of(nodes));
+        if queues {
+            node.keep_stream(Shown::wall::<Exact>(0));
+            node.channels = (0..clients as u32).collect();
+        }
+        let manager = |seed| {
+            let mut manager = Manager::new(config.clone(), seed);
+            manager.handle_node_pushes(NodeId::new(0), queues);
+            manager
+        };
         Self {
             now: 0,
             nodes: vec![node; nodes],
             ahead: vec![0; nodes],
             clients: (0..clients)
                 .map(|seed| Client {
-                    manager: Manager::new(config.clone(), seed as u64),
+                    manager: manager(seed as u64),
+                    watched: Vec::new(),
                     links: (0..nodes).map(|_| wire()).collect(),
                     paused: false,
                     inbox: Vec::new(),
@@ -209,6 +233,26 @@ impl Stage {
         self.clients[client].links[node].lossy = true;
     }
 
+    /// The next push to a client is lost.
+    pub(crate) fn lose_next_push(&mut self, client: usize, node: usize) {
+        self.clients[client].links[node].loses_push = true;
+    }
+
+    /// The owner of a lease waits to be told of its loss.
+    pub(crate) fn watches(&mut self, lease: Lease) {
+        let (client, id, _) = self.leases[lease];
+        self.tell(Some(client), None, Some(lease), Fact::Watched);
+        let now = self.instant();
+        self.clients[client].manager.watch(now, id, true);
+        self.settle(client);
+    }
+
+    /// The machine of a client loses its power. Nobody closes its connections.
+    pub(crate) fn loses_power(&mut self, client: usize) {
+        self.clients[client].paused = true;
+        self.tell(Some(client), None, None, Fact::Fault(Fault::ClientCrash));
+    }
+
     /// Nothing passes between a client and a node from now on, and nobody is told.
     pub(crate) fn cut(&mut self, client: usize, node: usize) {
         self.clients[client].links[node].cut = true;
@@ -257,6 +301,12 @@ impl Stage {
             ..record
         });
         self.tell_key(node, None, from);
+        for client in 0..self.clients.len() {
+            for lease in std::mem::take(&mut self.clients[client].watched) {
+                let latency = self.clients[client].links[node].latency;
+                self.schedule(latency, Event::Touched(client, lease));
+            }
+        }
     }
 
     /// The process of a client stands still.
@@ -307,7 +357,11 @@ impl Stage {
     fn happen(&mut self, event: Event) {
         let client = match &event {
             Event::Arrive(client, request) => return self.arrive(*client, request.clone()),
-            Event::Back(client, ..) | Event::Silence(client, _) | Event::Up(client, _) => *client,
+            Event::Back(client, ..)
+            | Event::Silence(client, _)
+            | Event::Up(client, _)
+            | Event::HandedOn(client, _)
+            | Event::Touched(client, _) => *client,
         };
         if self.clients[client].paused {
             return self.clients[client].inbox.push(event);
@@ -328,6 +382,22 @@ impl Stage {
                 manager.handle_node_up(now, NodeId::new(node), Some(time));
                 self.settle(client);
             }
+            Event::HandedOn(_, push) => {
+                let fence = push.fence.get();
+                let lease = push.lease as usize;
+                self.tell(Some(client), Some(0), Some(lease), Fact::Pushed { fence });
+                let (now, place) = (self.instant(), push.place.id);
+                let manager = &mut self.clients[client].manager;
+                manager.handle_push(now, NodeId::new(0), place, push.serial, push.fence);
+                self.settle(client);
+            }
+            Event::Touched(_, lease) => {
+                self.tell(Some(client), Some(0), Some(lease), Fact::Doubted);
+                let (now, id) = (self.instant(), self.leases[lease].1);
+                let manager = &mut self.clients[client].manager;
+                manager.handle_doubt(now, NodeId::new(0), id);
+                self.settle(client);
+            }
             Event::Arrive(..) => {}
         }
     }
@@ -346,10 +416,11 @@ impl Stage {
             lease: lease as u32,
             attempt: request.token.attempt,
             op: request.op,
-            channel: None,
+            channel: Some(client as u32),
             marker: Some((self.nodes[node].identity, set_of(self.nodes.len()))),
         };
         let now = self.shown(node);
+        let before = self.places(node);
         let answer = self.nodes[node].apply(now, &arrived);
         let answer = answer.expect("it is marked, and not full");
         let to = self.holder(node);
@@ -364,8 +435,19 @@ impl Stage {
             late: false,
         };
         self.tell(Some(client), Some(node), Some(lease), did);
-        if wrote && !matches!(request.op, Op::Confirm { .. }) {
+        match to {
+            Holder::Lease(next) if from != to && next != lease as u32 => {
+                self.tell_hand_off(node, next as Lease);
+            }
+            _ => {}
+        }
+        if wrote && !matches!(request.op, Op::Confirm { .. } | Op::Watch) || from != to {
             self.tell_key(node, Some((client, lease)), from);
+        }
+        self.tell_places(node, &before);
+        self.send_pushes(node);
+        if request.op == Op::Watch {
+            self.clients[client].watched.push(lease);
         }
         let link = &mut self.clients[client].links[node];
         let latency = link.latency;
@@ -378,6 +460,55 @@ impl Stage {
             latency,
             Event::Back(client, request, Reply::Applied(answer)),
         );
+    }
+
+    /// The places in the queue: whose, and from when on each is dead.
+    fn places(&self, node: usize) -> Vec<(Lease, Nanos)> {
+        let waiters = self.nodes[node].waiters(KEY).iter();
+        waiters
+            .map(|it| (it.lease as Lease, it.until as Nanos))
+            .collect()
+    }
+
+    fn tell_places(&mut self, node: usize, before: &[(Lease, Nanos)]) {
+        let after = self.places(node);
+        let gone = before
+            .iter()
+            .filter(|(lease, _)| after.iter().all(|it| it.0 != *lease));
+        let gone = gone.map(|(lease, _)| (*lease, None));
+        let kept = after.iter().filter(|it| !before.contains(it));
+        let kept = kept.map(|(lease, until)| (*lease, Some(*until)));
+        for (lease, until) in gone.chain(kept) {
+            let (client, channel) = (self.leases[lease].0, true);
+            let place = Fact::Place { until, channel };
+            self.tell(Some(client), Some(node), Some(lease), place);
+        }
+    }
+
+    /// The lock was handed on to a lease that waits.
+    fn tell_hand_off(&mut self, node: usize, next: Lease) {
+        let last = self.nodes[node].stream_kept(self.shown(node));
+        let ((millis, sequence), _) = last.expect("a fence was drawn");
+        let fence = Fence::of_stream(millis.unsigned_abs(), sequence.unsigned_abs());
+        let handed = Fact::HandedOn {
+            fence: fence.unwrap().get(),
+            until: self.expiry(node).unwrap(),
+        };
+        self.tell(Some(self.leases[next].0), Some(node), Some(next), handed);
+    }
+
+    fn send_pushes(&mut self, node: usize) {
+        for push in std::mem::take(&mut self.nodes[node].pushes) {
+            let client = push.channel as usize;
+            let link = &mut self.clients[client].links[node];
+            let latency = link.latency;
+            if std::mem::take(&mut link.loses_push) {
+                let lost = Fact::Fault(Fault::LostPush);
+                self.tell(Some(client), Some(node), None, lost);
+            } else {
+                self.schedule(latency, Event::HandedOn(client, push));
+            }
+        }
     }
 
     fn back(&mut self, client: usize, request: &Request, reply: Reply) {
@@ -551,6 +682,10 @@ impl Stage {
         let node = record.node.map(|node| NODES[usize::from(node)]);
         let place = match (client, node, record.fact) {
             (_, Some(node), Fact::Did { .. } | Fact::Key { .. }) => node.to_owned(),
+            (_, Some(node), Fact::Place { .. } | Fact::HandedOn { .. }) => node.to_owned(),
+            (Some(client), Some(node), Fact::Pushed { .. } | Fact::Doubted) => {
+                format!("{client} <- {node}")
+            }
             (Some(client), Some(node), Fact::Sent { .. }) => format!("{client} -> {node}"),
             (Some(client), Some(node), Fact::Heard { .. }) => format!("{client} <- {node}"),
             (Some(client), Some(node), _) => format!("{client} -- {node}"),

@@ -99,3 +99,21 @@ fn a_picture_marks_a_broken_law_and_escapes_hostile_text() {
         "a node that only facts of others name has a lane"
     );
 }
+
+#[test]
+fn a_picture_draws_places_and_pushes() {
+    let (mut places, mut pushes, mut heard) = (0, 0, 0);
+    for seed in 0..60 {
+        let scenario = Scenario::from_seed(seed);
+        let mut records = Vec::new();
+        let report = run(&scenario, &mut |record| records.push(*record));
+        let (_, data) = page(&records, &report, &[]);
+        let data: Value = serde_json::from_str(&data).expect("it is JSON");
+        let list = |name: &str| data[name].as_array().expect("a list").clone();
+        places += list("places").len();
+        pushes += list("pushes").len();
+        heard += list("pushes").iter().filter(|push| push[6] != -1).count();
+    }
+    assert!(places > 100, "{places} places");
+    assert!(heard > 20 && heard < pushes, "{heard} of {pushes} pushes");
+}

@@ -5,7 +5,7 @@ const css = {};
 function colours() {
   const style = getComputedStyle(document.documentElement);
   const names = ["paper", "lane", "lane2", "ink", "soft", "rule", "accent", "valid", "foreign",
-    "pause", "crash", "trouble", "no", "broken", "fine", ...STATES, ...ASKS];
+    "pause", "crash", "trouble", "no", "broken", "fine", "push", ...STATES, ...ASKS];
   for (const name of names) css[name] = style.getPropertyValue("--" + name).trim();
 }
 const FONT = 'system-ui, -apple-system, "Segoe UI", "Noto Sans", "DejaVu Sans", sans-serif';
@@ -32,8 +32,9 @@ function draw() {
   drawShades();
   drawCuts();
   drawHolds();
+  drawPlaces();
   drawLeases();
-  if (view.messages) drawMessages();
+  if (view.messages) { drawMessages(); drawPushes(); }
   drawPoints();
   drawViolation();
   g.restore();
@@ -198,6 +199,23 @@ function drawHolds() {
   }
 }
 
+// The places in a queue: lines at the lower edge of the key, the first in line at the bottom.
+function drawPlaces() {
+  const [a, b] = range(places, view.from, view.to);
+  for (let i = a; i < b; i++) {
+    const q = places.items[i], lease = byLease.get(q[Q.lease]);
+    if (q[Q.to] < view.from || !wanted(q[Q.key]) || !lease) continue;
+    const lane = laneAt.get("n" + q[Q.node]);
+    const left = Math.max(x(q[Q.from]), GUTTER - 1);
+    const right = Math.min(x(q[Q.to]), view.width + 1);
+    const up = 2 * Math.min(q[Q.ahead], Math.max(Math.floor(lane.row / 2) - 3, 0));
+    g.globalAlpha = dimmed(q[Q.lease]) ? 0.2 : 1;
+    g.fillStyle = css.queued;
+    g.fillRect(left, rowY(lane, q[Q.key]) + lane.row - 2.5 - up, Math.max(right - left, 0.7), 1.2);
+  }
+  g.globalAlpha = 1;
+}
+
 // The leases on the key of the broken law that were valid when it was broken.
 const guilty = new Set(D.violation && D.violation[3] >= 0 ? D.leases.filter((lease) => {
   const last = lease[L.valid].slice(-2);
@@ -225,7 +243,7 @@ function drawLeases() {
       const slot = (lane.client * 64 + lease[L.row]) * 8 + state, column = Math.floor(right);
       if (right - left < 1 && drawn.get(slot) === column) continue;
       drawn.set(slot, column);
-      const thin = state === 0 || state === 1 || state === 5 || state === 6;
+      const thin = state < 2 || state > 4;
       const inset = thin ? Math.round(tall * 0.22) : 0;
       g.fillStyle = css[STATES[state]];
       g.fillRect(left, y + inset, Math.max(right - left, least), tall - 2 * inset);
@@ -349,6 +367,32 @@ function drawMessages() {
   g.restore();
 }
 
+// The pushes that hand a lock on, from the node to the client; one that was not heard is crossed.
+function drawPushes() {
+  const [a, b] = range(pushes, view.from, view.to);
+  const ways = [], lost = [];
+  for (let i = a; i < b && b - a < 1500; i++) {
+    const push = pushes.items[i];
+    if (!wanted(push[U.key]) || dimmed(push[U.lease])) continue;
+    // A push has its lease, client, node and key where a message has them.
+    const [top, bottom] = ends(push) || [0, 0];
+    if (!bottom) continue;
+    const heard = push[U.heard] >= 0;
+    const way = [push[U.from], bottom, heard ? push[U.heard] : push[U.from] + USUAL, top, heard];
+    ways.push(way);
+    if (!heard) lost.push(way);
+  }
+  g.strokeStyle = g.fillStyle = css.push;
+  g.globalAlpha = 0.9;
+  g.lineWidth = 1.4;
+  g.setLineDash([5, 3]);
+  drawWays(ways);
+  g.setLineDash([]);
+  drawHeads(ways);
+  drawLost(lost, lost.length);
+  g.globalAlpha = 1;
+}
+
 function drawWays(all) {
   g.beginPath();
   for (const [from, y0, to, y1, arrived] of all) {
@@ -386,7 +430,8 @@ function drawLost(lost, count) {
 }
 
 // Draws what takes no time. The kinds: 0 access accepted, 1 access refused, 2 renewed by hand,
-// 3 link up, 4 link cut, 5 link down, 6 other change of a link, 7 fault, 8 client full, 9 phase.
+// 3 link up, 4 link cut, 5 link down, 6 other change of a link, 7 fault, 8 client full, 9 phase,
+// 10 push that doubts.
 function drawPoints() {
   const [a, b] = range(points, view.from, view.to);
   const drawn = new Set();
@@ -434,9 +479,9 @@ function drawPoints() {
       g.fillStyle = kind === 3 ? css.fine : kind === 6 ? css.soft : css.crash;
       g.fillRect(px - 1, linkY(lane, p[P.node]) - 1, 2, 4);
     } else if (lane) {
-      // A triangle for a fault that is over as soon as it strikes.
+      // A triangle for a fault that is over as soon as it strikes, and for a doubt.
       const y = lane.y + 1;
-      g.fillStyle = kind === 8 ? css.soft : css.crash;
+      g.fillStyle = kind === 8 ? css.soft : kind === 10 ? css.push : css.crash;
       g.beginPath();
       g.moveTo(px - 4.5, y);
       g.lineTo(px + 4.5, y);

@@ -289,6 +289,7 @@ const legend = (kind, colour, text) => {
 STATES.forEach((state) => legend("", state, state));
 legend("valid", "valid", "valid");
 ASKS.forEach((ask) => legend("arrow", ask, ask));
+legend("arrow", "push", "push");
 legend("arrow", "no", "answered no");
 legend("arrow", "lost", "× lost");
 legend("", "pause", "paused");
@@ -296,7 +297,8 @@ legend("", "crash", "crashed, cut");
 legend("", "trouble", "other fault");
 for (const text of [
   "▼ fault that is over at once", "◆ read or write (red: fence refused)",
-  "■ hue of the client that has a key",
+  "▼ push that doubts (in its colour)", "■ hue of the client that has a key",
+  "– place in the queue of a key",
 ]) $("legend").append(element("span", text));
 $("legend").append(element("span", "wheel: zoom · drag: move · click: follow a lease", "keys"));
 

@@ -4,8 +4,8 @@
 const D = JSON.parse(document.getElementById("data").textContent);
 
 // Each item is a list of values. These name the places in it. Every item begins with its time, or
-// with when it begins and ends. L: lease, H: what a key holds, M: message, S: fault that lasts,
-// P: what takes no time, F: fact.
+// with when it begins and ends. L: lease, H: what a key holds, Q: place in a queue, M: message,
+// U: push, S: fault that lasts, P: what takes no time, F: fact.
 const L = {
   from: 0, to: 1, lease: 2, client: 3, key: 4, row: 5, states: 6, valid: 7, fence: 8, loss: 9,
   dead: 10,
@@ -15,11 +15,14 @@ const M = {
   from: 0, to: 1, lease: 2, client: 3, node: 4, key: 5, ask: 6, did: 7, heard: 8, answered: 9,
   yes: 10, text: 11,
 };
+const Q = { from: 0, to: 1, node: 2, key: 3, lease: 4, ahead: 5 };
+const U = { from: 0, to: 1, lease: 2, client: 3, node: 4, key: 5, heard: 6, text: 7 };
 const S = { from: 0, to: 1, client: 2, node: 3, fault: 4 };
 const P = { at: 0, kind: 1, client: 2, node: 3, key: 4, lease: 5, text: 6 };
 const F = { at: 0, client: 1, node: 2, key: 3, lease: 4, text: 5 };
-const STATES = ["acquiring", "waiting", "held", "suspect", "lost", "releasing", "failed"];
-const ASKS = ["acquire", "confirm", "renew", "repair", "release"];
+const STATES = ["acquiring", "waiting", "held", "suspect", "lost", "releasing", "failed",
+  "queued"];
+const ASKS = ["acquire", "confirm", "renew", "repair", "release", "take", "wait", "watch"];
 
 const GUTTER = 92, AXIS = 26, LABEL = 12;
 // A broken law ends the run. Leases that were valid then are shown until the end of their validity.
@@ -52,6 +55,7 @@ function range(indexed, from, to) {
 }
 
 const leases = index(D.leases), holds = index(D.holds), messages = index(D.messages);
+const places = index(D.places), pushes = index(D.pushes);
 const shades = index(D.shades), cuts = index(D.cuts), points = index(D.points, 0);
 const byLease = new Map(D.leases.map((lease) => [lease[L.lease], lease]));
 

@@ -81,29 +81,7 @@ impl Stage {
     pub(crate) fn new(nodes: usize, clients: usize, queues: bool) -> Self {
         let config = Config::builder(nodes).takes(queues).queues(queues);
         let config = config.build().unwrap();
-        let rules = Rules {
-            nodes,
-            quorum: config.quorum(),
-            max_ttl: config.max_ttl().as_nanos() as Nanos,
-            exclusion: true,
-            promises: true,
-            prompt: true,
-            quarantine: true,
-            excuses: true,
-            fencing: true,
-            late_expiry: 0,
-            told_within: 0,
-            asked_while_stalled: false,
-            granted_within: None,
-            pace: 0,
-            renewals: 2,
-            kills: false,
-            freed_within: 0,
-            recalled_within: 0,
-            idle_within: None,
-            hold: 0,
-            doubted_within: 0,
-        };
+        let rules = rules_of(&config, nodes);
         let wire = || Wire {
             latency: 10 * MS,
             up: true,
@@ -702,6 +680,33 @@ impl Stage {
             lease.unwrap_or_default(),
             record.fact
         );
+    }
+}
+
+/// What is promised in a scene.
+fn rules_of(config: &Config, nodes: usize) -> Rules {
+    Rules {
+        nodes,
+        quorum: config.quorum(),
+        max_ttl: config.max_ttl().as_nanos() as Nanos,
+        exclusion: true,
+        promises: true,
+        prompt: true,
+        quarantine: true,
+        excuses: true,
+        fencing: true,
+        late_expiry: 0,
+        told_within: 0,
+        asked_while_stalled: false,
+        granted_within: None,
+        pace: 0,
+        renewals: 2,
+        kills: false,
+        freed_within: 0,
+        recalled_within: 0,
+        idle_within: None,
+        hold: 0,
+        doubted_within: 0,
     }
 }
 

@@ -20,7 +20,9 @@ pub(super) struct Scene {
     pub(super) keys: usize,
     leases: Vec<Bar>,
     holds: Vec<Hold>,
+    places: Vec<Place>,
     messages: Vec<Message>,
+    pushes: Vec<Push>,
     shades: Vec<Shade>,
     cuts: Vec<Cut>,
     points: Vec<Point>,
@@ -38,6 +40,7 @@ enum State {
     Lost,
     Releasing,
     Failed,
+    Queued,
 }
 
 /// A lease, in the lane of its client.
@@ -66,6 +69,32 @@ struct Hold {
     holder: Holder,
     from: Nanos,
     until: Option<Nanos>,
+}
+
+/// A place in the queue of a key, below what the key holds.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    node: u8,
+    key: u8,
+    lease: u32,
+    from: Nanos,
+    until: Nanos,
+    /// How many were ahead of it when it was entered.
+    ahead: usize,
+    /// Whether it has a channel.
+    channel: bool,
+}
+
+/// A lock that was handed on, and the push that says so.
+#[derive(Clone, Copy, Debug)]
+struct Push {
+    lease: u32,
+    client: u8,
+    node: u8,
+    key: u8,
+    sent: Nanos,
+    heard: Option<Nanos>,
+    text: usize,
 }
 
 /// A request and its reply.
@@ -119,6 +148,7 @@ struct Open {
     /// The place of each lease in the list of bars.
     bars: BTreeMap<u32, usize>,
     holds: BTreeMap<(u8, u8), Hold>,
+    places: BTreeMap<(u32, u8), Place>,
     messages: BTreeMap<(u32, u8, u32), usize>,
     shades: BTreeMap<(Option<u8>, Option<u8>, Fault), Nanos>,
     cuts: BTreeMap<(u8, u8), (Fault, Nanos)>,
@@ -162,6 +192,9 @@ impl Scene {
                 self.of_message(record, text, open);
             }
             Fact::Key { to, until, .. } => self.of_key(record, to, until, open),
+            Fact::Place { until, channel } => self.of_place(record, until, channel, open),
+            Fact::HandedOn { .. } => self.handed_on(record, text, open),
+            Fact::Pushed { .. } => self.pushed(record),
             Fact::Fault(fault) => self.strikes(record, fault, text, open),
             Fact::Mended(fault) => self.mended(record, fault, open),
             _ => {}
@@ -177,6 +210,7 @@ impl Scene {
             Fact::Link(_) => Some(6),
             Fact::Full => Some(8),
             Fact::Healed | Fact::Quiet => Some(9),
+            Fact::Doubted | Fact::DoubtOfAll => Some(10),
             _ => None,
         };
         if let Some(kind) = kind {
@@ -217,7 +251,13 @@ impl Scene {
         // These facts may come after the lease has ended, and do not make its bar longer.
         let late = matches!(
             record.fact,
-            Fact::Did { .. } | Fact::Key { .. } | Fact::Read { .. } | Fact::Wrote { .. }
+            Fact::Did { .. }
+                | Fact::Key { .. }
+                | Fact::Read { .. }
+                | Fact::Wrote { .. }
+                | Fact::Place { .. }
+                | Fact::HandedOn { .. }
+                | Fact::Pushed { .. }
         );
         if bar.dead || late {
             return;
@@ -225,6 +265,7 @@ impl Scene {
         bar.end = at;
         match record.fact {
             Fact::Waiting(_) => bar.turn(at, State::Waiting),
+            Fact::Queued { .. } => bar.turn(at, State::Queued),
             Fact::Sent {
                 ask: OpKind::Acquire,
                 ..
@@ -340,6 +381,60 @@ impl Scene {
         }
     }
 
+    fn of_place(&mut self, record: &Record, until: Option<Nanos>, channel: bool, open: &mut Open) {
+        let (Some(node), Some(key), Some(lease)) = (record.node, record.key, record.lease) else {
+            return;
+        };
+        let from = record.at;
+        let Some(until) = until else {
+            if let Some(mut place) = open.places.remove(&(lease, node)) {
+                place.until = place.until.min(from);
+                self.places.push(place);
+            }
+            return;
+        };
+        let places = open.places.values();
+        let ahead = places.filter(|place| (place.node, place.key) == (node, key));
+        let new = Place {
+            node,
+            key,
+            lease,
+            from,
+            until,
+            ahead: ahead.count(),
+            channel,
+        };
+        open.places.entry((lease, node)).or_insert(new).until = until;
+    }
+
+    fn handed_on(&mut self, record: &Record, text: usize, open: &Open) {
+        let (Some(client), Some(node), Some(key), Some(lease)) =
+            (record.client, record.node, record.key, record.lease)
+        else {
+            return;
+        };
+        // To one without a channel nothing is pushed.
+        if open.places.get(&(lease, node)).is_some_and(|it| it.channel) {
+            self.pushes.push(Push {
+                lease,
+                client,
+                node,
+                key,
+                sent: record.at,
+                heard: None,
+                text,
+            });
+        }
+    }
+
+    fn pushed(&mut self, record: &Record) {
+        let its =
+            |push: &&mut Push| Some(push.lease) == record.lease && Some(push.node) == record.node;
+        if let Some(push) = self.pushes.iter_mut().rev().find(its) {
+            push.heard = push.heard.or(Some(record.at));
+        }
+    }
+
     fn strikes(&mut self, record: &Record, fault: Fault, text: usize, open: &mut Open) {
         let Record {
             at, client, node, ..
@@ -435,11 +530,16 @@ impl Scene {
             hold.until = Some(hold.until.map_or(end, |until| until.min(end)));
         }
         self.holds.sort_by_key(|hold| hold.from);
+        self.places.extend(open.places.into_values());
+        for place in &mut self.places {
+            place.until = place.until.min(end);
+        }
+        self.places.sort_by_key(|place| place.from);
         for bar in &mut self.leases {
             // A lease that has not ended goes on until the end of the run.
             if matches!(
                 bar.state(),
-                State::Acquiring | State::Waiting | State::Held | State::Suspect
+                State::Acquiring | State::Waiting | State::Queued | State::Held | State::Suspect
             ) && !bar.dead
             {
                 bar.end = end;

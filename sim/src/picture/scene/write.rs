@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Bar, Cut, Hold, Message, Point, Scene, Shade};
+use super::{Bar, Cut, Hold, Message, Place, Point, Push, Scene, Shade};
 use crate::observe::fact::{Holder, Nanos, Record};
 
 impl Scene {
@@ -14,6 +14,8 @@ impl Scene {
         json!({
             "leases": list(&self.leases, Bar::as_json),
             "holds": list(&self.holds, Hold::as_json),
+            "places": list(&self.places, Place::as_json),
+            "pushes": list(&self.pushes, Push::as_json),
             "messages": list(&self.messages, Message::as_json),
             "shades": list(&self.shades, Shade::as_json),
             "cuts": list(&self.cuts, Cut::as_json),
@@ -118,6 +120,29 @@ impl Hold {
         };
         let until = self.until.unwrap_or(self.from);
         json!([self.from, until, self.node, self.key, index(lease)])
+    }
+}
+
+impl Place {
+    fn as_json(&self) -> Value {
+        json!([
+            self.from, self.until, self.node, self.key, self.lease, self.ahead
+        ])
+    }
+}
+
+impl Push {
+    fn as_json(&self) -> Value {
+        json!([
+            self.sent,
+            self.heard.unwrap_or(self.sent),
+            self.lease,
+            self.client,
+            self.node,
+            self.key,
+            time(self.heard),
+            self.text,
+        ])
     }
 }
 

@@ -6,7 +6,7 @@ use core::time::Duration;
 use crate::id::{LeaseId, NodeId};
 use crate::request::{LockName, Words};
 use crate::time::Instant;
-use crate::token::Fence;
+use crate::token::{Fence, Label};
 
 /// An event of one lease.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -33,6 +33,8 @@ pub enum EventKind {
         ahead: u32,
         /// After how long the key expires if its holder does not renew. None if it has no expiry.
         left: Option<Duration>,
+        /// What the holder is called, if it has a name.
+        holder: Option<Label>,
         /// When the place is kept again, or the node asked, unless the lock is handed on before.
         until: Instant,
     },
@@ -99,6 +101,11 @@ pub enum AcquireFailure {
     Contended {
         /// After how long a quorum will be free if nobody renews.
         left: Duration,
+        /// How many places were ahead of the lease in the queue of the key, if it had one there.
+        ahead: Option<u32>,
+        /// What the holder is called, if it has a name and the nodes that say who holds the key
+        /// name one.
+        holder: Option<Label>,
     },
     /// Someone else holds the key, and its queue has as many places as it may. Told at once.
     QueueFull {

@@ -80,7 +80,7 @@ pub use math::{Backoff, Drift, Patience, ServerClock, Verdict, held_until, quoru
 pub use options::{LeaseOptions, LeaseOptionsBuilder, RenewalPolicy};
 pub use place::{Place, PlaceId, Serial};
 pub use request::{
-    Answer, Doubt, LockName, Op, OpKind, Refusal, Reply, Request, ServerTime, Words,
+    Answer, Doubt, Holder, LockName, Op, OpKind, Refusal, Reply, Request, ServerTime, Words,
 };
 pub use rng::Rng;
 pub use time::Instant;

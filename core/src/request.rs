@@ -8,7 +8,7 @@ use core::time::Duration;
 use crate::id::RequestId;
 use crate::place::{Place, Serial};
 use crate::time::Instant;
-use crate::token::{Fence, Fingerprint, Key, Token};
+use crate::token::{Fence, Fingerprint, Key, Label, Token};
 
 /// One request to one node.
 ///
@@ -223,7 +223,7 @@ pub enum Doubt {
 }
 
 /// What a node answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Answer {
     /// To take, acquire and wait: the key holds the token of this attempt now.
     Granted {
@@ -246,8 +246,8 @@ pub enum Answer {
         left: Option<Duration>,
         /// Whether the holder hands the lock on when it releases: it is a lease of ours.
         hands_on: bool,
-        /// Tells the holder from the next one.
-        holder: Fingerprint,
+        /// Who has it.
+        holder: Holder,
     },
     /// To wait: another lease holds the key, and its queue has as many places as it may. None was
     /// entered.
@@ -258,8 +258,8 @@ pub enum Answer {
         left: Duration,
         /// The server's time as it refused.
         server_time: ServerTime,
-        /// Tells the holder from the next one.
-        holder: Fingerprint,
+        /// Who has it.
+        holder: Holder,
     },
     /// To acquire: the key has no expiry, as the lock of another library may have none. It was not
     /// touched.
@@ -285,6 +285,24 @@ pub enum Answer {
     /// The key holds the token of another lease or of a newer attempt of this one, or what is no
     /// token.
     Taken,
+}
+
+/// What a node says of who holds a key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Holder {
+    /// Tells it from the next one.
+    pub fingerprint: Fingerprint,
+    /// What it is called, if it has a name.
+    pub label: Option<Label>,
+}
+
+impl From<Fingerprint> for Holder {
+    fn from(fingerprint: Fingerprint) -> Self {
+        Self {
+            fingerprint,
+            label: None,
+        }
+    }
 }
 
 /// The names that belong to a lock at a node.

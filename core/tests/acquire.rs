@@ -166,7 +166,11 @@ fn a_held_key_is_contention_and_says_what_is_left() {
         world.acquire_with("k", once());
         assert_eq!(
             failed(world.event()),
-            AcquireFailure::Contended { left: secs(6) }
+            AcquireFailure::Contended {
+                left: secs(6),
+                ahead: None,
+                holder: None
+            }
         );
     }
 }

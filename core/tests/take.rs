@@ -61,7 +61,10 @@ fn a_busy_key_is_asked_about_by_acquire_in_the_same_attempt() {
     let EventKind::Failed { cause, gave_up } = event else {
         panic!("expected Failed, got {event:?}");
     };
-    assert_eq!(cause, AcquireFailure::Contended { left: secs(3_600) });
+    let AcquireFailure::Contended { left, .. } = cause else {
+        panic!("expected Contended, got {cause:?}");
+    };
+    assert_eq!(left, secs(3_600));
     assert!(gave_up);
     assert!(!world.ops(0).contains(&OpKind::Release), "nothing is owed");
 }

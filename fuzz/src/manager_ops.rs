@@ -490,7 +490,7 @@ fn outcome(outcome: &Outcome, op: &Op, now: Instant) -> Reply {
         Outcome::Held(left) => Answer::Held {
             left: millis(*left),
             server_time,
-            holder: Fingerprint::new((left % 3).into()),
+            holder: Fingerprint::new((left % 3).into()).into(),
         },
         Outcome::Granted(fence, time) => Answer::Granted {
             fence: Fence::new(*fence).unwrap_or(any),

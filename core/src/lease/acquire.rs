@@ -3,14 +3,14 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::seat::{Flight, Seat, Vote};
+use super::seat::{Flight, Rival, Seat, Vote};
 use super::{Context, Lease, Phase, Renewal};
 use crate::event::{AcquireFailure, EventKind};
 use crate::id::NodeId;
 use crate::math::{Verdict, held_until, verdict};
 use crate::request::{Answer, OpKind, Refusal, Reply, Words};
 use crate::time::Instant;
-use crate::token::{Fence, Fingerprint};
+use crate::token::{Fence, Fingerprint, Label};
 
 impl Lease {
     pub(super) fn begin_attempt(&mut self, now: Instant, ctx: &mut Context<'_>) {
@@ -130,7 +130,7 @@ impl Lease {
                 }
                 seat.vote = match reply {
                     Reply::Applied(Answer::Held { left, holder, .. }) => {
-                        Vote::Held { left, holder }
+                        Vote::Held(Rival { left, holder }.into())
                     }
                     Reply::Applied(Answer::Foreign) => Vote::Foreign,
                     Reply::Applied(Answer::WrongType { name, holds }) => {
@@ -314,12 +314,21 @@ impl Lease {
 
     /// The holder that so many nodes name.
     pub(super) fn holder_at(&self, quorum: usize) -> Option<Fingerprint> {
-        let named = |seat: &Seat| match seat.vote {
-            Vote::Held { holder, .. } => Some(holder),
+        let named = |seat: &Seat| match &seat.vote {
+            Vote::Held(rival) => Some(rival.holder.fingerprint),
             _ => None,
         };
         let mut holders = self.seats.iter().filter_map(named);
         holders.find(|one| self.count(|seat| named(seat) == Some(*one)) >= quorum)
+    }
+
+    /// What the first holder is called that has a name.
+    fn holder_named(&self) -> Option<Label> {
+        let labels = self.seats.iter().filter_map(|seat| match &seat.vote {
+            Vote::Held(rival) => rival.holder.label.as_ref(),
+            _ => None,
+        });
+        labels.cloned().next()
     }
 
     /// Ends the acquire without a lease.
@@ -360,7 +369,7 @@ impl Lease {
         // The key is free when the holder's TTL ends, so there is no need to wait longer. A little
         // jitter keeps the waiters from all asking at that moment.
         match cause {
-            AcquireFailure::Contended { left } | AcquireFailure::Quarantined { left, .. } => {
+            AcquireFailure::Contended { left, .. } | AcquireFailure::Quarantined { left, .. } => {
                 pause.min(left.saturating_add(ctx.rng.below(backoff.first())))
             }
             _ => pause,
@@ -434,9 +443,9 @@ impl Lease {
         let mut lefts: Vec<Duration> = self
             .seats
             .iter()
-            .filter_map(|seat| match seat.vote {
+            .filter_map(|seat| match &seat.vote {
                 Vote::Granted(_) => Some(Duration::ZERO),
-                Vote::Held { left, .. } => Some(left),
+                Vote::Held(rival) => Some(rival.left),
                 _ => None,
             })
             .collect();
@@ -444,7 +453,11 @@ impl Lease {
         let mut seats = self.nodes().zip(self.seats.iter());
         let foreign = seats.find(|(_, seat)| seat.vote == Vote::Foreign);
         match (lefts.get(quorum - 1), foreign) {
-            (Some(left), _) => AcquireFailure::Contended { left: *left },
+            (Some(left), _) => AcquireFailure::Contended {
+                left: *left,
+                ahead: None,
+                holder: self.holder_named(),
+            },
             (None, Some((node, _))) => AcquireFailure::Foreign { node },
             (None, None) => unreachable!("a quorum answered that the key is not free"),
         }

@@ -7,9 +7,9 @@ use core::time::Duration;
 use super::{Context, Lease, Phase};
 use crate::id::NodeId;
 use crate::place::Serial;
-use crate::request::{Answer, Doubt, LockName, Op, OpKind, Refusal, Reply, Words};
+use crate::request::{Answer, Doubt, Holder, LockName, Op, OpKind, Refusal, Reply, Words};
 use crate::time::Instant;
-use crate::token::{Fence, Fingerprint, Token};
+use crate::token::{Fence, Token};
 
 /// How often a request is asked again at once, if the node was not ready for a reason that is
 /// mended by now.
@@ -65,6 +65,13 @@ pub(super) struct Flight {
     pub(super) again: u8,
 }
 
+/// Who holds the key at a node, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Rival {
+    pub(super) left: Duration,
+    pub(super) holder: Holder,
+}
+
 /// A node's answer in a round.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum Vote {
@@ -74,10 +81,7 @@ pub(super) enum Vote {
     Asked,
     /// To acquire: yes, with the fence that the node is known to have stored.
     Granted(Fence),
-    Held {
-        left: Duration,
-        holder: Fingerprint,
-    },
+    Held(Box<Rival>),
     /// A key without an expiry.
     Foreign,
     /// A name of the lock holds what no lock keeps there.
@@ -111,7 +115,7 @@ impl Vote {
 
     /// Whether the key is free there, or will be once its holder's time ends.
     pub(super) const fn passes(&self) -> bool {
-        matches!(self, Self::Granted(_) | Self::Held { .. })
+        matches!(self, Self::Granted(_) | Self::Held(_))
     }
 
     /// Whether the node does not serve this lock, and waiting does not mend that.

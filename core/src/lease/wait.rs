@@ -7,14 +7,14 @@
 
 use core::time::Duration;
 
-use super::seat::{Flight, Vote};
+use super::seat::{Flight, Rival, Vote};
 use super::{Context, Lease, Phase};
 use crate::event::{AcquireFailure, EventKind};
 use crate::id::NodeId;
 use crate::place::{Place, PlaceId, Serial};
-use crate::request::{Answer, OpKind, Refusal, Reply};
+use crate::request::{Answer, Holder, OpKind, Refusal, Reply};
 use crate::time::Instant;
-use crate::token::{Fence, Fingerprint};
+use crate::token::Fence;
 
 /// How many of those in line ask when the holder's time ends, should it have died: the first, and
 /// another one, should the first have died as well.
@@ -49,7 +49,7 @@ struct Line {
     ahead: u32,
     left: Option<Duration>,
     hands_on: bool,
-    holder: Fingerprint,
+    holder: Holder,
 }
 
 impl Lease {
@@ -144,7 +144,9 @@ impl Lease {
                 };
                 return self.in_line(now, node, flight, &line, ctx);
             }
-            Reply::Applied(Answer::Held { left, holder, .. }) => Vote::Held { left, holder },
+            Reply::Applied(Answer::Held { left, holder, .. }) => {
+                Vote::Held(Rival { left, holder }.into())
+            }
             Reply::Applied(Answer::Foreign) => Vote::Foreign,
             Reply::Applied(Answer::Quarantined { left }) => Vote::Quarantined { left },
             Reply::Applied(Answer::WrongType { name, holds }) => Vote::WrongType { name, holds },
@@ -174,13 +176,17 @@ impl Lease {
         queued.acked = Some((flight.serial, flight.queued));
         let pushed = queued.place.pushed;
         let failure = match line.left {
-            Some(left) => AcquireFailure::Contended { left },
+            Some(left) => AcquireFailure::Contended {
+                left,
+                ahead: Some(line.ahead),
+                holder: line.holder.label.clone(),
+            },
             None => AcquireFailure::Foreign { node },
         };
         let granted = queued
             .granted
             .is_some_and(|granted| granted >= flight.serial);
-        self.count_failure(Some(line.holder));
+        self.count_failure(Some(line.holder.fingerprint));
         let keep = flight.queued + self.options.keep_after();
         let next = if granted {
             // A push had said so, but too late for any of its time to be left.
@@ -204,6 +210,7 @@ impl Lease {
         ctx.out.events.push(EventKind::Queued {
             ahead: line.ahead,
             left: line.left,
+            holder: line.holder.label.clone(),
             until,
         });
         self.waiting_timeout(now, ctx);

@@ -139,7 +139,8 @@ impl Node {
         // Each node numbers the leases for itself, but a holder has one name at all nodes.
         if let (Answer::Held { holder, .. }, Some(token)) = (&mut answer, holder) {
             let [.., a, b, c, d, _, _, _, _, _, _, _, _] = *token.secret.expose();
-            *holder = Fingerprint::new(u32::from_be_bytes([a, b, c, d]));
+            holder.fingerprint = Fingerprint::new(u32::from_be_bytes([a, b, c, d]));
+            holder.label = token.label;
         }
         answer
     }

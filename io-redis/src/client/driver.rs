@@ -52,7 +52,7 @@ mod tests {
             fence: Fence::new(7).expect("not zero"),
             server_time: ServerTime::from_micros(7),
         };
-        let reply = |request: &Request| (request.id, Reply::Applied(granted));
+        let reply = |request: &Request| (request.id, Reply::Applied(granted.clone()));
         hub.reply(&mut asked(&hub).iter().map(reply).collect());
         assert!(hub.renew(lease).is_ok());
         clock.set(cell.valid_until() + Duration::from_millis(1));

@@ -286,7 +286,16 @@ impl Client {
     fn failed(&self, key: Key, cause: AcquireFailure) -> LockError {
         let name = |node| self.hub.name(node).to_owned();
         match cause {
-            AcquireFailure::Contended { left } => LockError::Contended { key, left },
+            AcquireFailure::Contended {
+                left,
+                ahead,
+                holder,
+            } => LockError::Contended {
+                key,
+                left,
+                ahead,
+                holder: holder.map(|label| label.as_str().to_owned()),
+            },
             AcquireFailure::QueueFull { node } => LockError::QueueFull {
                 key,
                 node: name(node),

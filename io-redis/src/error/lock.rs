@@ -34,6 +34,11 @@ pub enum LockError {
         key: Key,
         /// The time until it is free, if the holder does not renew.
         left: Duration,
+        /// How many waited before this caller in the queue of the key, if it had a place there.
+        ahead: Option<u32>,
+        /// What the holder calls itself ([`LockOptions::label`](crate::LockOptions::label)), if it
+        /// does.
+        holder: Option<String>,
     },
     /// Someone else holds the key, and as many wait for it as its queue has places: 100,000. This
     /// is contention, told at once: nobody waits outside of the queue, where nothing would bound
@@ -205,10 +210,23 @@ impl fmt::Display for LockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "lock {:?}: ", self.key())?;
         match self {
-            Self::Contended { left, .. } => write!(
-                f,
-                "someone else holds it, for {left:?} more unless they renew"
-            ),
+            Self::Contended {
+                left,
+                ahead,
+                holder,
+                ..
+            } => {
+                match holder {
+                    Some(holder) => write!(f, "{holder:?} holds it")?,
+                    None => f.write_str("someone else holds it")?,
+                }
+                write!(f, ", for {left:?} more unless they renew")?;
+                match ahead {
+                    Some(1) => f.write_str("; one waits before you"),
+                    Some(ahead) if *ahead > 1 => write!(f, "; {ahead} wait before you"),
+                    _ => Ok(()),
+                }
+            }
             Self::QueueFull { node, .. } => write!(
                 f,
                 "someone else holds it, and its queue at {node} has no place left: ask again \

@@ -225,7 +225,7 @@ impl Batch {
                     let drawn = decode::drawn(&next());
                     self.taken
                         .drain(..)
-                        .for_each(|result| answer(decode::taken(result, drawn)));
+                        .for_each(|result| answer(decode::taken(result, drawn.as_ref())));
                 }
                 Way::Watched => {
                     let results = std::array::from_fn(|_| next());

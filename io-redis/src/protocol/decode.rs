@@ -25,7 +25,8 @@ use std::time::Duration;
 
 use redis::{ErrorKind, RedisError, Value};
 use tenure_core::{
-    Answer, Doubt, Fence, Fingerprint, Key, LockName, Refusal, Reply, ServerTime, Token, Words,
+    Answer, Doubt, Fence, Fingerprint, Holder, Key, Label, LockName, Refusal, Reply, ServerTime,
+    Token, Words,
 };
 
 use crate::protocol::encode::WATCH;
@@ -170,9 +171,12 @@ fn granted(id: &[u8]) -> Option<Answer> {
 
 /// The reply to a plain command that takes a lock, if this was drawn behind it.
 // Law: Fencing
-pub(crate) fn taken(result: CommandResult, drawn: Option<Answer>) -> Meaning {
+pub(crate) fn taken(result: CommandResult, drawn: Option<&Answer>) -> Meaning {
     match value(result) {
-        Ok(Value::Okay) => (Reply::Applied(drawn.unwrap_or(Answer::Unfenced)), None),
+        Ok(Value::Okay) => (
+            Reply::Applied(drawn.cloned().unwrap_or(Answer::Unfenced)),
+            None,
+        ),
         Ok(Value::Nil) => (Reply::Applied(Answer::Busy), None),
         Ok(_) => broken("a lock that was taken was answered in a shape that is not its own"),
         // It was refused before the server saw the key. Acquire finds out whether that is held.
@@ -226,6 +230,16 @@ fn fence_of_counter(number: i64, server_time: ServerTime) -> Option<Meaning> {
     Some((Reply::Applied(answer), None))
 }
 
+/// Who holds a lock: eight digits, and behind a space what the holder is called, if it has a name.
+fn holder(text: &str) -> Option<Holder> {
+    let (digits, label) = text.split_once(' ').unwrap_or((text, ""));
+    let bits = u32::from_str_radix(digits, 16).ok()?;
+    Some(Holder {
+        fingerprint: Fingerprint::new(bits),
+        label: Label::new(label).ok(),
+    })
+}
+
 /// What one of the answers means; none if it makes no sense.
 fn acquire(text: &str, ours: Beside<'_>) -> Option<Meaning> {
     if let Some(error) = text.strip_prefix('-') {
@@ -238,11 +252,11 @@ fn acquire(text: &str, ours: Beside<'_>) -> Option<Meaning> {
     let answer = match word {
         "granted" => granted(rest.as_bytes())?,
         "held" => {
-            let (now, digits) = second.split_once(' ')?;
+            let (now, who) = second.split_once(' ')?;
             Answer::Held {
                 left: millis(first)?,
                 server_time: time(now)?,
-                holder: Fingerprint::new(u32::from_str_radix(digits, 16).ok()?),
+                holder: holder(who)?,
             }
         }
         "waiting" => {

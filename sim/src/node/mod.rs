@@ -466,7 +466,7 @@ impl<P: Precision> Node<P> {
                     return Ok(entry.until.map_or(Answer::Foreign, |until| Answer::Held {
                         left: Self::span(until - now.ticks),
                         server_time: now.server_time(),
-                        holder: entry.value.fingerprint(),
+                        holder: entry.value.fingerprint().into(),
                     }));
                 }
             }
@@ -563,7 +563,7 @@ impl<P: Precision> Node<P> {
             ahead: ahead.map_or(0, |ahead| ahead as u32),
             left: entry.until.map(|until| Self::span(until - now.ticks)),
             hands_on: matches!(entry.value, Value::Token { .. }),
-            holder: entry.value.fingerprint(),
+            holder: entry.value.fingerprint().into(),
         })
     }
 
@@ -582,7 +582,7 @@ impl<P: Precision> Node<P> {
             until: Some(next.until),
         });
         let granted = self.draw_by_script(now);
-        if let (Answer::Granted { fence, .. }, Some(channel)) = (granted, next.channel)
+        if let (Answer::Granted { fence, .. }, Some(channel)) = (&granted, next.channel)
             && asker != Some(next.lease)
             && self.channels.contains(&channel)
         {
@@ -591,7 +591,7 @@ impl<P: Precision> Node<P> {
                 lease: next.lease,
                 place: next.place,
                 serial: next.serial,
-                fence,
+                fence: *fence,
             });
         }
         Some((next.lease, granted))

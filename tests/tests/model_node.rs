@@ -778,7 +778,7 @@ fn acquired(reply: &Wire) -> Reply {
         ["held", left, now, holder] => Reply::Applied(Answer::Held {
             left: Duration::from_millis(number(left)),
             server_time: ServerTime::from_micros(number(now)),
-            holder: fingerprint(holder),
+            holder: fingerprint(holder).into(),
         }),
         ["waiting", ahead, left, hands_on, holder] => Reply::Applied(Answer::Waiting {
             ahead: ahead.parse().expect("a number"),

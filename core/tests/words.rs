@@ -142,7 +142,7 @@ fn a_copy_that_is_lost_before_the_fence_is_stored_is_no_late_answer() {
         assert_eq!(world.waiting(0), [OpKind::Confirm]);
         let confirm = world.wire[0].pop_front().unwrap();
         world.resume([0]);
-        world.reply(confirm.id, Reply::Applied(answer));
+        world.reply(confirm.id, Reply::Applied(answer.clone()));
         let told = silent(&mut world);
         assert_eq!(told[0], said(0, Words::fixed(words)), "{answer:?}");
     }

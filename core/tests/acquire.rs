@@ -690,7 +690,7 @@ fn an_answer_that_makes_no_sense_ends_nothing_in_a_panic() {
         Answer::Held {
             left: Duration::MAX,
             server_time,
-            holder: Fingerprint::new(u32::MAX),
+            holder: Fingerprint::new(u32::MAX).into(),
         },
         Answer::Foreign,
         Answer::WrongType {
@@ -705,15 +705,15 @@ fn an_answer_that_makes_no_sense_ends_nothing_in_a_panic() {
         Answer::Taken,
     ];
     for nodes in [1, 3] {
-        for first in answers {
-            for second in answers {
+        for first in &answers {
+            for second in &answers {
                 let mut world = World::new(nodes);
                 world.withhold(0..nodes);
                 let lease = world.acquire("k");
                 for (step, answer) in [first, second, first, second].into_iter().enumerate() {
                     for node in 0..nodes {
                         if let Some(request) = world.wire[node].pop_front() {
-                            world.reply(request.id, Reply::Applied(answer));
+                            world.reply(request.id, Reply::Applied(answer.clone()));
                         }
                     }
                     if step == 2 {

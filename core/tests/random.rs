@@ -167,7 +167,7 @@ impl Run {
             Step::Late(pick, twice) => {
                 if !self.late.is_empty() {
                     let (request, answer) = self.late.swap_remove(pick % self.late.len());
-                    world.reply(request, Reply::Applied(answer));
+                    world.reply(request, Reply::Applied(answer.clone()));
                     if twice {
                         world.reply(request, Reply::Applied(answer));
                     }

@@ -39,7 +39,7 @@ fn extra_timeouts_and_repeated_or_stale_replies_change_nothing() {
                 for node in 0..3 {
                     if !world.wire[node].is_empty() && (turn < 50 || node as u64 == step % 3) {
                         let (request, answer) = world.apply(node);
-                        world.reply(request, Reply::Applied(answer));
+                        world.reply(request, Reply::Applied(answer.clone()));
                         replies.push((request, answer));
                     }
                 }
@@ -53,7 +53,7 @@ fn extra_timeouts_and_repeated_or_stale_replies_change_nothing() {
             world.events();
             world.timeout();
             for (request, answer) in replies.iter().rev().take(9) {
-                world.reply(*request, Reply::Applied(*answer));
+                world.reply(*request, Reply::Applied(answer.clone()));
                 world.reply(*request, Reply::Unknown(Doubt::Silent));
             }
             assert_eq!(world.manager.lease(lease), Some(&before));

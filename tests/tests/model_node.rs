@@ -784,7 +784,7 @@ fn acquired(reply: &Wire) -> Reply {
             ahead: ahead.parse().expect("a number"),
             left: (left != "-1").then(|| Duration::from_millis(number(left))),
             hands_on: hands_on == "1",
-            holder: fingerprint(holder),
+            holder: fingerprint(holder).into(),
         }),
         ["quarantine", left] => Reply::Applied(Answer::Quarantined {
             left: Duration::from_millis(number(left)),

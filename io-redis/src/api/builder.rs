@@ -315,7 +315,10 @@ impl Builder {
         let max_ttl = self.max_ttl.unwrap_or(self.options.ttl_or_default());
         // A marker is compared by the script of acquire only.
         let takes = matches!(is_quarantined(self.quarantine, nodes), Ok(false));
-        let mut config = Config::builder(nodes.len()).max_ttl(max_ttl).takes(takes);
+        let mut config = Config::builder(nodes.len())
+            .max_ttl(max_ttl)
+            .takes(takes)
+            .queues(takes);
         if let Some(ppm) = self.drift_ppm {
             config = config.drift(Drift::from_ppm(ppm));
         }

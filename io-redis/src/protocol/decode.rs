@@ -5,13 +5,13 @@
 //!
 //! - acquire, for each lock: `granted ID` (an id of the stream, over one node) or the number of the
 //!   fence (over several, where the server's time follows the answers of all locks),
-//!   `held LEFT NOW FINGERPRINT` (of the holder, eight hexadecimal digits), `taken` (a newer
-//!   attempt of the same lease is there), `foreign` (no expiry), `wrong NAME TYPE`, `unmarked`,
+//!   `held LEFT NOW FINGERPRINT LABEL` (of the holder: eight hexadecimal digits, and its label if
+//!   it has one), `taken` (a newer attempt of the same lease is there), `foreign` (no expiry), `wrong NAME TYPE`, `unmarked`,
 //!   `quarantine LEFT`, `misuse MAX-TTL NODES NAME`, `misuse` (the marker cannot be read), `-` and
 //!   the text of an error, or `stream -` and that of drawing the fence;
 //! - confirm and repair: `done`, `gone` (confirm only), `taken` or `wrong counter TYPE`;
 //! - wait, for each lock: what acquire does over one node; or `waiting AHEAD LEFT HANDS-ON
-//!   FINGERPRINT` (LEFT is -1 without an expiry; HANDS-ON is 1 if the holder is a token, else 0),
+//!   FINGERPRINT LABEL` (LEFT is -1 without an expiry; HANDS-ON is 1 if the holder is a token, else 0),
 //!   or `full`;
 //! - renew and release, for each failure: its index, and `gone`, `taken` or the text of an error;
 //! - inspect: `[seen, value or nil, PTTL]`, over several nodes with the counter or nil behind, or
@@ -261,7 +261,7 @@ fn acquire(text: &str, ours: Beside<'_>) -> Option<Meaning> {
         }
         "waiting" => {
             let (left, rest) = second.split_once(' ')?;
-            let (hands_on, digits) = rest.split_once(' ')?;
+            let (hands_on, who) = rest.split_once(' ')?;
             Answer::Waiting {
                 ahead: first.parse().ok()?,
                 left: match left {
@@ -273,7 +273,7 @@ fn acquire(text: &str, ours: Beside<'_>) -> Option<Meaning> {
                     "0" => false,
                     _ => return None,
                 },
-                holder: Fingerprint::new(u32::from_str_radix(digits, 16).ok()?),
+                holder: holder(who)?,
             }
         }
         "full" => Answer::Full,

@@ -268,7 +268,7 @@ fn who_waits_is_told_how_many_are_ahead_and_who_holds_the_lock() {
         ahead,
         left: left.map(Duration::from_millis),
         hands_on,
-        holder: Fingerprint::new(0x00ff_17a0),
+        holder: Fingerprint::new(0x00ff_17a0).into(),
     };
     let expected = [
         waiting(7, Some(1500), true),

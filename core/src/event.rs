@@ -29,6 +29,8 @@ pub enum EventKind {
     },
     /// The lease has a place in the queue of the key. Told each time that the node says so.
     Queued {
+        /// The node.
+        node: NodeId,
         /// How many places are ahead of it.
         ahead: u32,
         /// After how long the key expires if its holder does not renew. None if it has no expiry.

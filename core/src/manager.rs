@@ -394,6 +394,8 @@ impl Manager {
         // Renewals that fall due within this time of the first begin together with it, as one
         // batch.
         let early = (self.config.max_ttl() / 1_000).min(EARLY_MAX);
+        // Nobody's validity hangs on when a place is kept, and thousands may wait for one key.
+        let early_place = self.config.max_ttl() / 24;
         let mut work = 0;
         // Law: Loss is told
         for due in [Due::Expiry, Due::Renewal, Due::Place, Due::Retry] {
@@ -417,8 +419,10 @@ impl Manager {
             {
                 done = Some(entry);
                 let slot = entry.1;
-                if due == Due::Renewal {
-                    horizon = now + early;
+                match due {
+                    Due::Renewal => horizon = now + early,
+                    Due::Place => horizon = now + early_place,
+                    _ => {}
                 }
                 work += 1;
                 let id = self.slots.id(slot);

@@ -454,3 +454,36 @@ fn the_place_goes_when_a_late_take_had_won_the_key() {
     world.release(lease);
     assert_eq!(world.nodes[0].holder(world.now, &key("k")), None);
 }
+
+#[test]
+fn places_that_are_due_close_together_are_kept_together() {
+    let (mut world, _, _) = waiting(0);
+    for _ in 0..100 {
+        world.acquire("k");
+        world.advance(ms(3));
+    }
+    world.written.clear();
+    world.advance(KEEP_AFTER);
+    let mut instants: Vec<_> = world.written.iter().map(|(at, _)| *at).collect();
+    assert!(instants.len() >= 100, "{}", instants.len());
+    instants.dedup();
+    assert!(instants.len() <= 3, "{}", instants.len());
+}
+
+#[test]
+fn nobody_asks_before_the_holders_time_ends_because_others_keep_their_places() {
+    let mut world = queueing();
+    held(&mut world);
+    let token = world.nodes[0].holder(world.now, &key("k")).unwrap();
+    world.nodes[0].put(&key("k"), &token, at(secs(6)));
+    let head = world.acquire("k");
+    for _ in 0..10 {
+        world.acquire("k");
+    }
+    world.written.clear();
+    world.advance(secs(6) - ms(1));
+    let asked = world.written.iter().any(|(_, r)| r.id.lease == head);
+    assert!(!asked);
+    world.advance(ms(2));
+    assert!(world.may_act(head));
+}

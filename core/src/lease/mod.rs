@@ -323,13 +323,13 @@ impl Lease {
 
     /// Handles what is due at `now`. Extra calls do nothing.
     ///
-    /// `early` lets a renewal begin that much before its time, so that leases that are due at
-    /// nearly the same time renew together.
+    /// `early` lets a renewal begin that much before its time, or a place be kept, so that leases
+    /// that are due at nearly the same time ask together.
     pub fn handle_timeout(&mut self, now: Instant, early: Duration, ctx: &mut Context<'_>) {
         match self.phase {
             Phase::Acquiring | Phase::Confirming(_) => self.acquire_timeout(now, ctx),
             Phase::Clearing { .. } | Phase::Backoff { .. } => self.backoff_timeout(now, ctx),
-            Phase::Waiting { .. } => self.waiting_timeout(now, ctx),
+            Phase::Waiting { .. } => self.waiting_timeout(now, early, ctx),
             Phase::Held(_) => self.held_timeout(now, early, ctx),
             Phase::Releasing { .. } | Phase::Settling => self.settle_timeout(now, ctx),
             Phase::Ended => {}

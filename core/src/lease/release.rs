@@ -82,7 +82,7 @@ impl Lease {
             // It was the release of an older attempt. The node can be asked to renew now.
             Phase::Held(_) => return self.catch_up(now, node, ctx),
             Phase::Backoff { until } => return self.settle_between(now, until, ctx),
-            Phase::Waiting { .. } => return self.waiting_timeout(now, ctx),
+            Phase::Waiting { .. } => return self.waiting_timeout(now, Duration::ZERO, ctx),
             Phase::Acquiring | Phase::Confirming(_) | Phase::Ended => return,
         }
         let seat = &mut self.seats[node.index()];

@@ -87,17 +87,27 @@ impl Lease {
     /// Asks now, or as soon as the request in flight is answered.
     pub(super) fn ask_now(&mut self, now: Instant, ctx: &mut Context<'_>) {
         self.phase = Phase::Waiting { next: now };
-        self.waiting_timeout(now, ctx);
+        self.waiting_timeout(now, Duration::ZERO, ctx);
     }
 
-    pub(super) fn waiting_timeout(&mut self, now: Instant, ctx: &mut Context<'_>) {
+    /// `early` lets a place be kept that much before its time, but a lock that is held is not asked
+    /// for before it may be free.
+    pub(super) fn waiting_timeout(&mut self, now: Instant, early: Duration, ctx: &mut Context<'_>) {
         let Phase::Waiting { next } = self.phase else {
             return;
         };
         if now >= self.give_up {
             return self.fail(now, true, ctx);
         }
-        if now < next || self.is_asking() {
+        let keep_after = self.options.keep_after();
+        let acked = self.place.as_ref().and_then(|queued| queued.acked);
+        let keeps = acked.is_some_and(|(_, queued)| next == queued + keep_after);
+        let early = if keeps {
+            early.min(keep_after / 16)
+        } else {
+            Duration::ZERO
+        };
+        if now + early < next || self.is_asking() {
             return;
         }
         for node in self.nodes() {
@@ -208,12 +218,13 @@ impl Lease {
         self.failure = Some(failure.into());
         self.phase = Phase::Waiting { next: until };
         ctx.out.events.push(EventKind::Queued {
+            node,
             ahead: line.ahead,
             left: line.left,
             holder: line.holder.label.clone(),
             until,
         });
-        self.waiting_timeout(now, ctx);
+        self.waiting_timeout(now, Duration::ZERO, ctx);
     }
 
     /// The node did not say that it keeps the place: it is asked again after a pause, unless asking

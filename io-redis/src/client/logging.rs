@@ -7,7 +7,8 @@ use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tenure_core::{
-    AcquireFailure, EventKind, Instant, Key, Loss, NodeId, Release, RenewalFailure, Silence, Words,
+    AcquireFailure, EventKind, Instant, Key, Label, Loss, NodeId, Release, RenewalFailure, Silence,
+    Words,
 };
 use tracing::{Level, debug, event_enabled, info, warn};
 
@@ -98,7 +99,8 @@ impl Log {
             EventKind::Waiting {
                 cause: AcquireFailure::Foreign { .. },
                 ..
-            } => self.written().foreign.0.contains(key),
+            }
+            | EventKind::Queued { left: None, .. } => self.written().foreign.0.contains(key),
             EventKind::Acquired { .. } => {
                 self.written().foreign.forget(key);
                 false
@@ -216,6 +218,9 @@ fn line(kind: &EventKind, told: bool) -> Option<Line> {
             }
             _ => None,
         },
+        EventKind::Queued {
+            left: None, node, ..
+        } if !told => Some((LineKind::WaitingForForeign, Some(*node))),
         EventKind::Shortened { .. } => Some((LineKind::Shortened, None)),
         EventKind::Suspect { cause, .. } => Some(match cause {
             RenewalFailure::Rejected { node, .. } => (LineKind::RenewalRefused, Some(*node)),
@@ -239,8 +244,17 @@ fn event<'a>(key: &Key, kind: &EventKind, told: bool, name: impl Fn(NodeId) -> &
         EventKind::Acquired { fence, .. } => {
             debug!(target: LOG_TARGET, ?key, fence = fence.get(), "acquired");
         }
-        EventKind::Queued { ahead, left, .. } => {
-            debug!(target: LOG_TARGET, ?key, ahead, ?left, "queued");
+        EventKind::Queued {
+            left: None, node, ..
+        } if !told => waiting(key, &AcquireFailure::Foreign { node: *node }, told, name),
+        EventKind::Queued {
+            ahead,
+            left,
+            holder,
+            ..
+        } => {
+            let holder = holder.as_ref().map(Label::as_str);
+            debug!(target: LOG_TARGET, ?key, ahead, holder, ?left, "queued");
         }
         EventKind::Waiting { cause, .. } => waiting(key, cause, told, name),
         EventKind::Failed { cause, gave_up } => {

@@ -168,12 +168,8 @@ impl Batch {
         asked: &[(u8, bool, Way, usize)],
         way: Way,
     ) -> usize {
-        if asked.len() == 1
-            || !matches!(
-                way,
-                Way::Plain | Way::Called(Script::AcquireOne | Script::WaitOne)
-            )
-        {
+        // Of those that wait for one key, a call grants it to one at most.
+        if asked.len() == 1 || !matches!(way, Way::Plain | Way::Called(Script::AcquireOne)) {
             return asked.len();
         }
         self.digests.clear();

@@ -285,9 +285,9 @@ fn locks_are_granted_as_ever_after_a_clock_was_set_back() -> Outcome {
             for _ in 0..49 {
                 draw(node.server());
             }
-            let before = calls(&world, "acquire").len();
+            let before = calls(&world, "wait").len();
             next(&locks, &mut last, "many grants").await?;
-            moved += calls(&world, "acquire").len() - before;
+            moved += calls(&world, "wait").len() - before;
         }
         assert!((1..=4).contains(&moved), "{moved}");
         Ok(())

@@ -324,11 +324,11 @@ impl Lease {
 
     /// What the first holder is called that has a name.
     fn holder_named(&self) -> Option<Label> {
-        let labels = self.seats.iter().filter_map(|seat| match &seat.vote {
+        let mut labels = self.seats.iter().filter_map(|seat| match &seat.vote {
             Vote::Held(rival) => rival.holder.label.as_ref(),
             _ => None,
         });
-        labels.cloned().next()
+        labels.next().cloned()
     }
 
     /// Ends the acquire without a lease.

@@ -471,7 +471,7 @@ fn places_that_are_due_close_together_are_kept_together() {
 }
 
 #[test]
-fn nobody_asks_before_the_holders_time_ends_because_others_keep_their_places() {
+fn no_one_asks_before_the_holders_time_ends_as_others_keep_places() {
     let mut world = queueing();
     held(&mut world);
     let token = world.nodes[0].holder(world.now, &key("k")).unwrap();

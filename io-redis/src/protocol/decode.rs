@@ -6,13 +6,14 @@
 //! - acquire, for each lock: `granted ID` (an id of the stream, over one node) or the number of the
 //!   fence (over several, where the server's time follows the answers of all locks),
 //!   `held LEFT NOW FINGERPRINT LABEL` (of the holder: eight hexadecimal digits, and its label if
-//!   it has one), `taken` (a newer attempt of the same lease is there), `foreign` (no expiry), `wrong NAME TYPE`, `unmarked`,
-//!   `quarantine LEFT`, `misuse MAX-TTL NODES NAME`, `misuse` (the marker cannot be read), `-` and
-//!   the text of an error, or `stream -` and that of drawing the fence;
+//!   it has one), `taken` (a newer attempt of the same lease is there), `foreign` (no expiry),
+//!   `wrong NAME TYPE`, `unmarked`, `quarantine LEFT`, `misuse MAX-TTL NODES NAME`, `misuse` (the
+//!   marker cannot be read), `-` and the text of an error, or `stream -` and that of drawing the
+//!   fence;
 //! - confirm and repair: `done`, `gone` (confirm only), `taken` or `wrong counter TYPE`;
 //! - wait, for each lock: what acquire does over one node; or `waiting AHEAD LEFT HANDS-ON
-//!   FINGERPRINT LABEL` (LEFT is -1 without an expiry; HANDS-ON is 1 if the holder is a token, else 0),
-//!   or `full`;
+//!   FINGERPRINT LABEL` (LEFT is -1 without an expiry; HANDS-ON is 1 if the holder is a token, else
+//!   0), or `full`;
 //! - renew and release, for each failure: its index, and `gone`, `taken` or the text of an error;
 //! - inspect: `[seen, value or nil, PTTL]`, over several nodes with the counter or nil behind, or
 //!   `wrong NAME TYPE`;

@@ -52,6 +52,14 @@ const RARE: [Mark; 6] = [
     Mark::LateLanding,
 ];
 
+/// Marks of queues that some two decisions meet.
+const QUEUED: [Mark; 4] = [
+    Mark::GrantedByPush,
+    Mark::FoundByAsking,
+    Mark::TookOver,
+    Mark::HandedToTheDead,
+];
+
 fn assert_met(marks: &Marks, wanted: &[Mark]) {
     for mark in wanted {
         assert!(marks.count(*mark) > 0, "no run met {mark:?}");
@@ -63,6 +71,7 @@ fn any_two_decisions_with_one_node_break_no_law() {
     let (runs, marks) = all_of(1, changes(), 0, WINDOW);
     assert!(runs > 10_000, "{runs} runs");
     assert_met(&marks, &RARE);
+    assert_met(&marks, &QUEUED);
 }
 
 /// With three nodes, there are three times as many decisions in the same time. The first window is

@@ -394,13 +394,10 @@ impl Drawn {
         if self.nodes > 1 || self.broken.is_some() || !c.chance(QUEUED) {
             return;
         }
-        self.queues = true;
-        let ppm = u64::from(self.config.drift().ppm());
-        let most = self.config.max_leases();
-        self.config = config(1, self.max_ttl, ppm, most, true);
+        self.wait_in_queues();
         self.deaf = c.pick(&[0, 0, 200, 600]);
         self.watched = c.pick(&[0, 300, 1_000]);
-        self.most_places = c.pick(&[100, 100, 100, 2]);
+        self.most_places = c.pick(&[MANY_PLACES, MANY_PLACES, MANY_PLACES, 2]);
         if c.chance(700) && self.slots < 10 {
             self.keys = 1;
             self.slots = c.within(1, 5) as usize;
@@ -412,6 +409,15 @@ impl Drawn {
             let tries = tries.expect("they are good options");
             self.options.insert(0, Arc::new(tries));
         }
+    }
+
+    /// Leases wait in the queue of the only node.
+    pub(super) fn wait_in_queues(&mut self) {
+        self.queues = true;
+        self.most_places = MANY_PLACES;
+        let ppm = u64::from(self.config.drift().ppm());
+        let most = self.config.max_leases();
+        self.config = config(1, self.max_ttl, ppm, most, true);
     }
 
     pub(super) fn rules(&self) -> Rules {
@@ -462,6 +468,9 @@ const CROWDED: u32 = 20;
 
 /// Of a thousand worlds with one node, those in which leases wait in queues.
 const QUEUED: u32 = 650;
+
+/// As many places as no world enters.
+const MANY_PLACES: usize = 10_000;
 
 /// A release is sent again after a second at most, on a clock that may be slow.
 const FREED_WITHIN: Nanos = 5 * SEC / 4;

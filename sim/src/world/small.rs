@@ -9,7 +9,7 @@ use crate::observe::fact::{Fault, SEC};
 const TTLS: u64 = 3;
 
 impl Drawn {
-    /// Two clients with a task each, one key, TTLs of 240 ms. Chances are one in a thousand: only
+    /// Two clients with a task each, one key, TTLs of 240 ms. Over one node they wait in a queue. Chances are one in a thousand: only
     /// the largest number of such a decision means yes, and an enumerator tries the smallest and
     /// the largest.
     ///
@@ -37,6 +37,10 @@ impl Drawn {
         drawn.spike = 1;
         drawn.repeated = 1;
         drawn.torn = 1;
+        if nodes == 0 {
+            drawn.wait_in_queues();
+            drawn.pushes = [1; 3];
+        }
         drawn.pause_after_grant = 1;
         drawn.cancelled = 1;
         // Long enough that it is renewed.

@@ -9,9 +9,9 @@ use crate::observe::fact::{Fault, SEC};
 const TTLS: u64 = 3;
 
 impl Drawn {
-    /// Two clients with a task each, one key, TTLs of 240 ms. Over one node they wait in a queue. Chances are one in a thousand: only
-    /// the largest number of such a decision means yes, and an enumerator tries the smallest and
-    /// the largest.
+    /// Two clients with a task each, one key, TTLs of 240 ms. Over one node they wait in a queue.
+    /// Chances are one in a thousand: only the largest number of such a decision means yes, and an
+    /// enumerator tries the smallest and the largest.
     ///
     /// # Panics
     /// If there are no such worlds of so many nodes.

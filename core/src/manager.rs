@@ -1,5 +1,6 @@
 //! The state machine of all leases of a client. This is what a driver talks to.
 
+use alloc::collections::btree_map::Entry;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -92,6 +93,8 @@ pub struct Manager {
     ready: NodeSet,
     /// The slots of the leases that wait for a push.
     places: BTreeMap<PlaceId, u32>,
+    /// How many of them wait for each key.
+    waiters: BTreeMap<Key, usize>,
     /// The nodes whose pushes are heard.
     pushing: NodeSet,
     doubts: Option<Doubts>,
@@ -147,6 +150,7 @@ impl Manager {
             recall: Recall::new(),
             ready: NodeSet::EMPTY,
             places: BTreeMap::new(),
+            waiters: BTreeMap::new(),
             pushing: NodeSet::EMPTY,
             doubts: None,
             doubted: Instant::MIN,
@@ -188,6 +192,8 @@ impl Manager {
                 max_leases: self.config.max_leases(),
             });
         }
+        // A take would find the key busy.
+        let takes = self.config.takes() && !self.waiters.contains_key(&key);
         let lease = Lease::acquire(
             now,
             key,
@@ -195,6 +201,7 @@ impl Manager {
             options,
             &mut Context {
                 config: &self.config,
+                takes,
                 down: self.down,
                 pushing: self.pushing,
                 why_down: &self.why_down,
@@ -603,6 +610,7 @@ impl Manager {
         };
         let mut ctx = Context {
             config: &self.config,
+            takes: self.config.takes(),
             down: self.down,
             pushing: self.pushing,
             why_down: &self.why_down,
@@ -629,15 +637,9 @@ impl Manager {
         let ended = lease.is_some_and(Lease::is_ended);
         let due = lease.and_then(Lease::deadline);
         let put_off = lease.and_then(Lease::put_off);
-        if let Some(lease) = lease {
-            let place = PlaceId::of(lease.secret());
-            let waiting = lease.is_waiting();
-            if self.slots.set_waiting(id.slot, waiting) != waiting {
-                match waiting {
-                    true => self.places.insert(place, id.slot),
-                    false => self.places.remove(&place),
-                };
-            }
+        let waiting = lease.is_some_and(Lease::is_waiting);
+        if self.slots.set_waiting(id.slot, waiting) != waiting {
+            self.note_waiting(id, waiting);
         }
         let before = self.slots.set_due(id.slot, due);
         self.timers.rearm(id.slot, before, due);
@@ -645,6 +647,26 @@ impl Manager {
             .note(id.slot, self.slots.put_off(id.slot), put_off);
         if ended {
             self.slots.remove(id.slot);
+        }
+    }
+
+    /// A lease waits for a push from now on, or does not any more.
+    fn note_waiting(&mut self, id: LeaseId, waiting: bool) {
+        let Some(lease) = self.slots.get(id) else {
+            return;
+        };
+        let place = PlaceId::of(lease.secret());
+        if waiting {
+            self.places.insert(place, id.slot);
+            *self.waiters.entry(lease.key().clone()).or_default() += 1;
+            return;
+        }
+        self.places.remove(&place);
+        if let Entry::Occupied(mut count) = self.waiters.entry(lease.key().clone()) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
         }
     }
 }

@@ -427,7 +427,7 @@ fn a_newcomer_that_wins_a_free_key_hands_it_on() {
     held(&mut world);
     let waiter = world.acquire("k");
     world.nodes[0].delete(&key("k"));
-    let newcomer = world.acquire("k");
+    let newcomer = world.acquire_with("k", options().attempts(Some(1)));
     assert!(world.may_act(newcomer));
     world.release(newcomer);
     assert!(world.may_act(waiter));
@@ -486,4 +486,21 @@ fn no_one_asks_before_the_holders_time_ends_as_others_keep_places() {
     assert!(!asked);
     world.advance(ms(2));
     assert!(world.may_act(head));
+}
+
+#[test]
+fn who_joins_others_of_the_client_asks_for_a_place_at_once() {
+    let (mut world, holder, waiters) = waiting(1);
+    world.written.clear();
+    let next = world.acquire("k");
+    assert_eq!(world.ops(0), [OpKind::Wait]);
+    world.acquire("another");
+    assert_eq!(world.ops(0), [OpKind::Wait, OpKind::Take]);
+    for lease in [holder, waiters[0], next] {
+        world.release(lease);
+    }
+    assert!(!world.is_locked("k"));
+    world.written.clear();
+    world.acquire("k");
+    assert_eq!(world.ops(0), [OpKind::Take], "nobody waits any more");
 }

@@ -38,7 +38,7 @@ impl Lease {
                 seat.vote = Vote::Asked;
                 // A later attempt may find a token of its own there, which only a script can tell
                 // from that of somebody else.
-                if ctx.config.takes() && self.attempt == 1 {
+                if ctx.takes && self.attempt == 1 {
                     self.ask(now, node, OpKind::Take, ctx);
                 } else {
                     self.ask_by_script(now, node, ctx);

@@ -46,6 +46,9 @@ use crate::token::{Fence, Fingerprint, Key, Secret};
 pub struct Context<'a> {
     /// The client's configuration.
     pub config: &'a Config,
+    /// Whether a first attempt that begins now is a [take](crate::Op::Take). Where others of this
+    /// client wait for the key, it would be for nothing.
+    pub takes: bool,
     /// Nodes that cannot be reached now. They are not asked.
     pub down: NodeSet,
     /// Nodes whose pushes are heard.

@@ -289,6 +289,7 @@ impl World {
         let down = |node: &usize| me.links[*node].status == Status::Down;
         let mut ctx = Context {
             config: &self.config,
+            takes: self.config.takes(),
             down: (0..self.nodes).filter(down).map(NodeId::new).collect(),
             pushing: (0..self.nodes).map(NodeId::new).collect(),
             why_down: &[const { Words::fixed("down") }; 3],

@@ -1245,6 +1245,29 @@ fn a_lock_that_is_handed_to_the_second_breaks_fairness() {
 }
 
 #[test]
+fn a_release_gives_up_the_own_place_and_a_request_for_the_lock_does_not() {
+    let hands_on = |asks| {
+        let mut history = History::line();
+        history.tell(50, 1, GONE);
+        // Lease 2 has the key, by a request that came late, and its place.
+        history.tell(60, 0, Fact::Release);
+        let key = Fact::Key {
+            from: Holder::Nobody,
+            to: Holder::Lease(2),
+            until: Some(950),
+        };
+        history.tell(60, 2, key);
+        if asks {
+            history.did_wait(100, 2, 2, Answer::Waiting);
+        }
+        history.hands_on(100, 2, 3, 950);
+        history.broken()
+    };
+    assert_eq!(hands_on(false), None);
+    assert_eq!(hands_on(true), Some(Law::Fairness));
+}
+
+#[test]
 fn a_dead_place_is_passed_over() {
     let mut history = History::line();
     history.tell(90, 2, place(990)).hands_on(960, 0, 2, 990);

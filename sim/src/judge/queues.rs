@@ -130,6 +130,12 @@ impl Judge {
         if !handed && !by_place {
             return;
         }
+        // A release gives up the own place, too. Who asks for the lock keeps it.
+        let asks = self
+            .seat(actor, node)
+            .waits
+            .is_some_and(|(_, asked)| asked == at);
+        let leaves = |lease: u32| handed && lease == actor && !asks;
         let present = |judge: &Self, place: &Placed| {
             let client = usize::from(judge.leases[place.lease as usize].client);
             let heard = judge.heard[client * judge.rules.nodes + usize::from(node)];
@@ -140,7 +146,7 @@ impl Judge {
         let passed_over = its.is_some_and(|place| !present(self, &place));
         let before = line.iter().enumerate().find(|(index, place)| {
             let earlier = own.is_none_or(|own| *index < own) || passed_over;
-            let other = place.lease != next && place.until > at;
+            let other = place.lease != next && !leaves(place.lease) && place.until > at;
             earlier && other && present(self, place)
         });
         if let Some((_, place)) = before {
@@ -151,7 +157,8 @@ impl Judge {
             return self.accuse(Law::Fairness, at, Some(key), sentence);
         }
         // With nobody else present, it goes to the first that is there.
-        let first = line.iter().find(|place| place.until > at);
+        let stays = |place: &&Placed| place.until > at && !leaves(place.lease);
+        let first = line.iter().find(stays);
         if let Some(first) = first.filter(|first| passed_over && first.lease != next) {
             let sentence = format!(
                 "lease {next} is granted the key before lease {}, and nobody listens for either",

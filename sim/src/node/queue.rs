@@ -78,8 +78,12 @@ impl Queue {
     pub(super) fn enter(&mut self, waiter: Waiter) -> usize {
         self.until = self.until.max(waiter.until);
         let at = match self.position(waiter.lease) {
-            Some(at) => at,
-            None => {
+            Some(at) if self.waiters[at].channel == waiter.channel => at,
+            // The channel is part of what a place is: with another one it is entered anew.
+            before => {
+                if let Some(at) = before {
+                    self.waiters.remove(at);
+                }
                 self.waiters.push(waiter);
                 self.waiters.len() - 1
             }
@@ -127,5 +131,36 @@ impl Queue {
 
     fn position(&self, lease: u32) -> Option<usize> {
         self.waiters.iter().position(|waiter| waiter.lease == lease)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tenure_core::{PlaceId, Serial};
+
+    use super::*;
+
+    /// A connection that hears no pushes may follow one that did. The place that nobody listens for
+    /// would be passed over for as long as others come.
+    #[test]
+    fn a_place_with_another_channel_is_entered_anew_at_the_end() {
+        let waiter = |lease, channel| Waiter {
+            lease,
+            attempt: 1,
+            place: Place {
+                id: PlaceId::new(u64::from(lease)),
+                pushed: true,
+            },
+            channel,
+            until: 100,
+            serial: Serial::of(1),
+        };
+        let mut queue = Queue::default();
+        queue.enter(waiter(1, Some(7)));
+        queue.enter(waiter(2, Some(8)));
+        assert_eq!(queue.enter(waiter(1, Some(7))), 0, "it is kept");
+        assert_eq!(queue.enter(waiter(1, None)), 1);
+        let next = queue.next(50, |_| true, None).map(|it| it.lease);
+        assert_eq!(next, Some(2));
     }
 }

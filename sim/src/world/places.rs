@@ -1,10 +1,10 @@
 //! What is told of the places in queues: who has one, in which order, and until when it is kept;
 //! and that a node handed a lock on.
 
-use tenure_core::Fence;
+use tenure_core::{Fence, Op};
 
 use super::engine::World;
-use crate::node::{Value, Waiter};
+use crate::node::{Arrived, Value, Waiter};
 use crate::observe::fact::{Fact, Holder, MS, Nanos};
 
 /// What was told of a place.
@@ -55,6 +55,23 @@ impl World<'_> {
                 let (until, channel) = (Some(it.until), it.channel);
                 self.tell_of_lease(it.lease, Some(server), Fact::Place { until, channel });
             }
+        }
+    }
+
+    /// A request was answered that names a place. With another channel than before it was entered
+    /// anew, before anything else: tells that the one before is gone.
+    pub(super) fn tell_former_place(&mut self, server: u8, arrived: &Arrived) {
+        let Op::Wait { place, .. } = arrived.op else {
+            return;
+        };
+        let channel = place.pushed && arrived.channel.is_some();
+        let lease = arrived.lease;
+        let told = &mut self.nodes[usize::from(server)].told[arrived.key];
+        let former = |it: &Told| it.lease == lease && it.channel != channel;
+        if told.iter().any(former) {
+            told.retain(|it| !former(it));
+            let (until, channel) = (None, !channel);
+            self.tell_of_lease(lease, Some(server), Fact::Place { until, channel });
         }
     }
 

@@ -291,6 +291,9 @@ impl World<'_> {
         // A confirmation writes the counter only.
         let wrote = wrote && !matches!(ask, OpKind::Confirm | OpKind::Watch);
         let to = self.nodes[usize::from(server)].holder(self.now, key);
+        if matches!(reply, Reply::Applied(_)) {
+            self.tell_former_place(server, &arrived);
+        }
         if from != to {
             self.tell_hand_off(server, key, arrived.lease, from);
         }

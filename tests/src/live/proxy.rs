@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -69,6 +70,8 @@ impl Proxy {
                 down: true,
             }),
             idle: watch::Sender::new(None),
+            loses_pushes: AtomicBool::new(false),
+            lost_pushes: AtomicUsize::new(0),
         });
         let proxy = Self {
             addr,
@@ -180,6 +183,17 @@ impl Proxy {
         self.shared.idle.send_replace(None);
     }
 
+    /// From now on no push reaches a client, while replies do. Confirmations of subscriptions are
+    /// replies. With `false` pushes pass again.
+    pub fn lose_pushes(&self, lose: bool) {
+        self.shared.loses_pushes.store(lose, Ordering::SeqCst);
+    }
+
+    /// How many pushes were lost so far.
+    pub fn lost_pushes(&self) -> usize {
+        self.shared.lost_pushes.load(Ordering::SeqCst)
+    }
+
     /// From now on every command travels for so long before it reaches the server, which makes each
     /// round trip longer by as much. [`Duration::ZERO`] ends it.
     pub fn delay(&self, each: Duration) {
@@ -280,6 +294,8 @@ struct Shared {
     state: Mutex<State>,
     flow: watch::Sender<Flow>,
     idle: watch::Sender<Option<Idle>>,
+    loses_pushes: AtomicBool,
+    lost_pushes: AtomicUsize,
 }
 
 #[derive(Default)]

@@ -8,6 +8,7 @@
 
 mod addresses;
 mod conformance;
+mod crowds;
 mod dead;
 mod default_client;
 mod endings;
@@ -17,9 +18,11 @@ mod losses;
 mod misuse;
 mod neighbours;
 mod nodes;
+mod queue;
 mod restart;
 mod rights;
 #[cfg(feature = "tls-rustls")]
 mod tls;
+mod told;
 mod tools;
 mod words;

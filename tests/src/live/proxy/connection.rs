@@ -295,6 +295,9 @@ impl Wire {
                 // Protocol version 2 has no frame of its own for a push, so from its first
                 // subscription on replies and pushes cannot be told apart.
                 let owed = if unmatched { None } else { self.settle(&frame) };
+                if owed.is_none() && self.loses(&frame) {
+                    continue;
+                }
                 if let Some(expected) = owed {
                     unmatched = expected.subscription && frame.starts_with(b"*");
                     if let Some(rewrite) = expected.rewrite {
@@ -310,6 +313,15 @@ impl Wire {
                 let _ = to_client.write_all(&frame).await;
             }
         }
+    }
+
+    /// Whether this is a push that is to be lost.
+    fn loses(&self, frame: &[u8]) -> bool {
+        let loses = frame.starts_with(b">") && self.shared.loses_pushes.load(Ordering::SeqCst);
+        if loses {
+            self.shared.lost_pushes.fetch_add(1, Ordering::SeqCst);
+        }
+        loses
     }
 
     /// Does to a reply what the fault says, and gives what the client is to read.

@@ -3,19 +3,24 @@
 
 use std::time::Duration;
 
+use futures_util::future::join;
 use redis::Value;
 use tenure_redis::{Builder, ConnectError, Holder, InspectError, LockError, Quarantine};
 use tenure_tests::live::clients::{connect, connected, freed, locked, patient, refused, value};
 use tenure_tests::live::{Options, RedisServer, servers_available, within};
 use tenure_tests::tree;
 
+use crate::queue::in_line;
+use crate::told::watched;
+
 /// The lines of the documentation that make the user: who, what is needed, what is needed over one
-/// node, what is wanted, what is wanted over several nodes, what only newer servers know.
-fn lines() -> [String; 6] {
+/// node, what is wanted, what is wanted for pushes, what is wanted over several nodes, what only
+/// newer servers know.
+fn lines() -> [String; 7] {
     let page = std::fs::read_to_string(tree::root().join("docs/redis.md")).expect("a page");
     let lines = page.lines().filter(|line| line.starts_with("ACL SETUSER"));
     let lines: Vec<_> = lines.map(str::to_owned).collect();
-    lines.try_into().expect("six lines")
+    lines.try_into().expect("seven lines")
 }
 
 /// The rights that a line gives: its words behind the name of the user.
@@ -72,8 +77,17 @@ async fn the_rights_that_the_documentation_names_are_enough_and_used() {
         .cmd::<i64>(&["CLIENT", "KILL", "USER", "locks"])
         .await;
     locked(&locks, "l").await.release().await.expect("held");
-    guard.release().await.expect("it was held");
-    freed(&server, "locks:k").await;
+    let waiting = locked(&locks, "k");
+    let release = async {
+        in_line(&server, "locks:k", 1).await;
+        guard.release().await.expect("it was held");
+    };
+    let (guard, ()) = join(waiting, release).await;
+    let lose = async {
+        watched(&server, 1).await;
+        server.cmd::<i64>(&["DEL", "locks:k"]).await;
+    };
+    join(within("it is told", guard.lost()), lose).await;
     let log: Value = server.cmd(&["ACL", "LOG"]).await;
     assert_eq!(denials(&server).await, 0, "{log:?}");
 }

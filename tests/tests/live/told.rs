@@ -19,7 +19,7 @@ fn quiet() -> Builder {
 }
 
 /// Waits until the server watches so many keys.
-async fn watched(server: &RedisServer, count: usize) {
+pub(super) async fn watched(server: &RedisServer, count: usize) {
     eventually(format!("{count} keys are watched"), || async {
         let keys = server.info("tracking_total_keys").await;
         keys.and_then(|keys| keys.parse().ok()) == Some(count)

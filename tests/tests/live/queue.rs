@@ -86,7 +86,7 @@ async fn released(guard: Guard) {
 }
 
 #[tokio::test]
-async fn fifty_waiters_of_four_clients_are_granted_in_the_order_of_their_places() {
+async fn fifty_who_wait_at_four_clients_are_granted_in_their_order() {
     if !servers_available() {
         return;
     }
@@ -248,7 +248,7 @@ async fn who_stands_still_at_the_head_costs_the_others_its_reservation() {
 }
 
 #[tokio::test]
-async fn a_waiter_whose_connection_is_cut_during_the_hand_off_gets_the_lock() {
+async fn a_waiter_whose_connection_is_cut_at_the_hand_off_gets_the_lock() {
     if !servers_available() {
         return;
     }
@@ -280,7 +280,7 @@ async fn a_waiter_whose_connection_is_cut_during_the_hand_off_gets_the_lock() {
 }
 
 #[tokio::test]
-async fn a_holder_whose_connection_is_cut_during_the_hand_off_hands_on_once() {
+async fn a_holder_whose_connection_is_cut_at_the_hand_off_hands_on_once() {
     if !servers_available() {
         return;
     }
@@ -313,9 +313,8 @@ async fn a_holder_whose_connection_is_cut_during_the_hand_off_hands_on_once() {
     }
 }
 
-/// When it keeps its place, it is told.
 #[tokio::test]
-async fn a_waiter_that_misses_its_push_has_the_lock_by_the_next_time_that_it_asks() {
+async fn a_waiter_that_misses_its_push_has_the_lock_when_it_keeps_its_place() {
     if !servers_available() {
         return;
     }
@@ -444,7 +443,7 @@ async fn those_in_line_over_the_older_protocol_are_served_by_asking() {
 }
 
 #[tokio::test]
-async fn a_queue_that_is_no_queue_is_told_and_the_lock_is_freed_all_the_same() {
+async fn a_queue_of_another_type_is_told_and_the_lock_is_freed_all_the_same() {
     if !servers_available() {
         return;
     }

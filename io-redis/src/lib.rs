@@ -129,7 +129,7 @@ pub mod seams;
 pub use api::builder::{Builder, Quarantine};
 pub use api::default::{DefaultAlreadySet, default_locks, lock, set_default, try_lock};
 pub use api::guard::Guard;
-pub use api::inspect::{Holder, Inspection, NodeInspection};
+pub use api::inspect::{Holder, Inspection, NodeInspection, Queue, QueuedPlace};
 pub use api::locks::Locks;
 pub use api::options::{LockOptions, OptionsError};
 pub use error::{

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_core::{Fence, LeaseId, LeaseOptions, Release, RenewalFailure};
+use tenure_core::{Fence, Instant, LeaseId, LeaseOptions, Release, RenewalFailure};
 
 use crate::api::until_lost::{Run, UntilLost};
 use crate::client::cell::{Cell, Stage};
@@ -38,6 +38,7 @@ pub struct Guard {
     pub(super) lease: LeaseId,
     pub(super) cell: Arc<Cell>,
     fence: Fence,
+    waited_nanos: u64,
     options: Arc<LeaseOptions>,
 }
 
@@ -45,8 +46,10 @@ impl Guard {
     pub(crate) fn new(
         client: Arc<Client>,
         granted: Granted<'_>,
+        asked: Instant,
         options: Arc<LeaseOptions>,
     ) -> Self {
+        let waited = granted.at().saturating_since(asked).as_nanos();
         let (lease, cell, fence) = granted.hand_over();
         client.own_keys().took(&cell);
         Self {
@@ -54,6 +57,8 @@ impl Guard {
             lease,
             cell,
             fence,
+            // In 584 years it is full.
+            waited_nanos: u64::try_from(waited).unwrap_or(u64::MAX),
             options,
         }
     }
@@ -74,6 +79,15 @@ impl Guard {
     #[must_use]
     pub const fn fence(&self) -> u64 {
         self.fence.get()
+    }
+
+    /// How long the call that took the lock waited for it, [`lock`](crate::Locks::lock) or
+    /// [`try_lock`](crate::Locks::try_lock): from its first poll until its task was told that the
+    /// lock is granted, by this process's own clock. Round trips, outages and the wait for other
+    /// owners are all in it.
+    #[must_use]
+    pub const fn waited(&self) -> Duration {
+        Duration::from_nanos(self.waited_nanos)
     }
 
     /// Whether the lock is held now, by this process's own clock. Asks no node, and is right even
@@ -462,7 +476,7 @@ fn loss(stage: &Stage) -> Loss {
 #[cfg(test)]
 pub(crate) mod tests {
     use futures_util::FutureExt;
-    use tenure_core::{Config, Instant, Op};
+    use tenure_core::{Config, Op};
 
     use super::*;
     use crate::client::alarm::Alarms;

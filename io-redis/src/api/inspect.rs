@@ -6,7 +6,7 @@ use tenure_core::Key;
 
 use crate::error::{InspectError, SilentNode};
 use crate::link::handle::NodeAnswer;
-use crate::protocol::inspection::KeyHolder;
+use crate::protocol::inspection::{KeyHolder, QueueState};
 use crate::protocol::key;
 
 /// What the nodes say about a key, one by one, and taken together. The secret part of the holder's
@@ -36,10 +36,34 @@ pub struct NodeInspection {
     /// The last fence that was drawn for the key; none if the node keeps none. Over one node fences
     /// are drawn for all keys together, so none is kept for a key.
     pub fence: Option<u64>,
+    /// Who waits for the key in its queue. None over several nodes, where there is no queue, and
+    /// where the key was read by plain commands or is of a wrong type.
+    pub queue: Option<Queue>,
     /// Whether a primary said it, and said it all at one moment. False if the user has no right to
     /// write: then the key was read by plain commands, one after the other, which a replica answers
     /// too, perhaps with what was so some time ago.
     pub from_primary: bool,
+}
+
+/// Who waits for a key at a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Queue {
+    /// How many wait. Those whose process died count until the node has passed them over.
+    pub waiting: u64,
+    /// The first of them, in order; at most 100.
+    pub first: Vec<QueuedPlace>,
+}
+
+/// A place in the queue of a key. Neither its name nor the token in it is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct QueuedPlace {
+    /// The label of who waits there, if it has one.
+    pub label: Option<String>,
+    /// How long the node keeps the place from now, unless the waiter asks again, which it does
+    /// twice or more within a TTL. If it is zero, the waiter is gone, and will be passed over.
+    pub left: Duration,
 }
 
 /// Who holds a key at a node.
@@ -61,11 +85,21 @@ pub enum Holder {
     /// A name of the lock holds what no lock keeps there:
     /// [`LockError::WrongType`](crate::LockError::WrongType).
     WrongType {
-        /// Which key does: the one that was asked about, or its fence counter.
+        /// Which key does: the one that was asked about, its fence counter or its queue.
         name: Key,
         /// What it holds: `a hash`, for example.
         holds: String,
     },
+}
+
+impl Queue {
+    fn new(seen: QueueState) -> Self {
+        let place = |(label, left)| QueuedPlace { label, left };
+        Self {
+            waiting: seen.waiting,
+            first: seen.first.into_iter().map(place).collect(),
+        }
+    }
 }
 
 impl Inspection {
@@ -96,6 +130,13 @@ impl Inspection {
         self.nodes.iter().filter_map(|node| node.fence).max()
     }
 
+    /// How many wait for the key; always zero over several nodes, where nobody waits in a queue.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        let queues = self.nodes.iter().filter_map(|node| node.queue.as_ref());
+        queues.map(|queue| queue.waiting).max().unwrap_or(0)
+    }
+
     pub(crate) fn collect(
         key: Key,
         answers: Vec<(String, NodeAnswer)>,
@@ -122,6 +163,7 @@ impl Inspection {
                     },
                     left: seen.left,
                     fence: seen.fence.map(tenure_core::Fence::get),
+                    queue: seen.queue.map(Queue::new),
                     from_primary: seen.from_primary,
                 }),
                 Err(error) => {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tenure_core::LeaseOptions;
+use tenure_core::{Instant, LeaseOptions};
 
 use crate::api::guard::Guard;
 use crate::api::inspect::Inspection;
@@ -128,14 +128,15 @@ impl Locks {
             .key(key.as_ref())
             .map_err(LockError::key_refused)?;
         let clock = &**self.client.hub().clock();
-        let give_up = self.lock.give_up_after().map(|span| clock.now() + span);
-        if self.client.own_keys().held_here(&key, clock) {
-            self.client.hub().log_waits_for_itself(&key);
+        let asked = clock.now();
+        let give_up = self.lock.give_up_after().map(|span| asked + span);
+        if let Some(whose) = self.client.own_keys().to_warn(&key, asked) {
+            self.client.hub().log_waits_for_itself(&key, whose);
         }
         let mut options = Arc::clone(&self.lock);
         loop {
             if let Some(granted) = self.client.acquire(&key, &options).await? {
-                return Ok(self.guard(granted, &self.lock));
+                return Ok(self.guard(granted, asked, &self.lock));
             }
             // It was granted, and its time ended before this task ran. What is left of the
             // caller's patience is for another lease.
@@ -167,18 +168,24 @@ impl Locks {
             .client
             .key(key.as_ref())
             .map_err(LockError::key_refused)?;
+        let asked = self.client.hub().clock().now();
         match self.client.acquire(&key, &self.try_lock).await? {
-            Some(granted) => Ok(self.guard(granted, &self.try_lock)),
+            Some(granted) => Ok(self.guard(granted, asked, &self.try_lock)),
             None => Err(too_late(key)),
         }
     }
 
-    fn guard(&self, granted: Granted<'_>, options: &Arc<LeaseOptions>) -> Guard {
-        Guard::new(Arc::clone(&self.client), granted, Arc::clone(options))
+    fn guard(&self, granted: Granted<'_>, asked: Instant, options: &Arc<LeaseOptions>) -> Guard {
+        Guard::new(
+            Arc::clone(&self.client),
+            granted,
+            asked,
+            Arc::clone(options),
+        )
     }
 
-    /// Asks who holds `key`: the owner's label, how much time is left, and over several nodes the
-    /// last fence. Changes nothing. It takes two tries to connect and four request timeouts at
+    /// Asks who holds `key`: the owner's label, how much time is left, and over one node who waits
+    /// for it, over several the last fence. Changes nothing. It takes two tries to connect and four request timeouts at
     /// most, 8 s by default; or up to 12 s where round trips were found to take up to 1 s. Where
     /// the client's own tasks do not run, it ends a quarter later: after 10 s by default.
     ///

@@ -18,6 +18,7 @@ use crate::client::cell::{Cell, Concerns, LeaseState};
 use crate::client::cells::Cells;
 use crate::client::delivery::{Bells, Delivery, News};
 use crate::client::logging::Log;
+use crate::client::own_keys::Whose;
 use crate::error::{Ended, RuntimeEnd, SilentNode};
 use crate::link::bell::Bell;
 use crate::link::interface::{LinkStatus, Work};
@@ -437,9 +438,9 @@ impl Hub {
         self.plan_counts(self.log.expired(self.clock.now(), key));
     }
 
-    /// Logs that a task asks for a key that it holds.
-    pub(crate) fn log_waits_for_itself(&self, key: &Key) {
-        self.plan_counts(self.log.waits_for_itself(self.clock.now(), key));
+    /// Logs that a task asks for a key that the client holds.
+    pub(crate) fn log_waits_for_itself(&self, key: &Key, whose: Whose) {
+        self.plan_counts(self.log.waits_for_itself(self.clock.now(), key, whose));
     }
 
     /// If lines were left out, the driver tells how many when their time is over.

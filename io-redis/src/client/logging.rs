@@ -12,6 +12,7 @@ use tenure_core::{
 };
 use tracing::{Level, debug, event_enabled, info, warn};
 
+use crate::client::own_keys::Whose;
 use crate::client::quota::{Line, LineKind, Quota, Verdict};
 use crate::link::interface::LinkStatus;
 use crate::log_target::{LOG_TARGET, contained};
@@ -115,16 +116,22 @@ impl Log {
         self.event(now, key, &EventKind::Lost { loss })
     }
 
-    /// Logs that a task asks for a key that it holds.
-    pub(crate) fn waits_for_itself(&self, now: Instant, key: &Key) -> bool {
+    /// Logs that a task asks for a key that the client holds.
+    pub(crate) fn waits_for_itself(&self, now: Instant, key: &Key, whose: Whose) -> bool {
         let line = (LineKind::WaitingForItself, None);
-        self.write(now, Level::WARN, Some((line, None)), || {
-            warn!(
+        self.write(now, Level::WARN, Some((line, None)), || match whose {
+            Whose::SameTask => warn!(
                 target: LOG_TARGET,
                 ?key,
                 "this task holds the key already and waits for itself, unless it gave the guard \
                  to another"
-            );
+            ),
+            Whose::OtherTask => warn!(
+                target: LOG_TARGET,
+                ?key,
+                "this client waits for a key that it holds itself, in another task; it is said \
+                 once for the key"
+            ),
         })
     }
 

@@ -1,16 +1,16 @@
-//! Which task holds which key of this client. Who asks for a key that it holds itself waits for
-//! itself, and is warned.
+//! Which task holds which key of this client. A task that asks for a key that it holds waits for
+//! itself, and is warned. A client that waits for a key that another of its tasks holds is warned
+//! once.
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 
-use tenure_core::Key;
+use tenure_core::{Instant, Key};
 
 use crate::client::cell::Cell;
-use crate::runtime::Clock;
 
 /// Who runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,14 +33,37 @@ impl Who {
 
 /// The keys that guards were made for, and by whom.
 #[derive(Debug, Default)]
-pub(crate) struct OwnKeys(Mutex<BTreeSet<Own>>);
+pub(crate) struct OwnKeys(Mutex<Keys>);
+
+#[derive(Debug, Default)]
+struct Keys {
+    held: BTreeSet<Own>,
+    /// Those that another task of the client held as they were asked for.
+    warned: HashSet<Key>,
+}
+
+impl Keys {
+    /// How many are remembered that were warned of. Beyond that they are all forgotten, and warned
+    /// of again.
+    // Law: Bounded work
+    const MOST: usize = 1_024;
+}
+
+/// Whose key it is that a client asks for and holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// That of the task that asks.
+    SameTask,
+    /// That of another task, or of who knows which.
+    OtherTask,
+}
 
 /// A key for which a guard was made. Two of them are the same if their keys are: a client may hold
 /// many, and the cell knows its key.
 #[derive(Debug)]
 struct Own {
     cell: Arc<Cell>,
-    who: Who,
+    who: Option<Who>,
 }
 
 impl Borrow<Key> for Own {
@@ -72,34 +95,44 @@ impl Eq for Own {}
 impl OwnKeys {
     /// A guard is made, by whoever runs this.
     pub(crate) fn took(&self, cell: &Arc<Cell>) {
-        if let Some(who) = Who::here() {
-            let cell = Arc::clone(cell);
-            // The guard before it, of a lease that is over, is forgotten.
-            let before = self.keys().replace(Own { cell, who });
-            drop(before);
-        }
+        let (cell, who) = (Arc::clone(cell), Who::here());
+        // The guard before it, of a lease that is over, is forgotten.
+        let before = self.keys().held.replace(Own { cell, who });
+        drop(before);
     }
 
     /// A guard is gone.
     pub(crate) fn dropped(&self, cell: &Arc<Cell>) {
         let mut keys = self.keys();
-        let own = keys.take(cell.key());
+        let own = keys.held.take(cell.key());
         // The key may have been taken since by another guard.
         if let Some(other) = own.filter(|own| !Arc::ptr_eq(&own.cell, cell)) {
-            keys.insert(other);
+            keys.held.insert(other);
         }
     }
 
-    /// Whether whoever runs this made a guard of the key that is still valid.
-    pub(crate) fn held_here(&self, key: &Key, clock: &dyn Clock) -> bool {
-        let keys = self.keys();
-        let Some(own) = keys.get(key) else {
-            return false;
-        };
-        clock.now() < own.cell.valid_until() && Who::here() == Some(own.who)
+    /// Whoever runs this asks for the key. If there is a valid guard of it, and that is to be
+    /// warned of: whose it is.
+    pub(crate) fn to_warn(&self, key: &Key, now: Instant) -> Option<Whose> {
+        let mut keys = self.keys();
+        let own = keys.held.get(key)?;
+        if now >= own.cell.valid_until() {
+            return None;
+        }
+        if own.who.is_some() && Who::here() == own.who {
+            return Some(Whose::SameTask);
+        }
+        if keys.warned.contains(key) {
+            return None;
+        }
+        if keys.warned.len() >= Keys::MOST {
+            keys.warned.clear();
+        }
+        keys.warned.insert(key.clone());
+        Some(Whose::OtherTask)
     }
 
-    fn keys(&self) -> MutexGuard<'_, BTreeSet<Own>> {
+    fn keys(&self) -> MutexGuard<'_, Keys> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenure_core::{
-    AcquireFailure, Config, Fence, Key, LeaseId, LeaseOptions, Manager, NodeId, Verdict, verdict,
+    AcquireFailure, Config, Fence, Instant, Key, LeaseId, LeaseOptions, Manager, NodeId, Verdict,
+    verdict,
 };
 
 use crate::client::alarm::Alarms;
@@ -49,9 +50,15 @@ pub(crate) struct Client {
 pub(crate) struct Granted<'a> {
     pending: Pending<'a>,
     fence: Fence,
+    at: Instant,
 }
 
 impl Granted<'_> {
+    /// When the caller's task was told.
+    pub(crate) const fn at(&self) -> Instant {
+        self.at
+    }
+
     /// Gives the lease to a guard, which releases it from now on.
     pub(crate) fn hand_over(mut self) -> (LeaseId, Arc<Cell>, Fence) {
         self.pending.handed_over = true;
@@ -232,10 +239,11 @@ impl Client {
             None => Some(answered.await),
         };
         match outcome {
-            Some(Ok(Some(fence))) if self.hub.clock().now() < cell.valid_until() => {
-                Ok(Some(Granted { pending, fence }))
+            Some(Ok(fence)) => {
+                let at = self.hub.clock().now();
+                let fence = fence.filter(|_| at < cell.valid_until());
+                Ok(fence.map(|fence| Granted { pending, fence, at }))
             }
-            Some(Ok(_)) => Ok(None),
             Some(Err(stage)) => Err(self.error(key.clone(), stage)),
             None => Err(LockError::Outage {
                 key: key.clone(),
@@ -394,7 +402,7 @@ pub(crate) mod tests {
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicI64, Ordering};
 
-    use tenure_core::{Answer, Instant, Op, Reply, Secret};
+    use tenure_core::{Answer, Op, Reply, Secret};
 
     use super::*;
     use crate::link::interface::{Identity, Work};

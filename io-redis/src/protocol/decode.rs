@@ -15,8 +15,9 @@
 //!   FINGERPRINT LABEL` (LEFT is -1 without an expiry; HANDS-ON is 1 if the holder is a token, else
 //!   0), or `full`;
 //! - renew and release, for each failure: its index, and `gone`, `taken` or the text of an error;
-//! - inspect: `[seen, value or nil, PTTL]`, over several nodes with the counter or nil behind, or
-//!   `wrong NAME TYPE`;
+//! - inspect: `[seen, value or nil, PTTL]`, or `wrong NAME TYPE`. Behind that stands over one node
+//!   how many wait, and of the first of them `[token, LEFT, token, LEFT, …]`; over several nodes the
+//!   counter or nil;
 //! - mark: `[marked, SINCE]` (milliseconds of the server's time) or `[misuse, …]` as above;
 //! - keep: an id, `wrong stream TYPE`, or `-` and the text of an error.
 //!
@@ -31,7 +32,7 @@ use tenure_core::{
 };
 
 use crate::protocol::encode::WATCH;
-use crate::protocol::inspection::{KeyHolder, KeyState};
+use crate::protocol::inspection::{KeyHolder, KeyState, QueueState};
 use crate::protocol::marker::NodeSet;
 use crate::protocol::scripts::{Answers, Script};
 use crate::protocol::stream::{FenceStream, StreamId};
@@ -462,6 +463,7 @@ pub(crate) fn inspection(result: CommandResult) -> Result<KeyState, Words> {
             holder: KeyHolder::WrongType { name, holds },
             left: None,
             fence: None,
+            queue: None,
             from_primary: true,
         });
     }
@@ -470,9 +472,13 @@ pub(crate) fn inspection(result: CommandResult) -> Result<KeyState, Words> {
         Value::ServerError(error) => return Err(printable(&server_text(&error))),
         _ => return Err(nonsense()),
     };
-    let (held, left, fence) = match &parts[..] {
-        [_, held, Value::Int(left)] => (held, left, &Value::Nil),
-        [_, held, Value::Int(left), fence] => (held, left, fence),
+    let (held, left, fence, queue) = match &parts[..] {
+        [_, held, Value::Int(left)] => (held, left, &Value::Nil, None),
+        [_, held, Value::Int(left), fence] => (held, left, fence, None),
+        [_, held, Value::Int(left), Value::Int(waiting), places] => {
+            let queue = queue_of(*waiting, places).ok_or_else(nonsense)?;
+            (held, left, &Value::Nil, Some(queue))
+        }
         _ => return Err(nonsense()),
     };
     let left = u64::try_from(*left).ok().map(Duration::from_millis);
@@ -498,7 +504,30 @@ pub(crate) fn inspection(result: CommandResult) -> Result<KeyState, Words> {
         holder,
         left,
         fence: number.and_then(Fence::new),
+        queue,
         from_primary: true,
+    })
+}
+
+/// Who waits. The secrets are dropped.
+fn queue_of(waiting: i64, places: &Value) -> Option<QueueState> {
+    let Value::Array(places) = places else {
+        return None;
+    };
+    let place = |place: &[Value]| match place {
+        [token, Value::Int(left)] => {
+            let label = match owner(bytes(token)?) {
+                KeyHolder::Lease { label, .. } => label,
+                _ => None,
+            };
+            let left = Duration::from_millis(u64::try_from(*left).ok()?);
+            Some((label, left))
+        }
+        _ => None,
+    };
+    Some(QueueState {
+        waiting: u64::try_from(waiting).ok()?,
+        first: places.chunks(2).map(place).collect::<Option<_>>()?,
     })
 }
 

@@ -523,6 +523,51 @@ fn a_look_tells_the_owner_but_not_the_secret() {
 }
 
 #[test]
+fn a_look_at_a_queue_tells_labels_in_order_and_nothing_secret() {
+    let secret = "0a".repeat(16);
+    let look = |waiting: i64, places: Value| {
+        let parts = [
+            word("seen"),
+            Value::Nil,
+            Value::Int(-2),
+            Value::Int(waiting),
+        ];
+        decode::inspection(Ok(Value::Array([&parts[..], &[places]].concat())))
+    };
+    let places = Value::Array(vec![
+        word(&format!("billing:7:{secret}:12")),
+        Value::Int(900),
+        word(&format!("{secret}:1")),
+        Value::Int(0),
+        word("no token"),
+        Value::Int(5),
+    ]);
+    let seen = look(7, places).expect("a look");
+    assert!(!format!("{seen:?}").contains("0a0a"));
+    let queue = seen.queue.expect("it has one");
+    assert_eq!(queue.waiting, 7);
+    let ms = std::time::Duration::from_millis;
+    assert_eq!(
+        queue.first,
+        [
+            (Some("billing:7".to_owned()), ms(900)),
+            (None, ms(0)),
+            (None, ms(5))
+        ]
+    );
+    let token = || word(&format!("{secret}:1"));
+    for broken in [
+        look(1, Value::Nil),
+        look(-1, Value::Array(vec![])),
+        look(1, Value::Array(vec![token()])),
+        look(1, Value::Array(vec![token(), Value::Int(-1)])),
+        look(1, Value::Array(vec![Value::Nil, Value::Int(1)])),
+    ] {
+        broken.expect_err("it makes no sense");
+    }
+}
+
+#[test]
 fn what_was_read_by_commands_is_told_as_such() {
     let look = |held, left, counter| {
         let parts = [held, Value::Int(left), word("hash"), counter, word("list")];

@@ -13,6 +13,8 @@ pub(crate) struct KeyState {
     pub(crate) left: Option<Duration>,
     /// The last fence that was drawn, if there is a counter and it still exists.
     pub(crate) fence: Option<Fence>,
+    /// Who waits for it; none if the node was not asked.
+    pub(crate) queue: Option<QueueState>,
     /// Whether it was asked by a write, which a replica refuses.
     pub(crate) from_primary: bool,
 }
@@ -40,4 +42,13 @@ pub(crate) enum KeyHolder {
         /// What it holds.
         holds: &'static str,
     },
+}
+
+/// The queue of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct QueueState {
+    /// How many places it has.
+    pub(crate) waiting: u64,
+    /// The first of them, in order: the label of each, and how long the node keeps it.
+    pub(crate) first: Vec<(Option<String>, Duration)>,
 }

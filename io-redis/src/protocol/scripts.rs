@@ -58,7 +58,7 @@ pub enum Script {
     ReleaseOne,
     /// Deletes locks, and looks at no queue.
     Release,
-    /// Reads a lock of one node and changes nothing.
+    /// Reads a lock of one node and who waits for it, and changes nothing.
     InspectOne,
     /// Reads a lock of one of several nodes, and its counter, and changes nothing.
     InspectSeveral,
@@ -521,12 +521,12 @@ impl Script {
             },
             Self::InspectOne => &Layout {
                 text: include_str!("lua/one/inspect.lua"),
-                lock_keys: &[Lock],
+                lock_keys: &[Lock, Queue],
                 lock_args: &[],
                 stream: false,
                 marker_args: &[],
                 answers: Answers::Other,
-                commands: &[Getex, Pttl, Type],
+                commands: &[Getex, Pttl, Type, Time, Zcard, Zrange, Zmscore],
             },
             Self::InspectSeveral => &Layout {
                 text: include_str!("lua/several/inspect.lua"),

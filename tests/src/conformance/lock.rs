@@ -279,7 +279,10 @@ pub fn script_call() -> BoxedStrategy<Vec<String>> {
         call(Script::Release, &keys, &tokens)
     });
     let inspect = lock().prop_map(|keys| call(Script::InspectSeveral, &keys, &[]));
-    let inspect_one = one(LOCKS).prop_map(|key| call(Script::InspectOne, &[key], &[]));
+    let inspect_one = (one(LOCKS), prop::bool::weighted(0.1)).prop_map(|(lock, mistaken)| {
+        let queue = queue_of(&lock, mistaken);
+        call(Script::InspectOne, &[lock, queue], &[])
+    });
     let mark = (ids(), one(&["0", "0", "1"]), set()).prop_map(|(ids, durable, set)| {
         let args = [&ids[..], &[durable], &set].concat();
         call(Script::Mark, &[MARKER.to_owned()], &args)
@@ -299,7 +302,7 @@ pub fn script_call() -> BoxedStrategy<Vec<String>> {
         3 => marked(Script::WaitOne, waits()),
         10 => releases_of_one(),
         1 => inspect,
-        1 => inspect_one,
+        4 => inspect_one,
         3 => mark,
         1 => keep,
     ]

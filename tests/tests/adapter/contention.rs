@@ -1,13 +1,15 @@
-//! Waiting for a key that others hold: how often a waiter asks, and what each of many gets.
+//! Waiting for a key that others hold: how often a waiter asks, what each of many gets, and who is
+//! seen to wait.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use tenure_redis::Locks;
+use tenure_redis::{Holder, Locks};
 use tenure_sim::memory_net::World;
+use tenure_sim::server::Reply;
 
-use crate::support::{Outcome, calls, client, ms, nodes, secs};
+use crate::support::{Outcome, TTL, builder, calls, client, ms, nodes, secs};
 
 /// How often each of some tasks was granted the key.
 #[derive(Default)]
@@ -99,6 +101,125 @@ fn a_waiter_costs_few_requests_while_one_holds_the_key() -> Outcome {
         let asked = calls(&world, "wait").len() - before;
         assert!((8..=10).contains(&asked), "{asked} in a minute");
         waiting.abort();
+        Ok(())
+    })
+}
+
+#[test]
+fn an_inspection_lists_who_waits_in_order_and_by_label() -> Outcome {
+    World::run(1, async |world| {
+        nodes(&world, 1);
+        let (_watcher, locks) = client(&world, "watcher").await?;
+        assert_eq!(locks.inspect("k").await?.waiting(), 0);
+        let guard = locks.lock("k").await?;
+        let mut waiting = Vec::new();
+        for label in ["first:1", "second", "third"] {
+            let process = world.client(label);
+            let waiter = builder(&process)
+                .options(|options| options.label(label))
+                .connect()
+                .await?;
+            waiting.push(tokio::spawn(
+                async move { waiter.lock("k").await.map(drop) },
+            ));
+            world.sleep(ms(50)).await;
+        }
+        let seen = locks.inspect("k").await?;
+        let queue = seen.nodes[0].queue.as_ref().expect("there is one node");
+        let labels: Vec<_> = queue
+            .first
+            .iter()
+            .map(|place| place.label.as_deref())
+            .collect();
+        assert_eq!(labels, ["first:1", "second", "third"].map(Some));
+        assert_eq!((queue.waiting, seen.waiting()), (3, 3));
+        for place in &queue.first {
+            assert!(place.left > TTL - secs(1) && place.left <= TTL, "{place:?}");
+        }
+        drop(guard);
+        for waiter in waiting {
+            waiter.await??;
+        }
+        let seen = locks.inspect("k").await?;
+        assert_eq!((seen.holder(), seen.waiting()), (&Holder::Free, 0));
+        Ok(())
+    })
+}
+
+#[test]
+fn an_inspection_lists_the_first_hundred_and_counts_all() -> Outcome {
+    World::run(1, async |world| {
+        nodes(&world, 1);
+        let (_one, locks) = client(&world, "one").await?;
+        let guard = locks.lock("k").await?;
+        let waiting: Vec<_> = (0..120)
+            .map(|_| {
+                let locks = locks.clone();
+                tokio::spawn(async move { locks.lock("k").await.map(drop) })
+            })
+            .collect();
+        world.sleep(ms(100)).await;
+        let seen = locks.inspect("k").await?;
+        let queue = seen.nodes[0].queue.as_ref().expect("there is one node");
+        assert_eq!((queue.waiting, queue.first.len()), (120, 100));
+        drop(guard);
+        waiting.iter().for_each(tokio::task::JoinHandle::abort);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_guard_says_how_long_it_was_waited_for() -> Outcome {
+    World::run(1, async |world| {
+        nodes(&world, 1);
+        let (_one, locks) = client(&world, "one").await?;
+        let (_two, rivals) = client(&world, "two").await?;
+        let guard = locks.lock("k").await?;
+        assert!(
+            guard.waited() > ms(0) && guard.waited() < ms(20),
+            "{guard:?}"
+        );
+        let waiting = tokio::spawn(async move { rivals.lock("k").await });
+        world.sleep(secs(25)).await;
+        drop(guard);
+        let guard = waiting.await??;
+        assert!(
+            guard.waited() >= secs(25) && guard.waited() < secs(25) + ms(20),
+            "{:?}",
+            guard.waited()
+        );
+        drop(guard);
+        world.sleep(ms(20)).await;
+        let guard = locks.try_lock("k").await?;
+        assert!(guard.waited() > ms(0) && guard.waited() < ms(20));
+        Ok(())
+    })
+}
+
+#[test]
+fn a_queue_that_is_none_is_told_by_an_inspection_and_not_touched() -> Outcome {
+    World::run(1, async |world| {
+        let node = nodes(&world, 1).remove(0);
+        let (_one, locks) = client(&world, "one").await?;
+        let name = "{k}:tenure:queue";
+        node.server().call(&["HSET", name, "field", "1"]);
+        let seen = locks.inspect("{k}").await?;
+        let Holder::WrongType {
+            name: told, holds, ..
+        } = seen.holder()
+        else {
+            panic!("{seen:?}");
+        };
+        assert_eq!((told.as_bytes(), &holds[..]), (name.as_bytes(), "a hash"));
+        assert_eq!((seen.nodes[0].queue.as_ref(), seen.waiting()), (None, 0));
+        assert_eq!(node.server().call(&["EXISTS", name]), Reply::Int(1));
+        // A sorted set of somebody else's has no places.
+        node.server().call(&["DEL", name]);
+        node.server()
+            .call(&["ZADD", name, "1", "theirs", "2", "A", "3", "Ax"]);
+        let seen = locks.inspect("{k}").await?;
+        let queue = seen.nodes[0].queue.as_ref().expect("it is one by its type");
+        assert!(queue.first.len() <= 3, "{queue:?}");
         Ok(())
     })
 }

@@ -12,7 +12,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::{DefaultGuard, Interest};
 use tracing::{Dispatch, Event, Metadata, Subscriber};
 
-use crate::support::{Outcome, TTL, builder, nodes, secs};
+use crate::support::{Outcome, TTL, builder, client, ms, nodes, secs};
 
 /// Keeps every span and event as a line.
 #[derive(Clone, Default)]
@@ -350,7 +350,7 @@ fn the_warnings_of_an_outage_carry_the_last_words_of_each_node() -> Outcome {
 }
 
 /// It waits for itself, since a lock cannot be taken twice. That others of the same process wait is
-/// nothing to warn of, nor is it that they did when the key is taken again.
+/// said in other words, and only once.
 #[test]
 fn a_task_that_asks_for_a_key_that_it_holds_is_warned_once() -> Outcome {
     let (log, _listening) = listening();
@@ -371,6 +371,7 @@ fn a_task_that_asks_for_a_key_that_it_holds_is_warned_once() -> Outcome {
         let waiting = tokio::spawn(async move { elsewhere.lock("orders").await.map(drop) });
         waiting.await?.expect_err("it is held");
         assert_eq!(warned(), 0, "another task waits");
+        assert!(log.has(&["WARN", "in another task", "orders"]));
         locks.lock("orders").await.expect_err("it is held");
         assert_eq!(warned(), 1);
         assert!(log.has(&["WARN", "waits for itself", "orders"]));
@@ -386,6 +387,38 @@ fn a_task_that_asks_for_a_key_that_it_holds_is_warned_once() -> Outcome {
         });
         drop(locks.await?);
         assert_eq!(warned(), 2);
+        Ok::<(), Box<dyn std::error::Error>>(())
+    })
+}
+
+/// It may be meant so, and it may be a task that waits for ever.
+#[test]
+fn a_client_that_waits_for_a_key_of_another_of_its_tasks_is_warned_once_for_the_key() -> Outcome {
+    let (log, _listening) = listening();
+    let warned = || {
+        let lines = log.lines();
+        let about = |line: &&String| line.contains("WARN") && line.contains("in another task");
+        lines.iter().filter(about).count()
+    };
+    World::run(1, async |world| {
+        nodes(&world, 1);
+        let (_one, locks) = client(&world, "one").await?;
+        for _ in 0..3 {
+            let held = locks.lock("orders").await?;
+            let other = locks.lock("invoices").await?;
+            let waiting: Vec<_> = ["orders", "orders", "invoices"]
+                .map(|key| {
+                    let locks = locks.clone();
+                    tokio::spawn(async move { locks.lock(key).await.map(drop) })
+                })
+                .into();
+            world.sleep(ms(100)).await;
+            drop((held, other));
+            for waiter in waiting {
+                waiter.await??;
+            }
+        }
+        assert_eq!(warned(), 2, "{:?}", log.lines());
         Ok::<(), Box<dyn std::error::Error>>(())
     })
 }

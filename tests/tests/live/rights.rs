@@ -199,6 +199,7 @@ async fn a_user_who_may_only_read_can_inspect_and_take_nothing() {
         let label = Some("10.0.0.7:80".to_owned());
         assert_eq!(seen.holder(), &Holder::Lease { label });
         assert!(seen.left().is_some() && !seen.nodes[0].from_primary);
+        assert_eq!(seen.nodes[0].queue, None, "it may not be able to read it");
         assert_eq!(seen.fence(), None, "one node keeps none for a key");
         let free = within("an answer", onlooker.inspect("free")).await;
         assert_eq!(free.expect("it may be read").holder(), &Holder::Free);
@@ -211,7 +212,10 @@ async fn a_user_who_may_only_read_can_inspect_and_take_nothing() {
         assert_eq!(value(&server, "locks:free").await, None);
     }
     let seen = within("an answer", holders.inspect("held")).await;
-    assert!(seen.expect("it may write").nodes[0].from_primary);
+    let seen = seen.expect("it may write");
+    assert!(seen.nodes[0].from_primary);
+    let waiting = seen.nodes[0].queue.as_ref().map(|queue| queue.waiting);
+    assert_eq!(waiting, Some(0));
 }
 
 /// The key is named, and what to allow. Nothing was taken.

@@ -511,8 +511,8 @@ pub(crate) mod tests {
         let config = Config::builder(1).build().expect("the defaults");
         let options = LeaseOptions::builder().build(&config);
         let granted = client.grant(lease, cell);
-        let options = Arc::new(options.expect("the defaults"));
-        Guard::new(Arc::clone(client), granted, options)
+        let (asked, options) = (granted.at(), Arc::new(options.expect("the defaults")));
+        Guard::new(Arc::clone(client), granted, asked, options)
     }
 
     /// Another thread takes the answer to the renewal between the moments at which this one reads

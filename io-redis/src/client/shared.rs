@@ -541,6 +541,7 @@ pub(crate) mod tests {
                 handed_over: false,
             },
             fence: Fence::new(7).expect("not zero"),
+            at: hub.clock().now(),
         }
     }
 

@@ -393,7 +393,7 @@ fn a_task_that_asks_for_a_key_that_it_holds_is_warned_once() -> Outcome {
 
 /// It may be meant so, and it may be a task that waits for ever.
 #[test]
-fn a_client_that_waits_for_a_key_of_another_of_its_tasks_is_warned_once_for_the_key() -> Outcome {
+fn a_client_that_waits_for_a_key_of_its_own_is_warned_once_for_the_key() -> Outcome {
     let (log, _listening) = listening();
     let warned = || {
         let lines = log.lines();

@@ -185,9 +185,10 @@ impl Locks {
     }
 
     /// Asks who holds `key`: the owner's label, how much time is left, and over one node who waits
-    /// for it, over several the last fence. Changes nothing. It takes two tries to connect and four request timeouts at
-    /// most, 8 s by default; or up to 12 s where round trips were found to take up to 1 s. Where
-    /// the client's own tasks do not run, it ends a quarter later: after 10 s by default.
+    /// for it, over several the last fence. Changes nothing. It takes two tries to connect and four
+    /// request timeouts at most, 8 s by default; or up to 12 s where round trips were found to take
+    /// up to 1 s. Where the client's own tasks do not run, it ends a quarter later: after 10 s by
+    /// default.
     ///
     /// It asks by a script that counts as a write, so that no replica answers. A user who may only
     /// read can inspect too, with a client from [`connect_lazy`](crate::Builder::connect_lazy):

@@ -15,9 +15,9 @@
 //!   FINGERPRINT LABEL` (LEFT is -1 without an expiry; HANDS-ON is 1 if the holder is a token, else
 //!   0), or `full`;
 //! - renew and release, for each failure: its index, and `gone`, `taken` or the text of an error;
-//! - inspect: `[seen, value or nil, PTTL]`, or `wrong NAME TYPE`. Behind that stands over one node
-//!   how many wait, and of the first of them `[token, LEFT, token, LEFT, …]`; over several nodes the
-//!   counter or nil;
+//! - inspect: `[seen, value or nil, PTTL]`, or `wrong NAME TYPE`. Behind the first stands over one
+//!   node how many wait, and of the first of them `[token, LEFT, token, LEFT, …]`; over several
+//!   nodes the counter or nil;
 //! - mark: `[marked, SINCE]` (milliseconds of the server's time) or `[misuse, …]` as above;
 //! - keep: an id, `wrong stream TYPE`, or `-` and the text of an error.
 //!

@@ -48,7 +48,8 @@ const fn mix(bits: u64) -> u64 {
     bits ^ (bits >> 31)
 }
 
-/// The place of a lease in the queue of its key. It is the same for as long as the lease lives.
+/// The place of a lease in the queue of its key. It is the same for as long as the lease lives, but
+/// that a lease which hears no pushes any more enters one without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     /// What the node calls it.

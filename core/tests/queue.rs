@@ -504,3 +504,19 @@ fn who_joins_others_of_the_client_asks_for_a_place_at_once() {
     world.acquire("k");
     assert_eq!(world.ops(0), [OpKind::Take], "nobody waits any more");
 }
+
+#[test]
+fn who_hears_no_pushes_any_more_enters_a_place_without_them() {
+    let (mut world, holder, waiters) = waiting(2);
+    world.down(0);
+    world.manager.handle_node_pushes(id(0), false);
+    world.nodes[0].is_heard(false);
+    world.up(0);
+    world.timeout();
+    world.written.clear();
+    world.advance(secs(2));
+    assert!(count(&world, OpKind::Wait) > 4, "both ask by backoff");
+    world.release(holder);
+    world.advance(secs(2));
+    assert!(waiters.iter().any(|waiter| world.may_act(*waiter)));
+}

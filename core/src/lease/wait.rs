@@ -72,14 +72,16 @@ impl Lease {
 
     /// Asks for the lock, or for a place. The seat must be idle.
     pub(super) fn ask_place(&mut self, now: Instant, node: NodeId, ctx: &mut Context<'_>) {
-        // The same place for as long as it waits, so that its order stays.
-        // Law: Fairness
-        if self.place.is_none() {
-            let place = Place {
-                id: PlaceId::of(&self.secret),
-                pushed: ctx.pushing.contains(node),
-            };
-            self.place = Some(Queued::new(place).into());
+        let pushed = ctx.pushing.contains(node);
+        match &mut self.place {
+            // The same place for as long as it waits, so that its order stays. But one whose
+            // pushes nobody hears any more would be passed over for ever.
+            // Law: Fairness
+            Some(queued) => queued.place.pushed &= pushed,
+            None => {
+                let id = PlaceId::of(&self.secret);
+                self.place = Some(Queued::new(Place { id, pushed }).into());
+            }
         }
         self.ask(now, node, OpKind::Wait, ctx);
     }

@@ -351,13 +351,13 @@ const QUEUE: [&str; 4] = [
     "granted by push before the reply",
 ];
 
-/// 1,321,042 states.
+/// 6,304 states.
 #[test]
-fn a_queue_of_two_and_the_time_of_the_holder() {
-    let mut world = World::queueing(3, 1, once);
+fn a_queue_of_one_and_the_time_of_the_holder() {
+    let mut world = World::queueing(2, 1, once);
     world.end = 2;
     world.releases = false;
-    check(world, &[&THREE[..], &QUEUE[..1], &["expired"]].concat());
+    check(world, &[&BOTH[..], &QUEUE[..1], &["expired"]].concat());
 }
 
 /// 441,482 states.
@@ -372,7 +372,7 @@ fn a_queue_of_one_where_pushes_are_lost_and_doubled() {
     check(world, &[&BOTH[..], &QUEUE, &seen].concat());
 }
 
-/// 79,184 states.
+/// 85,938 states.
 #[test]
 fn a_queue_of_two_where_pushes_are_lost_and_doubled() {
     let mut world = World::queueing(3, 2, once);
@@ -395,7 +395,7 @@ fn a_queue_of_one_where_replies_are_lost() {
     check(world, &[&BOTH[..], &QUEUE].concat());
 }
 
-/// 92,626 states.
+/// 99,423 states.
 #[test]
 fn a_queue_of_two_where_replies_are_lost() {
     let mut world = World::queueing(3, 2, once);
@@ -413,6 +413,16 @@ fn a_queue_where_a_connection_is_lost() {
     world.cancels = true;
     world.resets = 1;
     check(world, &[&BOTH[..], &QUEUE].concat());
+}
+
+/// 1,321,042 states.
+#[test]
+#[ignore = "larger"]
+fn a_queue_of_two_and_the_time_of_the_holder() {
+    let mut world = World::queueing(3, 1, once);
+    world.end = 2;
+    world.releases = false;
+    check(world, &[&THREE[..], &QUEUE[..1], &["expired"]].concat());
 }
 
 #[test]

@@ -24,6 +24,8 @@ use crate::runtime::{BootClock, OsEntropy, Seams, TokioConnector};
 /// Without quarantine, a node that restarts without its data breaks exclusion for up to one TTL.
 /// Quarantine costs one max TTL when a set of nodes is used for the first time, and one for a node
 /// that restarts, unless that node is known to keep its data (append-only file, fsync always).
+///
+/// With quarantine there is no queue, over one node either: waiters ask by backoff.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quarantine {
     /// The default over several nodes.

@@ -100,7 +100,9 @@ impl Locks {
     /// Takes the lock on `key`. Waits until it is granted or, if the options say so, until it gives
     /// up: after [that time](LockOptions::give_up_after), but not before one attempt.
     ///
-    /// While another owner holds the key, it tries again several times a second
+    /// Over one node it waits in a queue beside the key: whoever releases the lock hands it on, in
+    /// the order in which the waiters came ([Fairness](crate::guarantees::fairness)). Over several
+    /// nodes, and with quarantine, there is no queue: it tries again several times a second
     /// ([`LockOptions::backoff`]), and when that owner's time ends. While not enough nodes answer,
     /// its pauses grow. Errors that waiting cannot cure are returned at once.
     ///
@@ -152,10 +154,10 @@ impl Locks {
     }
 
     /// Tries once to take the lock on `key`: one attempt at the nodes, without waiting for another
-    /// owner. It takes one request timeout at most (or half of the validity, if that is less), also
-    /// if the options say to [give up](LockOptions::give_up_after) earlier. Over one node without
-    /// quarantine it may take two: a key that is held is asked about once more, by a script that
-    /// says for how long.
+    /// owner and without a place in the queue. It takes one request timeout at most (or half of the
+    /// validity, if that is less), also if the options say to [give up](LockOptions::give_up_after)
+    /// earlier. Over one node without quarantine it may take two: a key that is held is asked about
+    /// once more, by a script that says for how long.
     ///
     /// # Errors
     /// [`LockError`]. Contention says how much time the present owner has left.
@@ -219,7 +221,8 @@ impl Locks {
     ///
     /// Ends when the nodes have answered, or after four request timeouts: a connection that turns
     /// out to be dead costs two, and another one, with the answer, two more. What is not released
-    /// by then ends with its TTL. Guards of the client are lost with
+    /// by then ends with its TTL. Who waits for a lock leaves the queue and is told
+    /// [`LockError::Closed`]. Guards of the client are lost with
     /// [`Loss::Closed`](crate::Loss::Closed). Who waits for a [release](Guard::release) that began
     /// before is told its outcome, or at the end that it is unknown.
     ///

@@ -90,9 +90,10 @@ impl LockOptions {
         self
     }
 
-    /// How long `lock` waits between two attempts: a random time between half of a bound and the
-    /// bound, which doubles with each failure in a row, from `first` to `longest`. Default: 25 ms
-    /// to 1 s.
+    /// How long `lock` waits between two attempts, where it does not wait in a queue for its turn
+    /// to be pushed ([Fairness](crate::guarantees::fairness)): a random time between half of a
+    /// bound and the bound, which doubles with each failure in a row, from `first` to `longest`.
+    /// Default: 25 ms to 1 s.
     ///
     /// While somebody else holds the key, it waits for 250 ms at most, whatever `longest` is, and
     /// no longer than until the holder's time ends. When the key has changed hands, the bound
@@ -106,9 +107,10 @@ impl LockOptions {
     /// As [`backoff`](Self::backoff), for the time while somebody else holds the key, and for as
     /// long as you say, also over 250 ms. Default: as `backoff` says, and 250 ms at most.
     ///
-    /// There is no queue, so a waiter gets the key if it asks while the key is free. Shorter pauses
-    /// make that likelier, and cost a request each at every node. Where hundreds wait for one key,
-    /// set longer ones.
+    /// Over several nodes there is no queue, so a waiter gets the key if it asks while the key is
+    /// free. Shorter pauses make that likelier, and cost a request each at every node. Where
+    /// hundreds wait for one key, set longer ones. Over one node a waiter to which the node does
+    /// not push finds its turn so.
     pub fn contention_backoff(mut self, first: Duration, longest: Duration) -> Self {
         self.contention_backoff = Some(Backoff::new(first, longest));
         self

@@ -12,7 +12,8 @@
 //!   A client remembers 64 such keys, each for a minute after it was last refused.
 //! - A connection has at most 64 writes in flight; one of your own, 4,096 commands.
 //! - An outage is not a storm. Attempts pause between 25 ms and 1 s, or 250 ms while somebody else
-//!   holds the key ([`LockOptions::backoff`](crate::LockOptions::backoff)), failed renewals from a
+//!   holds the key that is not waited for in a queue
+//!   ([`LockOptions::backoff`](crate::LockOptions::backoff)), failed renewals from a
 //!   quarter of the request timeout to the whole, failed releases from 50 ms to 1 s, new
 //!   connections from 50 ms to a sixteenth of the shortest TTL in use, or to 2 s. The bound doubles
 //!   with each failure in a row, and each pause is a random time from its upper half. When the key
@@ -68,8 +69,20 @@
 //! | a lock that is free | 1 to acquire, 1 to release |
 //! | the same, if nodes drew different fences | 1 more to those that drew a smaller one |
 //! | a lock that is held | 1 in two thirds of a TTL |
-//! | a waiter | 1 for each attempt: 4 to 8 per second, more where the key changes hands |
+//! | a waiter in a queue | 1 to enter, 1 in two thirds of a TTL |
+//! | the first two in line | 1 more when the holder's time ends |
+//! | a hand-off | the release, and one push |
+//! | a waiter elsewhere | 1 for each attempt: 4 to 8 per second, more where the key changes hands |
+//! | a guard whose loss is awaited | 1 read behind each renewal, many keys in one |
 //! | a connection on which nothing else is asked | 1 `PING` about every 10 s |
+//!
+//! *Elsewhere* is over several nodes, with quarantine, before a holder that is no lock of Tenure's
+//! (the first in line only), and where the node does not push: [Fairness](super::fairness). What is
+//! due together shares calls: the places of a client, its renewals, and what it reads.
+//!
+//! A queue has 100,000 places at most; beyond that the answer is
+//! [`LockError::QueueFull`](crate::LockError::QueueFull). Each takes some 300 bytes of the server's
+//! memory. A hand-off looks at 1,024 dead places at most, and an inspection lists 100.
 //!
 //! The `PING` comes after ten request timeouts if that is less, but not before 1 s; each time up to
 //! a quarter earlier, so that clients that were started together do not ask together. Over a
@@ -84,6 +97,6 @@
 //!
 //! # What to do
 //!
-//! - Waiters poll. If hundreds wait for one key, give them longer pauses
+//! - Over several nodes waiters poll. If hundreds wait for one key there, give them longer pauses
 //!   ([`LockOptions::contention_backoff`](crate::LockOptions::contention_backoff)).
 //! - To see what is sent, watch the `tracing` events of this crate, or `INFO commandstats`.

@@ -4,7 +4,22 @@
 //!
 //! Over one node, a lock that is held is waited for in a queue, which the node keeps beside the
 //! key. A waiter enters it at the end, with the request that finds the key held, and its place is
-//! kept for as long as it waits. Who releases the lock hands it to the first place that lives.
+//! kept for as long as it waits. Who releases the lock hands it to the first place that lives, in
+//! the same request, and the node tells that waiter at once. The key is never free in between.
+//!
+//! [`Locks::inspect`](crate::Locks::inspect) lists the queue,
+//! [`LockError::Contended`](crate::LockError::Contended) says how many were ahead, and
+//! [`Guard::waited`](crate::Guard::waited) how long it took.
+//!
+//! # Who does not wait in line
+//!
+//! - [`Locks::try_lock`](crate::Locks::try_lock), which makes one attempt, enters no queue. Nor
+//!   does any other attempt of a bounded number.
+//! - **Over several nodes, and over one node with
+//!   [quarantine](crate::Builder::quarantine), there is no queue.** Each waiter asks for itself, by
+//!   backoff, and there is no order. Nor does a node tell waiters there that a key is free.
+//! - Programs that use another library and poll for the key seldom win it while it has a queue,
+//!   since it is not free when it changes hands. Nor do clients of Tenure that only `try_lock`.
 //!
 //! # Assumptions
 //!
@@ -21,9 +36,14 @@
 //! - A waiter whose connection does not listen just then is passed over, while others do. It keeps
 //!   its place.
 //! - A node that lost data may have lost the queue. Waiters enter it again as they ask.
-//! - Over several nodes there is no order: each waiter asks for itself. See
-//!   [Progress](super::progress).
-//! - [`Locks::try_lock`](crate::Locks::try_lock) does not wait, and enters no queue.
+//! - **A waiter whose process died** is passed over, since its channel has no subscriber any more;
+//!   and after one TTL its place is dead. But if nobody else waits, or if the server does not know
+//!   yet that the connection is gone, the lock is handed to it, and stays with it for what was left
+//!   of its place: one TTL at most.
+//! - A waiter whose node does not push to it (RESP2, [your own
+//!   connection](crate::Builder::connection), no right to its channel) keeps its place and its
+//!   order, but finds its turn by asking, after at most a quarter of a second by default. So long
+//!   the lock is not used.
 //!
 //! # What to do
 //!

@@ -10,6 +10,11 @@
 //!   otherwise. Until then they cost nothing: neither renewals nor the passing of time wake their
 //!   task. `run` reads the clock before each poll of its work, so no poll begins after the end
 //!   of validity, also where work that never rests keeps the runtime's timers from firing.
+//! - While [`Guard::lost`](crate::Guard::lost), [`Guard::run`](crate::Guard::run) or
+//!   [`Guard::renewed`](crate::Guard::renewed) is awaited, and from then on to the end of the
+//!   guard, the nodes watch its key: if somebody deletes or overwrites it, or empties the server,
+//!   the node pushes, the client asks at once by a renewal, and the answer decides. That takes two
+//!   trips. Whoever does not await a loss pays nothing for it.
 //! - The reason is told: a [`Loss`](crate::Loss).
 //! - [`Guard::release`](crate::Guard::release) says the truth about the end. `Ok` means that a
 //!   quorum held the key until then and freed it. [`ReleaseError::Lost`](crate::ReleaseError::Lost)
@@ -30,8 +35,12 @@
 //! # Without them
 //!
 //! - **A key that is gone.** If somebody deletes the key, or a server forgets it, nobody knows
-//!   until a node answers. That is the next renewal, after at most 6.7 s with the defaults. Until
-//!   then `is_valid` says yes. See [Exclusion](super::exclusion#which-losses-are-detected).
+//!   until a node answers. Where the loss is awaited, and the node can push, that is at once.
+//!   Otherwise it is the next renewal, after at most 6.7 s with the defaults: where nobody awaits
+//!   it, over RESP2 or [your own connection](crate::Builder::connection), without the rights to
+//!   `CLIENT TRACKING`, `CLIENT CACHING` and `MGET`, and after a push that is lost with its
+//!   connection. Until then `is_valid` says yes. See
+//!   [Exclusion](super::exclusion#which-losses-are-detected).
 //! - **A release of what is gone, without an answer.** If the key was deleted or flushed at the
 //!   node by somebody *and* the reply of the release was lost, the release is sent again and finds
 //!   nothing. This looks as if the first one had freed the key, and `release` says `Ok`. One crash

@@ -27,7 +27,8 @@
 //! # What is not promised
 //!
 //! - **Tampering.** Other programs can delete or overwrite keys in your Redis. Tenure finds out at
-//!   the next renewal and tells you, but it cannot prevent it. See [Ownership](ownership).
+//!   the next renewal, or at once where the loss is awaited, and tells you. It cannot prevent it.
+//!   See [Ownership](ownership).
 //! - **Atomicity with your data.** Holding a guard and writing to a database are two steps, and
 //!   time passes between them. Only the fence, checked by the database, covers that gap.
 //!

@@ -4,14 +4,19 @@
 //!
 //! - A future of [`Locks::lock`](crate::Locks::lock) that is dropped at any point, and a guard that
 //!   is dropped at any time, free their key in one round trip if the network works.
+//! - A waiter that gives up or is dropped leaves its place by one request, and if the lock was
+//!   handed to it meanwhile, by the same one it is handed on. So do all waiters of a client that is
+//!   [closed](crate::Locks::close): they are told [`LockError::Closed`](crate::LockError::Closed).
 //! - What may have been written counts as written. If the answer to an acquire never came, the node
 //!   is sent a release all the same.
 //! - A release that fails is sent again, after a pause of 50 ms that grows to 1 s, until a node
 //!   answers it or the key has expired by itself.
+//! - A place that nobody keeps any more ends after one TTL, and what is handed to it ends then.
 //! - A process that crashes, or whose runtime ends, leaves a key for at most one TTL; so does a
 //!   client one of whose tasks panics. The other tasks of such a client end at once.
-//! - Everything that is written has an expiry: a key its TTL, the fence stream of one node two
-//!   days, a fence counter one day, the marker of a node one day and ten max TTLs.
+//! - Everything that is written has an expiry: a key its TTL, a queue that of the last place in it,
+//!   the fence stream of one node two days, a fence counter one day, the marker of a node one day
+//!   and ten max TTLs.
 //!
 //! # Assumptions
 //!

@@ -18,6 +18,7 @@ mod losses;
 mod misuse;
 mod neighbours;
 mod nodes;
+mod places;
 mod queue;
 mod restart;
 mod rights;

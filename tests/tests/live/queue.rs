@@ -29,7 +29,7 @@ pub(super) fn quiet() -> Builder {
 
 /// A client that keeps its places every four seconds: the longest that it waits for a lock that it
 /// has, or could have, and was not told of.
-fn keeping() -> Builder {
+pub(super) fn keeping() -> Builder {
     quiet().ttl(Duration::from_secs(6))
 }
 
@@ -53,13 +53,17 @@ pub(super) async fn in_line(server: &RedisServer, key: &str, count: usize) {
 }
 
 /// Waits until nothing is left of the key and of its queue.
-async fn clean(server: &RedisServer, key: &str) {
+pub(super) async fn clean(server: &RedisServer, key: &str) {
     freed(server, key).await;
     freed(server, &queue_of(key)).await;
 }
 
 /// Enters a place, behind as many as there are.
-async fn enter(server: &RedisServer, locks: &Locks, key: &'static str) -> JoinHandle<Guard> {
+pub(super) async fn enter(
+    server: &RedisServer,
+    locks: &Locks,
+    key: &'static str,
+) -> JoinHandle<Guard> {
     let before = places(server, key).await;
     let locks = locks.clone();
     let waiting = tokio::spawn(async move {
@@ -72,14 +76,14 @@ async fn enter(server: &RedisServer, locks: &Locks, key: &'static str) -> JoinHa
     waiting
 }
 
-async fn granted(waiting: JoinHandle<Guard>) -> Guard {
+pub(super) async fn granted(waiting: JoinHandle<Guard>) -> Guard {
     let guard = within("the lock is granted", waiting).await;
     let guard = guard.expect("no panic");
     assert!(guard.is_valid());
     guard
 }
 
-async fn released(guard: Guard) {
+pub(super) async fn released(guard: Guard) {
     within("an answer", guard.release())
         .await
         .expect("it was held");

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tenure_redis::{Builder, Guard, Locks, Loss};
 use tenure_tests::live::clients::{LONG, calls, connect, locked};
 use tenure_tests::live::wait::nobody_asks_for;
-use tenure_tests::live::{Options, RedisServer, eventually, servers_available, within};
+use tenure_tests::live::{Options, Proxy, RedisServer, eventually, servers_available, within};
 use tokio::task::JoinSet;
 
 fn quiet() -> Builder {
@@ -23,6 +23,15 @@ pub(super) async fn watched(server: &RedisServer, count: usize) {
     eventually(format!("{count} keys are watched"), || async {
         let keys = server.info("tracking_total_keys").await;
         keys.and_then(|keys| keys.parse().ok()) == Some(count)
+    })
+    .await;
+}
+
+/// Waits until so many connections watch keys. The server keeps what those watched that are gone.
+async fn watching(server: &RedisServer, count: usize) {
+    eventually(format!("{count} connections watch"), || async {
+        let clients = server.info("tracking_clients").await;
+        clients.and_then(|clients| clients.parse().ok()) == Some(count)
     })
     .await;
 }
@@ -88,6 +97,37 @@ async fn work_is_dropped_at_once_when_its_lock_is_lost() {
     let endless = std::future::pending::<()>;
     let told = |ran: Result<(), tenure_redis::Lost>| ran.expect_err("it never ends").loss;
     each_way(async |guard| guard.run(endless()).await, told).await;
+}
+
+/// It is found when the key is watched again.
+#[tokio::test]
+async fn a_loss_while_the_connection_was_cut_is_told_with_the_next_one() {
+    if !servers_available() {
+        return;
+    }
+    let server = RedisServer::start(Options::new()).await;
+    let proxy = Proxy::start(server.addr()).await;
+    let locks = connect(quiet(), proxy.url()).await;
+    for while_cut in [true, false] {
+        let guard = locked(&locks, "k").await;
+        let lose = async {
+            watching(&server, 1).await;
+            proxy.refuse().await;
+            proxy.cut().await;
+            watching(&server, 0).await;
+            if while_cut {
+                server.cmd::<i64>(&["DEL", "k"]).await;
+                proxy.accept().await;
+            } else {
+                proxy.accept().await;
+                watching(&server, 1).await;
+                server.cmd::<i64>(&["DEL", "k"]).await;
+            }
+        };
+        let told = within("it is told", guard.lost());
+        let (lost, ()) = futures_util::future::join(told, lose).await;
+        assert_eq!(lost.loss, Loss::Gone);
+    }
 }
 
 #[tokio::test]

@@ -31,6 +31,10 @@ pub(super) struct Inner {
     pub(super) links: BTreeMap<ConnId, Link>,
     pub(super) paused: bool,
     pub(super) down: bool,
+    /// What the last request published where somebody listens.
+    published: Vec<Vec<u8>>,
+    /// The channels of the connections that it closed.
+    hung_up: Vec<Vec<u8>>,
 }
 
 /// The near end of a connection: what waits to be written to it.
@@ -45,7 +49,15 @@ pub(super) struct Link {
 
 impl Inner {
     pub(super) fn exec(&mut self, conn: ConnId, argv: &[Vec<u8>], now_us: u64) {
+        self.published.clear();
+        self.hung_up.clear();
         for effect in self.engine.exec(conn, argv, now_us) {
+            self.published.extend(effect.message().map(<[u8]>::to_vec));
+            if let Effect::Kill(conn) = &effect
+                && let Some(conn) = self.engine.state.conns.get(conn)
+            {
+                self.hung_up.extend(conn.channels.iter().cloned());
+            }
             self.apply(effect);
         }
     }
@@ -146,6 +158,8 @@ impl Server {
             links: BTreeMap::new(),
             paused: false,
             down: false,
+            published: Vec::new(),
+            hung_up: Vec::new(),
         };
         Self {
             shared: Arc::new(Shared {
@@ -224,6 +238,23 @@ impl Server {
                 .collect(),
             _ => Vec::new(),
         }
+    }
+
+    /// The texts that the last request published, in order: each as often as a connection listens.
+    pub fn published(&self) -> Vec<Vec<u8>> {
+        self.lock().published.clone()
+    }
+
+    /// How many connections listen to a channel.
+    pub fn listeners(&self, channel: &[u8]) -> usize {
+        let inner = self.lock();
+        let conns = inner.engine.state.conns.values();
+        conns.filter(|conn| conn.channels.contains(channel)).count()
+    }
+
+    /// Whether the last request closed a connection that listened to a channel.
+    pub fn hung_up(&self, channel: &[u8]) -> bool {
+        self.lock().hung_up.iter().any(|closed| closed == channel)
     }
 
     /// When a key of database 0 ends, in milliseconds since the Unix epoch; `None` if it is absent

@@ -24,6 +24,19 @@ pub(crate) enum Effect {
     Mute(ConnId),
 }
 
+impl Effect {
+    /// The text of a message that is pushed to who listens to a channel.
+    pub(super) fn message(&self) -> Option<&[u8]> {
+        match self {
+            Self::Send(_, Reply::Push(parts)) => match &parts[..] {
+                [Reply::Bulk(kind), _, Reply::Bulk(text)] if kind == b"message" => Some(text),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
 /// A command's refusal, in the server's words.
 #[derive(Debug)]
 pub(crate) struct Reject(pub(crate) String);

@@ -141,13 +141,16 @@ impl Judge {
             let heard = judge.heard[client * judge.rules.nodes + usize::from(node)];
             !place.channel || heard || place.lease == actor
         };
+        // Whether somebody listens is known of the living: the next life of a process may listen to
+        // another channel.
+        let crashed = |judge: &Self, place: &Placed| judge.leases[place.lease as usize].crashed;
         let line = self.line(key, node).places.clone();
         let own = line.iter().position(|place| place.lease == next);
-        let passed_over = its.is_some_and(|place| !present(self, &place));
+        let passed_over = its.is_some_and(|place| !present(self, &place) && !crashed(self, &place));
         let before = line.iter().enumerate().find(|(index, place)| {
             let earlier = own.is_none_or(|own| *index < own) || passed_over;
             let other = place.lease != next && !leaves(place.lease) && place.until > at;
-            earlier && other && present(self, place)
+            earlier && other && present(self, place) && !crashed(self, place)
         });
         if let Some((_, place)) = before {
             let sentence = format!(

@@ -445,8 +445,11 @@ impl Chaos {
             Meddling::Rob if server.peek(&name).is_none() => return,
             Meddling::Rob => {
                 drop(server.call(&["DEL", &name]));
-                let release = Script::Release.sha();
-                server.lose_reply(Some(release), Lost::Cut);
+                let release = match ground.nodes().len() {
+                    1 => Script::ReleaseOne,
+                    _ => Script::Release,
+                };
+                server.lose_reply(Some(release.sha()), Lost::Cut);
             }
         }
         self.tell(fault, None, Some(node), Some(key));

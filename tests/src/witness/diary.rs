@@ -9,6 +9,7 @@ use tenure_redis::{Guard, LockError, Locks, Lost, ReleaseError};
 use tenure_sim::memory_net::SimClock;
 use tenure_sim::observe::fact::{Cause, Fact, Freed, Loss, Record};
 
+use super::wire::Asked;
 use super::{Held, Resource, State, Witness, names, nanos};
 
 /// The diary of one life of a client. Clones are the same one.
@@ -113,8 +114,15 @@ impl Diary {
     }
 
     /// A request is written: whose it is, and its number.
-    pub(super) fn sent(&self, node: u8, key: u8, ask: OpKind, token: &[u8]) -> Option<(u32, u32)> {
+    pub(super) fn sent(
+        &self,
+        node: u8,
+        key: u8,
+        ask: OpKind,
+        asked: &Asked<'_>,
+    ) -> Option<(u32, u32)> {
         let mut state = self.witness.lock();
+        let token = asked.token;
         let named = state.names.name(token)?;
         let lease = named.lease;
         if let Some(before) = named.instead_of {
@@ -127,6 +135,7 @@ impl Diary {
             self.write(of(lease, Fact::Wanted { ttl: named.ttl }), &mut state);
         }
         let serial = state.names.send(lease, node, ask);
+        state.names.keep((lease, key), serial, asked);
         let fact = Fact::Sent {
             ask,
             attempt: named.attempt,
@@ -148,6 +157,29 @@ impl Diary {
             self.write(record, &mut state);
         }
         Some((lease, serial))
+    }
+
+    /// The client listens to this channel from now on.
+    pub(super) fn listens(&self, channel: &[u8]) {
+        let mut state = self.witness.lock();
+        if self.is_alive(&state) {
+            state.channels.insert(self.client, channel.to_vec());
+        }
+    }
+
+    /// A push says that a node has handed the lock on to the place with this name.
+    pub(super) fn pushed(&self, node: u8, place: &[u8], fence: u64) {
+        let mut state = self.witness.lock();
+        let Some((lease, key)) = state.names.lease_at(place) else {
+            return;
+        };
+        let record = Record {
+            node: Some(node),
+            key: Some(key),
+            lease: Some(lease),
+            ..Record::new(0, Fact::Pushed { fence })
+        };
+        self.write(record, &mut state);
     }
 
     pub(super) fn tell_record(&self, record: Record) {
@@ -395,6 +427,7 @@ impl Drop for Holding {
 fn cause(error: &LockError) -> Cause {
     match error {
         LockError::Contended { .. } => Cause::Contended,
+        LockError::QueueFull { .. } => Cause::QueueFull,
         LockError::Foreign { .. } => Cause::Foreign,
         LockError::WrongType { .. } => Cause::WrongType,
         LockError::Quarantined { .. } => Cause::Quarantined,

@@ -7,11 +7,13 @@
 //!
 //! - [`Witness`] is the observer; [`Diary`] is what the application of one client tells it, and
 //!   [`Holding`] a guard in it. [`rivals`](crate::rivals) is such an application.
-//! - `wire` listens on the connections, `nodes` looks at the servers, `names` knows the leases.
+//! - `wire` listens on the connections, `nodes` and `queues` look at the servers, `names` knows the
+//!   leases.
 
 mod diary;
 mod names;
 mod nodes;
+mod queues;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -26,7 +28,7 @@ use tenure_sim::observe::fact::{Fact, Fault, Loss, Nanos, Record, Why};
 
 pub use diary::{Diary, Holding, Wanted};
 use names::Names;
-use nodes::Watched;
+use nodes::{Sight, Watched};
 
 /// The observer. Clones are the same one.
 #[derive(Clone, Debug)]
@@ -46,6 +48,8 @@ struct State {
     lives: BTreeMap<u8, u32>,
     /// How many applications of each client have not come to their end.
     busy: BTreeMap<u8, u32>,
+    /// The channel that each client began to listen to last.
+    channels: BTreeMap<u8, Vec<u8>>,
     quiet: bool,
     resources: Vec<Resource>,
     told: Vec<Record>,
@@ -109,9 +113,20 @@ impl Witness {
             let now = witness.now();
             let mut state = witness.lock();
             let State {
-                nodes, names, told, ..
+                nodes,
+                names,
+                channels,
+                told,
+                ..
             } = &mut *state;
-            nodes[index].executed(now, index, &witness.keys, argv, names, told);
+            let sight = Sight {
+                now,
+                index,
+                keys: &witness.keys,
+                names,
+                channels,
+            };
+            nodes[index].executed(&sight, argv, told);
         });
     }
 
@@ -145,6 +160,7 @@ impl Witness {
             nodes,
             names,
             held,
+            channels,
             told,
             ..
         } = &mut *state;
@@ -152,7 +168,14 @@ impl Witness {
             held.look(now, names.lease(*label), told);
         }
         for (index, node) in nodes.iter_mut().enumerate() {
-            node.look(now, index, &self.keys, names, told);
+            let sight = Sight {
+                now,
+                index,
+                keys: &self.keys,
+                names,
+                channels,
+            };
+            node.look(&sight, told);
         }
     }
 

@@ -10,6 +10,8 @@ use tenure_core::OpKind;
 
 use tenure_sim::observe::fact::{Nanos, Record};
 
+use super::wire::Asked;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Names {
@@ -21,6 +23,10 @@ pub(super) struct Names {
     serials: Vec<u32>,
     /// What was sent last: by lease, node and request.
     sent: BTreeMap<(u32, u8, OpKind), u32>,
+    /// The same of requests that keep a place: by lease and by the number that they have there.
+    keeping: BTreeMap<(u32, Vec<u8>), u32>,
+    /// The leases and their keys, by the names of their places.
+    places: BTreeMap<Vec<u8>, (u32, u8)>,
 }
 
 #[derive(Debug, Default)]
@@ -113,6 +119,26 @@ impl Names {
         *serial - 1
     }
 
+    /// Takes note of what a request that was just sent says of the place of its lease.
+    pub(super) fn keep(&mut self, (lease, key): (u32, u8), serial: u32, asked: &Asked<'_>) {
+        if let Some(number) = asked.serial {
+            self.keeping.insert((lease, number.to_vec()), serial);
+        }
+        if let Some(place) = asked.place.and_then(Place::read) {
+            self.places.insert(place.name.to_vec(), (lease, key));
+        }
+    }
+
+    /// The serial of the request that keeps a place with this number.
+    pub(super) fn kept(&self, lease: u32, number: &[u8]) -> Option<u32> {
+        self.keeping.get(&(lease, number.to_vec())).copied()
+    }
+
+    /// The lease whose place has this name, and its key.
+    pub(super) fn lease_at(&self, place: &[u8]) -> Option<(u32, u8)> {
+        self.places.get(place).copied()
+    }
+
     /// The serial of the last such request. An older one of the same kind that is executed late is
     /// taken for this one, which asks for the same.
     pub(super) fn sent(&self, lease: u32, node: u8, ask: OpKind) -> u32 {
@@ -142,6 +168,30 @@ impl Names {
             }
             _ => Some(record),
         }
+    }
+}
+
+/// The member of a queue that has the order of a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place<'a> {
+    pub(super) name: &'a [u8],
+    pub(super) token: &'a [u8],
+    pub(super) channel: &'a [u8],
+}
+
+impl<'a> Place<'a> {
+    /// None if it is no such member: the other one of a place, or none at all.
+    pub(super) fn read(member: &'a [u8]) -> Option<Self> {
+        let rest = member.strip_prefix(b"Ax")?;
+        let (name, rest) = rest.split_at_checked(16)?;
+        let (length, rest) = rest.split_at_checked(3)?;
+        let length: usize = std::str::from_utf8(length).ok()?.parse().ok()?;
+        let (token, channel) = rest.split_at_checked(length)?;
+        Some(Self {
+            name,
+            token,
+            channel,
+        })
     }
 }
 

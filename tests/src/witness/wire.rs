@@ -16,16 +16,35 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::diary::Diary;
 use crate::conformance::wire::{self, Wire};
 
-/// A key and the token with which it is asked for.
-type KeyAndToken<'a> = (&'a [u8], &'a [u8]);
+/// What a request asks for one lock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Asked<'a> {
+    /// The lock key.
+    pub(super) key: &'a [u8],
+    /// The token with which it is asked for.
+    pub(super) token: &'a [u8],
+    /// Its queue, if the request may touch it.
+    pub(super) queue: Option<&'a [u8]>,
+    /// The stream that draws, if the request may draw.
+    pub(super) stream: Option<&'a [u8]>,
+    /// What stands in the queue for the lease.
+    pub(super) place: Option<&'a [u8]>,
+    /// The number of the request that keeps the place.
+    pub(super) serial: Option<&'a [u8]>,
+}
 
-/// What a request asks, and of which keys with which tokens; none if it is not a lease's.
-pub(super) fn asked(argv: &[Vec<u8>]) -> Option<(OpKind, Vec<KeyAndToken<'_>>)> {
+/// What a request asks, and for which locks; none if it is not a lease's.
+pub(super) fn asked(argv: &[Vec<u8>]) -> Option<(OpKind, Vec<Asked<'_>>)> {
     if let [command, key, token, option, ..] = argv
         && command.eq_ignore_ascii_case(b"SET")
         && option.eq_ignore_ascii_case(b"NX")
     {
-        return Some((OpKind::Take, vec![(key.as_slice(), token.as_slice())]));
+        let asked = Asked {
+            key,
+            token,
+            ..Asked::default()
+        };
+        return Some((OpKind::Take, vec![asked]));
     }
     let [command, named, count, rest @ ..] = argv else {
         return None;
@@ -44,20 +63,29 @@ pub(super) fn asked(argv: &[Vec<u8>]) -> Option<(OpKind, Vec<KeyAndToken<'_>>)> 
     let (keys, args) = rest.split_at_checked(count)?;
     let layout = script.layout();
     let (keys_each, args_each) = (layout.lock_keys.len(), layout.lock_args.len());
-    let key = layout
-        .lock_keys
-        .iter()
-        .position(|key| *key == LockKey::Lock)?;
-    let token = layout
-        .lock_args
-        .iter()
-        .position(|arg| *arg == LockArg::Token)?;
-    let both = |at: usize| {
-        let token = args.get(at * args_each + token)?;
-        Some((keys.get(at * keys_each + key)?.as_slice(), token.as_slice()))
+    let key = |at: usize, which| {
+        let of = layout.lock_keys.iter().position(|key| *key == which)?;
+        keys.get(at * keys_each + of).map(Vec::as_slice)
+    };
+    let arg = |at: usize, which| {
+        let of = layout.lock_args.iter().position(|arg| *arg == which)?;
+        args.get(at * args_each + of).map(Vec::as_slice)
     };
     let locks = (count - usize::from(layout.stream)) / keys_each;
-    Some((ask, (0..locks).filter_map(both).collect()))
+    let lock = |at: usize| {
+        Some(Asked {
+            key: key(at, LockKey::Lock)?,
+            token: arg(at, LockArg::Token)?,
+            queue: key(at, LockKey::Queue),
+            stream: keys
+                .get(locks * keys_each)
+                .filter(|_| layout.stream)
+                .map(Vec::as_slice),
+            place: arg(at, LockArg::Place),
+            serial: arg(at, LockArg::Serial),
+        })
+    };
+    Some((ask, (0..locks).filter_map(lock).collect()))
 }
 
 /// Opens connections and listens on them.
@@ -169,28 +197,42 @@ impl Ear {
         while let Ok(Some(argv)) = self.requests.next_request() {
             let sent = match asked(&argv) {
                 Some((ask, asked)) => {
-                    let sent = asked
-                        .into_iter()
-                        .filter_map(|(key, token)| self.sent(ask, key, token));
+                    let sent = asked.iter().filter_map(|asked| self.sent(ask, asked));
                     (Some(ask), sent.collect())
                 }
-                None => (None, Vec::new()),
+                None => {
+                    self.listens(&argv);
+                    (None, Vec::new())
+                }
             };
             self.open.push_back(sent);
         }
     }
 
-    fn sent(&self, ask: OpKind, key: &[u8], token: &[u8]) -> Option<Sent> {
-        let key = self.diary.witness().key(key)?;
-        let (lease, serial) = self.diary.sent(self.node, key, ask, token)?;
+    fn sent(&self, ask: OpKind, asked: &Asked<'_>) -> Option<Sent> {
+        let key = self.diary.witness().key(asked.key)?;
+        let (lease, serial) = self.diary.sent(self.node, key, ask, asked)?;
         Some(Sent { lease, key, serial })
+    }
+
+    /// The client listens to a channel.
+    fn listens(&self, argv: &[Vec<u8>]) {
+        if let [command, channel] = argv
+            && command.eq_ignore_ascii_case(b"SUBSCRIBE")
+        {
+            self.diary.listens(channel);
+        }
     }
 
     fn read(&mut self, bytes: &[u8]) {
         self.answers.extend_from_slice(bytes);
         while let Some((answer, length)) = wire::reply(&self.answers) {
             self.answers.drain(..length);
-            if matches!(answer, Wire::Push(_)) {
+            // That one is the reply to a request. No other push is.
+            if let Wire::Push(parts) = &answer
+                && !is(parts.first(), b"subscribe")
+            {
+                self.pushed(parts);
                 continue;
             }
             let Some((ask, sent)) = self.open.pop_front() else {
@@ -211,6 +253,16 @@ impl Ear {
                 let outcome = ask.map_or(Outcome::Unknown, |ask| meaning(ask, &answer, at));
                 self.heard(ask, sent, outcome);
             }
+        }
+    }
+
+    /// A push came. If it says that the node has handed a lock on, that is told.
+    fn pushed(&self, parts: &[Wire]) {
+        if let [kind, _, Wire::Bulk(text)] = parts
+            && is(Some(kind), b"message")
+            && let Some((place, fence)) = handed_on(text)
+        {
+            self.diary.pushed(self.node, place, fence);
         }
     }
 
@@ -249,6 +301,17 @@ fn drawn(answer: &Wire) -> Answer {
         Wire::Bulk(id) => fence(id).map_or(Answer::Unfenced, Answer::Granted),
         _ => Answer::Unfenced,
     }
+}
+
+fn is(part: Option<&Wire>, kind: &[u8]) -> bool {
+    matches!(part, Some(Wire::Bulk(word)) if word == kind)
+}
+
+/// What a message says of a hand-off: the name of the place, and the fence that was drawn.
+pub(super) fn handed_on(text: &[u8]) -> Option<(&[u8], u64)> {
+    let mut words = text.split(|byte| *byte == b' ');
+    let (place, _serial, id) = (words.next()?, words.next()?, words.next()?);
+    Some((place, fence(id)?))
 }
 
 /// The fence that is an id of a stream.
@@ -318,7 +381,11 @@ mod tests {
         let script = Script::Release;
         for (command, named) in [("EVALSHA", script.sha()), ("EVAL", script.text())] {
             let call = [command, named, "1", "key", "token"].map(|part| part.as_bytes().to_vec());
-            let asks = vec![(&b"key"[..], &b"token"[..])];
+            let asks = vec![Asked {
+                key: b"key",
+                token: b"token",
+                ..Asked::default()
+            }];
             assert_eq!(asked(&call), Some((OpKind::Release, asks)), "{command}");
         }
     }

@@ -5,5 +5,6 @@
 mod support;
 
 mod faults;
+mod queues;
 mod random;
 mod replay;

@@ -7,10 +7,23 @@ use tenure_redis::Quarantine;
 use tenure_sim::choice::{Choices, Draws, Subject};
 use tenure_sim::judge::Checks;
 use tenure_sim::observe::fact::Fault;
+use tenure_sim::observe::marks::Marks;
 use tenure_tests::chaos::Chaos;
 use tenure_tests::variables::number;
 
 use crate::support::{FirstAddress, Plan, Stage, ms, secs};
+
+/// Of so many days one is crowded: many leases wait for one key at one node.
+const CROWDED: u64 = 3;
+
+fn crowd(plan: &mut Plan) {
+    plan.nodes = 1;
+    plan.clients = 4;
+    plan.keys = &["k"];
+    plan.quarantine = Quarantine::Off;
+    plan.habits.workers = 5;
+    plan.habits.hold = ms(100);
+}
 
 /// What a run came to.
 struct Day {
@@ -18,6 +31,9 @@ struct Day {
     grants: usize,
     losses: usize,
     faults: BTreeSet<Fault>,
+    /// Hand-offs that came by a push, and those that did not.
+    pushes: (usize, usize),
+    marks: Marks,
 }
 
 fn day(seed: u64) -> Day {
@@ -34,6 +50,9 @@ fn day(seed: u64) -> Day {
     };
     plan.habits.workers = c.pick(&[2, 1, 3]);
     plan.habits.hold = ms(c.pick(&[1_500, 300, 2_000]));
+    if seed % CROWDED == CROWDED - 1 {
+        crowd(&mut plan);
+    }
     plan.first_address = Choices::from_seed(seed).about(Subject::Links).pick(&[
         None,
         Some(FirstAddress::Swallows),
@@ -76,6 +95,8 @@ fn day(seed: u64) -> Day {
         grants: stage.grants(None),
         losses: stage.losses(None),
         faults: chaos.happened().iter().copied().collect(),
+        pushes: stage.pushes(),
+        marks: stage.marks.clone(),
     }
 }
 
@@ -93,6 +114,7 @@ fn days(seeds: std::ops::Range<u64>) {
     let days = seeds.end - seeds.start;
     let mut faults = BTreeSet::new();
     let (mut grants, mut losses, mut checks) = (0, 0, Checks::default());
+    let (mut marks, mut pushed, mut unheard) = (Marks::default(), 0, 0);
     for seed in seeds {
         println!("seed {seed}");
         let day = day(seed);
@@ -104,15 +126,21 @@ fn days(seeds: std::ops::Range<u64>) {
         grants += day.grants;
         losses += day.losses;
         checks.add(&day.checks);
+        marks.add(&day.marks);
+        pushed += day.pushes.0;
+        unheard += day.pushes.1;
         faults.extend(day.faults);
     }
-    println!("{grants} grants, {losses} losses, {checks:?}");
+    println!("{grants} grants, {losses} losses, {checks:?}\n{marks}");
+    println!("{pushed} hand-offs came by a push, {unheard} did not");
     // Days without faults would show nothing. (Fewer days, which somebody looks at, may be calm.)
     if days >= DAYS / PARTS {
         let kinds = faults.len();
         assert!(kinds >= KINDS, "only {kinds} in {days} days: {faults:?}");
         assert!(losses > 0, "no lock was lost in {days} days");
         assert!(checks.accepted > 0, "nothing was written");
+        assert!(pushed > 0, "nothing was handed on");
+        assert!(unheard > 0, "each push came");
     }
 }
 

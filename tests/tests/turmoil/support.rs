@@ -8,6 +8,7 @@ use tenure_sim::choice::Choices;
 use tenure_sim::judge::{Checks, Judge, Rules};
 use tenure_sim::memory_net::{Forgotten, Node, SimClock};
 use tenure_sim::observe::fact::{Answer, Fact, Fault, Nanos, Outcome, Record};
+use tenure_sim::observe::marks::Marks;
 use tenure_sim::turmoil_net::{Life, Machine, Memory, Network};
 use tenure_tests::chaos::{Ground, Way};
 use tenure_tests::rivals::{self, Habits};
@@ -93,6 +94,8 @@ pub(crate) struct Stage {
     pub(crate) machines: Vec<Machine>,
     pub(crate) witness: Witness,
     judge: Judge,
+    /// The rare situations that it came to.
+    pub(crate) marks: Marks,
     /// Everything that was told.
     pub(crate) told: Vec<Record>,
 }
@@ -164,6 +167,7 @@ impl Stage {
             machines,
             witness,
             judge,
+            marks: Marks::default(),
             told: Vec::new(),
         }
     }
@@ -220,6 +224,33 @@ impl Stage {
         !held.is_empty()
     }
 
+    /// The hand-offs to waiting leases since the beginning: when each was, and to whom.
+    pub(crate) fn hand_offs(&self) -> impl Iterator<Item = &Record> {
+        let hands_on = |record: &&Record| matches!(record.fact, Fact::HandedOn { .. });
+        self.told.iter().filter(hands_on)
+    }
+
+    /// How many of these hand-offs came to their leases by a push, and how many did not.
+    pub(crate) fn pushes(&self) -> (usize, usize) {
+        let fence = |record: &Record| match record.fact {
+            Fact::Pushed { fence } => Some((record.lease, fence)),
+            _ => None,
+        };
+        let came: BTreeSet<_> = self.told.iter().filter_map(fence).collect();
+        let is_heard = |record: &&Record| match record.fact {
+            Fact::HandedOn { fence, .. } => came.contains(&(record.lease, fence)),
+            _ => false,
+        };
+        let heard = self.hand_offs().filter(is_heard).count();
+        (heard, self.hand_offs().count() - heard)
+    }
+
+    /// The client whose lease it is.
+    pub(crate) fn client_of(&self, lease: Option<u32>) -> Option<usize> {
+        let mut of_lease = self.told.iter().filter(|record| record.lease == lease);
+        of_lease.find_map(|record| record.client.map(usize::from))
+    }
+
     pub(crate) fn count(&self, client: Option<usize>, is: impl Fn(&Fact) -> bool) -> usize {
         let of = |record: &&Record| client.is_none() || record.client.map(usize::from) == client;
         self.told
@@ -243,6 +274,7 @@ impl Stage {
     fn hear(&mut self) {
         for record in self.witness.take() {
             self.judge.hear(&record);
+            self.marks.hear(&record);
             self.told.push(record);
             self.acquit();
         }

@@ -92,7 +92,7 @@ fn a_push_that_is_lost_with_its_connection_costs_its_time_and_no_order() {
 }
 
 #[test]
-fn a_connection_that_dies_at_the_hand_off_is_replaced_and_the_lock_is_found_by_asking() {
+fn a_lock_whose_push_died_with_its_connection_is_found_by_asking() {
     let mut stage = crowded(23);
     for round in 0..12 {
         let client = next_hand_off(&mut stage);
@@ -124,7 +124,7 @@ fn a_holder_that_is_cut_off_as_it_releases_hands_on_or_expires() {
 }
 
 #[test]
-fn a_process_that_dies_in_line_or_as_it_is_handed_the_lock_holds_nobody_up_for_long() {
+fn a_process_that_dies_in_line_or_at_its_turn_holds_nobody_up_for_long() {
     let mut stage = crowded(25);
     for round in 0..8 {
         let client = match round % 2 {
@@ -145,7 +145,7 @@ fn a_process_that_dies_in_line_or_as_it_is_handed_the_lock_holds_nobody_up_for_l
 }
 
 #[test]
-fn a_process_that_stands_still_as_it_is_handed_the_lock_does_not_act_too_late() {
+fn a_process_that_stands_still_at_its_turn_does_not_act_too_late() {
     let mut stage = crowded(26);
     for _ in 0..8 {
         let client = next_hand_off(&mut stage);
@@ -161,7 +161,7 @@ fn a_process_that_stands_still_as_it_is_handed_the_lock_does_not_act_too_late() 
 }
 
 #[test]
-fn a_node_that_restarts_with_its_data_or_without_it_serves_the_waiting_again() {
+fn a_node_that_restarts_serves_the_waiting_again() {
     for memory in [Memory::Kept, Memory::Lost] {
         let mut stage = crowded(27);
         for _ in 0..4 {

@@ -37,7 +37,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tenure_redis::{Builder, Locks};
+use tenure_redis::{Builder, Guard, Locks};
 use tokio::task::JoinHandle;
 
 use crate::memory_net::{Client, Node, World};
@@ -87,6 +87,8 @@ pub fn run<T>(test: impl AsyncFnOnce(Kit) -> T) -> T {
 const STEP: Duration = Duration::from_millis(1);
 /// A holder that has not asked again for so long has been answered.
 const SILENCE: Duration = Duration::from_secs(1);
+/// How many places a queue has.
+const PLACES: u64 = 100_000;
 
 impl Kit {
     /// A handle of the process under test, with the defaults.
@@ -249,6 +251,113 @@ impl Kit {
         self.node.server().lose_reply(Some("evalsha"), Lost::Cut);
     }
 
+    /// The rival gets in line for this key, which somebody holds, and has the lock when its turn
+    /// comes. Ends when it has its place. To hand the lock over, release or drop what the task
+    /// gives.
+    ///
+    /// ```
+    /// # tenure_sim::kit::run(async |kit| {
+    /// let guard = kit.locks().await.lock("k").await.unwrap();
+    /// let rival = kit.rival_in_line("k").await;
+    /// let next = kit.spawn({
+    ///     let locks = kit.locks().await;
+    ///     async move { locks.lock("k").await }
+    /// });
+    /// guard.release().await.unwrap();
+    /// let theirs = rival.await.unwrap();
+    /// assert!(!next.is_finished(), "the rival came first");
+    /// drop(theirs);
+    /// next.await.unwrap().unwrap();
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    /// If nobody holds the key, or the server has no queue for it.
+    pub async fn rival_in_line(&self, key: impl AsRef<[u8]>) -> JoinHandle<Guard> {
+        let (key, rival) = (key.as_ref().to_vec(), self.rival().await);
+        let before = waiting(&rival, &key).await;
+        let task = tokio::spawn(self.rival.run({
+            let (rival, key) = (rival.clone(), key.clone());
+            async move {
+                let guard = rival.lock(key).await;
+                guard.unwrap_or_else(|error| panic!("the rival waits no longer: {error}"))
+            }
+        }));
+        while waiting(&rival, &key).await <= before {
+            assert!(!task.is_finished(), "the rival got the lock at once");
+            self.advance(STEP).await;
+        }
+        task
+    }
+
+    /// The next message by which the server tells a waiter that it has the lock is lost. The waiter
+    /// has it all the same, and finds out when it next asks: the lock stands still until then.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # tenure_sim::kit::run(async |kit| {
+    /// let guard = kit.rival().await.lock("k").await.unwrap();
+    /// let waiting = kit.spawn({
+    ///     let locks = kit.locks().await;
+    ///     async move { locks.lock("k").await }
+    /// });
+    /// kit.advance(Duration::from_secs(1)).await;
+    /// kit.lose_next_push();
+    /// guard.release().await.unwrap();
+    /// let guard = waiting.await.unwrap().unwrap();
+    /// assert!(guard.waited() < Duration::from_secs(10));
+    /// # });
+    /// ```
+    pub fn lose_next_push(&self) {
+        self.node.server().lose_next_message();
+    }
+
+    /// The queue of this key, which somebody holds, is full for a minute, with waiters that never
+    /// do anything. Who asks is told [`QueueFull`](tenure_redis::LockError::QueueFull).
+    ///
+    /// ```
+    /// # use tenure_redis::LockError;
+    /// # tenure_sim::kit::run(async |kit| {
+    /// let _guard = kit.rival().await.lock("k").await.unwrap();
+    /// kit.fill_queue("k").await;
+    /// let refused = kit.locks().await.lock("k").await.unwrap_err();
+    /// assert!(matches!(refused, LockError::QueueFull { .. }));
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    /// If nobody holds the key, or the server has no queue for it.
+    pub async fn fill_queue(&self, key: impl AsRef<[u8]>) {
+        let key = key.as_ref();
+        let rival = self.rival_in_line(key).await;
+        let server = self.node.server();
+        let prefix = [key, b":tenure:queue"].concat();
+        let named = server.keys().into_iter().find(|k| k.starts_with(&prefix));
+        let queue = named.expect("the rival stands in it");
+        let now: u64 = match server.call(&["TIME"]) {
+            Reply::Array(parts) => match &parts[..] {
+                [Reply::Bulk(secs), ..] => String::from_utf8_lossy(secs).parse().unwrap_or(0),
+                _ => 0,
+            },
+            _ => 0,
+        };
+        let until = (now + 60) * 1_000;
+        for thousand in 0..PLACES / 1_000 {
+            let mut zadd = vec![b"ZADD".to_vec(), queue.clone()];
+            for place in thousand * 1_000..(thousand + 1) * 1_000 {
+                let token = format!("{place:032x}:1");
+                let member = format!("Ax{place:016x}{:03}{token}", token.len());
+                zadd.extend([(place + 2).to_string(), member].map(String::into_bytes));
+                let end = (until * 64).to_string();
+                zadd.extend([end, format!("B{place:016x}")].map(String::into_bytes));
+            }
+            server.call(&zadd);
+        }
+        let until = until.to_string().into_bytes();
+        server.call(&[b"PEXPIREAT".to_vec(), queue, until]);
+        rival.abort();
+    }
+
     /// The process under test is cut off from the server, until [`mend`](Self::mend): nothing
     /// arrives, nothing answers, nothing is closed. Its rival is not.
     ///
@@ -351,6 +460,12 @@ impl Kit {
     pub const fn world(&self) -> &World {
         &self.world
     }
+}
+
+/// How many wait for the key.
+async fn waiting(locks: &Locks, key: &[u8]) -> u64 {
+    let seen = locks.inspect(key).await;
+    seen.map_or(0, |seen| seen.waiting())
 }
 
 /// A handle, or a panic that says what is wrong with the process: a test that goes on would fail

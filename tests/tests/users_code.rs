@@ -189,3 +189,32 @@ fn a_machine_that_stood_still_does_not_write_over_its_successor() {
         assert_eq!(ledger.results(), ["by the successor"]);
     });
 }
+
+/// Three machines restart one after the other, in the order in which they asked.
+#[test]
+fn machines_take_their_turns_and_a_lost_push_costs_time_only() {
+    kit::run(async |kit| {
+        let guard = kit.rival().await.lock("restart").await.unwrap();
+        let here = kit.spawn({
+            let locks = kit.locks().await;
+            async move { locks.lock("restart").await.unwrap() }
+        });
+        kit.advance(Duration::from_secs(1)).await;
+        let last = kit.rival_in_line("restart").await;
+        let seen = kit.locks().await.inspect("restart").await.unwrap();
+        assert_eq!(seen.waiting(), 2);
+
+        kit.lose_next_push();
+        drop(guard);
+        let ours = here.await.unwrap();
+        assert!(
+            ours.waited() < Duration::from_secs(11),
+            "{:?}",
+            ours.waited()
+        );
+        kit.advance(MINUTE).await;
+        assert!(!last.is_finished(), "it is not its turn");
+        drop(ours);
+        assert!(last.await.unwrap().is_valid());
+    });
+}

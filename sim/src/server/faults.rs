@@ -19,6 +19,7 @@ pub(crate) struct Faults {
     /// What every write is refused with: MISCONF, NOREPLICAS.
     pub(crate) write_error: Option<String>,
     lost: Vec<(Option<String>, Lost)>,
+    lost_messages: usize,
     answers: Vec<(String, Reply)>,
 }
 
@@ -31,8 +32,19 @@ impl Faults {
         self.answers.push((command.to_ascii_lowercase(), reply));
     }
 
+    pub(crate) fn lose_message(&mut self) {
+        self.lost_messages += 1;
+    }
+
+    pub(crate) fn take_lost_message(&mut self) -> bool {
+        let is_lost = self.lost_messages > 0;
+        self.lost_messages -= usize::from(is_lost);
+        is_lost
+    }
+
     pub(crate) fn clear_planted(&mut self) {
         self.lost.clear();
+        self.lost_messages = 0;
         self.answers.clear();
     }
 

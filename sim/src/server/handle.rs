@@ -409,13 +409,20 @@ impl Server {
         self.lock().engine.state.faults.lose(word, how);
     }
 
+    /// The next message that is published to somebody reaches nobody. Who publishes it is answered
+    /// as ever.
+    pub fn lose_next_message(&self) {
+        self.lock().engine.state.faults.lose_message();
+    }
+
     /// Answers the next request of this command with `reply`, without executing it: `MOVED …`,
     /// `CLUSTERDOWN …`, or nonsense.
     pub fn answer_next(&self, command: &str, reply: Reply) {
         self.lock().engine.state.faults.answer(command, reply);
     }
 
-    /// Takes back what was planted and has not happened yet: replies to be lost, answers.
+    /// Takes back what was planted and has not happened yet: replies and messages to be lost,
+    /// answers.
     pub fn clear_planted(&self) {
         self.lock().engine.state.faults.clear_planted();
     }

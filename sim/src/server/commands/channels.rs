@@ -62,6 +62,9 @@ pub(super) fn publish(state: &mut State, ctx: &mut Ctx<'_>) -> Outcome {
     let (channel, text) = (&ctx.argv[1], &ctx.argv[2]);
     let listeners = listeners(state, channel);
     let count = listeners.len();
+    if count > 0 && state.faults.take_lost_message() {
+        return Ok(Reply::Int(count as i64));
+    }
     for conn in listeners {
         let message = vec![
             Reply::bulk("message"),

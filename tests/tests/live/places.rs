@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use tenure_redis::LockError;
-use tenure_tests::live::clients::{connect, freed, locked};
-use tenure_tests::live::{Fate, Options, Proxy, RedisServer, servers_available, within};
+use tenure_tests::live::clients::{calls, connect, freed, locked};
+use tenure_tests::live::{
+    Fate, Options, Proxy, RedisServer, eventually, servers_available, within,
+};
 
 use crate::queue::{clean, enter, granted, in_line, queue_of, quiet, released};
 
@@ -96,7 +98,7 @@ async fn a_monitor_of_all_channels_makes_no_dead_waiter_look_alive() {
     };
     assert_eq!(channels().await, 2);
     proxy.cut().await;
-    tenure_tests::live::eventually("the server notices", async || channels().await == 1).await;
+    eventually("the server notices", async || channels().await == 1).await;
     released(holder).await;
     let guard = granted(next).await;
     proxy.accept().await;
@@ -171,5 +173,29 @@ async fn a_server_that_stands_still_for_a_while_serves_those_in_line() {
         released(granted(waiting).await).await;
     });
     futures_util::future::join_all(served).await;
+    clean(&server, "k").await;
+}
+
+/// Its place names a channel at which it cannot listen any more, so it asks.
+#[tokio::test]
+async fn who_may_not_listen_any_more_while_it_waits_is_served_by_asking() {
+    if !servers_available() {
+        return;
+    }
+    let rules = "app on >hunter2 ~* &* +@all";
+    let server = RedisServer::start(Options::new().user(rules)).await;
+    let holder = locked(&connect(quiet(), server.url()).await, "k").await;
+    let locks = connect(quiet(), server.url_with("app", "hunter2", 0)).await;
+    let waiting = enter(&server, &locks, "k").await;
+    // The server ends connections that listen where they may not.
+    let withdrawn = ["ACL", "SETUSER", "app", "resetchannels"];
+    let kept = calls(&server, "zadd").await;
+    server.cmd::<()>(&withdrawn).await;
+    eventually("its place is kept over a new connection", async || {
+        calls(&server, "zadd").await > kept
+    })
+    .await;
+    released(holder).await;
+    released(granted(waiting).await).await;
     clean(&server, "k").await;
 }

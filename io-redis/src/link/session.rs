@@ -672,6 +672,7 @@ impl<'a> Session<'a> {
                 self.context.unbatched_until = self.context.unbatched_until.max(until);
             }
             Some(Signal::BareReleases) => self.bare_until = now + UNBATCHED_FOR,
+            Some(Signal::FullReleases) => self.bare_until = Instant::ORIGIN,
             // The node's name may lead to another server by now.
             Some(Signal::Reconnect(why)) if own => self.closing = Some(why),
             Some(Signal::Reconnect(_)) => {

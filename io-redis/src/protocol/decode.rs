@@ -59,6 +59,8 @@ pub(crate) enum Signal {
     /// A release that names more than its lock was refused: a slot of a cluster moves, or the user
     /// has no right to the rest any more.
     BareReleases,
+    /// A release that names its lock alone was refused as well. So it is not for what they name.
+    FullReleases,
     /// The connection is lost, or what it answers makes no sense.
     Broken(Words),
 }
@@ -149,6 +151,13 @@ pub(crate) fn replies(
                     }
                     meaning => meaning,
                 });
+            });
+        }
+        Answers::Failures if script == Script::Release && count == 1 => {
+            failures(result, count, |(reply, signal)| {
+                let refused = matches!(reply, Reply::NotApplied(Refusal::Rejected(_)));
+                // Law: Fairness
+                each((reply, signal.or(refused.then_some(Signal::FullReleases))));
             });
         }
         Answers::Failures => failures(result, count, each),

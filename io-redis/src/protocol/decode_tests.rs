@@ -326,6 +326,18 @@ fn a_release_that_is_refused_is_asked_again_and_names_its_lock_alone() {
     assert!(matches!(reply, Reply::NotApplied(Refusal::Unavailable(_))));
 }
 
+#[test]
+fn a_bare_release_that_is_refused_too_shows_that_names_were_not_to_blame() {
+    let denied = error("NOPERM this user has no permissions to run the 'evalsha' command");
+    let [(reply, signal)] = &releases(Script::Release, Ok(denied), 1)[..] else {
+        panic!("there is one");
+    };
+    assert!(matches!(reply, Reply::NotApplied(Refusal::Rejected(_))));
+    assert_eq!(*signal, Some(Signal::FullReleases));
+    let done = Ok(Value::Array(Vec::new()));
+    assert_eq!(releases(Script::Release, done, 1)[0].1, None);
+}
+
 fn of_several(answers: Vec<Value>, count: usize) -> Vec<Meaning> {
     let mut meanings = Vec::new();
     let each = |meaning| meanings.push(meaning);

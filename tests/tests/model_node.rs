@@ -1022,3 +1022,42 @@ fn behind_more_dead_than_are_looked_at_a_lock_is_free_to_anybody() {
     assert!(granted, "who waits finds it free");
     assert!(real.server.peek_sorted(&name).is_empty());
 }
+
+#[test]
+fn the_dead_that_ask_in_the_call_that_removed_them_enter_anew() {
+    let mut real = Real::beginning(BEGIN_US, Fences::Stream);
+    let (take, wait, _) = of_a_queue();
+    let question = |lease, op| {
+        let question = Question {
+            key: 0,
+            lease,
+            attempt: WAITING,
+            op,
+            life: None,
+        };
+        question.placed()
+    };
+    let waits = |lease| Lock {
+        key: KEYS[0].to_owned(),
+        token: token(lease, WAITING),
+        ttl: "10000".to_owned(),
+        queue: queue(KEYS[0]),
+        place: question(lease, wait).member(),
+        serial: "2".to_owned(),
+        ..Lock::default()
+    };
+    real.ask(&question(2, take));
+    real.ask(&question(0, wait));
+    real.clock.advance(Duration::from_secs(6));
+    real.ask(&question(1, wait));
+    real.clock.advance(Duration::from_secs(5));
+    // The holder is gone, and the first in line is dead. The second asks in the same call.
+    let answers = real.call(Script::WaitOne, &[waits(1), waits(0)], None);
+    let Wire::Array(answers) = answers else {
+        panic!("expected an array, got {answers:?}");
+    };
+    assert!(text(&answers[0]).expect("a text").starts_with("granted "));
+    assert!(text(&answers[1]).expect("a text").starts_with("waiting 0 "));
+    let members = real.server.peek_sorted(&queue(KEYS[0])).len();
+    assert_eq!(members, 2, "its place, and until when it is kept");
+}

@@ -1,6 +1,6 @@
 -- Takes locks as acquire does. Who finds a lock held, or others waiting for it, enters a place in
--- its queue, or keeps the one that is there; and a lock that is free goes to the first in line. No
--- key may be in a call twice.
+-- its queue, or keeps the one that is there; and a lock that is free goes to the first in line. A
+-- key may be in a call for several leases, of which one gets it at most.
 -- KEYS: lock, queue for each, fence stream [, marker]
 -- ARGV: token, TTL ms, place, serial for each
 --       [, end of quarantine (server ms), text of the marker]

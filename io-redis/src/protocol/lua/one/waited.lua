@@ -4,12 +4,17 @@
   time = time or redis.call('TIME')
   now = time[1] * 1000 + floor(time[2] / 1000)
 
+  -- Whether a lock was handed on in this call. The dead that were before its next holder are gone,
+  -- and one of them may ask further behind.
+  local handed = false
+
   -- Keeps the place for a TTL from now, or enters it at the end. Answers why not.
   -- The end of a reservation is never brought forward, and the later serial counts.
   -- Law: Fairness
   local function enter(i, queue)
     local place, ttl, serial = ARGV[4 * i - 1], tonumber(ARGV[4 * i - 2]), tonumber(ARGV[4 * i])
     local name, till, done = 'B' .. sub(place, 3, 18), now + ttl, nil
+    if handed then kept[i] = pcall('ZMSCORE', queue, place, name) end
     local order, before = kept[i][1], tonumber(kept[i][2] or 0)
     if order then
       local after = (serial - before) % 64
@@ -46,6 +51,7 @@
       pcall('DEL', lock)
       return why
     end
+    handed = true
     local place, id, till = hand_on(lock, queue, asker)
     if place == asker then return 'granted ' .. id end
     if place then

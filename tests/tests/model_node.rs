@@ -1025,7 +1025,7 @@ fn behind_more_dead_than_are_looked_at_a_lock_is_free_to_anybody() {
 
 #[test]
 fn the_dead_that_ask_in_the_call_that_removed_them_enter_anew() {
-    let mut real = Real::beginning(BEGIN_US, Fences::Stream);
+    let real = Real::beginning(BEGIN_US, Fences::Stream);
     let (take, wait, _) = of_a_queue();
     let question = |lease, op| {
         let question = Question {
@@ -1058,6 +1058,6 @@ fn the_dead_that_ask_in_the_call_that_removed_them_enter_anew() {
     };
     assert!(text(&answers[0]).expect("a text").starts_with("granted "));
     assert!(text(&answers[1]).expect("a text").starts_with("waiting 0 "));
-    let members = real.server.peek_sorted(&queue(KEYS[0])).len();
+    let members = real.server.peek_sorted(queue(KEYS[0])).len();
     assert_eq!(members, 2, "its place, and until when it is kept");
 }

@@ -49,7 +49,24 @@ impl Connection for DialledConnection {
 
     fn listen(&self, channel: &[u8]) -> BoxFuture<'static, Result<(), RedisError>> {
         let (mut connection, channel) = (self.0.clone(), channel.to_vec());
-        Box::pin(async move { connection.subscribe(channel).await })
+        let asks = |name: &str| {
+            let mut cmd = redis::cmd(name);
+            cmd.arg(&channel);
+            cmd
+        };
+        let (listen, leave) = (asks("SUBSCRIBE"), asks("UNSUBSCRIBE"));
+        Box::pin(async move {
+            match connection.send_packed_command(&listen).await? {
+                Value::Push { .. } => Ok(()),
+                // Whoever greeted in the newer protocol speaks the older one, in which a connection
+                // that listens serves nothing else.
+                _ => {
+                    connection.send_packed_command(&leave).await?;
+                    let why = "the node does not speak the protocol in which it greeted";
+                    Err(RedisError::from((ErrorKind::UnexpectedReturnType, why)))
+                }
+            }
+        })
     }
 
     fn is_own(&self) -> bool {

@@ -679,6 +679,11 @@ pub(crate) fn refusal(text: &str) -> Meaning {
         | "NOREPLICAS" => unavailable(None),
         // A slot is being moved, and the keys of the call are on both sides.
         "TRYAGAIN" => unavailable(Some(Signal::DoNotBatch)),
+        // It listens, and the server takes it for one of the older protocol, which then serves
+        // nothing else.
+        _ if text.contains("are allowed in this context") => {
+            unavailable(Some(Signal::Reconnect(words())))
+        }
         "NOAUTH" | "WRONGPASS" => rejected(Some(Signal::Reconnect(words()))),
         "NOPERM" => rejected(None),
         "CROSSSLOT" => rejected(Some(Signal::CrossSlot)),

@@ -658,3 +658,12 @@ fn keys_of_several_slots_are_told_by_whoever_stands_before_a_cluster() {
         assert_eq!(acquires(Ok(error(text)), 2, None)[0], again, "{text}");
     }
 }
+
+#[test]
+fn a_connection_that_may_only_listen_is_replaced() {
+    let text = "ERR Can't execute 'set': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / \
+                RESET are allowed in this context";
+    let (reply, signal) = decode::refusal(text);
+    let unavailable = matches!(reply, Reply::NotApplied(Refusal::Unavailable(_)));
+    assert!(unavailable && matches!(signal, Some(Signal::Reconnect(_))));
+}

@@ -115,6 +115,9 @@ fn of_a_write(write: usize) -> Vec<Lock> {
             ttl: "60000".to_owned(),
             proposal: "0".to_owned(),
             fence: "0".to_owned(),
+            queue: format!("{key}:tenure:queue:{{{key}}}"),
+            place: String::new(),
+            serial: "0".to_owned(),
             key,
         }
     };

@@ -30,6 +30,11 @@ use crate::token::{Fence, Key, Secret};
 // Law: Bounded work
 const WORK_MAX: usize = 256;
 
+/// How many of these may have kept their place in a queue. There may be thousands of them at any
+/// time, and behind them come rounds that are over and releases that are owed.
+// Law: Bounded work
+const PLACES_MAX: usize = WORK_MAX / 2;
+
 /// For how many entries a queue keeps its memory when it is empty.
 const QUEUE_KEPT: usize = 256;
 
@@ -42,9 +47,10 @@ const EARLY_MAX: Duration = Duration::from_millis(10);
 /// passes the present instant, by a clock that never goes back:
 ///
 /// - **Commands** of the application: [`acquire`](Self::acquire), [`renew`](Self::renew),
-///   [`release`](Self::release), [`cancel`](Self::cancel).
+///   [`watch`](Self::watch), [`release`](Self::release), [`cancel`](Self::cancel).
 /// - **Events** of the world: [`handle_reply`](Self::handle_reply),
-///   [`handle_push`](Self::handle_push), [`handle_timeout`](Self::handle_timeout),
+///   [`handle_push`](Self::handle_push), [`handle_doubt`](Self::handle_doubt),
+///   [`handle_doubt_of_all`](Self::handle_doubt_of_all), [`handle_timeout`](Self::handle_timeout),
 ///   [`handle_node_up`](Self::handle_node_up), [`handle_node_pushes`](Self::handle_node_pushes),
 ///   [`handle_node_down`](Self::handle_node_down).
 /// - **Outputs**. After each of the calls above they are polled until they are empty, in any order:
@@ -117,6 +123,8 @@ struct Doubts {
     from: Instant,
     /// The slot of the first lease that they were not asked about.
     slot: u32,
+    /// Those that said so again since they were asked about the first: they are asked once more.
+    again: NodeSet,
 }
 
 /// The client has as many leases as its configuration allows, those included that are being
@@ -283,18 +291,24 @@ impl Manager {
     }
 
     /// A node says that it may have lost all keys. It is asked about each lease that is held, in
-    /// bounded steps of [`handle_timeout`](Self::handle_timeout). Of those that follow within a
-    /// request timeout, only the last counts, and at the end of that time.
+    /// bounded steps of [`handle_timeout`](Self::handle_timeout). What it says again within a
+    /// request timeout counts once, and at the end of that time.
     pub fn handle_doubt_of_all(&mut self, now: Instant, node: NodeId) {
-        // Law: Bounded work
-        let from = now.max(self.doubted + self.config.request_timeout());
-        let before = self.doubts.take().map(|doubts| doubts.nodes);
-        let mut nodes = before.unwrap_or(NodeSet::EMPTY);
-        nodes.insert(node);
-        self.doubts = Some(Doubts {
+        match &mut self.doubts {
+            Some(doubts) if doubts.slot > 0 => doubts.again.insert(node),
+            Some(doubts) => doubts.nodes.insert(node),
+            None => self.plan_doubts(now, [node].into_iter().collect()),
+        }
+    }
+
+    /// Plans that nodes are asked about all leases: now, but a request timeout after the last time.
+    // Law: Bounded work
+    fn plan_doubts(&mut self, now: Instant, nodes: NodeSet) {
+        self.doubts = (!nodes.is_empty()).then(|| Doubts {
             nodes,
-            from,
+            from: now.max(self.doubted + self.config.request_timeout()),
             slot: 0,
+            again: NodeSet::EMPTY,
         });
     }
 
@@ -309,7 +323,8 @@ impl Manager {
                 self.doubted = now;
             }
             let Some(id) = self.slots.from(doubts.slot) else {
-                self.doubts = None;
+                let again = doubts.again;
+                self.plan_doubts(now, again);
                 break;
             };
             doubts.slot = id.slot + 1;
@@ -413,7 +428,11 @@ impl Manager {
             if due == Due::Retry {
                 work += self.answer_unsent(now, WORK_MAX - work);
             }
-            while work < WORK_MAX
+            let most = match due {
+                Due::Place => WORK_MAX.min(work + PLACES_MAX),
+                _ => WORK_MAX,
+            };
+            while work < most
                 && let Some(slot) = self.recall.next(due)
             {
                 work += 1;
@@ -421,7 +440,7 @@ impl Manager {
             }
             // Each lease is handled once. If that makes it due again, it waits for the next call.
             let mut done = None;
-            while work < WORK_MAX
+            while work < most
                 && let Some(entry) = self.timers.due(due, horizon, done)
             {
                 done = Some(entry);

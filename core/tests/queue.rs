@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use support::{ROUND, VALID_FOR, World, at, cannot_serve, id, key, ms, secs};
 use tenure_core::{
-    AcquireFailure, Config, EventKind, Instant, LeaseId, LeaseOptions, LeaseOptionsBuilder, Loss,
-    OpKind, Secret, Token,
+    AcquireFailure, Answer, Config, EventKind, Fingerprint, Instant, LeaseId, LeaseOptions,
+    LeaseOptionsBuilder, Loss, OpKind, RenewalPolicy, Reply, Secret, ServerTime, Token,
 };
 use tenure_sim::node::Value;
 
@@ -519,4 +519,75 @@ fn who_hears_no_pushes_any_more_enters_a_place_without_them() {
     world.release(holder);
     world.advance(secs(2));
     assert!(waiters.iter().any(|waiter| world.may_act(*waiter)));
+}
+
+#[test]
+fn the_longest_hold_counts_from_the_push_and_not_from_the_wait() {
+    let (mut world, holder, _) = waiting(0);
+    let waiter = world.acquire_with("k", options().max_hold(Some(secs(4))));
+    world.advance(secs(3));
+    world.events();
+    world.release(holder);
+    assert_eq!(acquired(&mut world), at(secs(7)));
+    assert!(world.may_act(waiter));
+}
+
+#[test]
+fn a_lease_that_is_not_renewed_has_its_whole_validity_also_after_a_push() {
+    let (mut world, holder, _) = waiting(0);
+    let waiter = world.acquire_with("k", options().renewal(RenewalPolicy::Off));
+    world.advance(secs(5));
+    world.events();
+    world.release(holder);
+    assert_eq!(acquired(&mut world), at(VALID_FOR));
+    world.timeout();
+    assert_eq!(
+        world.manager.valid_until(waiter),
+        Some(world.now + VALID_FOR)
+    );
+    world.advance(VALID_FOR - ms(1));
+    assert!(world.may_act(waiter));
+    assert_eq!(count(&world, OpKind::Renew), 1, "and never again");
+    world.advance(ms(2));
+    assert!(!world.may_act(waiter));
+}
+
+#[test]
+fn a_take_that_the_link_asked_by_script_enters_a_place_at_once() {
+    let mut world = queueing();
+    held(&mut world);
+    world.withhold([0]);
+    world.acquire("k");
+    let take = world.wire[0].pop_front().unwrap();
+    let answer = Answer::Held {
+        left: secs(5),
+        server_time: ServerTime::from_micros(1),
+        holder: Fingerprint::new(1).into(),
+    };
+    world.reply(take.id, Reply::Applied(answer));
+    assert_eq!(world.waiting(0), [OpKind::Wait]);
+    assert_eq!(world.wire[0][0].token.attempt, 1);
+}
+
+/// Thousands of them, of which some are always due.
+#[test]
+fn places_that_are_kept_do_not_keep_releases_from_their_turn() {
+    let (mut world, _, _) = waiting(0);
+    world.manager.handle_node_pushes(id(0), false);
+    for _ in 0..1_000 {
+        world.acquire("k");
+    }
+    world.withhold([0]);
+    let other = world.acquire("another");
+    world.deliver(0);
+    world.pump();
+    world.release(other);
+    let release = world.wire[0].pop_back().unwrap();
+    world.reply(release.id, Reply::NotApplied(cannot_serve()));
+    world.stall(secs(2));
+    for _ in 0..3 {
+        world.timeout();
+    }
+    let asked = world.wire[0].iter().any(|r| r.id.lease == other);
+    assert!(asked, "it is released again");
 }

@@ -6,7 +6,7 @@
 mod support;
 
 use support::{RENEW_AFTER, World, id, key, ms};
-use tenure_core::{EventKind, LeaseId, Loss, OpKind};
+use tenure_core::{EventKind, LeaseId, Loss, OpKind, Reply};
 
 /// A lease that is held and watched, before any renewal.
 fn watched(nodes: usize) -> (World, LeaseId) {
@@ -201,4 +201,33 @@ fn so_it_is_if_a_watch_had_to_wait_for_the_renewal_that_failed() {
     watch(&mut world, lease, true);
     let asked = asked_at_up(world, lease);
     assert_eq!(asked, [OpKind::Renew, OpKind::Watch]);
+}
+
+/// The link tells pushes before answers that it has read with them.
+#[test]
+fn a_doubt_that_is_told_before_the_answer_of_the_watch_is_not_forgotten() {
+    let mut world = World::new(1);
+    let lease = world.acquire("k");
+    world.withhold([0]);
+    watch(&mut world, lease, true);
+    let (watched, said) = world.apply(0);
+    world.nodes[0].delete(&key("k"));
+    doubt(&mut world, 0, lease);
+    world.events();
+    world.resume([0]);
+    world.reply(watched, Reply::Applied(said));
+    assert_eq!(world.event(), EventKind::Lost { loss: Loss::Gone });
+}
+
+#[test]
+fn a_node_that_doubts_all_leases_all_the_time_is_asked_about_each_in_turn() {
+    let mut world = World::new(1);
+    let leases: Vec<_> = (0..1_000).map(|i| world.acquire(&i.to_string())).collect();
+    world.nodes[0].forget();
+    for _ in 0..20 {
+        world.manager.handle_doubt_of_all(world.now, id(0));
+        world.timeout();
+        world.now = world.now + ms(1);
+    }
+    assert!(leases.iter().all(|lease| !world.may_act(*lease)));
 }

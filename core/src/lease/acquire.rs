@@ -99,6 +99,7 @@ impl Lease {
         ctx: &mut Context<'_>,
     ) {
         let valid_for = self.options.valid_for();
+        let queues = self.queues(ctx);
         let seat = &mut self.seats[node.index()];
         match (flight.ask, reply) {
             (OpKind::Take | OpKind::Acquire, Reply::Applied(Answer::Granted { fence, .. })) => {
@@ -111,8 +112,8 @@ impl Lease {
                     self.ask(now, node, OpKind::Confirm, ctx);
                 }
             }
-            (OpKind::Take, Reply::Applied(Answer::Busy | Answer::Unfenced))
-                if !ctx.down.contains(node) =>
+            (OpKind::Take, Reply::Applied(answer))
+                if says_too_little(&answer, queues) && !ctx.down.contains(node) =>
             {
                 // The attempt goes on. Its second request gets as much time as the first.
                 self.round.deadline = now + self.options.attempt_timeout();
@@ -217,7 +218,8 @@ impl Lease {
 
     /// The fence is stored on a quorum: the lease is held, if any validity is left.
     fn hold(&mut self, now: Instant, fence: Fence, ctx: &mut Context<'_>) {
-        if let Err(why) = self.begin_hold(now, fence, ctx) {
+        let since = self.round.started;
+        if let Err(why) = self.begin_hold(now, fence, since, ctx) {
             for seat in self.seats.iter_mut() {
                 if matches!(seat.vote, Vote::Granted(_)) {
                     seat.vote = Vote::Silent;
@@ -228,7 +230,7 @@ impl Lease {
         }
     }
 
-    /// Holds the lease from now on.
+    /// Holds the lease from now on. The longest time for which it may be held counts from `since`.
     ///
     /// # Errors
     /// Why no validity is left, if it was granted too late. This counts as no answer.
@@ -236,13 +238,14 @@ impl Lease {
         &mut self,
         now: Instant,
         fence: Fence,
+        since: Instant,
         ctx: &mut Context<'_>,
     ) -> Result<(), &'static str> {
         let copies = self.seats.iter().map(|seat| seat.until);
         self.cap = self
             .options
             .max_hold()
-            .map_or(Instant::MAX, |span| self.round.started + span);
+            .map_or(Instant::MAX, |span| since + span);
         let held = held_until(copies, ctx.config.quorum());
         let Some(held) = held.filter(|until| (*until).min(self.cap) > now) else {
             let capped = held.is_some_and(|until| until > now);
@@ -461,6 +464,16 @@ impl Lease {
             (None, Some((node, _))) => AcquireFailure::Foreign { node },
             (None, None) => unreachable!("a quorum answered that the key is not free"),
         }
+    }
+}
+
+/// Whether the answer to a take leaves a question: who has the key, or which fence was drawn. Or it
+/// says who has it, since the link asked by a script, and the lease is to wait in the queue.
+const fn says_too_little(answer: &Answer, queues: bool) -> bool {
+    match answer {
+        Answer::Busy | Answer::Unfenced => true,
+        Answer::Held { .. } | Answer::Foreign => queues,
+        _ => false,
     }
 }
 

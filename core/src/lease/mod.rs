@@ -3,9 +3,8 @@
 //!
 //! It is `Clone + Eq + Hash`, so that a model checker can visit its states. Its phases have a file
 //! each: `acquire`, `wait`, `hold`, `release`; `watch` is how a lease that is held learns of a loss
-//! at once. The file `seat` has what a lease knows of one node, and how
-//! a request to it is queued, handed out and answered. Here are the list of phases, the inputs, and
-//! the next deadline.
+//! at once. The file `seat` has what a lease knows of one node, and how a request to it is queued,
+//! handed out and answered. Here are the list of phases, the inputs, and the next deadline.
 //!
 //! Three rules hold in every phase:
 //! - A seat has at most one request in flight, and one release behind it.

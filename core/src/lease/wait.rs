@@ -7,8 +7,8 @@
 
 use core::time::Duration;
 
-use super::seat::{Flight, Rival, Vote};
-use super::{Context, Lease, Phase};
+use super::seat::{Flight, Lack, Rival, Vote};
+use super::{Context, Lease, Phase, Renewal};
 use crate::event::{AcquireFailure, EventKind};
 use crate::id::NodeId;
 use crate::place::{Place, PlaceId, Serial};
@@ -135,7 +135,8 @@ impl Lease {
         let seat = &mut self.seats[node.index()];
         seat.vote = match reply {
             Reply::Applied(Answer::Granted { fence, .. }) => {
-                if self.granted_from(now, node, flight.queued, fence, ctx) {
+                let since = flight.queued;
+                if self.granted_from(now, node, since, fence, since, ctx) {
                     return;
                 }
                 // So late that nothing is left of it: the key is the lease's, and is asked for
@@ -274,7 +275,12 @@ impl Lease {
             if let Some(queued) = &mut self.place {
                 queued.granted = Some(request);
             }
-            if self.granted_from(now, node, queued, fence, ctx) {
+            // The application did not have it before.
+            if self.granted_from(now, node, queued, fence, now, ctx) {
+                if self.options.renew_after().is_none() && self.valid_until < self.cap {
+                    // It is not renewed later, and part of its only validity passed in the queue.
+                    self.phase = Phase::Held(Renewal::At(now));
+                }
                 // What was not sent yet is not needed any more.
                 let seat = &mut self.seats[node.index()];
                 if seat.flight.as_ref().is_some_and(|flight| !flight.sent) {
@@ -287,13 +293,14 @@ impl Lease {
     }
 
     /// The node holds the lock for the lease, as a request had asked that was queued at that
-    /// instant. Returns whether the lease is held now.
+    /// instant. Returns whether the lease is held now; the longest time for that counts from `since`.
     fn granted_from(
         &mut self,
         now: Instant,
         node: NodeId,
         queued: Instant,
         fence: Fence,
+        since: Instant,
         ctx: &mut Context<'_>,
     ) -> bool {
         let expires = self.expires(now);
@@ -303,7 +310,7 @@ impl Lease {
         seat.until = Some(until);
         seat.vote = Vote::Granted(fence);
         self.round.started = queued;
-        self.begin_hold(now, fence, ctx).is_ok()
+        self.begin_hold(now, fence, since, ctx).is_ok()
     }
 
     /// Takes the answer to a request that was to enter or keep the place, and came when a push had
@@ -328,7 +335,7 @@ impl Lease {
                 let granted = self.place.as_ref().and_then(|queued| queued.granted);
                 if granted.is_some_and(|granted| granted < flight.serial) {
                     seat.until = None;
-                    seat.lacks = Some(super::seat::Lack::Taken);
+                    seat.lacks = Some(Lack::Taken);
                 }
             }
             Reply::Applied(_) | Reply::NotApplied(_) | Reply::Unknown(_) => {}

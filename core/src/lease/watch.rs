@@ -24,7 +24,8 @@ pub(super) struct Watch {
     due: NodeSet,
     /// The nodes that watch, or are being asked to.
     watching: NodeSet,
-    /// The nodes that are being asked because of a doubt.
+    /// The nodes that are being asked because of a doubt, or will be once they have said that they
+    /// watch.
     doubting: NodeSet,
 }
 
@@ -95,8 +96,10 @@ impl Lease {
         reply: &Reply,
         ctx: &mut Context<'_>,
     ) {
+        let doubted = self.watch.doubting.contains(node);
+        self.watch.doubting.remove(node);
         match reply {
-            Reply::Applied(Answer::Done) => {}
+            Reply::Applied(Answer::Done) if !doubted => {}
             // Whoever reads says nothing that is sure: a replica may have answered.
             Reply::Applied(_) => self.doubt(now, node, ctx),
             // It is asked again behind the next renewal.
@@ -119,7 +122,12 @@ impl Lease {
     fn doubt(&mut self, now: Instant, node: NodeId, ctx: &mut Context<'_>) {
         self.watch.watching.remove(node);
         let seat = &self.seats[node.index()];
-        // A request that is on its way will tell.
+        // The push may be told before the answer that the node gave earlier, so that says nothing.
+        let asked = seat.flight.as_ref().map(|flight| flight.ask);
+        if asked == Some(OpKind::Watch) {
+            self.watch.doubting.insert(node);
+        }
+        // A renewal that is on its way will tell, or the watch behind it.
         let can = seat.is_idle() && seat.until.is_some() && !ctx.down.contains(node);
         if can && matches!(self.phase, Phase::Held(_)) {
             self.watch.doubting.insert(node);

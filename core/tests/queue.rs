@@ -591,3 +591,19 @@ fn places_that_are_kept_do_not_keep_releases_from_their_turn() {
     let asked = world.wire[0].iter().any(|r| r.id.lease == other);
     assert!(asked, "it is released again");
 }
+
+#[test]
+fn the_renewal_that_makes_up_for_the_wait_is_tried_again_if_it_fails() {
+    let (mut world, holder, _) = waiting(0);
+    let waiter = world.acquire_with("k", options().renewal(RenewalPolicy::Off));
+    world.advance(secs(5));
+    world.release(holder);
+    world.withhold([0]);
+    world.timeout();
+    assert_eq!(world.waiting(0), [OpKind::Renew]);
+    world.refuse(0, cannot_serve());
+    world.resume([0]);
+    world.advance(secs(2));
+    assert!(world.manager.valid_until(waiter) > Some(at(secs(14))));
+    assert_eq!(count(&world, OpKind::Renew), 2);
+}

@@ -740,6 +740,21 @@ fn renewals_before_they_are_due_are_unbounded_work() {
     assert_eq!(history.broken(), None, "zero: it is not demanded");
 }
 
+/// It asks once, and once more if the node was not ready.
+#[test]
+fn each_doubt_since_the_grant_allows_two_more_renewals() {
+    let mut history = granted_for_renewals(1);
+    for serial in 1..=4 {
+        renew(&mut history, 100, serial);
+    }
+    history.tell(101, 0, Fact::Doubted);
+    renew(&mut history, 102, 5);
+    renew(&mut history, 103, 6);
+    assert_eq!(history.broken(), None);
+    renew(&mut history, 104, 7);
+    assert_eq!(history.broken(), Some(Law::BoundedWork));
+}
+
 #[test]
 fn failures_before_the_grant_allow_no_more_renewals() {
     let mut history = History::under(Rules {

@@ -254,6 +254,7 @@ impl Lease {
         if renewed {
             self.failures = 0;
             self.suspect = false;
+            self.made_whole();
             return self.schedule_renewal(held);
         }
         if !running {
@@ -272,14 +273,16 @@ impl Lease {
     fn renewal_failed(&mut self, now: Instant, ctx: &mut Context<'_>) {
         self.failures += 1;
         self.suspect = true;
-        self.phase = Phase::Held(if self.options.renew_after().is_none() {
-            Renewal::Off
-        } else {
-            let timeout = self.options.round_timeout();
-            let first = (timeout / 4).max(Duration::from_nanos(1));
-            let pause = Backoff::new(first, timeout).pause(self.failures, ctx.rng);
-            Renewal::RetryAt(now + pause)
-        });
+        self.phase = Phase::Held(
+            if self.options.renew_after().is_none() && !self.is_cut_short() {
+                Renewal::Off
+            } else {
+                let timeout = self.options.round_timeout();
+                let first = (timeout / 4).max(Duration::from_nanos(1));
+                let pause = Backoff::new(first, timeout).pause(self.failures, ctx.rng);
+                Renewal::RetryAt(now + pause)
+            },
+        );
         let cause = match self.rejection(ctx) {
             Some((node, words)) => RenewalFailure::Rejected { node, words },
             None => RenewalFailure::Outage {

@@ -65,6 +65,20 @@ impl Lease {
         asked && self.place.is_some()
     }
 
+    /// Whether a push granted the lock, and nothing was renewed since: part of the validity had
+    /// passed in the queue.
+    pub(super) fn is_cut_short(&self) -> bool {
+        let queued = self.place.as_ref();
+        queued.is_some_and(|queued| queued.granted.is_some())
+    }
+
+    /// The validity is renewed. No request for a place is on its way any more.
+    pub(super) fn made_whole(&mut self) {
+        if let Some(queued) = &mut self.place {
+            queued.granted = None;
+        }
+    }
+
     /// Whether a request is in flight or queued.
     pub(super) fn is_asking(&self) -> bool {
         self.seats.iter().any(|seat| !seat.is_idle())

@@ -14,6 +14,11 @@ impl Judge {
         let index = usize::from(state.key) * self.rules.nodes + usize::from(node);
         let holds = self.copies[index].holder.is_some_and(|(it, _)| it == lease);
         let asleep = self.clients[usize::from(state.client)].asleep;
+        if state.stage == Stage::Held {
+            // It asks by a renewal, and once more if the node was not ready.
+            self.leases[lease as usize].doubts += 2;
+        }
+        let state = &self.leases[lease as usize];
         if !holds && !asleep && state.stage == Stage::Held {
             self.checks.doubts += 1;
             let state = &mut self.leases[lease as usize];

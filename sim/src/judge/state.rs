@@ -41,6 +41,8 @@ pub(super) struct Lease {
     pub(super) began: Nanos,
     pub(super) ttl: Nanos,
     pub(super) granted_at: Nanos,
+    /// How many renewals the doubts of nodes allow that were heard since the grant.
+    pub(super) doubts: u64,
     /// The sum of `failures` and `by_hand` at the grant.
     pub(super) extra_before: u64,
     pub(super) stage: Stage,

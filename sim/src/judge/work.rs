@@ -75,7 +75,7 @@ impl Judge {
     }
 
     /// A lease that was renewed is not renewed again before that is due. Each failure since the
-    /// grant, and each renewal by hand, allows one renewal more.
+    /// grant, each renewal by hand and each doubt allows more.
     fn renews(&mut self, record: &Record, lease: u32, node: u8) {
         let seat = self.seat(lease, node);
         seat.renewals += 1;
@@ -85,7 +85,7 @@ impl Judge {
         // Twice as many as are due, because the holder's clock may be fast or step forward.
         let due = (2 * self.rules.renewals * held).checked_div(state.ttl);
         let extra = state.failures + state.by_hand - state.extra_before;
-        let more = RENEWED_EARLY + extra;
+        let more = RENEWED_EARLY + extra + state.doubts;
         if self.rules.renewals > 0 && due.is_some_and(|due| renewals > due + more) {
             let sentence = format!(
                 "lease {lease} was renewed {renewals} times at node {node} in the {held} ns since \

@@ -1420,6 +1420,30 @@ fn a_push_of_an_earlier_hand_off_promises_nothing() {
     assert_eq!(history.broken(), Some(Law::HonestValidity));
 }
 
+/// It went back to old data, so it handed on twice. The client hears of the first.
+#[test]
+fn a_push_of_a_hand_off_that_a_node_has_forgotten_promises_what_it_said() {
+    let granted = |until| {
+        let mut history = History::line();
+        history.hands_on(100, 0, 1, 950);
+        history.tell(105, 0, Fact::Release);
+        let (fence, later) = (101, 980);
+        history.tell(
+            107,
+            1,
+            Fact::HandedOn {
+                fence,
+                until: later,
+            },
+        );
+        history.tell(110, 1, Fact::Pushed { fence: 100 });
+        history.tell(110, 1, Fact::Granted { fence: 100, until });
+        history.broken()
+    };
+    assert_eq!(granted(940), None);
+    assert_eq!(granted(960), Some(Law::HonestValidity));
+}
+
 #[test]
 fn who_hears_that_it_waits_after_the_hand_off_has_lost_the_lock() {
     let heard = |did| {

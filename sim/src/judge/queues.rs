@@ -209,14 +209,16 @@ impl Judge {
     pub(super) fn handed_on(&mut self, record: &Record, lease: u32, fence: u64, until: Nanos) {
         let Some(node) = record.node else { return };
         self.drew_fence(record, lease, false, fence);
-        self.seat(lease, node).handed = Some((fence, until, record.at));
+        let seat = self.seat(lease, node);
+        seat.handed_before = seat.handed.replace((fence, until, record.at));
     }
 
     /// The client hears of it. As far as it knows, the node keeps the key so long.
     pub(super) fn push_heard(&mut self, record: &Record, lease: u32, fence: u64) {
         let Some(node) = record.node else { return };
         let seat = self.seat(lease, node);
-        if let Some((_, until, _)) = seat.handed.filter(|(drawn, ..)| *drawn == fence) {
+        let mut handed = seat.handed.into_iter().chain(seat.handed_before);
+        if let Some((_, until, _)) = handed.find(|(drawn, ..)| *drawn == fence) {
             seat.promised = seat.promised.max(Some(until));
         }
     }
@@ -250,6 +252,7 @@ impl Judge {
             && seat.handed.is_some_and(|(.., handed)| handed < at)
         {
             seat.promised = None;
+            seat.handed_before = None;
         }
     }
 

@@ -96,6 +96,8 @@ pub(super) struct Seat {
     /// When the lock was handed on to it: the fence, until when the node keeps the key, and when
     /// that was.
     pub(super) handed: Option<(u64, Nanos, Nanos)>,
+    /// The same, the time before: a node that went back to old data hands on again.
+    pub(super) handed_before: Option<(u64, Nanos, Nanos)>,
     /// The last request that was answered with *waiting*: its serial, and when the node did it.
     pub(super) waits: Option<(u32, Nanos)>,
     /// When it was last granted the key by a request that enters a place.

@@ -1444,6 +1444,40 @@ fn a_push_of_a_hand_off_that_a_node_has_forgotten_promises_what_it_said() {
     assert_eq!(granted(960), Some(Law::HonestValidity));
 }
 
+/// The node has forgotten that the lease holds the lock, and knows its place again.
+#[test]
+fn a_holder_that_is_handed_the_lock_again_cannot_know_that_it_expires() {
+    let of = |from, to, until| Fact::Key { from, to, until };
+    let told = |forgets: bool| {
+        let mut history = History::under(RULES);
+        history.holds(10, 0, 900);
+        let until = if forgets { 900 } else { 90 };
+        history.tell(12, 0, of(Holder::Lease(0), Holder::Lease(0), Some(until)));
+        if forgets {
+            let lost = Record {
+                node: Some(0),
+                key: Some(0),
+                ..Record::new(50, of(Holder::Lease(0), Holder::Nobody, None))
+            };
+            history.happens(50, lost).tell(50, 0, place(90));
+        }
+        history.enters(55, 1, place(950));
+        if forgets {
+            let again = of(Holder::Nobody, Holder::Lease(0), Some(90));
+            history.tell(60, 1, again).tell(60, 0, GONE);
+        }
+        let taken = of(Holder::Nobody, Holder::Lease(1), Some(950));
+        history.tell(100, 1, taken).tell(100, 1, GONE);
+        history.tell(101, 0, Fact::Release);
+        history.tell(102, 0, heard(Outcome::Unknown));
+        history.tell(103, 0, heard(Outcome::Answered(Answer::Taken)));
+        history.tell(104, 0, Fact::Released(Freed::Released));
+        history.broken()
+    };
+    assert_eq!(told(true), None);
+    assert_eq!(told(false), Some(Law::LossIsTold));
+}
+
 #[test]
 fn who_hears_that_it_waits_after_the_hand_off_has_lost_the_lock() {
     let heard = |did| {

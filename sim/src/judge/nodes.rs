@@ -82,14 +82,16 @@ impl Judge {
 
     /// A lease has the key at a node. What became of its token there before says nothing any more.
     fn begins_anew(&mut self, record: &Record, lease: u32, node: u8) {
-        // An old place may be handed a lock that nobody waits for any more. That says nothing of
-        // what became of the grant that its owner gave back.
-        let over = self.leases[lease as usize].stage == Stage::Over;
+        // A node that went back to old data hands the lock to an old place again. That says nothing
+        // of what became of the grant: the node lost it, or its owner gave it back.
+        let stage = self.leases[lease as usize].stage;
         let by_other = record.lease.is_some_and(|actor| actor != lease);
+        let by_nobody = record.lease.is_none();
         let seat = self.seat(lease, node);
-        if !(over && by_other) {
-            let by_nobody = record.lease.is_none();
-            (seat.freed, seat.expired, seat.tampered) = (false, false, by_nobody);
+        match stage {
+            Stage::Over if by_other => {}
+            Stage::Held if by_other => (seat.freed, seat.expired) = (false, false),
+            _ => (seat.freed, seat.expired, seat.tampered) = (false, false, by_nobody),
         }
     }
 

@@ -26,6 +26,7 @@ local function next_of(queue, asker)
     end
     if #names == 0 then break end
     local ends = pcall('ZMSCORE', queue, unpack(names))
+    if ends.err then return nil, '-' .. ends.err end
     for j = 1, #names do
       local member, score = members[j], tonumber(ends[j] or 0)
       -- Who is dead gets nothing: the key would expire at once.

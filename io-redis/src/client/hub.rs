@@ -203,7 +203,7 @@ impl Hub {
     pub(crate) fn cancel(&self, lease: LeaseId) {
         let mut state = self.lock();
         state.manager.cancel(self.clock.now(), lease);
-        state.cells.remove(lease);
+        state.forget(lease);
         self.carry_out(state);
     }
 
@@ -277,6 +277,12 @@ impl Hub {
             state.close_some(now);
         }
         self.carry_out(state);
+    }
+
+    /// How many keys the nodes watch.
+    #[cfg(test)]
+    pub(crate) fn watched(&self) -> usize {
+        self.lock().watched.len()
     }
 
     /// Whether a closing client has begun to release all that it held.
@@ -468,16 +474,13 @@ impl HubState {
         }
         while let Some(event) = self.manager.poll_event() {
             let cell = if event.kind.is_final() {
-                self.cells.remove(event.lease)
+                self.forget(event.lease)
             } else {
                 self.cells.get(event.lease).cloned()
             };
             let Some(cell) = cell else {
                 continue;
             };
-            if event.kind.is_final() && self.watched.get(cell.key()) == Some(&event.lease) {
-                self.watched.remove(cell.key());
-            }
             self.out.news.push(News {
                 concerns: cell.apply(&event.kind),
                 event: Some(event.kind),
@@ -493,6 +496,15 @@ impl HubState {
             self.life = Life::Finished;
             self.out.over = true;
         }
+    }
+
+    /// Nobody asks about a lease any more. Returns its cell, if somebody did until now.
+    fn forget(&mut self, lease: LeaseId) -> Option<Arc<Cell>> {
+        let cell = self.cells.remove(lease)?;
+        if self.watched.get(cell.key()) == Some(&lease) {
+            self.watched.remove(cell.key());
+        }
+        Some(cell)
     }
 
     /// When the driver must run next.
@@ -515,7 +527,7 @@ impl HubState {
                 if cell.close() {
                     continue;
                 }
-                let over = self.cells.remove(lease);
+                let over = self.forget(lease);
                 self.out.news.extend(over.map(|cell| News {
                     cell,
                     concerns: Some(Concerns::All),

@@ -555,6 +555,27 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_key_is_watched_until_its_lease_ends_in_whatever_way() {
+        type End = fn(&Hub, LeaseId);
+        let ends: [End; 3] = [
+            Hub::cancel,
+            |hub, lease| {
+                assert_eq!(hub.release(lease), Ok(()));
+                answer_all(hub);
+            },
+            |hub, _| hub.close(None),
+        ];
+        for end in ends {
+            let (client, _, lease, cell) = client();
+            let hub = client.hub();
+            hub.watch(lease, cell.key());
+            assert_eq!(hub.watched(), 1);
+            end(hub, lease);
+            assert_eq!(hub.watched(), 0);
+        }
+    }
+
+    #[test]
     fn a_grant_that_is_handed_over_stays() {
         let (hub, _, lease, cell) = granted();
         let (of, _, fence) = as_granted(&hub, lease, &cell).hand_over();

@@ -14,7 +14,7 @@ use tracing::{Level, debug, event_enabled, info, warn};
 
 use crate::client::own_keys::Whose;
 use crate::client::quota::{Line, LineKind, Quota, Verdict};
-use crate::link::interface::LinkStatus;
+use crate::link::interface::{Identity, LinkStatus};
 use crate::log_target::{LOG_TARGET, contained};
 use crate::protocol::words::NOT_IN_TIME;
 
@@ -139,6 +139,7 @@ impl Log {
     pub(crate) fn link(&self, now: Instant, node: NodeId, status: &LinkStatus) -> bool {
         let (level, kind) = match status {
             LinkStatus::Connecting => (Level::DEBUG, None),
+            LinkStatus::Up(Identity { deaf: Some(_), .. }) => (Level::WARN, Some(LineKind::Deaf)),
             LinkStatus::Up(_) => (Level::INFO, Some(LineKind::Connected)),
             LinkStatus::Down { .. } => (Level::WARN, Some(LineKind::NotConnected)),
             LinkStatus::Rejected { .. } => (Level::WARN, Some(LineKind::Refused)),
@@ -371,6 +372,15 @@ fn list<'a>(silent: &[Silence], name: impl Fn(NodeId) -> &'a str) -> String {
 fn link(node: &str, status: &LinkStatus) {
     match status {
         LinkStatus::Connecting => debug!(target: LOG_TARGET, node, "connecting"),
+        LinkStatus::Up(Identity {
+            deaf: Some(words), ..
+        }) => warn!(
+            target: LOG_TARGET,
+            node,
+            %words,
+            "connected, but the server pushes nothing to this client, so those who wait ask now and \
+             then: allow the user the channels `PREFIXtenure:client:*`"
+        ),
         LinkStatus::Up(_) => info!(target: LOG_TARGET, node, "connected"),
         LinkStatus::Down { why } => warn!(target: LOG_TARGET, node, %why, "not connected"),
         LinkStatus::Rejected { words } => {
@@ -401,6 +411,26 @@ mod tests {
             count.split(' ').next()?.parse::<usize>().ok()
         };
         lines.iter().filter_map(count).sum()
+    }
+
+    #[test]
+    fn a_server_that_refuses_to_push_is_told_with_its_words_and_what_to_allow() {
+        let (hub, _) = hub();
+        let (says, lines) = Says::lines();
+        let deaf = Some(tenure_core::Words::fixed("NOPERM no such channel"));
+        log_to(says, || {
+            let identity = Identity {
+                deaf,
+                ..Identity::default()
+            };
+            hub.status(node(), LinkStatus::Up(identity));
+        });
+        let [line] = &lines.take()[..] else {
+            panic!("one line");
+        };
+        for word in ["WARN", "NOPERM no such channel", "tenure:client:*"] {
+            assert!(line.contains(word), "{line}");
+        }
     }
 
     #[test]

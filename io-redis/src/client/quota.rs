@@ -13,6 +13,7 @@ const WINDOW: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum LineKind {
     Connected,
+    Deaf,
     NotConnected,
     Refused,
     WaitingInQuarantine,
@@ -40,6 +41,7 @@ impl LineKind {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Connected => "connected",
+            Self::Deaf => "connected, but the server pushes nothing",
             Self::NotConnected => "not connected",
             Self::Refused => "the server refuses to serve",
             Self::WaitingInQuarantine => "waiting: the node is not counted yet",

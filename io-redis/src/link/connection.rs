@@ -58,6 +58,7 @@ impl Connection for DialledConnection {
         Box::pin(async move {
             match connection.send_packed_command(&listen).await? {
                 Value::Push { .. } => Ok(()),
+                Value::ServerError(error) => Err(error.into()),
                 // Whoever greeted in the newer protocol speaks the older one, in which a connection
                 // that listens serves nothing else.
                 _ => {

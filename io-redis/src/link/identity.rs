@@ -30,6 +30,8 @@ pub(crate) struct NodeInfo {
     durable: bool,
     /// Whether the link hears what is published at the client's channel.
     pub(crate) listens: bool,
+    /// Why the server does not let it, if it refuses.
+    pub(crate) deaf: Option<Words>,
 }
 
 /// Asks who the node is and loads the scripts, in one round trip; over a connection of the user's
@@ -48,7 +50,10 @@ pub(crate) async fn set_up(
     let listens = listen(connection, config.channel.as_deref());
     let (node, listens) = join(examine(connection, config, served), listens).await;
     let mut node = node?;
-    node.listens = listens;
+    match listens {
+        Ok(listens) => node.listens = listens,
+        Err(why) => node.deaf = Some(why),
+    }
     Ok(node)
 }
 
@@ -121,12 +126,17 @@ async fn examine(
     Ok(node)
 }
 
-/// Listens at the channel. Returns whether the node pushes what is published there. Who may not
-/// have that asks instead, so it is no error.
-async fn listen(connection: &dyn Connection, channel: Option<&[u8]>) -> bool {
-    match channel {
-        Some(channel) => connection.listen(channel).await.is_ok(),
-        None => false,
+/// Listens at the channel. Returns whether the node pushes what is published there, or why the
+/// server refuses. Who may not have that asks instead, so it keeps from nothing.
+async fn listen(connection: &dyn Connection, channel: Option<&[u8]>) -> Result<bool, Words> {
+    let Some(channel) = channel else {
+        return Ok(false);
+    };
+    match connection.listen(channel).await {
+        Ok(()) => Ok(true),
+        // The server refuses it. Others cannot be pushed to, which is no surprise.
+        Err(error) if error.code().is_some() => Err(printable(&decode::error_text(&error))),
+        Err(_) => Ok(false),
     }
 }
 
@@ -219,6 +229,7 @@ impl NodeInfo {
             run_id: self.run_id.as_deref().map(Words::new),
             server_time: self.server_time,
             listens: self.listens,
+            deaf: self.deaf.clone(),
         }
     }
 

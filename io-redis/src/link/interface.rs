@@ -81,6 +81,8 @@ pub(crate) struct Identity {
     pub(crate) server_time: Option<ServerTime>,
     /// Whether the link hears what is published at the client's channel.
     pub(crate) listens: bool,
+    /// Why the server does not let it, if it refuses.
+    pub(crate) deaf: Option<Words>,
 }
 
 /// What a link talks to.

@@ -307,7 +307,8 @@ impl Lease {
     }
 
     /// The node holds the lock for the lease, as a request had asked that was queued at that
-    /// instant. Returns whether the lease is held now; the longest time for that counts from `since`.
+    /// instant. Returns whether the lease is held now; the longest time for that counts from
+    /// `since`.
     fn granted_from(
         &mut self,
         now: Instant,

@@ -378,8 +378,8 @@ fn link(node: &str, status: &LinkStatus) {
             target: LOG_TARGET,
             node,
             %words,
-            "connected, but the server pushes nothing to this client, so those who wait ask now and \
-             then: allow the user the channels `PREFIXtenure:client:*`"
+            "connected, but the server pushes nothing to this client, so those who wait ask now \
+             and then: allow the user the channels `PREFIXtenure:client:*`"
         ),
         LinkStatus::Up(_) => info!(target: LOG_TARGET, node, "connected"),
         LinkStatus::Down { why } => warn!(target: LOG_TARGET, node, %why, "not connected"),

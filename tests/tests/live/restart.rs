@@ -13,6 +13,10 @@ const LEASES: usize = 1_000;
 /// TTL, less the drift margin.
 const LEFT: Duration = Duration::from_millis(3_231);
 
+/// How long before that the server may be killed. It is a multiple of the pauses between two looks
+/// of `eventually`, so that one of them falls into it.
+const IN_A_MOMENT: Duration = Duration::from_millis(500);
+
 /// How long the server is away.
 const AWAY: Duration = Duration::from_secs(2);
 
@@ -41,7 +45,7 @@ async fn a_killed_server_that_is_away_for_two_seconds_costs_no_lease() {
         let locks = connect(Locks::builder(), server.url()).await;
         let guards = hold(&locks, round).await;
         eventually("renewals are due in a moment", || async {
-            shortest(&guards) <= LEFT + Duration::from_millis(20)
+            shortest(&guards) <= LEFT + IN_A_MOMENT
         })
         .await;
         server.kill();

@@ -102,7 +102,14 @@ impl Config {
     /// nodes.
     #[must_use]
     pub const fn queues(&self) -> bool {
-        self.queues
+        self.queues && self.nodes == 1
+    }
+
+    /// Whether a lease that waits has places at the nodes, which hint when the lock is free. Never
+    /// over one node.
+    #[must_use]
+    pub const fn hints(&self) -> bool {
+        self.queues && self.nodes > 1
     }
 
     /// How many leases there may be at a time, those included that are still being released.
@@ -161,9 +168,11 @@ impl ConfigBuilder {
         self
     }
 
-    /// Whether a lease waits in the queue of its key for a lock that is held, if there is one node.
-    /// Default: no; then it asks again and again, by backoff. A lease whose attempts are bounded
+    /// Whether a lease waits in the queue of its key for a lock that is held. Default: no; then it
+    /// asks again and again, by backoff. A lease whose attempts are bounded
     /// ([`LeaseOptionsBuilder::attempts`](crate::LeaseOptionsBuilder::attempts)) never waits there.
+    ///
+    /// One node hands the lock on to the first in line. Several nodes [hint](Config::hints).
     pub const fn queues(mut self, queues: bool) -> Self {
         self.queues = queues;
         self
@@ -208,7 +217,7 @@ impl ConfigBuilder {
             request_timeout,
             max_leases,
             takes: takes && nodes == 1,
-            queues: queues && nodes == 1,
+            queues,
         })
     }
 }

@@ -49,7 +49,8 @@ const EARLY_MAX: Duration = Duration::from_millis(10);
 /// - **Commands** of the application: [`acquire`](Self::acquire), [`renew`](Self::renew),
 ///   [`watch`](Self::watch), [`release`](Self::release), [`cancel`](Self::cancel).
 /// - **Events** of the world: [`handle_reply`](Self::handle_reply),
-///   [`handle_push`](Self::handle_push), [`handle_doubt`](Self::handle_doubt),
+///   [`handle_push`](Self::handle_push), [`handle_hint`](Self::handle_hint),
+///   [`handle_doubt`](Self::handle_doubt),
 ///   [`handle_doubt_of_all`](Self::handle_doubt_of_all), [`handle_timeout`](Self::handle_timeout),
 ///   [`handle_node_up`](Self::handle_node_up), [`handle_node_pushes`](Self::handle_node_pushes),
 ///   [`handle_node_down`](Self::handle_node_down).
@@ -273,6 +274,15 @@ impl Manager {
             self.step(id, |lease, ctx| {
                 lease.handle_push(now, node, serial, fence, ctx);
             });
+        }
+    }
+
+    /// A node says that the lock is free there for which a lease of this client has a place. One
+    /// that comes late, twice, or for a place that nobody has any more does no harm.
+    pub fn handle_hint(&mut self, now: Instant, node: NodeId, place: PlaceId) {
+        if let Some(slot) = self.places.get(&place) {
+            let id = self.slots.id(*slot);
+            self.step(id, |lease, ctx| lease.handle_hint(now, node, ctx));
         }
     }
 

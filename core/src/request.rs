@@ -52,6 +52,9 @@ pub enum Op {
         /// The node takes this fence instead, if it is larger than the one that it would draw, and
         /// not far ahead of the server's time.
         proposal: Option<Fence>,
+        /// If another lease holds the key: enter this place at the end of the queue of the key, or
+        /// keep the one that is there, for a TTL from now. Only over several nodes.
+        place: Option<Place>,
     },
     /// What acquire does; and if another lease holds the key, or is ahead in the queue: enter a
     /// place at its end, or keep the one that is there. A key that is free goes to the first in
@@ -94,6 +97,19 @@ pub enum Op {
     Release {
         /// The place that the lease has or may have.
         place: Option<Place>,
+        /// Over several nodes, where nothing is handed on: whether the node hints to the first in
+        /// the queue that the key is free, if it is, and moves it to the end. Over one node a lock
+        /// is handed on in any case.
+        hints: bool,
+    },
+    /// What release does, but nobody is told; and the lease stays in line: enter this place, or
+    /// keep the one that is there, for a TTL from now. It follows a round that failed over several
+    /// nodes.
+    Stay {
+        /// How long the node keeps the place.
+        ttl: Duration,
+        /// The place.
+        place: Place,
     },
 }
 
@@ -132,6 +148,8 @@ op_kinds! {
     Repair,
     /// [`Op::Release`].
     Release,
+    /// [`Op::Stay`].
+    Stay,
     /// [`Op::Take`].
     Take,
     /// [`Op::Wait`].
@@ -145,7 +163,7 @@ impl OpKind {
     #[must_use]
     pub const fn frees(self) -> bool {
         match self {
-            Self::Release => true,
+            Self::Release | Self::Stay => true,
             Self::Take
             | Self::Acquire
             | Self::Wait
@@ -161,7 +179,12 @@ impl OpKind {
     pub const fn acquires(self) -> bool {
         match self {
             Self::Take | Self::Acquire | Self::Wait => true,
-            Self::Confirm | Self::Renew | Self::Watch | Self::Repair | Self::Release => false,
+            Self::Confirm
+            | Self::Renew
+            | Self::Watch
+            | Self::Repair
+            | Self::Release
+            | Self::Stay => false,
         }
     }
 }
@@ -179,6 +202,7 @@ impl Op {
             Self::Watch => OpKind::Watch,
             Self::Repair { .. } => OpKind::Repair,
             Self::Release { .. } => OpKind::Release,
+            Self::Stay { .. } => OpKind::Stay,
         }
     }
 }
@@ -249,8 +273,7 @@ pub enum Answer {
         /// Who has it.
         holder: Holder,
     },
-    /// To wait: another lease holds the key, and its queue has as many places as it may. None was
-    /// entered.
+    /// To wait and stay: the queue of the key has as many places as it may. None was entered.
     Full,
     /// To acquire: another lease holds the key.
     Held {
@@ -260,6 +283,9 @@ pub enum Answer {
         server_time: ServerTime,
         /// Who has it.
         holder: Holder,
+        /// How many places are ahead of the one that the request named, if the node keeps that. It
+        /// does if the holder is a lease of ours, whose release hints.
+        ahead: Option<u32>,
     },
     /// To acquire: the key has no expiry, as the lock of another library may have none. It was not
     /// touched.
@@ -277,7 +303,7 @@ pub enum Answer {
         /// After how long it grants again.
         left: Duration,
     },
-    /// To confirm, renew, watch, repair, release: done.
+    /// To confirm, renew, watch, repair, release, stay: done.
     Done,
     /// The key is absent. Or, to confirm, renew and watch: it holds the token of an older attempt
     /// of this lease.

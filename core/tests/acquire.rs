@@ -671,9 +671,10 @@ fn requests_carry_what_the_protocol_needs_and_no_secret_is_shown() {
     world.acquire_with("k", LeaseOptions::builder().label(Some(label.clone())));
     let request = world.wire[0][0].clone();
     assert_eq!(request.op.kind(), OpKind::Acquire);
-    assert!(
-        matches!(request.op, Op::Acquire { ttl, proposal: None } if ttl == Duration::from_secs(10))
-    );
+    let Op::Acquire { ttl, proposal, .. } = request.op else {
+        panic!("{:?}", request.op);
+    };
+    assert_eq!((ttl, proposal), (Duration::from_secs(10), None));
     assert_eq!(request.token.attempt, 1);
     assert_eq!(request.token.label, Some(label));
     assert_eq!(request.deadline, at(ROUND));
@@ -691,6 +692,7 @@ fn an_answer_that_makes_no_sense_ends_nothing_in_a_panic() {
             left: Duration::MAX,
             server_time,
             holder: Fingerprint::new(u32::MAX).into(),
+            ahead: None,
         },
         Answer::Foreign,
         Answer::WrongType {

@@ -263,6 +263,32 @@ fn a_waiting_reply_to_a_request_later_than_that_of_a_push_ends_the_lease() {
     assert_eq!(places(&world), 0, "the place that it entered is removed");
 }
 
+/// The node forgot that it had handed the lock on, and the lease does not learn it by this request.
+#[test]
+fn a_place_that_was_entered_although_the_lock_is_held_goes_with_the_lease() {
+    let (mut world, holder, waiters) = waiting(1);
+    world.pushed_at_once = false;
+    world.withhold([0]);
+    world.manager.release(world.now, holder);
+    world.pump();
+    world.deliver(0);
+    world.advance(KEEP_AFTER + ms(1));
+    world.push(0);
+    world.pump();
+    assert!(world.may_act(waiters[0]));
+    world.judged = false;
+    world.nodes[0].delete(&key("k"));
+    held(&mut world);
+    world.events();
+    world.lose_reply(0);
+    assert_eq!(places(&world), 1);
+    world.resume([0]);
+    world.renew(waiters[0]);
+    let lost = EventKind::Lost { loss: Loss::Taken };
+    assert!(world.events().contains(&lost));
+    assert_eq!(places(&world), 0);
+}
+
 #[test]
 fn a_lost_reply_keeps_the_attempt_and_is_not_released() {
     let (mut world, holder, _) = waiting(0);
@@ -563,6 +589,7 @@ fn a_take_that_the_link_asked_by_script_enters_a_place_at_once() {
         left: secs(5),
         server_time: ServerTime::from_micros(1),
         holder: Fingerprint::new(1).into(),
+        ahead: None,
     };
     world.reply(take.id, Reply::Applied(answer));
     assert_eq!(world.waiting(0), [OpKind::Wait]);

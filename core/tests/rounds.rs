@@ -173,6 +173,7 @@ fn why_a_round_failed_is_open_while_a_quorum_may_still_answer() {
             left: ms(left),
             server_time: ServerTime::from_micros(0),
             holder: Fingerprint::new(1).into(),
+            ahead: None,
         })
     };
     let request = world.wire[1].pop_front().unwrap();

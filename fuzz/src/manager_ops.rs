@@ -256,7 +256,7 @@ impl World {
             }
             Step::AnswerAgain { request, reply } => {
                 if let Some(id) = pick(&self.answered, *request) {
-                    let reply = outcome(reply, &Op::Release { place: None }, self.now);
+                    let reply = outcome(reply, &RELEASE, self.now);
                     self.manager.handle_reply(self.now, id, reply);
                 }
             }
@@ -473,6 +473,12 @@ fn pick<T: Copy>(of: &[T], index: u8) -> Option<T> {
     (!of.is_empty()).then(|| of[of.len() - 1 - usize::from(index) % of.len()])
 }
 
+/// Of which nothing is known but that it gave a key back.
+const RELEASE: Op = Op::Release {
+    place: None,
+    hints: false,
+};
+
 fn outcome(outcome: &Outcome, op: &Op, now: Instant) -> Reply {
     let server_time = ServerTime::from_micros(1 + now.as_nanos().unsigned_abs() / 1_000);
     let any =
@@ -491,6 +497,10 @@ fn outcome(outcome: &Outcome, op: &Op, now: Instant) -> Reply {
             left: millis(*left),
             server_time,
             holder: Fingerprint::new((left % 3).into()).into(),
+            ahead: match op {
+                Op::Acquire { place: Some(_), .. } => Some(u32::from(left % 4)),
+                _ => None,
+            },
         },
         Outcome::Granted(fence, time) => Answer::Granted {
             fence: Fence::new(*fence).unwrap_or(any),

@@ -47,7 +47,7 @@ pub enum Subject {
 /// How many places there are for subjects.
 const PLACES: usize = 64;
 /// Where messages and faults have their places; those before are for the rest.
-const MESSAGES: usize = 8;
+const MESSAGES: usize = 6;
 const FAULTS: usize = 16;
 
 const _: () = assert!(OpKind::ALL.len() <= FAULTS - MESSAGES);

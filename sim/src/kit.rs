@@ -291,7 +291,8 @@ impl Kit {
     }
 
     /// The next message by which the server tells a waiter that it has the lock is lost. The waiter
-    /// has it all the same, and finds out when it next asks: the lock stands still until then.
+    /// has it all the same, and finds out when it next asks: the lock stands still until then. (If
+    /// there are more nodes, the next message of each is lost, by which it tells a waiter to ask.)
     ///
     /// ```
     /// # use std::time::Duration;
@@ -309,11 +310,14 @@ impl Kit {
     /// # });
     /// ```
     pub fn lose_next_push(&self) {
-        self.node.server().lose_next_message();
+        for node in self.world.nodes() {
+            node.server().lose_next_message();
+        }
     }
 
     /// The queue of this key, which somebody holds, is full for a minute, with waiters that never
-    /// do anything. Who asks is told [`QueueFull`](tenure_redis::LockError::QueueFull).
+    /// do anything. Who asks is told [`QueueFull`](tenure_redis::LockError::QueueFull). (If there
+    /// are more nodes, only that of the first is full, and that is no error.)
     ///
     /// ```
     /// # use tenure_redis::LockError;

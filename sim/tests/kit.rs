@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tenure_sim::kit;
 
@@ -37,6 +38,30 @@ fn a_lock_is_lost_over_several_nodes() {
         let guard = locks.lock("k").await.expect("it is free");
         kit.lose("k").await;
         assert!(!guard.is_valid());
+    });
+}
+
+#[test]
+fn a_rival_gets_in_line_over_several_nodes_and_hints_can_be_lost() {
+    kit::run(async |kit| {
+        kit.world().node("b");
+        kit.world().node("c");
+        let locks = kit.locks().await;
+        let mut guard = locks.lock("k").await.expect("it is free");
+        for is_lost in [false, true] {
+            let rival = kit.rival_in_line("k").await;
+            if is_lost {
+                kit.lose_next_push();
+            }
+            let begun = kit.world().now();
+            guard.release().await.expect("it was held");
+            let theirs = rival.await.expect("it waits");
+            let took = kit.world().now() - begun;
+            // It would keep its places after two thirds of the default TTL.
+            assert_eq!(took > Duration::from_secs(6), is_lost, "{took:?}");
+            drop(theirs);
+            guard = locks.lock("k").await.expect("it is free soon");
+        }
     });
 }
 

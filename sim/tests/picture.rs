@@ -117,3 +117,60 @@ fn a_picture_draws_places_and_pushes() {
     assert!(places > 100, "{places} places");
     assert!(heard > 20 && heard < pushes, "{heard} of {pushes} pushes");
 }
+
+/// A hint is no fact until it is heard.
+#[test]
+fn a_picture_draws_each_hint_from_the_release_that_was_done_before_it() {
+    let mut hints = 0;
+    for seed in 0..12 {
+        let scenario = Scenario::from_seed(seed);
+        let mut records = Vec::new();
+        let report = run(&scenario, &mut |record| records.push(*record));
+        let (_, data) = page(&records, &report, &[]);
+        let data: Value = serde_json::from_str(&data).expect("it is JSON");
+        let text = json!(Fact::Hinted.to_string());
+        let texts = data["texts"].as_array().expect("a list");
+        let says_so = |push: &&Value| texts[push[7].as_u64().unwrap_or(0) as usize] == text;
+        let pushes = data["pushes"].as_array().expect("a list").iter();
+        let mut drawn = pushes.filter(says_so);
+        for (at, record) in records.iter().enumerate() {
+            if record.fact != Fact::Hinted {
+                continue;
+            }
+            let frees = |other: &&Record| {
+                let released = matches!(
+                    other.fact,
+                    Fact::Did {
+                        ask: OpKind::Release,
+                        ..
+                    }
+                );
+                released && (other.node, other.key) == (record.node, record.key)
+            };
+            let last = records[..at].iter().rev().find(frees).expect("one is done");
+            let push = drawn.next().expect("it is drawn");
+            assert_eq!(push[0], json!(last.at));
+            assert_eq!(push[6], json!(record.at));
+            hints += 1;
+        }
+        assert!(drawn.next().is_none(), "and nothing else");
+    }
+    assert!(hints > 100, "{hints} hints");
+}
+
+#[test]
+fn a_picture_knows_each_request_by_its_number_and_has_a_colour_for_it() {
+    let (html, _) = page(&[], &Report::default(), &[]);
+    let (_, asks) = html.split_once("const ASKS = [").expect("a list");
+    let (asks, _) = asks.split_once(']').expect("an end of it");
+    let asks: Vec<_> = asks.split('"').skip(1).step_by(2).collect();
+    let known: Vec<_> = OpKind::ALL
+        .iter()
+        .map(|kind| format!("{kind:?}").to_lowercase())
+        .collect();
+    assert_eq!(asks, known);
+    for ask in asks {
+        let colours = html.matches(&format!("--{ask}: #")).count();
+        assert_eq!(colours, 2, "{ask}: one by day and one by night");
+    }
+}

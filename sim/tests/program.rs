@@ -17,7 +17,7 @@ fn program(args: &[&str]) -> (u8, String, String) {
 /// The world of no bytes, in which all decisions are calm. It is the shortest.
 const CALM: [&str; 3] = ["replay", "--bytes", ""];
 /// A world that has two keys.
-const TWO_KEYS: &str = "7";
+const TWO_KEYS: &str = "26";
 
 #[test]
 fn replay_the_same_seed_gives_the_same_bytes() {

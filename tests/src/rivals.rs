@@ -22,6 +22,8 @@ pub struct Habits {
     pub hold: Duration,
     /// The longest pause between two locks.
     pub pause: Duration,
+    /// Whether some give up before they have the lock, or do not wait at all.
+    pub gives_up: bool,
 }
 
 /// Runs until the witness wants quiet. The builder names the nodes. Gives the client, which lives
@@ -89,6 +91,11 @@ impl Worker {
         let keys = self.diary.witness().keys().len() as u64;
         let key = usize::try_from(self.draws().below(keys)).unwrap_or(0);
         let ttl = self.habits.max_ttl * self.draws().pick(&[4, 4, 2, 1]) / 4;
+        if !self.habits.gives_up {
+            let (wanted, locks, name) = self.diary.wants(&self.locks, key, ttl);
+            let answer = locks.lock(&name).await;
+            return wanted.answered(answer);
+        }
         let patience = self.habits.max_ttl * self.draws().pick(&[2, 1, 4]);
         let locks = self
             .locks

@@ -29,6 +29,8 @@ pub struct Lock {
     pub place: String,
     /// The serial of the request.
     pub serial: String,
+    /// 1 if those who wait are to be told that the lock is free.
+    pub hints: String,
 }
 
 /// What a call says of the marker of its node.
@@ -92,6 +94,7 @@ impl Lock {
             LockArg::Fence => &self.fence,
             LockArg::Place => &self.place,
             LockArg::Serial => &self.serial,
+            LockArg::Hints => &self.hints,
         }
         .clone()
     }

@@ -73,5 +73,5 @@ fn any_bytes_are_a_world_in_which_no_law_is_broken() {
     assert!(grants > 0, "locks were granted in them");
     // Loosely: a change of what worlds draw gives the bytes another meaning.
     let missing = marks.missing().count();
-    assert!(missing < 30, "they come to what is rare:\n{marks}");
+    assert!(missing < 36, "they come to what is rare:\n{marks}");
 }

@@ -31,7 +31,7 @@ const PLACE: Place = Place {
     id: PlaceId::new(0),
     pushed: false,
 };
-/// A lease waits with one attempt only, and with the same when it leaves its place.
+/// Over one node a lease waits with one attempt only, and with the same when it leaves its place.
 const WAITING: u32 = 2;
 const MAX_TTL_MS: u64 = 10_000;
 const NODES: usize = 3;
@@ -45,6 +45,8 @@ struct Question {
     op: Op,
     /// Of an acquire that names the node it means: in which of its lives.
     life: Option<u32>,
+    /// Whether the node is one of several.
+    over_several: bool,
 }
 
 /// What somebody does to a key who knows nothing of locks.
@@ -159,21 +161,24 @@ fn op(spans: Spans, fences: Fences) -> BoxedStrategy<Op> {
         let serial = || select(&[0, 1, 31, 32, 63][..]).prop_map(Serial::of);
         return prop_oneof![
             4 => ttl().prop_map(|ttl| Op::Take { ttl }),
-            4 => ttl().prop_map(move |ttl| Op::Acquire { ttl, proposal }),
+            4 => ttl().prop_map(move |ttl| Op::Acquire { ttl, proposal, place: None }),
             12 => (ttl(), serial()).prop_map(move |(ttl, serial)| Op::Wait { ttl, place, serial }),
             4 => ttl().prop_map(|ttl| Op::Renew { ttl }),
-            3 => Just(Op::Release { place: None }),
-            6 => Just(Op::Release { place: Some(place) }),
+            3 => Just(Op::Release { place: None, hints: false }),
+            6 => Just(Op::Release { place: Some(place), hints: false }),
         ]
         .boxed();
     }
-    let acquire = (ttl(), prop::option::of(fence()));
+    let place = || prop::option::of(Just(PLACE));
+    let acquire = (ttl(), prop::option::of(fence()), place());
+    let release = (place(), any::<bool>());
     prop_oneof![
-        6 => acquire.prop_map(|(ttl, proposal)| Op::Acquire { ttl, proposal }),
+        8 => acquire.prop_map(|(ttl, proposal, place)| Op::Acquire { ttl, proposal, place }),
         2 => fence().prop_map(|fence| Op::Confirm { fence }),
         4 => ttl().prop_map(|ttl| Op::Renew { ttl }),
         2 => (ttl(), fence()).prop_map(|(ttl, fence)| Op::Repair { ttl, fence }),
-        3 => Just(Op::Release { place: None }),
+        5 => release.prop_map(|(place, hints)| Op::Release { place, hints }),
+        3 => ttl().prop_map(|ttl| Op::Stay { ttl, place: PLACE }),
     ]
     .boxed()
 }
@@ -297,9 +302,12 @@ impl<P: Precision> Model<P> {
     /// What was pushed since this was last asked, each with its channel.
     fn pushes(&mut self) -> Vec<(u32, String)> {
         let text = |pushed: Pushed| {
-            let fence = pushed.fence.get();
-            let (place, serial) = (pushed.place.id.get(), pushed.serial.get());
-            (pushed.channel, format!("{place:016x} {serial} {fence}"))
+            let place = pushed.place.id.get();
+            let granted = pushed
+                .granted
+                .map(|(serial, fence)| format!(" {} {}", serial.get(), fence.get()));
+            let granted = granted.unwrap_or_default();
+            (pushed.channel, format!("{place:016x}{granted}"))
         };
         self.node.pushes.drain(..).map(text).collect()
     }
@@ -381,26 +389,36 @@ struct Waiting {
 }
 
 impl Question {
-    /// With the place of the lease, and the attempt that waits.
-    fn placed(mut self) -> Self {
+    /// With the place of the lease, and over one node the attempt that waits.
+    fn placed(mut self, fences: seams::Fences) -> Self {
+        self.over_several = fences == seams::Fences::Counters;
         let own = Place {
             id: PlaceId::new(0xabcd_0000_0000_0000 + u64::from(self.lease)),
             pushed: self.lease + 1 < LEASES,
         };
         match &mut self.op {
-            Op::Wait { place, .. } | Op::Release { place: Some(place) } => {
+            Op::Wait { place, .. }
+            | Op::Release {
+                place: Some(place), ..
+            }
+            | Op::Acquire {
+                place: Some(place), ..
+            }
+            | Op::Stay { place, .. } => {
                 *place = own;
-                self.attempt = WAITING;
+                if !self.over_several {
+                    self.attempt = WAITING;
+                }
             }
             _ => {}
         }
         self
     }
 
-    const fn place(&self) -> Option<Place> {
+    fn place(&self) -> Option<Place> {
         match self.op {
-            Op::Wait { place, .. } => Some(place),
-            Op::Release { place } => place,
+            Op::Wait { place, .. } | Op::Stay { place, .. } => Some(place),
+            Op::Release { place, .. } | Op::Acquire { place, .. } => place,
             _ => None,
         }
     }
@@ -415,7 +433,8 @@ impl Question {
         let Some(place) = self.place() else {
             return String::new();
         };
-        let token = token(self.lease, self.attempt);
+        let attempt = if self.over_several { 1 } else { self.attempt };
+        let token = token(self.lease, attempt);
         let channel = self.channel().map(channel).unwrap_or_default();
         format!(
             "Ax{:016x}{:03}{token}{channel}",
@@ -557,7 +576,10 @@ impl Real {
                     panic!("no message: {parts:?}");
                 };
                 let text = String::from_utf8(text.clone()).expect("text");
-                let (place, id) = text.rsplit_once(' ').expect("an id");
+                let Some((place, id)) = text.rsplit_once(' ') else {
+                    pushes.push((lease, text));
+                    continue;
+                };
                 let Some(Answer::Granted { fence, .. }) = drawn(id) else {
                     panic!("no fence: {text}");
                 };
@@ -596,8 +618,8 @@ impl Real {
                 let token = token(question.lease, question.attempt);
                 return self.take(KEYS[question.key], &token, ttl);
             }
-            Op::Acquire { ttl, proposal } => (Some(ttl), proposal, None),
-            Op::Wait { ttl, .. } => (Some(ttl), None, None),
+            Op::Acquire { ttl, proposal, .. } => (Some(ttl), proposal, None),
+            Op::Wait { ttl, .. } | Op::Stay { ttl, .. } => (Some(ttl), None, None),
             Op::Confirm { fence } => (None, None, Some(fence)),
             Op::Renew { ttl } => (Some(ttl), None, None),
             Op::Repair { ttl, fence } => (Some(ttl), None, Some(fence)),
@@ -617,6 +639,10 @@ impl Real {
             serial: match question.op {
                 Op::Wait { serial, .. } => serial.get().to_string(),
                 _ => String::new(),
+            },
+            hints: match question.op {
+                Op::Release { hints: true, .. } => "1".to_owned(),
+                _ => "0".to_owned(),
             },
         };
         let script = Script::asking(question.op.kind(), self.fences);
@@ -710,6 +736,7 @@ fn word(reply: &Wire) -> Option<Answer> {
         "done" => Some(Answer::Done),
         "gone" => Some(Answer::Gone),
         "taken" => Some(Answer::Taken),
+        "full" => Some(Answer::Full),
         "foreign" => Some(Answer::Foreign),
         "wrong key hash" => Some(WRONG_TYPE),
         "wrong queue hash" => Some(WRONG_QUEUE),
@@ -779,6 +806,13 @@ fn acquired(reply: &Wire) -> Reply {
             left: Duration::from_millis(number(left)),
             server_time: ServerTime::from_micros(number(now)),
             holder: fingerprint(holder).into(),
+            ahead: None,
+        }),
+        ["queued", ahead, left, now, holder] => Reply::Applied(Answer::Held {
+            left: Duration::from_millis(number(left)),
+            server_time: ServerTime::from_micros(number(now)),
+            holder: fingerprint(holder).into(),
+            ahead: Some(ahead.parse().expect("a number")),
         }),
         ["waiting", ahead, left, hands_on, holder] => Reply::Applied(Answer::Waiting {
             ahead: ahead.parse().expect("a number"),
@@ -814,8 +848,9 @@ fn take<P: Precision>(
                 attempt,
                 op,
                 life: named.map(|now| if now { model.lives } else { model.lives + 1 }),
+                over_several: false,
             }
-            .placed();
+            .placed(real.fences);
             prop_assert_eq!(model.ask(&question), real.ask(&question));
         }
         Step::Mark => {
@@ -971,7 +1006,10 @@ fn ask(lease: u32, op: Op) -> Step {
 fn of_a_queue() -> (Op, Op, Op) {
     let (ttl, place) = (Duration::from_secs(10), PLACE);
     let serial = Serial::of(1);
-    let release = Op::Release { place: Some(PLACE) };
+    let release = Op::Release {
+        place: Some(PLACE),
+        hints: false,
+    };
     (Op::Take { ttl }, Op::Wait { ttl, place, serial }, release)
 }
 
@@ -1002,8 +1040,9 @@ fn behind_more_dead_than_are_looked_at_a_lock_is_free_to_anybody() {
             attempt: WAITING,
             op,
             life: None,
+            over_several: false,
         };
-        real.ask(&question.placed())
+        real.ask(&question.placed(real.fences))
     };
     let name = queue(KEYS[0]);
     for order in 1..=1_100 {
@@ -1034,8 +1073,9 @@ fn the_dead_that_ask_in_the_call_that_removed_them_enter_anew() {
             attempt: WAITING,
             op,
             life: None,
+            over_several: false,
         };
-        question.placed()
+        question.placed(seams::Fences::Stream)
     };
     let waits = |lease| Lock {
         key: KEYS[0].to_owned(),

@@ -16,6 +16,7 @@ impl Lease {
     pub(super) fn begin_attempt(&mut self, now: Instant, ctx: &mut Context<'_>) {
         self.attempt += 1;
         self.phase = Phase::Acquiring;
+        self.asks_by_hint();
         self.settle_at = Instant::MAX;
         self.round.started = now;
         self.round.deadline = now + self.options.attempt_timeout();
@@ -30,6 +31,7 @@ impl Lease {
             seat.until = None;
             seat.lacks = None;
             seat.release_unknown = false;
+            seat.asked = false;
             seat.say(ctx.down(node));
             // A node that has not answered the last attempt is not asked again before it has.
             if !seat.is_idle() || ctx.down.contains(node) {
@@ -280,10 +282,15 @@ impl Lease {
             failure = self.failure.take().map_or(failure, |before| *before);
         }
         // Law: Progress, No orphan
+        let by = self.frees_between();
         for node in self.nodes() {
-            self.let_go(now, node, ctx);
+            self.let_go(now, node, by, ctx);
         }
-        self.count_failure(self.holder_at(ctx.config.quorum()));
+        let holder = self.holder_at(ctx.config.quorum());
+        // A hint that came to nothing is no reason to pause for longer.
+        if !self.hint_failed() {
+            self.count_failure(holder);
+        }
         let fatal = failure.is_fatal();
         let out_of_attempts = self
             .options
@@ -355,7 +362,10 @@ impl Lease {
         let Some(cause) = self.failure.as_deref().cloned() else {
             return;
         };
-        let until = now + self.pause(&cause, ctx);
+        let until = match self.asks_anyway(now, &cause, ctx) {
+            Some(at) => at,
+            None => now + self.pause(&cause, ctx),
+        };
         self.phase = Phase::Backoff { until };
         ctx.out.events.push(EventKind::Waiting { cause, until });
         self.put_off = 0;

@@ -77,6 +77,7 @@ impl Lease {
             seat.vote = Vote::Unasked;
             seat.say(ctx.down(node));
         }
+        self.remove_places(now, ctx);
         for node in self.nodes() {
             self.ask_renewal(now, node, ctx);
         }

@@ -2,9 +2,10 @@
 //! transitions are pure.
 //!
 //! It is `Clone + Eq + Hash`, so that a model checker can visit its states. Its phases have a file
-//! each: `acquire`, `wait`, `hold`, `release`; `watch` is how a lease that is held learns of a loss
-//! at once. The file `seat` has what a lease knows of one node, and how a request to it is queued,
-//! handed out and answered. Here are the list of phases, the inputs, and the next deadline.
+//! each: `acquire`, `wait`, `hold`, `release`; `hint` is how it waits over several nodes, and
+//! `watch` how a lease that is held learns of a loss at once. The file `seat` has what a lease
+//! knows of one node, and how a request to it is queued, handed out and answered. Here are the list
+//! of phases, the inputs, and the next deadline.
 //!
 //! Three rules hold in every phase:
 //! - A seat has at most one request in flight, and one release behind it.
@@ -13,6 +14,7 @@
 //! - The clock decides, and never the firing of a timer: every input first handles what is due.
 
 mod acquire;
+mod hint;
 mod hold;
 mod release;
 mod seat;
@@ -26,6 +28,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use self::hint::Places;
 use self::seat::{Seat, Vote};
 use self::seats::Seats;
 use self::wait::Queued;
@@ -107,6 +110,9 @@ pub struct Lease {
     give_up: Instant,
     /// Its place in the queue of the key, from the first request that may have entered one.
     place: Option<Box<Queued>>,
+    /// Over several nodes: its places there, from the first that it may have entered. Over one
+    /// node: the place that it may have although it holds the lock.
+    places: Option<Box<Places>>,
     /// The end of validity, as the application was told it. It matters in the phase `Held` only.
     valid_until: Instant,
     /// The cap on the total hold.
@@ -115,6 +121,11 @@ pub struct Lease {
     /// Why the last round failed.
     failure: Option<Box<AcquireFailure>>,
     suspect: bool,
+    /// Whether it has places at several nodes while others hold the key. One whose attempts are
+    /// bounded has none.
+    hints: bool,
+    /// Whether it ended before it was held, and others may have seen it at a quorum of nodes.
+    was_seen: bool,
     /// Which nodes watch the key, if its owner waits to be told of a loss.
     watch: Watch,
     /// When releases that are owed and failed are tried again.
@@ -208,11 +219,14 @@ impl Lease {
                 .give_up_after()
                 .map_or(Instant::MAX, |span| now + span),
             place: None,
+            places: None,
             valid_until: Instant::MIN,
             cap: Instant::MAX,
             fence: None,
             failure: None,
             suspect: false,
+            hints: ctx.config.hints() && options.attempts().is_none(),
+            was_seen: false,
             watch: Watch::default(),
             settle_at: Instant::MAX,
             put_off: 0,
@@ -316,6 +330,13 @@ impl Lease {
             Phase::Held(_) if self.watch.wanted => Some((self.valid_until, Due::Renewal)),
             // A push may have been lost with the last connection.
             Phase::Waiting { next } if !self.is_asking() => Some((next, Due::Place)),
+            // So may a hint.
+            Phase::Backoff { until } if self.relies_on_hints() => Some((until, Due::Place)),
+            Phase::Acquiring | Phase::Confirming(_) | Phase::Clearing { .. }
+                if self.relies_on_hints() =>
+            {
+                Some((self.round.deadline, Due::Place))
+            }
             Phase::Backoff { .. } | Phase::Releasing { .. } | Phase::Settling => {
                 (self.settle_at < Instant::MAX).then_some((self.settle_at, Due::Retry))
             }
@@ -354,6 +375,11 @@ impl Lease {
             return;
         };
         self.note_debt(now, node, &flight, &reply);
+        self.note_place(now, node, &flight, &reply);
+        self.settle_hint(now, node, &flight, &reply, ctx);
+        if matches!(self.phase, Phase::Releasing { .. } | Phase::Settling) {
+            self.owe_place(node);
+        }
         self.seats[node.index()].say(reply.words().cloned());
         if self.ask_again(now, node, &flight, &reply, ctx) {
             return;
@@ -365,7 +391,7 @@ impl Lease {
             self.seats[node.index()].say(words);
         }
         if flight.ask.frees() {
-            return self.released(now, node, &reply, ctx);
+            return self.released(now, node, flight.ask, &reply, ctx);
         }
         // The answer to an older attempt does not count for this one.
         // Law: Honest validity
@@ -399,6 +425,13 @@ impl Lease {
                 self.watch_anew(now, node, ctx);
             }
             Phase::Waiting { .. } => self.ask_now(now, ctx),
+            // What the node is owed is taken over by the attempt that begins soon.
+            Phase::Backoff { .. } if self.relies_on_hints() => self.ask_soon(now, ctx),
+            Phase::Acquiring | Phase::Confirming(_) | Phase::Clearing { .. }
+                if self.relies_on_hints() =>
+            {
+                self.ask_soon(now, ctx);
+            }
             Phase::Backoff { .. } | Phase::Releasing { .. } | Phase::Settling => {
                 self.settle_at_up(now, node, ctx);
             }

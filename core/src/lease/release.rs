@@ -3,12 +3,12 @@
 
 use core::time::Duration;
 
-use super::seat::{Lack, Seat, Vote};
+use super::seat::{Flight, Lack, Seat, Vote};
 use super::{Context, Lease, Phase};
 use crate::event::{EventKind, Loss, Release};
 use crate::id::NodeId;
 use crate::math::{Backoff, Verdict, verdict};
-use crate::request::{Answer, Refusal, Reply, Words};
+use crate::request::{Answer, OpKind, Refusal, Reply, Words};
 use crate::time::Instant;
 
 /// The pauses between tries of a release that failed.
@@ -34,10 +34,17 @@ impl Lease {
             until: now + self.options.release_timeout(),
         };
         for node in self.nodes() {
-            self.seats[node.index()].kept = self.seats[node.index()].until;
-            self.let_go(now, node, ctx);
             let seat = &mut self.seats[node.index()];
-            let nothing = seat.is_idle() && seat.owed.is_none();
+            seat.kept = seat.until;
+            // A place is no copy, and neither is what an earlier attempt left or the node keeps for
+            // a hint: the answer to its removal is no outcome.
+            let removal =
+                |flight: &Flight| flight.ask == OpKind::Release && flight.attempt < self.attempt;
+            let removed = seat.flight.as_ref().is_some_and(removal);
+            let nothing = !seat.asked || removed || seat.is_idle() && seat.owed.is_none();
+            self.owe_place(node);
+            self.let_go(now, node, OpKind::Release, ctx);
+            let seat = &mut self.seats[node.index()];
             seat.say(ctx.down(node));
             seat.vote = if nothing {
                 Vote::Lacking
@@ -61,8 +68,10 @@ impl Lease {
         self.phase = Phase::Settling;
         self.suspect = false;
         self.put_off = 0;
+        self.note_seen(ctx.config.quorum());
+        self.owe_places();
         for node in self.nodes() {
-            self.let_go(now, node, ctx);
+            self.let_go(now, node, OpKind::Release, ctx);
         }
         self.settle(now, ctx);
     }
@@ -72,10 +81,17 @@ impl Lease {
         &mut self,
         now: Instant,
         node: NodeId,
+        by: OpKind,
         reply: &Reply,
         ctx: &mut Context<'_>,
     ) {
         match self.phase {
+            Phase::Releasing { .. } | Phase::Settling if by == OpKind::Stay => {
+                // It was on its way when the lease ended, and left a place.
+                self.owe_places();
+                self.let_go(now, node, OpKind::Release, ctx);
+                return self.settle(now, ctx);
+            }
             Phase::Releasing { .. } => {}
             Phase::Clearing { .. } => return self.cleared(now, ctx),
             Phase::Settling => return self.settle(now, ctx),
@@ -89,7 +105,7 @@ impl Lease {
         match reply {
             // It was freed, as this node has said. It was owed another release for a request before
             // that one, whose outcome came later.
-            _ if seat.vote == Vote::Done => {}
+            _ if matches!(seat.vote, Vote::Done | Vote::Lacking) => {}
             // An earlier release that was not answered had freed the key. Someone else may have
             // taken it since. (Or the key was lost before, and the reply that said so was lost too:
             // no answer of the node could tell. The documentation names this double fault.)
@@ -142,8 +158,9 @@ impl Lease {
     pub(super) fn settle_between(&mut self, now: Instant, until: Instant, ctx: &mut Context<'_>) {
         if now >= self.settle_at {
             self.settle_at = Instant::MAX;
+            let by = self.frees_between();
             for node in self.nodes() {
-                self.let_go(now, node, ctx);
+                self.let_go(now, node, by, ctx);
             }
         }
         let last = until - self.options.attempt_timeout();
@@ -161,10 +178,22 @@ impl Lease {
         if self.settle_at == Instant::MAX || !self.seats[node.index()].is_idle() {
             return;
         }
-        self.let_go(now, node, ctx);
+        let by = match self.phase {
+            Phase::Backoff { .. } => self.frees_between(),
+            _ => OpKind::Release,
+        };
+        self.let_go(now, node, by, ctx);
         match self.phase {
             Phase::Backoff { until } => self.settle_between(now, until, ctx),
             _ => self.settle(now, ctx),
+        }
+    }
+
+    /// How what a failed round left is given back while the lease still wants the lock.
+    pub(super) const fn frees_between(&self) -> OpKind {
+        match self.hints {
+            true => OpKind::Stay,
+            false => OpKind::Release,
         }
     }
 
@@ -195,7 +224,7 @@ impl Lease {
         }
         if now >= self.settle_at {
             for node in self.nodes() {
-                self.let_go(now, node, ctx);
+                self.let_go(now, node, OpKind::Release, ctx);
             }
         }
         self.settle(now, ctx);

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::{Context, Lease, Phase};
 use crate::id::NodeId;
-use crate::place::Serial;
+use crate::place::{Place, PlaceId, Serial};
 use crate::request::{Answer, Doubt, Holder, LockName, Op, OpKind, Refusal, Reply, Words};
 use crate::time::Instant;
 use crate::token::{Fence, Token};
@@ -32,6 +32,9 @@ pub(super) struct Seat {
     /// Set while the node may hold a token of this lease, or a place: when that will have expired
     /// by itself.
     pub(super) owed: Option<Instant>,
+    /// Whether the node was asked for a copy in this attempt. One that was still busy with an
+    /// earlier attempt is not.
+    pub(super) asked: bool,
     /// Whether a release went out whose outcome is unknown.
     pub(super) release_unknown: bool,
     /// While the owner's release runs: until when the node was known to keep the token. From then
@@ -63,6 +66,9 @@ pub(super) struct Flight {
     pub(super) sent: bool,
     /// How often it was asked again at once.
     pub(super) again: u8,
+    /// Over several nodes: whether the place that it names tells where the client listens. None if
+    /// it names none.
+    pub(super) channel: Option<bool>,
 }
 
 /// Who holds the key at a node, and for how long.
@@ -152,6 +158,9 @@ impl Lease {
     /// be written. From here on they count as sent.
     pub fn take(&mut self, node: NodeId, mut send: impl FnMut(u32, Op, Token, Instant)) {
         let place = self.place.as_ref().map(|queued| queued.place);
+        let left = place.or_else(|| self.place_left(node));
+        let hints = self.passes_on(left.as_ref());
+        let id = PlaceId::of(&self.secret);
         let seat = &mut self.seats[node.index()];
         seat.ticket = false;
         let flights = [seat.flight.as_mut(), seat.behind.as_deref_mut()];
@@ -171,6 +180,7 @@ impl Lease {
                 (OpKind::Acquire, _) => Op::Acquire {
                     ttl,
                     proposal: self.round.proposal,
+                    place: flight.channel.map(|pushed| Place { id, pushed }),
                 },
                 (OpKind::Wait, _) => Op::Wait {
                     ttl,
@@ -181,7 +191,14 @@ impl Lease {
                 (OpKind::Watch, _) => Op::Watch,
                 (OpKind::Confirm, Some(fence)) => Op::Confirm { fence },
                 (OpKind::Repair, Some(fence)) => Op::Repair { ttl, fence },
-                (OpKind::Release, _) => Op::Release { place },
+                (OpKind::Release, _) => Op::Release { place: left, hints },
+                (OpKind::Stay, _) => Op::Stay {
+                    ttl,
+                    place: Place {
+                        id,
+                        pushed: flight.channel.unwrap_or_default(),
+                    },
+                },
                 (OpKind::Confirm | OpKind::Repair, None) => {
                     unreachable!("a fence is agreed before it is confirmed or a copy repaired")
                 }
@@ -197,6 +214,7 @@ impl Lease {
                 | OpKind::Acquire
                 | OpKind::Wait
                 | OpKind::Confirm
+                | OpKind::Stay
                 | OpKind::Release => self.options.attempt_timeout(),
                 OpKind::Renew | OpKind::Watch | OpKind::Repair => self.options.round_timeout(),
             };
@@ -206,34 +224,45 @@ impl Lease {
 
     /// Queues a request. The seat must be idle.
     pub(super) fn ask(&mut self, now: Instant, node: NodeId, ask: OpKind, ctx: &mut Context<'_>) {
-        self.serial += 1;
-        let flight = Flight {
-            ask,
-            serial: self.serial,
-            attempt: self.attempt,
-            queued: now,
-            sent: false,
-            again: 0,
-        };
+        let flight = self.new_flight(now, node, ask, ctx);
         let seat = &mut self.seats[node.index()];
         // Law: Bounded work
         debug_assert!(
             seat.flight.is_none() && seat.behind.is_none(),
             "one request per seat"
         );
+        seat.asked |= ask.acquires() || ask == OpKind::Repair;
         seat.flight = Some(flight);
         seat.announce(node, ctx);
     }
 
+    fn new_flight(&mut self, now: Instant, node: NodeId, ask: OpKind, ctx: &Context<'_>) -> Flight {
+        self.serial += 1;
+        Flight {
+            ask,
+            serial: self.serial,
+            attempt: self.attempt,
+            queued: now,
+            sent: false,
+            again: 0,
+            channel: self.names_channel(node, ask, ctx),
+        }
+    }
+
     /// Gives the node's copy up: drops what is queued, and queues a release of what is or may be
-    /// there.
-    pub(super) fn let_go(&mut self, now: Instant, node: NodeId, ctx: &mut Context<'_>) {
+    /// there; or a request that stays in line as well.
+    pub(super) fn let_go(&mut self, now: Instant, node: NodeId, by: OpKind, ctx: &mut Context<'_>) {
         let seat = &mut self.seats[node.index()];
         seat.until = None;
         if seat.flight.as_ref().is_some_and(|flight| !flight.sent) {
             seat.flight = None;
         }
+        if seat.behind.as_ref().is_some_and(|flight| !flight.sent) {
+            seat.behind = None;
+        }
         let behind = match &seat.flight {
+            // Behind one that stays in line, and so leaves a place, a release follows once it is
+            // answered.
             Some(flight) if flight.ask.frees() => return,
             Some(_) if seat.behind.is_some() => return,
             // Nothing is queued for a node that cannot be reached. It stays owed, and the release
@@ -243,15 +272,8 @@ impl Lease {
             None if seat.owed.is_none() => return,
             None => false,
         };
-        self.serial += 1;
-        let release = Flight {
-            ask: OpKind::Release,
-            serial: self.serial,
-            attempt: self.attempt,
-            queued: now,
-            sent: false,
-            again: 0,
-        };
+        let release = self.new_flight(now, node, by, ctx);
+        let seat = &mut self.seats[node.index()];
         if behind {
             seat.behind = Some(release.into());
         } else {
@@ -329,6 +351,7 @@ impl Lease {
     fn wants(&self, flight: &Flight) -> bool {
         let wanted = match flight.ask {
             OpKind::Release => return true,
+            OpKind::Stay => matches!(self.phase, Phase::Clearing { .. } | Phase::Backoff { .. }),
             OpKind::Take => matches!(self.phase, Phase::Acquiring),
             OpKind::Acquire => matches!(
                 self.phase,
@@ -355,9 +378,10 @@ impl Lease {
         let seat = &mut self.seats[node.index()];
         match (flight.ask, reply) {
             // The server will never serve us. The key goes with its TTL.
-            (OpKind::Release, Reply::NotApplied(Refusal::Rejected(_) | Refusal::Misuse(_))) => {
-                seat.owed = None;
-            }
+            (
+                OpKind::Release | OpKind::Stay,
+                Reply::NotApplied(Refusal::Rejected(_) | Refusal::Misuse(_)),
+            ) => seat.owed = None,
             // It changes nothing, and what it says is only a doubt.
             (OpKind::Watch, _) | (_, Reply::NotApplied(_)) => {}
             // It matters for the release of a held lease only. That of an older attempt says
@@ -365,7 +389,10 @@ impl Lease {
             (OpKind::Release, Reply::Unknown(_)) => {
                 seat.release_unknown = matches!(self.phase, Phase::Releasing { .. });
             }
-            (OpKind::Release, Reply::Applied(_)) => seat.owed = None,
+            // That of an older attempt, and the node has a token of a newer one, or for a hint.
+            (OpKind::Release, Reply::Applied(Answer::Taken)) if flight.attempt < self.attempt => {}
+            (OpKind::Release | OpKind::Stay, Reply::Applied(_)) => seat.owed = None,
+            (OpKind::Stay, Reply::Unknown(_)) => {}
             (
                 OpKind::Take
                 | OpKind::Acquire

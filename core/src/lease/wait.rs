@@ -59,10 +59,10 @@ impl Lease {
         ctx.config.queues() && self.options.attempts().is_none()
     }
 
-    /// Whether a push may grant it the lock.
+    /// Whether a push may concern it.
     pub(crate) fn is_waiting(&self) -> bool {
         let asked = matches!(self.phase, Phase::Acquiring | Phase::Waiting { .. });
-        asked && self.place.is_some()
+        asked && self.place.is_some() || self.awaits_hints()
     }
 
     /// Whether a push granted the lock, and nothing was renewed since: part of the validity had
@@ -274,7 +274,7 @@ impl Lease {
         ctx: &mut Context<'_>,
     ) {
         self.handle_timeout(now, Duration::ZERO, ctx);
-        if !self.is_waiting() {
+        if !self.is_waiting() || self.place.is_none() {
             return;
         }
         let acked = self.place.as_ref().and_then(|queued| queued.acked);

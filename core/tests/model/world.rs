@@ -480,7 +480,8 @@ impl World {
         let waited = me.lease.as_ref().is_some_and(waits);
         let in_flight = !me.links[0].open.is_empty();
         self.act(state, client, |lease, now, ctx| {
-            lease.handle_push(now, NodeId::new(0), push.serial, push.fence, ctx);
+            let (serial, fence) = push.granted.expect("it is over one node");
+            lease.handle_push(now, NodeId::new(0), serial, fence, ctx);
         });
         let held = state.clients[client].lease.as_ref();
         if waited && held.is_some_and(|lease| !waits(lease)) {

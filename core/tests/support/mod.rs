@@ -116,7 +116,9 @@ impl World {
             Fences::Counters
         };
         let mut manager = Manager::new(config, seed);
-        manager.handle_node_pushes(id(0), true);
+        for node in 0..nodes {
+            manager.handle_node_pushes(id(node), true);
+        }
         Self {
             now: Instant::ORIGIN,
             manager,
@@ -308,7 +310,7 @@ impl World {
         let mut batch = Vec::new();
         while self.manager.poll_requests(id(node), 64, &mut batch) > 0 {}
         for request in batch {
-            let release = request.op.kind() == OpKind::Release;
+            let release = request.op.kind().frees();
             let seat = self
                 .in_flight
                 .entry((request.id.lease, id(node)))
@@ -360,9 +362,14 @@ impl World {
 
     /// A push arrives.
     pub(crate) fn arrives(&mut self, node: usize, push: Pushed) {
-        let (place, serial, fence) = (push.place.id, push.serial, push.fence);
-        self.manager
-            .handle_push(self.now, id(node), place, serial, fence);
+        let (node, place) = (id(node), push.place.id);
+        match push.granted {
+            Some((serial, fence)) => {
+                self.manager
+                    .handle_push(self.now, node, place, serial, fence);
+            }
+            None => self.manager.handle_hint(self.now, node, place),
+        }
     }
 
     /// The oldest request on the wire arrives, and its answer comes back.

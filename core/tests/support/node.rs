@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tenure_core::{Answer, Fingerprint, Instant, Key, Request, Token};
+use tenure_core::{Answer, Fingerprint, Instant, Key, PlaceId, Request, Token};
 use tenure_sim::node::{self, Arrived, Entry, Exact, Fences, Pushed, SetOfNodes, Shown, Value};
 
 /// What all clients of a test agree on. In nanoseconds.
@@ -154,6 +154,12 @@ impl Node {
     pub(crate) fn places(&self, key: &Key) -> usize {
         let waiters = |key: &usize| self.model.waiters(*key).len();
         self.keys.get(key).map_or(0, waiters)
+    }
+
+    /// What the client calls the places of a key, in order.
+    pub(crate) fn place_ids(&self, key: &Key) -> Vec<PlaceId> {
+        let waiters = self.model.waiters(self.keys[key]).iter();
+        waiters.map(|waiter| waiter.place.id).collect()
     }
 
     /// Whether somebody listens at the channel of the client.

@@ -114,6 +114,7 @@ fn of_a_write(write: usize) -> Vec<Lock> {
             token: format!("{write:016x}{number:016x}:1"),
             ttl: "60000".to_owned(),
             proposal: "0".to_owned(),
+            hints: "0".to_owned(),
             fence: "0".to_owned(),
             queue: format!("{key}:tenure:queue:{{{key}}}"),
             place: String::new(),

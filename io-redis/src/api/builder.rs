@@ -320,7 +320,7 @@ impl Builder {
         let mut config = Config::builder(nodes.len())
             .max_ttl(max_ttl)
             .takes(takes)
-            .queues(takes);
+            .queues(takes || nodes.len() > 1);
         if let Some(ppm) = self.drift_ppm {
             config = config.drift(Drift::from_ppm(ppm));
         }

@@ -36,8 +36,8 @@ pub struct NodeInspection {
     /// The last fence that was drawn for the key; none if the node keeps none. Over one node fences
     /// are drawn for all keys together, so none is kept for a key.
     pub fence: Option<u64>,
-    /// Who waits for the key in its queue. None over several nodes, where there is no queue, and
-    /// where the key was read by plain commands or is of a wrong type.
+    /// Who waits for the key in its queue. None where the key was read by plain commands or is of a
+    /// wrong type.
     pub queue: Option<Queue>,
     /// Whether a primary said it, and said it all at one moment. False if the user has no right to
     /// write: then the key was read by plain commands, one after the other, which a replica answers
@@ -51,7 +51,8 @@ pub struct NodeInspection {
 pub struct Queue {
     /// How many wait. Those whose process died count until the node has passed them over.
     pub waiting: u64,
-    /// The first of them, in order; at most 100.
+    /// The first of them; at most 100. Over one node, in the order in which they are granted the
+    /// lock; over several nodes this order says nothing.
     pub first: Vec<QueuedPlace>,
 }
 
@@ -130,7 +131,7 @@ impl Inspection {
         self.nodes.iter().filter_map(|node| node.fence).max()
     }
 
-    /// How many wait for the key; always zero over several nodes, where nobody waits in a queue.
+    /// How many wait for the key: over several nodes, at the one where most do.
     #[must_use]
     pub fn waiting(&self) -> u64 {
         let queues = self.nodes.iter().filter_map(|node| node.queue.as_ref());

@@ -107,10 +107,10 @@ impl LockOptions {
     /// As [`backoff`](Self::backoff), for the time while somebody else holds the key, and for as
     /// long as you say, also over 250 ms. Default: as `backoff` says, and 250 ms at most.
     ///
-    /// Over several nodes there is no queue, so a waiter gets the key if it asks while the key is
-    /// free. Shorter pauses make that likelier, and cost a request each at every node. Where
-    /// hundreds wait for one key, set longer ones. Over one node a waiter to which the node does
-    /// not push finds its turn so.
+    /// A waiter to which the nodes do not push finds its turn so, and over several nodes rivals of
+    /// which nobody has a quorum. Shorter pauses cost a request each at every node. Where hundreds
+    /// wait for one key, set longer ones. Who is [told](crate::guarantees::fairness) that the lock
+    /// is free, or its own, does not pause.
     pub fn contention_backoff(mut self, first: Duration, longest: Duration) -> Self {
         self.contention_backoff = Some(Backoff::new(first, longest));
         self

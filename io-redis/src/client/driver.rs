@@ -59,6 +59,12 @@ mod tests {
         assert!(asked(&hub).is_empty());
         assert_eq!(cell.valid_until(), Instant::MIN);
         let ops: Vec<_> = asked(&hub).iter().map(|request| request.op).collect();
-        assert_eq!(ops, [Op::Release { place: None }]);
+        assert_eq!(
+            ops,
+            [Op::Release {
+                place: None,
+                hints: true
+            }]
+        );
     }
 }

@@ -624,6 +624,7 @@ impl Work for Hub {
                     serial,
                     fence,
                 } => state.manager.handle_push(now, node, place, serial, fence),
+                Push::Hint(place) => state.manager.handle_hint(now, node, place),
                 Push::Touched(key) => {
                     if let Some(lease) = state.watched.get(&key[..]) {
                         let lease = *lease;

@@ -80,7 +80,7 @@ impl Client {
         let mut seed = [0; 8];
         seams.entropy.fill(&mut seed);
         let mut link_config = link_config.clone();
-        if config.queues() {
+        if config.queues() || config.hints() {
             let mut name = [0; 8];
             seams.entropy.fill(&mut name);
             link_config.channel = Some(key::channel(&prefix, u64::from_le_bytes(name)));
@@ -551,7 +551,13 @@ pub(crate) mod tests {
         drop(as_granted(&hub, lease, &cell));
         assert_eq!(cell.valid_until(), Instant::MIN);
         let ops: Vec<_> = asked(&hub).iter().map(|request| request.op).collect();
-        assert_eq!(ops, [Op::Release { place: None }]);
+        assert_eq!(
+            ops,
+            [Op::Release {
+                place: None,
+                hints: true
+            }]
+        );
     }
 
     #[test]
@@ -592,7 +598,13 @@ pub(crate) mod tests {
         assert!(cell.let_go());
         hub.close(Some(Duration::from_secs(1)));
         assert_eq!(hub.release(lease), Ok(()));
-        assert_eq!(answer_all(&hub), [Op::Release { place: None }]);
+        assert_eq!(
+            answer_all(&hub),
+            [Op::Release {
+                place: None,
+                hints: true
+            }]
+        );
         assert_eq!(cell.state().stage, Stage::Released);
         assert!(Work::finished(&hub), "and then it is closed");
     }

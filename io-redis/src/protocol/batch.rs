@@ -19,8 +19,12 @@ pub(crate) const LOCKS_PER_CALL: usize = 128;
 fn place(request: &Request, before: Option<&Request>) -> u8 {
     match request.op.kind() {
         // The core hands out the requests of one lease one after the other.
-        OpKind::Release if before.is_some_and(|r| r.id.lease == request.id.lease) => 4,
-        OpKind::Release => 0,
+        OpKind::Release | OpKind::Stay
+            if before.is_some_and(|r| r.id.lease == request.id.lease) =>
+        {
+            4
+        }
+        OpKind::Release | OpKind::Stay => 0,
         OpKind::Renew => 1,
         // Behind the renewal that it follows.
         OpKind::Watch => 2,
@@ -95,7 +99,7 @@ impl Batch {
         for (number, request) in requests.iter().enumerate() {
             let kind = request.op.kind();
             let script = match kind {
-                OpKind::Release if encoder.bare_releases => Script::Release,
+                kind if kind.frees() && encoder.bare_releases => Script::Release,
                 kind => Script::asking(kind, encoder.fences()),
             };
             let alone = !(script.layout().answers.shares_calls() && may_share(request));
@@ -318,8 +322,16 @@ mod tests {
         let acquire = Op::Acquire {
             ttl: TTL,
             proposal: None,
+            place: None,
         };
-        for op in [acquire, Op::Release { place: None }, Op::Renew { ttl: TTL }] {
+        for op in [
+            acquire,
+            Op::Release {
+                place: None,
+                hints: false,
+            },
+            Op::Renew { ttl: TTL },
+        ] {
             let mut requests = acquires(300);
             for request in &mut requests {
                 request.op = op;
@@ -340,7 +352,10 @@ mod tests {
     #[test]
     fn while_a_slot_moves_a_release_names_its_lock_alone() {
         let mut requests = acquires(1);
-        requests[0].op = Op::Release { place: None };
+        requests[0].op = Op::Release {
+            place: None,
+            hints: false,
+        };
         let mut encoder = one_node();
         for (bare, script) in [(false, Script::ReleaseOne), (true, Script::Release)] {
             encoder.bare_releases = bare;
@@ -354,7 +369,10 @@ mod tests {
     fn all_locks_that_are_taken_in_one_write_have_one_draw() {
         let mut requests = takes(3);
         requests.push(acquires(4).swap_remove(3));
-        requests[3].op = Op::Release { place: None };
+        requests[3].op = Op::Release {
+            place: None,
+            hints: false,
+        };
         let mut commands = Pipeline::new();
         let mut batch = Batch::default();
         batch.encode(&requests, |_| true, &mut one_node(), &mut commands);
@@ -420,6 +438,7 @@ mod tests {
             request.op = Op::Acquire {
                 ttl: TTL,
                 proposal: None,
+                place: None,
             };
         }
         batch.encode(&requests, |_| true, &mut one_node(), &mut commands);

@@ -6,7 +6,8 @@
 //! - acquire, for each lock: `granted ID` (an id of the stream, over one node) or the number of the
 //!   fence (over several, where the server's time follows the answers of all locks),
 //!   `held LEFT NOW FINGERPRINT LABEL` (of the holder: eight hexadecimal digits, and its label if
-//!   it has one), `taken` (a newer attempt of the same lease is there), `foreign` (no expiry),
+//!   it has one), `queued AHEAD LEFT NOW FINGERPRINT LABEL` (the same, and a place is kept; over
+//!   several nodes), `taken` (a newer attempt of the same lease is there), `foreign` (no expiry),
 //!   `wrong NAME TYPE`, `unmarked`, `quarantine LEFT`, `misuse MAX-TTL NODES NAME`, `misuse` (the
 //!   marker cannot be read), `-` and the text of an error, or `stream -` and that of drawing the
 //!   fence;
@@ -14,10 +15,11 @@
 //! - wait, for each lock: what acquire does over one node; or `waiting AHEAD LEFT HANDS-ON
 //!   FINGERPRINT LABEL` (LEFT is -1 without an expiry; HANDS-ON is 1 if the holder is a token, else
 //!   0), or `full`;
-//! - renew and release, for each failure: its index, and `gone`, `taken` or the text of an error;
-//! - inspect: `[seen, value or nil, PTTL]`, or `wrong NAME TYPE`. Behind the first stands over one
-//!   node how many wait, and of the first of them `[token, LEFT, token, LEFT, …]`; over several
-//!   nodes the counter or nil;
+//! - renew, release and stay, for each failure: its index, and `gone`, `taken`, `full` (stay only:
+//!   no place is kept) or the text of an error;
+//! - inspect: `[seen, value or nil, PTTL, counter or nil, WAITING, places]`, or `wrong NAME TYPE`.
+//!   The counter is there over several nodes only. The last are how many wait, and of the first of
+//!   them `[token, LEFT, token, LEFT, …]`;
 //! - mark: `[marked, SINCE]` (milliseconds of the server's time) or `[misuse, …]` as above;
 //! - keep: an id, `wrong stream TYPE`, or `-` and the text of an error.
 //!
@@ -136,7 +138,12 @@ pub(crate) fn replies(
             });
         }
         Answers::EachLockAndTime => acquires(result, count, true, ours, each),
-        Answers::Failures if script == Script::ReleaseOne && count == 1 => {
+        Answers::Failures
+            if matches!(
+                script,
+                Script::ReleaseOne | Script::ReleaseSeveral | Script::Stay
+            ) && count == 1 =>
+        {
             failures(result, count, |meaning| {
                 each(match meaning {
                     (Reply::NotApplied(Refusal::Unavailable(_)), Some(Signal::DoNotBatch))
@@ -268,6 +275,17 @@ fn acquire(text: &str, ours: Beside<'_>) -> Option<Meaning> {
                 left: millis(first)?,
                 server_time: time(now)?,
                 holder: holder(who)?,
+                ahead: None,
+            }
+        }
+        "queued" => {
+            let (left, rest) = second.split_once(' ')?;
+            let (now, who) = rest.split_once(' ')?;
+            Answer::Held {
+                left: millis(left)?,
+                server_time: time(now)?,
+                holder: holder(who)?,
+                ahead: Some(first.parse().ok()?),
             }
         }
         "waiting" => {
@@ -438,6 +456,7 @@ pub(crate) fn failures(result: CommandResult, count: usize, mut each: impl FnMut
             .and_then(|failure| bytes(&failure[1]));
         let meaning = match failed {
             None => (Reply::Applied(Answer::Done), None),
+            Some(b"full") => (Reply::Applied(Answer::Full), None),
             Some(why) => match plain_word(why) {
                 Some(answer) => (Reply::Applied(answer), None),
                 None => refusal(&String::from_utf8_lossy(why)),
@@ -487,6 +506,17 @@ pub(crate) fn inspection(result: CommandResult) -> Result<KeyState, Words> {
         [_, held, Value::Int(left), Value::Int(waiting), places] => {
             let queue = queue_of(*waiting, places).ok_or_else(nonsense)?;
             (held, left, &Value::Nil, Some(queue))
+        }
+        [
+            _,
+            held,
+            Value::Int(left),
+            fence,
+            Value::Int(waiting),
+            places,
+        ] => {
+            let queue = queue_of(*waiting, places).ok_or_else(nonsense)?;
+            (held, left, fence, Some(queue))
         }
         _ => return Err(nonsense()),
     };

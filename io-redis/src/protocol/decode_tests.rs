@@ -415,6 +415,7 @@ fn each_lock_of_a_call_has_an_answer_of_its_own() {
         left: std::time::Duration::from_millis(1500),
         server_time: ServerTime::from_micros(8),
         holder: Fingerprint::new(0x00ff_17a0).into(),
+        ahead: None,
     };
     assert_eq!(held.0, Reply::Applied(by_another));
     assert!(matches!(full.0, Reply::NotApplied(Refusal::Unavailable(_))));

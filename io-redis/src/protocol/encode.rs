@@ -135,17 +135,22 @@ impl Encoder {
     /// Writes the arguments of one lock.
     fn write_args(&mut self, cmd: &mut Cmd, layout: &Layout, request: &Request) {
         let (ttl, fence) = match request.op {
-            Op::Take { ttl } | Op::Wait { ttl, .. } | Op::Renew { ttl } => (Some(ttl), None),
-            Op::Acquire { ttl, proposal } => (Some(ttl), proposal),
+            Op::Take { ttl } | Op::Wait { ttl, .. } | Op::Renew { ttl } | Op::Stay { ttl, .. } => {
+                (Some(ttl), None)
+            }
+            Op::Acquire { ttl, proposal, .. } => (Some(ttl), proposal),
             Op::Confirm { fence } => (None, Some(fence)),
             Op::Repair { ttl, fence } => (Some(ttl), Some(fence)),
             Op::Release { .. } | Op::Watch => (None, None),
         };
         let (place, serial) = match request.op {
             Op::Wait { place, serial, .. } => (Some(place), serial.get()),
-            Op::Release { place } => (place, 0),
-            _ => (None, 0),
+            Op::Stay { place, .. } => (Some(place), 0),
+            Op::Acquire { place, .. } | Op::Release { place, .. } => (place, 0),
+            Op::Take { .. } | Op::Confirm { .. } | Op::Renew { .. } => (None, 0),
+            Op::Watch | Op::Repair { .. } => (None, 0),
         };
+        let hints = matches!(request.op, Op::Release { hints: true, .. });
         self.token.clear();
         request.token.write(&mut self.token);
         for arg in layout.lock_args {
@@ -168,12 +173,23 @@ impl Encoder {
                     if let Some(place) = place {
                         let channel = self.channel.as_deref().filter(|_| place.pushed);
                         let channel = channel.unwrap_or_default();
-                        write_place(place.id, &self.token, channel, &mut self.place);
+                        let first;
+                        let token = match self.stream {
+                            Some(_) => &self.token,
+                            None => {
+                                first = of_first_attempt(&self.token);
+                                &first
+                            }
+                        };
+                        write_place(place.id, token, channel, &mut self.place);
                     }
                     cmd.write_arg(&self.place);
                 }
                 LockArg::Serial => {
                     cmd.arg(serial);
+                }
+                LockArg::Hints => {
+                    cmd.arg(u8::from(hints));
                 }
             }
         }
@@ -316,6 +332,15 @@ fn write_place(id: PlaceId, token: &[u8], channel: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(channel);
 }
 
+/// The token of the first attempt of a lease: over several nodes its place stays the same from one
+/// attempt to the next.
+fn of_first_attempt(token: &[u8]) -> Vec<u8> {
+    let digits = token.iter().rev().take_while(|it| it.is_ascii_digit());
+    let mut token = token[..token.len() - digits.count()].to_vec();
+    token.push(b'1');
+    token
+}
+
 /// Writes what the script is told of a marker, whose text this is.
 fn write_marker(cmd: &mut Cmd, layout: &Layout, marker: &Marker, text: &str) {
     for arg in layout.marker_args {
@@ -372,6 +397,7 @@ mod tests {
         let op = Op::Acquire {
             ttl: Duration::from_secs(5),
             proposal: Fence::new(77),
+            place: None,
         };
         let mut request = request(0, op);
         request.token.label = Some(Label::new("billing").expect("a label"));
@@ -398,15 +424,18 @@ mod tests {
         let (request, token) = acquire();
         let words_of = words(&encoder.call(Script::AcquireSeveral, [&request]));
         assert_eq!(words_of[0], "EVALSHA");
-        let counter = "lock-0:tenure:fence:{lock-0}";
-        let rest = ["2", "lock-0", counter, &token, "5000", "77"];
+        let (counter, queue) = (
+            "lock-0:tenure:fence:{lock-0}",
+            "lock-0:tenure:queue:{lock-0}",
+        );
+        let rest = ["3", "lock-0", counter, queue, &token, "5000", "77", ""];
         assert_eq!(words_of[2..], rest);
         encoder.set_marker(marker());
         let words_of = words(&encoder.call(Script::AcquireSeveral, [&request]));
-        assert_eq!(words_of[2], "3");
-        assert_eq!(words_of[5], "app:tenure:node");
+        assert_eq!(words_of[2], "4");
+        assert_eq!(words_of[6], "app:tenure:node");
         let text = "run replication 0 1700 9 3 a set";
-        assert_eq!(words_of[9..], ["1709", text]);
+        assert_eq!(words_of[11..], ["1709", text]);
     }
 
     #[test]
@@ -445,18 +474,59 @@ mod tests {
         let member = format!("Ax0123456789abcdef042{token}app:tenure:push:7");
         assert_eq!(wait[2..6], ["3", "lock-0", queue, "tenure:fence"]);
         assert_eq!(wait[6..], [&token[..], "5000", &member, "9"]);
-        request.op = Op::Release { place: Some(place) };
+        request.op = Op::Release {
+            place: Some(place),
+            hints: false,
+        };
         let release = words(&encoder.call(Script::ReleaseOne, [&request]));
         assert_eq!(release[2..6], ["3", "lock-0", queue, "tenure:fence"]);
         assert_eq!(release[6..], [&token[..], &member]);
         // Who does not listen has no channel, and who does not wait has no place.
         place.pushed = false;
-        request.op = Op::Release { place: Some(place) };
+        request.op = Op::Release {
+            place: Some(place),
+            hints: false,
+        };
         let release = words(&encoder.call(Script::ReleaseOne, [&request]));
         assert_eq!(release[7], format!("Ax0123456789abcdef042{token}"));
-        request.op = Op::Release { place: None };
+        request.op = Op::Release {
+            place: None,
+            hints: false,
+        };
         let release = words(&encoder.call(Script::ReleaseOne, [&request]));
         assert_eq!(release[7], "");
+    }
+
+    #[test]
+    fn over_several_nodes_a_place_is_the_same_in_each_attempt() {
+        let mut encoder = encoder(Fences::Counters);
+        encoder.channel = Some(b"app:tenure:push:7"[..].into());
+        let (mut request, token) = acquire();
+        let ttl = Duration::from_secs(5);
+        let place = Place {
+            id: PlaceId::new(0x0123_4567_89ab_cdef),
+            pushed: true,
+        };
+        let member = format!("Ax0123456789abcdef042{token}app:tenure:push:7");
+        request.token.attempt = 7;
+        request.op = Op::Acquire {
+            ttl,
+            proposal: None,
+            place: Some(place),
+        };
+        let acquire = words(&encoder.call(Script::AcquireSeveral, [&request]));
+        assert_eq!(acquire[9..], [&member[..]]);
+        request.op = Op::Stay { ttl, place };
+        let stay = words(&encoder.call(Script::Stay, [&request]));
+        assert_eq!(stay[6..], ["5000", &member]);
+        for (hints, said) in [(true, "1"), (false, "0")] {
+            request.op = Op::Release {
+                place: Some(place),
+                hints,
+            };
+            let release = words(&encoder.call(Script::ReleaseSeveral, [&request]));
+            assert_eq!(release[6..], [&member[..], said]);
+        }
     }
 
     #[test]

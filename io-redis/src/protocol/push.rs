@@ -18,6 +18,8 @@ pub(crate) enum Push {
         /// What the node drew.
         fence: Fence,
     },
+    /// A lock is free for which this client has a place.
+    Hint(PlaceId),
     /// Somebody may have touched a key that the node watches.
     Touched(Vec<u8>),
     /// Somebody may have touched any of them: the node was emptied, for example.
@@ -29,8 +31,8 @@ pub(crate) enum Push {
 pub(crate) fn read(push: PushInfo, channel: &[u8], mut each: impl FnMut(Push)) {
     match (push.kind, &push.data[..]) {
         (PushKind::Message, [of, text]) if decode::bytes(of) == Some(channel) => {
-            if let Some(granted) = decode::bytes(text).and_then(granted) {
-                each(granted);
+            if let Some(said) = decode::bytes(text).and_then(said) {
+                each(said);
             }
         }
         (PushKind::Invalidate, [Value::Array(keys)]) => {
@@ -43,12 +45,15 @@ pub(crate) fn read(push: PushInfo, channel: &[u8], mut each: impl FnMut(Push)) {
 }
 
 /// Reads what a hand-off publishes: the place, the serial and the id that the stream drew, with a
-/// space between each two.
-fn granted(text: &[u8]) -> Option<Push> {
+/// space between each two; or what a hint does: the place.
+fn said(text: &[u8]) -> Option<Push> {
     let mut words = std::str::from_utf8(text).ok()?.split(' ');
     let place = words.next().filter(|word| word.len() == 16)?;
     let place = u64::from_str_radix(place, 16).ok()?;
-    let serial: u32 = words.next()?.parse().ok()?;
+    let Some(serial) = words.next() else {
+        return Some(Push::Hint(PlaceId::new(place)));
+    };
+    let serial: u32 = serial.parse().ok()?;
     let (millis, sequence) = words.next()?.split_once('-')?;
     let fence = Fence::of_stream(millis.parse().ok()?, sequence.parse().ok()?)?;
     words.next().is_none().then_some(Push::Granted {
@@ -89,6 +94,12 @@ mod tests {
             fence: Fence::of_stream(5, 3).expect("it is small"),
         };
         assert_eq!(message(CHANNEL, "00000000000000ab 7 5-3"), [granted]);
+    }
+
+    #[test]
+    fn a_message_that_names_a_place_alone_is_a_hint() {
+        let hint = Push::Hint(PlaceId::new(0xab));
+        assert_eq!(message(CHANNEL, "00000000000000ab"), [hint]);
     }
 
     #[test]

@@ -7,10 +7,11 @@
 //! A token is `label:hex32:attempt` or `hex32:attempt` ([`Token`](tenure_core::Token) has the
 //! grammar). Two are of one lease if all but the attempt, behind the last colon, is equal.
 //!
-//! Over one node a lock has a queue, in which leases wait for it: a sorted set, of which
-//! `one/hand_on.lua` says what its members are. What is pushed to a lease that was handed a lock is
-//! `PLACE SERIAL ID`: the name of its place, 16 hexadecimal digits; the serial of the request that
-//! kept it last, in decimal digits; and the id of the stream that is its fence.
+//! A lock has a queue, in which leases wait for it: a sorted set, of which `queue.lua` says what
+//! its members are. Over one node, what is pushed to a lease that was handed a lock is `PLACE
+//! SERIAL ID`: the name of its place, 16 hexadecimal digits; the serial of the request that kept it
+//! last, in decimal digits; and the id of the stream that is its fence. Over several nodes a hint
+//! is pushed, `PLACE`.
 //!
 //! Over one node a stream draws the fences: it stays empty and keeps the last id that it drew. It
 //! expires two days after it was last kept. Over several nodes each lock has a counter, kept for a
@@ -56,11 +57,15 @@ pub enum Script {
     Repair,
     /// Hands locks of one node on, or deletes them.
     ReleaseOne,
+    /// Deletes locks of one of several nodes, and hints to those who wait for them.
+    ReleaseSeveral,
+    /// Deletes locks of one of several nodes, and stays in line for them.
+    Stay,
     /// Deletes locks, and looks at no queue.
     Release,
     /// Reads a lock of one node and who waits for it, and changes nothing.
     InspectOne,
-    /// Reads a lock of one of several nodes, and its counter, and changes nothing.
+    /// Reads a lock of one of several nodes, its counter and who waits for it, and changes nothing.
     InspectSeveral,
     /// Writes the marker of a node, or refreshes it.
     Mark,
@@ -240,6 +245,8 @@ pub enum LockArg {
     Place,
     /// The number of the request that keeps the place, below 64.
     Serial,
+    /// 1 if those who wait are to be told that the lock is free, else 0.
+    Hints,
 }
 
 /// What a call says of a node's marker.
@@ -312,6 +319,8 @@ impl Script {
         Self::Renew,
         Self::Repair,
         Self::ReleaseOne,
+        Self::ReleaseSeveral,
+        Self::Stay,
         Self::Release,
         Self::InspectOne,
         Self::InspectSeveral,
@@ -326,6 +335,8 @@ impl Script {
                 Self::AcquireSeveral,
                 Self::Confirm,
                 Self::Repair,
+                Self::ReleaseSeveral,
+                Self::Stay,
                 Self::InspectSeveral,
             ][..],
             Fences::Counters => &[
@@ -346,7 +357,7 @@ impl Script {
         match (kind, fences) {
             (OpKind::Take | OpKind::Acquire, Fences::Stream) => Self::AcquireOne,
             (OpKind::Wait, Fences::Stream) => Self::WaitOne,
-            // Over several nodes nobody waits in a queue.
+            // Over several nodes a place is entered by what acquires, and by what stays.
             (OpKind::Take | OpKind::Acquire | OpKind::Wait, Fences::Counters) => {
                 Self::AcquireSeveral
             }
@@ -354,7 +365,8 @@ impl Script {
             (OpKind::Renew, _) => Self::Renew,
             (OpKind::Repair, _) => Self::Repair,
             (OpKind::Release, Fences::Stream) => Self::ReleaseOne,
-            (OpKind::Release, Fences::Counters) => Self::Release,
+            (OpKind::Release, Fences::Counters) => Self::ReleaseSeveral,
+            (OpKind::Stay, _) => Self::Stay,
             // No link watches yet: it would read the key, and change nothing.
             (OpKind::Watch, Fences::Stream) => Self::InspectOne,
             (OpKind::Watch, Fences::Counters) => Self::InspectSeveral,
@@ -370,7 +382,8 @@ impl Script {
             Self::Renew => Some(OpKind::Renew),
             Self::Repair => Some(OpKind::Repair),
             Self::WaitOne => Some(OpKind::Wait),
-            Self::ReleaseOne | Self::Release => Some(OpKind::Release),
+            Self::ReleaseOne | Self::ReleaseSeveral | Self::Release => Some(OpKind::Release),
+            Self::Stay => Some(OpKind::Stay),
             Self::InspectOne | Self::InspectSeveral | Self::Mark | Self::Keep => None,
         }
     }
@@ -392,7 +405,8 @@ impl Script {
             Self::Renew => "Renew",
             Self::Repair => "Repair",
             Self::WaitOne => "Wait",
-            Self::ReleaseOne | Self::Release => "Release",
+            Self::ReleaseOne | Self::ReleaseSeveral | Self::Release => "Release",
+            Self::Stay => "Stay",
             Self::InspectOne | Self::InspectSeveral => "Inspect",
             Self::Mark => "Mark",
             Self::Keep => "Keep",
@@ -407,7 +421,7 @@ impl Script {
             Del, Exists, Get, Getex, Pexpire, Pexpireat, Pttl, Publish, Pubsub, Set, Time, Type,
             Xadd, Zadd, Zcard, Zmscore, Zrange, Zrank, Zrem,
         };
-        use LockArg::{Fence, Place, Proposal, Serial, Token, Ttl};
+        use LockArg::{Fence, Hints, Place, Proposal, Serial, Token, Ttl};
         use LockKey::{Counter, Lock, Queue};
         use MarkerArg::{Durable, MaxTtl, Name, Nodes, Over, ReplicationId, RunId, Text};
         match self {
@@ -435,7 +449,10 @@ impl Script {
                     include_str!("lua/one/waiting.lua"),
                     include_str!("lua/fingerprint.lua"),
                     drawing!(),
+                    include_str!("lua/queue.lua"),
                     include_str!("lua/one/hand_on.lua"),
+                    include_str!("lua/tail.lua"),
+                    include_str!("lua/enter.lua"),
                     include_str!("lua/one/waited.lua"),
                     include_str!("lua/one/draw.lua"),
                     include_str!("lua/one/placed.lua"),
@@ -456,15 +473,22 @@ impl Script {
                     include_str!("lua/marker.lua"),
                     include_str!("lua/several/take.lua"),
                     include_str!("lua/fingerprint.lua"),
+                    include_str!("lua/tail.lua"),
+                    include_str!("lua/enter.lua"),
+                    include_str!("lua/several/order.lua"),
+                    include_str!("lua/several/queued.lua"),
                     include_str!("lua/refused.lua"),
                     include_str!("lua/several/granted.lua"),
                 ),
-                lock_keys: &[Lock, Counter],
-                lock_args: &[Token, Ttl, Proposal],
+                lock_keys: &[Lock, Counter, Queue],
+                lock_args: &[Token, Ttl, Proposal, Place],
                 stream: false,
                 marker_args: &[Over, Text],
                 answers: Answers::EachLockAndTime,
-                commands: &[Getex, Get, Pttl, Type, Time, Set, Del],
+                commands: &[
+                    Getex, Get, Exists, Pttl, Type, Time, Set, Pexpireat, Del, Zadd, Zrem, Zrange,
+                    Zrank, Zcard, Zmscore,
+                ],
             },
             Self::Confirm => &Layout {
                 text: include_str!("lua/several/confirm.lua"),
@@ -497,6 +521,7 @@ impl Script {
                 text: concat!(
                     include_str!("lua/one/release.lua"),
                     drawing!(),
+                    include_str!("lua/queue.lua"),
                     include_str!("lua/one/hand_on.lua"),
                     include_str!("lua/one/released.lua"),
                 ),
@@ -510,6 +535,43 @@ impl Script {
                     Publish, Pubsub,
                 ],
             },
+            Self::ReleaseSeveral => &Layout {
+                text: concat!(
+                    include_str!("lua/several/release.lua"),
+                    include_str!("lua/queue.lua"),
+                    include_str!("lua/tail.lua"),
+                    include_str!("lua/several/hint.lua"),
+                    include_str!("lua/several/freed.lua"),
+                    include_str!("lua/several/released.lua"),
+                ),
+                lock_keys: &[Lock, Queue],
+                lock_args: &[Token, Place, Hints],
+                stream: false,
+                marker_args: &[],
+                answers: Answers::Failures,
+                commands: &[
+                    Getex, Exists, Type, Time, Set, Del, Zadd, Zrem, Zrange, Zmscore, Publish,
+                    Pubsub,
+                ],
+            },
+            Self::Stay => &Layout {
+                text: concat!(
+                    include_str!("lua/several/stay.lua"),
+                    include_str!("lua/tail.lua"),
+                    include_str!("lua/enter.lua"),
+                    include_str!("lua/several/order.lua"),
+                    include_str!("lua/several/freed.lua"),
+                    include_str!("lua/several/stayed.lua"),
+                ),
+                lock_keys: &[Lock, Queue],
+                lock_args: &[Token, Ttl, Place],
+                stream: false,
+                marker_args: &[],
+                answers: Answers::Failures,
+                commands: &[
+                    Getex, Pttl, Time, Pexpireat, Del, Zadd, Zrange, Zcard, Zmscore,
+                ],
+            },
             Self::Release => &Layout {
                 text: include_str!("lua/release.lua"),
                 lock_keys: &[Lock],
@@ -520,7 +582,11 @@ impl Script {
                 commands: &[Getex, Del],
             },
             Self::InspectOne => &Layout {
-                text: include_str!("lua/one/inspect.lua"),
+                text: concat!(
+                    include_str!("lua/one/inspect.lua"),
+                    include_str!("lua/line.lua"),
+                    include_str!("lua/one/inspected.lua"),
+                ),
                 lock_keys: &[Lock, Queue],
                 lock_args: &[],
                 stream: false,
@@ -529,13 +595,17 @@ impl Script {
                 commands: &[Getex, Pttl, Type, Time, Zcard, Zrange, Zmscore],
             },
             Self::InspectSeveral => &Layout {
-                text: include_str!("lua/several/inspect.lua"),
-                lock_keys: &[Lock, Counter],
+                text: concat!(
+                    include_str!("lua/several/inspect.lua"),
+                    include_str!("lua/line.lua"),
+                    include_str!("lua/several/inspected.lua"),
+                ),
+                lock_keys: &[Lock, Counter, Queue],
                 lock_args: &[],
                 stream: false,
                 marker_args: &[],
                 answers: Answers::Other,
-                commands: &[Getex, Get, Pttl, Type],
+                commands: &[Getex, Get, Pttl, Type, Time, Zcard, Zrange, Zmscore],
             },
             Self::Mark => &Layout {
                 text: include_str!("lua/mark.lua"),
@@ -732,6 +802,7 @@ mod tests {
                 LockArg::Fence => "fence",
                 LockArg::Place => "place",
                 LockArg::Serial => "serial",
+                LockArg::Hints => "hints (1 or 0)",
             });
             let marker = layout.marker_args.iter().map(|arg| match arg {
                 MarkerArg::RunId => "run id",

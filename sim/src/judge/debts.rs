@@ -4,7 +4,7 @@
 //! A release that failed is owed until it is sent again, and it must be sent again soon after the
 //! link serves. Once a new connection serves, no request may land late on the one before it.
 
-use tenure_core::Law;
+use tenure_core::{Law, OpKind};
 
 use super::state::{Judge, Seat, Stage};
 use crate::observe::fact::{Answer, Freed, Link, Nanos, Outcome, Record};
@@ -58,8 +58,14 @@ impl Judge {
             return;
         }
         self.leases[lease as usize].asked_back = true;
+        let key = self.leases[lease as usize].key;
         for node in 0..self.rules.nodes {
-            let debt = &mut self.seat(lease, node as u8).debt;
+            let index = usize::from(key) * self.rules.nodes + node;
+            let holder = self.copies[index].holder;
+            let seat = self.seat(lease, node as u8);
+            let holds = holder.is_some_and(|(it, _)| it == lease) && !seat.reserved;
+            let debt = &mut seat.debt;
+            debt.held = holds;
             (debt.paid, debt.unknown, debt.in_doubt) = (false, false, false);
             debt.refused = false;
         }
@@ -83,11 +89,21 @@ impl Judge {
         debt.since = debt.since.map(|_| at);
     }
 
-    pub(super) fn release_heard(&mut self, at: Nanos, lease: u32, node: u8, outcome: Outcome) {
-        // While the lease is held, it owns what an earlier attempt left.
-        let owed = Some(at).filter(|_| self.leases[lease as usize].stage != Stage::Held);
+    pub(super) fn release_heard(
+        &mut self,
+        at: Nanos,
+        lease: u32,
+        node: u8,
+        ask: OpKind,
+        outcome: Outcome,
+    ) {
         let key = self.leases[lease as usize].key;
         let until = self.kept_until(key, node, lease);
+        // While the lease is held, it owns what an earlier attempt left. One that stays in line
+        // wants its place, and owes what it has of the key.
+        let held = self.leases[lease as usize].stage == Stage::Held;
+        let stays = ask == OpKind::Stay && until.is_none();
+        let owed = Some(at).filter(|_| !held && !stays);
         let kept = until.is_some_and(|it| it > at);
         let seat = self.seat(lease, node);
         // That is no fault, and a client knows the time.
@@ -163,6 +179,7 @@ impl Judge {
         let paid = |seat: &&Seat| seat.debt.paid;
         let seats = self.seats[first..first + nodes].iter().filter(paid);
         let in_doubt = seats.clone().filter(|seat| seat.debt.in_doubt).count();
+        let held = seats.clone().filter(|seat| seat.debt.held).count();
         let paid = seats.count();
         // A lease that had ended before its release is lost, even if nodes released what an earlier
         // attempt had left.
@@ -171,7 +188,8 @@ impl Judge {
         let was_held = self.leases[lease as usize].asked_back;
         let wrong = match freed {
             Freed::Released => paid < self.rules.quorum,
-            Freed::Lost => was_held && paid >= self.rules.quorum,
+            // What an earlier attempt left, or a node kept for a hint, was no copy.
+            Freed::Lost => was_held && held >= self.rules.quorum,
             Freed::Rejected => nodes - refused >= self.rules.quorum,
             Freed::Unknown => false,
         };

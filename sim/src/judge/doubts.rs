@@ -19,7 +19,12 @@ impl Judge {
             self.leases[lease as usize].doubts += 2;
         }
         let state = &self.leases[lease as usize];
-        if !holds && !asleep && state.stage == Stage::Held {
+        // The node may watch the key for another lease of the client, which took the key when this
+        // one had lost it.
+        let mut held = self.keys[usize::from(state.key)].held.iter();
+        let client = |other: &u32| self.leases[*other as usize].client;
+        let beside = held.any(|other| *other != lease && client(other) == state.client);
+        if !holds && !asleep && !beside && state.stage == Stage::Held {
             self.checks.doubts += 1;
             let state = &mut self.leases[lease as usize];
             state.doubted_since = state.doubted_since.or(Some(at));
@@ -47,12 +52,12 @@ impl Judge {
         }
     }
 
-    /// The node answered something that does not end the lease, or did not answer.
-    pub(super) fn doubt_answered(&mut self, lease: u32, ask: OpKind, outcome: Outcome) {
+    /// The node answered something that does not end the lease, or did not answer. Or it did, and
+    /// the loss is to be told soon after that.
+    pub(super) fn doubt_answered(&mut self, at: Nanos, lease: u32, ask: OpKind, outcome: Outcome) {
         let ends = matches!(outcome, Outcome::Answered(Answer::Gone | Answer::Taken));
-        if !(ask == OpKind::Renew && ends) {
-            self.leases[lease as usize].doubted_since = None;
-        }
+        let since = &mut self.leases[lease as usize].doubted_since;
+        *since = since.filter(|_| ask == OpKind::Renew && ends).map(|_| at);
     }
 
     /// Looks for a loss that was doubted, and is not told.
@@ -63,8 +68,11 @@ impl Judge {
         for key in 0..self.keys.len() {
             for lease in &self.keys[key].held {
                 let state = &self.leases[*lease as usize];
+                // The reply to what it asked may be lost, and its link waits for it still.
+                let asks = self.seats[*lease as usize].out;
                 if let Some(since) = state.doubted_since
                     && state.client == client
+                    && !asks
                     && at > since + self.rules.doubted_within
                 {
                     let sentence = format!(

@@ -129,6 +129,7 @@ impl Judge {
             Fact::Place { until, channel } => self.place_changed(record, lease, until, channel),
             Fact::HandedOn { fence, until } => self.handed_on(record, lease, fence, until),
             Fact::Pushed { fence } => self.push_heard(record, lease, fence),
+            Fact::Hinted => self.hinted(lease),
             Fact::Queued { .. } => self.told_after_its_end(record, lease),
             Fact::Doubted => self.doubted(record.at, record.node.unwrap_or_default(), lease),
             _ => {}

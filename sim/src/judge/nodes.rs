@@ -35,9 +35,9 @@ impl Judge {
         self.grant_changed(index, node, before.map(|(lease, _)| lease), holder);
         let by_nobody = record.lease.is_none();
         if let Some((lease, until)) = before {
+            let expired = until.is_some_and(|until| until <= record.at);
             let seat = self.seat(lease, node);
-            seat.tampered |= by_nobody;
-            seat.expired = until.is_some_and(|until| until <= record.at);
+            (seat.tampered, seat.expired) = (seat.tampered || by_nobody, expired);
         }
         if let Some((lease, _)) = holder {
             self.begins_anew(record, lease, node);
@@ -47,13 +47,19 @@ impl Judge {
         let (own, nobody) = (Holder::Lease(actor), Holder::Nobody);
         let handed_to = Self::is_hand_off(actor, from, to);
         if from == own && (to == nobody || handed_to.is_some()) {
-            self.seat(actor, node).freed = true;
+            self.seat(actor, node).frees();
         }
         if let Some(next) = handed_to {
-            self.check_order(record, actor, next, true);
+            // Over several nodes one keeps the key for a moment for whom it hints to, and there is
+            // no order.
+            if self.rules.nodes == 1 {
+                self.check_order(record, actor, next, true);
+            }
             self.check_reservation(record, next, until);
         } else if (from, to) == (own, nobody) {
-            self.check_hand_off(record, actor);
+            if self.rules.nodes == 1 {
+                self.check_hand_off(record, actor);
+            }
         } else if (from != own && from != nobody) || (to != own && to != nobody) {
             let sentence =
                 format!("a request of lease {actor} changed a key from {from:?} to {to:?}");
@@ -87,7 +93,11 @@ impl Judge {
         let stage = self.leases[lease as usize].stage;
         let by_other = record.lease.is_some_and(|actor| actor != lease);
         let by_nobody = record.lease.is_none();
+        let several = self.rules.nodes > 1;
         let seat = self.seat(lease, node);
+        if !by_nobody {
+            seat.reserved = several && by_other;
+        }
         match stage {
             Stage::Over if by_other => {}
             Stage::Held if by_other => (seat.freed, seat.expired) = (false, false),

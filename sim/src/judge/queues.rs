@@ -1,6 +1,6 @@
 //! The queues at the nodes: Fairness, Progress of each waiter, and No orphan for places.
 //!
-//! It is watched where there is one node: over several, places promise no order.
+//! Over several nodes places promise no order, and only No orphan is demanded of them.
 
 use tenure_core::{Law, OpKind};
 
@@ -9,6 +9,9 @@ use crate::observe::fact::{Answer, Holder, Nanos, Record};
 
 /// A key lives until the end of its last millisecond, and clocks may be slow.
 const LAST_MS: Nanos = 2_000_000;
+
+/// For so long one of several nodes keeps a lock for the one that it hints to.
+const MOMENT: Nanos = 50_000_000;
 
 /// A place in the queue of a key at a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,11 +75,16 @@ impl Judge {
             return;
         };
         self.checks.places += 1;
+        // The clocks of several servers agree within a max TTL, and one may take over from another.
+        let clocks = match self.rules.nodes {
+            1 => 0,
+            _ => self.rules.max_ttl,
+        };
         let ttl = self.leases[lease as usize].ttl;
         let line = self.line(key, node);
         let live = |place: &&Placed| place.until > record.at;
         let ahead = line.places.iter().filter(live).count() as u64;
-        let mut latest = record.at + ttl * 3 / 2 + LAST_MS;
+        let mut latest = record.at + ttl * 3 / 2 + clocks + LAST_MS;
         match line.places.iter_mut().find(|place| place.lease == lease) {
             Some(place) => {
                 latest = latest.max(place.until + LAST_MS);
@@ -195,7 +203,12 @@ impl Judge {
         let Some(place) = self.line(key, node).place(next).copied() else {
             return;
         };
-        if until.is_none_or(|until| until > place.until + LAST_MS) {
+        // Over several nodes the lock is kept for a moment only.
+        let latest = match self.rules.nodes {
+            1 => place.until,
+            _ => place.until.min(record.at + MOMENT * 3 / 2),
+        };
+        if until.is_none_or(|until| until > latest + LAST_MS) {
             let sentence = format!(
                 "the key was handed on to lease {next} until {until:?}, and its place was kept \
                  until {} ns",

@@ -55,6 +55,9 @@ pub(super) struct Lease {
     pub(super) fence: u64,
     /// How often the application renewed by hand.
     pub(super) by_hand: u64,
+    /// In how many attempts a node hinted that the lock is free, and the last of these.
+    pub(super) hints: u64,
+    pub(super) hinted_in: u32,
     /// How often it was told that a round or a renewal failed.
     pub(super) failures: u64,
     /// Its client died.
@@ -109,6 +112,8 @@ pub(super) struct Seat {
     /// What became last of the lease's token at the node: a request of the lease deleted it. This
     /// is what the node did, whatever it answered.
     pub(super) freed: bool,
+    /// One of several nodes keeps the key for it since another gave the key back. That is no copy.
+    pub(super) reserved: bool,
     /// What became last of it: it expired by itself, and somebody else has the key since.
     pub(super) expired: bool,
     /// A stranger changed it, or the node lost it or its expiry, since the lease wrote it last.
@@ -120,6 +125,14 @@ pub(super) struct Seat {
     pub(super) sent: u64,
     pub(super) renewals: u64,
     pub(super) debt: Debt,
+}
+
+impl Seat {
+    /// A request of the lease deleted its key.
+    pub(super) const fn frees(&mut self) {
+        self.freed = true;
+        self.debt.held |= !self.reserved;
+    }
 }
 
 /// What is known of a key.
@@ -164,6 +177,8 @@ pub(super) struct Debt {
     pub(super) refused: bool,
     /// The node released the key, as far as the client can know.
     pub(super) paid: bool,
+    /// The node had a copy when its owner released the lease, or when it was asked to.
+    pub(super) held: bool,
     /// It did not: it had no token of the lease when the release came. The client cannot know,
     /// since an earlier release had no answer, which may have found the token.
     pub(super) in_doubt: bool,

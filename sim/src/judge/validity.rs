@@ -123,12 +123,14 @@ impl Judge {
     ) {
         let Some(node) = record.node else { return };
         self.answered(lease, node, ask);
-        self.doubt_answered(lease, ask, outcome);
+        self.doubt_answered(record.at, lease, ask, outcome);
         if (ask, outcome) == (OpKind::Wait, Outcome::Answered(Answer::Waiting)) {
             self.waiting_heard(lease, node, serial);
         }
-        if ask.frees() {
-            self.release_heard(record.at, lease, node, outcome);
+        // What an earlier attempt had left does not answer the owner.
+        let of_earlier = ask == OpKind::Stay && self.leases[lease as usize].asked_back;
+        if ask.frees() && !of_earlier {
+            self.release_heard(record.at, lease, node, ask, outcome);
         } else {
             self.other_heard(record.at, lease, node);
         }
@@ -230,6 +232,8 @@ impl Judge {
         let state = &self.leases[lease as usize];
         let wrong = match ask {
             OpKind::Release => false,
+            // That of an older attempt may be sent late.
+            OpKind::Stay => !matches!(state.stage, Stage::Wanted | Stage::Held),
             // A quorum of nodes is enough for a grant. The other nodes may still be asked after it.
             OpKind::Take | OpKind::Wait => state.stage != Stage::Wanted,
             OpKind::Acquire | OpKind::Confirm => {

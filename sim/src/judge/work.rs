@@ -2,13 +2,16 @@
 
 use tenure_core::{Law, OpKind};
 
-use super::state::{Judge, Stage};
+use super::state::{Judge, Lease, Stage};
 use crate::observe::fact::{Nanos, Record};
 
 /// How many requests a lease may send to a node at once, and how often it may fail at once.
 const AT_ONCE: u64 = 24;
 /// How many more requests or failures it may have for each pause in its life.
 const PER_PAUSE: u64 = 4;
+
+/// The same for each attempt in which a node hinted: one more attempt, which asks and stays.
+const PER_HINT: u64 = 2;
 
 /// How many renewals may come before they are due.
 const RENEWED_EARLY: u64 = 4;
@@ -45,7 +48,8 @@ impl Judge {
             self.pays(record, lease, node);
         }
         let state = &self.leases[lease as usize];
-        let (key, lived, by_hand) = (state.key, record.at - state.began, state.by_hand);
+        let (key, lived) = (state.key, record.at - state.began);
+        let woken = Woken::of(state);
         let pace = self.rules.pace;
         let seat = self.seat(lease, node);
         seat.sent += 1;
@@ -61,7 +65,7 @@ impl Judge {
             );
             return self.accuse(Law::BoundedWork, record.at, Some(key), sentence);
         }
-        if is_storm(pace, sent, lived, by_hand) {
+        if is_storm(pace, sent, lived, woken) {
             let sentence = format!(
                 "lease {lease} sent {sent} requests to node {node} within {lived} ns, which is a \
                  storm"
@@ -71,6 +75,15 @@ impl Judge {
         if ask == OpKind::Renew {
             self.look_for_uncalled(record.at, lease);
             self.renews(record, lease, node);
+        }
+    }
+
+    /// A node hinted. Each pause ends once, whoever hints.
+    pub(super) fn hinted(&mut self, lease: u32) {
+        let state = &mut self.leases[lease as usize];
+        if state.stage == Stage::Wanted && state.hinted_in != state.attempt {
+            state.hinted_in = state.attempt;
+            state.hints += 1;
         }
     }
 
@@ -101,7 +114,8 @@ impl Judge {
         let state = &mut self.leases[lease as usize];
         state.failures += 1;
         let lived = at - state.began;
-        if is_storm(pace, state.failures, lived, state.by_hand) {
+        let woken = Woken::of(state);
+        if is_storm(pace, state.failures, lived, woken) {
             let (key, failures) = (state.key, state.failures);
             let sentence = format!(
                 "lease {lease} failed {failures} times within {lived} ns, which is a storm"
@@ -166,6 +180,26 @@ impl Judge {
 }
 
 /// Whether a lease did something more often than its pauses allow.
-const fn is_storm(pace: Nanos, count: u64, lived: Nanos, by_hand: u64) -> bool {
-    pace > 0 && count > AT_ONCE + PER_PAUSE * (lived / pace + by_hand)
+const fn is_storm(pace: Nanos, count: u64, lived: Nanos, woken: Woken) -> bool {
+    let Some(pauses) = lived.checked_div(pace) else {
+        return false;
+    };
+    let usual = AT_ONCE + PER_PAUSE * (pauses + woken.by_hand);
+    count > usual + PER_HINT * woken.hints
+}
+
+/// How often a lease was made to ask before its time.
+#[derive(Clone, Copy)]
+struct Woken {
+    by_hand: u64,
+    hints: u64,
+}
+
+impl Woken {
+    const fn of(state: &Lease) -> Self {
+        Self {
+            by_hand: state.by_hand,
+            hints: state.hints,
+        }
+    }
 }

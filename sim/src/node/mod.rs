@@ -25,6 +25,8 @@ const AHEAD_MAX: i64 = 120_000_000;
 /// A fence counter is kept for a day after the time that its value stands for, and a marker for a
 /// day and ten max TTLs.
 const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
+/// For so long a lock is kept for the one that is told that it is free.
+const RESERVED: Duration = Duration::from_millis(50);
 /// So many places the queue of a key may have.
 const MOST_PLACES: usize = 100_000;
 /// The stream of fences is kept for two days after the time of its last id.
@@ -420,7 +422,11 @@ impl<P: Precision> Node<P> {
                 true => self.draw(now),
                 false => Answer::Busy,
             }),
-            Op::Acquire { ttl, proposal } => self.acquire(now, request, ttl, proposal),
+            Op::Acquire {
+                ttl,
+                proposal,
+                place,
+            } => self.acquire(now, request, ttl, proposal, place),
             Op::Wait { ttl, place, serial } => self.wait(now, request, ttl, place, serial),
             Op::Confirm { fence } => {
                 let answer = self.exactly(now, request);
@@ -438,7 +444,8 @@ impl<P: Precision> Node<P> {
             }
             Op::Watch => Ok(self.exactly(now, request)),
             Op::Repair { ttl, fence } => Ok(self.repair(now, request, ttl, fence)),
-            Op::Release { place } => Ok(self.release(now, request, place.is_some())),
+            Op::Release { place, hints } => Ok(self.release(now, request, place.is_some(), hints)),
+            Op::Stay { ttl, place } => Ok(self.stay(now, request, ttl, place)),
         }
     }
 
@@ -448,6 +455,7 @@ impl<P: Precision> Node<P> {
         request: &Arrived,
         ttl: Duration,
         proposal: Option<Fence>,
+        place: Option<Place>,
     ) -> Result<Answer, Refused> {
         let quarantine = match request.marker {
             Some((identity, set)) => self.quarantine(now, identity, set)?,
@@ -463,11 +471,19 @@ impl<P: Precision> Node<P> {
                 }
                 Value::WrongType => return Ok(WRONG_TYPE),
                 Value::Token { .. } | Value::Other => {
-                    return Ok(entry.until.map_or(Answer::Foreign, |until| Answer::Held {
+                    let Some(until) = entry.until else {
+                        return Ok(Answer::Foreign);
+                    };
+                    // Only a holder of ours hints, and a place needs memory.
+                    let hints = matches!(entry.value, Value::Token { .. });
+                    let hints = hints && quarantine.is_none() && !self.full;
+                    let place = place.filter(|_| hints);
+                    return Ok(Answer::Held {
                         left: Self::span(until - now.ticks),
                         server_time: now.server_time(),
                         holder: entry.value.fingerprint().into(),
-                    }));
+                        ahead: place.and_then(|place| self.line_up(now, request, ttl, place)),
+                    });
                 }
             }
         }
@@ -491,6 +507,11 @@ impl<P: Precision> Node<P> {
             fence = proposal;
         }
         self.count(now, request.key, fence);
+        if place.is_some() {
+            let queue = &mut self.memory.queues[request.key];
+            queue.expire(|until| Self::lives(now, until));
+            queue.leave(request.lease);
+        }
         Ok(Answer::Granted {
             fence: Fence::new(fence.unsigned_abs()).expect("it is larger than the last"),
             server_time: now.server_time(),
@@ -528,12 +549,13 @@ impl<P: Precision> Node<P> {
             Some(Value::WrongType) => return Ok(WRONG_TYPE),
             _ if self.memory.queues[request.key].is_spoiled() => return Ok(WRONG_QUEUE),
             // Nobody enters a queue that is handed nothing.
-            _ if quarantine.is_some() => return self.acquire(now, request, ttl, None),
+            _ if quarantine.is_some() => return self.acquire(now, request, ttl, None, None),
             // A place is entered only where the server has memory for it.
             _ if self.full => return Err(Refused::OutOfMemory),
             Some(Value::Token { .. } | Value::Other) | None => {}
         }
         let waiter = Waiter {
+            order: self.memory.queues[request.key].last_order() + 1,
             lease: request.lease,
             attempt: request.attempt,
             place,
@@ -567,6 +589,72 @@ impl<P: Precision> Node<P> {
         })
     }
 
+    /// Enters a place at the end of the queue of the key, or keeps the one that is there. Returns
+    /// how many are ahead of it; none if there is no room.
+    fn line_up(
+        &mut self,
+        now: Shown,
+        request: &Arrived,
+        ttl: Duration,
+        place: Place,
+    ) -> Option<u32> {
+        let queue = &mut self.memory.queues[request.key];
+        queue.expire(|until| Self::lives(now, until));
+        let is_in = queue.waiters().iter().any(|it| it.lease == request.lease);
+        if queue.is_spoiled() || (!is_in && queue.waiters().len() >= self.most_places) {
+            return None;
+        }
+        // Over several nodes the names decide between those that come in the same second.
+        let order = queue.last_order().max(now.micros / 1_000_000);
+        let ahead = queue.enter(Waiter {
+            order,
+            lease: request.lease,
+            attempt: 1,
+            place,
+            channel: request.channel.filter(|_| place.pushed),
+            until: now.ticks + Self::ticks(ttl),
+            serial: Serial::of(0),
+        });
+        Some(ahead as u32)
+    }
+
+    /// Gives the key back, and stays in line.
+    fn stay(&mut self, now: Shown, request: &Arrived, ttl: Duration, place: Place) -> Answer {
+        let full = self.full || self.line_up(now, request, ttl, place).is_none();
+        match self.free(now, request) {
+            Answer::Done | Answer::Gone | Answer::Taken if full => Answer::Full,
+            answer => answer,
+        }
+    }
+
+    /// Tells the first in line that the lock is free, and keeps it for that one for a moment.
+    fn hint(&mut self, now: Shown, key: usize) {
+        let channels = &self.channels;
+        let heard = |channel| channels.contains(&channel);
+        let Some(next) = self.memory.queues[key].hint(now.ticks, heard) else {
+            return;
+        };
+        // Law: No orphan
+        if self.entry(now, key).is_none() {
+            let until = next.until.min(now.ticks + Self::ticks(RESERVED));
+            self.memory.keys[key] = Some(Entry {
+                value: Value::Token {
+                    lease: next.lease,
+                    attempt: next.attempt,
+                },
+                until: Some(until),
+            });
+        }
+        if let Some(channel) = next.channel {
+            self.pushes.push(Pushed {
+                channel,
+                lease: next.lease,
+                place: next.place,
+                granted: None,
+            });
+        }
+    }
+
     /// Hands a lock on to the next in line. None if nobody waits, and then nothing was changed but
     /// that the dead are gone.
     fn hand_on(&mut self, now: Shown, key: usize, asker: Option<u32>) -> Option<(u32, Answer)> {
@@ -590,8 +678,7 @@ impl<P: Precision> Node<P> {
                 channel,
                 lease: next.lease,
                 place: next.place,
-                serial: next.serial,
-                fence: *fence,
+                granted: Some((next.serial, *fence)),
             });
         }
         Some((next.lease, granted))
@@ -636,12 +723,22 @@ impl<P: Precision> Node<P> {
         Answer::Done
     }
 
-    fn release(&mut self, now: Shown, request: &Arrived, leaves: bool) -> Answer {
+    fn release(&mut self, now: Shown, request: &Arrived, leaves: bool, hints: bool) -> Answer {
         let queue = &mut self.memory.queues[request.key];
         queue.expire(|until| Self::lives(now, until));
         if leaves {
             queue.leave(request.lease);
         }
+        let answer = self.free(now, request);
+        let is_free = matches!(answer, Answer::Done | Answer::Gone);
+        if self.fences == Fences::Counters && hints && is_free {
+            self.hint(now, request.key);
+        }
+        answer
+    }
+
+    /// Deletes the key if it holds a token of the lease, or over one node hands it on.
+    fn free(&mut self, now: Shown, request: &Arrived) -> Answer {
         let Some(entry) = self.entry(now, request.key) else {
             return Answer::Gone;
         };
@@ -650,7 +747,8 @@ impl<P: Precision> Node<P> {
                 if attempt > request.attempt {
                     return Answer::Taken;
                 }
-                if self.hand_on(now, request.key, None).is_none() {
+                let hands_on = self.fences == Fences::Stream;
+                if !hands_on || self.hand_on(now, request.key, None).is_none() {
                     self.set(request.key, None);
                 }
                 Answer::Done

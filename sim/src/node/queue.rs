@@ -18,6 +18,8 @@ pub struct Waiter {
     pub until: i64,
     /// The request that kept it last.
     pub serial: Serial,
+    /// Those with smaller ones come first; of those with the same, the smaller name.
+    pub order: i64,
 }
 
 /// What a node pushes to a client.
@@ -25,14 +27,13 @@ pub struct Waiter {
 pub struct Pushed {
     /// Where it listens.
     pub channel: u32,
-    /// To which lease the lock was handed on.
+    /// To which lease.
     pub lease: u32,
     /// What its client calls the place.
     pub place: Place,
-    /// The request that had kept it last.
-    pub serial: Serial,
-    /// What the node drew.
-    pub fence: Fence,
+    /// That the lock was handed on: the request that had kept the place last, and what the node
+    /// drew. Else it is a hint that the lock is free.
+    pub granted: Option<(Serial, Fence)>,
 }
 
 /// Those who wait for a key, in the order in which they came.
@@ -74,7 +75,13 @@ impl Queue {
         }
     }
 
-    /// Enters a place at the end, or keeps the one that is there. Returns how many are ahead of it.
+    /// The largest order in it.
+    pub(super) fn last_order(&self) -> i64 {
+        self.waiters.last().map_or(0, |waiter| waiter.order)
+    }
+
+    /// Enters a place by its order, or keeps the one that is there. Returns how many are ahead of
+    /// it.
     pub(super) fn enter(&mut self, waiter: Waiter) -> usize {
         self.until = self.until.max(waiter.until);
         let at = match self.position(waiter.lease) {
@@ -84,8 +91,10 @@ impl Queue {
                 if let Some(at) = before {
                     self.waiters.remove(at);
                 }
-                self.waiters.push(waiter);
-                self.waiters.len() - 1
+                let key = |waiter: &Waiter| (waiter.order, waiter.place.id);
+                let at = self.waiters.partition_point(|it| key(it) <= key(&waiter));
+                self.waiters.insert(at, waiter);
+                at
             }
         };
         let kept = &mut self.waiters[at];
@@ -129,6 +138,27 @@ impl Queue {
         taken
     }
 
+    /// Whom to tell that the lock is free: the first that listens. It goes to the end, as the first
+    /// that is there does if nobody listens. The dead that stand before it are taken out.
+    // Law: Progress
+    pub(super) fn hint(&mut self, now: i64, heard: impl Fn(u32) -> bool) -> Option<Waiter> {
+        let live = |waiter: &Waiter| waiter.until > now;
+        let listens = |waiter: &Waiter| waiter.channel.is_some_and(&heard);
+        let first = self.waiters.iter().position(live);
+        let chosen = self.waiters.iter().position(|it| live(it) && listens(it));
+        let last = chosen.unwrap_or(self.waiters.len());
+        let hinted = chosen.or(first).map(|at| self.waiters[at]);
+        let order = self.last_order() + 1;
+        let mut at = 0;
+        self.waiters.retain(|waiter| {
+            at += 1;
+            let dead = at <= last && !live(waiter);
+            !dead && hinted.is_none_or(|hinted| hinted.lease != waiter.lease)
+        });
+        self.waiters.extend(hinted.map(|it| Waiter { order, ..it }));
+        hinted.filter(|_| chosen.is_some())
+    }
+
     fn position(&self, lease: u32) -> Option<usize> {
         self.waiters.iter().position(|waiter| waiter.lease == lease)
     }
@@ -154,6 +184,11 @@ mod tests {
             channel,
             until: 100,
             serial: Serial::of(1),
+            order: if channel.is_some() {
+                i64::from(lease)
+            } else {
+                9
+            },
         };
         let mut queue = Queue::default();
         queue.enter(waiter(1, Some(7)));

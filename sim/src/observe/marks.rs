@@ -146,6 +146,16 @@ listed! {
         EnteredAgain,
         /// The queue had as many places as it may.
         QueueFull,
+        /// A lease was granted in an attempt that a hint had begun, or made sooner.
+        GrantedByHint,
+        /// A hint came, and the next round failed as well.
+        HintInVain,
+        /// A lease was dropped that had heard a hint and not asked since.
+        HintedAndDropped,
+        /// A hint came while an attempt was under way.
+        HintedWhileAsking,
+        /// A node deleted what a failed round had left there, and the lease stays in line.
+        StayedInLine,
         /// A doubt was none: the lease was renewed.
         DoubtWasNone,
         /// A doubt was a loss.
@@ -197,6 +207,8 @@ struct Seen {
     unanswered: u32,
     asked_again: u32,
     releases: Releases,
+    /// It has heard a hint since its last round failed.
+    hinted: bool,
 }
 
 /// How the nodes handled the releases that an owner asked for. Each is a set of nodes: bits, by
@@ -345,6 +357,7 @@ impl Marks {
                 self.when(seen.confirmed, Mark::ConfirmedThenGranted);
                 self.when(seen.attempt > 1, Mark::GrantedAtRetry);
                 self.when(seen.unfenced, Mark::UnfencedThenGranted);
+                self.when(seen.hinted, Mark::GrantedByHint);
             }
             Fact::Until { until, why } => {
                 seen.until = until;
@@ -361,6 +374,8 @@ impl Marks {
             }
             Fact::Suspect => seen.suspect = true,
             Fact::Waiting(cause) => {
+                let hinted = std::mem::take(&mut seen.hinted);
+                self.when(hinted, Mark::HintInVain);
                 self.round_failed(cause, seen);
             }
             Fact::Failed { cause, gave_up } => {
@@ -381,7 +396,9 @@ impl Marks {
                 seen.over = true;
             }
             Fact::Renew => self.hit(Mark::RenewedByHand),
+            Fact::Hinted => self.hinted(seen),
             Fact::Cancel => {
+                self.when(seen.hinted && !seen.held, Mark::HintedAndDropped);
                 self.hit(dropped(seen));
                 seen.over = true;
             }
@@ -403,6 +420,14 @@ impl Marks {
         }
     }
 
+    fn hinted(&mut self, seen: &mut Seen) {
+        if !seen.held && !seen.over {
+            let asking = seen.out[OpKind::Acquire as usize] > 0;
+            self.when(asking, Mark::HintedWhileAsking);
+            seen.hinted = true;
+        }
+    }
+
     fn of_request(&mut self, record: &Record, seen: &mut Seen) {
         if seen.over {
             seen.releases.hear(record.node, &record.fact);
@@ -420,6 +445,8 @@ impl Marks {
                 self.when(late, Mark::LateLanding);
                 let drawn = ask == OpKind::Take && matches!(answer, Answer::Granted(_));
                 self.when(drawn && seen.wrote_at < record.at, Mark::DrawnLater);
+                let stays = ask == OpKind::Stay && answer == Answer::Done;
+                self.when(stays, Mark::StayedInLine);
                 let took = matches!(answer, Answer::Granted(_));
                 self.when(late && took && ask.acquires(), Mark::LateAcquireTook);
             }

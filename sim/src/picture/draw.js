@@ -367,7 +367,8 @@ function drawMessages() {
   g.restore();
 }
 
-// The pushes that hand a lock on, from the node to the client; one that was not heard is crossed.
+// The pushes that hand a lock on, or hint that it is free, from the node to the client. One that
+// was not heard is crossed.
 function drawPushes() {
   const [a, b] = range(pushes, view.from, view.to);
   const ways = [], lost = [];

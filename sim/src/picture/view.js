@@ -22,7 +22,8 @@ const P = { at: 0, kind: 1, client: 2, node: 3, key: 4, lease: 5, text: 6 };
 const F = { at: 0, client: 1, node: 2, key: 3, lease: 4, text: 5 };
 const STATES = ["acquiring", "waiting", "held", "suspect", "lost", "releasing", "failed",
   "queued"];
-const ASKS = ["acquire", "confirm", "renew", "repair", "release", "take", "wait", "watch"];
+const ASKS = ["acquire", "confirm", "renew", "repair", "release", "stay", "take", "wait",
+  "watch"];
 
 const GUTTER = 92, AXIS = 26, LABEL = 12;
 // A broken law ends the run. Leases that were valid then are shown until the end of their validity.

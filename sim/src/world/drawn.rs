@@ -389,9 +389,9 @@ impl Drawn {
         self.torn = c.pick(&[0, 0, 20, 200]);
     }
 
-    /// In some worlds of one node leases wait in queues. More of them want the same key then.
+    /// In some worlds leases wait in queues. More of them want the same key then.
     fn draw_queues(&mut self, c: &mut Draws<'_>) {
-        if self.nodes > 1 || self.broken.is_some() || !c.chance(QUEUED) {
+        if self.broken.is_some() || !c.chance(QUEUED) {
             return;
         }
         self.wait_in_queues();
@@ -411,13 +411,13 @@ impl Drawn {
         }
     }
 
-    /// Leases wait in the queue of the only node.
+    /// Leases wait in the queue of the only node, or in those of several that hint.
     pub(super) fn wait_in_queues(&mut self) {
         self.queues = true;
         self.most_places = MANY_PLACES;
         let ppm = u64::from(self.config.drift().ppm());
         let most = self.config.max_leases();
-        self.config = config(1, self.max_ttl, ppm, most, true);
+        self.config = config(self.nodes, self.max_ttl, ppm, most, true);
     }
 
     pub(super) fn rules(&self) -> Rules {
@@ -466,7 +466,7 @@ impl Drawn {
 /// Of a thousand worlds, those with many locks.
 const CROWDED: u32 = 20;
 
-/// Of a thousand worlds with one node, those in which leases wait in queues.
+/// Of a thousand worlds, those in which leases wait in queues.
 const QUEUED: u32 = 650;
 
 /// As many places as no world enters.

@@ -61,7 +61,12 @@ impl World<'_> {
     /// A request was answered that names a place. With another channel than before it was entered
     /// anew, before anything else: tells that the one before is gone.
     pub(super) fn tell_former_place(&mut self, server: u8, arrived: &Arrived) {
-        let Op::Wait { place, .. } = arrived.op else {
+        let (Op::Wait { place, .. }
+        | Op::Stay { place, .. }
+        | Op::Acquire {
+            place: Some(place), ..
+        }) = arrived.op
+        else {
             return;
         };
         let channel = place.pushed && arrived.channel.is_some();
@@ -84,6 +89,10 @@ impl World<'_> {
 
     /// If a request of a lease made the node hand the lock on to another, tells so.
     pub(super) fn tell_hand_off(&mut self, server: u8, key: u8, by: u32, from: Holder) {
+        // One of several nodes keeps the key for a lease, and grants nothing by that.
+        if self.drawn.nodes > 1 {
+            return;
+        }
         let node = &self.nodes[usize::from(server)];
         let Some(Value::Token { lease, .. }) = node.entry(self.now, key).map(|it| it.value) else {
             return;

@@ -149,9 +149,12 @@ impl Diary {
         });
         let record = match ask {
             OpKind::Renew | OpKind::Watch | OpKind::Repair => state.names.keep_back(token, record),
-            OpKind::Take | OpKind::Acquire | OpKind::Wait | OpKind::Confirm | OpKind::Release => {
-                Some(record)
-            }
+            OpKind::Take
+            | OpKind::Acquire
+            | OpKind::Wait
+            | OpKind::Confirm
+            | OpKind::Release
+            | OpKind::Stay => Some(record),
         };
         if let Some(record) = record {
             self.write(record, &mut state);
@@ -178,6 +181,21 @@ impl Diary {
             key: Some(key),
             lease: Some(lease),
             ..Record::new(0, Fact::Pushed { fence })
+        };
+        self.write(record, &mut state);
+    }
+
+    /// A push says that the lock is free for which the place with this name waits.
+    pub(super) fn hinted(&self, node: u8, place: &[u8]) {
+        let mut state = self.witness.lock();
+        let Some((lease, key)) = state.names.lease_at(place) else {
+            return;
+        };
+        let record = Record {
+            node: Some(node),
+            key: Some(key),
+            lease: Some(lease),
+            ..Record::new(0, Fact::Hinted)
         };
         self.write(record, &mut state);
     }

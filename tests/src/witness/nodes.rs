@@ -172,6 +172,10 @@ impl Watched {
         let Fact::Key { from, .. } = change?.fact else {
             return None;
         };
+        // One of several nodes keeps the key for a lease, and grants nothing by that.
+        if !self.lines.has_stream() {
+            return None;
+        }
         let published = self.lines.published(sight, &self.node, lease);
         // One call may hand the lock on to a lease that asks in it too.
         if from == Holder::Lease(lease) || (lease == actor && published.is_none()) {
@@ -210,7 +214,7 @@ impl Watched {
     ) -> Record {
         let node = u8::try_from(sight.index).expect("few nodes");
         let ours = self.holder(at, sight.names) == Holder::Lease(lease);
-        let done = ours != (ask == OpKind::Release);
+        let done = ours != ask.frees();
         let drawn = self.lines.drawn().filter(|_| ask == OpKind::Wait);
         let answer = match drawn {
             Some(fence) if ours => Answer::Granted(fence),

@@ -202,6 +202,11 @@ impl Lines {
         self.look_at_stream(node);
     }
 
+    /// Whether a stream draws the fences, as it does over one node.
+    pub(super) const fn has_stream(&self) -> bool {
+        self.stream.is_some()
+    }
+
     /// The last fence that the last request drew.
     pub(super) fn drawn(&self) -> Option<u64> {
         let (ms, seq) = self.last.filter(|_| self.drew)?;

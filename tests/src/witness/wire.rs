@@ -256,13 +256,16 @@ impl Ear {
         }
     }
 
-    /// A push came. If it says that the node has handed a lock on, that is told.
+    /// A push came. If it says that the node has handed a lock on, or hints that one is free, that
+    /// is told.
     fn pushed(&self, parts: &[Wire]) {
         if let [kind, _, Wire::Bulk(text)] = parts
             && is(Some(kind), b"message")
-            && let Some((place, fence)) = handed_on(text)
         {
-            self.diary.pushed(self.node, place, fence);
+            match handed_on(text) {
+                Some((place, fence)) => self.diary.pushed(self.node, place, fence),
+                None => self.diary.hinted(self.node, text),
+            }
         }
     }
 
@@ -329,7 +332,7 @@ fn meaning(ask: OpKind, answer: &Wire, at: usize) -> Outcome {
         b"taken" => Answer::Taken,
         b"foreign" => Answer::Foreign,
         b"wrong" => Answer::WrongType,
-        b"held" => Answer::Held,
+        b"held" | b"queued" => Answer::Held,
         b"waiting" => Answer::Waiting,
         b"full" => Answer::Full,
         b"quarantine" => Answer::Quarantined,
@@ -341,7 +344,7 @@ fn meaning(ask: OpKind, answer: &Wire, at: usize) -> Outcome {
     Outcome::Answered(match (ask, answer) {
         (_, Wire::Error(code)) if code == "NOSCRIPT" => Answer::Again,
         (_, Wire::Error(_)) => Answer::Unavailable,
-        (OpKind::Renew | OpKind::Release, Wire::Array(failures)) => {
+        (OpKind::Renew | OpKind::Release | OpKind::Stay, Wire::Array(failures)) => {
             let ours = i64::try_from(at + 1).unwrap_or(i64::MAX);
             let failure = failures
                 .chunks_exact(2)

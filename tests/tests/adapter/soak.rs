@@ -52,6 +52,7 @@ impl Soak {
             max_ttl: MAX_TTL,
             hold: Duration::from_secs(40),
             pause: Duration::from_secs(60),
+            gives_up: true,
         };
         let judge = Judge::new(Rules {
             nodes: NODES.len(),

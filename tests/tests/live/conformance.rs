@@ -35,6 +35,7 @@ fn scripts() -> Vec<Vec<String>> {
         queue: format!("{key}:tenure:queue"),
         place: "Ax0123456789abcdef003x:1".to_owned(),
         serial: "7".to_owned(),
+        hints: "0".to_owned(),
     };
     let marker = Marker {
         key: "m".to_owned(),

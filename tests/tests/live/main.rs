@@ -13,6 +13,7 @@ mod dead;
 mod default_client;
 mod endings;
 mod faults;
+mod hints;
 mod hold;
 mod losses;
 mod misuse;

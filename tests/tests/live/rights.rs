@@ -247,10 +247,10 @@ async fn a_user_without_the_key_of_the_stream_is_told_on_connecting() {
     let mut servers = vec![server];
     for _ in 0..2 {
         let server = RedisServer::start(Options::new()).await;
-        make_user(&server, &["~tenure:fence", "+xadd", "+pexpireat"]).await;
+        make_user(&server, &["~tenure:fence", "+xadd"]).await;
         servers.push(server);
     }
-    make_user(&servers[0], &["~tenure:fence", "+xadd", "+pexpireat"]).await;
+    make_user(&servers[0], &["~tenure:fence", "+xadd"]).await;
     let builder = patient()
         .prefix("locks:")
         .quarantine(Quarantine::Off)

@@ -72,12 +72,12 @@ enum Event {
     Back(usize, Request, Reply),
     Silence(usize, RequestId),
     Up(usize, usize),
-    HandedOn(usize, Pushed),
+    Pushed(usize, usize, Pushed),
     Touched(usize, Lease),
 }
 
 impl Stage {
-    /// `queues`: leases wait in the queue of the key, and all clients hear pushes.
+    /// `queues`: leases wait in the queue of the key at each node, and all clients hear pushes.
     pub(crate) fn new(nodes: usize, clients: usize, queues: bool) -> Self {
         let config = Config::builder(nodes).takes(queues).queues(queues);
         let config = config.build().unwrap();
@@ -90,7 +90,8 @@ impl Stage {
             loses_push: false,
             in_flight: Vec::new(),
         };
-        let fences = match queues {
+        let hands_on = config.queues();
+        let fences = match hands_on {
             true => Fences::Stream,
             false => Fences::Counters,
         };
@@ -100,13 +101,17 @@ impl Stage {
             micros: 0,
         };
         node.mark(long_ago, set_of(nodes));
-        if queues {
+        if hands_on {
             node.keep_stream(Shown::wall::<Exact>(0));
+        }
+        if queues {
             node.channels = (0..clients as u32).collect();
         }
         let manager = |seed| {
             let mut manager = Manager::new(config.clone(), seed);
-            manager.handle_node_pushes(NodeId::new(0), queues);
+            for node in 0..nodes {
+                manager.handle_node_pushes(NodeId::new(node), queues);
+            }
             manager
         };
         Self {
@@ -338,7 +343,7 @@ impl Stage {
             Event::Back(client, ..)
             | Event::Silence(client, _)
             | Event::Up(client, _)
-            | Event::HandedOn(client, _)
+            | Event::Pushed(client, ..)
             | Event::Touched(client, _) => *client,
         };
         if self.clients[client].paused {
@@ -360,13 +365,19 @@ impl Stage {
                 manager.handle_node_up(now, NodeId::new(node), Some(time));
                 self.settle(client);
             }
-            Event::HandedOn(_, push) => {
-                let fence = push.fence.get();
+            Event::Pushed(_, node, push) => {
                 let lease = push.lease as usize;
-                self.tell(Some(client), Some(0), Some(lease), Fact::Pushed { fence });
                 let (now, place) = (self.instant(), push.place.id);
-                let manager = &mut self.clients[client].manager;
-                manager.handle_push(now, NodeId::new(0), place, push.serial, push.fence);
+                let said = match push.granted {
+                    Some((_, fence)) => Fact::Pushed { fence: fence.get() },
+                    None => Fact::Hinted,
+                };
+                self.tell(Some(client), Some(node), Some(lease), said);
+                let (manager, its) = (&mut self.clients[client].manager, NodeId::new(node));
+                match push.granted {
+                    Some((serial, fence)) => manager.handle_push(now, its, place, serial, fence),
+                    None => manager.handle_hint(now, its, place),
+                }
                 self.settle(client);
             }
             Event::Touched(_, lease) => {
@@ -465,6 +476,10 @@ impl Stage {
 
     /// The lock was handed on to a lease that waits.
     fn tell_hand_off(&mut self, node: usize, next: Lease) {
+        // One of several keeps the key for a lease, and grants nothing by that.
+        if self.nodes.len() > 1 {
+            return;
+        }
         let last = self.nodes[node].stream_kept(self.shown(node));
         let ((millis, sequence), _) = last.expect("a fence was drawn");
         let fence = Fence::of_stream(millis.unsigned_abs(), sequence.unsigned_abs());
@@ -484,7 +499,7 @@ impl Stage {
                 let lost = Fact::Fault(Fault::LostPush);
                 self.tell(Some(client), Some(node), None, lost);
             } else {
-                self.schedule(latency, Event::HandedOn(client, push));
+                self.schedule(latency, Event::Pushed(client, node, push));
             }
         }
     }
@@ -661,7 +676,7 @@ impl Stage {
         let place = match (client, node, record.fact) {
             (_, Some(node), Fact::Did { .. } | Fact::Key { .. }) => node.to_owned(),
             (_, Some(node), Fact::Place { .. } | Fact::HandedOn { .. }) => node.to_owned(),
-            (Some(client), Some(node), Fact::Pushed { .. } | Fact::Doubted) => {
+            (Some(client), Some(node), Fact::Pushed { .. } | Fact::Hinted | Fact::Doubted) => {
                 format!("{client} <- {node}")
             }
             (Some(client), Some(node), Fact::Sent { .. }) => format!("{client} -> {node}"),

@@ -129,7 +129,13 @@ async fn a_client_that_is_finished_does_not_wait_for_a_ping() {
 /// So there is time to ask again, on a new connection, within the same attempt.
 #[tokio::test(start_paused = true)]
 async fn the_first_request_on_an_idle_connection_is_broken_before_it_is_late() {
-    for op in [None, Some(Op::Release { place: None })] {
+    for op in [
+        None,
+        Some(Op::Release {
+            place: None,
+            hints: false,
+        }),
+    ] {
         let mut rig = SessionRig::new(true);
         let idle = Duration::from_secs(2);
         pass(&rig, idle).await;

@@ -120,9 +120,18 @@ async fn requests_share_calls_and_those_of_a_lease_keep_their_order() {
     let mut rig = SessionRig::new(true);
     let acquires = acquires(4);
     let mut behind = acquires[0].clone();
-    behind.op = Op::Release { place: None };
+    behind.op = Op::Release {
+        place: None,
+        hints: false,
+    };
     behind.id.serial += 1;
-    let release = request(3, Op::Release { place: None });
+    let release = request(
+        3,
+        Op::Release {
+            place: None,
+            hints: false,
+        },
+    );
     rig.hub.ask([
         acquires[0].clone(),
         behind.clone(),
@@ -167,7 +176,13 @@ async fn a_shared_call_answers_the_failures_and_the_rest_is_done() {
     let requests = [
         op(0, RENEW),
         op(1, RENEW),
-        op(2, Op::Release { place: None }),
+        op(
+            2,
+            Op::Release {
+                place: None,
+                hints: false,
+            },
+        ),
         op(3, RENEW),
         op(4, RENEW),
         op(5, RENEW),
@@ -650,7 +665,10 @@ async fn a_temporary_refusal_is_not_applied_and_keeps_the_connection() {
 async fn an_acquire_that_nobody_waits_for_is_not_sent_but_a_release_is() {
     let mut rig = SessionRig::new(true);
     let mut late = acquires(2);
-    late[1].op = Op::Release { place: None };
+    late[1].op = Op::Release {
+        place: None,
+        hints: false,
+    };
     late.iter_mut()
         .for_each(|request| request.deadline = tenure_core::Instant::ORIGIN);
     rig.hub.ask(late.clone());

@@ -5,7 +5,7 @@
   local stamp
 
   -- Returns nothing if the lease has the lock.
-  local function look(lock, token, why)
+  local function look(i, lock, token, why)
     -- GETEX counts as a write, so a replica refuses it and never answers "no" itself. It comes
     -- behind each SET NX: once a script has written, the server no longer refuses further writes
     -- when it is out of memory.
@@ -29,7 +29,12 @@
           time = time or redis.call('TIME')
           stamp = format('%.0f', time[1] * 1000000 + time[2])
         end
-        return format('held %.0f %s %s', left, stamp, (fingerprint(held)))
+        local who, is_token = fingerprint(held)
+      -- Whoever gives a lock of ours back hints to those in its queue, which are entered only where
+      -- the server has memory for it.
+      local ahead = line and is_token and not (quarantined or why.err) and line(i)
+      if ahead then return format('queued %.0f %.0f %s %s', ahead, left, stamp, who) end
+      return format('held %.0f %s %s', left, stamp, who)
       end
       -- Law: Ownership
       if tonumber(other) > tonumber(attempt) then return 'taken' end
@@ -40,7 +45,7 @@
   for i = 1, count do
     local why = refused[i]
     if why then
-      answers[i] = look(KEYS[keys_each * (i - 1) + 1], ARGV[args_each * (i - 1) + 1], why)
+      answers[i] = look(i, KEYS[keys_each * (i - 1) + 1], ARGV[args_each * (i - 1) + 1], why)
       if not answers[i] then
         taken, own = true, own or {}
         own[i] = true

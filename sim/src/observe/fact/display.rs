@@ -72,6 +72,7 @@ impl fmt::Display for Fact {
             | Self::HandedOn { .. }
             | Self::Channel { .. }
             | Self::Pushed { .. }
+            | Self::Hinted
             | Self::Doubted
             | Self::DoubtOfAll => of_queue(f, self),
             Self::Beside { until } => match until {
@@ -158,6 +159,7 @@ fn of_queue(f: &mut fmt::Formatter<'_>, fact: &Fact) -> fmt::Result {
         Fact::Channel { heard: true } => write!(f, "channel: somebody listens"),
         Fact::Channel { heard: false } => write!(f, "channel: nobody listens"),
         Fact::Pushed { fence } => write!(f, "push heard: handed on with fence {fence}"),
+        Fact::Hinted => write!(f, "push heard: the lock is free"),
         Fact::Doubted => write!(f, "push heard: somebody may have touched the key"),
         Fact::DoubtOfAll => write!(f, "push heard: all keys may be lost"),
         _ => Ok(()),

@@ -159,6 +159,9 @@ pub enum Fact {
         /// The fence that the node drew.
         fence: u64,
     },
+    /// A push came to the client: a node says that the lock is free for which this lease has a
+    /// place.
+    Hinted,
     /// The application waits to be told of the loss of this lease.
     Watched,
     /// A push came to the client: somebody may have touched the key of this lease.

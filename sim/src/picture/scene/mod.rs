@@ -85,7 +85,7 @@ struct Place {
     channel: bool,
 }
 
-/// A lock that was handed on, and the push that says so.
+/// A lock that was handed on, and the push that says so; or a hint.
 #[derive(Clone, Copy, Debug)]
 struct Push {
     lease: u32,
@@ -149,6 +149,8 @@ struct Open {
     bars: BTreeMap<u32, usize>,
     holds: BTreeMap<(u8, u8), Hold>,
     places: BTreeMap<(u32, u8), Place>,
+    /// When a node last did a release of a key: only with that it may hint.
+    freed: BTreeMap<(u8, u8), Nanos>,
     messages: BTreeMap<(u32, u8, u32), usize>,
     shades: BTreeMap<(Option<u8>, Option<u8>, Fault), Nanos>,
     cuts: BTreeMap<(u8, u8), (Fault, Nanos)>,
@@ -195,6 +197,7 @@ impl Scene {
             Fact::Place { until, channel } => self.of_place(record, until, channel, open),
             Fact::HandedOn { .. } => self.handed_on(record, text, open),
             Fact::Pushed { .. } => self.pushed(record),
+            Fact::Hinted => self.hinted(record, text, open),
             Fact::Fault(fault) => self.strikes(record, fault, text, open),
             Fact::Mended(fault) => self.mended(record, fault, open),
             _ => {}
@@ -248,18 +251,7 @@ impl Scene {
         let Some(bar) = open.bars.get(&lease).map(|index| &mut self.leases[*index]) else {
             return;
         };
-        // These facts may come after the lease has ended, and do not make its bar longer.
-        let late = matches!(
-            record.fact,
-            Fact::Did { .. }
-                | Fact::Key { .. }
-                | Fact::Read { .. }
-                | Fact::Wrote { .. }
-                | Fact::Place { .. }
-                | Fact::HandedOn { .. }
-                | Fact::Pushed { .. }
-        );
-        if bar.dead || late {
+        if bar.dead || may_be_late(&record.fact) {
             return;
         }
         bar.end = at;
@@ -330,7 +322,10 @@ impl Scene {
                     text,
                 });
             }
-            Fact::Did { answer, .. } => {
+            Fact::Did { ask, answer, .. } => {
+                if ask == OpKind::Release {
+                    open.freed.insert((node, key), at);
+                }
                 if let Some(message) = known {
                     message.did = Some(at);
                     message.yes = is_yes(answer);
@@ -433,6 +428,26 @@ impl Scene {
         if let Some(push) = self.pushes.iter_mut().rev().find(its) {
             push.heard = push.heard.or(Some(record.at));
         }
+    }
+
+    /// That a node hints is no fact of its own, so one that is lost is not drawn. It is drawn from
+    /// the last release before it was heard.
+    fn hinted(&mut self, record: &Record, text: usize, open: &Open) {
+        let (Some(client), Some(node), Some(key), Some(lease)) =
+            (record.client, record.node, record.key, record.lease)
+        else {
+            return;
+        };
+        let sent = open.freed.get(&(node, key)).copied();
+        self.pushes.push(Push {
+            lease,
+            client,
+            node,
+            key,
+            sent: sent.unwrap_or(record.at),
+            heard: Some(record.at),
+            text,
+        });
     }
 
     fn strikes(&mut self, record: &Record, fault: Fault, text: usize, open: &mut Open) {
@@ -596,4 +611,19 @@ impl Bar {
             self.end = at;
         }
     }
+}
+
+/// Whether a fact may come after its lease has ended: it does not make the bar of that longer.
+const fn may_be_late(fact: &Fact) -> bool {
+    matches!(
+        fact,
+        Fact::Did { .. }
+            | Fact::Key { .. }
+            | Fact::Read { .. }
+            | Fact::Wrote { .. }
+            | Fact::Place { .. }
+            | Fact::HandedOn { .. }
+            | Fact::Pushed { .. }
+            | Fact::Hinted
+    )
 }

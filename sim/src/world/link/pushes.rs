@@ -35,6 +35,8 @@ pub(in crate::world) enum Says {
         serial: Serial,
         fence: Fence,
     },
+    /// The lock is free for which a lease has this place.
+    Hint { lease: u32, place: PlaceId },
     /// Somebody may have touched this key.
     Touched(u8),
     /// All keys may be lost.
@@ -121,11 +123,15 @@ impl World<'_> {
     pub(super) fn send_pushes(&mut self, server: u8) {
         let pushed = std::mem::take(&mut self.nodes[usize::from(server)].model.pushes);
         for push in pushed {
-            let says = Says::HandedOn {
-                lease: push.lease,
-                place: push.place.id,
-                serial: push.serial,
-                fence: push.fence,
+            let (lease, place) = (push.lease, push.place.id);
+            let says = match push.granted {
+                Some((serial, fence)) => Says::HandedOn {
+                    lease,
+                    place,
+                    serial,
+                    fence,
+                },
+                None => Says::Hint { lease, place },
             };
             let listeners = self.nodes[usize::from(server)].listeners.clone();
             for (client, epoch) in listeners {
@@ -296,6 +302,11 @@ impl World<'_> {
                 self.tell_of_lease(lease, Some(server), Fact::Pushed { fence: told });
                 let manager = &mut self.clients[usize::from(client)].manager;
                 manager.handle_push(local, its, place, serial, fence);
+            }
+            Says::Hint { lease, place } => {
+                self.tell_of_lease(lease, Some(server), Fact::Hinted);
+                let manager = &mut self.clients[usize::from(client)].manager;
+                manager.handle_hint(local, its, place);
             }
             Says::Touched(key) => {
                 let held = self.clients[usize::from(client)].held.clone();

@@ -109,6 +109,7 @@ impl World<'_> {
             Op::Take { ttl } if !self.drawn.native => Op::Acquire {
                 ttl,
                 proposal: None,
+                place: None,
             },
             op => op,
         };

@@ -1,7 +1,7 @@
 
 -- Part of acquire: sets the locks that are free. The others are in `refused`, each with why not.
 local pcall = redis.pcall
-local answers, taken, refused = {}, false, nil
+local answers, taken, refused, line = {}, false, nil, nil
 for i = 1, count do
   -- SET NX comes before the lock is read: a replica refuses it as a write, and it leaves a key that
   -- exists as it is.

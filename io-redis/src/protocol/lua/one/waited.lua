@@ -8,32 +8,10 @@
   -- and one of them may ask further behind.
   local handed = false
 
-  -- Keeps the place for a TTL from now, or enters it at the end. Answers why not.
-  -- The end of a reservation is never brought forward, and the later serial counts.
-  -- Law: Fairness
-  local function enter(i, queue)
-    local place, ttl, serial = ARGV[4 * i - 1], tonumber(ARGV[4 * i - 2]), tonumber(ARGV[4 * i])
-    local name, till, done = 'B' .. sub(place, 3, 18), now + ttl, nil
-    if handed then kept[i] = pcall('ZMSCORE', queue, place, name) end
-    local order, before = kept[i][1], tonumber(kept[i][2] or 0)
-    if order then
-      local after = (serial - before) % 64
-      if after == 0 or after >= 32 and before > 0 then serial = before % 64 end
-      done = pcall('ZADD', queue, math.max(till, floor(before / 64)) * 64 + serial, name)
-    else
-      -- Law: Bounded work
-      local size = pcall('ZCARD', queue)
-      if type(size) == 'number' and size >= 200000 then return 'full' end
-      local last = pcall('ZRANGE', queue, '10000000000000', '-inf', 'BYSCORE', 'REV',
-        'LIMIT', 0, 1, 'WITHSCORES')
-      order = tonumber(last[2] or 0) + 1
-      done = pcall('ZADD', queue, order, place, till * 64 + serial, name)
-    end
-    if type(done) == 'table' then return '-' .. done.err end
-    -- Law: No orphan
-    local left = pcall('PTTL', queue)
-    if type(left) == 'table' or left < ttl then done = pcall('PEXPIREAT', queue, till) end
-    if type(done) == 'table' then return '-' .. done.err end
+  local function enter_for(i, queue)
+    local place = ARGV[4 * i - 1]
+    if handed then kept[i] = pcall('ZMSCORE', queue, place, 'B' .. sub(place, 3, 18)) end
+    return enter(queue, place, tonumber(ARGV[4 * i - 2]), tonumber(ARGV[4 * i]), kept[i])
   end
 
   local function waiting(i, queue, left, held)
@@ -45,7 +23,7 @@
 
   -- The lock was free, and is set; but somebody waits for it. Returns nothing if it stays set.
   local function free(i, lock, queue)
-    local why = enter(i, queue)
+    local why = enter_for(i, queue)
     local asker = why and '' or ARGV[4 * i - 1]
     if why and why ~= 'full' then
       pcall('DEL', lock)
@@ -105,7 +83,7 @@
       return format('held %.0f %s %s', left, stamp, (fingerprint(held)))
     end
     if why.err then return '-' .. why.err end
-    return enter(i, queue) or waiting(i, queue, left, held)
+    return enter_for(i, queue) or waiting(i, queue, left, held)
   end
 
   for i = 1, count do

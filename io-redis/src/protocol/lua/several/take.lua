@@ -2,9 +2,9 @@
 -- Part of acquire: sets the locks that are free, and reads their counters. The others are in
 -- `refused`, each with why not.
 local pcall, find = redis.pcall, string.find
-local answers, last, taken, refused = {}, {}, false, nil
+local answers, last, taken, refused, line, now = {}, {}, false, nil, nil, nil
 for i = 1, count do
-  local counter = KEYS[2 * i]
+  local counter = KEYS[3 * i - 1]
   local stored, set = pcall('GET', counter), nil
   if not stored then
     last[i] = 0
@@ -23,8 +23,8 @@ for i = 1, count do
     -- SET NX comes before the lock is read: a replica refuses it as a write, and it leaves a key
     -- that exists as it is.
     -- Law: Ownership
-    local token, ttl = ARGV[3 * i - 2], ARGV[3 * i - 1]
-    set = set or blocked or pcall('SET', KEYS[2 * i - 1], token, 'NX', 'PX', ttl)
+    local token, ttl = ARGV[4 * i - 3], ARGV[4 * i - 2]
+    set = set or blocked or pcall('SET', KEYS[3 * i - 2], token, 'NX', 'PX', ttl)
     if set and set.ok then
       taken = true
     else

@@ -15,6 +15,7 @@ mod demo;
 mod determinism;
 mod fence;
 mod guard;
+mod hints;
 mod idle;
 mod loss;
 mod observe;

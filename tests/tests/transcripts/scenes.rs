@@ -427,4 +427,38 @@ the answer ends the lease at 3.030000, and not at 6.686666.",
             stage.until(4_000);
         },
     },
+    Scene {
+        file: "19-hinted",
+        title: "A hint over three nodes",
+        prose: "
+Two of three nodes are needed, so none of them can hand the lock on. Each tells one of those who
+wait there instead that the lock is free, when it is given back: that is a hint, to ask now. Lease 1
+hears three at 3.020000. They end its pause once, after up to 5 ms that are random, since each node
+may have told somebody else. Before that nobody asked for anything. At 5.010000 it is the turn of
+lease 2, which was dropped at 5.005000: its hints come to nobody. But its release finds the lock
+free, and hints in turn, so lease 3 is told at 5.025000. Look at #4 of each waiter, too. Two answers
+decided its round, and the third is not awaited: what that node may have granted is given back, and
+the lease stays in line there (\"Stay\").",
+        nodes: 3,
+        clients: 2,
+        queues: true,
+        play: |stage| {
+            let first = stage.wants(ONE);
+            stage.until(1_000);
+            let second = stage.wants(TWO);
+            stage.until(1_100);
+            let third = stage.wants(ONE);
+            stage.until(3_000);
+            stage.releases(first);
+            stage.until(4_000);
+            let fourth = stage.wants(TWO);
+            stage.until(5_000);
+            stage.releases(second);
+            stage.until(5_005);
+            stage.drops(third);
+            stage.until(6_000);
+            stage.releases(fourth);
+            stage.until(7_000);
+        },
+    },
 ];

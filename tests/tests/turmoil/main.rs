@@ -5,6 +5,7 @@
 mod support;
 
 mod faults;
+mod hints;
 mod queues;
 mod random;
 mod replay;

@@ -68,6 +68,7 @@ impl Plan {
                 max_ttl: MAX_TTL,
                 hold: ms(1_500),
                 pause: ms(300),
+                gives_up: true,
             },
         }
     }

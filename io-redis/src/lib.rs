@@ -137,6 +137,7 @@ pub use error::{
     SilentNode,
 };
 pub use link::address::AddressError;
+pub use link::credentials::Credentials;
 pub use protocol::key::KeyError;
 pub use protocol::stream::StreamNameError;
 #[doc(inline)]

@@ -68,6 +68,17 @@ impl Redis {
         &self.urls
     }
 
+    /// Gives the first server another password, and closes all its connections. A server that is
+    /// not ours is left alone: then this says `false`.
+    pub(crate) fn set_password(&self, password: &str) -> bool {
+        let server = self.embedded.first();
+        if let Some((server, _)) = server {
+            server.set_password(password);
+            server.kill_connections();
+        }
+        server.is_some()
+    }
+
     /// Takes an embedded server away. A server that is not ours is left alone: then this says
     /// `false`.
     pub(crate) fn take_down(&self, index: usize) -> bool {

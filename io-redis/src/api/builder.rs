@@ -1,5 +1,6 @@
 //! Building a client: which nodes, which default options, and which runtime runs its tasks.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::client::shared::Client;
 use crate::error::ConnectError;
 use crate::link::address::{self, Address};
 use crate::link::connection::UserConnection;
+use crate::link::credentials::{Credentials, Source};
 use crate::link::interface::{LinkConfig, Target};
 use crate::protocol::key::MAX_PREFIX_LEN;
 use crate::protocol::marker::{MAX_NODE_SET_LEN, NodeSet};
@@ -84,6 +86,7 @@ pub struct Builder {
     fence_stream: Option<Vec<u8>>,
     quarantine: Option<Quarantine>,
     node_set: Option<String>,
+    credentials: Option<Source>,
     own_thread: bool,
     seams: Option<Seams>,
     #[cfg(feature = "tls-rustls")]
@@ -169,6 +172,47 @@ impl Builder {
         key: impl Into<Vec<u8>>,
     ) -> Self {
         self.certificates.show(certificate.into(), key.into());
+        self
+    }
+
+    /// Asks this function as whom to log in, each time that a node is connected to: for tokens that
+    /// live for minutes, and passwords that are changed. What it gives takes the place of the user
+    /// and the password in the addresses. A connection that is there already goes on, for as long
+    /// as the server lets it; when it ends, the next one logs in with what is given then, and what
+    /// is held is kept meanwhile.
+    ///
+    /// Each node asks for itself, once for each try to connect, within [the time for
+    /// that](crate::guarantees::progress#how-long-it-takes): 2 s at first, and an eighth of the
+    /// shortest TTL in use, but at least 250 ms, where round trips have been measured. So let it
+    /// give a token that it keeps, and fetch the next one before that ends. An error counts as a
+    /// node that cannot be reached now, and is quoted in the log and in errors: put no secret into
+    /// it. If it panics, the client ends ([`RuntimeEnd`](crate::RuntimeEnd)).
+    ///
+    /// Connections of the program's own ([`connection`](Self::connection)) log in by themselves:
+    /// with redis-rs' `StreamingCredentialsProvider`, for example, which also renews the login of
+    /// a connection that lives.
+    ///
+    /// ```no_run
+    /// # use tenure_redis::{Credentials, Locks};
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let locks = Locks::builder()
+    ///     .node("redis://cache.example")
+    ///     .credentials(|| async {
+    ///         let token = tokio::fs::read_to_string("/run/secrets/redis-token").await?;
+    ///         Ok::<_, std::io::Error>(Credentials::new("billing", token.trim()))
+    ///     })
+    ///     .connect()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn credentials<F, Fut, E>(mut self, ask: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Credentials, E>> + Send + 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.credentials = Some(Source::new(ask));
         self
     }
 
@@ -337,6 +381,7 @@ impl Builder {
         let mut link = LinkConfig::new(config.request_timeout());
         link.ttl = self.options.ttl_or_default();
         link.prefix.clone_from(&self.prefix);
+        link.credentials.clone_from(&self.credentials);
         let stream = match &self.fence_stream {
             Some(name) => FenceStream::new(name.clone())?,
             None => FenceStream::default(),

@@ -5,11 +5,12 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use redis::ProtocolVersion;
+use redis::{ProtocolVersion, RedisConnectionInfo};
 use tenure_core::Words;
 
 use crate::link::address::Address;
 use crate::link::connection::Connection;
+use crate::link::credentials::Source;
 use crate::link::greeting::{Ear, Refused, greet};
 use crate::link::mailbox::Mailbox;
 use crate::protocol::words::printable;
@@ -74,6 +75,10 @@ impl DialError {
 /// Connects to one node, again after each loss.
 pub(crate) struct Dialer {
     address: Address,
+    /// Who says as whom it logs in, if the address does not.
+    credentials: Option<Source>,
+    /// As whom it logs in, in the present dial or the last one.
+    settings: RedisConnectionInfo,
     connector: Arc<dyn Connector>,
     clock: Arc<dyn Clock>,
     /// The address to which the last connection was made, unless it has served.
@@ -102,13 +107,16 @@ enum Telling {
 const PUT_LAST: usize = 16;
 
 impl Dialer {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         address: Address,
+        credentials: Option<Source>,
         connector: Arc<dyn Connector>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
+            settings: address.settings().clone(),
             address,
+            credentials,
             connector,
             clock,
             unproven: None,
@@ -126,6 +134,13 @@ impl Dialer {
             .failed
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner) = None;
+        if let Some(credentials) = &self.credentials {
+            let asked = credentials.ask().await;
+            let given = asked.map_err(|why| {
+                DialError::unavailable(&format!("no credentials were to be had: {why}"))
+            })?;
+            self.settings = given.apply(self.address.settings());
+        }
         let addresses = self.in_order().await.map_err(|error| self.told(error))?;
         #[cfg(feature = "tls-rustls")]
         if let (None, Some(tls)) = (&self.tls, self.address.tls()) {
@@ -165,9 +180,9 @@ impl Dialer {
         failed.as_ref().map(|(_, why)| why.clone())
     }
 
-    /// The password that is sent in the handshake.
+    /// The password that is sent in the handshake, or was in the last one.
     pub(crate) fn password(&self) -> Option<&str> {
-        self.address.settings().password()
+        self.settings.password()
     }
 
     /// The connection that was made serves.
@@ -191,7 +206,7 @@ impl Dialer {
 
     /// Keeps the error that tells most, of those the last.
     fn note(&self, refused: &Refused) {
-        let why = refused.told(self.address.settings().password());
+        let why = refused.told(self.password());
         let tells = match why {
             DialError::Rejected(_) => Telling::Rejection,
             DialError::Unavailable(_) if refused.has_words() => Telling::Words,
@@ -204,11 +219,11 @@ impl Dialer {
     }
 
     fn told(&self, error: impl Into<redis::RedisError>) -> DialError {
-        Refused::from(error.into()).told(self.address.settings().password())
+        Refused::from(error.into()).told(self.password())
     }
 
     async fn connect(&self, endpoint: &Endpoint) -> Result<Connected, Refused> {
-        let (settings, asked) = (self.address.settings(), self.address.protocol());
+        let (settings, asked) = (&self.settings, self.address.protocol());
         let stream = self.open(endpoint).await?;
         match greet(stream, settings, asked.unwrap_or(ProtocolVersion::RESP3)).await {
             // What does not know the newer protocol says so in words of its own, or hangs up. A

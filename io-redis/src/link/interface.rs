@@ -11,6 +11,7 @@ use tenure_core::{DEFAULT_TTL, NodeId, Patience, Reply, Request, RequestId, Serv
 use crate::link::address::Address;
 use crate::link::bell::Bell;
 use crate::link::connection::Connection;
+use crate::link::credentials::Source;
 use crate::protocol::marker::NodeSet;
 use crate::protocol::push::Push;
 use crate::protocol::scripts::Fences;
@@ -115,6 +116,8 @@ pub(crate) struct LinkConfig {
     pub(crate) prefix: Vec<u8>,
     /// Over several nodes with quarantine: what their markers say.
     pub(crate) node_set: Option<NodeSet>,
+    /// Who says as whom the links log in, if the addresses do not.
+    pub(crate) credentials: Option<Source>,
     /// Where the nodes push to this client, if its leases wait in queues.
     pub(crate) channel: Option<Arc<[u8]>>,
     /// Over one node: the stream that draws its fences.
@@ -133,6 +136,7 @@ impl LinkConfig {
                 .clamp(Duration::from_secs(1), Duration::from_secs(10)),
             prefix: Vec::new(),
             node_set: None,
+            credentials: None,
             channel: None,
             stream: None,
             silence: Arc::default(),

@@ -1,15 +1,15 @@
 //! The link to one node: a task that takes the requests that are due from the hub, writes them to
 //! the node, and answers each exactly once.
 //!
-//! `reconnect` runs it from one connection to the next. `connect` opens a connection, `greeting`
-//! makes the handshake on it, `identity` sets it up, `session` serves it, `recovery` is what a
-//! session repairs by itself, `pulse` is how it finds out that nobody is at the other end,
-//! `in_flight` are the writes without a reply, `alone` are the keys that share no calls, `onlooker`
-//! inspects for a user who may only read, `streams` keeps what draws the fences of one node,
-//! `mailbox` is where what a node pushes waits for the session.
-//! `context` is what stays from one connection to the next. `bell`, `local_wake` and `woken` keep
-//! its task from being run, and its parts from being polled, for nothing.
-//! `interface` is what the rest of the client knows of a link.
+//! `reconnect` runs it from one connection to the next. `connect` opens a connection, `credentials`
+//! says as whom, `greeting` makes the handshake on it, `identity` sets it up, `session` serves it,
+//! `recovery` is what a session repairs by itself, `pulse` is how it finds out that nobody is at
+//! the other end, `in_flight` are the writes without a reply, `alone` are the keys that share no
+//! calls, `onlooker` inspects for a user who may only read, `streams` keeps what draws the fences
+//! of one node, `mailbox` is where what a node pushes waits for the session. `context` is what
+//! stays from one connection to the next. `bell`, `local_wake` and `woken` keep its task from being
+//! run, and its parts from being polled, for nothing. `interface` is what the rest of the client
+//! knows of a link.
 
 pub(crate) mod address;
 mod alone;
@@ -17,6 +17,7 @@ pub(crate) mod bell;
 mod connect;
 pub(crate) mod connection;
 mod context;
+pub(crate) mod credentials;
 mod greeting;
 pub(crate) mod handle;
 mod identity;

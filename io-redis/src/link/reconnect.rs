@@ -29,7 +29,7 @@ const AT_LEAST: Duration = Duration::from_millis(50);
 
 /// Where connections come from.
 enum Source {
-    Dialled(Dialer),
+    Dialled(Box<Dialer>),
     Given(Arc<dyn Connection>),
 }
 
@@ -110,8 +110,10 @@ impl Link {
             target: match target {
                 Target::Address(address) => {
                     let (connector, clock) = (&seams.connector, &seams.clock);
-                    let dialer = Dialer::new(address, Arc::clone(connector), Arc::clone(clock));
-                    Source::Dialled(dialer)
+                    let credentials = config.credentials.clone();
+                    let (connector, clock) = (Arc::clone(connector), Arc::clone(clock));
+                    let dialer = Dialer::new(address, credentials, connector, clock);
+                    Source::Dialled(Box::new(dialer))
                 }
                 Target::Connection(connection) => Source::Given(connection),
             },

@@ -8,6 +8,7 @@
 
 mod addresses;
 mod conformance;
+mod credentials;
 mod crowds;
 mod dead;
 mod default_client;

@@ -341,7 +341,7 @@ async fn tls_needs_no_provider_of_the_users_and_fails_as_an_error() {
         let address = crate::link::address::Address::parse(&url).expect("an address");
         let connector = Arc::new(crate::runtime::TokioConnector);
         let clock = Arc::new(crate::runtime::BootClock::new());
-        let mut dialer = crate::link::connect::Dialer::new(address, connector, clock);
+        let mut dialer = crate::link::connect::Dialer::new(address, None, connector, clock);
         assert!(matches!(
             dialer.dial().await,
             Err(DialError::Unavailable(_))

@@ -62,6 +62,7 @@ impl Name {
         let address = Address::parse(url).expect("an address");
         Dialer::new(
             address,
+            None,
             Arc::new(self.clone()),
             Arc::new(PausedClock::new()),
         )

@@ -15,9 +15,12 @@
 //!
 //! - [`Locks::try_lock`](crate::Locks::try_lock), which makes one attempt, enters no queue. Nor
 //!   does any other attempt of a bounded number.
-//! - **Over several nodes, and over one node with
-//!   [quarantine](crate::Builder::quarantine), there is no queue.** Each waiter asks for itself, by
-//!   backoff, and there is no order. Nor does a node tell waiters there that a key is free.
+//! - **Over several nodes there is no order.** A lock takes a quorum there, so no node can hand it
+//!   on. Waiters have places at the nodes all the same: a release lets each node hint to one of
+//!   them, which asks at once, and to another the next time. For 50 ms the node keeps the lock for
+//!   it, so that neither a newcomer nor the one that gave the lock back is before it.
+//! - Over one node with [quarantine](crate::Builder::quarantine) each waiter asks for itself, by
+//!   backoff.
 //! - Programs that use another library and poll for the key seldom win it while it has a queue,
 //!   since it is not free when it changes hands. Nor do clients of Tenure that only `try_lock`.
 //!

@@ -11,6 +11,8 @@
 //!   is sent a release all the same.
 //! - A release that fails is sent again, after a pause of 50 ms that grows to 1 s, until a node
 //!   answers it or the key has expired by itself.
+//! - Over several nodes a waiter that has the lock removes the places that it left at other nodes
+//!   with its first renewal, or with its release if that comes earlier.
 //! - A place that nobody keeps any more ends after one TTL, and what is handed to it ends then.
 //! - A process that crashes, or whose runtime ends, leaves a key for at most one TTL; so does a
 //!   client one of whose tasks panics. The other tasks of such a client end at once.

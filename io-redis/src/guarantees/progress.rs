@@ -17,10 +17,13 @@
 //! - Over one node, a release hands the lock to the next in line, and the node tells it at once. If
 //!   that message is lost, the waiter finds out when it keeps its place, or when the time of the
 //!   holder before it would have ended: after two thirds of a TTL at most.
-//! - Over several nodes, with quarantine and where the node does not push, a key that somebody
+//! - Over several nodes, a release lets each node hint to one of those that wait there, which asks
+//!   within 5 ms, and keep the key for it for 50 ms. If the hint is lost, or if the one that it was
+//!   for has crashed, another asks after two thirds of a TTL at most.
+//! - With quarantine over one node, and where too few nodes push to the waiter, a key that somebody
 //!   holds is tried again when the holder's time ends or after the
 //!   [backoff](crate::LockOptions::backoff), whichever is earlier: after at most a quarter of a
-//!   second, by default.
+//!   second, by default. So it is while rivals share several nodes, and nobody has the lock.
 //! - A holder that crashed blocks its key for one TTL. Then the first two in line ask. If they have
 //!   crashed too, another does so when it keeps its place.
 //! - A waiter that crashed may be handed the lock, and then blocks it for what was left of its
@@ -64,11 +67,10 @@
 //! - Without a quorum, `lock` waits, and [`Locks::try_lock`](crate::Locks::try_lock) answers with
 //!   an error that [is an outage](crate::LockError::is_outage). What is held stays valid until its
 //!   time ends.
-//! - Over several nodes this is a promise about keys, not about each waiter: **there is no queue
-//!   there.** Under heavy contention one waiter may lose again and again. Waiters ask more often
-//!   when the key changes hands: in the simulation each of sixteen tasks that want one key, and
-//!   hold it for 50 ms, gets it within 6 s. Over one node each waiter has its turn:
-//!   [Fairness](super::fairness).
+//! - Over several nodes this is a promise about keys, not about each waiter: **there is no order
+//!   there.** Hints go round among those who wait. In the simulation each of sixteen tasks that
+//!   want one key, and hold it for 50 ms, gets it within 6 s. Over one node each waiter has its
+//!   turn: [Fairness](super::fairness).
 //! - A server's clock that is set back makes the keys on it live longer, by as much.
 //!
 //! # What to do
@@ -76,5 +78,3 @@
 //! - Set [`LockOptions::give_up_after`](crate::LockOptions::give_up_after) where somebody waits for
 //!   an answer. The nodes get one attempt in any case.
 //! - Keep the TTL short. It is the price of a crash, and a held lock is renewed anyway.
-//! - Where many wait for one key of several nodes, hold it for short times, or give waiters a
-//!   shorter [backoff](crate::LockOptions::contention_backoff). A shorter one costs more requests.

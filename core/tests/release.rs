@@ -202,6 +202,37 @@ fn a_key_that_expired_before_an_answer_came_is_not_told_as_released() {
 }
 
 /// What was done on the broken connection is found done, and the owner hears it at once.
+/// The node does not serve when it is asked, and serves again when the key has expired by itself.
+/// The lock was held until the release, so it was not lost.
+#[test]
+fn a_key_that_expired_before_its_release_was_done_is_not_told_as_lost() {
+    let mut world = World::new(1);
+    let lease = world.acquire_with("k", LeaseOptions::builder().renewal(RenewalPolicy::Off));
+    world.advance_to(at(secs(9)));
+    assert!(world.may_act(lease));
+    world.events();
+    world.withhold([0]);
+    world.release(lease);
+    while world.now < at(secs(10) + ms(10)) {
+        while !world.waiting(0).is_empty() {
+            world.refuse(0, cannot_serve());
+        }
+        world.advance(ms(10));
+    }
+    world.up(0);
+    world.timeout();
+    let told = world.events();
+    let unknown = told.iter().any(|event| {
+        matches!(
+            event,
+            EventKind::Released {
+                outcome: Release::Unknown { .. }
+            }
+        )
+    });
+    assert!(unknown, "{told:?}");
+}
+
 #[test]
 fn a_release_on_a_broken_connection_is_asked_again_at_once() {
     for arrived in [false, true] {

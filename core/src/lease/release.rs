@@ -109,7 +109,10 @@ impl Lease {
             // An earlier release that was not answered had freed the key. Someone else may have
             // taken it since. (Or the key was lost before, and the reply that said so was lost too:
             // no answer of the node could tell. The documentation names this double fault.)
-            Reply::Applied(Answer::Gone | Answer::Taken) if seat.release_unknown => {
+            // Or its time ended before a release was done at all.
+            Reply::Applied(Answer::Gone | Answer::Taken)
+                if seat.release_unknown || seat.kept.is_some_and(|kept| now >= kept) =>
+            {
                 seat.vote = seat.freed_unheard(now);
             }
             Reply::Applied(Answer::Gone) => {

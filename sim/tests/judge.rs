@@ -1601,6 +1601,14 @@ fn a_waiter_that_does_not_get_its_turn_breaks_progress() {
 fn doubted() -> History {
     let mut history = History::new();
     history.holds(10, 0, 900).tell(20, 0, Fact::Watched);
+    let (ask, serial) = (OpKind::Watch, 9);
+    let outcome = Outcome::Answered(Answer::Done);
+    let watched = Fact::Heard {
+        ask,
+        serial,
+        outcome,
+    };
+    history.tell(30, 0, watched);
     history.happens(100, fault(Fault::Deleted));
     let (from, to, until) = (Holder::Lease(0), Holder::Nobody, None);
     let key = Record {

@@ -52,18 +52,46 @@ impl Judge {
         }
     }
 
+    /// The first request of an attempt is sent.
+    pub(super) fn begins_attempt(&mut self, lease: u32, ask: OpKind, attempt: u32, serial: u32) {
+        let state = &mut self.leases[lease as usize];
+        if ask.acquires() && state.attempt < attempt {
+            state.first_serial = serial;
+        }
+    }
+
+    /// A request of the lease gave it a copy of the lock at the node, or kept the one there.
+    pub(super) fn copied(
+        &mut self,
+        record: &Record,
+        lease: u32,
+        ask: OpKind,
+        serial: u32,
+        until: Option<Nanos>,
+    ) {
+        let gives = ask.acquires() || ask == OpKind::Repair;
+        if let (Some(node), Some(_), true) = (record.node, until, gives) {
+            self.seat(lease, node).copy_serial = serial;
+        }
+    }
+
     /// The owner releases the lease. Releases of earlier attempts count no more.
     pub(super) fn asks_back(&mut self, lease: u32) {
         if self.leases[lease as usize].stage != Stage::Held {
             return;
         }
         self.leases[lease as usize].asked_back = true;
-        let key = self.leases[lease as usize].key;
+        let state = &self.leases[lease as usize];
+        let (key, first_serial) = (state.key, state.first_serial);
+        let several = self.rules.nodes > 1;
         for node in 0..self.rules.nodes {
             let index = usize::from(key) * self.rules.nodes + node;
             let holder = self.copies[index].holder;
             let seat = self.seat(lease, node as u8);
-            let holds = holder.is_some_and(|(it, _)| it == lease) && !seat.reserved;
+            let holds = holder.is_some_and(|(it, _)| it == lease);
+            // What an earlier attempt left, or the node keeps for a hint, is none.
+            seat.reserved |= several && seat.copy_serial < first_serial;
+            let holds = holds && !seat.reserved;
             let debt = &mut seat.debt;
             debt.held = holds;
             (debt.paid, debt.unknown, debt.in_doubt) = (false, false, false);

@@ -8,8 +8,10 @@ use crate::observe::fact::{Answer, Nanos, Outcome, Record};
 
 impl Judge {
     /// A push came that doubts a lease. If the node does not hold its token any more, the loss must
-    /// be told soon.
-    pub(super) fn doubted(&mut self, at: Nanos, node: u8, lease: u32) {
+    /// be told soon; unless it is a late one, of a key that the node watched before and does not
+    /// any more.
+    pub(super) fn doubted(&mut self, at: Nanos, node: u8, lease: u32, all: bool) {
+        let watches = std::mem::take(&mut self.leases[lease as usize].watching);
         let state = &self.leases[lease as usize];
         let index = usize::from(state.key) * self.rules.nodes + usize::from(node);
         let holds = self.copies[index].holder.is_some_and(|(it, _)| it == lease);
@@ -24,7 +26,8 @@ impl Judge {
         let mut held = self.keys[usize::from(state.key)].held.iter();
         let client = |other: &u32| self.leases[*other as usize].client;
         let beside = held.any(|other| *other != lease && client(other) == state.client);
-        if !holds && !asleep && !beside && state.stage == Stage::Held {
+        let says = all || watches;
+        if says && !holds && !asleep && !beside && state.stage == Stage::Held {
             self.checks.doubts += 1;
             let state = &mut self.leases[lease as usize];
             state.doubted_since = state.doubted_since.or(Some(at));
@@ -38,7 +41,7 @@ impl Judge {
         };
         for lease in 0..self.leases.len() as u32 {
             if self.leases[lease as usize].client == client {
-                self.doubted(record.at, node, lease);
+                self.doubted(record.at, node, lease, true);
             }
         }
     }
@@ -56,7 +59,9 @@ impl Judge {
     /// the loss is to be told soon after that.
     pub(super) fn doubt_answered(&mut self, at: Nanos, lease: u32, ask: OpKind, outcome: Outcome) {
         let ends = matches!(outcome, Outcome::Answered(Answer::Gone | Answer::Taken));
-        let since = &mut self.leases[lease as usize].doubted_since;
+        let state = &mut self.leases[lease as usize];
+        state.watching |= (ask, outcome) == (OpKind::Watch, Outcome::Answered(Answer::Done));
+        let since = &mut state.doubted_since;
         *since = since.filter(|_| ask == OpKind::Renew && ends).map(|_| at);
     }
 

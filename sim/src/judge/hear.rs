@@ -81,20 +81,8 @@ impl Judge {
                 self.said_to_be_freed(record, lease, freed);
             }
             Fact::Renew => self.leases[lease as usize].by_hand += 1,
-            Fact::Sent { ask, attempt, .. } => self.sent(record, lease, ask, attempt),
-            Fact::Did {
-                ask,
-                serial,
-                answer,
-                until,
-                late,
-            } => {
-                self.drew(record, lease, ask, answer);
-                if late {
-                    self.landed_late(record, lease);
-                }
-                self.did(record, lease, serial, until);
-                self.did_by_place(record, lease, ask, serial, answer);
+            Fact::Sent { .. } | Fact::Did { .. } | Fact::Heard { .. } => {
+                self.hear_of_request(record, lease);
             }
             Fact::Waiting(_) => {
                 self.told_after_its_end(record, lease);
@@ -110,16 +98,46 @@ impl Judge {
                 self.look_for_debts(at, lease);
                 self.settled(at, lease);
             }
-            Fact::Heard {
-                ask,
-                serial,
-                outcome,
-            } => self.heard(record, lease, ask, serial, outcome),
             Fact::Read { accepted, .. } => self.count_access(accepted),
             Fact::Wrote {
                 accepted, value, ..
             } => self.wrote(at, lease, accepted, value),
             _ => self.hear_of_place(record, lease),
+        }
+    }
+
+    /// A fact about a request of a lease.
+    fn hear_of_request(&mut self, record: &Record, lease: u32) {
+        match record.fact {
+            Fact::Sent {
+                ask,
+                attempt,
+                serial,
+            } => {
+                self.begins_attempt(lease, ask, attempt, serial);
+                self.sent(record, lease, ask, attempt);
+            }
+            Fact::Did {
+                ask,
+                serial,
+                answer,
+                until,
+                late,
+            } => {
+                self.drew(record, lease, ask, answer);
+                if late {
+                    self.landed_late(record, lease);
+                }
+                self.did(record, lease, serial, until);
+                self.copied(record, lease, ask, serial, until);
+                self.did_by_place(record, lease, ask, serial, answer);
+            }
+            Fact::Heard {
+                ask,
+                serial,
+                outcome,
+            } => self.heard(record, lease, ask, serial, outcome),
+            _ => {}
         }
     }
 
@@ -131,7 +149,9 @@ impl Judge {
             Fact::Pushed { fence } => self.push_heard(record, lease, fence),
             Fact::Hinted => self.hinted(lease),
             Fact::Queued { .. } => self.told_after_its_end(record, lease),
-            Fact::Doubted => self.doubted(record.at, record.node.unwrap_or_default(), lease),
+            Fact::Doubted => {
+                self.doubted(record.at, record.node.unwrap_or_default(), lease, false);
+            }
             _ => {}
         }
     }

@@ -49,6 +49,8 @@ pub(super) struct Lease {
     /// The end of validity while it is held.
     pub(super) until: Nanos,
     pub(super) attempt: u32,
+    /// The number of the first request of that.
+    pub(super) first_serial: u32,
     /// The largest fence that had been reported when the first request of the present attempt was
     /// sent.
     pub(super) floor: u64,
@@ -70,6 +72,8 @@ pub(super) struct Lease {
     pub(super) suspect_since: Option<Nanos>,
     /// Since when it has a place, and with how many ahead.
     pub(super) turn: Option<Turn>,
+    /// A node has said that it watches the key, and has not pushed since.
+    pub(super) watching: bool,
     /// When a node said that its key may be lost, if it was, and nothing came of it yet.
     pub(super) doubted_since: Option<Nanos>,
 }
@@ -112,8 +116,11 @@ pub(super) struct Seat {
     /// What became last of the lease's token at the node: a request of the lease deleted it. This
     /// is what the node did, whatever it answered.
     pub(super) freed: bool,
-    /// One of several nodes keeps the key for it since another gave the key back. That is no copy.
+    /// The key is no copy of the lock: one of several nodes keeps it for the lease since another
+    /// gave it back, or an earlier attempt had left it.
     pub(super) reserved: bool,
+    /// The last request that gave it a copy.
+    pub(super) copy_serial: u32,
     /// What became last of it: it expired by itself, and somebody else has the key since.
     pub(super) expired: bool,
     /// A stranger changed it, or the node lost it or its expiry, since the lease wrote it last.

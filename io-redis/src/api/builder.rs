@@ -198,7 +198,7 @@ impl Builder {
     /// let locks = Locks::builder()
     ///     .node("redis://cache.example")
     ///     .credentials(|| async {
-    ///         let token = tokio::fs::read_to_string("/run/secrets/redis-token").await?;
+    ///         let token = std::fs::read_to_string("/run/secrets/redis-token")?;
     ///         Ok::<_, std::io::Error>(Credentials::new("billing", token.trim()))
     ///     })
     ///     .connect()

@@ -248,7 +248,14 @@ impl World<'_> {
         }
         // What a slow node has not handled by now was dropped with its connection.
         if node.busy_until > self.now + self.drawn.max_ttl {
-            return self.park(index);
+            let (client, node, epoch) = (message.client, message.node, message.epoch);
+            let link = self.link_mut(client, node);
+            if link.epoch != epoch {
+                return self.park(index);
+            }
+            link.doomed = true;
+            self.messages[index as usize].parked = true;
+            return;
         }
         if node.slow > 0 || node.busy_until > self.now {
             let at = node.busy_until.max(self.now) + node.slow;

@@ -346,7 +346,14 @@ impl Lease {
             }
             // The node handed the lock on before it handled this request, unless it did so by the
             // reservation that this very request, or a later one, had made.
-            Reply::Applied(Answer::Waiting { .. }) => {
+            // So it is with all other answers that say that the key is not the lease's.
+            Reply::Applied(
+                Answer::Waiting { .. }
+                | Answer::Held { .. }
+                | Answer::Foreign
+                | Answer::WrongType { .. }
+                | Answer::Full,
+            ) => {
                 let granted = self.place.as_ref().and_then(|queued| queued.granted);
                 if granted.is_some_and(|granted| granted < flight.serial) {
                     seat.until = None;

@@ -238,52 +238,63 @@ fn a_push_that_came_too_late_to_leave_any_validity_makes_the_lease_ask() {
     assert!(world.may_act(waiters[0]), "the key was its own, or free");
 }
 
-#[test]
-fn a_waiting_reply_to_a_request_later_than_that_of_a_push_ends_the_lease() {
+/// The first waiter has the lock by a push, and a request to keep its place is still on its way.
+fn granted_while_it_keeps_its_place() -> (World, LeaseId) {
     let (mut world, holder, waiters) = waiting(1);
     world.pushed_at_once = false;
     world.withhold([0]);
     world.manager.release(world.now, holder);
     world.pump();
     world.deliver(0);
-    // A request to keep the place is on its way when the push comes.
     world.advance(KEEP_AFTER + ms(1));
     assert_eq!(world.waiting(0), [OpKind::Wait]);
     world.push(0);
     world.pump();
     assert!(world.may_act(waiters[0]));
-    // Somebody deletes the key and another takes it, before the request arrives.
+    world.events();
     world.judged = false;
+    (world, waiters[0])
+}
+
+#[test]
+fn a_waiting_reply_to_a_request_later_than_that_of_a_push_ends_the_lease() {
+    let (mut world, _) = granted_while_it_keeps_its_place();
+    // Somebody deletes the key and another takes it, before the request arrives.
     world.nodes[0].delete(&key("k"));
     held(&mut world);
     world.events();
-    world.resume([0]);
+    world.deliver(0);
+    world.pump();
     let lost = EventKind::Lost { loss: Loss::Taken };
     assert!(world.events().contains(&lost));
+    world.resume([0]);
     assert_eq!(places(&world), 0, "the place that it entered is removed");
+}
+
+#[test]
+fn so_does_a_later_answer_that_the_key_was_overwritten() {
+    for value in [Value::Other, Value::WrongType] {
+        let (mut world, lease) = granted_while_it_keeps_its_place();
+        world.nodes[0].make(&key("k"), value);
+        world.deliver(0);
+        world.pump();
+        let lost = EventKind::Lost { loss: Loss::Taken };
+        assert!(world.events().contains(&lost), "{value:?}");
+        assert!(!world.may_act(lease));
+    }
 }
 
 /// The node forgot that it had handed the lock on, and the lease does not learn it by this request.
 #[test]
 fn a_place_that_was_entered_although_the_lock_is_held_goes_with_the_lease() {
-    let (mut world, holder, waiters) = waiting(1);
-    world.pushed_at_once = false;
-    world.withhold([0]);
-    world.manager.release(world.now, holder);
-    world.pump();
-    world.deliver(0);
-    world.advance(KEEP_AFTER + ms(1));
-    world.push(0);
-    world.pump();
-    assert!(world.may_act(waiters[0]));
-    world.judged = false;
+    let (mut world, lease) = granted_while_it_keeps_its_place();
     world.nodes[0].delete(&key("k"));
     held(&mut world);
     world.events();
     world.lose_reply(0);
     assert_eq!(places(&world), 1);
     world.resume([0]);
-    world.renew(waiters[0]);
+    world.renew(lease);
     let lost = EventKind::Lost { loss: Loss::Taken };
     assert!(world.events().contains(&lost));
     assert_eq!(places(&world), 0);

@@ -21,6 +21,7 @@ use alloc::boxed::Box;
 use core::time::Duration;
 
 use super::seat::{Flight, Seat, Vote};
+use super::wait::ASKING;
 use super::{Context, Lease, Phase};
 use crate::event::AcquireFailure;
 use crate::id::{NodeId, NodeSet};
@@ -28,15 +29,12 @@ use crate::place::{Place, PlaceId};
 use crate::request::{Answer, OpKind, Refusal, Reply};
 use crate::time::Instant;
 
-/// Over how long those spread their next attempts who were hinted at the same time, since they
-/// stand in another order at each node.
+/// Over how long those spread their next attempts who were hinted at the same time, since each
+/// node may hint to another one.
 const SPREAD: Duration = Duration::from_millis(5);
 
 /// For so long a node keeps the lock for the one that it hints to. The scripts say so.
 const MOMENT: Duration = Duration::from_millis(50);
-
-/// So many of those in line at a node ask when the holder's time ends, should it have died.
-const ASKING: u32 = 2;
 
 /// What a lease knows of its places.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -47,16 +45,16 @@ pub(super) struct Places {
     pushed: NodeSet,
     /// When the last of them has forgotten it by itself.
     until: Option<Instant>,
-    /// The nodes that have said so since the present attempt began.
+    /// The nodes that have said since the present attempt began that they have it.
     kept: NodeSet,
     /// Whether it is one of the first at one of these.
     is_first: bool,
     /// Whether a node has said since then that the lock is free.
     hinted: bool,
-    /// The nodes that hinted while an acquire was on its way to them.
-    unsettled: NodeSet,
     /// Whether the present attempt began because of that.
     by_hint: bool,
+    /// The nodes that hinted while an acquire was on its way to them.
+    unsettled: NodeSet,
 }
 
 impl Lease {

@@ -18,7 +18,7 @@ use crate::token::Fence;
 
 /// How many of those in line ask when the holder's time ends, should it have died: the first, and
 /// another one, should the first have died as well.
-const ASKING: u32 = 2;
+pub(super) const ASKING: u32 = 2;
 
 /// By how much later each of them asks than the one before.
 const APART: Duration = Duration::from_millis(5);
@@ -344,9 +344,9 @@ impl Lease {
                 let until = flight.queued + self.options.valid_for();
                 seat.until = seat.until.max(Some(until));
             }
-            // The node handed the lock on before it handled this request, unless it did so by the
-            // reservation that this very request, or a later one, had made.
-            // So it is with all other answers that say that the key is not the lease's.
+            // The key is not the lease's. But the node handed the lock on before it handled this
+            // request, unless it did so by the reservation that this very request, or a later
+            // one, had made.
             Reply::Applied(
                 Answer::Waiting { .. }
                 | Answer::Held { .. }

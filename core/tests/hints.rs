@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use support::{World, at, id, key, ms, secs};
 use tenure_core::{
-    Config, Doubt, EventKind, Instant, LeaseId, LeaseOptions, LeaseOptionsBuilder, Op, OpKind,
-    Release, Reply, Secret, Token,
+    Doubt, EventKind, Instant, LeaseId, LeaseOptions, LeaseOptionsBuilder, Op, OpKind, Release,
+    Reply,
 };
 
 /// After how long a place is kept again.
@@ -20,31 +20,14 @@ const SOON: Duration = ms(5);
 /// For how long a lock is kept for one that is hinted.
 const MOMENT: Duration = ms(50);
 
-/// A client over so many nodes whose leases have places there while they wait.
-fn hinting(nodes: usize) -> World {
-    let config = Config::builder(nodes).queues(true).build().unwrap();
-    World::with(config, 7)
-}
-
 /// A world in which the first lease holds the key, and so many wait for it.
 fn waiting(nodes: usize, count: usize) -> (World, LeaseId, Vec<LeaseId>) {
-    let mut world = hinting(nodes);
+    let mut world = World::hinting(nodes);
     world.judged = true;
     let holder = world.acquire("k");
-    let waiters = (0..count).map(|_| joins(&mut world)).collect();
+    let waiters = (0..count).map(|_| world.joins()).collect();
     world.events();
     (world, holder, waiters)
-}
-
-/// A stranger's lease holds the key at this node for so long.
-fn held_by(world: &mut World, node: usize, lease: u8, span: Duration) {
-    let token = Token {
-        label: None,
-        secret: Secret::new([lease; 16]),
-        attempt: 1,
-    };
-    let until = world.now + span;
-    world.nodes[node].put(&key("k"), &token, until);
 }
 
 fn places(world: &World) -> Vec<usize> {
@@ -65,15 +48,6 @@ fn count(world: &World, kind: OpKind) -> usize {
 fn attempts(world: &World) -> usize {
     let asked = world.ops(0);
     asked.iter().filter(|kind| kind.acquires()).count()
-}
-
-/// A lease that asks all nodes at the same time.
-fn joins(world: &mut World) -> LeaseId {
-    let nodes = 0..world.nodes.len();
-    world.withhold(nodes.clone());
-    let lease = world.acquire("k");
-    world.resume(nodes);
-    lease
 }
 
 /// The pushes that are on their way are lost.
@@ -113,7 +87,7 @@ fn hints(world: &World) -> Vec<bool> {
 fn who_finds_the_lock_held_has_a_place_at_each_node() {
     let (mut world, _, _) = waiting(3, 1);
     assert_eq!(places(&world), [1, 1, 1]);
-    joins(&mut world);
+    world.joins();
     assert_eq!(places(&world), [2, 2, 2]);
 }
 
@@ -163,7 +137,7 @@ fn among_twenty_a_grant_costs_little_more_than_without_rivals() {
 
 #[test]
 fn where_too_few_nodes_can_hint_it_asks_by_backoff() {
-    let mut world = hinting(3);
+    let mut world = World::hinting(3);
     for node in [0, 2] {
         world.manager.handle_node_pushes(id(node), false);
     }
@@ -178,7 +152,7 @@ fn where_too_few_nodes_can_hint_it_asks_by_backoff() {
 fn a_place_that_was_entered_without_a_channel_gets_none_later() {
     let (mut world, _, _) = waiting(3, 0);
     world.manager.handle_node_pushes(id(0), false);
-    joins(&mut world);
+    world.joins();
     world.manager.handle_node_pushes(id(0), true);
     world.advance(KEEP_AFTER + secs(1));
     let written = world.written.iter();
@@ -195,11 +169,11 @@ fn a_place_that_was_entered_without_a_channel_gets_none_later() {
 
 #[test]
 fn while_rivals_share_the_nodes_it_asks_by_backoff() {
-    let mut world = hinting(3);
+    let mut world = World::hinting(3);
     for node in 0..3 {
-        held_by(&mut world, node, 100 + node as u8, secs(60));
+        world.held_by(node, 100 + node as u8, secs(60));
     }
-    joins(&mut world);
+    world.joins();
     assert_eq!(places(&world), [1, 1, 1]);
     let until = next(&mut world);
     assert!(until <= at(ms(250)), "nobody has the lock: {until:?}");
@@ -207,10 +181,10 @@ fn while_rivals_share_the_nodes_it_asks_by_backoff() {
 
 #[test]
 fn a_failed_round_stays_in_line_where_it_was_granted_and_hints_nobody() {
-    let mut world = hinting(3);
-    held_by(&mut world, 0, 100, secs(60));
-    held_by(&mut world, 1, 100, secs(60));
-    let lease = joins(&mut world);
+    let mut world = World::hinting(3);
+    world.held_by(0, 100, secs(60));
+    world.held_by(1, 100, secs(60));
+    let lease = world.joins();
     assert_eq!(count(&world, OpKind::Stay), 1);
     assert!(hints(&world).is_empty());
     assert!(!world.holds(2, "k"));
@@ -228,7 +202,7 @@ fn what_is_hinted_during_an_attempt_costs_one_more_if_it_fails() {
     world.release(holder);
     // Somebody who has no place is quicker.
     for node in 0..3 {
-        held_by(&mut world, node, 100, secs(60));
+        world.held_by(node, 100, secs(60));
     }
     world.withhold(0..3);
     assert!(world.push(0));
@@ -246,7 +220,7 @@ fn who_was_hinted_is_before_one_who_comes_by_chance() {
     let (mut world, holder, waiters) = waiting(3, 1);
     world.pushed_at_once = false;
     world.release(holder);
-    let newcomer = joins(&mut world);
+    let newcomer = world.joins();
     assert!(!world.may_act(newcomer));
     for node in 0..3 {
         assert!(world.push(node));
@@ -301,7 +275,7 @@ fn however_many_nodes_hint_a_pause_ends_once() {
     world.release(holder);
     // Somebody who has no place is quicker.
     for node in 0..5 {
-        held_by(&mut world, node, 100, secs(60));
+        world.held_by(node, 100, secs(60));
     }
     for node in 0..5 {
         while world.push(node) {}
@@ -312,11 +286,11 @@ fn however_many_nodes_hint_a_pause_ends_once() {
 
 #[test]
 fn a_hint_in_vain_makes_no_later_pause_longer() {
-    let mut world = hinting(3);
+    let mut world = World::hinting(3);
     world.manager.handle_node_pushes(id(0), false);
     world.manager.handle_node_pushes(id(1), false);
     let holder = world.acquire("k");
-    joins(&mut world);
+    world.joins();
     world.events();
     for _ in 0..10 {
         world.advance(ms(1));
@@ -396,10 +370,10 @@ fn a_lease_that_is_lost_hints_where_the_lock_is_free() {
 
 #[test]
 fn a_place_left_where_the_lock_is_not_held_goes_with_the_first_renewal() {
-    let mut world = hinting(3);
-    held_by(&mut world, 0, 100, secs(3));
-    held_by(&mut world, 1, 100, secs(3));
-    held_by(&mut world, 2, 101, secs(60));
+    let mut world = World::hinting(3);
+    world.held_by(0, 100, secs(3));
+    world.held_by(1, 100, secs(3));
+    world.held_by(2, 101, secs(60));
     let lease = world.acquire("k");
     world.advance(secs(4));
     assert!(world.may_act(lease));
@@ -413,10 +387,10 @@ fn a_place_left_where_the_lock_is_not_held_goes_with_the_first_renewal() {
 
 #[test]
 fn a_place_left_where_the_lock_is_not_held_goes_with_the_release() {
-    let mut world = hinting(3);
-    held_by(&mut world, 0, 100, secs(3));
-    held_by(&mut world, 1, 100, secs(3));
-    held_by(&mut world, 2, 101, secs(60));
+    let mut world = World::hinting(3);
+    world.held_by(0, 100, secs(3));
+    world.held_by(1, 100, secs(3));
+    world.held_by(2, 101, secs(60));
     let lease = world.acquire("k");
     world.advance(secs(4));
     assert!(world.may_act(lease));
@@ -438,11 +412,11 @@ fn where_a_node_comes_up_who_waits_asks_soon() {
 
 #[test]
 fn the_first_in_line_asks_when_the_time_of_the_holder_ends() {
-    let mut world = hinting(3);
+    let mut world = World::hinting(3);
     for node in 0..3 {
-        held_by(&mut world, node, 100, secs(3));
+        world.held_by(node, 100, secs(3));
     }
-    let leases: Vec<_> = (0..4).map(|_| joins(&mut world)).collect();
+    let leases: Vec<_> = (0..4).map(|_| world.joins()).collect();
     let before = attempts(&world);
     world.advance(secs(3) + ms(30));
     let holders = leases.iter().filter(|lease| world.may_act(**lease));
@@ -461,9 +435,9 @@ fn a_lease_whose_attempts_are_bounded_has_no_place() {
 
 #[test]
 fn a_stay_that_is_on_its_way_when_its_lease_is_dropped_leaves_no_place() {
-    let mut world = hinting(3);
-    held_by(&mut world, 0, 100, secs(60));
-    held_by(&mut world, 1, 100, secs(60));
+    let mut world = World::hinting(3);
+    world.held_by(0, 100, secs(60));
+    world.held_by(1, 100, secs(60));
     world.withhold([0, 1, 2]);
     let lease = world.acquire("k");
     world.deliver(2);
@@ -504,7 +478,7 @@ fn who_is_dropped_as_its_grants_are_read_hints_to_the_next() {
 /// Who waits took it for a holder.
 #[test]
 fn a_try_that_is_dropped_after_a_quorum_granted_it_hints() {
-    let mut world = hinting(3);
+    let mut world = World::hinting(3);
     world.withhold([0, 1, 2]);
     let trying = world.acquire_with("k", options().attempts(Some(1)));
     (0..3).for_each(|node| drop(world.apply(node)));
@@ -519,7 +493,7 @@ fn a_try_that_is_dropped_after_a_quorum_granted_it_hints() {
 /// The same where its answers are lost.
 #[test]
 fn a_try_whose_grants_are_lost_hints() {
-    let mut world = hinting(3);
+    let mut world = World::hinting(3);
     world.withhold([0, 1, 2]);
     world.acquire_with("k", options().attempts(Some(1)));
     let asked: Vec<_> = (0..3).map(|node| world.apply(node).0).collect();
@@ -562,9 +536,9 @@ fn a_place_is_removed_although_the_release_behind_it_was_lost() {
 /// What it says that it freed is what an earlier attempt had left there.
 #[test]
 fn the_answer_to_a_stay_is_no_answer_to_the_release_of_the_lease() {
-    let mut world = hinting(3);
-    held_by(&mut world, 0, 100, secs(2));
-    held_by(&mut world, 1, 100, secs(2));
+    let mut world = World::hinting(3);
+    world.held_by(0, 100, secs(2));
+    world.held_by(1, 100, secs(2));
     world.withhold(0..3);
     let lease = world.acquire("k");
     world.resume([0, 1]);

@@ -9,38 +9,11 @@ use std::time::Duration;
 
 use support::{World, at, id, key, ms, secs};
 use tenure_core::{
-    Config, Doubt, EventKind, LeaseId, LeaseOptions, OpKind, Refusal, Release, Reply, Secret,
-    Token, Words,
+    Doubt, EventKind, LeaseId, LeaseOptions, OpKind, Refusal, Release, Reply, Words,
 };
 
 /// Far less than a renewal interval.
 const SOON: Duration = ms(300);
-
-/// A client over so many nodes whose leases have places there while they wait.
-fn hinting(nodes: usize) -> World {
-    let config = Config::builder(nodes).queues(true).build().unwrap();
-    World::with(config, 7)
-}
-
-/// A stranger's lease holds the key at this node for so long.
-fn held_by(world: &mut World, node: usize, lease: u8, span: Duration) {
-    let token = Token {
-        label: None,
-        secret: Secret::new([lease; 16]),
-        attempt: 1,
-    };
-    let until = world.now + span;
-    world.nodes[node].put(&key("k"), &token, until);
-}
-
-/// A lease that asks all nodes at the same time.
-fn joins(world: &mut World) -> LeaseId {
-    let nodes = 0..world.nodes.len();
-    world.withhold(nodes.clone());
-    let lease = world.acquire("k");
-    world.resume(nodes);
-    lease
-}
 
 /// The holder gives the lock back at all nodes, which answer at once.
 fn gives_back(world: &mut World, holder: LeaseId) {
@@ -66,7 +39,7 @@ fn outcome(world: &mut World) -> Release {
 /// The link reads the answers and what is pushed behind them together, and passes the pushes first.
 #[test]
 fn a_hint_told_before_the_older_answers_ends_the_pause_behind_them() {
-    let mut world = hinting(3);
+    let mut world = World::hinting(3);
     let holder = world.acquire("k");
     world.withhold([0, 1, 2]);
     let waiter = world.acquire("k");
@@ -83,12 +56,12 @@ fn a_hint_told_before_the_older_answers_ends_the_pause_behind_them() {
 #[test]
 fn who_was_granted_at_a_quorum_and_is_dropped_before_it_knows_hints() {
     for attempts in [Some(1), None] {
-        let mut world = hinting(3);
+        let mut world = World::hinting(3);
         world.withhold([0, 1, 2]);
         let dropped = world.acquire_with("k", LeaseOptions::builder().attempts(attempts));
         let answers: Vec<_> = (0..3).map(|node| world.apply(node)).collect();
         world.resume([0, 1, 2]);
-        let waiter = joins(&mut world);
+        let waiter = world.joins();
         world.cancel(dropped);
         for (request, answer) in answers {
             world.reply(request, Reply::Applied(answer));
@@ -101,10 +74,10 @@ fn who_was_granted_at_a_quorum_and_is_dropped_before_it_knows_hints() {
 
 #[test]
 fn who_comes_while_the_lock_is_kept_for_one_that_does_not_ask_asks_soon() {
-    let mut world = hinting(3);
+    let mut world = World::hinting(3);
     let holder = world.acquire("k");
     for _ in 0..3 {
-        joins(&mut world);
+        world.joins();
     }
     world.pushed_at_once = false;
     world.release(holder);
@@ -113,7 +86,7 @@ fn who_comes_while_the_lock_is_kept_for_one_that_does_not_ask_asks_soon() {
         .pushes
         .iter_mut()
         .for_each(std::collections::VecDeque::clear);
-    joins(&mut world);
+    world.joins();
     world.advance(SOON);
     let held = world.nodes[0].lock(world.now, &key("k"));
     assert!(held.is_some_and(|(_, until)| until > world.now + secs(5)));
@@ -121,7 +94,7 @@ fn who_comes_while_the_lock_is_kept_for_one_that_does_not_ask_asks_soon() {
 
 #[test]
 fn links_that_return_within_an_attempt_make_the_next_pause_short() {
-    let mut world = hinting(3);
+    let mut world = World::hinting(3);
     let holder = world.acquire("k");
     world.withhold([0, 1, 2]);
     let waiter = world.acquire("k");
@@ -151,9 +124,9 @@ fn links_that_return_within_an_attempt_make_the_next_pause_short() {
 // Law: Exclusion
 #[test]
 fn the_release_of_a_place_that_lands_late_frees_no_copy_of_the_lock() {
-    let mut world = hinting(3);
-    held_by(&mut world, 2, 100, secs(3));
-    let lease = joins(&mut world);
+    let mut world = World::hinting(3);
+    world.held_by(2, 100, secs(3));
+    let lease = world.joins();
     assert!(world.may_act(lease));
     assert_eq!(world.nodes[2].places(&key("k")), 1);
     world.withhold([2]);
@@ -171,9 +144,9 @@ fn the_release_of_a_place_that_lands_late_frees_no_copy_of_the_lock() {
 
 #[test]
 fn a_node_that_refuses_to_remove_a_place_is_not_asked_again() {
-    let mut world = hinting(3);
+    let mut world = World::hinting(3);
     world.acquire("k");
-    let waiter = joins(&mut world);
+    let waiter = world.joins();
     world.withhold([2]);
     world.cancel(waiter);
     world.refuse(2, Refusal::Rejected(Words::fixed("NOPERM no")));
@@ -183,9 +156,9 @@ fn a_node_that_refuses_to_remove_a_place_is_not_asked_again() {
 
 /// It has a copy at two of three nodes, and a place at the third.
 fn placed_at_the_third(span: Duration) -> (World, LeaseId) {
-    let mut world = hinting(3);
-    held_by(&mut world, 2, 100, span);
-    let lease = joins(&mut world);
+    let mut world = World::hinting(3);
+    world.held_by(2, 100, span);
+    let lease = world.joins();
     assert!(world.may_act(lease));
     world.events();
     (world, lease)
@@ -209,7 +182,7 @@ fn a_node_that_has_a_place_only_decides_no_release() {
 #[test]
 fn a_node_that_keeps_the_lock_for_a_hint_has_no_copy_to_release() {
     let (mut world, lease) = placed_at_the_third(secs(3));
-    let other = joins(&mut world);
+    let other = world.joins();
     world.advance(ms(3_100));
     // That one leaves the line where the lock is free, so the node keeps it for the first.
     world.cancel(other);
@@ -227,15 +200,15 @@ fn a_node_that_keeps_the_lock_for_a_hint_has_no_copy_to_release() {
 // Law: Loss is told
 #[test]
 fn the_removal_of_a_place_is_no_answer_to_the_release_of_the_lease() {
-    let mut world = hinting(3);
+    let mut world = World::hinting(3);
     // It is granted in its second attempt, so the node keeps the lock with an older token.
     for (node, span) in [(0, secs(1)), (1, secs(1)), (2, secs(3))] {
-        held_by(&mut world, node, 100, span);
+        world.held_by(node, 100, span);
     }
-    let lease = joins(&mut world);
+    let lease = world.joins();
     world.advance(ms(1_500));
     assert!(world.may_act(lease));
-    let other = joins(&mut world);
+    let other = world.joins();
     world.advance(ms(1_600));
     world.cancel(other);
     assert!(world.holds(2, "k"));
@@ -256,9 +229,9 @@ fn the_removal_of_a_place_is_no_answer_to_the_release_of_the_lease() {
 
 #[test]
 fn the_first_in_line_does_not_ask_at_the_pace_of_a_short_ttl() {
-    let mut world = hinting(3);
+    let mut world = World::hinting(3);
     world.acquire_with("k", LeaseOptions::builder().ttl(ms(100)));
-    joins(&mut world);
+    world.joins();
     let asked = |world: &World| world.ops(0).iter().filter(|kind| kind.acquires()).count();
     let before = asked(&world);
     world.advance(secs(10));

@@ -16,7 +16,7 @@ use node::Node;
 use tenure_core::{
     Answer, Config, Doubt, Event, EventKind, Instant, Key, Law, LeaseId, LeaseOptions,
     LeaseOptionsBuilder, Manager, NodeId, OpKind, Refusal, Reply, Request, RequestId, Secret,
-    Silence, Words,
+    Silence, Token, Words,
 };
 use tenure_sim::node::{Fences, Pushed};
 
@@ -138,6 +138,32 @@ impl World {
             read: 0,
             secrets: 0,
         }
+    }
+
+    /// A client over so many nodes whose leases have places there while they wait.
+    pub(crate) fn hinting(nodes: usize) -> Self {
+        let config = Config::builder(nodes).queues(true).build().unwrap();
+        Self::with(config, 7)
+    }
+
+    /// A lease of "k" that asks all nodes at the same time.
+    pub(crate) fn joins(&mut self) -> LeaseId {
+        let nodes = 0..self.nodes.len();
+        self.withhold(nodes.clone());
+        let lease = self.acquire("k");
+        self.resume(nodes);
+        lease
+    }
+
+    /// A stranger's lease holds "k" at this node for so long.
+    pub(crate) fn held_by(&mut self, node: usize, lease: u8, span: Duration) {
+        let token = Token {
+            label: None,
+            secret: Secret::new([lease; 16]),
+            attempt: 1,
+        };
+        let until = self.now + span;
+        self.nodes[node].put(&key("k"), &token, until);
     }
 
     /// From here on, requests to these nodes wait on the wire until the test lets them arrive.

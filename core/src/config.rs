@@ -27,6 +27,7 @@ pub struct Config {
     max_leases: usize,
     takes: bool,
     queues: bool,
+    pushes_grant: bool,
 }
 
 impl Config {
@@ -51,6 +52,7 @@ impl Config {
             max_leases: 1_000_000,
             takes: false,
             queues: false,
+            pushes_grant: true,
         }
     }
 
@@ -105,6 +107,13 @@ impl Config {
         self.queues && self.nodes == 1
     }
 
+    /// Whether a push that hands the lock on is a grant by itself. If not, the lease that waits asks
+    /// the node, whose answer decides.
+    #[must_use]
+    pub const fn pushes_grant(&self) -> bool {
+        self.pushes_grant
+    }
+
     /// Whether a lease that waits has places at the nodes, which hint when the lock is free. Never
     /// over one node.
     #[must_use]
@@ -130,6 +139,7 @@ pub struct ConfigBuilder {
     max_leases: usize,
     takes: bool,
     queues: bool,
+    pushes_grant: bool,
 }
 
 impl ConfigBuilder {
@@ -178,6 +188,14 @@ impl ConfigBuilder {
         self
     }
 
+    /// Whether a push that hands the lock on is a grant by itself. Default: yes. A release does not
+    /// compare the node's marker, so with quarantine the lease that is handed a lock must ask for
+    /// it by a script that does.
+    pub const fn pushes_grant(mut self, grant: bool) -> Self {
+        self.pushes_grant = grant;
+        self
+    }
+
     /// Checks all values.
     ///
     /// # Errors
@@ -191,6 +209,7 @@ impl ConfigBuilder {
             max_leases,
             takes,
             queues,
+            pushes_grant,
         } = self;
         if nodes == 0 || nodes > MAX_NODES {
             return Err(ConfigError::Nodes { nodes });
@@ -218,6 +237,7 @@ impl ConfigBuilder {
             max_leases,
             takes: takes && nodes == 1,
             queues,
+            pushes_grant,
         })
     }
 }

@@ -95,6 +95,23 @@ fn a_lease_granted_by_a_push_is_valid_from_the_request_that_kept_it_there() {
     assert_eq!(acquired(&mut world), at(VALID_FOR));
 }
 
+/// Where only the node's answer grants, as with quarantine.
+#[test]
+fn a_push_that_grants_nothing_lets_the_lease_ask_at_once() {
+    let config = Config::builder(1).queues(true).pushes_grant(false);
+    let mut world = World::with(config.build().unwrap(), 7);
+    world.judged = true;
+    let (holder, waiter) = (world.acquire("k"), world.acquire("k"));
+    world.advance(secs(3));
+    let before = count(&world, OpKind::Wait);
+    world.events();
+    world.release(holder);
+    assert_eq!(count(&world, OpKind::Wait), before + 1);
+    assert!(world.may_act(waiter));
+    // From the request that was answered, not from the one that had kept the place.
+    assert_eq!(acquired(&mut world), at(secs(3) + VALID_FOR));
+}
+
 #[test]
 fn a_place_is_kept_at_the_pace_of_renewals() {
     let (mut world, _, _) = waiting(3);

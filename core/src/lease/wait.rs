@@ -285,6 +285,9 @@ impl Lease {
         let mut kept = acked.into_iter().chain(in_flight);
         // Law: Honest validity
         let named = kept.find(|(request, _)| Serial::of(*request) == serial);
+        // A node that may have forgotten another's lease hands on too: only its answer grants.
+        // Law: Exclusion
+        let named = named.filter(|_| ctx.config.pushes_grant());
         if let Some((request, queued)) = named {
             if let Some(queued) = &mut self.place {
                 queued.granted = Some(request);

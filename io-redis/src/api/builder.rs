@@ -27,7 +27,8 @@ use crate::runtime::{BootClock, OsEntropy, Seams, TokioConnector};
 /// Quarantine costs one max TTL when a set of nodes is used for the first time, and one for a node
 /// that restarts, unless that node is known to keep its data (append-only file, fsync always).
 ///
-/// With quarantine there is no queue, over one node either: waiters ask by backoff.
+/// Over one node with quarantine, a waiter that is handed a lock asks the node once more before it
+/// has it, since only an acquire compares what the node has lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quarantine {
     /// The default over several nodes.
@@ -364,7 +365,8 @@ impl Builder {
         let mut config = Config::builder(nodes.len())
             .max_ttl(max_ttl)
             .takes(takes)
-            .queues(takes || nodes.len() > 1);
+            .queues(true)
+            .pushes_grant(takes);
         if let Some(ppm) = self.drift_ppm {
             config = config.drift(Drift::from_ppm(ppm));
         }

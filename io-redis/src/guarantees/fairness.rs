@@ -19,8 +19,6 @@
 //!   on. Waiters have places at the nodes all the same: a release lets each node hint to one of
 //!   them, which asks at once, and to another the next time. For 50 ms the node keeps the lock for
 //!   it, so that neither a newcomer nor the one that gave the lock back is before it.
-//! - Over one node with [quarantine](crate::Builder::quarantine) each waiter asks for itself, by
-//!   backoff.
 //! - Programs that use another library and poll for the key seldom win it while it has a queue,
 //!   since it is not free when it changes hands. Nor do clients of Tenure that only `try_lock`.
 //!

@@ -20,10 +20,10 @@
 //! - Over several nodes, a release lets each node hint to one of those that wait there, which asks
 //!   within 5 ms, and keep the key for it for 50 ms. If the hint is lost, or if the one that it was
 //!   for has crashed, another asks after two thirds of a TTL at most.
-//! - With quarantine over one node, and where too few nodes push to the waiter, a key that somebody
-//!   holds is tried again when the holder's time ends or after the
-//!   [backoff](crate::LockOptions::backoff), whichever is earlier: after at most a quarter of a
-//!   second, by default. So it is while rivals share several nodes, and nobody has the lock.
+//! - Where too few nodes push to the waiter, a key that somebody holds is tried again when the
+//!   holder's time ends or after the [backoff](crate::LockOptions::backoff), whichever is earlier:
+//!   after at most a quarter of a second, by default. So it is while rivals share several nodes,
+//!   and nobody has the lock.
 //! - A holder that crashed blocks its key for one TTL. Then the first two in line ask. If they have
 //!   crashed too, another does so when it keeps its place.
 //! - A waiter that crashed may be handed the lock, and then blocks it for what was left of its

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_core::{Backoff, Config, Drift, LeaseOptions, RenewalPolicy};
+use tenure_core::{Backoff, Config, ConfigBuilder, Drift, LeaseOptions, RenewalPolicy};
 
 use crate::choice::{Choices, Draws, Subject};
 use crate::counted::counted;
@@ -172,10 +172,10 @@ impl Drawn {
         };
         let ppm = c.pick(&[5_000, 1_000, 20_000, 100_000]);
         let most = c.pick(&[100, 100, 4, 2]);
-        let config = config(nodes, max_ttl, ppm, most, false);
+        let config = config(nodes, max_ttl, ppm, most);
         let options = options(c, &config);
         let other = (broken == Some(Assumption::MaxTtl)).then(|| {
-            let config = self::config(nodes, max_ttl / 4, ppm, most, false);
+            let config = self::config(nodes, max_ttl / 4, ppm, most);
             let options = self::options(c, &config);
             (config, options)
         });
@@ -242,7 +242,7 @@ impl Drawn {
             queues: false,
             deaf: 0,
             watched: 0,
-            most_places: 0,
+            most_places: MANY_PLACES,
             pushes: [0; 3],
             exclusion: true,
         }
@@ -394,7 +394,6 @@ impl Drawn {
         if self.broken.is_some() || !c.chance(QUEUED) {
             return;
         }
-        self.wait_in_queues();
         self.deaf = c.pick(&[0, 0, 200, 600]);
         self.watched = c.pick(&[0, 300, 1_000]);
         self.most_places = c.pick(&[MANY_PLACES, MANY_PLACES, MANY_PLACES, 2]);
@@ -409,15 +408,19 @@ impl Drawn {
             let tries = tries.expect("they are good options");
             self.options.insert(0, Arc::new(tries));
         }
+        self.quarantine |= self.nodes == 1 && c.chance(200);
+        self.wait_in_queues();
     }
 
     /// Leases wait in the queue of the only node, or in those of several that hint.
     pub(super) fn wait_in_queues(&mut self) {
         self.queues = true;
-        self.most_places = MANY_PLACES;
         let ppm = u64::from(self.config.drift().ppm());
         let most = self.config.max_leases();
-        self.config = config(self.nodes, self.max_ttl, ppm, most, true);
+        let config = config_builder(self.nodes, self.max_ttl, ppm, most).queues(true);
+        // As the adapter has it: the marker is compared by scripts that acquire only.
+        let grants = !self.quarantine;
+        self.config = checked(config.takes(grants).pushes_grant(grants));
     }
 
     pub(super) fn rules(&self) -> Rules {
@@ -452,7 +455,9 @@ impl Drawn {
                 0
             },
             recalled_within: MS,
-            idle_within: self.queues.then(|| idle_within(self.max_ttl)),
+            idle_within: self
+                .queues
+                .then(|| idle_within(self.max_ttl, self.quarantine)),
             hold: 200 * MS,
             doubted_within: if self.queues {
                 4 * nanos(self.config.request_timeout())
@@ -484,20 +489,27 @@ const fn granted_within(max_ttl: Nanos) -> Nanos {
 
 /// So long at most, after the faults, somebody waits in a queue although nobody knows that it holds
 /// the key: while a place is reserved whose process has died, until the next in line asks, and on
-/// clocks that are wrong. One without a channel asks by backoff.
-const fn idle_within(max_ttl: Nanos) -> Nanos {
-    2 * max_ttl + SEC / 2
+/// clocks that are wrong. One without a channel asks by backoff. Quarantine comes on top.
+const fn idle_within(max_ttl: Nanos, quarantine: bool) -> Nanos {
+    let quarantined = if quarantine { max_ttl } else { 0 };
+    2 * max_ttl + SEC / 2 + quarantined
 }
 
-fn config(nodes: usize, max_ttl: Nanos, ppm: u64, max_leases: usize, queues: bool) -> Config {
+fn config(nodes: usize, max_ttl: Nanos, ppm: u64, max_leases: usize) -> Config {
+    checked(config_builder(nodes, max_ttl, ppm, max_leases))
+}
+
+fn config_builder(nodes: usize, max_ttl: Nanos, ppm: u64, max_leases: usize) -> ConfigBuilder {
     Config::builder(nodes)
         .max_ttl(Duration::from_nanos(max_ttl))
         .drift(Drift::from_ppm(ppm as u32))
         .max_leases(max_leases)
         .takes(true)
-        .queues(queues)
-        .build()
-        .expect("a TTL of 150 ms and more has validity left")
+}
+
+fn checked(config: ConfigBuilder) -> Config {
+    let config = config.build();
+    config.expect("a TTL of 150 ms and more has validity left")
 }
 
 fn options(c: &mut Draws<'_>, config: &Config) -> Vec<Arc<LeaseOptions>> {

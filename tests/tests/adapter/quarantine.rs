@@ -3,7 +3,7 @@
 use tenure_redis::{ConnectError, LockError, Locks, Quarantine};
 use tenure_sim::memory_net::{Client, Connecting, Node, World};
 
-use crate::support::{Outcome, TTL, ms, nodes, secs, stands};
+use crate::support::{Outcome, TTL, calls, ms, nodes, secs, stands};
 
 /// A set of three that has been in use for so long that every node counts.
 async fn settled(world: &World, client: &Client) -> Result<Locks, ConnectError> {
@@ -57,6 +57,28 @@ fn a_new_set_of_nodes_grants_after_one_max_ttl() -> Outcome {
             .await?
             .release()
             .await?;
+        Ok(())
+    })
+}
+
+/// The release hands it on and pushes, and the waiter asks once more: two round trips of 2 ms.
+#[test]
+fn over_one_node_with_quarantine_a_waiter_is_told_by_a_push() -> Outcome {
+    World::run(1, async |world| {
+        nodes(&world, 1);
+        let quarantined = |name| world.client(name).builder().quarantine(Quarantine::On);
+        let (locks, rivals) = (quarantined("one"), quarantined("two"));
+        let (locks, rivals) = (locks.connect().await?, rivals.connect().await?);
+        let guard = locks.lock("k").await?;
+        let waiter = tokio::spawn(async move { rivals.lock("k").await });
+        world.sleep(secs(1)).await;
+        let asked = calls(&world, "Wait").len();
+        let released = world.now();
+        guard.release().await?;
+        let guard = waiter.await??;
+        assert!(world.now() <= released + ms(5), "{:?}", world.now());
+        assert!(guard.is_valid());
+        assert_eq!(calls(&world, "Wait").len(), asked + 1);
         Ok(())
     })
 }

@@ -460,7 +460,7 @@ impl<'a> Session<'a> {
 
     fn encode(&mut self, requests: &[Request], now: Instant) -> (Purpose, Pipeline) {
         let mut batch = self.spare.pop().unwrap_or_default();
-        let mut commands = Pipeline::with_capacity(requests.len() + 1);
+        let mut commands = Pipeline::with_capacity(Batch::commands(requests));
         let LinkContext {
             alone,
             unbatched_until,

@@ -1,7 +1,7 @@
 //! Requests that are written together, and what their replies mean.
 
 use redis::{Pipeline, RedisError, Value};
-use tenure_core::{Key, OpKind, Request, RequestId};
+use tenure_core::{Key, OpKind, Request, RequestId, Token};
 
 use crate::protocol::decode::{self, Beside, CommandResult, Meaning, miscounted};
 use crate::protocol::encode::{self, Encoder};
@@ -55,7 +55,7 @@ pub(crate) struct Batch {
     order: Vec<(u8, bool, Way, usize)>,
     digests: Vec<u64>,
     /// The tokens that the keys should hold that are watched, in the order of their calls.
-    tokens: Vec<Vec<u8>>,
+    tokens: Vec<Token>,
     /// The results of the plain commands of a call, until its fence is known.
     taken: Vec<CommandResult>,
 }
@@ -82,6 +82,12 @@ impl Call {
 }
 
 impl Batch {
+    /// About how many commands these requests are: only takes have one each.
+    pub(crate) fn commands(requests: &[Request]) -> usize {
+        let takes = |request: &&Request| request.op.kind() == OpKind::Take;
+        requests.iter().filter(takes).count() + 8
+    }
+
     /// Encodes the requests as `commands`. Those of one kind share calls, if they may. The requests
     /// of one lease keep their order.
     pub(crate) fn encode(
@@ -102,7 +108,8 @@ impl Batch {
                 kind if kind.frees() && encoder.bare_releases => Script::Release,
                 kind => Script::asking(kind, encoder.fences()),
             };
-            let alone = !(script.layout().answers.shares_calls() && may_share(request));
+            let shares = kind == OpKind::Watch || script.layout().answers.shares_calls();
+            let alone = !(shares && may_share(request));
             let way = match kind {
                 OpKind::Take if !alone && encoder.takes_natively() => Way::Plain,
                 OpKind::Watch => Way::Watched,
@@ -155,7 +162,8 @@ impl Batch {
                 commands.add_command(encoder.draw());
             }
             Way::Watched => {
-                self.tokens.extend(requests.clone().map(encode::token));
+                let tokens = requests.clone().map(|request| request.token.clone());
+                self.tokens.extend(tokens);
                 for command in encode::watch(requests) {
                     commands.add_command(command);
                 }
@@ -331,7 +339,9 @@ mod tests {
                 hints: false,
             },
             Op::Renew { ttl: TTL },
+            Op::Watch,
         ] {
+            let each = if op == Op::Watch { encode::WATCH } else { 1 };
             let mut requests = acquires(300);
             for request in &mut requests {
                 request.op = op;
@@ -342,7 +352,7 @@ mod tests {
                 batch.encode(&requests, |_| true, &mut encoder, &mut commands);
                 let counts: Vec<_> = batch.calls.iter().map(|call| call.count).collect();
                 assert_eq!(counts, [128, 128, 44], "{op:?}");
-                assert_eq!(commands.len(), 3);
+                assert_eq!(commands.len(), 3 * each);
                 batch.encode(&requests, |_| false, &mut encoder, &mut commands);
                 assert_eq!(batch.calls.len(), 300, "one by one");
             }

@@ -345,7 +345,7 @@ fn all(meaning: Meaning, count: usize, mut each: impl FnMut(Meaning)) {
 /// hold what they should.
 pub(crate) fn watched(
     [watch, next, read]: [CommandResult; WATCH],
-    tokens: impl ExactSizeIterator<Item = Vec<u8>>,
+    tokens: impl ExactSizeIterator<Item = Token>,
     mut each: impl FnMut(Meaning),
 ) -> bool {
     let refused = [&watch, &next, &read].into_iter().find_map(error);
@@ -358,10 +358,13 @@ pub(crate) fn watched(
             return false;
         }
     };
+    let mut text = Vec::new();
     for (token, held) in tokens.zip(held) {
+        text.clear();
+        token.write(&mut text);
         let reply = match (&refused, bytes(&held)) {
-            (Some(refused), Some(held)) if held == token => refused.clone(),
-            (None, Some(held)) if held == token => Reply::Applied(Answer::Done),
+            (Some(refused), Some(held)) if held == text => refused.clone(),
+            (None, Some(held)) if held == text => Reply::Applied(Answer::Done),
             (_, Some(_)) => Reply::Applied(Answer::Taken),
             (_, None) => Reply::Applied(Answer::Gone),
         };

@@ -260,22 +260,23 @@ pub(crate) const WATCH: usize = 3;
 /// what it is asked for, and not what this connection itself does to that; one that asks for what
 /// the next command reads; and one that reads the keys.
 pub(crate) fn watch<'a>(requests: impl Requests<'a>) -> [Cmd; WATCH] {
-    let mut watch = redis::cmd("CLIENT");
-    watch.arg(&["TRACKING", "ON", "OPTIN", "NOLOOP"]);
-    let mut next = redis::cmd("CLIENT");
-    next.arg(&["CACHING", "YES"]);
-    let mut read = redis::cmd("MGET");
-    for request in requests {
-        read.arg(request.key.as_bytes());
-    }
+    let watch = words(&["CLIENT", "TRACKING", "ON", "OPTIN", "NOLOOP"]);
+    let next = words(&["CLIENT", "CACHING", "YES"]);
+    let requests = requests.into_iter();
+    let keys = requests.clone().map(|request| request.key.as_bytes());
+    let size = keys.clone().map(<[u8]>::len).sum::<usize>();
+    let mut read = Cmd::with_capacity(1 + requests.len(), 4 + size);
+    read.write_arg(b"MGET");
+    keys.for_each(|key| read.write_arg(key));
     [watch, next, read]
 }
 
-/// The token of a request, as its key should hold it.
-pub(crate) fn token(request: &Request) -> Vec<u8> {
-    let mut token = Vec::new();
-    request.token.write(&mut token);
-    token
+/// A command of these words, whose buffers do not grow while it is written.
+fn words(words: &[&str]) -> Cmd {
+    let size = words.iter().map(|word| word.len()).sum();
+    let mut cmd = Cmd::with_capacity(words.len(), size);
+    words.iter().for_each(|word| cmd.write_arg(word.as_bytes()));
+    cmd
 }
 
 /// The commands that look at a key without a script, for a user who may only read: what it holds,

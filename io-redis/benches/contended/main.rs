@@ -91,15 +91,15 @@ fn main() -> ExitCode {
     }
     let effort = if asked("--quick") { QUICK } else { USUAL };
     let text = runtime().block_on(async {
-        let servers = Servers::start(1).await;
-        let url = &servers.urls()[0];
+        let mut servers = Servers::start(1).await;
+        let url = servers.urls().swap_remove(0);
         let mut measured = Vec::new();
         for scenario in SCENARIOS {
             eprintln!("{} …", scenario.label);
-            measured.push(turns::measure(url, scenario, effort).await);
+            measured.push(turns::measure(&mut servers, scenario, effort).await);
         }
         eprintln!("{} …", crowd::LABEL);
-        let crowds = crowd::measure(url, effort).await;
+        let crowds = crowd::measure(&url, effort).await;
         let how = format!("in {} rounds of {:?}", effort.rounds, effort.turn);
         let head = support::page::head(&servers.version().await, &how);
         format!("{head}\n{}", page::table(&measured, &crowds, effort))

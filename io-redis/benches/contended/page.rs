@@ -4,7 +4,7 @@ use support::page::{median, number, ratio};
 
 use crate::Effort;
 use crate::crowd::{Crowd, LABEL, WAITERS};
-use crate::turns::{Measured, Turn};
+use crate::turns::{Measured, Spent, Turn};
 
 /// What is asked for: of the ratio to the prototype, or of Tenure alone.
 #[derive(Clone, Copy, Debug)]
@@ -55,10 +55,21 @@ fn scenario(measured: &Measured) -> String {
         row("… idle p50, µs", p50, rounds, |turn| turn.idle[0]),
         row("… idle p99, µs", p99, rounds, |turn| turn.idle[1]),
         line("… commands a cycle", "", "≤ 4", &commands),
+        spent("… commands that the server runs", rounds, |spent| {
+            spent.calls
+        }),
+        spent("… server CPU, µs a cycle", rounds, |spent| spent.server),
+        spent("… client CPU, µs a cycle", rounds, |spent| spent.clients),
         line("… most / least grants of a task", "", "≤ 1.05", &grants),
         row("… longest wait, ms", longest, rounds, |turn| turn.longest),
     ]
     .concat()
+}
+
+fn spent(label: &str, rounds: &[[Turn; 3]], value: fn(&Spent) -> f64) -> String {
+    let of = |at: usize| rounds.iter().map(move |three| value(&three[at].spent));
+    let cells = [0, 1, 2].map(|at| number(median(of(at).collect())));
+    line(label, &ratio(of(2).zip(of(0))), "", &cells)
 }
 
 /// How soon a crowd was served, or how much of it.

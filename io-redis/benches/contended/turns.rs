@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use support::machine::now;
+use support::servers::{Servers, Told};
 
 use crate::child::{Job, Report, Times, wait_until};
 use crate::clients::Who;
@@ -37,6 +38,19 @@ pub(crate) struct Turn {
     pub(crate) least: u64,
     /// In milliseconds, also of who was not granted by the end.
     pub(crate) longest: f64,
+    /// For a grant.
+    pub(crate) spent: Spent,
+}
+
+/// What the server and the clients do for a grant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spent {
+    /// Commands that the server runs, those that scripts call too.
+    pub(crate) calls: f64,
+    /// Microseconds of a processor, by the server.
+    pub(crate) server: f64,
+    /// … by all clients.
+    pub(crate) clients: f64,
 }
 
 /// All that was measured of a scenario, in the order of [`Who::ALL`].
@@ -49,21 +63,23 @@ pub(crate) struct Measured {
 }
 
 /// Measures a scenario.
-pub(crate) async fn measure(url: &str, scenario: Scenario, effort: Effort) -> Measured {
+pub(crate) async fn measure(servers: &mut Servers, scenario: Scenario, effort: Effort) -> Measured {
     let mut rounds = Vec::new();
     for round in 0..effort.rounds {
         let mut turns = [None; 3];
         // Nobody is always behind the same one.
         for turn in 0..3 {
             let at = (round + turn) % 3;
-            let (turn, _) = scenario.turn(url, Who::ALL[at], effort.turn, false).await;
+            let (turn, _) = scenario
+                .turn(servers, Who::ALL[at], effort.turn, false)
+                .await;
             turns[at] = Some(turn);
         }
         rounds.push(turns.map(|turn| turn.expect("everybody had a turn")));
     }
     let mut commands = [0.0; 3];
     for (commands, who) in commands.iter_mut().zip(Who::ALL) {
-        (_, *commands) = scenario.turn(url, who, effort.turn, true).await;
+        (_, *commands) = scenario.turn(servers, who, effort.turn, true).await;
     }
     Measured {
         scenario,
@@ -74,10 +90,17 @@ pub(crate) async fn measure(url: &str, scenario: Scenario, effort: Effort) -> Me
 
 impl Scenario {
     /// One turn, and how many commands were sent for each grant, if they are counted.
-    async fn turn(self, url: &str, who: Who, span: Duration, counted: bool) -> (Turn, f64) {
+    async fn turn(
+        self,
+        servers: &mut Servers,
+        who: Who,
+        span: Duration,
+        counted: bool,
+    ) -> (Turn, f64) {
+        let url = servers.urls().swap_remove(0);
         let job = Job {
             who,
-            url: url.to_owned(),
+            url: url.clone(),
             key: key(),
             tasks: self.tasks / self.processes,
             held: self.held,
@@ -85,7 +108,7 @@ impl Scenario {
             once: false,
         };
         let mut parties: Vec<_> = (0..self.processes).map(|_| Party::start(&job)).collect();
-        let commands = counted.then(|| Commands::of(url));
+        let commands = counted.then(|| Commands::of(&url));
         let begin = now() + SOON;
         let end = begin + span;
         let watched = [begin, end];
@@ -96,16 +119,18 @@ impl Scenario {
                 end,
             });
         }
+        let before = servers.ask().await;
         wait_until(end).await;
+        let told = servers.ask().await.since(&before);
         let commands = commands.map_or(0, Commands::count);
         let reports: Vec<_> = parties.into_iter().map(Party::report).collect();
-        let turn = Turn::of(&reports, job.tasks, end, span);
+        let turn = Turn::of(&reports, &told, job.tasks, end, span);
         (turn, commands as f64 / turn.grants as f64)
     }
 }
 
 impl Turn {
-    fn of(reports: &[Report], tasks: u64, end: Duration, span: Duration) -> Self {
+    fn of(reports: &[Report], told: &Told, tasks: u64, end: Duration, span: Duration) -> Self {
         let (mut got, mut each, mut longest) = (Vec::new(), Vec::new(), Duration::ZERO);
         for (process, report) in reports.iter().enumerate() {
             let mut grants = vec![0; tasks as usize];
@@ -129,7 +154,15 @@ impl Turn {
         let mut idle: Vec<f64> = idle.collect();
         idle.sort_by(f64::total_cmp);
         let at = |percent| idle.get(idle.len().saturating_sub(1) * percent / 100);
+        let shares: f64 = reports.iter().map(|report| report.cpu).sum();
+        let a_grant = |all: f64| all / got.len() as f64;
+        let spent = Spent {
+            calls: a_grant(told.calls.values().sum::<u64>() as f64),
+            server: a_grant(told.cpu),
+            clients: a_grant(shares * span.as_secs_f64() * 1e6),
+        };
         Self {
+            spent,
             grants: got.len(),
             hand_offs: to_another.count() as f64 / span.as_secs_f64(),
             idle: [50, 99].map(|percent| at(percent).copied().unwrap_or(f64::NAN)),

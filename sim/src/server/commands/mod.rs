@@ -157,6 +157,7 @@ pub(crate) static COMMANDS: &[Command] = commands! {
     "quit" -1 ANYTIME | LISTENING, NO_KEYS, State connection::quit;
     "reset" 1 ANYTIME | LISTENING, NO_KEYS, State connection::reset;
     "role" 1 NOSCRIPT | LOADING, NO_KEYS, State admin::role;
+    "scan" -2 READONLY, NO_KEYS, State keys::scan;
     "script" -2 NOSCRIPT | CONTAINER, NO_KEYS, Scripts Scripting::Script;
     "select" 2 LOADING, NO_KEYS, State connection::select;
     "set" -3 WD, ONE, State strings::set;

@@ -41,7 +41,7 @@ laws! {
     Fencing, "Fencing",
         "A later grant of a key has a larger number than an earlier one.";
     Ownership, "Ownership",
-        "No request changes a key that holds another owner's token.";
+        "No request changes another owner's key, but to break it by force.";
     HonestValidity, "Honest validity",
         "A guard is valid no longer than the nodes hold its key.";
     NoResurrection, "No resurrection",

@@ -13,7 +13,9 @@
 //! ```
 //!
 //! - [`Locks`] is the handle: [`lock`](Locks::lock), [`try_lock`](Locks::try_lock),
-//!   [`inspect`](Locks::inspect), [`close`](Locks::close). [`Builder`] makes one, of one node or of
+//!   [`inspect`](Locks::inspect), [`close`](Locks::close); and for operators
+//!   [`held`](Locks::held), [`scan`](Locks::scan), [`break_lock`](Locks::break_lock). [`Builder`]
+//!   makes one, of one node or of
 //!   a quorum of several. [`set_default`] sets one for the whole program, for [`lock`] and
 //!   [`try_lock`].
 //! - [`Guard`] is a held lock: [`is_valid`](Guard::is_valid), [`fence`](Guard::fence),
@@ -36,7 +38,8 @@
 //! - [Fencing](guarantees::fencing): a later grant of a key has a larger number than an earlier
 //!   one, also where Exclusion does not hold, while the servers' wall clocks agree to within nine
 //!   tenths of max TTL; with one node, while its clock is not set back when it loses its data.
-//! - [Ownership](guarantees::ownership): no request changes a key that holds another owner's token.
+//! - [Ownership](guarantees::ownership): no request changes another owner's key, but to break it by
+//!   force.
 //! - [Honest validity](guarantees::honest_validity): a guard is valid no longer than the nodes hold
 //!   its key, while clocks are right and no node loses data undetected.
 //! - [No resurrection](guarantees::no_resurrection): what was reported lost or released is never
@@ -126,19 +129,24 @@ mod protocol;
 mod runtime;
 pub mod seams;
 
+pub use api::break_lock::{BreakOutcome, BreakReport, NodeBreak};
 pub use api::builder::{Builder, Quarantine};
 pub use api::default::{DefaultAlreadySet, default_locks, lock, set_default, try_lock};
 pub use api::guard::Guard;
+pub use api::held::HeldLock;
 pub use api::inspect::{Holder, Inspection, NodeInspection, Queue, QueuedPlace};
 pub use api::locks::Locks;
 pub use api::options::{LockOptions, OptionsError};
+pub use api::scan::{FoundLock, Scan};
 pub use error::{
-    ConnectError, InspectError, LockError, Loss, Lost, ReleaseError, RenewError, RuntimeEnd,
-    SilentNode,
+    BreakError, ConnectError, InspectError, LockError, Loss, Lost, ReleaseError, RenewError,
+    RuntimeEnd, ScanError, SilentNode,
 };
 pub use link::address::AddressError;
 pub use link::credentials::Credentials;
+pub use protocol::breaking::{Seen, SeenError};
 pub use protocol::key::KeyError;
+pub use protocol::scan::PatternError;
 pub use protocol::stream::StreamNameError;
 #[doc(inline)]
 pub use tenure_core::{AtCapacity, ConfigError, Key, LabelError};

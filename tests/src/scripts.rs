@@ -31,6 +31,8 @@ pub struct Lock {
     pub serial: String,
     /// 1 if those who wait are to be told that the lock is free.
     pub hints: String,
+    /// The digest of the value that somebody was shown.
+    pub seen: String,
 }
 
 /// What a call says of the marker of its node.
@@ -95,6 +97,7 @@ impl Lock {
             LockArg::Place => &self.place,
             LockArg::Serial => &self.serial,
             LockArg::Hints => &self.hints,
+            LockArg::Seen => &self.seen,
         }
         .clone()
     }

@@ -644,6 +644,7 @@ impl Real {
                 Op::Release { hints: true, .. } => "1".to_owned(),
                 _ => "0".to_owned(),
             },
+            seen: String::new(),
         };
         let script = Script::asking(question.op.kind(), self.fences);
         let layout = script.layout();

@@ -49,9 +49,10 @@ impl Guard {
         asked: Instant,
         options: Arc<LeaseOptions>,
     ) -> Self {
-        let waited = granted.at().saturating_since(asked).as_nanos();
+        let since = granted.at();
+        let waited = since.saturating_since(asked).as_nanos();
         let (lease, cell, fence) = granted.hand_over();
-        client.own_keys().took(&cell);
+        client.own_keys().took(&cell, since);
         Self {
             client,
             lease,

@@ -6,7 +6,8 @@ use tenure_core::Key;
 
 use crate::error::{InspectError, SilentNode};
 use crate::link::handle::NodeAnswer;
-use crate::protocol::inspection::{KeyHolder, QueueState};
+use crate::protocol::breaking::Seen;
+use crate::protocol::inspection::{KeyHolder, KeyState, QueueState};
 use crate::protocol::key;
 
 /// What the nodes say about a key, one by one, and taken together. The secret part of the holder's
@@ -30,6 +31,10 @@ pub struct NodeInspection {
     pub node: String,
     /// Who holds the key there.
     pub holder: Holder,
+    /// The holder told from all others, for [`Locks::break_lock`](crate::Locks::break_lock). None
+    /// if the key is free, is of a wrong type, was read by plain commands, or holds a string of
+    /// more than 1,024 bytes, which is no lock.
+    pub seen: Option<Seen>,
     /// What is left to the holder; none if the key is free, has no expiry, or holds something else
     /// than a lock.
     pub left: Option<Duration>,
@@ -103,6 +108,29 @@ impl Queue {
     }
 }
 
+impl NodeInspection {
+    pub(crate) fn new(key: &Key, node: String, seen: KeyState) -> Self {
+        Self {
+            node,
+            holder: match seen.holder {
+                KeyHolder::Free => Holder::Free,
+                KeyHolder::Lease { label, .. } => Holder::Lease { label },
+                KeyHolder::Other => Holder::Other,
+                KeyHolder::Foreign => Holder::Foreign,
+                KeyHolder::WrongType { name, holds } => Holder::WrongType {
+                    name: key::named(key, name, None),
+                    holds: holds.to_owned(),
+                },
+            },
+            seen: seen.seen,
+            left: seen.left,
+            fence: seen.fence.map(tenure_core::Fence::get),
+            queue: seen.queue.map(Queue::new),
+            from_primary: seen.from_primary,
+        }
+    }
+}
+
 impl Inspection {
     /// Who holds the key: what most of the answering nodes say. Where several answers have as many
     /// nodes, it is the answer of that node of theirs which was named last; then nobody may hold
@@ -138,6 +166,14 @@ impl Inspection {
         queues.map(|queue| queue.waiting).max().unwrap_or(0)
     }
 
+    /// The holder that most of the answering nodes show, told from all others, for
+    /// [`Locks::break_lock`](crate::Locks::break_lock). None if no node shows one.
+    #[must_use]
+    pub fn seen(&self) -> Option<Seen> {
+        let all = || self.nodes.iter().filter_map(|node| node.seen);
+        all().max_by_key(|seen| all().filter(|other| other == seen).count())
+    }
+
     pub(crate) fn collect(
         key: Key,
         answers: Vec<(String, NodeAnswer)>,
@@ -150,23 +186,10 @@ impl Inspection {
         let mut refusal = None;
         for (node, answer) in answers {
             match answer {
-                Ok(seen) => inspection.nodes.push(NodeInspection {
-                    node,
-                    holder: match seen.holder {
-                        KeyHolder::Free => Holder::Free,
-                        KeyHolder::Lease { label, .. } => Holder::Lease { label },
-                        KeyHolder::Other => Holder::Other,
-                        KeyHolder::Foreign => Holder::Foreign,
-                        KeyHolder::WrongType { name, holds } => Holder::WrongType {
-                            name: key::named(&inspection.key, name, None),
-                            holds: holds.to_owned(),
-                        },
-                    },
-                    left: seen.left,
-                    fence: seen.fence.map(tenure_core::Fence::get),
-                    queue: seen.queue.map(Queue::new),
-                    from_primary: seen.from_primary,
-                }),
+                Ok(seen) => {
+                    let said = NodeInspection::new(&inspection.key, node, seen);
+                    inspection.nodes.push(said);
+                }
                 Err(error) => {
                     let silent = SilentNode::new(node, error.to_string());
                     if error.refused && refusal.is_none() {

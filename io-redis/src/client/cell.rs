@@ -51,7 +51,9 @@ pub(crate) struct LeaseState {
     /// How many renewals failed. It begins again when it cannot grow.
     pub(crate) failed: u16,
     /// Whether the nodes were asked to watch the key.
-    watched: bool,
+    pub(crate) watched: bool,
+    /// Whether the last renewal failed, and none was confirmed since.
+    pub(crate) suspect: bool,
     /// Why the last of them failed. None if none has, or if the client's tasks have ended.
     pub(crate) failure: Option<Box<RenewalFailure>>,
 }
@@ -91,6 +93,7 @@ impl Cell {
                 renewed: 0,
                 failed: 0,
                 watched: false,
+                suspect: false,
                 failure: None,
             }),
             changed: Notify::new(),
@@ -132,6 +135,7 @@ impl Cell {
             }
             (EventKind::Renewed { valid_until }, Stage::Held(_)) => {
                 state.renewed = state.renewed.wrapping_add(1);
+                state.suspect = false;
                 self.set_valid_until(*valid_until);
                 concerns = Concerns::Askers;
             }
@@ -140,6 +144,7 @@ impl Cell {
             }
             (EventKind::Suspect { cause, .. }, Stage::Held(_)) => {
                 state.failed = state.failed.wrapping_add(1);
+                state.suspect = true;
                 state.failure = Some(Box::new(cause.clone()));
                 concerns = Concerns::Askers;
             }
@@ -235,6 +240,7 @@ impl Cell {
             // A renewal that somebody waits for will not be answered.
             Stage::Held(_) => {
                 state.failed = state.failed.wrapping_add(1);
+                state.suspect = true;
                 state.failure = None;
             }
             _ => return,

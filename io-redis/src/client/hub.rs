@@ -255,6 +255,13 @@ impl Hub {
         self.carry_out(state);
     }
 
+    /// This client itself has touched a key at a node. The node does not say so to who did it, so
+    /// if it watches the key for a lease of the client, that is told here.
+    // Law: Loss is told
+    pub(crate) fn touched(&self, node: NodeId, key: &Key) {
+        self.pushed(node, &mut vec![Push::Touched(key.as_bytes().to_vec())]);
+    }
+
     /// Waits until [`Hub::drive`] must be called earlier than it said.
     pub(crate) async fn driver_woken(&self) {
         self.bells.driver.notified().await;

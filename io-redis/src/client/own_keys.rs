@@ -1,10 +1,11 @@
-//! Which task holds which key of this client. A task that asks for a key that it holds waits for
-//! itself, and is warned. A client that waits for a key that another of its tasks holds is warned
-//! once.
+//! Which task holds which key of this client, and since when. A task that asks for a key that it
+//! holds waits for itself, and is warned. A client that waits for a key that another of its tasks
+//! holds is warned once.
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashSet};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 
@@ -47,6 +48,8 @@ impl Keys {
     /// of again.
     // Law: Bounded work
     const MOST: usize = 1_024;
+    /// How many guards are listed at a time.
+    const AT_ONCE: usize = 256;
 }
 
 /// Whose key it is that a client asks for and holds.
@@ -64,6 +67,7 @@ pub(crate) enum Whose {
 struct Own {
     cell: Arc<Cell>,
     who: Option<Who>,
+    since: Instant,
 }
 
 impl Borrow<Key> for Own {
@@ -93,12 +97,23 @@ impl PartialEq for Own {
 impl Eq for Own {}
 
 impl OwnKeys {
-    /// A guard is made, by whoever runs this.
-    pub(crate) fn took(&self, cell: &Arc<Cell>) {
+    /// A guard is made, by whoever runs this, of a lease that is held since then.
+    pub(crate) fn took(&self, cell: &Arc<Cell>, since: Instant) {
         let (cell, who) = (Arc::clone(cell), Who::here());
         // The guard before it, of a lease that is over, is forgotten.
-        let before = self.keys().held.replace(Own { cell, who });
+        let before = self.keys().held.replace(Own { cell, who, since });
         drop(before);
+    }
+
+    /// The next guards behind this key, in the order of their keys, and since when each is held: so
+    /// few that no other caller waits long for the lock.
+    // Law: Bounded work
+    pub(crate) fn after(&self, key: Option<&Key>) -> Vec<(Arc<Cell>, Instant)> {
+        let begin = key.map_or(Bound::Unbounded, Bound::Excluded);
+        let keys = self.keys();
+        let next = keys.held.range::<Key, _>((begin, Bound::Unbounded));
+        let next = next.take(Keys::AT_ONCE);
+        next.map(|own| (Arc::clone(&own.cell), own.since)).collect()
     }
 
     /// A guard is gone.

@@ -20,10 +20,12 @@ use crate::client::patience::within;
 use crate::client::secrets::Secrets;
 use crate::client::tasks::Watched;
 use crate::error::{ConnectError, Ended, LockError, Loss, SilentNode};
-use crate::link::handle::{LinkHandle, NodeAnswer};
+use crate::link::handle::{LinkHandle, NoAnswer, NodeAnswer};
 use crate::link::interface::{LinkConfig, LinkStatus, Target};
 use crate::link::spawn_link;
+use crate::protocol::breaking::{KeyBreak, Seen};
 use crate::protocol::key;
+use crate::protocol::scan::{Page, Step};
 use crate::protocol::stream::FenceStream;
 use crate::runtime::Seams;
 
@@ -258,16 +260,90 @@ impl Client {
         &self,
         key: &Key,
     ) -> Result<Option<Vec<(String, NodeAnswer)>>, Ended> {
+        let asked = self
+            .nodes()
+            .map(|(node, link)| (node, link.inspect(key.clone())));
+        Ok(self
+            .answers(asked)
+            .await?
+            .map(|answers| self.named(answers)))
+    }
+
+    /// What a node says of each of these keys, in this order. None as for
+    /// [`inspect`](Self::inspect).
+    pub(crate) async fn inspect_at(
+        &self,
+        node: NodeId,
+        keys: impl Iterator<Item = Key>,
+    ) -> Result<Option<Vec<NodeAnswer>>, Ended> {
+        let link = &self.links[node.index()];
+        let answers = self
+            .answers(keys.map(|key| (node, link.inspect(key))))
+            .await?;
+        Ok(answers.map(|answers| answers.into_iter().map(|(_, answer)| answer).collect()))
+    }
+
+    /// Takes one step of a scan of a node. None as for [`inspect`](Self::inspect).
+    pub(crate) async fn scan(
+        &self,
+        node: NodeId,
+        step: Step,
+    ) -> Result<Option<Result<Page, NoAnswer>>, Ended> {
+        let asked = std::iter::once((node, self.links[node.index()].scan(step)));
+        let answers = self.answers(asked).await?;
+        Ok(answers
+            .and_then(|mut answers| answers.pop())
+            .map(|(_, answer)| answer))
+    }
+
+    /// Takes a key from the holder that was seen, at each node. None as for
+    /// [`inspect`](Self::inspect).
+    pub(crate) async fn break_lock(
+        &self,
+        key: &Key,
+        seen: Seen,
+    ) -> Result<Option<Vec<(String, Result<KeyBreak, NoAnswer>)>>, Ended> {
+        let asked = self.nodes().map(|(node, link)| {
+            let broken = async move {
+                let broken = link.break_lock(key.clone(), seen).await;
+                if let Ok(KeyBreak::Deleted | KeyBreak::HandedOn) = broken {
+                    self.hub.touched(node, key);
+                }
+                broken
+            };
+            (node, broken)
+        });
+        Ok(self
+            .answers(asked)
+            .await?
+            .map(|answers| self.named(answers)))
+    }
+
+    fn nodes(&self) -> impl Iterator<Item = (NodeId, &LinkHandle)> {
+        let links = self.links.iter().enumerate();
+        links.map(|(index, link)| (NodeId::new(index), link))
+    }
+
+    fn named<T>(&self, answers: Vec<(NodeId, T)>) -> Vec<(String, T)> {
+        let named = |(node, answer)| (self.hub.name(node).to_owned(), answer);
+        answers.into_iter().map(named).collect()
+    }
+
+    /// Waits for the answers of nodes, within the time that two connections need at most. None if
+    /// the client's own tasks did not run.
+    async fn answers<T, F: Future<Output = Result<T, NoAnswer>>>(
+        &self,
+        asked: impl Iterator<Item = (NodeId, F)>,
+    ) -> Result<Option<Vec<(NodeId, Result<T, NoAnswer>)>>, Ended> {
         self.hub.check()?;
-        let inspections = self.links.iter().map(|link| link.inspect(key.clone()));
-        let answers = futures_util::future::join_all(inspections);
+        let (nodes, asked): (Vec<_>, Vec<_>) = asked.unzip();
+        let answers = futures_util::future::join_all(asked);
         // If the connection breaks, it is asked again on another.
         let bound = (self.link_config.longest_dial() + self.link_config.longest_silence()) * 2;
         let answers = within(&self.alarms, bound, answers).await;
-        let nodes = self.hub.names().iter().cloned();
-        let refused = |(index, answer)| self.as_refused(NodeId::new(index), answer);
-        let answers = answers.map(|answers| answers.into_iter().enumerate().map(refused));
-        let answers: Option<Vec<_>> = answers.map(|answers| nodes.zip(answers).collect());
+        let refused = |(node, answer)| (node, self.as_refused(node, answer));
+        let answers: Option<Vec<_>> =
+            answers.map(|answers| nodes.into_iter().zip(answers).map(refused).collect());
         // If the client ended meanwhile, that is the reason, and not the nodes.
         if answers.iter().flatten().all(|(_, answer)| answer.is_err()) {
             self.hub.check()?;
@@ -276,11 +352,21 @@ impl Client {
     }
 
     /// The answer of a node, told as a refusal if it is what the node's link was refused with.
-    fn as_refused(&self, node: NodeId, mut answer: NodeAnswer) -> NodeAnswer {
+    fn as_refused<T>(&self, node: NodeId, mut answer: Result<T, NoAnswer>) -> Result<T, NoAnswer> {
         if let Err(error) = &mut answer {
             error.refused |= self.hub.refuses(node, &error.why);
         }
         answer
+    }
+
+    /// How many nodes there are.
+    pub(crate) fn node_count(&self) -> usize {
+        self.links.len()
+    }
+
+    /// What stands before the caller's keys on the nodes.
+    pub(crate) fn prefix(&self) -> &[u8] {
+        &self.prefix
     }
 
     fn error(&self, key: Key, stage: Stage) -> LockError {

@@ -30,12 +30,21 @@ const STALLED: &str = "the client's own tasks did not run in this time: the runt
 impl SilentNode {
     /// What is silent is the client itself.
     pub(crate) fn this_process(why: impl Into<String>) -> Vec<Self> {
-        vec![Self::new("this process", why)]
+        vec![Self::itself(why)]
+    }
+
+    fn itself(why: impl Into<String>) -> Self {
+        Self::new("this process", why)
     }
 
     /// The client's own tasks do not run.
     pub(crate) fn stalled() -> Vec<Self> {
-        Self::this_process(STALLED)
+        vec![Self::stalled_itself()]
+    }
+
+    /// The same, where one node is asked.
+    pub(crate) fn stalled_itself() -> Self {
+        Self::itself(STALLED)
     }
 }
 

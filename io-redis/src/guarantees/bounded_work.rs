@@ -45,14 +45,16 @@
 //! | [`release`](crate::Guard::release) | four request timeouts, one TTL |
 //! | [`close`](crate::Locks::close) | four request timeouts |
 //! | [`inspect`](crate::Locks::inspect) | two tries to connect and four request timeouts |
+//! | [`break_lock`](crate::Locks::break_lock) | the same |
+//! | [`Scan::next`](crate::Scan::next) | the same, for each of its requests |
 //! | [`connect`](crate::Builder::connect) | two tries to connect |
 //!
 //! Over one node without quarantine, the first attempt may take twice as long as one over several:
 //! it begins with plain commands, and a script follows if they say too little. A `lock` that gives
 //! up makes one attempt at least, which is as long as a `try_lock`. The time for renewals is what
 //! is left of the validity when one is due. If eight round trips take longer than four request
-//! timeouts, `inspect` takes those; no round trip is taken to be longer than 1 s or the request
-//! timeout.
+//! timeouts, `inspect` and its like take those; no round trip is taken to be longer than 1 s or the
+//! request timeout.
 //!
 //! The client's own tasks keep these bounds. If they do not run, a task on the caller's runtime
 //! ends the call a quarter later (20 ms later at least): one for all callers there, which ends at
@@ -76,6 +78,7 @@
 //! | a waiter elsewhere | 1 for each attempt: 4 to 8 per second, more where the key changes hands |
 //! | a guard whose loss is awaited | 1 read behind each renewal, many keys in one |
 //! | a connection on which nothing else is asked | 1 `PING` about every 10 s |
+//! | a scan | 1 for about 256 keys of any kind, and 1 for each string that fits |
 //!
 //! *Elsewhere* is over one node with quarantine, before a holder that is no lock of Tenure's (over
 //! one node the first in line only), where the node does not push, over several nodes where too few

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [Exclusion](exclusion) | No two guards of one key are valid at the same time. |
 //! | [Fencing](fencing) | A later grant of a key has a larger number than an earlier one. |
-//! | [Ownership](ownership) | No request changes a key that holds another owner's token. |
+//! | [Ownership](ownership) | No request changes another owner's key, but to break it by force. |
 //! | [Honest validity](honest_validity) | A guard is valid no longer than the nodes hold its key. |
 //! | [No resurrection](no_resurrection) | What was reported lost or released is never held again. |
 //! | [Loss is told](loss_is_told) | You learn of a loss at the end of validity at the latest. |

@@ -1,4 +1,4 @@
-//! **Ownership.** No request changes a key that holds another owner's token.
+//! **Ownership.** No request changes another owner's key, but to break it by force.
 //!
 //! # What is promised
 //!
@@ -13,10 +13,15 @@
 //! A key without an expiry that is not ours is told as [foreign](crate::LockError::Foreign), and
 //! one of another type as a [wrong type](crate::LockError::WrongType). Neither is touched.
 //!
+//! There is one exception, which nothing but an operator's call makes:
+//! [`Locks::break_lock`](crate::Locks::break_lock). It names the token that the operator was shown,
+//! by a digest, and deletes only a key that holds this one still.
+//!
 //! # Assumptions
 //!
 //! - Redis runs a script as one step.
-//! - Nobody guesses 128 random bits of the operating system.
+//! - Nobody guesses 128 random bits of the operating system, and nobody finds two values of one
+//!   SHA-1 digest among them.
 //!
 //! # Without them
 //!
@@ -36,4 +41,7 @@
 //!
 //! - Do not share a key with a program that deletes without comparing.
 //! - Use a [prefix](crate::Builder::prefix), and let an ACL keep other users from it.
-//! - To see who holds a key, use [`Locks::inspect`](crate::Locks::inspect). It changes nothing.
+//! - To see who holds a key, use [`Locks::inspect`](crate::Locks::inspect), and for all keys
+//!   [`Locks::scan`](crate::Locks::scan). They change nothing.
+//! - To take a key away from a holder, use [`Locks::break_lock`](crate::Locks::break_lock) and not
+//!   `DEL`: it takes nobody else's, and whoever waits gets the lock at once.

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::link::alone::Alone;
 use crate::link::bell::Bell;
-use crate::link::handle::InspectRequest;
+use crate::link::handle::Inquiry;
 use crate::link::interface::{LinkConfig, Work};
 use crate::runtime::Clock;
 
@@ -22,9 +22,9 @@ pub(crate) struct LinkContext {
     /// What was measured of the way to the node.
     pub(crate) patience: Patience,
     pub(crate) rng: Rng,
-    pub(crate) inspections: mpsc::Receiver<InspectRequest>,
-    /// Inspections that are to be asked again.
-    pub(crate) inspect_again: Vec<InspectRequest>,
+    pub(crate) inquiries: mpsc::Receiver<Inquiry>,
+    /// Inquiries that are to be made again.
+    pub(crate) ask_again: Vec<Inquiry>,
     /// Until when batching is off.
     pub(crate) unbatched_until: Instant,
     /// What shares no calls also when batching is on.

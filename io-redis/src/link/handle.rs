@@ -1,13 +1,22 @@
-//! Inspecting a key through a running link.
+//! Asking a node something through its link that is about no lease: who holds a key, which locks
+//! there are, and to break one.
 
 use std::fmt;
 
+use redis::Cmd;
 use tenure_core::{Key, Words};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::link::connection::Connection;
+use crate::link::streams;
+use crate::protocol::breaking::{self, KeyBreak, Seen};
+use crate::protocol::decode::{self, CommandResult};
+use crate::protocol::encode::{Encoder, looks_at};
 use crate::protocol::inspection::KeyState;
+use crate::protocol::scan::{self, Page, Step};
+use crate::protocol::scripts::Fences;
 
-/// Why a node did not answer an inspection.
+/// Why a node did not answer an inquiry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NoAnswer {
     pub(crate) why: Words,
@@ -24,9 +33,10 @@ impl NoAnswer {
         }
     }
 
-    /// It refuses until somebody changes something.
-    pub(crate) const fn refused(why: Words) -> Self {
-        Self { why, refused: true }
+    /// It did not answer in these words. Whether they refuse, they say themselves.
+    fn said(why: Words) -> Self {
+        let refused = decode::is_refusal(&why);
+        Self { why, refused }
     }
 }
 
@@ -44,24 +54,65 @@ pub(crate) type NodeAnswer = Result<KeyState, NoAnswer>;
 /// A handle to a running link.
 #[derive(Clone, Debug)]
 pub(crate) struct LinkHandle {
-    pub(crate) inspections: mpsc::Sender<InspectRequest>,
+    pub(crate) inquiries: mpsc::Sender<Inquiry>,
 }
 
 /// How often a question is asked again at once.
 // Law: Bounded work
 const AGAIN_MAX: u8 = 3;
 
-/// One question of [`LinkHandle::inspect`].
+/// Where an answer goes.
+type Answers<T> = oneshot::Sender<Result<T, NoAnswer>>;
+
+/// One question of a [`LinkHandle`].
 #[derive(Debug)]
-pub(crate) struct InspectRequest {
-    pub(crate) key: Key,
+pub(crate) struct Inquiry {
+    what: What,
     /// How often it was asked before, when the scripts were not loaded or the connection broke.
-    pub(crate) again: u8,
-    pub(crate) answer: oneshot::Sender<NodeAnswer>,
+    again: u8,
 }
 
-impl InspectRequest {
-    /// The same question, to be asked again. None if it was asked often enough.
+#[derive(Debug)]
+enum What {
+    /// Who holds a key.
+    Inspect(Key, Answers<KeyState>),
+    /// Which locks there are.
+    Scan(Step, Answers<Page>),
+    /// To take a key from the holder that was seen.
+    Break(Key, Seen, Answers<KeyBreak>),
+}
+
+impl Inquiry {
+    fn new(what: What) -> Self {
+        Self { what, again: 0 }
+    }
+
+    /// What is written for it.
+    pub(crate) fn commands(&self, encoder: &mut Encoder, connection: &dyn Connection) -> Vec<Cmd> {
+        match &self.what {
+            What::Inspect(key, _) => vec![encoder.inspect(key)],
+            What::Scan(step, _) => scans(step, connection, encoder.is_split()),
+            What::Break(key, seen, _) => vec![encoder.break_lock(key, seen)],
+        }
+    }
+
+    /// The plain commands by which a user who may only read has it answered; none if that cannot
+    /// be.
+    pub(crate) fn look(&self, fences: Fences, connection: &dyn Connection) -> Option<Vec<Cmd>> {
+        match &self.what {
+            What::Inspect(key, _) => Some(looks_at(key, fences)),
+            What::Scan(step, _) => Some(scans(step, connection, false)),
+            What::Break(..) => None,
+        }
+    }
+
+    /// Whether it is asked by a script that counts as a write, and can be looked at instead.
+    pub(crate) const fn is_inspection(&self) -> bool {
+        matches!(self.what, What::Inspect(..))
+    }
+
+    /// The same question, to be asked again: nothing was done. An error if it was asked often
+    /// enough.
     pub(crate) fn once_more(self) -> Result<Self, Self> {
         if self.again >= AGAIN_MAX {
             return Err(self);
@@ -72,24 +123,105 @@ impl InspectRequest {
         })
     }
 
+    /// The same question, to be asked again although it may have been answered, and nobody heard
+    /// it. A lock that was broken then would look as if somebody else had ended it.
+    pub(crate) fn after_unknown(self) -> Result<Self, Self> {
+        match self.what {
+            What::Break(..) => Err(self),
+            What::Inspect(..) | What::Scan(..) => self.once_more(),
+        }
+    }
+
+    /// Answers with what the node said to the commands of [`Inquiry::commands`].
+    pub(crate) fn answer(self, mut results: Vec<CommandResult>) {
+        let is_cluster = results.iter().flatten().any(streams::is_cluster);
+        let last = results.pop().unwrap_or_else(|| Err(decode::miscounted()));
+        // The caller may have gone.
+        match self.what {
+            What::Inspect(_, to) => {
+                let _ = to.send(decode::inspection(last).map_err(NoAnswer::now));
+            }
+            What::Scan(step, to) => {
+                let _ = to.send(match is_cluster {
+                    true => Ok(Page::Cluster),
+                    false => scan::page(&step, last).map_err(NoAnswer::said),
+                });
+            }
+            What::Break(_, _, to) => {
+                let _ = to.send(breaking::answer(last).map_err(NoAnswer::said));
+            }
+        }
+    }
+
+    /// Answers with what the node said to the commands of [`Inquiry::look`].
+    pub(crate) fn looked(self, results: Vec<CommandResult>) {
+        match self.what {
+            What::Inspect(_, to) => {
+                let _ = to.send(decode::look(&results).map_err(NoAnswer::said));
+            }
+            What::Scan(..) | What::Break(..) => self.answer(results),
+        }
+    }
+
     /// Answers that the node could not be asked. The caller may have gone.
     pub(crate) fn refuse(self, why: Words) {
-        let _ = self.answer.send(Err(NoAnswer::now(why)));
+        self.no_answer(NoAnswer::now(why));
+    }
+
+    /// Answers that the node refuses.
+    pub(crate) fn rejected(self, why: Words) {
+        self.no_answer(NoAnswer { why, refused: true });
+    }
+
+    /// Answers that the node was asked, and may have done it.
+    pub(crate) fn unheard(self, why: Words) {
+        match self.what {
+            What::Break(..) => self.refuse(breaking::unknown(&why)),
+            What::Inspect(..) | What::Scan(..) => self.refuse(why),
+        }
+    }
+
+    fn no_answer(self, why: NoAnswer) {
+        match self.what {
+            What::Inspect(_, to) => drop(to.send(Err(why))),
+            What::Scan(_, to) => drop(to.send(Err(why))),
+            What::Break(_, _, to) => drop(to.send(Err(why))),
+        }
+    }
+}
+
+/// The commands of a step. A connection that the link made leads to one server. What another leads
+/// to is asked first; where that is known to be a cluster, nothing else is.
+fn scans(step: &Step, connection: &dyn Connection, is_cluster: bool) -> Vec<Cmd> {
+    match (connection.is_own(), is_cluster) {
+        (true, _) => vec![step.command()],
+        (false, true) => vec![streams::mode_query()],
+        (false, false) => vec![streams::mode_query(), step.command()],
     }
 }
 
 impl LinkHandle {
     /// Inspects a key, which changes nothing. Waits while the link connects for the first time;
-    /// otherwise it is bounded by the link's own limit on silence.
+    /// otherwise it is bounded by the link's own limit on silence. So do the others.
     pub(crate) async fn inspect(&self, key: Key) -> NodeAnswer {
+        self.ask(|to| What::Inspect(key, to)).await
+    }
+
+    /// Looks for locks, one step further.
+    pub(crate) async fn scan(&self, step: Step) -> Result<Page, NoAnswer> {
+        self.ask(|to| What::Scan(step, to)).await
+    }
+
+    /// Takes a key from the holder that was seen.
+    pub(crate) async fn break_lock(&self, key: Key, seen: Seen) -> Result<KeyBreak, NoAnswer> {
+        self.ask(|to| What::Break(key, seen, to)).await
+    }
+
+    async fn ask<T>(&self, what: impl FnOnce(Answers<T>) -> What) -> Result<T, NoAnswer> {
         let (answer, answered) = oneshot::channel();
         let ended = || NoAnswer::now(Words::new("the link has ended"));
-        let request = InspectRequest {
-            key,
-            again: 0,
-            answer,
-        };
-        self.inspections.send(request).await.map_err(|_| ended())?;
+        let inquiry = Inquiry::new(what(answer));
+        self.inquiries.send(inquiry).await.map_err(|_| ended())?;
         answered.await.map_err(|_| ended())?
     }
 }

@@ -9,7 +9,7 @@ use futures_util::future::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use redis::{RedisError, Value};
 
-use crate::link::handle::InspectRequest;
+use crate::link::handle::Inquiry;
 use crate::protocol::batch::Batch;
 use crate::runtime::BoxFuture;
 
@@ -49,7 +49,7 @@ pub(crate) struct Written {
 /// What a write was for.
 pub(crate) enum Purpose {
     Requests(Batch),
-    Inspect(InspectRequest),
+    Inquiry(Inquiry),
     /// To hear whether the connection lives.
     Ping,
     /// To keep the stream of the node.

@@ -63,7 +63,5 @@ pub(crate) fn spawn_link(
         .spawn(Box::pin(LocalWake::new(tokio::task::unconstrained(
             link.run(),
         ))));
-    LinkHandle {
-        inspections: handle,
-    }
+    LinkHandle { inquiries: handle }
 }

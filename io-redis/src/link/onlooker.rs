@@ -10,9 +10,8 @@ use tenure_core::Words;
 
 use crate::link::connect::Connected;
 use crate::link::connection::{Connection, exchange};
-use crate::link::handle::{InspectRequest, NoAnswer, NodeAnswer};
-use crate::protocol::decode;
-use crate::protocol::encode::looks_at;
+use crate::link::handle::Inquiry;
+use crate::protocol::decode::CommandResult;
 use crate::protocol::scripts::Fences;
 use crate::protocol::words::NOT_IN_TIME;
 use crate::runtime::{BoxFuture, Clock};
@@ -21,39 +20,41 @@ use crate::runtime::{BoxFuture, Clock};
 // Law: Bounded work
 const MOST: usize = 64;
 
+/// What came back; none if that took too long.
+type Look = BoxFuture<'static, Option<Vec<CommandResult>>>;
+
 /// The looks that are under way on one connection.
 #[derive(Default)]
-pub(crate) struct Looks(Vec<(InspectRequest, BoxFuture<'static, NodeAnswer>)>);
+pub(crate) struct Looks(Vec<(Inquiry, Look)>);
 
 impl Looks {
-    /// Looks at the key of the request, which is answered within this time.
+    /// Looks at what the inquiry is about, which is answered within this time; or refuses it in
+    /// these words, if it cannot be answered by a look.
     pub(crate) fn add(
         &mut self,
-        request: InspectRequest,
+        inquiry: Inquiry,
         connection: &Arc<dyn Connection>,
         fences: Fences,
         clock: &dyn Clock,
         within: Duration,
+        refusal: Words,
     ) {
-        if self.0.len() >= MOST {
-            return request.refuse(Words::fixed("too many keys are being inspected"));
-        }
-        let (connection, key) = (Arc::clone(connection), request.key.clone());
-        let look = async move {
-            let results = exchange(&*connection, looks_at(&key, fences)).await;
-            decode::look(&results).map_err(|why| match decode::is_refusal(&why) {
-                true => NoAnswer::refused(why),
-                false => NoAnswer::now(why),
-            })
+        let Some(commands) = inquiry.look(fences, &**connection) else {
+            return inquiry.rejected(refusal);
         };
+        if self.0.len() >= MOST {
+            return inquiry.refuse(Words::fixed("too many keys are being inspected"));
+        }
+        let connection = Arc::clone(connection);
+        let look = async move { exchange(&*connection, commands).await };
         let timer = clock.sleep_until(clock.now() + within);
         let bounded = async move {
             match select(Box::pin(look), timer).await {
-                Either::Left((answer, _)) => answer,
-                Either::Right(_) => Err(NoAnswer::now(Words::fixed(NOT_IN_TIME))),
+                Either::Left((results, _)) => Some(results),
+                Either::Right(_) => None,
             }
         };
-        self.0.push((request, Box::pin(bounded)));
+        self.0.push((inquiry, Box::pin(bounded)));
     }
 
     /// Answers what has been seen.
@@ -62,10 +63,12 @@ impl Looks {
         while at < self.0.len() {
             match self.0[at].1.as_mut().poll(cx) {
                 Poll::Pending => at += 1,
-                Poll::Ready(answer) => {
-                    let (request, _) = self.0.swap_remove(at);
-                    // The caller may have gone.
-                    let _ = request.answer.send(answer);
+                Poll::Ready(results) => {
+                    let (inquiry, _) = self.0.swap_remove(at);
+                    match results {
+                        Some(results) => inquiry.looked(results),
+                        None => inquiry.refuse(Words::fixed(NOT_IN_TIME)),
+                    }
                 }
             }
         }
@@ -77,9 +80,9 @@ impl Looks {
     }
 
     /// Gives up. Returns what was asked and is not answered.
-    pub(crate) fn take(&mut self) -> impl Iterator<Item = InspectRequest> + use<> {
+    pub(crate) fn take(&mut self) -> impl Iterator<Item = Inquiry> + use<> {
         let looks = std::mem::take(&mut self.0);
-        looks.into_iter().map(|(request, _)| request)
+        looks.into_iter().map(|(inquiry, _)| inquiry)
     }
 }
 
@@ -100,11 +103,17 @@ impl Onlooker {
         }
     }
 
-    /// Looks at a key.
-    pub(crate) fn look(&mut self, request: InspectRequest, clock: &dyn Clock, within: Duration) {
+    /// Looks at a key, or looks for locks. What needs more is refused in these words.
+    pub(crate) fn look(
+        &mut self,
+        inquiry: Inquiry,
+        clock: &dyn Clock,
+        within: Duration,
+        refusal: Words,
+    ) {
         let connection = &self.connected.connection;
         self.looks
-            .add(request, connection, self.fences, clock, within);
+            .add(inquiry, connection, self.fences, clock, within, refusal);
     }
 
     /// Drives the connection. It is ready when that has ended.
@@ -118,7 +127,7 @@ impl Onlooker {
     }
 
     /// Ends the connection. Returns what was asked and is not answered.
-    pub(crate) fn end(mut self) -> impl Iterator<Item = InspectRequest> + use<> {
+    pub(crate) fn end(mut self) -> impl Iterator<Item = Inquiry> + use<> {
         self.looks.take()
     }
 }

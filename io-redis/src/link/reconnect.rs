@@ -14,13 +14,13 @@ use crate::link::alone::Alone;
 use crate::link::connect::{Connected, DialError, Dialer};
 use crate::link::connection::Connection;
 use crate::link::context::LinkContext;
-use crate::link::handle::InspectRequest;
+use crate::link::handle::Inquiry;
 use crate::link::identity::{self, NodeInfo};
 use crate::link::interface::{LinkConfig, LinkStatus, Target, Work};
 use crate::link::onlooker::Onlooker;
 use crate::link::session::{BATCH, Loss, Session, SessionEnd};
 use crate::protocol::encode::Encoder;
-use crate::runtime::Seams;
+use crate::runtime::{Clock, Seams};
 
 /// A connection that is closed while it is idle is replaced so often at most, if nothing is asked.
 const OFTEN: Duration = Duration::from_secs(1);
@@ -101,7 +101,7 @@ impl Link {
         target: Target,
         config: LinkConfig,
         work: Arc<dyn Work>,
-        inspections: mpsc::Receiver<InspectRequest>,
+        inquiries: mpsc::Receiver<Inquiry>,
         seams: &Seams,
     ) -> Self {
         let mut seed = [0; 8];
@@ -133,8 +133,8 @@ impl Link {
                 patience: Patience::new(config.request_timeout),
                 config: Arc::new(config),
                 rng: Rng::new(u64::from_ne_bytes(seed)),
-                inspections,
-                inspect_again: Vec::new(),
+                inquiries,
+                ask_again: Vec::new(),
                 unbatched_until: tenure_core::Instant::ORIGIN,
                 alone: Alone::default(),
             },
@@ -222,7 +222,7 @@ impl Link {
         let fences = self.context.config.fences();
         let onlooker = connected.map(|connected| Onlooker::new(connected, fences));
         if let Some(last) = std::mem::replace(&mut self.onlooker, onlooker) {
-            self.context.inspect_again.extend(last.end());
+            self.context.ask_again.extend(last.end());
         }
     }
 
@@ -342,7 +342,7 @@ async fn driven<T>(
 async fn rest(context: &mut LinkContext, since: Instant) -> Result<(), Finished> {
     let mut least = context.clock.sleep_until(since + AT_LEAST);
     let mut most = context.clock.sleep_until(since + OFTEN);
-    let mut wanted = !context.inspect_again.is_empty();
+    let mut wanted = !context.ask_again.is_empty();
     let mut rested = false;
     loop {
         if context.work.finished() {
@@ -353,8 +353,8 @@ async fn rest(context: &mut LinkContext, since: Instant) -> Result<(), Finished>
         }
         let LinkContext {
             wake,
-            inspections,
-            inspect_again,
+            inquiries,
+            ask_again,
             ..
         } = &mut *context;
         let over = poll_fn(|cx| {
@@ -365,8 +365,8 @@ async fn rest(context: &mut LinkContext, since: Instant) -> Result<(), Finished>
                 rested = true;
                 return Poll::Ready(false);
             }
-            if !wanted && let Poll::Ready(Some(request)) = inspections.poll_recv(cx) {
-                inspect_again.push(request);
+            if !wanted && let Poll::Ready(Some(inquiry)) = inquiries.poll_recv(cx) {
+                ask_again.push(inquiry);
                 wanted = true;
                 return Poll::Ready(false);
             }
@@ -383,7 +383,7 @@ async fn rest(context: &mut LinkContext, since: Instant) -> Result<(), Finished>
 }
 
 /// Waits for the future. If there is a refusal, requests that become due meanwhile are answered
-/// with it. So are inspections, unless there is a connection to look on.
+/// with it. So are inquiries, unless there is a connection to look on.
 async fn wait_and_refuse<T>(
     context: &mut LinkContext,
     refusal: Option<&Refusal>,
@@ -400,15 +400,10 @@ async fn wait_and_refuse<T>(
         let more = match refusal {
             Some(refusal) => {
                 let LinkContext {
-                    inspect_again,
-                    clock,
-                    ..
+                    ask_again, clock, ..
                 } = &mut *context;
-                for request in inspect_again.drain(..) {
-                    match onlooker {
-                        Some(onlooker) => onlooker.look(request, &**clock, silence),
-                        None => request.refuse(words_of(refusal)),
-                    }
+                for inquiry in ask_again.drain(..) {
+                    look_or_refuse(inquiry, onlooker, refusal, &**clock, silence);
                 }
                 refuse(context, refusal, &mut due, &mut replies)
             }
@@ -416,9 +411,9 @@ async fn wait_and_refuse<T>(
         };
         let LinkContext {
             wake,
-            inspections,
+            inquiries,
             clock,
-            inspect_again,
+            ask_again,
             ..
         } = &mut *context;
         let mut turn = pin!(tokio::task::yield_now());
@@ -427,18 +422,15 @@ async fn wait_and_refuse<T>(
                 return Poll::Ready(Some(value));
             }
             while let Some(refusal) = refusal
-                && let Poll::Ready(Some(request)) = inspections.poll_recv(cx)
+                && let Poll::Ready(Some(inquiry)) = inquiries.poll_recv(cx)
             {
-                match onlooker {
-                    Some(onlooker) => onlooker.look(request, &**clock, silence),
-                    None => request.refuse(words_of(refusal)),
-                }
+                look_or_refuse(inquiry, onlooker, refusal, &**clock, silence);
             }
             if let Some(looking) = onlooker
                 && looking.poll(cx).is_ready()
                 && let Some(ended) = onlooker.take()
             {
-                inspect_again.extend(ended.end());
+                ask_again.extend(ended.end());
                 return Poll::Ready(None);
             }
             if more {
@@ -453,7 +445,21 @@ async fn wait_and_refuse<T>(
     }
 }
 
-/// What an inspection is told that cannot be asked.
+/// Answers an inquiry while nothing is served.
+fn look_or_refuse(
+    inquiry: Inquiry,
+    onlooker: &mut Option<Onlooker>,
+    refusal: &Refusal,
+    clock: &dyn Clock,
+    silence: Duration,
+) {
+    match onlooker {
+        Some(onlooker) => onlooker.look(inquiry, clock, silence, words_of(refusal)),
+        None => inquiry.refuse(words_of(refusal)),
+    }
+}
+
+/// What an inquiry is told that cannot be made.
 fn words_of(refusal: &Refusal) -> Words {
     match refusal {
         Refusal::Rejected(words) | Refusal::Misuse(words) | Refusal::Unavailable(words) => {

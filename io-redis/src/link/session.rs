@@ -16,7 +16,7 @@ use tenure_core::{Doubt, Instant, Op, OpKind, Refusal, Reply, Request, RequestId
 use crate::link::connect::Connected;
 use crate::link::connection::Connection;
 use crate::link::context::LinkContext;
-use crate::link::handle::{InspectRequest, NoAnswer};
+use crate::link::handle::Inquiry;
 use crate::link::identity::NodeInfo;
 use crate::link::in_flight::{Answered, InFlight, Purpose, Replies, Written};
 use crate::link::interface::LinkStatus;
@@ -30,6 +30,7 @@ use crate::protocol::batch::Batch;
 use crate::protocol::decode::{self, Beside, CommandResult, Kept, Meaning, Signal};
 use crate::protocol::encode::Encoder;
 use crate::protocol::push::{self, Push};
+use crate::protocol::words::NOT_IN_TIME;
 use crate::runtime::BoxFuture;
 
 /// How many requests are taken at a time.
@@ -86,7 +87,7 @@ enum Step {
     Closed,
     Recovered(Result<Recovered, Words>),
     Woken,
-    Inspect(InspectRequest),
+    Asked(Inquiry),
     Silence,
     Pulse,
     Identity,
@@ -221,9 +222,9 @@ impl<'a> Session<'a> {
                 self.take();
             }
             while self.may_take()
-                && let Some(request) = self.context.inspect_again.pop()
+                && let Some(inquiry) = self.context.ask_again.pop()
             {
-                self.inspect(request);
+                self.inquire(inquiry);
             }
             if !self.replies.is_empty() {
                 continue;
@@ -253,7 +254,7 @@ impl<'a> Session<'a> {
                 Step::Woken if self.context.work.dead() => return SessionEnd::Finished,
                 Step::Woken => self.more = true,
                 Step::More => {}
-                Step::Inspect(request) => self.inspect(request),
+                Step::Asked(inquiry) => self.inquire(inquiry),
                 Step::Silence => self.silence(),
                 Step::Pulse => self.beat(),
                 Step::Keep => self.keep(),
@@ -298,7 +299,7 @@ impl<'a> Session<'a> {
     async fn step(&mut self) -> Step {
         let more = self.more && self.may_take();
         let LinkContext {
-            wake, inspections, ..
+            wake, inquiries, ..
         } = &mut *self.context;
         let (in_flight, looks, io) = (&mut self.in_flight, &mut self.looks, &mut self.io);
         let (recovery, silence, pulse) = (&mut self.recovery, &mut self.silence, &mut self.pulse);
@@ -329,8 +330,8 @@ impl<'a> Session<'a> {
             if wake.poll(cx).is_ready() {
                 return Poll::Ready(Step::Woken);
             }
-            if let Poll::Ready(Some(request)) = inspections.poll_recv(cx) {
-                return Poll::Ready(Step::Inspect(request));
+            if let Poll::Ready(Some(inquiry)) = inquiries.poll_recv(cx) {
+                return Poll::Ready(Step::Asked(inquiry));
             }
             if poll_some(silence.as_mut().map(|(_, timer)| timer), cx).is_ready() {
                 return Poll::Ready(Step::Silence);
@@ -535,10 +536,7 @@ impl<'a> Session<'a> {
                 self.may_watch &= watches || !told;
                 self.spare.push(batch);
             }
-            Purpose::Inspect(request) => {
-                let result = replies.map(|mut values| values.pop().unwrap_or_default());
-                self.inspected(request, result, written, now);
-            }
+            Purpose::Inquiry(inquiry) => self.answered(inquiry, replies, written, now),
             Purpose::Keep => {
                 let result = replies.map(|mut values| values.pop().unwrap_or_default());
                 if let Kept::Refused(meaning) = decode::kept(result) {
@@ -582,41 +580,42 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Hands on the answer to an inspection, or asks it again.
-    fn inspected(
-        &mut self,
-        request: InspectRequest,
-        result: CommandResult,
-        written: Written,
-        now: Instant,
-    ) {
-        // What the answer says about the link holds for all requests.
-        let trouble = decode::trouble(&result);
-        let reply = trouble.map(|meaning| self.act_on(meaning, written, now));
-        let request = match reply {
-            Some(Reply::NotApplied(Refusal::Again) | Reply::Unknown(Doubt::Broken(_))) => {
-                match request.once_more() {
-                    Ok(request) => return self.context.inspect_again.push(request),
-                    Err(request) => request,
-                }
-            }
-            _ => request,
+    /// Hands on the answer to an inquiry, or makes it again.
+    fn answered(&mut self, inquiry: Inquiry, replies: Replies, written: Written, now: Instant) {
+        let results: Vec<CommandResult> = match replies {
+            Ok(values) => values.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error)],
         };
-        if let Some(Reply::NotApplied(Refusal::Rejected(_))) = &reply {
+        // What the answer says about the link holds for all requests.
+        let trouble = results.last().and_then(decode::trouble);
+        let reply = trouble.map(|meaning| self.act_on(meaning, written, now));
+        let (again, unknown) = match &reply {
+            Some(Reply::NotApplied(Refusal::Again)) => (inquiry.once_more(), false),
+            Some(Reply::Unknown(Doubt::Broken(_))) => (inquiry.after_unknown(), true),
+            Some(Reply::Unknown(_)) => (Err(inquiry), true),
+            Some(Reply::NotApplied(_) | Reply::Applied(_)) | None => (Err(inquiry), false),
+        };
+        let inquiry = match again {
+            Ok(inquiry) => return self.context.ask_again.push(inquiry),
+            Err(inquiry) => inquiry,
+        };
+        match reply {
             // The script is a write. Perhaps the user may read.
-            let silence = self.context.silence();
-            let clock = &*self.context.clock;
-            let looks = &mut self.looks;
-            let fences = self.encoder.fences();
-            return looks.add(request, &self.connection, fences, clock, silence);
-        }
-        match reply.as_ref().and_then(Reply::words) {
-            Some(why) => request.refuse(why.clone()),
-            None => {
-                // The caller may have gone.
-                let answer = decode::inspection(result).map_err(NoAnswer::now);
-                let _ = request.answer.send(answer);
+            Some(Reply::NotApplied(Refusal::Rejected(why))) if inquiry.is_inspection() => {
+                let silence = self.context.silence();
+                let clock = &*self.context.clock;
+                let fences = self.encoder.fences();
+                self.looks
+                    .add(inquiry, &self.connection, fences, clock, silence, why);
             }
+            Some(Reply::NotApplied(Refusal::Rejected(why))) => inquiry.rejected(why),
+            Some(reply) => match reply.words() {
+                Some(why) if unknown => inquiry.unheard(why.clone()),
+                Some(why) => inquiry.refuse(why.clone()),
+                None if unknown => inquiry.unheard(Words::fixed(NOT_IN_TIME)),
+                None => inquiry.answer(results),
+            },
+            None => inquiry.answer(results),
         }
     }
 
@@ -741,17 +740,19 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn inspect(&mut self, request: InspectRequest) {
+    fn inquire(&mut self, inquiry: Inquiry) {
         let now = self.context.clock.now();
         self.encoder.by_text = now < self.by_text_until;
-        let mut commands = Pipeline::with_capacity(1);
-        commands.add_command(self.encoder.inspect(&request.key));
+        let mut commands = Pipeline::with_capacity(2);
+        for command in inquiry.commands(self.encoder, &*self.connection) {
+            commands.add_command(command);
+        }
         let mut replies = self.connection.send(commands);
         if !self.connection.is_own() {
             replies = self.bounded(replies, now);
         }
         let deadline = now + self.context.config.request_timeout;
-        self.track(Purpose::Inspect(request), replies, now, Some(deadline));
+        self.track(Purpose::Inquiry(inquiry), replies, now, Some(deadline));
     }
 
     /// Keeps the streams that are due from expiring.
@@ -849,10 +850,10 @@ impl<'a> Session<'a> {
             Doubt::Silent => Words::fixed("the node does not answer"),
             Doubt::Broken(why) | Doubt::Said(why) => why.clone(),
         };
-        for request in self.looks.take() {
-            match request.once_more() {
-                Ok(request) => self.context.inspect_again.push(request),
-                Err(request) => request.refuse(why.clone()),
+        for inquiry in self.looks.take() {
+            match inquiry.once_more() {
+                Ok(inquiry) => self.context.ask_again.push(inquiry),
+                Err(inquiry) => inquiry.refuse(why.clone()),
             }
         }
         // Dropping the I/O future closes the connection, so that nothing more is written.
@@ -867,9 +868,9 @@ impl<'a> Session<'a> {
                         tokio::task::yield_now().await;
                     }
                 }
-                Purpose::Inspect(request) => match (&doubt, request.once_more()) {
-                    (Doubt::Broken(_), Ok(request)) => self.context.inspect_again.push(request),
-                    (_, Ok(request) | Err(request)) => request.refuse(why.clone()),
+                Purpose::Inquiry(inquiry) => match (&doubt, inquiry.after_unknown()) {
+                    (Doubt::Broken(_), Ok(inquiry)) => self.context.ask_again.push(inquiry),
+                    (_, Ok(inquiry) | Err(inquiry)) => inquiry.unheard(why.clone()),
                 },
                 Purpose::Ping | Purpose::Keep => {}
             }

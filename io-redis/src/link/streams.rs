@@ -36,13 +36,23 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Asks whether the node is a cluster, over a connection of which that is not known.
 pub(crate) async fn find_cluster(connection: &dyn Connection, stream: &FenceStream) {
-    // Without arguments it changes nothing, and everybody may ask it.
-    let answers = exchange(connection, vec![redis::cmd("HELLO")]).await;
+    let answers = exchange(connection, vec![mode_query()]).await;
     if let Some(Ok(answer)) = answers.first()
-        && mode(answer) == Some(b"cluster")
+        && is_cluster(answer)
     {
         stream.split();
     }
+}
+
+/// The command whose answer says whether the node is a cluster. It changes nothing, and everybody
+/// may call it.
+pub(super) fn mode_query() -> Cmd {
+    redis::cmd("HELLO")
+}
+
+/// Whether the node is a cluster, by the answer to [`mode_query`].
+pub(super) fn is_cluster(answer: &Value) -> bool {
+    mode(answer) == Some(b"cluster")
 }
 
 /// Whether the node is a cluster, as it says itself; none if the user may not ask that. All clients

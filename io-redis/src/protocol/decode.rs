@@ -33,6 +33,7 @@ use tenure_core::{
     Token, Words,
 };
 
+use crate::protocol::breaking::Seen;
 use crate::protocol::encode::WATCH;
 use crate::protocol::inspection::{KeyHolder, KeyState, QueueState};
 use crate::protocol::marker::NodeSet;
@@ -395,7 +396,7 @@ fn plain_word(word: &[u8]) -> Option<Answer> {
 }
 
 /// The answer `wrong NAME TYPE`: one of the lock's names holds what no lock keeps there.
-fn misfit(text: &[u8]) -> Option<Answer> {
+pub(crate) fn misfit(text: &[u8]) -> Option<Answer> {
     let rest = std::str::from_utf8(text).ok()?.strip_prefix("wrong ")?;
     let (name, kind) = rest.split_once(' ').unwrap_or((rest, ""));
     wrong(name, kind)
@@ -482,16 +483,24 @@ pub(crate) fn error(result: &CommandResult) -> Option<Reply> {
     value(result.clone()).err().map(|(reply, _)| reply)
 }
 
+/// The value that came back for a question, or the words of the error in its place.
+pub(crate) fn told(result: CommandResult) -> Result<Value, Words> {
+    match result {
+        Ok(Value::ServerError(error)) => Err(printable(&server_text(&error))),
+        Ok(value) => Ok(value),
+        Err(error) if error.is_timeout() => Err(Words::fixed(NOT_IN_TIME)),
+        Err(error) => Err(printable(&error_text(&error))),
+    }
+}
+
 /// The reply to an inspection.
 pub(crate) fn inspection(result: CommandResult) -> Result<KeyState, Words> {
-    let value = result.map_err(|error| match error.is_timeout() {
-        true => Words::fixed(NOT_IN_TIME),
-        false => printable(&error_text(&error)),
-    })?;
+    let value = told(result)?;
     let nonsense = || Words::new("the node's answer to an inspection cannot be understood");
     if let Some(Answer::WrongType { name, holds }) = bytes(&value).and_then(misfit) {
         return Ok(KeyState {
             holder: KeyHolder::WrongType { name, holds },
+            seen: None,
             left: None,
             fence: None,
             queue: None,
@@ -500,15 +509,14 @@ pub(crate) fn inspection(result: CommandResult) -> Result<KeyState, Words> {
     }
     let parts = match value {
         Value::Array(parts) if word_of(parts.first()) == Some(b"seen") => parts,
-        Value::ServerError(error) => return Err(printable(&server_text(&error))),
         _ => return Err(nonsense()),
     };
-    let (held, left, fence, queue) = match &parts[..] {
-        [_, held, Value::Int(left)] => (held, left, &Value::Nil, None),
-        [_, held, Value::Int(left), fence] => (held, left, fence, None),
-        [_, held, Value::Int(left), Value::Int(waiting), places] => {
-            let queue = queue_of(*waiting, places).ok_or_else(nonsense)?;
-            (held, left, &Value::Nil, Some(queue))
+    let none = &Value::Nil;
+    let (held, left, fence, line, digest) = match &parts[..] {
+        [_, held, Value::Int(left)] => (held, left, none, None, none),
+        [_, held, Value::Int(left), fence] => (held, left, fence, None, none),
+        [_, held, Value::Int(left), Value::Int(waiting), places, seen] => {
+            (held, left, none, Some((waiting, places)), seen)
         }
         [
             _,
@@ -517,11 +525,14 @@ pub(crate) fn inspection(result: CommandResult) -> Result<KeyState, Words> {
             fence,
             Value::Int(waiting),
             places,
-        ] => {
-            let queue = queue_of(*waiting, places).ok_or_else(nonsense)?;
-            (held, left, fence, Some(queue))
-        }
+            seen,
+        ] => (held, left, fence, Some((waiting, places)), seen),
         _ => return Err(nonsense()),
+    };
+    let queue = line.map(|(waiting, places)| queue_of(*waiting, places).ok_or_else(nonsense));
+    let seen = match digest {
+        Value::Nil => None,
+        digest => Some(bytes(digest).and_then(Seen::read).ok_or_else(nonsense)?),
     };
     let left = u64::try_from(*left).ok().map(Duration::from_millis);
     let mut holder = match held {
@@ -544,9 +555,10 @@ pub(crate) fn inspection(result: CommandResult) -> Result<KeyState, Words> {
     }
     Ok(KeyState {
         holder,
+        seen,
         left,
         fence: number.and_then(Fence::new),
-        queue,
+        queue: queue.transpose()?,
         from_primary: true,
     })
 }

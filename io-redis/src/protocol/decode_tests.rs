@@ -545,7 +545,9 @@ fn a_look_at_a_queue_tells_labels_in_order_and_nothing_secret() {
             Value::Int(-2),
             Value::Int(waiting),
         ];
-        decode::inspection(Ok(Value::Array([&parts[..], &[places]].concat())))
+        decode::inspection(Ok(Value::Array(
+            [&parts[..], &[places, Value::Nil]].concat(),
+        )))
     };
     let places = Value::Array(vec![
         word(&format!("billing:7:{secret}:12")),

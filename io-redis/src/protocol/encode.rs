@@ -7,6 +7,7 @@ use std::time::Duration;
 use redis::{Cmd, RedisWrite};
 use tenure_core::{Fence, Key, LockName, Op, PlaceId, Request};
 
+use crate::protocol::breaking::Seen;
 use crate::protocol::key;
 use crate::protocol::marker::Marker;
 use crate::protocol::scripts::{DRAW, Fences, Layout, LockArg, LockKey, MarkerArg, Script};
@@ -191,6 +192,7 @@ impl Encoder {
                 LockArg::Hints => {
                     cmd.arg(u8::from(hints));
                 }
+                LockArg::Seen => debug_assert!(false, "no lease breaks a lock"),
             }
         }
     }
@@ -249,6 +251,27 @@ impl Encoder {
         let size = 3 * key.as_bytes().len() + 40;
         let mut cmd = script.call(self.by_text, 1, false, size);
         write_keys(&mut cmd, script.layout(), key, &mut self.name);
+        cmd
+    }
+
+    /// The call that breaks a lock whose value is the one that was seen.
+    // Law: Ownership
+    pub(crate) fn break_lock(&mut self, key: &Key, seen: &Seen) -> Cmd {
+        let script = match self.fences() {
+            Fences::Stream => Script::BreakOne,
+            Fences::Counters => Script::BreakSeveral,
+        };
+        let size = 3 * key.as_bytes().len() + 160;
+        let mut cmd = script.call(self.by_text, 1, false, size);
+        write_keys(&mut cmd, script.layout(), key, &mut self.name);
+        if let Some(stream) = self.stream.as_ref().filter(|_| script.layout().stream) {
+            if stream.is_split() {
+                self.used.insert(key::slot(key.as_bytes()));
+            }
+            stream.write_for(key.as_bytes(), &mut self.name);
+            cmd.write_arg(&self.name);
+        }
+        cmd.write_arg(seen.as_str().as_bytes());
         cmd
     }
 }

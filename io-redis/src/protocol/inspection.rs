@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use tenure_core::{Fence, LockName};
 
+use crate::protocol::breaking::Seen;
+
 /// What a node says about a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeyState {
     /// Who holds it.
     pub(crate) holder: KeyHolder,
+    /// By what it can be broken, if it can.
+    pub(crate) seen: Option<Seen>,
     /// The time that is left to the holder. None if the key is free or has no expiry.
     pub(crate) left: Option<Duration>,
     /// The last fence that was drawn, if there is a counter and it still exists.

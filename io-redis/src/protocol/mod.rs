@@ -2,6 +2,7 @@
 //! mean.
 
 pub(crate) mod batch;
+pub(crate) mod breaking;
 pub(crate) mod decode;
 #[cfg(test)]
 mod decode_tests;
@@ -10,6 +11,7 @@ pub(crate) mod inspection;
 pub(crate) mod key;
 pub(crate) mod marker;
 pub(crate) mod push;
+pub(crate) mod scan;
 pub(crate) mod scripts;
 pub(crate) mod stream;
 #[cfg(test)]

@@ -67,6 +67,10 @@ pub enum Script {
     InspectOne,
     /// Reads a lock of one of several nodes, its counter and who waits for it, and changes nothing.
     InspectSeveral,
+    /// Breaks a lock of one node: hands it on, or deletes it.
+    BreakOne,
+    /// Breaks a lock at one of several nodes: deletes it, and hints to who waits for it.
+    BreakSeveral,
     /// Writes the marker of a node, or refreshes it.
     Mark,
     /// Creates the stream of a node, or lets it expire later.
@@ -247,6 +251,8 @@ pub enum LockArg {
     Serial,
     /// 1 if those who wait are to be told that the lock is free, else 0.
     Hints,
+    /// The digest of the value that somebody was shown.
+    Seen,
 }
 
 /// What a call says of a node's marker.
@@ -324,6 +330,8 @@ impl Script {
         Self::Release,
         Self::InspectOne,
         Self::InspectSeveral,
+        Self::BreakOne,
+        Self::BreakSeveral,
         Self::Mark,
         Self::Keep,
     ];
@@ -338,12 +346,14 @@ impl Script {
                 Self::ReleaseSeveral,
                 Self::Stay,
                 Self::InspectSeveral,
+                Self::BreakSeveral,
             ][..],
             Fences::Counters => &[
                 Self::AcquireOne,
                 Self::WaitOne,
                 Self::ReleaseOne,
                 Self::InspectOne,
+                Self::BreakOne,
                 Self::Keep,
             ],
         };
@@ -384,7 +394,8 @@ impl Script {
             Self::WaitOne => Some(OpKind::Wait),
             Self::ReleaseOne | Self::ReleaseSeveral | Self::Release => Some(OpKind::Release),
             Self::Stay => Some(OpKind::Stay),
-            Self::InspectOne | Self::InspectSeveral | Self::Mark | Self::Keep => None,
+            Self::InspectOne | Self::InspectSeveral | Self::BreakOne | Self::BreakSeveral => None,
+            Self::Mark | Self::Keep => None,
         }
     }
 
@@ -408,6 +419,7 @@ impl Script {
             Self::ReleaseOne | Self::ReleaseSeveral | Self::Release => "Release",
             Self::Stay => "Stay",
             Self::InspectOne | Self::InspectSeveral => "Inspect",
+            Self::BreakOne | Self::BreakSeveral => "Break",
             Self::Mark => "Mark",
             Self::Keep => "Keep",
         }
@@ -421,7 +433,7 @@ impl Script {
             Del, Exists, Get, Getex, Pexpire, Pexpireat, Pttl, Publish, Pubsub, Set, Time, Type,
             Xadd, Zadd, Zcard, Zmscore, Zrange, Zrank, Zrem,
         };
-        use LockArg::{Fence, Hints, Place, Proposal, Serial, Token, Ttl};
+        use LockArg::{Fence, Hints, Place, Proposal, Seen, Serial, Token, Ttl};
         use LockKey::{Counter, Lock, Queue};
         use MarkerArg::{Durable, MaxTtl, Name, Nodes, Over, ReplicationId, RunId, Text};
         match self {
@@ -585,6 +597,7 @@ impl Script {
                 text: concat!(
                     include_str!("lua/one/inspect.lua"),
                     include_str!("lua/line.lua"),
+                    include_str!("lua/shown.lua"),
                     include_str!("lua/one/inspected.lua"),
                 ),
                 lock_keys: &[Lock, Queue],
@@ -598,6 +611,7 @@ impl Script {
                 text: concat!(
                     include_str!("lua/several/inspect.lua"),
                     include_str!("lua/line.lua"),
+                    include_str!("lua/shown.lua"),
                     include_str!("lua/several/inspected.lua"),
                 ),
                 lock_keys: &[Lock, Counter, Queue],
@@ -606,6 +620,44 @@ impl Script {
                 marker_args: &[],
                 answers: Answers::Other,
                 commands: &[Getex, Get, Pttl, Type, Time, Zcard, Zrange, Zmscore],
+            },
+            Self::BreakOne => &Layout {
+                text: concat!(
+                    include_str!("lua/one/break.lua"),
+                    include_str!("lua/broken.lua"),
+                    drawing!(),
+                    include_str!("lua/queue.lua"),
+                    include_str!("lua/one/hand_on.lua"),
+                    include_str!("lua/one/broken.lua"),
+                ),
+                lock_keys: &[Lock, Queue],
+                lock_args: &[Seen],
+                stream: true,
+                marker_args: &[],
+                answers: Answers::Other,
+                commands: &[
+                    Getex, Exists, Type, Time, Set, Pexpireat, Del, Xadd, Zrem, Zrange, Zmscore,
+                    Publish, Pubsub,
+                ],
+            },
+            Self::BreakSeveral => &Layout {
+                text: concat!(
+                    include_str!("lua/several/break.lua"),
+                    include_str!("lua/broken.lua"),
+                    include_str!("lua/queue.lua"),
+                    include_str!("lua/tail.lua"),
+                    include_str!("lua/several/hint.lua"),
+                    include_str!("lua/several/broken.lua"),
+                ),
+                lock_keys: &[Lock, Queue],
+                lock_args: &[Seen],
+                stream: false,
+                marker_args: &[],
+                answers: Answers::Other,
+                commands: &[
+                    Getex, Exists, Type, Time, Set, Del, Zadd, Zrem, Zrange, Zmscore, Publish,
+                    Pubsub,
+                ],
             },
             Self::Mark => &Layout {
                 text: include_str!("lua/mark.lua"),
@@ -803,6 +855,7 @@ mod tests {
                 LockArg::Place => "place",
                 LockArg::Serial => "serial",
                 LockArg::Hints => "hints (1 or 0)",
+                LockArg::Seen => "seen",
             });
             let marker = layout.marker_args.iter().map(|arg| match arg {
                 MarkerArg::RunId => "run id",

@@ -227,6 +227,22 @@ fn releases_of_one() -> impl Strategy<Value = Vec<String>> {
     })
 }
 
+/// Breaks of what a lock may hold.
+fn breaks(script: Script) -> impl Strategy<Value = Vec<String>> {
+    let seen = prop_oneof![6 => token(), 1 => one(FOREIGN)];
+    let parts = (one(LOCKS), prop::bool::weighted(0.05), seen);
+    parts.prop_map(move |(lock, mistaken, seen)| {
+        let queue = queue_of(&lock, mistaken);
+        let mut keys = vec![lock, queue];
+        if script.layout().stream {
+            keys.push(STREAM.to_owned());
+        }
+        // Its name is a digest of its text, as servers compute it.
+        let digest = redis::Script::new(&seen).get_hash().to_owned();
+        call(script, &keys, &[digest])
+    })
+}
+
 /// These acquires, with the marker of the node.
 fn marked(
     script: Script,
@@ -278,7 +294,10 @@ pub fn script_call() -> BoxedStrategy<Vec<String>> {
         let (keys, tokens): (Vec<_>, Vec<_>) = leases.into_iter().unzip();
         call(Script::Release, &keys, &tokens)
     });
-    let inspect = lock().prop_map(|keys| call(Script::InspectSeveral, &keys, &[]));
+    let inspect = lock().prop_map(|mut keys| {
+        keys.push(queue_of(&keys[0], false));
+        call(Script::InspectSeveral, &keys, &[])
+    });
     let inspect_one = (one(LOCKS), prop::bool::weighted(0.1)).prop_map(|(lock, mistaken)| {
         let queue = queue_of(&lock, mistaken);
         call(Script::InspectOne, &[lock, queue], &[])
@@ -303,6 +322,8 @@ pub fn script_call() -> BoxedStrategy<Vec<String>> {
         10 => releases_of_one(),
         1 => inspect,
         4 => inspect_one,
+        5 => breaks(Script::BreakOne),
+        2 => breaks(Script::BreakSeveral),
         3 => mark,
         1 => keep,
     ]

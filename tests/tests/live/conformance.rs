@@ -36,6 +36,8 @@ fn scripts() -> Vec<Vec<String>> {
         place: "Ax0123456789abcdef003x:1".to_owned(),
         serial: "7".to_owned(),
         hints: "0".to_owned(),
+        // Of `v`, which the key has that is held.
+        seen: "7a38d8cbd20d9932ba948efaa364bb62651d5ad4".to_owned(),
     };
     let marker = Marker {
         key: "m".to_owned(),
@@ -260,12 +262,83 @@ fn the_scripts_of_the_adapter_answer_as_on_a_real_server() {
         "gone",
         "seen",
         "marked",
+        "handed",
+        "deleted",
     ] {
         assert!(
             pair.words.contains(word),
             "never: {word}; seen: {:?}",
             pair.words
         );
+    }
+}
+
+/// All that a scan with these options finds, in the order of the names.
+fn scanned(mut call: impl FnMut(&[Vec<u8>]) -> Wire, options: &[&str]) -> Vec<Vec<u8>> {
+    let (mut cursor, mut found) = ("0".to_owned(), BTreeSet::new());
+    loop {
+        let reply = call(&argv(&[&["SCAN", &cursor], options].concat()));
+        let Wire::Array(parts) = &reply else {
+            panic!("{reply:?}");
+        };
+        let [Wire::Bulk(next), Wire::Array(keys)] = &parts[..] else {
+            panic!("{reply:?}");
+        };
+        for key in keys {
+            let Wire::Bulk(key) = key else {
+                panic!("{key:?}");
+            };
+            found.insert(key.clone());
+        }
+        cursor = String::from_utf8(next.clone()).expect("digits");
+        if cursor == "0" {
+            return found.into_iter().collect();
+        }
+    }
+}
+
+/// The order of what is found, and how much each step finds, are a server's own.
+#[test]
+fn a_scan_finds_what_it_finds_on_a_real_server() {
+    let Some(mut pair) = pair() else { return };
+    for number in 0..300 {
+        pair.agree(&["SET", &format!("k{number}"), "v"]);
+    }
+    pair.agree(&["SET", "brief", "v", "PX", "1"]);
+    pair.agree(&["ZADD", "k-sorted", "1", "m"]);
+    pair.agree(&["HSET", "k-hash", "f", "v"]);
+    pair.set_clock(BEGIN_US + 10_000);
+    for options in [
+        &[][..],
+        &["COUNT", "1"],
+        &["MATCH", "k1?"],
+        &["MATCH", "k*", "COUNT", "7", "TYPE", "string"],
+        &["type", "zset", "match", "k*"],
+        &["TYPE", "none"],
+        &["MATCH", ""],
+    ] {
+        let real = scanned(|argv| pair.real.call(argv), options);
+        let embedded = scanned(
+            |argv| {
+                let reply = pair.session.exchange(&wire::request(argv));
+                wire::reply(&reply.expect("well formed")).expect("whole").0
+            },
+            options,
+        );
+        assert_eq!(real, embedded, "{options:?}");
+    }
+    for wrong in [
+        &["SCAN"][..],
+        &["SCAN", "x"],
+        &["SCAN", ""],
+        &["SCAN", "1 "],
+        &["SCAN", "0", "COUNT"],
+        &["SCAN", "0", "COUNT", "0"],
+        &["SCAN", "0", "COUNT", "x"],
+        &["SCAN", "0", "LIMIT", "1"],
+        &["SCAN", "x", "COUNT", "x"],
+    ] {
+        pair.agree(wrong);
     }
 }
 

@@ -117,8 +117,8 @@ fn session(
             config: Arc::new(one_node()),
             patience: Patience::new(Duration::from_millis(500)),
             rng: tenure_core::Rng::new(1),
-            inspections: mpsc::channel(1).1,
-            inspect_again: Vec::new(),
+            inquiries: mpsc::channel(1).1,
+            ask_again: Vec::new(),
             unbatched_until: tenure_core::Instant::ORIGIN,
             alone: Alone::default(),
         };

@@ -246,7 +246,7 @@ async fn a_request_waits_for_the_first_connection_and_is_then_served() {
             .iter()
             .filter(|said| said.starts_with("SCRIPT LOAD"))
             .count(),
-        8
+        9
     );
 }
 

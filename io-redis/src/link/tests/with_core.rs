@@ -124,7 +124,7 @@ fn set_up() -> Vec<&'static str> {
 
 /// The answer to an inspection of a key that does not exist.
 fn unseen() -> Value {
-    let nobody = [Value::Int(0), Value::Array(Vec::new())];
+    let nobody = [Value::Int(0), Value::Array(Vec::new()), Value::Nil];
     let parts = [&[word("seen"), Value::Nil, Value::Int(-2)][..], &nobody].concat();
     Value::Array(parts)
 }

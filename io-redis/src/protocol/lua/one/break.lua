@@ -1,0 +1,5 @@
+-- Breaks a lock whose value has this digest: hands it on to the first place in its queue, or
+-- deletes it if nobody waits. Answers "handed", "deleted", "gone" if nobody holds it, "taken" if
+-- another does, or "wrong key" and the type.
+-- KEYS: lock, queue, fence stream
+-- ARGV: seen

@@ -1,0 +1,5 @@
+-- Breaks a lock whose value has this digest: deletes it, and hints to the first place in its queue,
+-- which moves to the end. Answers "deleted", "gone" if nobody holds it, "taken" if another does, or
+-- "wrong key" and the type.
+-- KEYS: lock, queue
+-- ARGV: seen

@@ -19,6 +19,7 @@ mod hints;
 mod idle;
 mod loss;
 mod observe;
+mod operators;
 mod options;
 mod quarantine;
 mod refusal;

@@ -20,6 +20,7 @@ mod losses;
 mod misuse;
 mod neighbours;
 mod nodes;
+mod operators;
 mod places;
 mod queue;
 mod restart;

@@ -107,8 +107,8 @@ impl Config {
         self.queues && self.nodes == 1
     }
 
-    /// Whether a push that hands the lock on is a grant by itself. If not, the lease that waits asks
-    /// the node, whose answer decides.
+    /// Whether a push that hands the lock on is a grant by itself. If not, the lease that waits
+    /// asks the node, whose answer decides.
     #[must_use]
     pub const fn pushes_grant(&self) -> bool {
         self.pushes_grant

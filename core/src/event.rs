@@ -13,6 +13,8 @@ use crate::token::{Fence, Label};
 pub struct Event {
     /// The lease.
     pub lease: LeaseId,
+    /// How many attempts it has begun.
+    pub attempts: u32,
     /// What happened to it.
     pub kind: EventKind,
 }

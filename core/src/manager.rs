@@ -593,6 +593,13 @@ impl Manager {
         self.slots.get(lease)?.fence()
     }
 
+    /// How many leases have something to send to a node. Each has at most one request to it and a
+    /// release behind that.
+    #[must_use]
+    pub fn queued(&self, node: NodeId) -> usize {
+        self.outboxes[node.index()].len()
+    }
+
     /// A lease. It is there until no node is owed a release any more.
     #[must_use]
     pub fn lease(&self, lease: LeaseId) -> Option<&Lease> {
@@ -659,10 +666,14 @@ impl Manager {
             }
             self.ready.insert(node);
         }
-        for kind in self.outputs.events.drain(..) {
-            self.events.push_back(Event { lease: id, kind });
-        }
         let lease = self.slots.get(id);
+        for kind in self.outputs.events.drain(..) {
+            self.events.push_back(Event {
+                lease: id,
+                attempts: lease.map_or(0, Lease::attempts),
+                kind,
+            });
+        }
         let ended = lease.is_some_and(Lease::is_ended);
         let due = lease.and_then(Lease::deadline);
         let put_off = lease.and_then(Lease::put_off);

@@ -23,6 +23,24 @@ fn secret(number: u64) -> Secret {
     Secret::new(bytes)
 }
 
+/// How deep an outbox is, as a metric has it.
+#[test]
+fn what_is_queued_for_a_node_is_counted_until_the_link_takes_it() {
+    let mut manager = Manager::new(Config::builder(2).build().unwrap(), 7);
+    let options = LeaseOptions::builder().build(manager.config()).unwrap();
+    let options = Arc::new(options);
+    for number in 0..3 {
+        let (key, secret) = (key("k"), Secret::new([number; 16]));
+        let begun = manager.acquire(at(secs(0)), key, secret, Arc::clone(&options));
+        assert!(begun.is_ok());
+    }
+    let queued = |manager: &Manager| [0, 1].map(|node| manager.queued(id(node)));
+    assert_eq!(queued(&manager), [3, 3]);
+    let mut requests = Vec::new();
+    assert_eq!(manager.poll_requests(id(1), 2, &mut requests), 2);
+    assert_eq!(queued(&manager), [3, 1]);
+}
+
 #[test]
 fn extra_timeouts_and_repeated_or_stale_replies_change_nothing() {
     let mut world = World::new(3);

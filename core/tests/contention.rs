@@ -57,6 +57,25 @@ fn while_one_holds_the_key_a_waiter_asks_several_times_a_second() {
     assert!(pauses[10..].iter().all(|pause| *pause >= ms(125)));
 }
 
+/// The lease may be gone from the manager by then.
+#[test]
+fn each_event_says_how_many_attempts_its_lease_has_begun() {
+    let options = LeaseOptions::builder().give_up_after(Some(secs(1)));
+    let mut world = waiting(1, options);
+    world.advance(secs(1));
+    let told: Vec<_> = world.told.iter().map(|(_, event)| event).collect();
+    let (last, waits) = told.split_last().expect("it gave up");
+    assert!(matches!(last.kind, EventKind::Failed { gave_up: true, .. }));
+    assert!(waits.len() > 3, "{told:?}");
+    // Each round that failed is an attempt. It gave up in the pause behind the last.
+    for (number, event) in (1..).zip(waits) {
+        assert!(matches!(event.kind, EventKind::Waiting { .. }));
+        assert_eq!(event.attempts, number);
+    }
+    assert_eq!(last.attempts as usize, waits.len());
+    assert!(world.manager.lease(last.lease).is_none());
+}
+
 /// An outage is no storm: its pauses grow as the options say, though those of contention do not.
 #[test]
 fn while_no_node_serves_the_pauses_grow_to_their_longest() {

@@ -272,6 +272,12 @@ impl Lease {
         }
     }
 
+    /// How many attempts it has begun. A place in a queue that is kept is one.
+    #[must_use]
+    pub const fn attempts(&self) -> u32 {
+        self.attempt
+    }
+
     /// Whether a renewal is overdue or its outcome unknown.
     #[must_use]
     pub const fn is_suspect(&self) -> bool {

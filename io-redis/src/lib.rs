@@ -94,8 +94,14 @@
 //! Every turn of a lease and of a connection is an event of the [`tracing`] crate: at DEBUG what
 //! goes well, at WARN what threatens a lock, at INFO that a node is connected. All have the target
 //! `tenure_redis`, so a filter such as `tenure_redis=debug` shows them all. No token and no
-//! password is ever logged. There are no spans: put `lock(…)` into one of your own
-//! (`tracing::Instrument`) if you want one.
+//! password is ever logged. A line about a loss says how the lease was lost, and for how long it
+//! had been held.
+//!
+//! Each acquire is a span, `acquire`, at DEBUG, inside the span in which its future is first
+//! polled. It lasts from the call to its answer, and says at its end how many `attempts` it took,
+//! how many places were `ahead`, how long it took (`waited_ms`), and what it came to (`outcome`).
+//! It is not entered, so the events meanwhile are not inside it. The repository's
+//! `docs/metrics.md` says more.
 //!
 //! What many leases meet at once is not logged for each: of a kind of line at INFO or WARN, three a
 //! second that name the same node are written, the first at once. How many more there were follows
@@ -103,7 +109,7 @@
 //! hundred a second are written; each guard is told its own in any case. Lines at DEBUG are not
 //! counted.
 //!
-//! A subscriber that panics loses that line, and harms no lock.
+//! A subscriber that panics loses that line, or that span, and harms no lock.
 //!
 //! # Features
 //!
@@ -114,6 +120,9 @@
 //!   with `aws-lc-rs` and has installed no provider, rustls then finds two and panics there: call
 //!   `rustls::crypto::aws_lc_rs::default_provider().install_default()` first in `main`.
 //! - `cluster`: redis-rs' `ClusterConnection`, to be handed in with [`Builder::connection`].
+//! - `metrics`: what a client counts and measures, for the recorder of the `metrics` facade: times
+//!   to acquire, to wait and to hold, losses by reason, outages by node and more. The module
+//!   `metrics` has the names.
 //!
 //! None is on by default, and none changes what this crate does without it.
 #![forbid(unsafe_code)]
@@ -125,6 +134,8 @@ mod error;
 pub mod guarantees;
 mod link;
 mod log_target;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod protocol;
 mod runtime;
 pub mod seams;

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub(crate) const LOG_TARGET: &str = "tenure_redis";
 
 /// Runs code of the program: a waker, or a subscriber of the log. If it panics, the panic hook has
-/// said so, and the client goes on. There are no spans, since a future that is in one enters and
+/// said so, and the client goes on. No span is entered, since a future that is in one enters and
 /// leaves it in the caller's task, and a panic there could not be kept from it.
 pub(crate) fn contained(code: impl FnOnce()) {
     let _ = catch_unwind(AssertUnwindSafe(code));

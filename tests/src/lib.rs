@@ -7,6 +7,7 @@
 //! - `live`: all that needs a real server. Its module `tools` tests the tools of [`live`].
 //! - `model_node`: the model of a node against the adapter's scripts.
 //! - `transcripts`: scenes to read, in `transcripts/`.
+//! - `metrics`: what is counted and measured, and that the documents say so.
 //! - `users_code`: how a program that uses locks is tested.
 //! - `fuzz_seeds`: the fuzz targets on their committed inputs.
 //! - `planted`: takes one protection after another away, each by a patch in `planted/`, and demands
@@ -20,6 +21,7 @@
 //! - [`live`]: real servers that a test starts, kills and pauses, and a proxy that loses what it is
 //!   told to lose.
 //! - [`conformance`]: the same commands to a real server and to the embedded one of `tenure-sim`.
+//! - `metered` (feature `metrics`): what a client told the `metrics` facade.
 //! - [`scripts`]: the adapter's Lua texts.
 //! - [`tree`]: the files of the repository. [`variables`]: numbers from the environment.
 #![forbid(unsafe_code)]
@@ -28,6 +30,8 @@
 pub mod chaos;
 pub mod conformance;
 pub mod live;
+#[cfg(feature = "metrics")]
+pub mod metered;
 pub mod rivals;
 pub mod scripts;
 pub mod tree;

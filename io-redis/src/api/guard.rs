@@ -318,16 +318,18 @@ impl Guard {
         let hub = self.client.hub();
         // Validity ends before the request is queued.
         // Law: No resurrection
-        if self.cell.let_go()
-            && let Err(ended) = hub.release(self.lease)
-        {
-            return Err(match ended {
-                Ended::RuntimeEnded(why) => ReleaseError::RuntimeEnded { key, why },
-                Ended::Closed => {
-                    let nodes = ended.unanswered();
-                    ReleaseError::Unknown { key, nodes }
-                }
-            });
+        if let Some(hold) = self.cell.let_go() {
+            let released = hub.release(self.lease);
+            hub.let_go(hold);
+            if let Err(ended) = released {
+                return Err(match ended {
+                    Ended::RuntimeEnded(why) => ReleaseError::RuntimeEnded { key, why },
+                    Ended::Closed => {
+                        let nodes = ended.unanswered();
+                        ReleaseError::Unknown { key, nodes }
+                    }
+                });
+            }
         }
         let outcome = self.cell.wait_for(|state| match &state.stage {
             Stage::Held(_) | Stage::Acquiring | Stage::Releasing => None,
@@ -383,10 +385,7 @@ impl Guard {
                 if !self.left().is_zero() {
                     return None;
                 }
-                if self.cell.finish(Stage::Lost(Box::new(Loss::Expired))) {
-                    self.client.hub().cancel(self.lease);
-                    self.client.hub().log_expired(self.cell.key());
-                }
+                self.client.hub().expire(self.lease, &self.cell);
             }
         }
         Some(self.lost_as(loss(&self.cell.state().stage)))
@@ -418,9 +417,7 @@ impl Guard {
             // A client that closes ends its leases one by one. This one is over from here on.
             // Law: No resurrection
             Ended::Closed => {
-                if self.cell.finish(Stage::Lost(Box::new(Loss::Closed))) {
-                    self.client.hub().cancel(self.lease);
-                }
+                self.client.hub().close_one(self.lease, &self.cell);
                 RenewError::Lost(self.lost_as(loss(&self.cell.state().stage)))
             }
             Ended::RuntimeEnded(why) => RenewError::RuntimeEnded {
@@ -455,9 +452,7 @@ impl Drop for Guard {
         // If the lease is over already, there is nothing left to cancel: what is owed to nodes is
         // the client's.
         // Law: No orphan
-        if self.cell.finish(Stage::Dropped) {
-            self.client.hub().cancel(self.lease);
-        }
+        self.client.hub().drop_one(self.lease, &self.cell);
     }
 }
 

@@ -119,7 +119,7 @@ mod tests {
     }
 
     fn cell() -> Arc<Cell> {
-        Arc::new(Cell::new(Key::new(*b"k")))
+        Arc::new(Cell::new(Key::new(*b"k"), Instant::ORIGIN))
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What the hub does once its lock is given back: it wakes tasks and logs events.
+//! What the hub does once its lock is given back: it wakes tasks, and logs and counts events.
 //!
 //! Wakers and subscribers of the log are code of the program. A waker may drop a future, and with
 //! it a guard, which calls the hub again. So none of that code runs while a lock is held. If it
@@ -13,7 +13,8 @@ use tokio::sync::Notify;
 
 use crate::link::bell::Bell;
 
-use crate::client::cell::{Cell, Concerns};
+use crate::client::cell::{Cell, Change, Former};
+use crate::client::span::AcquireSpan;
 use crate::log_target::contained;
 
 /// What is owed to others.
@@ -37,10 +38,14 @@ pub(crate) struct Delivery {
 #[derive(Debug)]
 pub(crate) struct News {
     pub(crate) cell: Arc<Cell>,
-    /// Who must look again, if it has changed.
-    pub(crate) concerns: Option<Concerns>,
-    /// What is to be logged.
+    /// What was changed, and who must look again.
+    pub(crate) change: Change,
+    /// What is to be logged and counted.
     pub(crate) event: Option<EventKind>,
+    /// What the lease was that the end of the client has ended.
+    pub(crate) former: Option<Former>,
+    /// The span of an acquire that is answered.
+    pub(crate) span: Option<AcquireSpan>,
 }
 
 /// What the tasks of the client and its callers wait at.
@@ -76,9 +81,9 @@ impl Bells {
         if out.over || out.driver {
             contained(|| self.driver.notify_one());
         }
-        for News { cell, concerns, .. } in &out.news {
-            if let Some(concerns) = concerns {
-                cell.wake(*concerns);
+        for News { cell, change, .. } in &out.news {
+            if let Some(concerns) = change.concerns {
+                cell.wake(concerns);
             }
         }
         if out.over || out.status {
@@ -251,7 +256,61 @@ mod tests {
                 counted.fetch_add(1, Ordering::SeqCst);
             });
             log_to(says, || log_something(&hub));
-            assert!(told.load(Ordering::SeqCst) >= 4);
+            assert!(told.load(Ordering::SeqCst) >= 10);
+        });
+    }
+
+    #[cfg(feature = "metrics")]
+    #[test]
+    fn a_recorder_of_metrics_may_call_the_client() {
+        use crate::client::testing::Recorder;
+        use std::sync::OnceLock;
+        use tenure_core::{Instant, Request};
+
+        in_time("a recorder", || {
+            let theirs: Arc<OnceLock<(Arc<Hub>, LeaseId)>> = Arc::default();
+            let told = Arc::new(AtomicUsize::new(0));
+            let (hub_of, counted) = (Arc::clone(&theirs), Arc::clone(&told));
+            let recorder = Recorder::new(move || {
+                counted.fetch_add(1, Ordering::SeqCst);
+                if let Some((hub, lease)) = hub_of.get() {
+                    hub.cancel(*lease);
+                    hub.catch_up(*lease);
+                }
+            });
+            let (hub, clock) = ::metrics::with_local_recorder(&recorder, hub);
+            let (lease, _) = acquire(&hub);
+            theirs.set((Arc::clone(&hub), lease)).expect("it is new");
+            let did = |what: &str, act: &dyn Fn()| {
+                let before = told.load(Ordering::SeqCst);
+                act();
+                assert!(told.load(Ordering::SeqCst) > before, "{what}");
+            };
+            did("a lease begins", &|| drop(acquire(&hub)));
+            let mut requests: Vec<Request> = Vec::new();
+            hub.poll(node(), 10, &mut requests);
+            let unknown = tenure_core::Words::fixed("it is tried");
+            let unknown = tenure_core::Reply::Unknown(tenure_core::Doubt::Broken(unknown));
+            let replies: Vec<_> = requests
+                .iter()
+                .map(|request| (request.id, unknown.clone()))
+                .collect();
+            did("outcomes are not known", &|| {
+                hub.reply(&mut replies.clone());
+            });
+            did("a connection is opened again", &|| {
+                hub.status(node(), LinkStatus::Connecting);
+                hub.status(node(), LinkStatus::Up(Identity::default()));
+            });
+            let _ = hub.drive();
+            clock.set(Instant::ORIGIN + Duration::from_secs(3_600));
+            did("a deadline is late", &|| {
+                let _ = hub.drive();
+            });
+            let (lease, cell) = acquire(&hub);
+            did("a lease is dropped", &|| hub.drop_one(lease, &cell));
+            acquire(&hub);
+            did("a client is closed", &|| hub.close(None));
         });
     }
 

@@ -10,16 +10,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tenure_core::{
-    AtCapacity, Config, Instant, Key, LeaseId, LeaseOptions, Manager, NodeId, Refusal, Reply,
-    Request, RequestId, Secret, Silence, Words,
+    AtCapacity, Config, Event, EventKind, Instant, Key, Lease, LeaseId, LeaseOptions, Manager,
+    NodeId, Refusal, Reply, Request, RequestId, Secret, Silence, Words,
 };
 
-use crate::client::cell::{Cell, Concerns, LeaseState};
+use crate::client::cell::{Cell, Change, Concerns, Course, Former, Hold, LeaseState, Stage};
 use crate::client::cells::Cells;
 use crate::client::delivery::{Bells, Delivery, News};
 use crate::client::logging::Log;
+use crate::client::metrics::Metrics;
+use crate::client::outcome::{End, Outcome};
 use crate::client::own_keys::Whose;
-use crate::error::{Ended, RuntimeEnd, SilentNode};
+use crate::client::span::AcquireSpan;
+use crate::error::{Ended, Loss, RuntimeEnd, SilentNode};
 use crate::link::bell::Bell;
 use crate::link::interface::{LinkStatus, Work};
 use crate::protocol::push::Push;
@@ -35,6 +38,7 @@ pub(crate) struct Hub {
     bells: Bells,
     names: Vec<String>,
     log: Log,
+    metrics: Metrics,
     /// The shortest TTL of the leases that live, in nanoseconds. Zero if none lives. Links read it
     /// without the lock.
     shortest_ttl: AtomicU64,
@@ -49,6 +53,8 @@ struct HubState {
     manager: Manager,
     /// Of the leases that somebody may still ask about.
     cells: Cells,
+    /// Of the acquires that are not answered yet, if somebody listens.
+    spans: BTreeMap<LeaseId, AcquireSpan>,
     /// The leases whose keys the nodes watch, by key.
     watched: BTreeMap<Key, LeaseId>,
     /// The instant that the driver sleeps for.
@@ -113,11 +119,13 @@ impl Hub {
             twin: None,
         };
         Self {
+            metrics: Metrics::new(&names, manager.config().request_timeout()),
             config: manager.config().clone(),
             bells: Bells::new(names.len()),
             state: Mutex::new(HubState {
                 manager,
                 cells: Cells::default(),
+                spans: BTreeMap::new(),
                 watched: BTreeMap::new(),
                 armed: Instant::MAX,
                 nodes: vec![node; names.len()],
@@ -160,17 +168,36 @@ impl Hub {
         secret: Secret,
         options: Arc<LeaseOptions>,
     ) -> Result<(LeaseId, Arc<Cell>), Refused> {
+        let mut span = AcquireSpan::begin(&*self.clock, &key);
+        let begun = self.begin(key, secret, options, &mut span);
+        if let (Err(refused), Some(span)) = (&begun, span) {
+            span.end(self.clock.now(), refused.into());
+        }
+        begun
+    }
+
+    /// As [`Hub::acquire`], and takes the span if a lease was begun.
+    fn begin(
+        &self,
+        key: Key,
+        secret: Secret,
+        options: Arc<LeaseOptions>,
+        span: &mut Option<AcquireSpan>,
+    ) -> Result<(LeaseId, Arc<Cell>), Refused> {
         let mut state = self.lock();
         state.life.check().map_err(Refused::Ended)?;
         let now = self.clock.now();
-        let cell = Arc::new(Cell::new(key.clone()));
+        let cell = Arc::new(Cell::new(key.clone(), now));
         let id = state
             .manager
             .acquire(now, key, secret, options)
             .map_err(Refused::AtCapacity)?;
 
         state.cells.insert(id, Arc::clone(&cell));
-        self.carry_out(state);
+        if let Some(span) = span.take() {
+            state.spans.insert(id, span);
+        }
+        self.carry_out(state, now);
         Ok((id, cell))
     }
 
@@ -182,8 +209,9 @@ impl Hub {
         let mut state = self.lock();
         state.life.check()?;
         let before = state.cells.get(lease).map(|cell| cell.state());
-        state.manager.renew(self.clock.now(), lease);
-        self.carry_out(state);
+        let now = self.clock.now();
+        state.manager.renew(now, lease);
+        self.carry_out(state, now);
         Ok(before)
     }
 
@@ -194,29 +222,75 @@ impl Hub {
         if state.life != Life::Closing {
             state.life.check()?;
         }
-        state.manager.release(self.clock.now(), lease);
-        self.carry_out(state);
+        let now = self.clock.now();
+        state.manager.release(now, lease);
+        self.carry_out(state, now);
         Ok(())
+    }
+
+    /// Counts a lease whose owner has [let it go](Cell::let_go).
+    pub(crate) fn let_go(&self, hold: Hold) {
+        self.count_ended(Former::Held(hold), End::ByOwner);
+    }
+
+    /// Ends a lease whose owner has dropped it, unless it is over.
+    pub(crate) fn drop_one(&self, lease: LeaseId, cell: &Cell) {
+        if let Some(former) = cell.finish(Stage::Dropped) {
+            self.cancel(lease);
+            self.count_ended(former, End::ByOwner);
+        }
+    }
+
+    /// Ends a lease whose guard finds that the client is closed, unless it is over.
+    pub(crate) fn close_one(&self, lease: LeaseId, cell: &Cell) {
+        if let Some(former) = cell.finish(Stage::Lost(Box::new(Loss::Closed))) {
+            self.cancel(lease);
+            self.count_ended(former, End::Closed);
+        }
+    }
+
+    /// Ends a lease whose guard has told the end from its own clock before the core did, unless it
+    /// is over.
+    pub(crate) fn expire(&self, lease: LeaseId, cell: &Cell) {
+        if let Some(former) = cell.finish(Stage::Lost(Box::new(Loss::Expired))) {
+            self.cancel(lease);
+            let held = match former {
+                Former::Held(hold) => Some(hold),
+                Former::Asked(_) | Former::LetGo => None,
+            };
+            self.log_expired(cell.key(), held);
+            self.count_ended(former, End::Expired);
+        }
+    }
+
+    /// Counts what was ended other than by an event of the core.
+    fn count_ended(&self, former: Former, end: End) {
+        self.metrics.ended(&*self.clock, former, end);
     }
 
     /// Ends a lease, whatever its state. Nobody is told.
     pub(crate) fn cancel(&self, lease: LeaseId) {
         let mut state = self.lock();
-        state.manager.cancel(self.clock.now(), lease);
+        let now = self.clock.now();
+        let span = state.take_span(lease);
+        state.manager.cancel(now, lease);
         state.forget(lease);
-        self.carry_out(state);
+        self.carry_out(state, now);
+        end_span(span, now, Outcome::Cancelled);
     }
 
     /// Runs what is due for one lease. For a guard whose clock says that its lease is over: the
     /// core knows how.
     pub(crate) fn catch_up(&self, lease: LeaseId) {
         let mut state = self.lock();
-        state.manager.catch_up(self.clock.now(), lease);
-        self.carry_out(state);
+        let now = self.clock.now();
+        state.manager.catch_up(now, lease);
+        self.carry_out(state, now);
     }
 
     /// Runs what is due, in one bounded step, and returns when to come again.
     pub(crate) fn drive(&self) -> Turn {
+        self.metrics.wakes(&*self.clock);
         let mut state = self.lock();
         let now = self.clock.now();
         state.manager.handle_timeout(now);
@@ -225,10 +299,10 @@ impl Hub {
             state.counts_by = Instant::MAX;
             state.out.counts = true;
         }
-        state.collect();
+        state.collect(now);
         let closed = state.life == Life::Closing && state.to_close.is_empty();
         if closed && now >= state.close_by {
-            self.end(state, Life::Finished);
+            self.end(state, now, Life::Finished);
             return Turn::Over;
         }
         let turn = if state.life.is_over() {
@@ -237,10 +311,13 @@ impl Hub {
             state.armed = state.next();
             match state.armed {
                 at if at <= now => Turn::Again,
-                at => Turn::At(at),
+                at => {
+                    self.metrics.sleeps(at);
+                    Turn::At(at)
+                }
             }
         };
-        self.carry_out(state);
+        self.carry_out(state, now);
         turn
     }
 
@@ -248,11 +325,12 @@ impl Hub {
     // Law: Loss is told
     pub(crate) fn watch(&self, lease: LeaseId, key: &Key) {
         let mut state = self.lock();
+        let now = self.clock.now();
         if state.life == Life::Open && state.manager.valid_until(lease).is_some() {
             state.watched.insert(key.clone(), lease);
-            state.manager.watch(self.clock.now(), lease, true);
+            state.manager.watch(now, lease, true);
         }
-        self.carry_out(state);
+        self.carry_out(state, now);
     }
 
     /// This client itself has touched a key at a node. The node does not say so to who did it, so
@@ -283,7 +361,7 @@ impl Hub {
             // If there are more, the driver ends them.
             state.close_some(now);
         }
-        self.carry_out(state);
+        self.carry_out(state, now);
     }
 
     /// How many keys the nodes watch.
@@ -302,29 +380,48 @@ impl Hub {
     pub(crate) fn task_ended(&self, why: RuntimeEnd) {
         let state = self.lock();
         if !state.life.is_over() {
-            self.end(state, Life::Dead(why));
+            self.end(state, self.clock.now(), Life::Dead(why));
         }
     }
 
     /// No request will be answered any more. Everybody who waits is told.
-    fn end(&self, mut state: MutexGuard<'_, HubState>, life: Life) {
+    fn end(&self, mut state: MutexGuard<'_, HubState>, now: Instant, life: Life) {
         let ended = match &life {
             Life::Dead(why) => Ended::RuntimeEnded(why.clone()),
             Life::Open | Life::Closing | Life::Finished => Ended::Closed,
         };
         state.life = life;
-        state.collect();
+        state.collect(now);
         state.out.over = true;
+        self.note_queued(&state);
         let out = std::mem::take(&mut state.out);
+        let spans = std::mem::take(&mut state.spans);
         let cells: Vec<_> = state.cells.iter().cloned().collect();
         drop(state);
         for cell in cells {
-            if ended == Ended::Closed && !cell.close() {
-                cell.wake_all();
-            }
-            cell.abandon(ended.clone());
+            self.end_cell(&cell, &ended);
         }
         self.deliver(out);
+        for span in spans.into_values() {
+            span.end(now, End::from(&ended).outcome());
+        }
+    }
+
+    /// Tells the owner of a lease that the client has ended, and counts what was ended by that.
+    fn end_cell(&self, cell: &Cell, ended: &Ended) {
+        let mut over = None;
+        if *ended == Ended::Closed {
+            match cell.close() {
+                Some(Former::LetGo) => {}
+                former => {
+                    over = former;
+                    cell.wake_all();
+                }
+            }
+        }
+        if let Some(former) = cell.abandon(ended.clone()).or(over) {
+            self.count_ended(former, ended.into());
+        }
     }
 
     /// Waits until the client is finished, or its runtime has ended.
@@ -371,7 +468,7 @@ impl Hub {
     pub(crate) fn finish(&self) {
         let state = self.lock();
         if state.life == Life::Closing {
-            self.end(state, Life::Finished);
+            self.end(state, self.clock.now(), Life::Finished);
         }
     }
 
@@ -416,8 +513,9 @@ impl Hub {
     }
 
     /// Gives the lock back, and delivers the outputs of the core.
-    fn carry_out(&self, mut state: MutexGuard<'_, HubState>) {
-        state.collect();
+    fn carry_out(&self, mut state: MutexGuard<'_, HubState>, now: Instant) {
+        state.collect(now);
+        self.note_queued(&state);
         let shortest = state.manager.shortest_ttl().unwrap_or_default();
         let nanos = u64::try_from(shortest.as_nanos()).unwrap_or(u64::MAX);
         self.shortest_ttl.store(nanos, Ordering::Relaxed);
@@ -426,19 +524,19 @@ impl Hub {
         self.deliver(out);
     }
 
-    /// Wakes and logs. The lock must not be held: wakers and subscribers are code of the program.
+    /// Wakes, logs and counts. The lock must not be held: wakers, subscribers and recorders are
+    /// code of the program.
     fn deliver(&self, out: Delivery) {
         self.bells.ring(&out);
+        self.metrics.tell_queued();
         let tell = out.counts || out.over;
         if out.news.is_empty() && !tell {
             return;
         }
         let now = self.clock.now();
         let mut left_out = tell;
-        for News { cell, event, .. } in &out.news {
-            if let Some(kind) = event {
-                left_out |= self.log.event(now, cell.key(), kind);
-            }
+        for news in out.news {
+            left_out |= self.tell(now, news);
         }
         if tell {
             self.log.tell_counts(now, out.over);
@@ -446,9 +544,42 @@ impl Hub {
         self.plan_counts(left_out);
     }
 
+    /// Logs and counts what happened to a lease. Returns whether the counts of the log must be told
+    /// later on.
+    fn tell(&self, now: Instant, news: News) -> bool {
+        if let Some(former) = news.former {
+            self.count_ended(former, End::Closed);
+        }
+        let Some(kind) = &news.event else {
+            end_span(news.span, now, Outcome::Closed);
+            return false;
+        };
+        let held = match news.change.course {
+            Some(Course::Over(hold)) => Some(hold.lasted(now)),
+            _ => None,
+        };
+        let left_out = self.log.event(now, news.cell.key(), kind, held);
+        self.metrics.event(now, kind, news.change);
+        let outcome = match kind {
+            EventKind::Failed { cause, .. } => cause.into(),
+            _ => Outcome::Granted,
+        };
+        end_span(news.span, now, outcome);
+        left_out
+    }
+
     /// Logs a loss that the holder's own clock told before the core did.
-    pub(crate) fn log_expired(&self, key: &Key) {
-        self.plan_counts(self.log.expired(self.clock.now(), key));
+    pub(crate) fn log_expired(&self, key: &Key, hold: Option<Hold>) {
+        let now = self.clock.now();
+        let held = hold.map(|hold| hold.lasted(now));
+        self.plan_counts(self.log.expired(now, key, held));
+    }
+
+    /// Notes how many leases have something to send, to be told once the lock is given back.
+    fn note_queued(&self, state: &HubState) {
+        let over = state.life.is_over();
+        let queued = |node| if over { 0 } else { state.manager.queued(node) };
+        self.metrics.note_queued(queued);
     }
 
     /// Logs that a task asks for a key that the client holds.
@@ -461,7 +592,7 @@ impl Hub {
         if left_out && let Some(due) = self.log.counts_due() {
             let mut state = self.lock();
             state.counts_by = state.counts_by.min(due);
-            self.carry_out(state);
+            self.carry_out(state, self.clock.now());
         }
     }
 }
@@ -475,7 +606,7 @@ impl Drop for Hub {
 impl HubState {
     /// Takes the outputs of the core. Cells change here, in the order of the events; their owners
     /// are woken once the lock is given back.
-    fn collect(&mut self) {
+    fn collect(&mut self, now: Instant) {
         for node in self.manager.poll_ready().iter() {
             self.out.links.insert(node);
         }
@@ -485,12 +616,15 @@ impl HubState {
             } else {
                 self.cells.get(event.lease).cloned()
             };
+            let span = self.span_of(&event);
             let Some(cell) = cell else {
                 continue;
             };
             self.out.news.push(News {
-                concerns: cell.apply(&event.kind),
+                change: cell.apply(now, &event.kind),
                 event: Some(event.kind),
+                former: None,
+                span,
                 cell,
             });
         }
@@ -503,6 +637,32 @@ impl HubState {
             self.life = Life::Finished;
             self.out.over = true;
         }
+    }
+
+    /// The span of an acquire that the event answers. What other events say is noted in it.
+    fn span_of(&mut self, event: &Event) -> Option<AcquireSpan> {
+        let span = self.spans.get_mut(&event.lease)?;
+        let (ahead, answered) = match event.kind {
+            EventKind::Queued { ahead, .. } => (Some(ahead), false),
+            EventKind::Waiting { .. } => (None, false),
+            EventKind::Acquired { .. }
+            | EventKind::Failed { .. }
+            | EventKind::Renewed { .. }
+            | EventKind::Shortened { .. }
+            | EventKind::Suspect { .. }
+            | EventKind::Lost { .. }
+            | EventKind::Released { .. } => (None, true),
+        };
+        span.note(event.attempts, ahead);
+        answered.then(|| self.spans.remove(&event.lease)).flatten()
+    }
+
+    /// The span of an acquire that ends without an event.
+    fn take_span(&mut self, lease: LeaseId) -> Option<AcquireSpan> {
+        let mut span = self.spans.remove(&lease)?;
+        let attempts = self.manager.lease(lease).map_or(0, Lease::attempts);
+        span.note(attempts, None);
+        Some(span)
     }
 
     /// Nobody asks about a lease any more. Returns its cell, if somebody did until now.
@@ -530,15 +690,22 @@ impl HubState {
                 return;
             };
             if let Some(cell) = self.cells.get(lease) {
+                let former = cell.close();
                 // The owner of a lease that is being released still waits for the result.
-                if cell.close() {
+                if former == Some(Former::LetGo) {
                     continue;
                 }
+                let span = self.take_span(lease);
                 let over = self.forget(lease);
                 self.out.news.extend(over.map(|cell| News {
                     cell,
-                    concerns: Some(Concerns::All),
+                    change: Change {
+                        concerns: Some(Concerns::All),
+                        course: None,
+                    },
                     event: None,
+                    former,
+                    span,
                 }));
             }
             self.manager.cancel(now, lease);
@@ -555,6 +722,13 @@ impl HubState {
                 .position(|other| node.run_id.is_some() && other.run_id == node.run_id);
             node.twin = twin.map(NodeId::new);
         }
+    }
+}
+
+/// Ends a span, if there is one. No lock may be held.
+fn end_span(span: Option<AcquireSpan>, now: Instant, outcome: Outcome) {
+    if let Some(span) = span {
+        span.end(now, outcome);
     }
 }
 
@@ -588,8 +762,12 @@ impl Work for Hub {
             state.manager.handle_reply(now, request.id, unsent);
         }
         let Some(twin) = state.nodes[node.index()].twin else {
-            if !late.is_empty() {
-                self.carry_out(state);
+            if late.is_empty() {
+                self.note_queued(&state);
+                drop(state);
+                self.metrics.tell_queued();
+            } else {
+                self.carry_out(state, now);
             }
             return;
         };
@@ -609,16 +787,17 @@ impl Work for Hub {
                 .manager
                 .handle_reply(now, request.id, Reply::NotApplied(refusal));
         }
-        self.carry_out(state);
+        self.carry_out(state, now);
     }
 
     fn reply(&self, replies: &mut Vec<(RequestId, Reply)>) {
+        self.metrics.replies(replies);
         let mut state = self.lock();
         let now = self.clock.now();
         for (id, reply) in replies.drain(..) {
             state.manager.handle_reply(now, id, reply);
         }
-        self.carry_out(state);
+        self.carry_out(state, now);
     }
 
     fn pushed(&self, node: NodeId, pushes: &mut Vec<Push>) {
@@ -641,12 +820,18 @@ impl Work for Hub {
                 Push::TouchedAny => state.manager.handle_doubt_of_all(now, node),
             }
         }
-        self.carry_out(state);
+        self.carry_out(state, now);
     }
 
     fn status(&self, node: NodeId, status: LinkStatus) {
         // A link that tries again and again says the same each time.
-        let known = self.lock().nodes[node.index()].status == status;
+        let (known, was_up) = {
+            let before = &self.lock().nodes[node.index()].status;
+            (*before == status, matches!(before, LinkStatus::Up(_)))
+        };
+        if matches!(status, LinkStatus::Up(_)) && !was_up {
+            self.metrics.connected(node);
+        }
         if !known || status == LinkStatus::Connecting {
             self.plan_counts(self.log.link(self.clock.now(), node, &status));
         }
@@ -671,7 +856,7 @@ impl Work for Hub {
         }
         state.nodes[node.index()].status = status;
         state.out.status = true;
-        self.carry_out(state);
+        self.carry_out(state, now);
     }
 
     fn wake(&self, node: NodeId) -> Arc<Bell> {

@@ -5,11 +5,13 @@
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tenure_core::{
     AcquireFailure, EventKind, Instant, Key, Label, Loss, NodeId, Release, RenewalFailure, Silence,
     Words,
 };
+use tracing::field::debug;
 use tracing::{Level, debug, event_enabled, info, warn};
 
 use crate::client::own_keys::Whose;
@@ -82,15 +84,21 @@ impl Log {
         }
     }
 
-    /// Logs what happened to a lease. Like all that logs, it returns whether the
-    /// [counts](Self::tell_counts) must be told later on.
-    pub(crate) fn event(&self, now: Instant, key: &Key, kind: &EventKind) -> bool {
+    /// Logs what happened to a lease, and for how long it was held if that ended it. Like all that
+    /// logs, it returns whether the [counts](Self::tell_counts) must be told later on.
+    pub(crate) fn event(
+        &self,
+        now: Instant,
+        key: &Key,
+        kind: &EventKind,
+        held: Option<Duration>,
+    ) -> bool {
         let told = self.told(key, kind);
         let line = line(kind, told);
         let level = line.map_or(Level::DEBUG, |_| Level::WARN);
         let about = line.map(|line| (line, Some(key)));
         self.write(now, level, about, || {
-            event(key, kind, told, |node| &self.names[node.index()]);
+            event(key, kind, told, held, |node| &self.names[node.index()]);
         })
     }
 
@@ -111,9 +119,9 @@ impl Log {
     }
 
     /// Logs a loss that the holder's own clock told before the core did.
-    pub(crate) fn expired(&self, now: Instant, key: &Key) -> bool {
+    pub(crate) fn expired(&self, now: Instant, key: &Key, held: Option<Duration>) -> bool {
         let loss = Loss::Expired;
-        self.event(now, key, &EventKind::Lost { loss })
+        self.event(now, key, &EventKind::Lost { loss }, held)
     }
 
     /// Logs that a task asks for a key that the client holds.
@@ -247,7 +255,13 @@ fn line(kind: &EventKind, told: bool) -> Option<Line> {
 }
 
 /// Writes what happened to a lease.
-fn event<'a>(key: &Key, kind: &EventKind, told: bool, name: impl Fn(NodeId) -> &'a str) {
+fn event<'a>(
+    key: &Key,
+    kind: &EventKind,
+    told: bool,
+    held: Option<Duration>,
+    name: impl Fn(NodeId) -> &'a str,
+) {
     match kind {
         EventKind::Acquired { fence, .. } => {
             debug!(target: LOG_TARGET, ?key, fence = fence.get(), "acquired");
@@ -304,12 +318,17 @@ fn event<'a>(key: &Key, kind: &EventKind, told: bool, name: impl Fn(NodeId) -> &
                 "suspect: the renewal was not confirmed, retrying"
             );
         }
-        EventKind::Lost { loss } => warn!(target: LOG_TARGET, ?key, ?loss, "lost"),
+        EventKind::Lost { loss } => lost(key, loss, held),
         EventKind::Released {
             outcome: Release::Released,
         } => debug!(target: LOG_TARGET, ?key, "released"),
         EventKind::Released { outcome } => not_released(key, outcome, name),
     }
+}
+
+fn lost(key: &Key, loss: &Loss, held: Option<Duration>) {
+    let held = held.map(debug);
+    warn!(target: LOG_TARGET, ?key, ?loss, held, "lost");
 }
 
 fn waiting<'a>(key: &Key, cause: &AcquireFailure, told: bool, name: impl Fn(NodeId) -> &'a str) {
@@ -476,7 +495,7 @@ mod tests {
         let (says, lines) = Says::lines();
         log_to(says, || {
             for number in 0..100 {
-                hub.log_expired(&Key::new(format!("k{number}").into_bytes()));
+                hub.log_expired(&Key::new(format!("k{number}").into_bytes()), None);
             }
         });
         let lines = lines.take();
@@ -492,7 +511,7 @@ mod tests {
         let (says, lines) = Says::lines();
         log_to(says, || {
             for _ in 0..250 {
-                hub.log_expired(&Key::new(*b"k"));
+                hub.log_expired(&Key::new(*b"k"), None);
             }
             assert_eq!(lines.take().len(), 100);
             drop(hub);

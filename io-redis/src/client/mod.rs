@@ -7,12 +7,15 @@ pub(crate) mod delivery;
 pub(crate) mod driver;
 pub(crate) mod hub;
 pub(crate) mod logging;
+mod metrics;
+mod outcome;
 mod own_keys;
 pub(crate) mod own_thread;
 pub(crate) mod patience;
 mod quota;
 mod secrets;
 pub(crate) mod shared;
+mod span;
 mod tasks;
 #[cfg(test)]
 pub(crate) mod testing;

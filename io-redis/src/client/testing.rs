@@ -105,8 +105,8 @@ pub(crate) fn acquire(hub: &Hub) -> (LeaseId, Arc<Cell>) {
 
 type Act = Box<dyn FnMut(Option<&str>) + Send>;
 
-/// A subscriber of the log. It acts when it is asked whether it listens, and when it is told a
-/// line.
+/// A subscriber of the log. It acts when it is asked whether it listens, when it is told a line,
+/// and at each turn of a span.
 pub(crate) struct Says(Mutex<Act>);
 
 /// What was logged.
@@ -163,6 +163,7 @@ impl Subscriber for Says {
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
+        self.act(None);
         Id::from_u64(1)
     }
 
@@ -172,7 +173,15 @@ impl Subscriber for Says {
         self.act(Some(&line.0));
     }
 
-    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record(&self, _: &Id, _: &Record<'_>) {
+        self.act(None);
+    }
+
+    fn try_close(&self, _: Id) -> bool {
+        self.act(None);
+        true
+    }
+
     fn record_follows_from(&self, _: &Id, _: &Id) {}
     fn enter(&self, _: &Id) {}
     fn exit(&self, _: &Id) {}
@@ -181,4 +190,67 @@ impl Subscriber for Says {
 /// Runs it with this subscriber on this thread.
 pub(crate) fn log_to(says: Says, run: impl FnOnce()) {
     tracing::dispatcher::with_default(&Dispatch::new(says), run);
+}
+
+/// A recorder of metrics. It acts whenever it is told something.
+#[cfg(feature = "metrics")]
+pub(crate) struct Recorder(Arc<Recorded>);
+
+#[cfg(feature = "metrics")]
+struct Recorded(Box<dyn Fn() + Send + Sync>);
+
+#[cfg(feature = "metrics")]
+mod recorder {
+    use std::sync::Arc;
+
+    use ::metrics::{
+        Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata,
+        SharedString, Unit,
+    };
+
+    use super::{Recorded, Recorder};
+
+    impl Recorder {
+        pub(crate) fn new(act: impl Fn() + Send + Sync + 'static) -> Self {
+            Self(Arc::new(Recorded(Box::new(act))))
+        }
+    }
+
+    impl CounterFn for Recorded {
+        fn increment(&self, _: u64) {
+            (self.0)();
+        }
+        fn absolute(&self, _: u64) {}
+    }
+
+    impl GaugeFn for Recorded {
+        fn increment(&self, _: f64) {
+            (self.0)();
+        }
+        fn decrement(&self, _: f64) {
+            (self.0)();
+        }
+        fn set(&self, _: f64) {}
+    }
+
+    impl HistogramFn for Recorded {
+        fn record(&self, _: f64) {
+            (self.0)();
+        }
+    }
+
+    impl ::metrics::Recorder for Recorder {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+            Counter::from_arc(Arc::clone(&self.0))
+        }
+        fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+            Gauge::from_arc(Arc::clone(&self.0))
+        }
+        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+            Histogram::from_arc(Arc::clone(&self.0))
+        }
+    }
 }

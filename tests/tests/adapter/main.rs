@@ -28,5 +28,6 @@ mod restart;
 mod shared;
 mod silence;
 mod soak;
+mod spans;
 mod stalled;
 mod work;

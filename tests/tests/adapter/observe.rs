@@ -12,7 +12,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::{DefaultGuard, Interest};
 use tracing::{Dispatch, Event, Metadata, Subscriber};
 
-use crate::support::{Outcome, TTL, builder, client, ms, nodes, secs};
+use crate::support::{Outcome, TTL, builder, client, listen, ms, nodes, secs};
 
 /// Keeps every span and event as a line.
 #[derive(Clone, Default)]
@@ -68,14 +68,10 @@ impl Subscriber for Log {
 }
 
 /// A log of what this thread does, as long as what comes with it lives.
-///
-/// While there is one subscriber, `tracing` asks the thread that first reaches an event whether
-/// anybody listens, and the thread of another test would say no for all. With two it asks both.
 fn listening() -> (Log, (Dispatch, DefaultGuard)) {
     let log = Log::default();
-    let second = Dispatch::new(log.clone());
-    let here = tracing::subscriber::set_default(log.clone());
-    (log, (second, here))
+    let listening = listen(&log);
+    (log, listening)
 }
 
 #[test]
@@ -97,7 +93,8 @@ fn every_turn_of_a_lease_is_logged_with_its_key_and_without_its_token() -> Outco
         one.link("a").stall();
         world.sleep(TTL).await;
         assert!(log.has(&["WARN", "suspect", "key=\"orders\""]));
-        assert!(log.has(&["WARN", "lost", "key=\"orders\"", "Expired"]));
+        let lost = ["WARN", "lost", "key=\"orders\"", "Expired", "held="];
+        assert!(log.has(&lost), "{:?}", log.lines());
         one.link("a").heal();
 
         world.sleep(secs(20)).await;
@@ -117,8 +114,11 @@ fn every_turn_of_a_lease_is_logged_with_its_key_and_without_its_token() -> Outco
 /// Panics wherever it is called.
 #[derive(Default)]
 struct Panics {
+    /// Whether it begins spans before it panics.
+    begins: bool,
     lines: AtomicUsize,
     spans: AtomicUsize,
+    entered: AtomicUsize,
 }
 
 impl Subscriber for &'static Panics {
@@ -131,8 +131,11 @@ impl Subscriber for &'static Panics {
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
+        if self.begins {
+            return Id::from_u64(1);
+        }
         self.spans.fetch_add(1, Ordering::SeqCst);
-        panic!("of the subscriber, in a span")
+        panic!("of the subscriber, at a span")
     }
 
     fn event(&self, _: &Event<'_>) {
@@ -140,43 +143,61 @@ impl Subscriber for &'static Panics {
         panic!("of the subscriber, at a line")
     }
 
-    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record(&self, _: &Id, _: &Record<'_>) {
+        panic!("of the subscriber, at a field")
+    }
+
+    fn try_close(&self, _: Id) -> bool {
+        self.spans.fetch_add(1, Ordering::SeqCst);
+        panic!("of the subscriber, at the end of a span")
+    }
+
+    fn enter(&self, _: &Id) {
+        self.entered.fetch_add(1, Ordering::SeqCst);
+    }
+
     fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn enter(&self, _: &Id) {}
     fn exit(&self, _: &Id) {}
 }
 
-/// In the tasks of the client and in those of its callers. A span would be entered and left in the
-/// caller's, where a panic cannot be kept from it, so there is none.
+/// In the tasks of the client and in those of its callers. A span that is entered is left in the
+/// caller's, where a panic cannot be kept from it, so none is.
 #[test]
 fn a_subscriber_that_panics_harms_no_caller_and_no_lock() -> Outcome {
-    static PANICS: LazyLock<Panics> = LazyLock::new(Panics::default);
-    let panics: &'static Panics = &PANICS;
-    let _second = Dispatch::new(panics);
-    let _here = tracing::subscriber::set_default(panics);
-    World::run(1, async |world| {
-        let node = nodes(&world, 1).remove(0);
-        let one = world.client("one");
-        let locks = builder(&one).connect().await?;
-        let guard = locks.lock("k").await?;
-        guard.renewed().await?;
-        guard.renew().await?;
-        // The connection before cannot be killed, since the server has forgotten it: at DEBUG.
-        one.link("a").cut();
-        guard.renewed().await?;
-        locks.inspect("k").await?;
-        guard.release().await?;
-        let guard = locks.try_lock("k").await?;
-        one.link("a").stall();
-        guard.lost().await;
-        one.link("a").heal();
-        locks.lock("k").await?.release().await?;
-        drop(node);
-        Ok::<(), Box<dyn std::error::Error>>(())
-    })?;
-    let count = |of: &AtomicUsize| of.load(Ordering::SeqCst);
-    assert!(count(&panics.lines) >= 5);
-    assert_eq!(count(&panics.spans), 0);
+    static AT_ONCE: LazyLock<Panics> = LazyLock::new(Panics::default);
+    static LATER: LazyLock<Panics> = LazyLock::new(|| Panics {
+        begins: true,
+        ..Panics::default()
+    });
+    for panics in [&AT_ONCE, &LATER] {
+        let panics: &'static Panics = panics;
+        let _second = Dispatch::new(panics);
+        let _here = tracing::subscriber::set_default(panics);
+        World::run(1, async |world| {
+            let node = nodes(&world, 1).remove(0);
+            let one = world.client("one");
+            let locks = builder(&one).connect().await?;
+            let guard = locks.lock("k").await?;
+            guard.renewed().await?;
+            guard.renew().await?;
+            // The connection before cannot be killed, since the server has forgotten it: at DEBUG.
+            one.link("a").cut();
+            guard.renewed().await?;
+            locks.inspect("k").await?;
+            guard.release().await?;
+            let guard = locks.try_lock("k").await?;
+            one.link("a").stall();
+            guard.lost().await;
+            one.link("a").heal();
+            locks.lock("k").await?.release().await?;
+            drop(node);
+            Ok::<(), Box<dyn std::error::Error>>(())
+        })?;
+        let count = |of: &AtomicUsize| of.load(Ordering::SeqCst);
+        assert!(count(&panics.lines) >= 5);
+        assert!(count(&panics.spans) >= 3);
+        assert_eq!(count(&panics.entered), 0);
+    }
     Ok(())
 }
 

@@ -8,6 +8,8 @@ use std::time::Duration;
 use tenure_redis::seams::Script;
 use tenure_redis::{Builder, ConnectError, Locks, Quarantine};
 use tenure_sim::memory_net::{Client, Node, Request, World};
+use tracing::subscriber::DefaultGuard;
+use tracing::{Dispatch, Subscriber};
 
 pub(crate) type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -42,6 +44,19 @@ pub(crate) async fn client(world: &World, name: &str) -> Result<(Client, Locks),
     let client = world.client(name);
     let locks = builder(&client).connect().await?;
     Ok((client, locks))
+}
+
+/// Lets a subscriber hear what this thread does, as long as the answer lives.
+///
+/// While there is one subscriber, `tracing` asks the thread that first reaches an event whether
+/// anybody listens, and the thread of another test would say no for all. With two it asks both.
+pub(crate) fn listen<S>(subscriber: &S) -> (Dispatch, DefaultGuard)
+where
+    S: Subscriber + Clone + Send + Sync + 'static,
+{
+    let second = Dispatch::new(subscriber.clone());
+    let here = tracing::subscriber::set_default(subscriber.clone());
+    (second, here)
 }
 
 /// Whether the lock key exists on any of the nodes.

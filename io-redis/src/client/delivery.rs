@@ -302,6 +302,14 @@ mod tests {
                 hub.status(node(), LinkStatus::Connecting);
                 hub.status(node(), LinkStatus::Up(Identity::default()));
             });
+            // The same connection, of which more is known by now.
+            let before = told.load(Ordering::SeqCst);
+            let identity = Identity {
+                listens: true,
+                ..Identity::default()
+            };
+            hub.status(node(), LinkStatus::Up(identity));
+            assert_eq!(told.load(Ordering::SeqCst), before);
             let _ = hub.drive();
             clock.set(Instant::ORIGIN + Duration::from_secs(3_600));
             did("a deadline is late", &|| {

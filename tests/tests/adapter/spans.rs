@@ -223,6 +223,28 @@ fn a_span_says_what_an_acquire_in_vain_came_to() -> Outcome {
 }
 
 #[test]
+fn a_span_ends_with_the_tasks_of_its_client() -> Outcome {
+    let spans = Spans::new(Level::DEBUG);
+    let _listening = listen(&spans);
+    World::run(1, async |world| {
+        nodes(&world, 1);
+        let one = world.client("one");
+        let locks = builder(&one).connect().await?;
+        let held = locks.lock("orders").await?;
+        let waiting = locks.clone();
+        let waiting = tokio::spawn(async move { waiting.lock("orders").await.map(drop) });
+        world.sleep(ms(100)).await;
+        one.crash();
+        waiting.await?.expect_err("nobody will answer");
+        let last = spans.last();
+        assert_eq!(last["outcome"], "\"runtime_ended\"");
+        assert_eq!(last["waited_ms"], "100");
+        drop(held);
+        Ok::<(), Box<dyn std::error::Error>>(())
+    })
+}
+
+#[test]
 fn the_attempts_of_an_outage_are_counted_in_the_span() -> Outcome {
     let spans = Spans::new(Level::DEBUG);
     let _listening = listen(&spans);

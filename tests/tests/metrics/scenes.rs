@@ -257,6 +257,16 @@ fn requests_that_wait_for_a_connection_are_the_depth_of_the_outbox() -> Outcome 
         world.sleep(ms(100)).await;
         assert_eq!(depth(), 0.0);
 
+        // What was sent does not wait here, though nobody answers.
+        one.link("a").stall();
+        let waiting = locks.clone();
+        let waiting = tokio::spawn(async move { waiting.lock("k").await.map(drop) });
+        world.sleep(ms(10)).await;
+        assert_eq!(depth(), 0.0);
+        one.link("a").heal();
+        waiting.await??;
+        world.sleep(ms(100)).await;
+
         // What a client still had to send when it ended waits no more.
         one.link("a").set_connecting(Connecting::Hangs);
         one.link("a").cut();
@@ -286,6 +296,29 @@ fn a_clock_that_jumps_over_a_deadline_is_counted_and_a_busy_day_is_not() -> Outc
         world.sleep(secs(2)).await;
         assert_eq!(late(), 1.0);
         assert!(!guard.is_valid());
+        Ok(())
+    })
+}
+
+/// A guard stays valid until its time ends, and is held until then.
+#[test]
+fn what_a_client_whose_tasks_have_ended_still_held_is_told() -> Outcome {
+    metered(async |world, meter| {
+        let (one, locks) = client(&world, "one").await?;
+        let guard = locks.lock("k").await?;
+        let waiting = locks.clone();
+        let waiting = tokio::spawn(async move { waiting.lock("k").await.map(drop) });
+        world.sleep(ms(100)).await;
+        one.crash();
+        let error = waiting.await?.expect_err("nobody will answer");
+        assert!(matches!(error, LockError::RuntimeEnded { .. }), "{error}");
+        assert_seconds(&acquired(meter, "runtime_ended"), &[0.1]);
+        assert!(guard.is_valid());
+        assert_eq!(meter.total(HELD, &[]), 1.0);
+        drop(guard);
+        assert_eq!(meter.total(HELD, &[]), 0.0);
+        assert_seconds(&meter.values(HOLD, &[]), &[0.1]);
+        assert!(!meter.told().contains(LOSSES));
         Ok(())
     })
 }

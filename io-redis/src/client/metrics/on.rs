@@ -290,3 +290,30 @@ impl fmt::Debug for Metrics {
         f.debug_struct("Metrics").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+    use crate::client::shared::tests::client;
+    use crate::client::testing::Recorder;
+
+    /// The core has said nothing of it. With a runtime of one thread it always does, before.
+    #[test]
+    fn a_lease_whose_guard_finds_its_time_over_is_counted_as_lost() {
+        let told = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&told);
+        let recorder = Recorder::new(move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+        });
+        let (client, _, lease, cell) = ::metrics::with_local_recorder(&recorder, client);
+        for wanted in [4, 0] {
+            let before = told.load(Ordering::SeqCst);
+            client.hub().expire(lease, &cell);
+            // That one less is held, for how long it was, why it is lost, and that a release waits.
+            assert_eq!(told.load(Ordering::SeqCst) - before, wanted);
+        }
+    }
+}

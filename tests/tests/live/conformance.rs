@@ -330,7 +330,6 @@ fn a_scan_finds_what_it_finds_on_a_real_server() {
     for wrong in [
         &["SCAN"][..],
         &["SCAN", "x"],
-        &["SCAN", ""],
         &["SCAN", "1 "],
         &["SCAN", "0", "COUNT"],
         &["SCAN", "0", "COUNT", "0"],

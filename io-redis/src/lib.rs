@@ -142,6 +142,7 @@ pub mod seams;
 
 pub use api::break_lock::{BreakOutcome, BreakReport, NodeBreak};
 pub use api::builder::{Builder, Quarantine};
+pub use api::check::{Check, CheckedNode, Concern, Finding, Gravity};
 pub use api::default::{DefaultAlreadySet, default_locks, lock, set_default, try_lock};
 pub use api::guard::Guard;
 pub use api::held::HeldLock;

@@ -2,6 +2,7 @@
 
 pub(crate) mod break_lock;
 pub(crate) mod builder;
+pub(crate) mod check;
 pub(crate) mod default;
 pub(crate) mod guard;
 pub(crate) mod held;

@@ -478,6 +478,12 @@ impl Hub {
         matches!(status, LinkStatus::Rejected { words } if words == why)
     }
 
+    /// Whether a node is up, and pushes to this client.
+    pub(crate) fn pushes(&self, node: NodeId) -> bool {
+        let status = &self.lock().nodes[node.index()].status;
+        matches!(status, LinkStatus::Up(identity) if identity.listens)
+    }
+
     /// As [`Hub::silence`], for all nodes that are not up.
     pub(crate) fn silence_of_all(&self) -> Vec<SilentNode> {
         let down: Vec<_> = {

@@ -24,6 +24,7 @@ use crate::link::handle::{LinkHandle, NoAnswer, NodeAnswer};
 use crate::link::interface::{LinkConfig, LinkStatus, Target};
 use crate::link::spawn_link;
 use crate::protocol::breaking::{KeyBreak, Seen};
+use crate::protocol::health::Health;
 use crate::protocol::key;
 use crate::protocol::scan::{Page, Step};
 use crate::protocol::stream::FenceStream;
@@ -317,6 +318,29 @@ impl Client {
             .answers(asked)
             .await?
             .map(|answers| self.named(answers)))
+    }
+
+    /// How each node is set up, and when it was asked and had answered. None as for
+    /// [`inspect`](Self::inspect).
+    pub(crate) async fn check(
+        &self,
+    ) -> Result<Option<Vec<(NodeId, Result<(Health, [Instant; 2]), NoAnswer>)>>, Ended> {
+        let unused = key::unused(&self.prefix);
+        let asked = self.nodes().map(|(node, link)| {
+            let (unused, clock) = (unused.clone(), self.hub.clock());
+            let told = async move {
+                let asked = clock.now();
+                let health = link.check(unused).await?;
+                Ok((health, [asked, clock.now()]))
+            };
+            (node, told)
+        });
+        self.answers(asked).await
+    }
+
+    /// Whether nodes that may have forgotten a lease are in quarantine.
+    pub(crate) const fn is_quarantined(&self) -> bool {
+        self.link_config.node_set.is_some()
     }
 
     fn nodes(&self) -> impl Iterator<Item = (NodeId, &LinkHandle)> {

@@ -1,5 +1,5 @@
 //! Asking a node something through its link that is about no lease: who holds a key, which locks
-//! there are, and to break one.
+//! there are, to break one, and how the node is set up.
 
 use std::fmt;
 
@@ -12,6 +12,7 @@ use crate::link::streams;
 use crate::protocol::breaking::{self, KeyBreak, Seen};
 use crate::protocol::decode::{self, CommandResult};
 use crate::protocol::encode::{Encoder, looks_at};
+use crate::protocol::health::{self, Health};
 use crate::protocol::inspection::KeyState;
 use crate::protocol::scan::{self, Page, Step};
 use crate::protocol::scripts::Fences;
@@ -80,6 +81,8 @@ enum What {
     Scan(Step, Answers<Page>),
     /// To take a key from the holder that was seen.
     Break(Key, Seen, Answers<KeyBreak>),
+    /// How the node is set up. The key never exists.
+    Check(Key, Answers<Health>),
 }
 
 impl Inquiry {
@@ -93,6 +96,7 @@ impl Inquiry {
             What::Inspect(key, _) => vec![encoder.inspect(key)],
             What::Scan(step, _) => scans(step, connection, encoder.is_split()),
             What::Break(key, seen, _) => vec![encoder.break_lock(key, seen)],
+            What::Check(unused, _) => health::commands(unused.as_bytes()),
         }
     }
 
@@ -102,6 +106,7 @@ impl Inquiry {
         match &self.what {
             What::Inspect(key, _) => Some(looks_at(key, fences)),
             What::Scan(step, _) => Some(scans(step, connection, false)),
+            What::Check(unused, _) => Some(health::commands(unused.as_bytes())),
             What::Break(..) => None,
         }
     }
@@ -128,12 +133,17 @@ impl Inquiry {
     pub(crate) fn after_unknown(self) -> Result<Self, Self> {
         match self.what {
             What::Break(..) => Err(self),
-            What::Inspect(..) | What::Scan(..) => self.once_more(),
+            What::Inspect(..) | What::Scan(..) | What::Check(..) => self.once_more(),
         }
     }
 
     /// Answers with what the node said to the commands of [`Inquiry::commands`].
     pub(crate) fn answer(self, mut results: Vec<CommandResult>) {
+        if let What::Check(_, to) = self.what {
+            // The caller may have gone.
+            let _ = to.send(Ok(health::health(results)));
+            return;
+        }
         let is_cluster = results.iter().flatten().any(streams::is_cluster);
         let last = results.pop().unwrap_or_else(|| Err(decode::miscounted()));
         // The caller may have gone.
@@ -150,6 +160,7 @@ impl Inquiry {
             What::Break(_, _, to) => {
                 let _ = to.send(breaking::answer(last).map_err(NoAnswer::said));
             }
+            What::Check(_, to) => drop(to),
         }
     }
 
@@ -159,7 +170,7 @@ impl Inquiry {
             What::Inspect(_, to) => {
                 let _ = to.send(decode::look(&results).map_err(NoAnswer::said));
             }
-            What::Scan(..) | What::Break(..) => self.answer(results),
+            What::Scan(..) | What::Break(..) | What::Check(..) => self.answer(results),
         }
     }
 
@@ -177,7 +188,7 @@ impl Inquiry {
     pub(crate) fn unheard(self, why: Words) {
         match self.what {
             What::Break(..) => self.refuse(breaking::unknown(&why)),
-            What::Inspect(..) | What::Scan(..) => self.refuse(why),
+            What::Inspect(..) | What::Scan(..) | What::Check(..) => self.refuse(why),
         }
     }
 
@@ -186,6 +197,7 @@ impl Inquiry {
             What::Inspect(_, to) => drop(to.send(Err(why))),
             What::Scan(_, to) => drop(to.send(Err(why))),
             What::Break(_, _, to) => drop(to.send(Err(why))),
+            What::Check(_, to) => drop(to.send(Err(why))),
         }
     }
 }
@@ -215,6 +227,11 @@ impl LinkHandle {
     /// Takes a key from the holder that was seen.
     pub(crate) async fn break_lock(&self, key: Key, seen: Seen) -> Result<KeyBreak, NoAnswer> {
         self.ask(|to| What::Break(key, seen, to)).await
+    }
+
+    /// Asks how the node is set up, and tries which rights its user has. The key never exists.
+    pub(crate) async fn check(&self, unused: Key) -> Result<Health, NoAnswer> {
+        self.ask(|to| What::Check(unused, to)).await
     }
 
     async fn ask<T>(&self, what: impl FnOnce(Answers<T>) -> What) -> Result<T, NoAnswer> {

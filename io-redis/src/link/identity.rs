@@ -98,7 +98,7 @@ async fn examine(
         if command == Command::Time
             && let Some(Ok(answer)) = &result
         {
-            server_time = time(answer);
+            server_time = decode::time(answer);
         }
         may_call(result, &config.prefix)?;
     }
@@ -336,19 +336,4 @@ fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
         .filter_map(|line| line.split_once(':'))
         .find_map(|(field, value)| (field == name).then(|| value.trim()))
         .filter(|value| !value.is_empty() && !value.contains(char::is_whitespace))
-}
-
-fn time(value: &Value) -> Option<ServerTime> {
-    let Value::Array(parts) = value else {
-        return None;
-    };
-    let part = |at: usize| -> Option<u64> {
-        std::str::from_utf8(decode::bytes(parts.get(at)?)?)
-            .ok()?
-            .parse()
-            .ok()
-    };
-    Some(ServerTime::from_micros(
-        part(0)?.checked_mul(1_000_000)?.checked_add(part(1)?)?,
-    ))
 }

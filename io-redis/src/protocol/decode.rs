@@ -818,6 +818,22 @@ pub(crate) fn is_refusal(words: &Words) -> bool {
     )
 }
 
+/// The reply to `TIME`.
+pub(crate) fn time(value: &Value) -> Option<ServerTime> {
+    let Value::Array(parts) = value else {
+        return None;
+    };
+    let part = |at: usize| -> Option<u64> {
+        std::str::from_utf8(bytes(parts.get(at)?)?)
+            .ok()?
+            .parse()
+            .ok()
+    };
+    Some(ServerTime::from_micros(
+        part(0)?.checked_mul(1_000_000)?.checked_add(part(1)?)?,
+    ))
+}
+
 /// The text of an error, code first.
 pub(crate) fn error_text(error: &RedisError) -> String {
     match (error.code(), error.detail()) {

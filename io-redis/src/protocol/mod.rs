@@ -7,6 +7,7 @@ pub(crate) mod decode;
 #[cfg(test)]
 mod decode_tests;
 pub(crate) mod encode;
+pub(crate) mod health;
 pub(crate) mod inspection;
 pub(crate) mod key;
 pub(crate) mod marker;

@@ -22,6 +22,7 @@ mod neighbours;
 mod nodes;
 mod operators;
 mod places;
+mod preflight;
 mod queue;
 mod restart;
 mod rights;

@@ -430,6 +430,20 @@ fn a_new_connection_asks_for_each_place_at_once() {
     assert_eq!(count(&world, OpKind::Wait), before + waiters.len());
 }
 
+/// However many wait, who holds a lock is not kept from renewing it.
+#[test]
+fn a_new_connection_renews_what_is_held_before_it_keeps_any_place() {
+    let (mut world, _, _) = waiting(600);
+    world.down(0);
+    world.advance(support::RENEW_AFTER + ms(100));
+    let before = world.ops(0).len();
+    world.up(0);
+    world.timeout();
+    let asked = &world.ops(0)[before..];
+    assert_eq!(asked[0], OpKind::Renew);
+    assert!(asked.contains(&OpKind::Wait));
+}
+
 #[test]
 fn a_node_that_cannot_serve_is_asked_again_by_backoff_in_the_same_attempt() {
     let (mut world, holder, _) = waiting(0);

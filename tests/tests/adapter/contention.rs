@@ -64,6 +64,25 @@ fn a_waiter_gets_its_share_beside_one_who_asks_again_at_once() -> Outcome {
     Ok(())
 }
 
+/// Nobody can tell it that the lock is its.
+#[test]
+fn who_may_not_listen_finds_its_turn_by_asking_within_a_second() -> Outcome {
+    World::run(1, async |world| {
+        let node = &nodes(&world, 1)[0];
+        node.server().deny_default_user(&["subscribe"]);
+        let (_one, locks) = client(&world, "one").await?;
+        let guard = locks.lock("k").await?;
+        let waiter = tokio::spawn(async move { locks.lock("k").await });
+        world.sleep(secs(1)).await;
+        let released = world.now();
+        guard.release().await?;
+        let guard = waiter.await??;
+        assert!(world.now() <= released + secs(1), "{:?}", world.now());
+        assert!(guard.is_valid());
+        Ok(())
+    })
+}
+
 #[test]
 fn each_of_sixteen_tasks_gets_a_wanted_key_within_six_seconds() -> Outcome {
     for (count, hold, least) in [(1, 5, 20), (1, 50, 1), (3, 5, 20), (3, 50, 1)] {

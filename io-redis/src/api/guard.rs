@@ -52,7 +52,7 @@ impl Guard {
         let since = granted.at();
         let waited = since.saturating_since(asked).as_nanos();
         let (lease, cell, fence) = granted.hand_over();
-        client.own_keys().took(&cell, since);
+        client.own_keys().took(&cell);
         Self {
             client,
             lease,

@@ -15,7 +15,7 @@ pub struct HeldLock {
     pub key: Key,
     /// The fencing token: [`Guard::fence`](crate::Guard::fence).
     pub fence: u64,
-    /// For how long it is held, from the moment at which who asked for it was told.
+    /// For how long it is held, from the moment at which this client heard of it.
     pub held_for: Duration,
     /// How long it is held from now if no renewal succeeds, which is not zero:
     /// [`Guard::remaining`](crate::Guard::remaining).
@@ -57,11 +57,11 @@ impl Locks {
         let mut last = None;
         loop {
             let guards = own_keys.after(last.as_ref());
-            let Some((cell, _)) = guards.last() else {
+            let Some(cell) = guards.last() else {
                 return held;
             };
             last = Some(cell.key().clone());
-            for (cell, since) in guards {
+            for cell in guards {
                 let state = cell.state();
                 let now = clock.now();
                 let left = cell.valid_until().saturating_since(now);
@@ -71,7 +71,7 @@ impl Locks {
                     held.push(HeldLock {
                         key: Key::new(&cell.key().as_bytes()[client.prefix_len()..]),
                         fence: fence.get(),
-                        held_for: now.saturating_since(since),
+                        held_for: now.saturating_since(state.since),
                         left,
                         suspect: state.suspect,
                         watched: state.watched,

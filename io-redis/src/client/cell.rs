@@ -48,9 +48,9 @@ pub(crate) enum Concerns {
 pub(crate) struct LeaseState {
     pub(crate) stage: Stage,
     /// When it was asked for; once it is held, since when.
-    since: Instant,
+    pub(crate) since: Instant,
     /// How many renewals were confirmed. It begins again when it cannot grow.
-    pub(crate) renewed: u32,
+    pub(crate) renewed: u16,
     /// How many renewals failed. It begins again when it cannot grow.
     pub(crate) failed: u16,
     wait: Wait,

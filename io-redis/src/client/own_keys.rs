@@ -1,6 +1,6 @@
-//! Which task holds which key of this client, and since when. A task that asks for a key that it
-//! holds waits for itself, and is warned. A client that waits for a key that another of its tasks
-//! holds is warned once.
+//! Which task holds which key of this client. A task that asks for a key that it holds waits for
+//! itself, and is warned. A client that waits for a key that another of its tasks holds is warned
+//! once.
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
@@ -67,7 +67,6 @@ pub(crate) enum Whose {
 struct Own {
     cell: Arc<Cell>,
     who: Option<Who>,
-    since: Instant,
 }
 
 impl Borrow<Key> for Own {
@@ -97,23 +96,23 @@ impl PartialEq for Own {
 impl Eq for Own {}
 
 impl OwnKeys {
-    /// A guard is made, by whoever runs this, of a lease that is held since then.
-    pub(crate) fn took(&self, cell: &Arc<Cell>, since: Instant) {
+    /// A guard is made, by whoever runs this.
+    pub(crate) fn took(&self, cell: &Arc<Cell>) {
         let (cell, who) = (Arc::clone(cell), Who::here());
         // The guard before it, of a lease that is over, is forgotten.
-        let before = self.keys().held.replace(Own { cell, who, since });
+        let before = self.keys().held.replace(Own { cell, who });
         drop(before);
     }
 
-    /// The next guards behind this key, in the order of their keys, and since when each is held: so
-    /// few that no other caller waits long for the lock.
+    /// The next guards behind this key, in the order of their keys: so few that no other caller waits
+    /// long for the lock.
     // Law: Bounded work
-    pub(crate) fn after(&self, key: Option<&Key>) -> Vec<(Arc<Cell>, Instant)> {
+    pub(crate) fn after(&self, key: Option<&Key>) -> Vec<Arc<Cell>> {
         let begin = key.map_or(Bound::Unbounded, Bound::Excluded);
         let keys = self.keys();
         let next = keys.held.range::<Key, _>((begin, Bound::Unbounded));
         let next = next.take(Keys::AT_ONCE);
-        next.map(|own| (Arc::clone(&own.cell), own.since)).collect()
+        next.map(|own| Arc::clone(&own.cell)).collect()
     }
 
     /// A guard is gone.

@@ -100,6 +100,7 @@ async fn examine(
         {
             server_time = decode::time(answer);
         }
+        is_primary(&result)?;
         may_call(result, &config.prefix)?;
     }
     may_call(results.next(), &config.prefix)?;
@@ -150,6 +151,19 @@ fn may_call(result: Option<CommandResult>, prefix: &[u8]) -> Result<(), DialErro
             if !(prefix.is_empty() && decode::is_about_a_key(&words)) =>
         {
             Err(DialError::Rejected(words))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An error for a node that refuses a write, as a replica does. It says so also to a user who may
+/// not ask it who it is.
+fn is_primary(result: &Option<CommandResult>) -> Result<(), DialError> {
+    match result.as_ref().and_then(decode::error) {
+        Some(Reply::NotApplied(Refusal::Unavailable(words)))
+            if words.as_str().starts_with("READONLY") =>
+        {
+            Err(DialError::Unavailable(words))
         }
         _ => Ok(()),
     }

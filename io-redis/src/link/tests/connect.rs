@@ -220,7 +220,6 @@ async fn a_prefix_that_the_user_has_no_right_to_is_told_on_connecting() {
 #[tokio::test]
 async fn a_probe_refused_for_now_does_not_matter() {
     for words in [
-        "READONLY You can't write against a read only replica.",
         "OOM command not allowed when used memory > 'maxmemory'.",
         "MISCONF Redis is configured to save RDB snapshots",
         "LOADING Redis is loading the dataset in memory",
@@ -229,6 +228,20 @@ async fn a_probe_refused_for_now_does_not_matter() {
             let made = set_up(b"app:", command, words).await;
             assert!(made.is_ok(), "{command}, {words}");
         }
+    }
+}
+
+/// Its user may not ask it who it is, so it looks like a primary in all else.
+#[tokio::test]
+async fn a_node_that_refuses_a_write_as_a_replica_cannot_be_used_now() {
+    let words = "READONLY You can't write against a read only replica.";
+    for command in ["SET", "DEL", "PEXPIRE"] {
+        let refused = set_up(b"app:", command, words).await;
+        assert_eq!(
+            refused.err(),
+            Some(DialError::unavailable(words)),
+            "{command}"
+        );
     }
 }
 

@@ -5,8 +5,8 @@
 
 use tenure_redis::seams::Seams;
 use tenure_redis::{
-    Builder, ConnectError, Guard, InspectError, Inspection, LockError, LockOptions, Locks, Lost,
-    ReleaseError, RenewError,
+    AddressError, Builder, ConnectError, Guard, InspectError, Inspection, LockError, LockOptions,
+    Locks, Lost, ReleaseError, RenewError,
 };
 
 fn send<T: Send>(_: &T) {}
@@ -124,6 +124,39 @@ fn a_password_shows_in_no_error_and_no_debug() {
         .connect_lazy()
         .expect_err("refused");
     assert!(!format!("{error:?} {error}").contains("hunter2"));
+}
+
+#[test]
+fn sentinels_that_cannot_be_asked_are_named_with_what_to_do() {
+    let cases: [(&str, &[&str], AddressError); 4] = [
+        ("orders", &["redis://s"], AddressError::NotAGroup),
+        (
+            "redis://u:hunter2@orders:6379",
+            &["redis://s"],
+            AddressError::NotAGroup,
+        ),
+        (
+            "redis://orders",
+            &["redis://:hunter2@s/1"],
+            AddressError::NotASentinel,
+        ),
+        ("redis://u:hunter2@orders", &[], AddressError::NoSentinels),
+    ];
+    for (primary, sentinels, why) in cases {
+        let builder = Locks::builder().node("redis://h").own_thread();
+        let built = builder.sentinel(primary, sentinels).connect_lazy();
+        let error = built.expect_err(primary);
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(
+            matches!(&error, ConnectError::Address { position: 2, error, .. } if *error == why),
+            "{primary}: {error}"
+        );
+    }
+    let builder = Locks::builder().sentinel("redis://u:hunter2@orders", ["redis://:hunter2@s"]);
+    assert!(!format!("{builder:?}").contains("hunter2"));
+    let locks = builder.own_thread().connect_lazy().expect("it can be");
+    assert!(!format!("{locks:?}").contains("hunter2"));
 }
 
 /// It ends before the tasks of the client ran at all.

@@ -11,9 +11,10 @@ use crate::api::options::LockOptions;
 use crate::client::own_thread::OwnThread;
 use crate::client::shared::Client;
 use crate::error::ConnectError;
-use crate::link::address::{self, Address};
+use crate::link::address::{self, Address, AddressError};
 use crate::link::connection::UserConnection;
 use crate::link::credentials::{Credentials, Source};
+use crate::link::group::GroupAddress;
 use crate::link::interface::{LinkConfig, Target};
 use crate::protocol::key::MAX_PREFIX_LEN;
 use crate::protocol::marker::{MAX_NODE_SET_LEN, NodeSet};
@@ -125,6 +126,52 @@ impl Builder {
     /// Adds several nodes by their URLs, as [`node`](Self::node) does.
     pub fn nodes<U: AsRef<str>>(self, urls: impl IntoIterator<Item = U>) -> Self {
         urls.into_iter().fold(self, Self::node)
+    }
+
+    /// Adds a node of which Sentinels say which server is the primary. The URL is one as
+    /// [`node`](Self::node) takes it, with the name that the Sentinels have for the primary in
+    /// place of a host and a port: it says how, as whom and to which database the servers are
+    /// connected to. Behind it stand the addresses of the Sentinels:
+    /// `redis://[user:password@]host[:port]`, port 26379 by default, with logins of their own, or
+    /// `rediss://`. Better name all of them, since no others are asked. Called several times, each
+    /// adds one node.
+    ///
+    /// Before each connection the Sentinels are asked, in turn: the next one when the one before
+    /// has failed, or after 100 ms beside it. Who has answered begins the next time. A server that
+    /// turns out to be a replica is no answer: the Sentinel that named it comes last then. While a
+    /// connection serves, another one to a Sentinel hears of a failover (`+switch-master`); the
+    /// Sentinel is also asked every 10 s or so. The addresses that the Sentinels know must lead to
+    /// the servers from here, and with TLS the certificates must be of these.
+    ///
+    /// **A failover may break [Exclusion](crate::guarantees::exclusion)**: the replica may not have
+    /// what its primary had granted, and after a failover that was planned the former primary
+    /// grants for seconds more to whoever has not heard of it. With one such node, two may hold a
+    /// lock then, for at most one TTL. With three of them, quarantine covers it: a server that has
+    /// become the primary is not counted until one max TTL has passed.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tenure_redis::Locks;
+    ///
+    /// let sentinels = ["redis://10.0.0.1", "redis://10.0.0.2", "redis://10.0.0.3:26380"];
+    /// let locks = Locks::builder()
+    ///     .sentinel("redis://locks:secret@orders/2", sentinels)
+    ///     .connect()
+    ///     .await?;
+    /// let guard = locks.lock("orders/42").await?;
+    /// # guard.release().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn sentinel<U: AsRef<str>>(
+        mut self,
+        primary: impl AsRef<str>,
+        sentinels: impl IntoIterator<Item = U>,
+    ) -> Self {
+        let position = self.nodes.len() + 1;
+        self.nodes
+            .push(group(position, primary.as_ref(), sentinels));
+        self
     }
 
     /// Adds a node by a connection that the program already has, one that reconnects by itself: a
@@ -403,6 +450,30 @@ impl Builder {
     }
 }
 
+/// The node at this position whose primary these Sentinels know.
+fn group<U: AsRef<str>>(
+    position: usize,
+    primary: &str,
+    sentinels: impl IntoIterator<Item = U>,
+) -> Result<Target, ConnectError> {
+    let refused = |url: &str| {
+        let address = address::shown(url);
+        move |error| ConnectError::Address {
+            position,
+            address,
+            error,
+        }
+    };
+    let mut group = GroupAddress::parse(primary).map_err(refused(primary))?;
+    for url in sentinels {
+        group.add(url.as_ref()).map_err(refused(url.as_ref()))?;
+    }
+    if !group.has_sentinels() {
+        return Err(refused(primary)(AddressError::NoSentinels));
+    }
+    Ok(Target::Group(group))
+}
+
 /// The seams that were given, or those of production: on a thread of the client's own, or on the
 /// runtime of the caller.
 fn seams(
@@ -431,18 +502,21 @@ fn with_certificates(
     nodes: Vec<Target>,
     certificates: &crate::link::tls::Certificates,
 ) -> Result<Vec<Target>, ConnectError> {
-    let with = |(at, node)| match node {
-        Target::Address(address) => {
+    let with = |(at, node)| {
+        let change = |address: Address| {
             let shown = address.to_string();
             let refused = |error| ConnectError::Address {
                 position: at + 1,
                 address: shown,
                 error,
             };
-            let address = certificates.apply(address).map_err(refused);
-            address.map(Target::Address)
+            certificates.apply(address).map_err(refused)
+        };
+        match node {
+            Target::Address(address) => change(address).map(Target::Address),
+            Target::Group(group) => group.try_map(change).map(Target::Group),
+            connection @ Target::Connection(_) => Ok(connection),
         }
-        connection @ Target::Connection(_) => Ok(connection),
     };
     nodes.into_iter().enumerate().map(with).collect()
 }
@@ -450,7 +524,10 @@ fn with_certificates(
 /// Whether quarantine is on. An error where the caller must decide, since there is no safe default.
 // Law: Exclusion
 fn is_quarantined(choice: Option<Quarantine>, nodes: &[Target]) -> Result<bool, ConnectError> {
-    let watched = nodes.iter().all(|node| matches!(node, Target::Address(_)));
+    let watched = nodes.iter().all(|node| match node {
+        Target::Address(_) | Target::Group(_) => true,
+        Target::Connection(_) => false,
+    });
     match choice {
         Some(Quarantine::Off) => Ok(false),
         Some(Quarantine::On) if watched => Ok(true),

@@ -91,6 +91,7 @@ impl Client {
         let manager = Manager::new(config, u64::from_le_bytes(seed));
         let names = nodes.iter().enumerate().map(|(index, node)| match node {
             Target::Address(address) => address.to_string(),
+            Target::Group(address) => address.to_string(),
             Target::Connection(_) => format!("connection {index}"),
         });
         let hub = Arc::new(Hub::new(manager, names.collect(), Arc::clone(&seams.clock)));

@@ -86,6 +86,11 @@ impl Address {
         })
     }
 
+    /// The same user, database and protocol at another endpoint.
+    pub(crate) fn at(self, endpoint: Endpoint) -> Self {
+        Self { endpoint, ..self }
+    }
+
     /// The same address, connected to with these certificates.
     #[cfg(feature = "tls-rustls")]
     pub(crate) fn with_certificates(
@@ -206,12 +211,28 @@ impl fmt::Display for Address {
         let scheme = if self.is_tls() { "rediss" } else { "redis" };
         write!(f, "{scheme}://")?;
         user(f)?;
-        if host.contains(':') {
-            write!(f, "[{host}]")?;
-        } else {
-            f.write_str(host)?;
+        write_place(f, host, *port)?;
+        write!(f, "/{}", settings.db())
+    }
+}
+
+fn write_place(f: &mut fmt::Formatter<'_>, host: &str, port: u16) -> fmt::Result {
+    if host.contains(':') {
+        write!(f, "[{host}]:{port}")
+    } else {
+        write!(f, "{host}:{port}")
+    }
+}
+
+/// Where something listens, as it is shown: `host:port`, or a path.
+pub(crate) struct Place<'a>(pub(crate) &'a Endpoint);
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Endpoint::Tcp { host, port } => write_place(f, host, *port),
+            Endpoint::Unix(path) => path.display().fmt(f),
         }
-        write!(f, ":{port}/{}", settings.db())
     }
 }
 
@@ -241,6 +262,12 @@ pub enum AddressError {
     Insecure,
     /// The certificates or the key that were given cannot be read.
     NoCertificate,
+    /// It is not the name under which Sentinels know a primary.
+    NotAGroup,
+    /// It is not the address of a Sentinel.
+    NotASentinel,
+    /// No Sentinel was named.
+    NoSentinels,
 }
 
 impl fmt::Display for AddressError {
@@ -278,6 +305,19 @@ impl fmt::Display for AddressError {
             Self::NoCertificate => {
                 "the certificates or the key that were given cannot be read; give them in PEM, as \
                  texts that begin with -----BEGIN CERTIFICATE----- and -----BEGIN PRIVATE KEY-----"
+            }
+            Self::NotAGroup => {
+                "not the name of a primary; use redis://[user:password@]NAME[/database] or \
+                 rediss:// like it, where NAME is what its Sentinels call it: letters, digits, \
+                 `.`, `-` and `_`, without a port"
+            }
+            Self::NotASentinel => {
+                "not the address of a Sentinel; use redis://[user:password@]host[:port] or \
+                 rediss:// like it, without a database, since a Sentinel has none (the database \
+                 stands behind the name of the primary)"
+            }
+            Self::NoSentinels => {
+                "no Sentinel was named: give `Builder::sentinel` their addresses, best all of them"
             }
         })
     }

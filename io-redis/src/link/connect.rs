@@ -1,10 +1,13 @@
 //! Connecting to a node: its addresses, the stream to one of them, TLS on it, and the handshake.
 
 use std::fmt;
+use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use redis::{ProtocolVersion, RedisConnectionInfo};
 use tenure_core::Words;
 
@@ -28,6 +31,8 @@ pub(crate) struct Connected {
     pub(crate) mailbox: Mailbox,
     /// Hears what the server says until the connection serves, if the link made it.
     pub(crate) ear: Option<Ear>,
+    /// Over a group: ready when another server is its primary, and says which.
+    pub(crate) lookout: Option<BoxFuture<'static, Words>>,
 }
 
 impl Connected {
@@ -39,6 +44,28 @@ impl Connected {
             round_trip: Duration::ZERO,
             mailbox: Mailbox::default(),
             ear: None,
+            lookout: None,
+        }
+    }
+
+    /// Does something with the connection while it is driven: nothing is read or written unless
+    /// its I/O future is polled.
+    pub(crate) async fn driven<T>(
+        &mut self,
+        set_up: impl Future<Output = Result<T, DialError>>,
+    ) -> Result<T, DialError> {
+        let io = async {
+            match &mut self.io {
+                Some(io) => io.await,
+                None => std::future::pending().await,
+            }
+        };
+        match select(pin!(set_up), pin!(io)).await {
+            Either::Left((result, _)) => result,
+            Either::Right(_) => {
+                let words = Words::new("the node closed the connection as it was set up");
+                Err(DialError::Unavailable(words))
+            }
         }
     }
 }
@@ -68,6 +95,20 @@ impl DialError {
     pub(crate) fn into_words(self) -> Words {
         match self {
             Self::Unavailable(words) | Self::Rejected(words) => words,
+        }
+    }
+
+    pub(crate) const fn words(&self) -> &Words {
+        match self {
+            Self::Unavailable(words) | Self::Rejected(words) => words,
+        }
+    }
+
+    /// The same with other words.
+    pub(crate) fn map(self, change: impl FnOnce(Words) -> Words) -> Self {
+        match self {
+            Self::Unavailable(words) => Self::Unavailable(change(words)),
+            Self::Rejected(words) => Self::Rejected(change(words)),
         }
     }
 }
@@ -125,6 +166,16 @@ impl Dialer {
             #[cfg(feature = "tls-rustls")]
             tls: None,
         }
+    }
+
+    /// Where it connects to.
+    pub(crate) const fn endpoint(&self) -> &Endpoint {
+        self.address.endpoint()
+    }
+
+    /// Connects to another server from now on, as the same user.
+    pub(crate) fn lead_to(&mut self, endpoint: Endpoint) {
+        self.address = self.address.clone().at(endpoint);
     }
 
     /// Tries once: the addresses that the name stands for race until a server has greeted. The

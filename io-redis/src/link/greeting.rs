@@ -144,6 +144,7 @@ pub(crate) async fn greet(
             round_trip: Duration::ZERO,
             mailbox,
             ear: Some(ear),
+            lookout: None,
         }),
         Err(error) => Err(Refused {
             error,

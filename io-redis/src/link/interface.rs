@@ -12,6 +12,7 @@ use crate::link::address::Address;
 use crate::link::bell::Bell;
 use crate::link::connection::Connection;
 use crate::link::credentials::Source;
+use crate::link::group::GroupAddress;
 use crate::protocol::marker::NodeSet;
 use crate::protocol::push::Push;
 use crate::protocol::scripts::Fences;
@@ -90,6 +91,8 @@ pub(crate) struct Identity {
 pub(crate) enum Target {
     /// A node that it connects to itself.
     Address(Address),
+    /// A node of which Sentinels say which server to connect to.
+    Group(GroupAddress),
     /// A connection that the user already has (see `UserConnection`).
     Connection(Arc<dyn Connection>),
 }
@@ -98,6 +101,7 @@ impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(address) => address.fmt(f),
+            Self::Group(address) => address.fmt(f),
             Self::Connection(_) => f.write_str("Connection"),
         }
     }

@@ -10,6 +10,9 @@
 //! stays from one connection to the next. `bell`, `local_wake` and `woken` keep its task from being
 //! run, and its parts from being polled, for nothing. `interface` is what the rest of the client
 //! knows of a link.
+//!
+//! Where Sentinels know which server is the primary, `group` is the node, `sentinels` asks them,
+//! and `lookout` hears when it is another one.
 
 pub(crate) mod address;
 mod alone;
@@ -19,16 +22,19 @@ pub(crate) mod connection;
 mod context;
 pub(crate) mod credentials;
 mod greeting;
+pub(crate) mod group;
 pub(crate) mod handle;
 mod identity;
 mod in_flight;
 pub(crate) mod interface;
 mod local_wake;
+mod lookout;
 mod mailbox;
 mod onlooker;
 mod pulse;
 mod reconnect;
 mod recovery;
+mod sentinels;
 mod session;
 mod streams;
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::link::alone::Alone;
 use crate::link::connect::{Connected, DialError, Dialer};
 use crate::link::connection::Connection;
 use crate::link::context::LinkContext;
+use crate::link::group::Group;
 use crate::link::handle::Inquiry;
 use crate::link::identity::{self, NodeInfo};
 use crate::link::interface::{LinkConfig, LinkStatus, Target, Work};
@@ -30,14 +31,26 @@ const AT_LEAST: Duration = Duration::from_millis(50);
 /// Where connections come from.
 enum Source {
     Dialled(Box<Dialer>),
+    Group(Box<Group>),
     Given(Arc<dyn Connection>),
 }
 
 impl Source {
+    /// A connection, or why there is none.
+    async fn dial(&mut self) -> Result<Connected, DialError> {
+        match self {
+            Self::Dialled(dialer) => dialer.dial().await,
+            Self::Group(group) => group.dial().await,
+            Self::Given(connection) => Ok(Connected::given(connection)),
+        }
+    }
+
     /// Its last connection serves.
     fn served(&mut self) {
-        if let Self::Dialled(dialer) = self {
-            dialer.served();
+        match self {
+            Self::Dialled(dialer) => dialer.served(),
+            Self::Group(group) => group.served(),
+            Self::Given(_) => {}
         }
     }
 
@@ -46,9 +59,19 @@ impl Source {
     fn last_words(&self, connected: &mut Connected) -> Option<String> {
         let password = match self {
             Self::Dialled(dialer) => dialer.password(),
+            Self::Group(group) => group.password(),
             Self::Given(_) => None,
         };
         connected.ear.take()?.take_away(password)
+    }
+
+    /// Why the server that was connected to will not do. Of a group it is said which server that
+    /// was.
+    fn about(&self, why: DialError) -> DialError {
+        match self {
+            Self::Group(group) => group.about(why),
+            Self::Dialled(_) | Self::Given(_) => why,
+        }
     }
 
     /// Why there was no connection in time. What one of several addresses said is the reason,
@@ -56,12 +79,13 @@ impl Source {
     fn out_of_time(&self) -> DialError {
         let said = match self {
             Self::Dialled(dialer) => dialer.why_not(),
+            Self::Group(group) => group.why_not(),
             Self::Given(_) => None,
         };
-        said.unwrap_or_else(|| {
+        self.about(said.unwrap_or_else(|| {
             let words = "the node did not answer in time as it was connected to";
             DialError::Unavailable(Words::new(words))
-        })
+        }))
     }
 }
 
@@ -114,6 +138,12 @@ impl Link {
                     let (connector, clock) = (Arc::clone(connector), Arc::clone(clock));
                     let dialer = Dialer::new(address, credentials, connector, clock);
                     Source::Dialled(Box::new(dialer))
+                }
+                Target::Group(address) => {
+                    let mut seed = [0; 8];
+                    seams.entropy.fill(&mut seed);
+                    let rng = Rng::new(u64::from_ne_bytes(seed));
+                    Source::Group(Box::new(Group::new(address, &config, seams, rng)))
                 }
                 Target::Connection(connection) => Source::Given(connection),
             },
@@ -265,10 +295,7 @@ impl Link {
         let timer = context.clock.sleep_until(until);
         let (previous, node_set) = (previous.clone(), config.node_set.as_ref());
         let dialled = async {
-            let mut connected = match &mut *target {
-                Source::Dialled(dialer) => dialer.dial().await?,
-                Source::Given(connection) => Connected::given(connection),
-            };
+            let mut connected = target.dial().await?;
             let connection = Arc::clone(&connected.connection);
             let set_up = async {
                 let asked = clock.now();
@@ -278,12 +305,12 @@ impl Link {
                 identity::begin(&*connection, &node, previous.as_ref(), marker.as_mut()).await?;
                 Ok((node, marker, round_trip))
             };
-            let set_up = driven(&mut connected, set_up).await;
+            let set_up = connected.driven(set_up).await;
             let last_words = target.last_words(&mut connected);
             let (node, marker, round_trip) = match set_up {
                 Ok(done) => done,
                 Err(why) => {
-                    let why = why.or_said(last_words);
+                    let why = target.about(why.or_said(last_words));
                     let connected = Some(connected);
                     return Err(Failed { why, connected });
                 }
@@ -312,27 +339,6 @@ impl Link {
             Err(_) => context.patience.failed(late),
         }
         Ok(result)
-    }
-}
-
-/// Sets a connection up while it is driven: nothing is read or written unless its I/O future is
-/// polled.
-async fn driven<T>(
-    connected: &mut Connected,
-    set_up: impl Future<Output = Result<T, DialError>>,
-) -> Result<T, DialError> {
-    let io = async {
-        match &mut connected.io {
-            Some(io) => io.await,
-            None => std::future::pending().await,
-        }
-    };
-    match select(pin!(set_up), pin!(io)).await {
-        Either::Left((result, _)) => result,
-        Either::Right(_) => {
-            let words = Words::new("the node closed the connection as it was set up");
-            Err(DialError::Unavailable(words))
-        }
     }
 }
 

@@ -92,6 +92,8 @@ enum Step {
     Pulse,
     Identity,
     Keep,
+    /// Another server is the primary of the group.
+    Switched(Words),
     /// More requests may be due.
     More,
 }
@@ -115,6 +117,8 @@ pub(crate) struct Session<'a> {
     may_watch: bool,
     identity: Option<Woken<()>>,
     keeper: Option<Keeper>,
+    /// Over a group.
+    lookout: Option<Woken<Words>>,
 
     scripts: Recovery,
     /// Until when scripts are sent as texts, unless the server refuses that.
@@ -181,6 +185,7 @@ impl<'a> Session<'a> {
             may_watch: own,
             identity,
             keeper,
+            lookout: connected.lookout.map(Woken::new),
             scripts: Recovery::default(),
             by_text_until: Instant::ORIGIN,
             may_send_text: true,
@@ -258,6 +263,12 @@ impl<'a> Session<'a> {
                 Step::Silence => self.silence(),
                 Step::Pulse => self.beat(),
                 Step::Keep => self.keep(),
+                // What is in flight is still answered; all else goes to the new primary.
+                // Law: Exclusion
+                Step::Switched(why) => {
+                    self.lookout = None;
+                    self.closing.get_or_insert(why);
+                }
                 Step::Identity => {
                     let next = self.context.clock.now() + IDENTITY_EVERY;
                     self.identity = Some(Woken::new(self.context.clock.sleep_until(next)));
@@ -304,6 +315,7 @@ impl<'a> Session<'a> {
         let (in_flight, looks, io) = (&mut self.in_flight, &mut self.looks, &mut self.io);
         let (recovery, silence, pulse) = (&mut self.recovery, &mut self.silence, &mut self.pulse);
         let (identity, keeper) = (&mut self.identity, &mut self.keeper);
+        let lookout = &mut self.lookout;
         let mailbox = &self.mailbox;
         poll_fn(|cx| {
             // Polled before the I/O future, for what is to be written, and after it, for what it
@@ -326,6 +338,9 @@ impl<'a> Session<'a> {
             }
             if let Poll::Ready(result) = poll_some(recovery.as_mut(), cx) {
                 return Poll::Ready(Step::Recovered(result));
+            }
+            if let Poll::Ready(why) = poll_some(lookout.as_mut(), cx) {
+                return Poll::Ready(Step::Switched(why));
             }
             if wake.poll(cx).is_ready() {
                 return Poll::Ready(Step::Woken);

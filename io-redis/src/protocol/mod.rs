@@ -14,6 +14,7 @@ pub(crate) mod marker;
 pub(crate) mod push;
 pub(crate) mod scan;
 pub(crate) mod scripts;
+pub(crate) mod sentinel;
 pub(crate) mod stream;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -7,6 +7,7 @@
 pub mod clients;
 pub mod cluster;
 pub mod gate;
+mod group;
 pub mod options;
 mod process;
 pub mod proxy;
@@ -17,6 +18,7 @@ pub mod wait;
 
 pub use cluster::Cluster;
 pub use gate::servers_available;
+pub use group::Group;
 pub use options::{Fsync, Options};
 pub use proxy::{Command, Direction, Fate, Fault, Match, Proxy, Rewrite, Rewriting, Rule};
 pub use server::RedisServer;

@@ -24,6 +24,7 @@ pub enum Fsync {
 pub struct Options {
     pub(super) password: Option<String>,
     pub(super) cluster: bool,
+    pub(super) sentinel: bool,
     lines: Vec<String>,
 }
 
@@ -71,6 +72,21 @@ impl Options {
     pub fn cluster(mut self) -> Self {
         self.cluster = true;
         self.config("cluster-enabled yes")
+    }
+
+    /// Starts as a Sentinel that watches nobody; see [`Group`](super::Group).
+    pub fn sentinel(mut self) -> Self {
+        self.sentinel = true;
+        self
+    }
+
+    /// As a Sentinel, watches the primary at this address under this name. So many Sentinels must
+    /// agree that it is gone.
+    pub fn watching(self, name: &str, primary: SocketAddr, agree: usize) -> Self {
+        let (ip, port) = (primary.ip(), primary.port());
+        self.config(format!("sentinel monitor {name} {ip} {port} {agree}"))
+            .config(format!("sentinel auth-user {name} {HARNESS_USER}"))
+            .config(format!("sentinel auth-pass {name} {HARNESS_USER}"))
     }
 
     /// Listens for TLS too, at this address, and asks clients for a certificate if `asks`.

@@ -229,6 +229,7 @@ impl RedisServer {
         let mut command = bound_to_us(program);
         command
             .arg(config)
+            .args(self.options.sentinel.then_some("--sentinel"))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle on the log"))
             .stderr(log);

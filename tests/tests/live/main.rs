@@ -26,6 +26,7 @@ mod preflight;
 mod queue;
 mod restart;
 mod rights;
+mod sentinel;
 #[cfg(feature = "tls-rustls")]
 mod tls;
 mod told;

@@ -156,3 +156,36 @@ async fn certificates_for_a_server_that_is_spoken_to_in_the_clear_are_a_mistake(
     };
     assert_eq!(error, AddressError::NotTls);
 }
+
+/// The certificate of a server must be of the address that a Sentinel names.
+#[tokio::test]
+async fn sentinels_and_their_primary_are_spoken_to_over_tls() {
+    if !tls::available() {
+        return;
+    }
+    let (server, certificates, url) = start(false).await;
+    let named: SocketAddr = url["rediss://".len()..]
+        .trim_end_matches('/')
+        .parse()
+        .expect("it");
+    let addr = tls::addr();
+    let options = Options::new().sentinel().watching("orders", named, 1);
+    let _sentinel = RedisServer::start(options.tls(addr, &certificates, false)).await;
+    let trusting = || patient().root_certificates(certificates.read("authority.pem"));
+    let sentinels = [format!("rediss://{addr}")];
+    let locks = connected(trusting().sentinel("rediss://orders", &sentinels)).await;
+    serves(&locks, &server).await;
+    // Whoever names authorities wants the Sentinels looked at too.
+    let in_the_clear = trusting().sentinel("rediss://orders", ["redis://127.0.0.1"]);
+    let error = not_connected(in_the_clear).await;
+    assert!(
+        matches!(
+            &error,
+            ConnectError::Address {
+                error: AddressError::NotTls,
+                ..
+            }
+        ),
+        "{error}"
+    );
+}

@@ -130,6 +130,7 @@ fn session(
             round_trip: Duration::ZERO,
             mailbox: Mailbox::default(),
             ear: None,
+            lookout: None,
         };
         Session::new(
             &mut context,

@@ -2,6 +2,7 @@
 
 mod connect;
 mod greeting;
+mod group;
 pub(crate) mod hub;
 mod load;
 mod mocked;

@@ -140,7 +140,7 @@ fn asks_for_locks(words: &[String]) -> bool {
 }
 
 /// `first` if it answers, else `otherwise`.
-fn but(
+pub(crate) fn but(
     first: impl Fn(&[String]) -> Option<Option<&'static str>> + Send + Sync + 'static,
     otherwise: Answers,
 ) -> Answers {

@@ -31,6 +31,8 @@ pub(super) struct SessionRig {
     pub(super) session: tokio::task::JoinHandle<SessionEnd>,
     /// Ends the connection, with a last reply on it.
     hang_up: Option<oneshot::Sender<Write>>,
+    /// Says that another server is the primary.
+    switch: Option<oneshot::Sender<Words>>,
 }
 
 impl SessionRig {
@@ -47,6 +49,7 @@ impl SessionRig {
         let (connection, written) = connection(own);
         let hub = Arc::new(FakeHub::default());
         let (hang_up, hung_up) = oneshot::channel::<Write>();
+        let (switch, switched) = oneshot::channel::<Words>();
         let work: Arc<dyn Work> = Arc::clone(&hub) as Arc<dyn Work>;
         let mut context = LinkContext {
             node: NodeId::new(0),
@@ -76,6 +79,12 @@ impl SessionRig {
                 round_trip,
                 mailbox: Mailbox::default(),
                 ear: None,
+                lookout: Some(Box::pin(async move {
+                    match switched.await {
+                        Ok(words) => words,
+                        Err(_) => std::future::pending().await,
+                    }
+                })),
             };
             Session::new(&mut context, &mut encoder, connected, NodeInfo::default())
                 .serve()
@@ -86,6 +95,7 @@ impl SessionRig {
             written,
             session,
             hang_up: Some(hang_up),
+            switch: Some(switch),
         }
     }
 
@@ -167,6 +177,29 @@ async fn requests_share_calls_and_those_of_a_lease_keep_their_order() {
     }
     rig.hub.finish();
     assert!(matches!(rig.session.await, Ok(SessionEnd::Finished)));
+}
+
+/// A failover that was planned leaves the former primary well.
+#[tokio::test(start_paused = true)]
+async fn what_is_in_flight_is_answered_before_a_new_primary_is_followed() {
+    let mut rig = SessionRig::new(true);
+    let requests = acquires(2);
+    rig.hub.ask([requests[0].clone()]);
+    let write = rig.next().await;
+    let switch = rig.switch.take().expect("it is sent once");
+    switch.send(Words::new("b leads")).expect("it is heard");
+    rig.settle().await;
+    rig.hub.ask([requests[1].clone()]);
+    rig.settle().await;
+    assert_eq!(rig.hub.due(), 1, "the new one is asked");
+    write.answer([granted()]);
+    let end = rig.session.await.expect("no panic");
+    assert!(
+        matches!(&end, SessionEnd::Lost { why, served: true, .. } if why.as_str() == "b leads"),
+        "{end:?}"
+    );
+    assert!(is_granted(&rig.hub.reply(&requests[0])));
+    assert_eq!(rig.hub.due(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -146,8 +146,9 @@ impl Builder {
     /// **A failover may break [Exclusion](crate::guarantees::exclusion)**: the replica may not have
     /// what its primary had granted, and after a failover that was planned the former primary
     /// grants for seconds more to whoever has not heard of it. With one such node, two may hold a
-    /// lock then, for at most one TTL. With three of them, quarantine covers it: a server that has
-    /// become the primary is not counted until one max TTL has passed.
+    /// lock then, until one TTL after the last grant or renewal by the former one. With three such
+    /// nodes, quarantine covers it, if the former primary stops to grant by itself: give the
+    /// servers `min-replicas-to-write`.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -201,9 +202,9 @@ impl Builder {
     }
 
     /// Trusts the authorities in this text (PEM) instead of those of the operating system. All
-    /// nodes must have `rediss://` addresses then, and none may end in `#insecure`. A server with
-    /// another certificate counts as one that does not answer, since the right server may answer
-    /// later; the error says why.
+    /// nodes and Sentinels must have `rediss://` addresses then, and none may end in `#insecure`. A
+    /// server with another certificate counts as one that does not answer, since the right server
+    /// may answer later; the error says why.
     #[cfg(feature = "tls-rustls")]
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.certificates.trust(pem.into());
@@ -211,8 +212,8 @@ impl Builder {
     }
 
     /// Shows this certificate to servers that ask for one, as Redis with TLS does by default. It
-    /// takes the certificate with its chain, and its private key (both PEM). All nodes must have
-    /// `rediss://` addresses then.
+    /// takes the certificate with its chain, and its private key (both PEM). All nodes and
+    /// Sentinels must have `rediss://` addresses then.
     #[cfg(feature = "tls-rustls")]
     pub fn client_certificate(
         mut self,
@@ -224,7 +225,8 @@ impl Builder {
     }
 
     /// Asks this function as whom to log in, each time that a node is connected to: for tokens that
-    /// live for minutes, and passwords that are changed. What it gives takes the place of the user
+    /// live for minutes, and passwords that are changed. To [Sentinels](Self::sentinel) it logs in
+    /// as their addresses say. What it gives takes the place of the user
     /// and the password in the addresses. A connection that is there already goes on, for as long
     /// as the server lets it; when it ends, the next one logs in with what is given then, and what
     /// is held is kept meanwhile.

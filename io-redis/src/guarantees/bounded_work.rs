@@ -20,6 +20,8 @@
 //!   has changed hands, the bound of its waiters begins anew. A node that cannot be reached is not
 //!   asked at all.
 //! - A node that refuses the user is asked again after up to 2 s, however short the TTL is.
+//! - A node behind [Sentinels](crate::Builder::sentinel) has a second connection, to one of them,
+//!   which is asked about every 10 s. One that is lost is replaced after up to 2 s.
 //! - A node that closes idle connections is connected to once a second at most, or twenty times
 //!   while something is asked of it.
 //! - When a node comes up, what had failed there is tried once without its pause. If it fails

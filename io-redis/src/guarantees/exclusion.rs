@@ -17,7 +17,8 @@
 //!    TTL](crate::Builder::max_ttl).
 //! 3. **Memory.** No node loses data *undetected*. Over several nodes a loss that is detected
 //!    breaks nothing, whatever number of nodes it strikes.
-//! 4. **Addresses.** Each address leads to one server.
+//! 4. **Addresses.** Each address leads to one server. Sentinels lead to one at a time: a server
+//!    that is no primary any more grants nothing.
 //!
 //! ## Which losses are detected
 //!
@@ -25,7 +26,8 @@
 //! marker key, which says which run of which server wrote it and since when. A node whose marker is
 //! missing or tells of another run may have forgotten a lease. It is not counted for a grant until
 //! one max TTL has passed: by then every lease that it may have forgotten is over. This covers a
-//! restart, `FLUSHALL`, and the promotion of a replica. The first use of a set of nodes costs one
+//! restart, `FLUSHALL`, and the promotion of a replica, by a
+//! [Sentinel](crate::Builder::sentinel) too. The first use of a set of nodes costs one
 //! max TTL for the same reason.
 //!
 //! A restart does not count as a loss if the server is known to have each write on its disk before
@@ -63,11 +65,19 @@
 //!    a proxy sends to one server. The same key then goes now to one server and now to another, and
 //!    both grant it. (Redis Cluster refuses such a call, and Tenure splits it.)
 //!
+//!    **A former primary goes on granting** to clients that have not heard of the failover that
+//!    [Sentinels](crate::Builder::sentinel) made: for some seconds after one that was planned, and
+//!    for as long as it is cut off together with clients and a Sentinel. Meanwhile the new one
+//!    grants the same keys, with several nodes after quarantine. `min-replicas-to-write` in the
+//!    configuration of the servers ends it.
+//!
 //! # What to do
 //!
 //! - Check the [fence](crate::Guard::fence) in the resource behind the lock. See
 //!   [Fencing](super::fencing).
 //! - Use three or five servers that know nothing of each other, rather than one with replicas.
+//! - Behind Sentinels, give the servers `min-replicas-to-write 1` and a `min-replicas-max-lag` no
+//!   longer than the `down-after-milliseconds` of the Sentinels.
 //! - Raise the [drift bound](crate::Builder::drift_ppm) where clocks are bad. 100,000 ppm costs a
 //!   fifth of each TTL and allows one second in ten.
 //! - Let clocks be slewed, not stepped: `ntpd` or `chrony` rather than a periodic `ntpdate`.

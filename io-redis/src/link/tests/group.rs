@@ -300,14 +300,21 @@ async fn a_failover_is_followed_although_the_former_primary_serves() {
 /// A push may be lost, and not every user may listen.
 #[tokio::test(start_paused = true)]
 async fn a_failover_that_nobody_pushes_is_found_within_ten_seconds() {
-    let known = names(FIRST);
-    let rig = Rig::new("orders", [sentinel(&known)]);
-    rig.up().await;
-    pass(Duration::from_secs(60)).await;
-    assert_eq!(rig.dialled(), [1, FIRST], "nothing has changed");
-    known.store(SECOND, Ordering::SeqCst);
-    pass(Duration::from_secs(11)).await;
-    assert_eq!(rig.dialled()[2..], [1, SECOND]);
+    let refused = "-NOPERM this user has no permissions to run the 'subscribe' command\r\n";
+    for says in [None, Some(Some(refused))] {
+        let known = names(FIRST);
+        let Host::Answers(answers) = sentinel(&known) else {
+            panic!("it answers");
+        };
+        let listens = move |words: &[String]| says.filter(|_| words[0] == "SUBSCRIBE");
+        let rig = Rig::new("orders", [Host::Answers(but(listens, answers))]);
+        rig.up().await;
+        pass(Duration::from_secs(60)).await;
+        assert_eq!(rig.dialled(), [1, FIRST], "nothing has changed");
+        known.store(SECOND, Ordering::SeqCst);
+        pass(Duration::from_secs(11)).await;
+        assert_eq!(rig.dialled()[2..], [1, SECOND]);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -104,8 +104,8 @@ impl OwnKeys {
         drop(before);
     }
 
-    /// The next guards behind this key, in the order of their keys: so few that no other caller waits
-    /// long for the lock.
+    /// The next guards behind this key, in the order of their keys: so few that no other caller
+    /// waits long for the lock.
     // Law: Bounded work
     pub(crate) fn after(&self, key: Option<&Key>) -> Vec<Arc<Cell>> {
         let begin = key.map_or(Bound::Unbounded, Bound::Excluded);

@@ -9,7 +9,7 @@ use tenure_core::{Instant, Words};
 use crate::api::locks::Locks;
 use crate::error::{Ended, SilentNode};
 use crate::link::handle::NoAnswer;
-use crate::protocol::health::{Health, Setting};
+use crate::protocol::health::{Health, Setting, is_alone, keeps_writes};
 
 /// What [`Locks::check`](crate::Locks::check) found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +44,8 @@ pub enum Gravity {
     /// A fault that happens now and then costs more than it must: locks that cannot be taken for
     /// some time, or two holders for up to one TTL after a node lost data.
     Warning,
-    /// Two may hold a lock although nothing has failed, or locks cannot be taken.
+    /// Although no server has lost data: two may hold a lock, fences may not grow, or a node grants
+    /// nothing.
     Danger,
 }
 
@@ -100,6 +101,9 @@ pub enum Concern {
     AheadOfReplicas {
         /// How many replicas are connected.
         replicas: u64,
+        /// How many must be for it to serve: its `min-replicas-to-write`. It does not wait for
+        /// these either.
+        least: u64,
     },
     /// The clock of the node is so far from that of another.
     ClocksApart {
@@ -122,6 +126,9 @@ pub enum Concern {
     },
 }
 
+/// How settings are asked.
+const CONFIG: &str = "CONFIG GET";
+
 /// Below this, ten thousand waiters that are told at once may be too many for a connection.
 const SMALL_OUTPUT_BUFFER: u64 = 1 << 20;
 
@@ -134,11 +141,12 @@ impl Concern {
     pub const fn gravity(&self) -> Gravity {
         match self {
             Self::Silent { .. } | Self::Evicts { .. } | Self::ClocksApart { .. } => Gravity::Danger,
-            Self::Forgets | Self::AheadOfReplicas { .. } => Gravity::Warning,
+            Self::Forgets | Self::AheadOfReplicas { least: 0, .. } => Gravity::Warning,
             Self::NoPushes
             | Self::Untold { .. }
             | Self::NoRight { .. }
             | Self::RestsAfterRestart
+            | Self::AheadOfReplicas { .. }
             | Self::SmallOutputBuffer { .. }
             | Self::SmallTrackingTable { .. } => Gravity::Note,
         }
@@ -181,6 +189,10 @@ impl Concern {
     pub fn remedy(&self) -> String {
         match self {
             Self::Silent { .. } => "see why it does not answer".to_owned(),
+            Self::Untold { asked, .. } if *asked == CONFIG => "look yourself; who may call \
+                                                               CONFIG GET can read the server's \
+                                                               passwords"
+                .to_owned(),
             Self::Untold { asked, .. } => format!("let the user call {asked}, or look yourself"),
             Self::NoRight { right, .. } => format!("give the user +{right}"),
             Self::NoPushes => "use RESP3, connect by address, and give the user +subscribe and \
@@ -195,9 +207,11 @@ impl Concern {
             Self::Evicts { .. } => "set maxmemory-policy noeviction, or give locks a server of \
                                     their own"
                 .to_owned(),
-            Self::AheadOfReplicas { .. } => "set min-replicas-to-write, which narrows the gap, or \
-                                             use several nodes, which close it"
-                .to_owned(),
+            Self::AheadOfReplicas { least: 0, .. } => "set min-replicas-to-write, which narrows \
+                                                       the gap, or use several nodes, which close \
+                                                       it"
+            .to_owned(),
+            Self::AheadOfReplicas { .. } => "use several nodes, if that must not happen".to_owned(),
             Self::ClocksApart { other, .. } => {
                 format!("let NTP set the clocks of this node and of {other}")
             }
@@ -223,7 +237,7 @@ impl fmt::Display for Concern {
                 f.write_str("it may forget locks when it restarts, which quarantine covers")
             }
             Self::Evicts { policy } => write!(f, "it evicts keys: maxmemory-policy {policy}"),
-            Self::AheadOfReplicas { replicas } => {
+            Self::AheadOfReplicas { replicas, .. } => {
                 write!(f, "it does not wait for its {replicas} replicas")
             }
             Self::ClocksApart { by, other, .. } => {
@@ -428,7 +442,7 @@ fn concerns(client: Client, pushes: bool, health: &Health) -> Vec<Concern> {
         Err(words) => found.push(untold("INFO", words)),
     }
     if let Err(words) = health.setting(Setting::OutputBuffers) {
-        found.push(untold("CONFIG GET", words));
+        found.push(untold(CONFIG, words));
     }
     if !pushes {
         found.push(Concern::NoPushes);
@@ -469,21 +483,24 @@ fn told(client: Client, health: &Health) -> Vec<Concern> {
             policy: policy.to_owned(),
         });
     }
-    let fsync = health.setting(Setting::AppendFsync);
-    // Where the setting is not told, nothing is said of what it may be.
-    let keeps = health.field("aof_enabled") == Some("1")
-        && fsync.map_or(true, |fsync| fsync == Some("always"));
-    if !keeps {
-        found.push(match client.quarantine {
-            true => Concern::RestsAfterRestart,
-            false => Concern::Forgets,
-        });
+    let info = |name: &str| health.field(name);
+    // Where a setting is not told, nothing is said of what it may be.
+    let fsync = health
+        .setting(Setting::AppendFsync)
+        .unwrap_or(Some("always"));
+    let rests = health.setting(Setting::FsyncRests).unwrap_or(Some("no"));
+    let keeps = keeps_writes(info, fsync, rests);
+    if client.quarantine && !(keeps && is_alone(info)) {
+        found.push(Concern::RestsAfterRestart);
+    } else if !keeps {
+        found.push(Concern::Forgets);
     }
     let replicas = health.number("connected_slaves").unwrap_or(0);
-    let waits = health.setting(Setting::MinReplicas);
-    let waits = waits.map_or(true, |least| least.is_some_and(|least| least != "0"));
-    if replicas > 0 && !waits {
-        found.push(Concern::AheadOfReplicas { replicas });
+    if let Ok(least) = health.setting(Setting::MinReplicas)
+        && replicas > 0
+    {
+        let least = least.and_then(|least| least.parse().ok()).unwrap_or(0);
+        found.push(Concern::AheadOfReplicas { replicas, least });
     }
     found
 }
@@ -537,8 +554,10 @@ mod tests {
         quarantine: true,
         ..ONE
     };
-    const GOOD: &str = "redis_version:7.0.15\r\naof_enabled:1\r\nmaxmemory:0\r\n\
-                        maxmemory_policy:noeviction\r\nconnected_slaves:0\r\n";
+    const GOOD: &str = "redis_version:7.0.15\r\naof_enabled:1\r\naof_last_write_status:ok\r\n\
+                        aof_last_bgrewrite_status:ok\r\nmaxmemory:0\r\n\
+                        maxmemory_policy:noeviction\r\nrole:master\r\nconnected_slaves:0\r\n\
+                        master_replid2:0000\r\n";
 
     fn text(text: &str) -> Value {
         Value::BulkString(text.as_bytes().to_vec())
@@ -557,6 +576,7 @@ mod tests {
     fn good() -> Vec<Value> {
         let settings = [
             "always",
+            "no",
             "0",
             "normal 0 0 0 pubsub 33554432 8388608 60",
             "1000000",
@@ -632,7 +652,10 @@ mod tests {
         let no_file = informed("aof_enabled", "aof_enabled:0");
         let mut each_second = good();
         each_second[1] = pair("everysec");
-        for values in [no_file, each_second] {
+        let mut rests = good();
+        rests[2] = pair("yes");
+        let full = informed("aof_last_write_status", "aof_last_write_status:err");
+        for values in [no_file, each_second, rests, full] {
             assert_eq!(found(ONE, values.clone()), [Concern::Forgets]);
             assert_eq!(found(SEVERAL, values), [Concern::RestsAfterRestart]);
         }
@@ -642,27 +665,36 @@ mod tests {
     #[test]
     fn replicas_that_are_not_waited_for_are_found() {
         let mut values = informed("connected_slaves", "connected_slaves:2");
-        assert_eq!(
-            found(ONE, values.clone()),
-            [Concern::AheadOfReplicas { replicas: 2 }]
-        );
-        values[2] = pair("1");
-        assert_eq!(found(ONE, values), []);
+        let found_with = |least, values: &Vec<Value>| {
+            let expected = Concern::AheadOfReplicas { replicas: 2, least };
+            assert_eq!(found(ONE, values.clone()), std::slice::from_ref(&expected));
+            // With quarantine, such a node rests after a restart.
+            let several = [Concern::RestsAfterRestart, expected.clone()];
+            assert!(
+                found(SEVERAL, values.clone())
+                    .iter()
+                    .all(|one| several.contains(one))
+            );
+            expected.gravity()
+        };
+        assert_eq!(found_with(0, &values), Gravity::Warning);
+        values[3] = pair("1");
+        assert_eq!(found_with(1, &values), Gravity::Note);
     }
 
     #[test]
     fn small_buffers_and_tables_are_found() {
         let mut values = good();
-        values[3] = pair("normal 0 0 0 slave 1 1 1 pubsub 1000 500 60");
-        values[4] = pair("100");
+        values[4] = pair("normal 0 0 0 slave 1 1 1 pubsub 1000 500 60");
+        values[5] = pair("100");
         let small = [
             Concern::SmallOutputBuffer { limit: 1_000 },
             Concern::SmallTrackingTable { keys: 100 },
         ];
         assert_eq!(found(ONE, values.clone()), small);
         // 0: without a limit.
-        values[3] = pair("pubsub 0 0 0");
-        values[4] = pair("0");
+        values[4] = pair("pubsub 0 0 0");
+        values[5] = pair("0");
         assert_eq!(found(ONE, values), []);
     }
 
@@ -671,7 +703,7 @@ mod tests {
         let refused = "NOPERM this user has no permissions to run the 'info' command";
         let mut values = good();
         values[0] = error(refused);
-        values[1..5].fill(error(refused));
+        values[1..6].fill(error(refused));
         let words = || refused.to_owned();
         let untold = ["INFO", "CONFIG GET"].map(|asked| Concern::Untold {
             asked,
@@ -680,12 +712,40 @@ mod tests {
         assert_eq!(found(ONE, values), untold);
     }
 
+    /// Before Redis 7, `CLIENT KILL ID 0` ends all other connections.
+    #[test]
+    fn no_command_of_a_check_names_a_client_to_kill() {
+        for command in commands(b"unused") {
+            let words: Vec<_> = command
+                .args_iter()
+                .filter_map(|word| match word {
+                    redis::Arg::Simple(word) => Some(word.to_vec()),
+                    _ => None,
+                })
+                .collect();
+            if words.iter().any(|word| word == b"KILL") {
+                assert_eq!(words[2..], [b"ID".to_vec(), b"NONE".to_vec()]);
+            }
+        }
+    }
+
+    #[test]
+    fn what_several_servers_answer_together_is_not_taken_for_an_answer() {
+        let mut values = good();
+        values[0] = Value::Map(vec![(text("127.0.0.1:1"), text(GOOD))]);
+        let found = found(ONE, values);
+        assert!(
+            matches!(&found[..], [Concern::Untold { asked: "INFO", .. }]),
+            "{found:?}"
+        );
+    }
+
     #[test]
     fn a_missing_right_is_told_and_a_wrong_argument_is_not() {
         let mut values = good();
         // `CLIENT KILL`: first of the rights.
-        values[5] = error("NOPERM this user has no permissions to run the 'client|kill' command");
-        values[8] = error("ERR syntax error");
+        values[7] = error("NOPERM this user has no permissions to run the 'client|kill' command");
+        values[10] = error("ERR syntax error");
         let found = found(ONE, values);
         let [Concern::NoRight { right, .. }] = &found[..] else {
             panic!("one right is missing: {found:?}");

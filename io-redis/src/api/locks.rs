@@ -102,7 +102,8 @@ impl Locks {
     ///
     /// Over one node it waits in a queue beside the key: whoever releases the lock hands it on, in
     /// the order in which the waiters came ([Fairness](crate::guarantees::fairness)). Over several
-    /// nodes, and with quarantine, there is no queue: it tries again several times a second
+    /// nodes there is no order: each release lets the nodes hint to somebody who waits, who asks at
+    /// once. Where a node cannot push, it tries again several times a second
     /// ([`LockOptions::backoff`]), and when that owner's time ends. While not enough nodes answer,
     /// its pauses grow. Errors that waiting cannot cure are returned at once.
     ///

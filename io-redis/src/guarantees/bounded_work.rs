@@ -48,6 +48,7 @@
 //! | [`close`](crate::Locks::close) | four request timeouts |
 //! | [`inspect`](crate::Locks::inspect) | two tries to connect and four request timeouts |
 //! | [`break_lock`](crate::Locks::break_lock) | the same |
+//! | [`check`](crate::Locks::check) | the same |
 //! | [`Scan::next`](crate::Scan::next) | the same, for each of its requests |
 //! | [`connect`](crate::Builder::connect) | two tries to connect |
 //!
@@ -80,12 +81,14 @@
 //! | a waiter elsewhere | 1 for each attempt: 4 to 8 per second, more where the key changes hands |
 //! | a guard whose loss is awaited | 1 read behind each renewal, many keys in one |
 //! | a connection on which nothing else is asked | 1 `PING` about every 10 s |
+//! | a check | 15 small ones in one write |
 //! | a scan | 1 for about 256 keys of any kind, and 1 for each string that fits |
 //!
-//! *Elsewhere* is over one node with quarantine, before a holder that is no lock of Tenure's (over
-//! one node the first in line only), where the node does not push, over several nodes where too few
-//! of them do, and while rivals share these: [Fairness](super::fairness). What is due together
-//! shares calls: the places of a client, its renewals, and what it reads.
+//! *Elsewhere* is before a holder that is no lock of Tenure's (over one node the first in line
+//! only), where the node does not push, over several nodes where too few of them do, and while
+//! rivals share these: [Fairness](super::fairness). With quarantine over one node, who is handed a
+//! lock asks once more. What is due together shares calls: the places of a client, its renewals, and
+//! what it reads.
 //!
 //! Of twenty that wait for one key over five nodes, each costs 2.5 times the requests of a lock
 //! that is free, at most. After a hint a waiter asks once; if another was quicker, it has its place

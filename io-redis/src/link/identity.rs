@@ -12,6 +12,7 @@ use crate::link::streams;
 use crate::log_target::{LOG_TARGET, contained};
 use crate::protocol::decode::{self, CommandResult, Signal};
 use crate::protocol::encode::{Encoder, mark, millis};
+use crate::protocol::health::{is_alone, keeps_writes};
 use crate::protocol::key;
 use crate::protocol::marker::{Marker, NodeSet};
 use crate::protocol::scripts::{Command, Script};
@@ -211,21 +212,19 @@ pub(crate) fn identity(results: &[CommandResult]) -> NodeInfo {
         Some(Ok(Value::Array(parts))) => parts.get(1),
         _ => None,
     };
-    let is_set = |at, to: &[u8]| setting(at).and_then(decode::bytes) == Some(to);
-    let no_second_id = |id: &str| id.bytes().all(|digit| digit == b'0');
-    // A node counts as durable only if everything about it is known: it is a primary without
-    // replicas, each write is on disk before its reply, and no rewrite of the file is under way.
+    let setting = |at| {
+        setting(at)
+            .and_then(decode::bytes)
+            .and_then(|it| std::str::from_utf8(it).ok())
+    };
+    let info = |name: &str| field(&persistence, name).or_else(|| field(&replication, name));
+    // A node counts as durable only if everything about it is known, and no rewrite of the file is
+    // under way.
     // Law: Exclusion
-    let durable = is_set(3, b"always")
-        && is_set(4, b"no")
-        && field(&persistence, "aof_enabled") == Some("1")
-        && field(&persistence, "aof_rewrite_in_progress") == Some("0")
-        && field(&persistence, "aof_rewrite_scheduled") == Some("0")
-        && field(&persistence, "aof_last_write_status") == Some("ok")
-        && field(&persistence, "aof_last_bgrewrite_status") == Some("ok")
-        && field(&replication, "role") == Some("master")
-        && field(&replication, "connected_slaves") == Some("0")
-        && field(&replication, "master_replid2").is_some_and(no_second_id);
+    let durable = keeps_writes(info, setting(3), setting(4))
+        && is_alone(info)
+        && info("aof_rewrite_in_progress") == Some("0")
+        && info("aof_rewrite_scheduled") == Some("0");
     NodeInfo {
         run_id: field(&server, "run_id").map(str::to_owned),
         replication_id: field(&replication, "master_replid").map(str::to_owned),

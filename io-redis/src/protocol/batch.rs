@@ -274,6 +274,7 @@ mod tests {
     use tenure_core::{Answer, Fence, Op, Refusal, Reply, ServerTime};
 
     use super::*;
+    use crate::protocol::decode::Signal;
     use crate::protocol::testing::acquires;
 
     const TTL: Duration = Duration::from_secs(1);
@@ -323,6 +324,50 @@ mod tests {
 
     fn id(text: &str) -> Value {
         Value::BulkString(text.into())
+    }
+
+    /// What two watched leases are told, and whether it is of use to ask for more, where the node
+    /// answers so to the three commands; or one of them, alone.
+    fn watched(answers: [Value; encode::WATCH], leases: usize) -> (Vec<Meaning>, bool) {
+        let mut requests = acquires(leases);
+        for request in &mut requests {
+            request.op = Op::Watch;
+        }
+        let mut batch = Batch::default();
+        batch.encode(&requests, |_| true, &mut one_node(), &mut Pipeline::new());
+        let mut meanings = Vec::new();
+        let watches = batch.read(Ok(answers.into()), Beside::default(), |_, _, meaning| {
+            meanings.push(meaning)
+        });
+        (meanings, watches)
+    }
+
+    #[test]
+    fn keys_whose_read_is_refused_for_one_of_them_are_read_one_by_one() {
+        let key = "NOPERM this user has no permissions to access one of the keys used as arguments";
+        let command = "NOPERM this user has no permissions to run the 'mget' command";
+        let slots = "CROSSSLOT Keys in request don't hash to the same slot";
+        for (words, signal) in [
+            (key, Signal::DoNotBatch),
+            (command, Signal::DoNotBatch),
+            (slots, Signal::CrossSlot),
+        ] {
+            let (meanings, watches) = watched([Value::Okay, Value::Okay, error(words)], 2);
+            let again = (Reply::NotApplied(Refusal::Again), Some(signal));
+            assert_eq!(meanings, [again.clone(), again], "{words}");
+            assert!(watches, "{words}");
+        }
+        for (words, of_use) in [(key, true), (command, false), ("LOADING it is", true)] {
+            let (meanings, watches) = watched([Value::Okay, Value::Okay, error(words)], 1);
+            assert!(
+                matches!(&meanings[..], [(Reply::NotApplied(_), _)]),
+                "{words}"
+            );
+            assert_eq!(watches, of_use, "{words}");
+        }
+        let deaf = error("ERR Client tracking can be enabled only in RESP3");
+        let (_, watches) = watched([deaf, Value::Okay, Value::Array(vec![Value::Nil])], 1);
+        assert!(!watches);
     }
 
     #[test]

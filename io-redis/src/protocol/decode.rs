@@ -342,21 +342,28 @@ fn all(meaning: Meaning, count: usize, mut each: impl FnMut(Meaning)) {
 }
 
 /// Reads whether a node watches keys, and whether they hold what they should. Calls `each` once for
-/// every token. Returns whether the node watches. Where it does not, it says so only of keys that
-/// hold what they should.
+/// every token. Returns whether it is of use to ask this node to watch. Where it does not watch, it
+/// says so only of keys that hold what they should.
 pub(crate) fn watched(
     [watch, next, read]: [CommandResult; WATCH],
     tokens: impl ExactSizeIterator<Item = Token>,
     mut each: impl FnMut(Meaning),
 ) -> bool {
-    let refused = [&watch, &next, &read].into_iter().find_map(error);
-    let held = match read {
+    let refused = [&watch, &next].into_iter().find_map(error);
+    let held = match value(read) {
         Ok(Value::Array(held)) if held.len() == tokens.len() => held,
-        _ => {
-            let broken = || Reply::Unknown(Doubt::Broken(Words::fixed(ANOTHER_TYPE)));
-            let reply = refused.unwrap_or_else(broken);
-            tokens.for_each(|_| each((reply.clone(), None)));
-            return false;
+        read => {
+            let broken = || broken("keys that were read were answered in a shape of its own");
+            let unread = read.err().unwrap_or_else(broken);
+            // What is refused for one of the keys, or for now, says nothing of the others.
+            let refuses = matches!(
+                &unread,
+                (Reply::NotApplied(Refusal::Rejected(words)), None) if !is_about_a_key(words)
+            );
+            let watches = refused.is_none() && !(refuses && tokens.len() == 1);
+            let meaning = refused.map_or(unread, |refused| (refused, None));
+            all(meaning, tokens.len(), each);
+            return watches;
         }
     };
     let mut text = Vec::new();

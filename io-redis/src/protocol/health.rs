@@ -12,14 +12,16 @@ use crate::protocol::words::printable;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Setting {
     AppendFsync,
+    FsyncRests,
     MinReplicas,
     OutputBuffers,
     TrackingTable,
 }
 
 impl Setting {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 5] = [
         Self::AppendFsync,
+        Self::FsyncRests,
         Self::MinReplicas,
         Self::OutputBuffers,
         Self::TrackingTable,
@@ -28,6 +30,7 @@ impl Setting {
     const fn name(self) -> &'static str {
         match self {
             Self::AppendFsync => "appendfsync",
+            Self::FsyncRests => "no-appendfsync-on-rewrite",
             Self::MinReplicas => "min-replicas-to-write",
             Self::OutputBuffers => "client-output-buffer-limit",
             Self::TrackingTable => "tracking-table-max-keys",
@@ -37,26 +40,36 @@ impl Setting {
 
 /// A right that locks work without, with what it is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Right {
+struct Right {
     /// As an ACL names it.
-    pub(crate) name: &'static str,
+    name: &'static str,
     /// What happens without it.
-    pub(crate) without: &'static str,
+    without: &'static str,
+    /// Behind them comes the key that never exists, if there is only one.
     words: &'static [&'static str],
 }
 
+const OLD_REQUESTS: &str =
+    "a request on a connection that was given up may be run after those of the next";
+const LATE_LOSS: &str = "a lock that somebody deletes is found out by the next renewal only";
+
 /// In the order in which they are tried. Each command is wrong in its arguments or does nothing,
-/// so that nothing but the right is tried.
+/// so that nothing but the right is tried. (`CLIENT KILL ID 0` kills everybody before Redis 7.)
 const RIGHTS: &[Right] = &[
     Right {
+        name: "client|id",
+        without: OLD_REQUESTS,
+        words: &["CLIENT", "ID"],
+    },
+    Right {
         name: "client|kill",
-        without: "a request on a connection that was given up may be run after those of the next",
-        words: &["CLIENT", "KILL", "ID", "0"],
+        without: OLD_REQUESTS,
+        words: &["CLIENT", "KILL", "ID", "NONE"],
     },
     Right {
         name: "ping",
         without: "an idle connection that has died is found out by the next request",
-        words: &["PING"],
+        words: &["PING", "PONG"],
     },
     Right {
         name: "eval",
@@ -65,13 +78,18 @@ const RIGHTS: &[Right] = &[
     },
     Right {
         name: "client|tracking",
-        without: "a lock that somebody deletes is found out by the next renewal only",
+        without: LATE_LOSS,
         words: &["CLIENT", "TRACKING", "MAYBE"],
     },
     Right {
         name: "client|caching",
-        without: "a lock that somebody deletes is found out by the next renewal only",
+        without: LATE_LOSS,
         words: &["CLIENT", "CACHING", "MAYBE"],
+    },
+    Right {
+        name: "mget",
+        without: LATE_LOSS,
+        words: &["MGET"],
     },
 ];
 
@@ -112,7 +130,13 @@ pub(crate) fn commands(unused: &[u8]) -> Vec<Cmd> {
     let mut commands = vec![command(&["INFO"])];
     let settings = Setting::ALL.iter();
     commands.extend(settings.map(|setting| command(&["CONFIG", "GET", setting.name()])));
-    commands.extend(RIGHTS.iter().map(|right| command(right.words)));
+    commands.extend(RIGHTS.iter().map(|right| {
+        let mut tried = command(right.words);
+        if let [_] = right.words {
+            tried.arg(unused);
+        }
+        tried
+    }));
     let pushes = PUSHES.iter();
     commands.extend(pushes.map(|(command, ..)| command.probe(unused)));
     // Last, since the last answer speaks for the node: everybody who takes locks may ask this.
@@ -124,9 +148,12 @@ pub(crate) fn commands(unused: &[u8]) -> Vec<Cmd> {
 pub(crate) fn health(results: Vec<CommandResult>) -> Health {
     let mut results = results.into_iter();
     let mut next = || results.next().unwrap_or_else(|| Err(decode::miscounted()));
-    let info = said(next()).map(|value| {
-        let bytes = decode::bytes(&value).unwrap_or_default();
-        String::from_utf8_lossy(bytes).into_owned()
+    let info = said(next()).and_then(|value| match decode::bytes(&value) {
+        Some(text) => Ok(String::from_utf8_lossy(text).into_owned()),
+        // Each server of a cluster has its own.
+        None => Err(Words::fixed(
+            "the connection leads to several servers: check each with a client of its own",
+        )),
     });
     let settings = Setting::ALL.iter().map(|_| said(next()).map(setting));
     let settings = settings.collect();
@@ -164,6 +191,29 @@ fn setting(value: Value) -> Option<String> {
     }?;
     let bytes = decode::bytes(&value)?;
     Some(String::from_utf8_lossy(bytes).into_owned())
+}
+
+/// Whether a server keeps every write that it has answered, as far as its file goes: `info` has the
+/// fields of `INFO`, and the others are settings.
+pub(crate) fn keeps_writes<'a>(
+    info: impl Fn(&str) -> Option<&'a str>,
+    fsync: Option<&str>,
+    fsync_rests: Option<&str>,
+) -> bool {
+    fsync == Some("always")
+        && fsync_rests == Some("no")
+        && info("aof_enabled") == Some("1")
+        && info("aof_last_write_status") == Some("ok")
+        && info("aof_last_bgrewrite_status") == Some("ok")
+}
+
+/// Whether nobody could take over for a server and lack what it has answered: it is a primary
+/// without replicas, and was none itself.
+pub(crate) fn is_alone<'a>(info: impl Fn(&str) -> Option<&'a str>) -> bool {
+    let no_id = |id: &str| id.bytes().all(|digit| digit == b'0');
+    info("role") == Some("master")
+        && info("connected_slaves") == Some("0")
+        && info("master_replid2").is_some_and(no_id)
 }
 
 impl Health {

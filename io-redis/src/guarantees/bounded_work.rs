@@ -87,8 +87,8 @@
 //! *Elsewhere* is before a holder that is no lock of Tenure's (over one node the first in line
 //! only), where the node does not push, over several nodes where too few of them do, and while
 //! rivals share these: [Fairness](super::fairness). With quarantine over one node, who is handed a
-//! lock asks once more. What is due together shares calls: the places of a client, its renewals, and
-//! what it reads.
+//! lock asks once more. What is due together shares calls: the places of a client, its renewals,
+//! and what it reads.
 //!
 //! Of twenty that wait for one key over five nodes, each costs 2.5 times the requests of a lock
 //! that is free, at most. After a hint a waiter asks once; if another was quicker, it has its place

@@ -6,6 +6,8 @@ enum Kind {
     YesNo,
     OneOf(&'static [&'static str]),
     Number,
+    /// A number that is not negative.
+    Count,
     Memory,
     Text,
 }
@@ -38,6 +40,7 @@ const PARAMETERS: &[(&str, &str, Kind)] = &[
     ("requirepass", "", Kind::Text),
     ("save", "", Kind::Text),
     ("timeout", "0", Kind::Number),
+    ("tracking-table-max-keys", "1000000", Kind::Count),
 ];
 
 #[derive(Clone)]
@@ -104,11 +107,16 @@ impl Config {
                 }
                 word
             }
-            Kind::Number => {
+            Kind::Number | Kind::Count => {
                 let number = super::number::parse_i64(text.as_bytes());
-                number
-                    .ok_or_else(|| failed("argument couldn't be parsed into an integer"))?
-                    .to_string()
+                let number =
+                    number.ok_or_else(|| failed("argument couldn't be parsed into an integer"))?;
+                if number < 0 && matches!(kind, Kind::Count) {
+                    let largest = i64::MAX;
+                    let why = format!("argument must be between 0 and {largest} inclusive");
+                    return Err(failed(&why));
+                }
+                number.to_string()
             }
             Kind::Memory => memory(&text)
                 .ok_or_else(|| failed("argument must be a memory value"))?

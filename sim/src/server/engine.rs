@@ -3,7 +3,7 @@
 
 use super::commands::{
     self, CONTAINER, Command, DENYOOM, LISTENING, LOADING, NO_AUTH, OOM, READONLY_REPLICA, Run,
-    WRITE, channels,
+    WRITE, channels, client,
 };
 use super::faults::Lost;
 use super::reply::Reply;
@@ -51,6 +51,11 @@ impl Engine {
             }
             None => self.answer(conn, argv, now_us),
         };
+        // All but `CLIENT` itself uses `CLIENT CACHING` up, refused or not.
+        let is_client = name == "client" && argv.get(1).is_some_and(|sub| client::knows(sub));
+        if !is_client && let Some(conn) = self.state.conns.get_mut(&conn) {
+            conn.caching = false;
+        }
         let lost = if local {
             None
         } else {
@@ -86,8 +91,13 @@ impl Engine {
         if let Some(conn) = self.state.conns.get_mut(&conn) {
             conn.last_command.clone_from(&stat);
         }
+        self.state.bound_table(conn);
         let outcome = match command.run {
-            Run::State(run) => run(&mut self.state, &mut ctx),
+            Run::State(run) => {
+                let outcome = run(&mut self.state, &mut ctx);
+                self.state.end_call(conn, command, command.keys_of(argv));
+                outcome
+            }
             Run::Scripts(what) => script::run(what, &mut self.state, &mut self.scripts, &ctx),
         };
         if let Some(conn) = self.state.conns.get_mut(&conn) {

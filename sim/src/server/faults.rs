@@ -20,6 +20,7 @@ pub(crate) struct Faults {
     pub(crate) write_error: Option<String>,
     lost: Vec<(Option<String>, Lost)>,
     lost_messages: usize,
+    lost_invalidations: usize,
     answers: Vec<(String, Reply)>,
 }
 
@@ -42,9 +43,20 @@ impl Faults {
         is_lost
     }
 
+    pub(crate) fn lose_invalidation(&mut self) {
+        self.lost_invalidations += 1;
+    }
+
+    pub(crate) fn take_lost_invalidation(&mut self) -> bool {
+        let is_lost = self.lost_invalidations > 0;
+        self.lost_invalidations -= usize::from(is_lost);
+        is_lost
+    }
+
     pub(crate) fn clear_planted(&mut self) {
         self.lost.clear();
         self.lost_messages = 0;
+        self.lost_invalidations = 0;
         self.answers.clear();
     }
 

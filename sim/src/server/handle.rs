@@ -71,6 +71,14 @@ impl Inner {
         }
     }
 
+    /// Tells connections of what changed without a command.
+    fn tell_changes(&mut self) {
+        self.engine.state.tell_changes(None);
+        for effect in std::mem::take(&mut self.engine.state.messages) {
+            self.apply(effect);
+        }
+    }
+
     /// Adds a reply to what a connection has to send, in the protocol it speaks now.
     pub(super) fn write(&mut self, to: ConnId, reply: &Reply) {
         let protocol = self
@@ -337,6 +345,8 @@ impl Server {
         inner.engine.state.restart(now_us);
         inner.engine.scripts.flush();
         data(&mut inner);
+        // Nobody is there to be told, and who comes later is not told of this.
+        inner.tell_changes();
     }
 
     /// The data as it is now.
@@ -360,10 +370,12 @@ impl Server {
     }
 
     /// A demotion and promotion on the living process, which connections survive: the run id stays,
-    /// the replication id changes, the data is what the snapshot held.
+    /// the replication id changes, the data is what the snapshot held. Who asked to be told of
+    /// changed keys (`CLIENT TRACKING`) is told of all.
     pub fn replace_in_place(&self, snapshot: &Snapshot) {
         let mut inner = self.lock();
-        inner.engine.state.keys = snapshot.keys.clone();
+        inner.engine.state.keys.replace(&snapshot.keys);
+        inner.tell_changes();
         let before = inner.engine.state.identity.replid.clone();
         inner.engine.state.identity.promote(before);
     }
@@ -415,14 +427,20 @@ impl Server {
         self.lock().engine.state.faults.lose_message();
     }
 
+    /// The next push to somebody that says that a key has changed (see `CLIENT TRACKING`) reaches
+    /// nobody: that connection is told of the key no more, and never knew.
+    pub fn lose_next_invalidation(&self) {
+        self.lock().engine.state.faults.lose_invalidation();
+    }
+
     /// Answers the next request of this command with `reply`, without executing it: `MOVED …`,
     /// `CLUSTERDOWN …`, or nonsense.
     pub fn answer_next(&self, command: &str, reply: Reply) {
         self.lock().engine.state.faults.answer(command, reply);
     }
 
-    /// Takes back what was planted and has not happened yet: replies and messages to be lost,
-    /// answers.
+    /// Takes back what was planted and has not happened yet: replies, messages and invalidations to
+    /// be lost, answers.
     pub fn clear_planted(&self) {
         self.lock().engine.state.faults.clear_planted();
     }
@@ -451,7 +469,9 @@ impl Server {
     /// choice.
     pub fn expire_now(&self) {
         let now_ms = self.now_ms();
-        self.lock().engine.state.keys.expire(now_ms);
+        let mut inner = self.lock();
+        inner.engine.state.keys.expire(now_ms);
+        inner.tell_changes();
     }
 
     /// Asks for this password from now on; empty asks for none.

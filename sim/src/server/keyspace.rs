@@ -145,26 +145,50 @@ impl Entry {
     }
 }
 
+/// What has changed, as far as those are told who read keys.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Change {
+    /// The key of this name, in one of the databases.
+    Key(Vec<u8>),
+    /// All keys of a database, or of each.
+    Everything,
+}
+
 /// All databases of one server.
 #[derive(Clone, Debug)]
 pub(crate) struct Keyspace {
     databases: Vec<BTreeMap<Vec<u8>, Entry>>,
+    /// What has changed since somebody asked.
+    changes: Vec<Change>,
 }
 
 impl Default for Keyspace {
     fn default() -> Self {
         Self {
             databases: vec![BTreeMap::new(); DATABASES],
+            changes: Vec::new(),
         }
     }
 }
 
 impl Keyspace {
+    /// Notes that somebody has changed the key. What is inserted, removed or expired is noted by
+    /// itself.
+    pub(crate) fn touch(&mut self, key: &[u8]) {
+        self.changes.push(Change::Key(key.to_vec()));
+    }
+
+    /// What has changed since this was last called, in order.
+    pub(crate) fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
     /// The key's entry; one that has expired is removed first.
     pub(crate) fn lookup(&mut self, db: usize, key: &[u8], now_ms: i64) -> Option<&mut Entry> {
         let database = self.databases.get_mut(db)?;
         if database.get(key)?.is_expired(now_ms) {
             database.remove(key);
+            self.changes.push(Change::Key(key.to_vec()));
             return None;
         }
         database.get_mut(key)
@@ -181,14 +205,16 @@ impl Keyspace {
     pub(crate) fn insert(&mut self, db: usize, key: &[u8], entry: Entry) {
         if let Some(database) = self.databases.get_mut(db) {
             database.insert(key.to_vec(), entry);
+            self.touch(key);
         }
     }
 
     /// Whether the key was there.
     pub(crate) fn remove(&mut self, db: usize, key: &[u8], now_ms: i64) -> bool {
         let there = self.lookup(db, key, now_ms).is_some();
-        if let Some(database) = self.databases.get_mut(db) {
+        if there && let Some(database) = self.databases.get_mut(db) {
             database.remove(key);
+            self.touch(key);
         }
         there
     }
@@ -215,17 +241,31 @@ impl Keyspace {
     pub(crate) fn clear(&mut self, db: usize) {
         if let Some(database) = self.databases.get_mut(db) {
             database.clear();
+            self.changes.push(Change::Everything);
         }
     }
 
     pub(crate) fn clear_all(&mut self) {
         *self = Self::default();
+        self.changes.push(Change::Everything);
+    }
+
+    /// As a replica does that gets the data of another server.
+    pub(crate) fn replace(&mut self, with: &Self) {
+        self.databases.clone_from(&with.databases);
+        self.changes.push(Change::Everything);
     }
 
     /// Removes every expired key now, as the active expiry of a real server may at any time.
     pub(crate) fn expire(&mut self, now_ms: i64) {
         for database in &mut self.databases {
-            database.retain(|_, entry| !entry.is_expired(now_ms));
+            database.retain(|key, entry| {
+                let is_expired = entry.is_expired(now_ms);
+                if is_expired {
+                    self.changes.push(Change::Key(key.clone()));
+                }
+                !is_expired
+            });
         }
     }
 }

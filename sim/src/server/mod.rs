@@ -9,7 +9,8 @@
 //!
 //! Inside, the engine is a pure machine (a request and the time in, effects out); `net` carries
 //! bytes to it. It knows what Tenure needs and answers as Redis 7.0 does; `tests/` compares the
-//! two. Not modelled: `MULTI`, blocking commands (`WAIT` answers 0 at once), replication as such,
+//! two. A connection that asks for it by `CLIENT TRACKING` is told when a key changes that it has
+//! read. Not modelled: `MULTI`, blocking commands (`WAIT` answers 0 at once), replication as such,
 //! eviction, the libraries `cjson`, `cmsgpack`, `struct` and `bit`, `redis.setresp(3)`, and expiry
 //! on the server's own initiative (see [`Server::expire_now`]).
 
@@ -29,6 +30,7 @@ mod request;
 mod script;
 mod session;
 mod state;
+mod tracking;
 
 pub use clock::{ManualClock, ServerClock, SystemClock};
 pub use faults::Lost;

@@ -46,9 +46,14 @@ impl Reply {
         }
     }
 
-    /// Whether this is what somebody published, and no answer.
+    /// The first word of a push that says that keys have changed.
+    pub(crate) const INVALIDATE: &str = "invalidate";
+
+    /// Whether this is what somebody published, or says that keys have changed, and no answer.
     pub(crate) fn is_message(&self) -> bool {
-        matches!(self, Self::Push(items) if items.first() == Some(&Self::bulk("message")))
+        let is =
+            |first: &Self| [Self::bulk("message"), Self::bulk(Self::INVALIDATE)].contains(first);
+        matches!(self, Self::Push(items) if items.first().is_some_and(is))
     }
 
     /// Appends the bytes of this reply in the given protocol (2 or 3).

@@ -177,6 +177,8 @@ fn count_keys(ctx: &Ctx<'_>) -> Result<usize, Reject> {
 pub(crate) struct RunState<'a> {
     state: &'a mut State,
     conn: ConnId,
+    /// The keys that its caller named: each command that reads counts as reading all of them.
+    keys: &'a [Vec<u8>],
     /// `SELECT` inside a script changes this, and not the caller's database.
     db: usize,
     /// Time stands still while a script runs.
@@ -208,6 +210,7 @@ fn execute(
     let mut run = RunState {
         state,
         conn: ctx.conn,
+        keys,
         db: ctx.db,
         now_us: ctx.now_us,
         no_writes,
@@ -259,6 +262,7 @@ impl RunState<'_> {
         };
         let outcome = run(self.state, &mut ctx);
         self.db = ctx.db;
+        self.state.end_call(self.conn, command, self.keys.iter());
         if outcome.is_err() {
             self.state
                 .stats

@@ -6,6 +6,7 @@ use super::config::Config;
 use super::faults::Faults;
 use super::keyspace::{Entry, Keyspace, Value};
 use super::reply::{Protocol, Reply};
+use super::tracking::{Table, Tracking};
 
 /// One connection of this process's life. Never used twice, unlike the ids that clients see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,6 +118,10 @@ pub(crate) struct Conn {
     pub(crate) last_command: String,
     /// What it listens to.
     pub(crate) channels: BTreeSet<Vec<u8>>,
+    /// Whether it is told of keys that have changed.
+    pub(crate) tracking: Option<Tracking>,
+    /// `CLIENT CACHING` came before the present command.
+    pub(crate) caching: bool,
     /// A caller in this process, whom faults of the network do not meet.
     pub(crate) local: bool,
 }
@@ -194,9 +199,12 @@ pub(crate) struct State {
     pub(crate) stats: BTreeMap<String, CommandStat>,
     pub(crate) identity: Identity,
     pub(crate) faults: Faults,
+    /// Who is told when a key changes.
+    pub(crate) table: Table,
     pub(crate) started_us: u64,
     pub(crate) effects: Vec<Effect>,
-    /// What was published by the request that is executed. It is written before the reply.
+    /// What was published by the request that is executed, and what it told others of keys. It is
+    /// written before the reply.
     pub(crate) messages: Vec<Effect>,
     next_conn: u64,
     next_client_id: i64,
@@ -212,6 +220,7 @@ impl State {
             stats: BTreeMap::new(),
             identity: Identity::new(seed),
             faults: Faults::default(),
+            table: Table::new(seed),
             started_us: now_us,
             effects: Vec::new(),
             messages: Vec::new(),
@@ -239,6 +248,8 @@ impl State {
             since_us: now_us,
             last_command: String::new(),
             channels: BTreeSet::new(),
+            tracking: None,
+            caching: false,
             local,
         };
         self.next_client_id += 1;
@@ -254,6 +265,7 @@ impl State {
         self.started_us = now_us;
         self.next_client_id = 1;
         self.conns.clear();
+        self.table.clear();
     }
 
     /// Sets the password of the default user; empty means none. Connections that are open stay

@@ -5,7 +5,18 @@ use std::fmt::Write as _;
 use super::connection::checked_name;
 use crate::server::number::parse_i64;
 use crate::server::reply::{Protocol, Reply};
-use crate::server::state::{Conn, ConnId, Ctx, Effect, Outcome, Reject, State};
+use crate::server::state::{Conn, ConnId, Ctx, Effect, Outcome, Reject, State, lower};
+use crate::server::tracking::{Mode, Tracking};
+
+const SUBCOMMANDS: &[&str] = &[
+    "caching", "getname", "getredir", "id", "info", "kill", "list", "no-evict", "no-touch",
+    "setinfo", "setname", "tracking",
+];
+
+/// Whether there is such a subcommand, in any case of letters.
+pub(crate) fn knows(subcommand: &[u8]) -> bool {
+    SUBCOMMANDS.contains(&lower(subcommand).as_str())
+}
 
 pub(super) fn client(state: &mut State, ctx: &mut Ctx<'_>) -> Outcome {
     let args = ctx.argv.len();
@@ -46,11 +57,13 @@ pub(super) fn client(state: &mut State, ctx: &mut Ctx<'_>) -> Outcome {
             Ok(Reply::Text(describe(state.conn(ctx.conn)?, now_us)))
         }
         ("kill", 3..) => kill(state, ctx),
-        (
-            name @ ("id" | "setname" | "getname" | "setinfo" | "no-evict" | "no-touch" | "info"
-            | "kill"),
-            _,
-        ) => Err(Reject::wrong_arity(&format!("client|{name}"))),
+        ("tracking", 3..) => tracking(state, ctx),
+        ("caching", 3) => caching(state, ctx),
+        ("getredir", 2) => {
+            let is_tracking = state.conn(ctx.conn)?.tracking.is_some();
+            Ok(Reply::Int(if is_tracking { 0 } else { -1 }))
+        }
+        (name, _) if knows(name.as_bytes()) => Err(Reject::wrong_arity(&format!("client|{name}"))),
         _ => Err(Reject::unknown_subcommand("CLIENT", &ctx.argv[1])),
     }
 }
@@ -63,12 +76,16 @@ fn describe(conn: &Conn, now_us: u64) -> String {
     } else {
         2
     };
+    let (flags, redir) = match conn.tracking {
+        Some(_) => ("t", 0),
+        None => ("N", -1),
+    };
     let user = conn.user.as_deref().unwrap_or("(none)");
     // Writing to a string cannot fail.
     let _ = writeln!(
         line,
-        "id={} addr={} laddr=127.0.0.1:6379 fd=8 name={} age={age} idle=0 flags=N db={} sub=0 \
-         psub=0 ssub=0 multi=-1 events=r cmd={} user={user} redir=-1 resp={resp} \
+        "id={} addr={} laddr=127.0.0.1:6379 fd=8 name={} age={age} idle=0 flags={flags} db={} \
+         sub=0 psub=0 ssub=0 multi=-1 events=r cmd={} user={user} redir={redir} resp={resp} \
          lib-name={} lib-ver={}",
         conn.client_id,
         conn.address,
@@ -79,6 +96,81 @@ fn describe(conn: &Conn, now_us: u64) -> String {
         conn.lib_version,
     );
     line
+}
+
+/// `CLIENT TRACKING ON|OFF` with its options.
+fn tracking(state: &mut State, ctx: &Ctx<'_>) -> Outcome {
+    let (mut opt_in, mut opt_out, mut no_loop) = (false, false, false);
+    for i in 3..ctx.argv.len() {
+        match ctx.word(i).as_str() {
+            "optin" => opt_in = true,
+            "optout" => opt_out = true,
+            "noloop" => no_loop = true,
+            option @ ("bcast" | "prefix" | "redirect") => {
+                let option = option.to_ascii_uppercase();
+                let text = format!("ERR this server knows no {option} of CLIENT TRACKING");
+                return Err(Reject(text));
+            }
+            _ => return Err(Reject::syntax()),
+        }
+    }
+    let conn = state.conn(ctx.conn)?;
+    match ctx.word(2).as_str() {
+        "on" => {}
+        "off" => {
+            (conn.tracking, conn.caching) = (None, false);
+            return Ok(Reply::ok());
+        }
+        _ => return Err(Reject::syntax()),
+    }
+    let mode = match (opt_in, opt_out) {
+        (true, true) => {
+            return Err(Reject::new(
+                "ERR You can't specify both OPTIN mode and OPTOUT mode",
+            ));
+        }
+        (true, false) => Mode::OptIn,
+        (false, true) => Mode::OptOut,
+        (false, false) => Mode::All,
+    };
+    let before = conn.tracking.map(|tracking| tracking.mode);
+    let switched = matches!(
+        (before, mode),
+        (Some(Mode::OptIn), Mode::OptOut) | (Some(Mode::OptOut), Mode::OptIn)
+    );
+    if switched {
+        return Err(Reject::new(
+            "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and \
+             then re-enabling it with a different mode.",
+        ));
+    }
+    conn.tracking = Some(Tracking { mode, no_loop });
+    Ok(Reply::ok())
+}
+
+/// `CLIENT CACHING YES|NO`: whether the keys of the next command are tracked.
+fn caching(state: &mut State, ctx: &Ctx<'_>) -> Outcome {
+    let conn = state.conn(ctx.conn)?;
+    let mode = conn.tracking.map(|tracking| tracking.mode);
+    let mode = mode.ok_or_else(|| {
+        Reject::new(
+            "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN \
+             or OPTOUT mode enabled",
+        )
+    })?;
+    match (ctx.word(2).as_str(), mode) {
+        ("yes", Mode::OptIn) | ("no", Mode::OptOut) => {
+            conn.caching = true;
+            Ok(Reply::ok())
+        }
+        ("yes", Mode::All | Mode::OptOut) => Err(Reject::new(
+            "ERR CLIENT CACHING YES is only valid when tracking is enabled in OPTIN mode.",
+        )),
+        ("no", Mode::All | Mode::OptIn) => Err(Reject::new(
+            "ERR CLIENT CACHING NO is only valid when tracking is enabled in OPTOUT mode.",
+        )),
+        _ => Err(Reject::syntax()),
+    }
 }
 
 fn list(state: &mut State, ctx: &Ctx<'_>) -> Outcome {
@@ -122,7 +214,7 @@ fn kill(state: &mut State, ctx: &Ctx<'_>) -> Outcome {
     }
     for pair in (if by_address { &[][..] } else { &ctx.argv[2..] }).chunks_exact(2) {
         let text = String::from_utf8_lossy(&pair[1]).into_owned();
-        match crate::server::state::lower(&pair[0]).as_str() {
+        match lower(&pair[0]).as_str() {
             "id" => filters.push(Filter::Id(client_id(&pair[1])?)),
             "addr" => filters.push(Filter::Address(text)),
             "user" if state.users.contains_key(&text) => filters.push(Filter::User(text)),

@@ -47,6 +47,8 @@ pub(super) fn reset(state: &mut State, ctx: &mut Ctx<'_>) -> Outcome {
     conn.protocol = Protocol::Resp2;
     conn.name.clear();
     conn.channels.clear();
+    conn.tracking = None;
+    conn.caching = false;
     conn.user = open.then(|| "default".to_owned());
     ctx.db = 0;
     Ok(Reply::Status("RESET".to_owned()))

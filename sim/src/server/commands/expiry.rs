@@ -125,6 +125,7 @@ fn change(state: &mut State, ctx: &Ctx<'_>, command: &str, kind: Deadline) -> Ou
     if at <= ctx.now_ms() {
         state.keys.remove(ctx.db, key, ctx.now_ms());
     }
+    state.keys.touch(key);
     Ok(Reply::Int(1))
 }
 
@@ -132,6 +133,9 @@ pub(super) fn persist(state: &mut State, ctx: &mut Ctx<'_>) -> Outcome {
     let had = state
         .lookup(ctx, &ctx.argv[1])
         .and_then(|entry| entry.expires_at.take());
+    if had.is_some() {
+        state.keys.touch(&ctx.argv[1]);
+    }
     Ok(Reply::Int(i64::from(had.is_some())))
 }
 

@@ -41,6 +41,7 @@ pub(super) fn hset(state: &mut State, ctx: &mut Ctx<'_>) -> Outcome {
             }
         }
     }
+    state.keys.touch(&ctx.argv[1]);
     Ok(Reply::Int(added))
 }
 
@@ -76,6 +77,9 @@ pub(super) fn hdel(state: &mut State, ctx: &mut Ctx<'_>) -> Outcome {
     if after == 0 {
         // A hash without fields is no key at all.
         state.keys.remove(ctx.db, &ctx.argv[1], ctx.now_ms());
+    }
+    if after < before {
+        state.keys.touch(&ctx.argv[1]);
     }
     Ok(Reply::Int((before - after) as i64))
 }

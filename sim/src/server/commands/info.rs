@@ -62,6 +62,7 @@ fn section(state: &State, ctx: &Ctx<'_>, name: &str) -> String {
         "clients" => {
             line("connected_clients", &state.conns.len());
             line("maxclients", &state.config.get("maxclients"));
+            line("tracking_clients", &state.trackers());
         }
         "memory" => {
             line("used_memory", &1_000_000);
@@ -87,6 +88,8 @@ fn section(state: &State, ctx: &Ctx<'_>, name: &str) -> String {
                 &state.stats.values().map(|s| s.calls).sum::<u64>(),
             );
             line("evicted_keys", &0);
+            line("tracking_total_keys", &state.table.keys());
+            line("tracking_total_items", &state.table.items());
         }
         "replication" => {
             line(

@@ -2,7 +2,7 @@
 
 mod admin;
 pub(crate) mod channels;
-mod client;
+pub(crate) mod client;
 mod config;
 mod connection;
 mod expiry;
@@ -65,6 +65,23 @@ pub(crate) struct Command {
 impl Command {
     pub(crate) fn has(&self, flag: u16) -> bool {
         self.flags & flag != 0
+    }
+
+    /// The keys that a request of this command names.
+    pub(crate) fn keys_of<'a>(
+        &self,
+        argv: &'a [Vec<u8>],
+    ) -> impl Iterator<Item = &'a Vec<u8>> + use<'a> {
+        let (first, last, step) = self.keys;
+        let end = if last < 0 {
+            argv.len() as i64 + last
+        } else {
+            last
+        };
+        // No keys are written as zeros: what begins at the name of the command ends there.
+        let range = if first == 0 { 0..0 } else { first..end + 1 };
+        let places = range.step_by(step.max(1) as usize);
+        places.filter_map(|at| argv.get(usize::try_from(at).ok()?))
     }
 
     pub(crate) fn accepts(&self, args: usize) -> bool {

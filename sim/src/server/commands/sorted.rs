@@ -123,6 +123,9 @@ pub(super) fn zadd(state: &mut State, ctx: &mut Ctx<'_>) -> Outcome {
             }
         }
     }
+    if added + changed > 0 {
+        state.keys.touch(&ctx.argv[1]);
+    }
     Ok(Reply::Int(if options.changed {
         added + changed
     } else {
@@ -141,6 +144,9 @@ pub(super) fn zrem(state: &mut State, ctx: &mut Ctx<'_>) -> Outcome {
     if sorted.len() == 0 {
         // A set without members is no key at all.
         state.keys.remove(ctx.db, &ctx.argv[1], ctx.now_ms());
+    }
+    if removed > 0 {
+        state.keys.touch(&ctx.argv[1]);
     }
     Ok(Reply::Int(removed as i64))
 }

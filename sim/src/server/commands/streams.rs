@@ -155,6 +155,7 @@ pub(super) fn xadd(state: &mut State, ctx: &mut Ctx<'_>) -> Outcome {
     if let Some(most) = options.max_len {
         stream.len = stream.len.min(most);
     }
+    state.keys.touch(&ctx.argv[1]);
     Ok(Reply::bulk(id.to_string()))
 }
 

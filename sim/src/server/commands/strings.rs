@@ -158,11 +158,15 @@ pub(super) fn getex(state: &mut State, ctx: &mut Ctx<'_>) -> Outcome {
         }
         Some(_) | None => {
             if let Some(entry) = state.lookup(ctx, key) {
+                let before = entry.expires_at;
                 entry.expires_at = if options.persist {
                     None
                 } else {
-                    expires_at.or(entry.expires_at)
+                    expires_at.or(before)
                 };
+                if expires_at.is_some() || (options.persist && before.is_some()) {
+                    state.keys.touch(key);
+                }
             }
         }
     }
@@ -174,7 +178,9 @@ pub(super) fn append(state: &mut State, ctx: &mut Ctx<'_>) -> Outcome {
     let length = match state.string(ctx, key)? {
         Some(value) => {
             value.extend_from_slice(tail);
-            value.len()
+            let length = value.len();
+            state.keys.touch(key);
+            length
         }
         None => {
             store(state, ctx, key, tail, None);
@@ -216,7 +222,10 @@ fn add(state: &mut State, ctx: &Ctx<'_>, by: i64) -> Outcome {
         .checked_add(by)
         .ok_or_else(|| Reject::new("ERR increment or decrement would overflow"))?;
     match existing {
-        Some(value) => *value = after.to_string().into_bytes(),
+        Some(value) => {
+            *value = after.to_string().into_bytes();
+            state.keys.touch(key);
+        }
         None => store(state, ctx, key, after.to_string().as_bytes(), None),
     }
     Ok(Reply::Int(after))

@@ -171,8 +171,9 @@ impl Kit {
 
     /// The lock of this key is lost: somebody deletes it (from each node, if there are more), and
     /// time passes until its holder has found out, be it the process under test or the rival: until
-    /// a second after its next renewal, or until its validity ends if nothing renews it. The key is
-    /// the whole of it, with the client's prefix.
+    /// a second after its next renewal, or until its validity ends if nothing renews it. Who awaits
+    /// the loss finds out at once; for a test of that see [`delete`](Self::delete), with which no
+    /// time passes. The key is the whole of it, with the client's prefix.
     ///
     /// ```
     /// # tenure_sim::kit::run(async |kit| {
@@ -190,19 +191,7 @@ impl Kit {
     pub async fn lose(&self, key: impl AsRef<[u8]>) {
         let key = key.as_ref();
         let nodes = self.world.nodes();
-        let holds = |node: &&Node| node.server().peek_expiry_ms(key).is_some();
-        let Some(holding) = nodes.iter().find(holds) else {
-            let keys: BTreeSet<_> = nodes
-                .iter()
-                .flat_map(|node| node.server().keys())
-                .map(|key| key.escape_ascii().to_string())
-                .collect();
-            panic!(
-                "nobody holds {} (the key is the whole of it, with the client's prefix); \
-                 the server has {keys:?}",
-                key.escape_ascii()
-            )
-        };
+        let holding = self.holding(key);
         let token = holding.server().peek(key).unwrap_or_default();
         let (mut seen, _) = self.world.naming(0, &token);
         let mut left = 0;
@@ -226,6 +215,82 @@ impl Kit {
         }
         // A server keeps a key for a little longer than its holder believes.
         self.advance(STEP).await;
+    }
+
+    /// Somebody deletes this key, from each node if there are more, and no time passes. So a test
+    /// sees when it is found out: at once by who awaits the loss ([`Guard::lost`], [`Guard::run`],
+    /// [`Guard::renewed`]), otherwise by the next renewal. The key is the whole of it, with the
+    /// client's prefix.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # tenure_sim::kit::run(async |kit| {
+    /// let locks = kit.locks().await;
+    /// let work = kit.spawn(async move {
+    ///     let guard = locks.lock("k").await.unwrap();
+    ///     guard.run(std::future::pending::<()>()).await
+    /// });
+    /// kit.advance(Duration::from_secs(1)).await;
+    /// let deleted = kit.world().now();
+    /// kit.delete("k");
+    /// let lost = work.await.unwrap().unwrap_err();
+    /// assert_eq!(lost.loss, tenure_redis::Loss::Gone);
+    /// // Two round trips, of 2 ms each; the next renewal was seconds away.
+    /// assert!(kit.world().now() - deleted < Duration::from_millis(5));
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    /// If nobody holds the key.
+    pub fn delete(&self, key: impl AsRef<[u8]>) {
+        self.change(key.as_ref(), &[b"DEL", key.as_ref()]);
+    }
+
+    /// Somebody who takes no heed of locks writes this value over the key, at each node if there
+    /// are more, and no time passes. It has no expiry then, so that the key is *foreign* to who
+    /// asks for it. As with [`delete`](Self::delete), who awaits the loss is told at once.
+    ///
+    /// ```
+    /// # tenure_sim::kit::run(async |kit| {
+    /// let guard = kit.locks().await.lock("k").await.unwrap();
+    /// kit.overwrite("k", "theirs");
+    /// assert!(guard.is_valid(), "nobody has told it yet");
+    /// assert_eq!(guard.lost().await.loss, tenure_redis::Loss::Taken);
+    /// assert_eq!(kit.node().server().peek("k").unwrap(), b"theirs", "not ours to free");
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    /// If nobody holds the key.
+    pub fn overwrite(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+        self.change(key.as_ref(), &[b"SET", key.as_ref(), value.as_ref()]);
+    }
+
+    /// Lets each node carry out a command of somebody else's about a key that somebody holds.
+    fn change(&self, key: &[u8], command: &[&[u8]]) {
+        self.holding(key);
+        for node in self.world.nodes() {
+            node.server().call(command);
+        }
+    }
+
+    /// A node at which somebody holds the key.
+    fn holding(&self, key: &[u8]) -> Node {
+        let nodes = self.world.nodes();
+        let holds = |node: &&Node| node.server().peek_expiry_ms(key).is_some();
+        if let Some(holding) = nodes.iter().find(holds) {
+            return holding.clone();
+        }
+        let keys: BTreeSet<_> = nodes
+            .iter()
+            .flat_map(|node| node.server().keys())
+            .map(|key| key.escape_ascii().to_string())
+            .collect();
+        panic!(
+            "nobody holds {} (the key is the whole of it, with the client's prefix); \
+             the server has {keys:?}",
+            key.escape_ascii()
+        )
     }
 
     /// The server will do what it is asked next, by whomever, and the answer will be lost with the

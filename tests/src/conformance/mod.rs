@@ -5,8 +5,10 @@
 //! - [`wire`]: one reader for the replies of both.
 //! - [`steps`]: random histories: commands, scripts, and a clock that goes both ways.
 //! - [`lock`]: random histories of locks: the adapter's own scripts.
+//! - [`tracking`]: random histories of two connections that are told of changed keys.
 
 pub mod lock;
 pub mod real;
 pub mod steps;
+pub mod tracking;
 pub mod wire;

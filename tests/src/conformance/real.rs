@@ -1,7 +1,7 @@
 //! A real Redis or Valkey server of our own, with a wall clock that the test sets.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,16 @@ pub struct RealServer {
     child: Child,
     folder: PathBuf,
     clock: File,
+    port: u16,
+    client: RealClient,
+}
+
+/// A connection to a real server.
+#[derive(Debug)]
+pub struct RealClient {
     stream: TcpStream,
+    /// What has come and was not read yet.
+    bytes: Vec<u8>,
 }
 
 impl RealServer {
@@ -96,23 +105,18 @@ impl RealServer {
     fn greet(mut child: Child, folder: &Path, clock: &File, port: u16) -> Result<Self, String> {
         let ready = wait_until_ready(&mut child);
         let connected = ready.and_then(|()| {
-            let stream = TcpStream::connect(("127.0.0.1", port))
-                .map_err(|e| format!("no connection: {e}"))?;
-            let set_up = stream
-                .set_nodelay(true)
-                .and_then(|()| stream.set_read_timeout(Some(PATIENCE)));
-            set_up
-                .and_then(|()| clock.try_clone())
-                .map(|clock| (stream, clock))
-                .map_err(|e| e.to_string())
+            let client = RealClient::connect(port).map_err(|e| format!("no connection: {e}"))?;
+            let clock = clock.try_clone().map_err(|e| e.to_string())?;
+            Ok((client, clock))
         });
         match connected {
-            Ok((stream, clock)) => {
+            Ok((client, clock)) => {
                 let mut server = Self {
                     child,
                     folder: folder.to_owned(),
                     clock,
-                    stream,
+                    port,
+                    client,
                 };
                 // Its background expiry would remove keys at moments that a test cannot know.
                 let words =
@@ -141,38 +145,92 @@ impl RealServer {
         set(&self.clock, now_us);
     }
 
+    /// Another connection.
+    ///
+    /// # Errors
+    /// What the operating system says if there is none to be had.
+    pub fn connect(&self) -> io::Result<RealClient> {
+        RealClient::connect(self.port)
+    }
+
     /// Executes one command.
     ///
     /// # Panics
     /// If the server does not answer: it crashed, or its time is up.
     pub fn call(&mut self, argv: &[Vec<u8>]) -> Wire {
-        let text = || {
-            argv.iter()
-                .map(|a| String::from_utf8_lossy(a).into_owned())
-                .collect::<Vec<_>>()
-        };
-        self.stream
-            .write_all(&wire::request(argv))
-            .unwrap_or_else(|e| panic!("{:?}: {e}", text()));
-        let mut bytes = Vec::new();
+        self.client.send(argv);
+        let reply = self.client.next();
+        let rest = &self.client.bytes;
+        assert!(rest.is_empty(), "one reply to one request: {rest:?}");
+        reply
+    }
+}
+
+impl RealClient {
+    fn connect(port: u16) -> io::Result<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self {
+            stream,
+            bytes: Vec::new(),
+        })
+    }
+
+    fn send(&mut self, argv: &[Vec<u8>]) {
+        let sent = self.stream.write_all(&wire::request(argv));
+        sent.unwrap_or_else(|e| panic!("{argv:?}: {e}"));
+    }
+
+    /// The next that the server says.
+    fn next(&mut self) -> Wire {
         let mut piece = [0; 64 * 1024];
         loop {
-            let n = self
-                .stream
-                .read(&mut piece)
-                .unwrap_or_else(|e| panic!("{:?}: {e}", text()));
-            assert!(n > 0, "the server closed the connection after {:?}", text());
-            bytes.extend_from_slice(&piece[..n]);
-            if let Some((reply, length)) = wire::reply(&bytes) {
-                assert_eq!(
-                    length,
-                    bytes.len(),
-                    "one reply to one request: {:?}",
-                    text()
-                );
-                return reply;
+            let whole = match &self.bytes[..] {
+                [] => None,
+                bytes => wire::reply(bytes),
+            };
+            if let Some((said, length)) = whole {
+                self.bytes.drain(..length);
+                return said;
             }
+            let read = self.stream.read(&mut piece);
+            let n = read.unwrap_or_else(|e| panic!("the server does not answer: {e}"));
+            assert!(n > 0, "the server closed the connection");
+            self.bytes.extend_from_slice(&piece[..n]);
         }
+    }
+
+    /// Executes one command. Gives what was pushed before its reply, and that.
+    ///
+    /// # Panics
+    /// If the server does not answer: it crashed, or its time is up.
+    pub fn hear(&mut self, argv: &[Vec<u8>]) -> Vec<Wire> {
+        self.send(argv);
+        let mut heard = Vec::new();
+        while heard
+            .last()
+            .is_none_or(|said| matches!(said, Wire::Push(_)))
+        {
+            heard.push(self.next());
+        }
+        heard
+    }
+
+    /// Executes one command, which answers with a line. Gives its words.
+    ///
+    /// # Panics
+    /// If the server does not answer, or with something else.
+    pub fn line(&mut self, argv: &[Vec<u8>]) -> String {
+        self.send(argv);
+        let mut line = Vec::new();
+        while !line.ends_with(b"\r\n") {
+            let mut byte = [0];
+            let read = self.stream.read_exact(&mut byte);
+            read.unwrap_or_else(|e| panic!("{argv:?}: {e}"));
+            line.extend(byte);
+        }
+        String::from_utf8(line).expect("it is text")
     }
 }
 

@@ -177,7 +177,7 @@ pub const SCRIPTS: &[&str] = &[
     "#!lua",
 ];
 
-fn key() -> impl Strategy<Value = String> {
+pub(super) fn key() -> impl Strategy<Value = String> {
     select(KEYS).prop_map(str::to_owned)
 }
 
@@ -193,7 +193,7 @@ fn number() -> impl Strategy<Value = String> {
 }
 
 /// Words in a row: each is a fixed one or drawn.
-fn line(words: Vec<BoxedStrategy<String>>) -> BoxedStrategy<Vec<String>> {
+pub(super) fn line(words: Vec<BoxedStrategy<String>>) -> BoxedStrategy<Vec<String>> {
     words
         .into_iter()
         .fold(Just(Vec::new()).boxed(), |line, word| {
@@ -206,11 +206,11 @@ fn line(words: Vec<BoxedStrategy<String>>) -> BoxedStrategy<Vec<String>> {
         })
 }
 
-fn word(text: &'static str) -> BoxedStrategy<String> {
+pub(super) fn word(text: &'static str) -> BoxedStrategy<String> {
     Just(text.to_owned()).boxed()
 }
 
-fn one_of(words: &'static [&'static str]) -> BoxedStrategy<String> {
+pub(super) fn one_of(words: &'static [&'static str]) -> BoxedStrategy<String> {
     select(words).prop_map(str::to_owned).boxed()
 }
 
@@ -239,6 +239,18 @@ fn commands() -> BoxedStrategy<Vec<String>> {
     .boxed()
 }
 
+/// Commands on keys, which may change them.
+pub(super) fn changes() -> BoxedStrategy<Vec<String>> {
+    prop_oneof![
+        8 => with_expiry(),
+        5 => scripts(),
+        10 => on_keys(),
+        3 => streams(),
+        4 => sorted_sets(),
+    ]
+    .boxed()
+}
+
 /// Commands that set, read or change an expiry, with any options.
 fn with_expiry() -> BoxedStrategy<Vec<String>> {
     let set = (key(), value(), set_options())
@@ -259,7 +271,7 @@ fn with_expiry() -> BoxedStrategy<Vec<String>> {
 }
 
 /// Scripts that are called by their text or name, and loaded.
-fn scripts() -> BoxedStrategy<Vec<String>> {
+pub(super) fn scripts() -> BoxedStrategy<Vec<String>> {
     let by_text = select(&["EVAL", "EVAL", "EVAL", "EVAL_RO"][..]);
     let eval = (by_text, select(SCRIPTS), key(), key(), value(), number()).prop_map(
         |(name, script, k1, k2, v, n)| {
@@ -530,8 +542,8 @@ static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
     SCRIPTS.iter().map(name).collect()
 });
 
-/// Any one step.
-pub fn step() -> impl Strategy<Value = Step> {
+/// The clock moves, often to where a key ends.
+pub(super) fn time() -> impl Strategy<Value = Step> {
     let moves = select(
         &[
             1,
@@ -546,13 +558,20 @@ pub fn step() -> impl Strategy<Value = Step> {
             90_000_000_000,
         ][..],
     );
-    let command =
-        |argv: Vec<String>| Step::Command(argv.into_iter().map(String::into_bytes).collect());
     let near = select(&[-1_500_000, -500_000, -1000, -1, 0, 1, 999, 1000, 1001][..]);
     prop_oneof![
-        30 => commands().prop_map(command),
         4 => (moves, any::<bool>()).prop_map(|(us, back)| Step::Move(if back { -us } else { us })),
         3 => (select(KEYS), near).prop_map(|(k, us)| Step::ToExpiry(k, us)),
+    ]
+}
+
+/// Any one step.
+pub fn step() -> impl Strategy<Value = Step> {
+    let command =
+        |argv: Vec<String>| Step::Command(argv.into_iter().map(String::into_bytes).collect());
+    prop_oneof![
+        30 => commands().prop_map(command),
+        7 => time(),
         1 => prop::bool::weighted(0.3).prop_map(Step::OutOfMemory),
     ]
 }

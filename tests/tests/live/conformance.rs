@@ -72,7 +72,7 @@ fn scripts() -> Vec<Vec<String>> {
     calls
 }
 
-fn argv(words: &[impl AsRef<str>]) -> Vec<Vec<u8>> {
+pub(super) fn argv(words: &[impl AsRef<str>]) -> Vec<Vec<u8>> {
     let bytes = words.iter().map(|word| word.as_ref().as_bytes().to_vec());
     bytes.collect()
 }
@@ -208,7 +208,7 @@ fn pair() -> Option<Pair> {
 }
 
 /// How many histories are tried.
-fn histories() -> u32 {
+pub(super) fn histories() -> u32 {
     let asked = number("PROPTEST_CASES").map(u32::try_from);
     asked.map_or(HISTORIES, |number| number.expect("a number of 32 bits"))
 }

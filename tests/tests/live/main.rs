@@ -31,4 +31,5 @@ mod sentinel;
 mod tls;
 mod told;
 mod tools;
+mod tracking;
 mod words;

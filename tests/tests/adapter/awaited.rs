@@ -24,13 +24,13 @@ impl Wake for Counts {
 }
 
 /// A future in a task of its own that counts how often it is woken.
-struct Sleeper<'a, T> {
+pub(crate) struct Sleeper<'a, T> {
     future: Pin<Box<dyn Future<Output = T> + 'a>>,
     counts: Arc<Counts>,
 }
 
 impl<'a, T> Sleeper<'a, T> {
-    fn new(future: impl Future<Output = T> + 'a) -> Self {
+    pub(crate) fn new(future: impl Future<Output = T> + 'a) -> Self {
         let mut sleeper = Self {
             future: Box::pin(future),
             counts: Arc::default(),
@@ -39,17 +39,17 @@ impl<'a, T> Sleeper<'a, T> {
         sleeper
     }
 
-    fn poll(&mut self) -> Poll<T> {
+    pub(crate) fn poll(&mut self) -> Poll<T> {
         let waker = Waker::from(Arc::clone(&self.counts));
         self.future.as_mut().poll(&mut Context::from_waker(&waker))
     }
 
-    fn woken(&self) -> usize {
+    pub(crate) fn woken(&self) -> usize {
         self.counts.0.load(Ordering::SeqCst)
     }
 }
 
-async fn take(locks: &Locks, count: usize) -> Vec<Guard> {
+pub(crate) async fn take(locks: &Locks, count: usize) -> Vec<Guard> {
     let asked = (0..count).map(|n| locks.try_lock(format!("k{n}")));
     let guards = futures_util::future::join_all(asked).await;
     guards
@@ -58,13 +58,13 @@ async fn take(locks: &Locks, count: usize) -> Vec<Guard> {
         .collect()
 }
 
-fn sleepers(guards: &[Guard]) -> Vec<Sleeper<'_, Lost>> {
+pub(crate) fn sleepers(guards: &[Guard]) -> Vec<Sleeper<'_, Lost>> {
     let lost = guards.iter().map(|guard| Sleeper::new(guard.lost()));
     lost.collect()
 }
 
 /// Each was woken once, and is told this.
-fn told_once(sleepers: &mut [Sleeper<'_, Lost>], loss: &Loss) {
+pub(crate) fn told_once(sleepers: &mut [Sleeper<'_, Lost>], loss: &Loss) {
     for sleeper in sleepers {
         assert_eq!(sleeper.woken(), 1);
         match sleeper.poll() {

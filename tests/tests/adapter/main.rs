@@ -30,4 +30,5 @@ mod silence;
 mod soak;
 mod spans;
 mod stalled;
+mod told;
 mod work;

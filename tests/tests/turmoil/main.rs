@@ -9,3 +9,4 @@ mod hints;
 mod queues;
 mod random;
 mod replay;
+mod told;

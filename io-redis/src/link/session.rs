@@ -132,7 +132,8 @@ pub(crate) struct Session<'a> {
     more: bool,
     /// How many requests and replies were handled since others had their turn.
     handled: usize,
-    /// No more requests are taken; the connection ends when those in flight are answered.
+    /// No more requests or inquiries are taken; the connection ends when those in flight are
+    /// answered.
     closing: Option<Words>,
     /// Why the connection is of no use any more, and what that means for what is in flight.
     lost: Option<Doubt>,
@@ -308,7 +309,8 @@ impl<'a> Session<'a> {
     /// Waits for the next event. Replies come first: callers wait for them, and neither the end of
     /// the connection nor a silence may overtake a reply that has arrived.
     async fn step(&mut self) -> Step {
-        let more = self.more && self.may_take();
+        let may_take = self.may_take();
+        let more = self.more && may_take;
         let LinkContext {
             wake, inquiries, ..
         } = &mut *self.context;
@@ -345,7 +347,7 @@ impl<'a> Session<'a> {
             if wake.poll(cx).is_ready() {
                 return Poll::Ready(Step::Woken);
             }
-            if let Poll::Ready(Some(inquiry)) = inquiries.poll_recv(cx) {
+            if may_take && let Poll::Ready(Some(inquiry)) = inquiries.poll_recv(cx) {
                 return Poll::Ready(Step::Asked(inquiry));
             }
             if poll_some(silence.as_mut().map(|(_, timer)| timer), cx).is_ready() {
@@ -374,6 +376,8 @@ impl<'a> Session<'a> {
         .await
     }
 
+    /// Whether requests and inquiries may be written.
+    // Law: Bounded work
     fn may_take(&self) -> bool {
         let room = if self.connection.is_own() {
             IN_FLIGHT

@@ -4,6 +4,7 @@ mod connect;
 mod greeting;
 mod group;
 pub(crate) mod hub;
+mod inquiries;
 mod load;
 mod mocked;
 mod patience;

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::link::alone::Alone;
 use crate::link::connect::Connected;
 use crate::link::context::LinkContext;
+use crate::link::handle::LinkHandle;
 use crate::link::identity::NodeInfo;
 use crate::link::interface::{LinkConfig, Work};
 use crate::link::mailbox::Mailbox;
@@ -32,7 +33,8 @@ pub(super) struct SessionRig {
     /// Ends the connection, with a last reply on it.
     hang_up: Option<oneshot::Sender<Write>>,
     /// Says that another server is the primary.
-    switch: Option<oneshot::Sender<Words>>,
+    pub(super) switch: Option<oneshot::Sender<Words>>,
+    pub(super) link: LinkHandle,
 }
 
 impl SessionRig {
@@ -50,6 +52,7 @@ impl SessionRig {
         let hub = Arc::new(FakeHub::default());
         let (hang_up, hung_up) = oneshot::channel::<Write>();
         let (switch, switched) = oneshot::channel::<Words>();
+        let (inquiries, asked) = mpsc::channel(1);
         let work: Arc<dyn Work> = Arc::clone(&hub) as Arc<dyn Work>;
         let mut context = LinkContext {
             node: NodeId::new(0),
@@ -59,7 +62,7 @@ impl SessionRig {
             config: Arc::new(config),
             patience: Patience::new(Duration::from_millis(500)),
             rng: tenure_core::Rng::new(1),
-            inquiries: mpsc::channel(1).1,
+            inquiries: asked,
             ask_again: Vec::new(),
             unbatched_until: tenure_core::Instant::ORIGIN,
             alone: Alone::default(),
@@ -96,6 +99,7 @@ impl SessionRig {
             session,
             hang_up: Some(hang_up),
             switch: Some(switch),
+            link: LinkHandle { inquiries },
         }
     }
 
@@ -379,7 +383,7 @@ async fn forgotten_scripts_are_loaded_before_the_next_request() {
     assert_eq!(reply, Reply::NotApplied(Refusal::Again));
 }
 
-fn noscript() -> Value {
+pub(super) fn noscript() -> Value {
     error("NOSCRIPT No matching script. Please use EVAL.")
 }
 

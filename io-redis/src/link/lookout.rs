@@ -69,10 +69,14 @@ impl Lookout {
         let mut failures = 0;
         loop {
             if let Some((by, connected)) = sentinel.take() {
+                let since = self.clock.now();
                 if let Heard::Switched(to) = self.listen(connected).await {
                     return switched(&to, &by);
                 }
-                failures = 0;
+                // Who answers may hang up right after it, each time.
+                if self.clock.now().saturating_since(since) >= Patience::OF_USE {
+                    failures = 0;
+                }
             }
             failures += 1;
             // Law: Bounded work

@@ -385,6 +385,20 @@ async fn sentinels_that_die_are_not_asked_in_a_storm() {
     assert!(matches!(rig.status(), LinkStatus::Up(_)));
 }
 
+/// A proxy in front of it may do so.
+#[tokio::test(start_paused = true)]
+async fn a_sentinel_that_hangs_up_once_it_has_answered_meets_no_storm() {
+    let rig = Rig::new("orders", [sentinel(&names(FIRST))]);
+    rig.up().await;
+    for _ in 0..3_000 {
+        rig.push("");
+        pass(Duration::from_millis(20)).await;
+    }
+    let dials = rig.dialled().len();
+    assert!((30..=75).contains(&dials), "{dials}");
+    assert!(matches!(rig.status(), LinkStatus::Up(_)));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_name_that_no_sentinel_knows_is_rejected_in_words() {
     let known = names(FIRST);

@@ -4,7 +4,6 @@ use redis::{Cmd, PushInfo, PushKind, Value};
 use tenure_core::{Refusal, Reply, Words};
 
 use crate::protocol::decode::{self, CommandResult};
-use crate::protocol::words::printable;
 use crate::runtime::Endpoint;
 
 /// The channel at which a Sentinel tells that a group has another primary.
@@ -16,6 +15,9 @@ pub(crate) fn ask(name: &str) -> Cmd {
     cmd.arg("get-master-addr-by-name").arg(name);
     cmd
 }
+
+/// The longest name of a host, in bytes. One in the DNS has 253.
+const LONGEST_HOST: usize = 255;
 
 /// Why a Sentinel names no primary.
 #[derive(Debug, PartialEq, Eq)]
@@ -65,14 +67,16 @@ fn endpoint(parts: &[Value]) -> Option<Endpoint> {
         return None;
     };
     let text = |value| std::str::from_utf8(decode::bytes(value)?).ok();
-    let host = text(host).filter(|host| !host.is_empty())?;
-    // What is shown of it later is on one line.
-    if printable(host).as_str() != host {
-        return None;
-    }
+    let host = text(host).filter(|host| is_host(host))?;
     let port = text(port)?.parse().ok().filter(|port| *port != 0)?;
     let host = host.to_owned();
     Some(Endpoint::Tcp { host, port })
+}
+
+/// Whether it may be the name or the address of a host.
+fn is_host(text: &str) -> bool {
+    let breaks_a_line = |c: char| c.is_whitespace() || c.is_control();
+    (1..=LONGEST_HOST).contains(&text.len()) && !text.contains(breaks_a_line)
 }
 
 /// Whether a push tells that the group with this name has another primary: its name, the address
@@ -101,7 +105,15 @@ mod tests {
 
     #[test]
     fn the_address_that_a_sentinel_names_is_dialled_as_it_is() {
-        for (host, port) in [("10.0.0.7", 6379), ("::1", 1), ("redis-0.redis", 65_535)] {
+        let longest = "h".repeat(LONGEST_HOST);
+        for (host, port) in [
+            ("10.0.0.7", 6379),
+            ("::1", 1),
+            ("redis-0.redis", 65_535),
+            // As long as what is hidden where words are shown.
+            ("node-5f3c9a7be01d42aa8c.internal", 6379),
+            (&longest, 6379),
+        ] {
             let host = host.to_owned();
             let named = answered(&[&host, &port.to_string()]);
             assert_eq!(named, Ok(Endpoint::Tcp { host, port }));
@@ -110,6 +122,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_names_no_address_is_no_answer() {
+        let too_long = "h".repeat(LONGEST_HOST + 1);
         for parts in [
             &["10.0.0.7"][..],
             &["10.0.0.7", "0"],
@@ -117,6 +130,9 @@ mod tests {
             &["10.0.0.7", "port"],
             &["", "6379"],
             &["two\nlines", "6379"],
+            &["two words", "6379"],
+            &["an\u{1b}escape", "6379"],
+            &[&too_long, "6379"],
             &["10.0.0.7", "6379", "more"],
         ] {
             let refused = answered(parts);

@@ -9,7 +9,7 @@ pub mod cluster;
 pub mod gate;
 mod group;
 pub mod options;
-mod process;
+pub(crate) mod process;
 pub mod proxy;
 mod resp;
 pub mod server;

@@ -20,7 +20,7 @@ const PORTS: (u32, u32) = (11_000, 10_000);
 ///
 /// Only where `setpriv` is at hand (util-linux). Elsewhere a server outlives a test process that
 /// was killed, and only that one: a panic still drops the server.
-pub(super) fn bound_to_us(program: &Path) -> Command {
+pub(crate) fn bound_to_us(program: &Path) -> Command {
     match gate::on_path("setpriv") {
         Some(setpriv) => {
             let mut command = Command::new(setpriv);
@@ -35,7 +35,7 @@ pub(super) fn bound_to_us(program: &Path) -> Command {
 ///
 /// The kernel's "parent has died" means the *thread* that started the child, so a child started
 /// from a test's thread or a runtime's worker would die with that thread.
-pub(super) fn spawn(command: Command) -> io::Result<Child> {
+pub(crate) fn spawn(command: Command) -> io::Result<Child> {
     type Request = (Command, Sender<io::Result<Child>>);
     static SPAWNER: LazyLock<Sender<Request>> = LazyLock::new(|| {
         let (requests, inbox) = mpsc::channel::<Request>();

@@ -89,7 +89,7 @@ pub async fn nobody_asks_for(length: Duration) {
     clippy::disallowed_methods,
     reason = "a real server can only be asked again, and asking must leave it its core"
 )]
-pub(super) fn pause(length: Duration) -> tokio::time::Sleep {
+pub(crate) fn pause(length: Duration) -> tokio::time::Sleep {
     tokio::time::sleep(length)
 }
 

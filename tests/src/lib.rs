@@ -22,6 +22,7 @@
 //!   told to lose.
 //! - [`conformance`]: the same commands to a real server and to the embedded one of `tenure-sim`.
 //! - `metered` (feature `metrics`): what a client told the `metrics` facade.
+//! - [`soak`]: an hour of locks and faults on a real server, which the program `soak` plays.
 //! - [`scripts`]: the adapter's Lua texts.
 //! - [`tree`]: the files of the repository. [`variables`]: numbers from the environment.
 #![forbid(unsafe_code)]
@@ -34,6 +35,7 @@ pub mod live;
 pub mod metered;
 pub mod rivals;
 pub mod scripts;
+pub mod soak;
 pub mod tree;
 pub mod variables;
 pub mod witness;

@@ -27,6 +27,7 @@ mod queue;
 mod restart;
 mod rights;
 mod sentinel;
+mod soak;
 #[cfg(feature = "tls-rustls")]
 mod tls;
 mod told;

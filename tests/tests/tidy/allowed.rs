@@ -117,6 +117,11 @@ pub(crate) const CLOCKS: &[(&str, usize, &str)] = &[
         "it waits for real servers, for all live tests",
     ),
     (
+        "tests/src/soak/clock.rs",
+        3,
+        "it is the clock that several processes share",
+    ),
+    (
         "tests/tests/live/tools/doom.rs",
         2,
         "that nothing is sent or answered takes a time",

@@ -1,0 +1,179 @@
+//! The judge of a soak on histories that are lawful, and on the same with one thing wrong.
+
+use super::super::event::{Event, Why, Written};
+use super::super::{SERVED, TTL};
+use super::{Judge, MORE_MEMORY, nanos};
+
+/// A second.
+const S: u64 = 1_000_000_000;
+
+fn granted(lease: u64, asked: u64, at: u64, fence: u64) -> Event {
+    Event::Granted {
+        lease,
+        key: 1,
+        asked,
+        at,
+        fence,
+    }
+}
+
+fn seen(lease: u64, at: u64) -> Event {
+    Event::Seen { lease, at }
+}
+
+fn wrote(lease: u64, at: u64, how: Written) -> Event {
+    Event::Wrote { lease, at, how }
+}
+
+/// One holder after the other, of which the second loses its lock.
+fn lawful() -> Vec<Event> {
+    vec![
+        Event::Figures {
+            memory: 10_000,
+            tasks: 9,
+        },
+        Event::Asked { lease: 1, at: S },
+        granted(1, S, 2 * S, 10),
+        wrote(1, 2 * S, Written::Taken),
+        Event::Asked {
+            lease: 2,
+            at: 2 * S,
+        },
+        seen(1, 3 * S),
+        granted(2, 2 * S, 4 * S, 11),
+        seen(2, 5 * S),
+        Event::Lost { lease: 2 },
+        wrote(2, 9 * S, Written::Refused),
+    ]
+}
+
+/// What is wrong with these events of one process, which closes then.
+fn judged(events: Vec<Event>, tell: impl FnOnce(&mut Judge)) -> Vec<String> {
+    let mut judge = Judge::default();
+    for event in events {
+        judge.hear(0, event);
+    }
+    judge.hear(0, Event::Closed { tasks: 0, held: 0 });
+    tell(&mut judge);
+    judge.verdict().1
+}
+
+#[track_caller]
+fn wrong(more: &[Event], what: &str) {
+    let mut events = lawful();
+    events.extend_from_slice(more);
+    let said = judged(events, |_| ());
+    assert!(said.iter().any(|said| said.contains(what)), "{said:?}");
+}
+
+#[test]
+fn one_holder_after_the_other_is_lawful() {
+    assert_eq!(judged(lawful(), |_| ()), [""; 0]);
+}
+
+#[test]
+fn two_that_hold_one_key_are_seen_and_excused_after_a_restart() {
+    let both = || {
+        let mut events = lawful();
+        events.push(seen(1, 4 * S + 1));
+        events
+    };
+    let said = judged(both(), |_| ());
+    assert_eq!(said, ["leases 1 and 2 both hold key 1"]);
+    assert_eq!(judged(both(), |judge| judge.forgot(4 * S - 1)), [""; 0]);
+    assert_eq!(judged(both(), |judge| judge.forgot(4 * S + 1)).len(), 1);
+    let long_ago = 4 * S - nanos(TTL) - 1;
+    assert_eq!(judged(both(), |judge| judge.forgot(long_ago)).len(), 1);
+}
+
+/// Also if another one was granted and lost between.
+#[test]
+fn a_long_hold_is_compared_with_each_that_was_granted_in_it() {
+    wrong(
+        &[seen(1, 8 * S), granted(3, 6 * S, 7 * S, 12), seen(3, 7 * S)],
+        "leases 1 and 3 both hold",
+    );
+}
+
+#[test]
+fn fences_grow_and_no_two_grants_share_one() {
+    wrong(&[granted(3, 6 * S, 7 * S, 9)], "fence 9 after 11");
+    wrong(&[granted(3, 6 * S, 7 * S, 11)], "two grants have one fence");
+    wrong(&[wrote(2, S, Written::Twice)], "two wrote under the fence");
+}
+
+#[test]
+fn a_holder_that_the_store_refuses_is_wrong_unless_excused() {
+    let refused = wrote(2, 5 * S, Written::RefusedWhileHeld);
+    wrong(&[refused], "the store refuses lease 2");
+    let mut events = lawful();
+    events.push(refused);
+    assert_eq!(judged(events, |judge| judge.forgot(4 * S)), [""; 0]);
+}
+
+#[test]
+fn a_loss_that_is_not_told_or_taken_back_is_wrong() {
+    wrong(&[Event::Untold { lease: 2 }], "is not told");
+    wrong(&[Event::Revived { lease: 2 }], "held again");
+}
+
+#[test]
+fn who_waits_in_vain_or_for_ever_after_the_last_fault_is_told() {
+    let asked = Event::Asked {
+        lease: 3,
+        at: 6 * S,
+    };
+    wrong(&[asked], "was never served");
+    let other = |why, at| Event::Unserved { lease: 3, at, why };
+    wrong(&[asked, other(Why::Other, 7 * S)], "waited in vain");
+    let late = 7 * S + nanos(SERVED);
+    wrong(&[asked, other(Why::Outage, late)], "waited in vain");
+    wrong(&[asked, granted(3, 6 * S, late, 12)], "waited for too long");
+    let dropped = [asked, other(Why::Dropped, late)];
+    let events = || lawful().into_iter().chain(dropped).collect();
+    assert_eq!(judged(events(), |_| ()), [""; 0]);
+    // During a fault anybody may wait.
+    let granted = [asked, granted(3, 6 * S, late, 12)];
+    let events = lawful().into_iter().chain(granted).collect();
+    assert_eq!(judged(events, |judge| judge.healed(late - S)), [""; 0]);
+}
+
+#[test]
+fn nobody_waits_where_a_process_was_killed() {
+    let mut events = lawful();
+    events.push(Event::Asked {
+        lease: 3,
+        at: 6 * S,
+    });
+    assert_eq!(judged(events, |judge| judge.died(0)), [""; 0]);
+}
+
+#[test]
+fn what_is_left_and_what_grows_is_told() {
+    let grown = Event::Figures {
+        memory: 10_001 + MORE_MEMORY,
+        tasks: 9,
+    };
+    wrong(&[grown], "more and more memory");
+    let mut events = lawful();
+    events.push(grown);
+    assert_eq!(judged(events, Judge::settled), [""; 0]);
+    wrong(
+        &[Event::Closed { tasks: 1, held: 0 }],
+        "1 tasks and 0 locks",
+    );
+    wrong(
+        &[Event::Closed { tasks: 0, held: 1 }],
+        "0 tasks and 1 locks",
+    );
+    let mut judge = Judge::default();
+    lawful().into_iter().for_each(|event| judge.hear(0, event));
+    let (_, said) = judge.verdict();
+    assert_eq!(said, ["process 0 did not close its clients"]);
+}
+
+#[test]
+fn a_soak_in_which_nothing_happened_is_no_success() {
+    let said = judged(Vec::new(), |_| ());
+    assert!(said[0].contains("nothing was tried"), "{said:?}");
+}

@@ -1,0 +1,325 @@
+//! The soak as a whole: servers, processes and faults begin, strike and end here.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::event::Event;
+use super::judge::Judge;
+use super::report::{self, Row};
+use super::schedule::{self, Fault};
+use super::{Broken, CLIENTS, PROCESSES, SERVED, TTL, clock};
+use crate::live::clients::connections;
+use crate::live::process::{bound_to_us, spawn};
+use crate::live::wait::pause;
+use crate::live::{Fsync, Options, Proxy, RedisServer};
+
+/// The calm before the first fault and after the last one.
+const CALM: Duration = Duration::from_secs(15);
+/// How often it is looked whether all processes live.
+const LOOK: Duration = Duration::from_millis(200);
+/// How many connections a client may have: one, and another that takes its place.
+const CONNECTIONS: usize = 2;
+/// The one key that may be left.
+const STREAM: &str = "tenure:fence";
+
+/// What is asked for.
+pub(super) struct Plan {
+    /// This program.
+    pub(super) program: PathBuf,
+    pub(super) seed: u64,
+    pub(super) broken: Option<Broken>,
+    /// For how long faults strike.
+    pub(super) faults: Duration,
+}
+
+/// A process that takes locks.
+struct Actor {
+    number: usize,
+    child: Child,
+    reader: JoinHandle<()>,
+}
+
+struct Stage<'a> {
+    plan: &'a Plan,
+    began: u64,
+    server: RedisServer,
+    store: RedisServer,
+    /// One between each process and the server.
+    proxies: Vec<Proxy>,
+    actors: Vec<Actor>,
+    next: usize,
+    told: (Sender<Told>, Receiver<Told>),
+    judge: Judge,
+}
+
+/// Who told it; nothing if the line is none of ours.
+type Told = (usize, Option<Event>);
+
+/// Runs a soak, and says whether all is well.
+pub(super) async fn play(plan: &Plan) -> bool {
+    let (calm, schedule) = match plan.broken {
+        None => (CALM, schedule::draw(plan.seed, plan.faults)),
+        Some(_) => (CALM / 5, schedule::of_broken()),
+    };
+    println!("seed {}: {} faults", plan.seed, schedule.len());
+    for (pause, fault) in &schedule {
+        println!("  after {pause:?}: {fault}");
+    }
+    let mut stage = Stage::begin(plan).await;
+    stage.pass(calm).await;
+    stage.judge.settled();
+    for (pause, fault) in schedule {
+        stage.pass(pause).await;
+        let now = Duration::from_nanos(clock::now() - stage.began);
+        println!("{now:>8.1?} {fault}");
+        stage.strike(fault).await;
+    }
+    stage.judge.healed(clock::now());
+    stage.pass(calm).await;
+    let busy = connections(&stage.server).await;
+    stage.end().await;
+    let mut more = stage.left_at_the_server().await;
+    let most = PROCESSES * CLIENTS * CONNECTIONS;
+    if busy > most {
+        let what = format!("{busy} connections are open");
+        stage.judge.wrong(what);
+    }
+    more.push(Row::new("connections at the end of the calm", busy, most));
+    let judge = std::mem::take(&mut stage.judge);
+    let (mut rows, wrong) = judge.verdict();
+    rows.append(&mut more);
+    report::print(&rows);
+    for what in &wrong {
+        println!("WRONG: {what}");
+    }
+    let verdict = if wrong.is_empty() { "well" } else { "FAILED" };
+    println!("soak with seed {}: {verdict}", plan.seed);
+    wrong.is_empty()
+}
+
+impl<'a> Stage<'a> {
+    async fn begin(plan: &'a Plan) -> Self {
+        let server = RedisServer::start(Options::new().append_only(Fsync::Always)).await;
+        let mut proxies = Vec::new();
+        for _ in 0..PROCESSES {
+            proxies.push(Proxy::start(server.addr()).await);
+        }
+        let mut stage = Self {
+            plan,
+            began: clock::now(),
+            store: RedisServer::start(Options::new()).await,
+            server,
+            proxies,
+            actors: Vec::new(),
+            next: 1,
+            told: mpsc::channel(),
+            judge: Judge::default(),
+        };
+        for place in 0..PROCESSES {
+            let actor = stage.actor(place);
+            stage.actors.push(actor);
+        }
+        stage
+    }
+
+    /// Starts a process that takes locks through the proxy of this place.
+    fn actor(&mut self, place: usize) -> Actor {
+        let number = self.next;
+        self.next += 1;
+        let mut command = bound_to_us(&self.plan.program);
+        command.args(["--seed", &self.plan.seed.to_string()]);
+        match self.plan.broken {
+            Some(Broken::IgnoresLoss) => command.args(["--break", "ignores-loss"]),
+            Some(Broken::LeaksTasks) => command.args(["--break", "leaks-tasks"]),
+            None => &mut command,
+        };
+        command
+            .args(["process", "--number", &number.to_string()])
+            .args(["--locks", &self.proxies[place].url()])
+            .args(["--store", &self.store.url()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut child = spawn(command).expect("this program can be started again");
+        let mut lines = BufReader::new(child.stdout.take().expect("it is a pipe"));
+        let told = self.told.0.clone();
+        let reader = std::thread::spawn(move || {
+            let mut line = String::new();
+            // Half a line is the last word of a process that was killed.
+            while lines.read_line(&mut line).is_ok() && line.ends_with('\n') {
+                let _ = told.send((number, Event::read(line.trim_end())));
+                line.clear();
+            }
+        });
+        Actor {
+            number,
+            child,
+            reader,
+        }
+    }
+
+    /// Time goes by, in which the judge hears what is told.
+    async fn pass(&mut self, length: Duration) {
+        let until = clock::now() + u64::try_from(length.as_nanos()).expect("no century");
+        loop {
+            self.hear();
+            // The proxies would remember an hour of commands.
+            self.proxies.iter().for_each(Proxy::forget_commands);
+            for actor in &mut self.actors {
+                if let Ok(Some(status)) = actor.child.try_wait() {
+                    let number = actor.number;
+                    self.judge
+                        .wrong(format!("process {number} has ended by itself: {status}"));
+                }
+            }
+            let left = Duration::from_nanos(until.saturating_sub(clock::now()));
+            if left.is_zero() {
+                return;
+            }
+            pause(left.min(LOOK)).await;
+        }
+    }
+
+    fn hear(&mut self) {
+        for (process, event) in self.told.1.try_iter() {
+            match event {
+                Some(event) => self.judge.hear(process, event),
+                None => self
+                    .judge
+                    .wrong(format!("process {process} says what is no event")),
+            }
+        }
+    }
+
+    /// A fault strikes, lasts, and is mended.
+    async fn strike(&mut self, fault: Fault) {
+        match fault {
+            Fault::Kill { process } => self.replace(process),
+            Fault::Stop { process, length } => {
+                self.signal(process, Signal::STOP);
+                self.pass(length).await;
+                self.signal(process, Signal::CONT);
+            }
+            Fault::RestartEmpty => {
+                // Whatever was granted was granted before this returns.
+                self.server.kill();
+                self.judge.forgot(clock::now());
+                self.server.restart_empty().await;
+            }
+            Fault::RestartWithData => self.server.restart_with_data().await,
+            Fault::Cut { process } => self.proxies[process].cut().await,
+            Fault::Silence { process, length } => {
+                self.proxies[process].partition();
+                self.pass(length).await;
+                self.proxies[process].heal();
+            }
+            Fault::Slow {
+                process,
+                each,
+                length,
+            } => {
+                self.proxies[process].delay(each);
+                self.pass(length).await;
+                self.proxies[process].delay(Duration::ZERO);
+            }
+            Fault::Full { length } => {
+                let limit = |bytes| ["CONFIG", "SET", "maxmemory", bytes];
+                self.server.cmd::<()>(&limit("1")).await;
+                self.pass(length).await;
+                self.server.cmd::<()>(&limit("0")).await;
+            }
+            Fault::ClientKill => {
+                let kill = ["CLIENT", "KILL", "USER", "default"];
+                self.server.cmd::<u64>(&kill).await;
+            }
+            Fault::ScriptFlush => self.server.cmd::<()>(&["SCRIPT", "FLUSH"]).await,
+        }
+    }
+
+    fn signal(&self, place: usize, signal: Signal) {
+        let pid = Pid::from_child(&self.actors[place].child);
+        kill_process(pid, signal).expect("our own child is there");
+    }
+
+    /// Kills the process at this place, and starts another one there.
+    fn replace(&mut self, place: usize) {
+        let next = self.actor(place);
+        let Actor {
+            number,
+            mut child,
+            reader,
+        } = std::mem::replace(&mut self.actors[place], next);
+        child.kill().expect("our own child can be killed");
+        child.wait().expect("our own child can be waited for");
+        reader.join().expect("what it told was read");
+        self.hear();
+        self.judge.died(number);
+    }
+
+    /// Tells all processes to end, and waits until they have.
+    async fn end(&mut self) {
+        let mut actors = std::mem::take(&mut self.actors);
+        for Actor { child, .. } in &mut actors {
+            let stdin = child.stdin.as_mut().expect("it is a pipe");
+            // One that has ended by itself was told of before.
+            let _ = stdin.write_all(b"end\n");
+        }
+        let bound = clock::now() + u64::try_from((SERVED * 2).as_nanos()).expect("no century");
+        for Actor {
+            number,
+            mut child,
+            reader,
+        } in actors
+        {
+            while let Ok(None) = child.try_wait() {
+                if clock::now() > bound {
+                    self.judge.wrong(format!("process {number} does not end"));
+                    child.kill().expect("our own child can be killed");
+                }
+                self.pass(LOOK).await;
+            }
+            if !child.wait().is_ok_and(|status| status.success()) {
+                self.judge
+                    .wrong(format!("process {number} did not end well"));
+            }
+            reader.join().expect("what it told was read");
+        }
+        self.hear();
+    }
+
+    /// One TTL after the end, nothing is left but what the next grants need.
+    // Law: No orphan
+    async fn left_at_the_server(&mut self) -> Vec<Row> {
+        let open = connections(&self.server).await;
+        if open > 0 {
+            self.judge.wrong(format!("{open} connections are left"));
+        }
+        self.pass(TTL).await;
+        let keys: Vec<String> = self.server.cmd(&["KEYS", "*"]).await;
+        for key in &keys {
+            let left: i64 = self.server.cmd(&["PTTL", key]).await;
+            if key != STREAM || left < 0 {
+                let what = format!("the key {key} is left, and lives for {left} ms");
+                self.judge.wrong(what);
+            }
+        }
+        vec![
+            Row::new("connections after the end", open, 0),
+            Row::new("keys one TTL after the end", keys.len(), "the fence stream"),
+        ]
+    }
+}
+
+impl Drop for Stage<'_> {
+    fn drop(&mut self) {
+        for actor in &mut self.actors {
+            let _ = actor.child.kill();
+            let _ = actor.child.wait();
+        }
+    }
+}

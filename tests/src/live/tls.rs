@@ -113,7 +113,7 @@ impl Certificates {
     }
 
     /// One of the files: `authority.pem`, `server.key`, `client.pem`, …
-    pub(super) fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 

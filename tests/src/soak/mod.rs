@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::live::gate;
+use crate::live::{gate, tls};
 
 /// How many processes there are at a time.
 const PROCESSES: usize = 4;
@@ -52,6 +52,10 @@ struct Arguments {
     /// Breaks something on purpose, to see that it is found. One fault strikes then.
     #[arg(long = "break", value_enum)]
     broken: Option<Broken>,
+    /// The clients speak TLS.
+    #[cfg(feature = "tls-rustls")]
+    #[arg(long)]
+    tls: bool,
     #[command(subcommand)]
     role: Option<Role>,
 }
@@ -84,6 +88,10 @@ struct Process {
     /// Where the resource behind them is.
     #[arg(long)]
     store: String,
+    /// Whom to trust, if the locks are behind TLS: a file with certificates.
+    #[cfg(feature = "tls-rustls")]
+    #[arg(long)]
+    authority: Option<PathBuf>,
 }
 
 fn minutes(text: &str) -> Result<f64, String> {
@@ -113,6 +121,14 @@ pub fn main() -> ExitCode {
         eprintln!("no redis-server or valkey-server is on PATH: install one");
         return ExitCode::FAILURE;
     }
+    #[cfg(feature = "tls-rustls")]
+    let tls = arguments.tls;
+    #[cfg(not(feature = "tls-rustls"))]
+    let tls = false;
+    if tls && !tls::available() {
+        eprintln!("TLS takes a server that was built with it, and openssl on PATH");
+        return ExitCode::FAILURE;
+    }
     let program: PathBuf = std::env::current_exe().expect("the path of this program");
     let faults = Duration::from_secs_f64(arguments.minutes * 60.0);
     let plan = stage::Plan {
@@ -120,6 +136,7 @@ pub fn main() -> ExitCode {
         seed: arguments.seed,
         broken: arguments.broken,
         faults,
+        certificates: tls.then(tls::Certificates::new),
     };
     if runtime.block_on(stage::play(&plan)) {
         ExitCode::SUCCESS

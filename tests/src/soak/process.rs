@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use futures_util::future::{Either, join_all, select};
-use tenure_redis::Locks;
+use tenure_redis::{Builder, Locks};
 use tenure_sim::choice::Choices;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -48,8 +48,11 @@ pub(super) async fn run(process: &Process, seed: u64, broken: Option<Broken>) {
     let store = Store::new(server::connect(&process.store).await);
     let mut clients = Vec::new();
     for _ in 0..CLIENTS {
-        let builder = Locks::builder().node(&process.locks).ttl(TTL);
-        clients.push(builder.connect_lazy().expect("the configuration is right"));
+        clients.push(
+            builder(process)
+                .connect_lazy()
+                .expect("the configuration is right"),
+        );
     }
     let number = Arc::new(AtomicU64::new(process.number * LEASES));
     let workers = clients
@@ -81,6 +84,16 @@ pub(super) async fn run(process: &Process, seed: u64, broken: Option<Broken>) {
     }
     figures();
     close(clients, store).await;
+}
+
+fn builder(process: &Process) -> Builder {
+    let builder = Locks::builder().node(&process.locks).ttl(TTL);
+    #[cfg(feature = "tls-rustls")]
+    if let Some(file) = &process.authority {
+        let authority = std::fs::read(file).expect("it was made for this");
+        return builder.root_certificates(authority);
+    }
+    builder
 }
 
 /// Closes all clients, and says what is left of them.

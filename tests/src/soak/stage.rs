@@ -16,6 +16,7 @@ use super::schedule::{self, Fault};
 use super::{Broken, CLIENTS, PROCESSES, SERVED, TTL, clock};
 use crate::live::clients::connections;
 use crate::live::process::{bound_to_us, spawn};
+use crate::live::tls::{self, Certificates};
 use crate::live::wait::pause;
 use crate::live::{Fsync, Options, Proxy, RedisServer};
 
@@ -36,6 +37,8 @@ pub(super) struct Plan {
     pub(super) broken: Option<Broken>,
     /// For how long faults strike.
     pub(super) faults: Duration,
+    /// Those of the server, if its clients speak TLS.
+    pub(super) certificates: Option<Certificates>,
 }
 
 /// A process that takes locks.
@@ -105,10 +108,16 @@ pub(super) async fn play(plan: &Plan) -> bool {
 
 impl<'a> Stage<'a> {
     async fn begin(plan: &'a Plan) -> Self {
-        let server = RedisServer::start(Options::new().append_only(Fsync::Always)).await;
+        let mut options = Options::new().append_only(Fsync::Always);
+        let over_tls = plan.certificates.as_ref().map(|files| (tls::addr(), files));
+        if let Some((addr, certificates)) = over_tls {
+            options = options.tls(addr, certificates, false);
+        }
+        let server = RedisServer::start(options).await;
+        let upstream = over_tls.map_or(server.addr(), |(addr, _)| addr);
         let mut proxies = Vec::new();
         for _ in 0..PROCESSES {
-            proxies.push(Proxy::start(server.addr()).await);
+            proxies.push(Proxy::start(upstream).await);
         }
         let mut stage = Self {
             plan,
@@ -139,9 +148,16 @@ impl<'a> Stage<'a> {
             Some(Broken::LeaksTasks) => command.args(["--break", "leaks-tasks"]),
             None => &mut command,
         };
+        let proxy = &self.proxies[place];
+        command.args(["process", "--number", &number.to_string()]);
+        match &self.plan.certificates {
+            Some(certificates) => command
+                .args(["--locks", &format!("rediss://{}/", proxy.addr())])
+                .arg("--authority")
+                .arg(certificates.file("authority.pem")),
+            None => command.args(["--locks", &proxy.url()]),
+        };
         command
-            .args(["process", "--number", &number.to_string()])
-            .args(["--locks", &self.proxies[place].url()])
             .args(["--store", &self.store.url()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());

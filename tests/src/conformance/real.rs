@@ -4,13 +4,14 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use super::wire::{self, Wire};
+use crate::live::gate;
 
 /// How long a server may take to start, or to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -39,10 +40,10 @@ impl RealServer {
     /// # Errors
     /// What is missing: a server, a compiler, or why it does not serve.
     pub fn start(now_us: u64) -> Result<Self, String> {
-        let program = ["redis-server", "valkey-server"]
-            .into_iter()
-            .find(|name| runs(name, "--version"))
+        let program = gate::server_program()
             .ok_or("neither redis-server nor valkey-server is on the PATH")?;
+        // It is run in another folder.
+        let program = &path::absolute(program).map_err(|e| e.to_string())?;
         if !runs("cc", "--version") {
             return Err("no C compiler (cc) is on the PATH".to_owned());
         }
@@ -58,12 +59,21 @@ impl RealServer {
             // What is left of a failed start is of no use, and an error here changes nothing.
             let _ = fs::remove_dir_all(&folder);
         }
-        started
+        let mut server = started?;
+        server.obeys_its_clock()?;
+        Ok(server)
     }
 
-    fn start_in(folder: &Path, program: &str, now_us: u64) -> Result<Self, String> {
+    fn start_in(folder: &Path, program: &Path, now_us: u64) -> Result<Self, String> {
         fs::create_dir_all(folder).map_err(|e| format!("no temporary folder: {e}"))?;
         let shim = build_shim(folder)?;
+        let debug = ["--enable-debug-command", "yes"];
+        // Redis 6.2 has no such setting, and needs none.
+        let debug = if gate::knows(program, &debug[0][2..], debug[1]) {
+            &debug[..]
+        } else {
+            &[]
+        };
         let clock_path = folder.join("clock");
         let clock = File::create(&clock_path).map_err(|e| format!("no clock file: {e}"))?;
         set(&clock, now_us);
@@ -85,7 +95,8 @@ impl RealServer {
                     "--appendonly",
                     "no",
                 ])
-                .args(["--daemonize", "no", "--enable-debug-command", "yes"])
+                .args(["--daemonize", "no"])
+                .args(debug)
                 .current_dir(folder)
                 .env("LD_PRELOAD", &shim)
                 .env("TENURE_CLOCK_FILE", &clock_path)
@@ -93,7 +104,7 @@ impl RealServer {
                 .stdout(Stdio::piped())
                 .stderr(Stdio::inherit())
                 .spawn()
-                .map_err(|e| format!("{program} does not start: {e}"))?;
+                .map_err(|e| format!("{} does not start: {e}", program.display()))?;
             match Self::greet(child, folder, &clock, port) {
                 Ok(server) => return Ok(server),
                 Err(problem) => last = problem,
@@ -119,16 +130,13 @@ impl RealServer {
                     client,
                 };
                 // Its background expiry would remove keys at moments that a test cannot know.
-                let words =
-                    ["DEBUG", "SET-ACTIVE-EXPIRE", "0"].map(|word| word.as_bytes().to_vec());
-                let reply = server.call(&words);
-                if reply == Wire::Status("OK".to_owned()) {
-                    Ok(server)
-                } else {
-                    Err(format!(
+                let reply = server.call(&argv(&["DEBUG", "SET-ACTIVE-EXPIRE", "0"]));
+                if reply != Wire::Status("OK".to_owned()) {
+                    return Err(format!(
                         "the server does not turn off active expiry: {reply:?}"
-                    ))
+                    ));
                 }
+                Ok(server)
             }
             Err(problem) => {
                 // It failed to start and is of no use. If it is dead already, this fails, and
@@ -138,6 +146,37 @@ impl RealServer {
                 Err(problem)
             }
         }
+    }
+
+    /// Which server it is: `Redis 7.0.15`, `Valkey 8.1.1`.
+    ///
+    /// # Panics
+    /// If it does not say so.
+    pub fn version(&mut self) -> String {
+        let info = self.call(&argv(&["INFO", "server"]));
+        let Wire::Bulk(info) = info else {
+            panic!("{info:?}");
+        };
+        let info = String::from_utf8_lossy(&info);
+        let field = |name: &str| {
+            let mut lines = info.lines();
+            lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+        };
+        // Valkey names a version of Redis, too.
+        match field("valkey_version") {
+            Some(version) => format!("Valkey {version}"),
+            None => format!("Redis {}", field("redis_version").expect("a version")),
+        }
+    }
+
+    /// A server that reads the processor's counter between two looks at the system's clock cannot
+    /// be told the time.
+    fn obeys_its_clock(&mut self) -> Result<(), String> {
+        let times = [(); 2].map(|()| self.call(&argv(&["TIME"])));
+        if times[0] == times[1] {
+            return Ok(());
+        }
+        Err("the server's clock cannot be set: it does not ask the system each time".to_owned())
     }
 
     /// Sets the server's wall clock.
@@ -241,6 +280,10 @@ impl Drop for RealServer {
         let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+fn argv(words: &[&str]) -> Vec<Vec<u8>> {
+    words.iter().map(|word| word.as_bytes().to_vec()).collect()
 }
 
 fn set(clock: &File, now_us: u64) {

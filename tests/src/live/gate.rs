@@ -5,7 +5,8 @@
 
 use std::env;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
 /// Set to `1`, a live test that finds no server fails instead of being left out.
@@ -73,6 +74,21 @@ pub fn leave_out(why: &str) {
     // Not `eprintln!`: libtest captures that and shows it for failed tests only, and the point of
     // this line is to be seen when everything passes.
     let _ = writeln!(io::stderr().lock(), "LEFT OUT: {test} ({place}): {why}");
+}
+
+/// Whether a server program knows a setting, which is given this value.
+///
+/// # Panics
+/// When the program cannot be started.
+pub fn knows(program: &Path, setting: &str, value: &str) -> bool {
+    // A server reads its settings in order, and ends at the first that it does not know.
+    let asked = Command::new(program)
+        .args([&format!("--{setting}"), value, "--no-such-setting", "0"])
+        .stdin(Stdio::null())
+        .output()
+        .expect("the server program can be started");
+    let said = [asked.stdout, asked.stderr].concat();
+    !String::from_utf8_lossy(&said).contains(setting)
 }
 
 /// Where a program of that name is found on `PATH`.

@@ -49,14 +49,7 @@ pub fn available() -> bool {
     let Some(program) = gate::server_program() else {
         return false;
     };
-    // A server reads its settings in order, and ends at the first that it does not know.
-    let asked = Command::new(program)
-        .args(["--tls-port", "0", "--no-such-setting", "0"])
-        .stdin(Stdio::null())
-        .output()
-        .expect("the server program can be started");
-    let said = [asked.stdout, asked.stderr].concat();
-    if String::from_utf8_lossy(&said).contains("tls-port") {
+    if !gate::knows(program, "tls-port", "0") {
         gate::leave_out("the server was built without TLS");
         return false;
     }

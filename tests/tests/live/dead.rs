@@ -96,6 +96,19 @@ async fn one_attempt_is_enough_on_a_connection_that_the_network_forgot() {
     every_call_is_answered(&proxy.url(), |builder| builder, die).await;
 }
 
+/// Nothing shows then that it is dead, before it is asked.
+#[tokio::test]
+async fn one_attempt_is_enough_where_ping_is_forbidden() {
+    if !servers_available() {
+        return;
+    }
+    let server = RedisServer::start(Options::new().user("app on >pw ~* &* +@all -ping")).await;
+    let proxy = Proxy::start(server.addr()).await;
+    let die = || proxy.doom(Fate::Swallowed);
+    let url = proxy.url_with("app", "pw", 0);
+    every_call_is_answered(&url, |builder| builder, die).await;
+}
+
 #[cfg(feature = "tls-rustls")]
 #[tokio::test]
 async fn one_attempt_is_enough_over_tls_too() {

@@ -33,4 +33,5 @@ mod tls;
 mod told;
 mod tools;
 mod tracking;
+mod without;
 mod words;

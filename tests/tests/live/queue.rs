@@ -425,15 +425,17 @@ async fn those_who_may_not_listen_are_served_by_asking() {
     if !servers_available() {
         return;
     }
-    let rules = "app on >hunter2 ~* resetchannels +@all";
-    let server = RedisServer::start(Options::new().user(rules)).await;
-    those_in_line_ask(&server, &server.url_with("app", "hunter2", 0)).await;
-    // Nor does it matter that the holder may not publish.
-    let mute = connect(quiet(), server.url_with("app", "hunter2", 0)).await;
-    let holder = locked(&mute, "k").await;
-    let waiting = enter(&server, &connect(keeping(), server.url()).await, "k").await;
-    released(holder).await;
-    released(granted(waiting).await).await;
+    for forbidden in ["resetchannels", "&* -subscribe -publish -pubsub"] {
+        let rules = format!("app on >hunter2 ~* +@all {forbidden}");
+        let server = RedisServer::start(Options::new().user(&rules)).await;
+        those_in_line_ask(&server, &server.url_with("app", "hunter2", 0)).await;
+        // Nor does it matter that the holder may not publish.
+        let mute = connect(quiet(), server.url_with("app", "hunter2", 0)).await;
+        let holder = locked(&mute, "k").await;
+        let waiting = enter(&server, &connect(keeping(), server.url()).await, "k").await;
+        released(holder).await;
+        released(granted(waiting).await).await;
+    }
 }
 
 #[tokio::test]

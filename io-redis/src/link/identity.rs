@@ -27,7 +27,7 @@ pub(crate) struct NodeInfo {
     pub(crate) server_time: Option<ServerTime>,
     is_replica: bool,
     /// None if the user may not ask it.
-    is_cluster: Option<bool>,
+    pub(crate) is_cluster: Option<bool>,
     durable: bool,
     /// Whether the link hears what is published at the client's channel.
     pub(crate) listens: bool,
@@ -218,6 +218,8 @@ pub(crate) fn identity(results: &[CommandResult]) -> NodeInfo {
             .and_then(|it| std::str::from_utf8(it).ok())
     };
     let info = |name: &str| field(&persistence, name).or_else(|| field(&replication, name));
+    // Valkey has another name for it.
+    let mode = field(&server, "redis_mode").or_else(|| field(&server, "server_mode"));
     // A node counts as durable only if everything about it is known, and no rewrite of the file is
     // under way.
     // Law: Exclusion
@@ -229,7 +231,7 @@ pub(crate) fn identity(results: &[CommandResult]) -> NodeInfo {
         run_id: field(&server, "run_id").map(str::to_owned),
         replication_id: field(&replication, "master_replid").map(str::to_owned),
         is_replica: field(&replication, "role") == Some("slave"),
-        is_cluster: field(&server, "redis_mode").map(|mode| mode == "cluster"),
+        is_cluster: mode.map(|mode| mode == "cluster"),
         durable,
         ..NodeInfo::default()
     }

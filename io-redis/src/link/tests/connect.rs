@@ -90,6 +90,21 @@ fn a_node_is_durable_only_if_all_that_makes_it_so_is_known() {
     );
 }
 
+/// Redis and Valkey name it differently. One that does not say so is asked by another command.
+#[test]
+fn whether_it_is_a_cluster_is_read_from_redis_and_from_valkey() {
+    for (line, told) in [
+        ("redis_mode:standalone", Some(false)),
+        ("redis_mode:cluster", Some(true)),
+        ("server_mode:standalone", Some(false)),
+        ("server_mode:cluster", Some(true)),
+        ("mode:cluster", None),
+    ] {
+        let node = identity::identity(&answers("tcp_port:6379", line));
+        assert_eq!(node.is_cluster, told, "{line}");
+    }
+}
+
 #[test]
 fn settings_are_read_from_a_map_too() {
     let mut answers = answers("", "");

@@ -35,7 +35,7 @@ pub struct Scan {
     pattern: Arc<[u8]>,
     /// Where the next step begins; none behind the last one of the last node.
     next: Option<(usize, u64)>,
-    /// The node at which `keys` were found.
+    /// The node that was asked last: what is told is about it, and `keys` were found there.
     node: usize,
     /// The keys that are still to be inspected.
     keys: VecDeque<Key>,
@@ -124,15 +124,16 @@ impl Scan {
         }
     }
 
-    /// Leaves out what the present node still has, and goes on with the next one.
+    /// Leaves out what the present node still has, and goes on with the next one. The present node
+    /// is the one that the last call of [`next`](Self::next) told something of, or was asking as it
+    /// was dropped; before the first call, the first one. A node of which nothing was asked yet is
+    /// never left out, so a second call without a `next` between changes nothing.
     pub fn skip_node(&mut self) {
-        let present = match self.next {
-            Some((node, _)) if self.keys.is_empty() => node,
-            _ => self.node,
-        };
         self.keys.clear();
-        if self.next.is_some() {
-            self.next = self.first_of(present + 1);
+        self.found.clear();
+        // Behind its last page the scan is at the next node already.
+        if self.next.is_some_and(|(node, _)| node == self.node) {
+            self.next = self.first_of(self.node + 1);
         }
     }
 
@@ -146,8 +147,9 @@ impl Scan {
         let step = Step {
             pattern: Arc::clone(&self.pattern),
             cursor,
-            prefix_len: self.client.prefix_len(),
+            prefix: self.client.prefix().into(),
         };
+        self.node = node;
         let answer = self.client.scan(NodeId::new(node), step).await;
         let page = match answer.map_err(ScanError::ended)? {
             Some(Ok(page)) => page,
@@ -158,7 +160,6 @@ impl Scan {
             let node = self.name(node);
             return Err(ScanError::Cluster { node });
         };
-        self.node = node;
         self.keys.extend(keys);
         self.next = match cursor {
             0 => self.first_of(node + 1),

@@ -67,8 +67,8 @@ pub(crate) struct Step {
     pub(crate) pattern: Arc<[u8]>,
     /// Where the step before it ended; 0 at the beginning.
     pub(crate) cursor: u64,
-    /// How many bytes the client's prefix has, behind which a lock has a name.
-    pub(crate) prefix_len: usize,
+    /// The client's prefix, behind which a lock has a name.
+    pub(crate) prefix: Arc<[u8]>,
 }
 
 impl Step {
@@ -94,7 +94,8 @@ pub(crate) enum Page {
     Cluster,
 }
 
-/// Reads what a step found. Fence counters, markers and names that no lock can have are left out.
+/// Reads what a step found. Fence counters, markers and names that no lock can have are left
+/// out, and so are names without the prefix, which were not asked for.
 pub(crate) fn page(step: &Step, result: CommandResult) -> Result<Page, Words> {
     let nonsense = || Words::fixed("the node's answer to a scan cannot be understood");
     let Value::Array(parts) = decode::told(result)? else {
@@ -109,7 +110,8 @@ pub(crate) fn page(step: &Step, result: CommandResult) -> Result<Page, Words> {
     let mut keys = Vec::with_capacity(found.len());
     for name in found {
         let name = decode::bytes(name).ok_or_else(nonsense)?;
-        if name.len() > step.prefix_len && key::check(name).is_ok() {
+        let is_ours = name.starts_with(&step.prefix) && name.len() > step.prefix.len();
+        if is_ours && key::check(name).is_ok() {
             keys.push(Key::new(name));
         }
     }
@@ -139,7 +141,7 @@ mod tests {
         let step = Step {
             pattern: pattern(b"p:", b"*").expect("it is short"),
             cursor: 0,
-            prefix_len: 2,
+            prefix: (*b"p:").into(),
         };
         let names = [
             "p:a",
@@ -147,6 +149,8 @@ mod tests {
             "p:a:tenure:fence",
             "p:tenure:node",
             "p:a:tenure:queue",
+            "q",
+            "q:other",
             "p:b",
         ];
         let names = Value::Array(names.map(bulk).to_vec());
@@ -160,7 +164,7 @@ mod tests {
         let step = Step {
             pattern: pattern(b"", b"*").expect("it is short"),
             cursor: 0,
-            prefix_len: 0,
+            prefix: (*b"").into(),
         };
         for parts in [
             vec![],

@@ -272,6 +272,36 @@ fn a_scan_goes_from_node_to_node_and_on_after_an_outage() -> Outcome {
     })
 }
 
+/// Behind the last page of a node, where what comes next is another node's.
+#[test]
+fn a_node_that_is_left_out_of_a_scan_is_the_one_that_was_told() -> Outcome {
+    World::run(1, async |world| {
+        nodes(&world, 3);
+        let (one, locks) = client(&world, "one").await?;
+        let _guards = (locks.lock("a").await?, locks.lock("b").await?);
+        let mut scan = locks.scan("*")?;
+        let lock = scan.next().await?.expect("there are some");
+        assert!(lock.at.node.contains('a'), "{}", lock.at.node);
+        // Twice is no more than once.
+        scan.skip_node();
+        scan.skip_node();
+        let lock = scan.next().await?.expect("those of b");
+        assert!(lock.at.node.contains('b'), "{}", lock.at.node);
+        one.link("b").stall();
+        assert!(scan.next().await.is_ok(), "it was asked already");
+        let dropped = cut(&world, Cut::Polls(1), scan.next()).await;
+        assert!(dropped.is_none(), "c is being asked");
+        scan.skip_node();
+        assert_eq!(scan.next().await?, None);
+
+        let mut scan = locks.scan("*")?;
+        scan.skip_node();
+        let rest = found(scan).await;
+        assert!(rest.is_err_and(|error| error.is_outage()), "b is asked");
+        Ok::<(), Failed>(())
+    })
+}
+
 #[test]
 fn a_scan_whose_inspections_are_not_answered_asks_them_again() -> Outcome {
     World::run(1, async |world| {

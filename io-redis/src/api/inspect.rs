@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tenure_core::Key;
+use tenure_core::{Key, Verdict, verdict};
 
 use crate::error::{InspectError, SilentNode};
 use crate::link::handle::NodeAnswer;
@@ -166,12 +166,14 @@ impl Inspection {
         queues.map(|queue| queue.waiting).max().unwrap_or(0)
     }
 
-    /// The holder that most of the answering nodes show, told from all others, for
-    /// [`Locks::break_lock`](crate::Locks::break_lock). None if no node shows one.
+    /// The holder that a majority of the answering nodes show, told from all others, for
+    /// [`Locks::break_lock`](crate::Locks::break_lock). None if there is no such majority: then
+    /// nobody may hold the lock, and [`NodeInspection::seen`] tells who is at each node.
     #[must_use]
     pub fn seen(&self) -> Option<Seen> {
         let all = || self.nodes.iter().filter_map(|node| node.seen);
-        all().max_by_key(|seen| all().filter(|other| other == seen).count())
+        let shown = |seen| all().filter(|other| *other == seen).count();
+        all().find(|seen| verdict(self.nodes.len(), shown(*seen), 0) == Verdict::Won)
     }
 
     pub(crate) fn collect(
@@ -210,5 +212,47 @@ impl Inspection {
                 nodes: inspection.silent,
             },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::inspection::KeyHolder;
+
+    /// What is told if the nodes show these digests; none where the key is free.
+    fn seen(shown: &[Option<Seen>]) -> Option<Seen> {
+        let answers = shown.iter().map(|seen| {
+            let state = KeyState {
+                holder: seen.map_or(KeyHolder::Free, |_| KeyHolder::Other),
+                seen: *seen,
+                left: None,
+                fence: None,
+                queue: None,
+                from_primary: true,
+            };
+            ("node".to_owned(), Ok(state))
+        });
+        let inspection = Inspection::collect(Key::new(*b"k"), answers.collect());
+        inspection.expect("all answered").seen()
+    }
+
+    #[test]
+    fn only_a_holder_at_a_majority_of_who_answers_is_told_as_seen() {
+        let [one, two] = [b"1", b"2"].map(|digit| Seen::read(&digit.repeat(40)));
+        for (shown, told) in [
+            (&[one][..], one),
+            (&[None], None),
+            (&[one, one], one),
+            (&[one, two], None),
+            (&[one, None], None),
+            (&[one, None, None], None),
+            (&[one, two, None], None),
+            (&[None, two, two], two),
+            (&[one, two, one], one),
+            (&[one, one, two, two], None),
+        ] {
+            assert_eq!(seen(shown), told, "{shown:?}");
+        }
     }
 }

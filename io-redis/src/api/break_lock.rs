@@ -3,8 +3,8 @@
 use tenure_core::{Key, Verdict, verdict};
 
 use crate::api::locks::Locks;
+use crate::client::breaking::{AtNode, Last};
 use crate::error::{BreakError, SilentNode};
-use crate::link::handle::NoAnswer;
 use crate::protocol::breaking::{KeyBreak, Seen};
 
 /// What each node did as a lock was broken.
@@ -14,11 +14,14 @@ use crate::protocol::breaking::{KeyBreak, Seen};
 pub struct BreakReport {
     /// The key, as it stands on the nodes.
     pub key: Key,
-    /// What each node that answered did.
+    /// What each node that answered did. One that deleted the key and found it put back later, or
+    /// free, is told as [`Deleted`](BreakOutcome::Deleted).
     pub nodes: Vec<NodeBreak>,
     /// The nodes that did not answer, each with what is known of it, and whether it may have broken
     /// the lock all the same.
     pub silent: Vec<SilentNode>,
+    /// At how many nodes that holder may have the key: it was not seen there to be without it.
+    open: usize,
 }
 
 /// What one node did as a lock was broken.
@@ -62,34 +65,40 @@ impl BreakOutcome {
 
 impl BreakReport {
     /// Whether this call took the lock from the holder that was seen: at a node at least, and so
-    /// that it has no quorum any more. If too many nodes were silent for that, a holder that lives
-    /// puts back what it lost, and the call must be repeated.
+    /// that it [is over](Self::is_over). If it is not, a holder that lives puts back what it lost,
+    /// and the call must be repeated.
     #[must_use]
     pub fn is_broken(&self) -> bool {
         self.is_over() && self.nodes.iter().any(|node| node.outcome.is_broken())
     }
 
     /// Whether the holder that was seen has no quorum any more, by this call or by what happened
-    /// before.
+    /// before: so many nodes said as they were asked last that it has not got the key there. False
+    /// if too many were silent, or if it still put back what was deleted. Then repeat the call.
     #[must_use]
     pub fn is_over(&self) -> bool {
         let all = self.nodes.len() + self.silent.len();
-        // Where a node answered, that holder has not got the key any more.
-        verdict(all, 0, self.silent.len()) == Verdict::Lost
+        verdict(all, 0, self.open) == Verdict::Lost
     }
 
-    fn collect(
-        key: Key,
-        answers: Vec<(String, Result<KeyBreak, NoAnswer>)>,
-    ) -> Result<Self, BreakError> {
+    fn collect(key: Key, answers: Vec<(String, AtNode)>) -> Result<Self, BreakError> {
+        // A holder over one node has no other by which it would know what to put back.
+        let is_one = answers.len() == 1;
+        let is_open = |last| match last {
+            Last::Took => !is_one,
+            Last::Without => false,
+            Last::Silent => true,
+        };
+        let open = answers.iter().filter(|(_, at)| is_open(at.last)).count();
         let mut report = Self {
             key,
             nodes: Vec::new(),
             silent: Vec::new(),
+            open,
         };
         let mut refusal = None;
-        for (node, answer) in answers {
-            match answer {
+        for (node, at) in answers {
+            match at.answer {
                 Ok(answer) => {
                     let outcome = match answer {
                         KeyBreak::Deleted => BreakOutcome::Deleted,
@@ -141,14 +150,23 @@ impl Locks {
     /// TTL. So break a lock that has no expiry ([`Holder::Foreign`](crate::Holder::Foreign)), or
     /// whose holder hangs and renews all the same, and make sure first that it does nothing more.
     ///
-    /// It is one step at each node, and only a primary does it. Over several nodes each does it for
-    /// itself, and the report says what became of it there. Keys without an expiry and locks of
+    /// It is one step at each node, and only a primary does it. Keys without an expiry and locks of
     /// other libraries are broken likewise, if they are strings. One that always writes the same
-    /// value cannot be told from a later one that does ([`Seen`]).
+    /// value cannot be told from a later one that does ([`Seen`]). It needs no right that locks do
+    /// not need.
     ///
-    /// It needs no right that locks do not need. It takes as long as an
-    /// [`inspect`](Self::inspect) does at most, and is not sent twice: if an answer is lost, it is
-    /// unknown whether the lock was broken, and that is said.
+    /// Over several nodes a holder that lives puts back what one node lost, as long as most of the
+    /// others have the key. So the nodes are asked again and again, until none of them has had to
+    /// delete anything, eight times at most. Those that are near are asked a little later than
+    /// those that are far, so that it happens everywhere at one time. Where nobody puts anything
+    /// back that is two requests to each node, and one where that holder has nothing. If the last
+    /// of eight times still deleted something, the lock is [not over](BreakReport::is_over): repeat
+    /// the call. A request of the holder that was on its way before and arrives later than all of
+    /// this can still put a copy back. [`inspect`](Self::inspect) shows it.
+    ///
+    /// It takes as long as an [`inspect`](Self::inspect) does at most, or over several nodes each
+    /// time does. A node that does not answer is not asked again by this call: if an answer is
+    /// lost, it is unknown whether the lock was broken there, and that is said.
     ///
     /// # Errors
     /// [`BreakError`] if no node answers: an outage, or misuse if one refuses this client.
@@ -190,32 +208,51 @@ impl Locks {
 
 #[cfg(test)]
 mod tests {
-    use tenure_core::Words;
+    use tenure_core::{NodeId, Words};
 
     use super::*;
+    use crate::link::handle::NoAnswer;
+
+    /// A node that answered so at first, and at last.
+    fn at(answer: Option<KeyBreak>, last: Last) -> AtNode {
+        let silent = || NoAnswer::now(Words::fixed("it did not answer in time"));
+        AtNode {
+            answer: answer.ok_or_else(silent),
+            ..AtNode::new(NodeId::new(0), last)
+        }
+    }
 
     /// What is told if the nodes answer so; none where one does not.
-    fn report(answers: &[Option<KeyBreak>]) -> BreakReport {
-        let answers = answers.iter().map(|answer| {
-            let silent = || NoAnswer::now(Words::fixed("it did not answer in time"));
-            ("node".to_owned(), answer.ok_or_else(silent))
-        });
-        BreakReport::collect(Key::new(*b"k"), answers.collect()).expect("a node answered")
+    fn report(nodes: &[AtNode]) -> BreakReport {
+        let named = nodes.iter().map(|at| ("node".to_owned(), at.clone()));
+        BreakReport::collect(Key::new(*b"k"), named.collect()).expect("a node answered")
     }
 
     #[test]
     fn a_lock_is_broken_where_its_holder_has_no_quorum_any_more() {
         use KeyBreak::{Deleted, Gone, HandedOn, Taken};
+        use Last::{Silent, Took, Without};
+        let deleted = || at(Some(Deleted), Without);
+        let again = || at(Some(Deleted), Took);
+        let unheard = || at(Some(Deleted), Silent);
+        let silent = || at(None, Silent);
+        let gone = || at(Some(Gone), Without);
+        let taken = || at(Some(Taken), Without);
         for (answers, broken, over) in [
-            (&[Some(Deleted)][..], true, true),
-            (&[Some(HandedOn)], true, true),
-            (&[Some(Gone)], false, true),
-            (&[Some(Taken)], false, true),
-            (&[Some(Deleted), Some(Deleted), None], true, true),
-            (&[Some(Deleted), Some(Gone), None], true, true),
-            (&[Some(Deleted), None, None], false, false),
-            (&[Some(Taken), Some(Gone), Some(Taken)], false, true),
-            (&[Some(Deleted), Some(Deleted), None, None], true, true),
+            (&[again()][..], true, true),
+            (&[at(Some(HandedOn), Took)], true, true),
+            (&[gone()], false, true),
+            (&[taken()], false, true),
+            (&[deleted(), deleted(), silent()], true, true),
+            (&[deleted(), gone(), silent()], true, true),
+            (&[deleted(), silent(), silent()], false, false),
+            (&[taken(), gone(), taken()], false, true),
+            (&[deleted(), deleted(), silent(), silent()], true, true),
+            (&[again(), deleted(), gone()], true, true),
+            (&[again(), again(), deleted()], false, false),
+            (&[again(), deleted(), silent()], false, false),
+            (&[deleted(), unheard(), unheard()], false, false),
+            (&[deleted(), gone(), unheard()], true, true),
         ] {
             let report = report(answers);
             let told = (report.is_broken(), report.is_over());
@@ -232,9 +269,11 @@ mod tests {
         };
         let silent = NoAnswer::now(Words::fixed("it did not answer in time"));
         let told = |answers: &[&NoAnswer]| {
-            let answers = answers
-                .iter()
-                .map(|why| ("node".to_owned(), Err((*why).clone())));
+            let at = |why: &NoAnswer| AtNode {
+                answer: Err(why.clone()),
+                ..AtNode::new(NodeId::new(0), Last::Silent)
+            };
+            let answers = answers.iter().map(|why| ("node".to_owned(), at(why)));
             BreakReport::collect(Key::new(*b"k"), answers.collect()).expect_err("nobody answers")
         };
         let error = told(&[&silent, &refused]);

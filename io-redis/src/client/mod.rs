@@ -1,6 +1,7 @@
 //! The state that all handles and guards of one client share, and the tasks that move it.
 
 pub(crate) mod alarm;
+pub(crate) mod breaking;
 pub(crate) mod cell;
 mod cells;
 pub(crate) mod delivery;

@@ -1,4 +1,4 @@
-//! How long a caller waits for the client's own tasks.
+//! How long a caller waits: for the client's own tasks, and between two requests of its own.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -40,6 +40,18 @@ pub(crate) async fn within<T>(
         until = alarms.now() + grace;
     }
     None
+}
+
+/// Lets a span pass on the caller's runtime. On one without a timer, none passes.
+pub(crate) async fn pause(alarms: &Arc<Alarms>, span: Duration) {
+    let mut wait = Wait::new(alarms, alarms.now() + span);
+    let passed = poll_fn(|cx| match wait.poll(cx) {
+        Poll::Pending if wait.place.is_none() => Poll::Ready(()),
+        polled => polled,
+    });
+    if !span.is_zero() {
+        passed.await;
+    }
 }
 
 /// A wait that ends when an instant has come.

@@ -23,7 +23,6 @@ use crate::error::{ConnectError, Ended, LockError, Loss, SilentNode};
 use crate::link::handle::{LinkHandle, NoAnswer, NodeAnswer};
 use crate::link::interface::{LinkConfig, LinkStatus, Target};
 use crate::link::spawn_link;
-use crate::protocol::breaking::{KeyBreak, Seen};
 use crate::protocol::health::Health;
 use crate::protocol::key;
 use crate::protocol::scan::{Page, Step};
@@ -298,29 +297,6 @@ impl Client {
             .map(|(_, answer)| answer))
     }
 
-    /// Takes a key from the holder that was seen, at each node. None as for
-    /// [`inspect`](Self::inspect).
-    pub(crate) async fn break_lock(
-        &self,
-        key: &Key,
-        seen: Seen,
-    ) -> Result<Option<Vec<(String, Result<KeyBreak, NoAnswer>)>>, Ended> {
-        let asked = self.nodes().map(|(node, link)| {
-            let broken = async move {
-                let broken = link.break_lock(key.clone(), seen).await;
-                if let Ok(KeyBreak::Deleted | KeyBreak::HandedOn) = broken {
-                    self.hub.touched(node, key);
-                }
-                broken
-            };
-            (node, broken)
-        });
-        Ok(self
-            .answers(asked)
-            .await?
-            .map(|answers| self.named(answers)))
-    }
-
     /// How each node is set up, and when it was asked and had answered. None as for
     /// [`inspect`](Self::inspect).
     pub(crate) async fn check(
@@ -344,7 +320,7 @@ impl Client {
         self.link_config.node_set.is_some()
     }
 
-    fn nodes(&self) -> impl Iterator<Item = (NodeId, &LinkHandle)> {
+    pub(super) fn nodes(&self) -> impl Iterator<Item = (NodeId, &LinkHandle)> {
         let links = self.links.iter().enumerate();
         links.map(|(index, link)| (NodeId::new(index), link))
     }
@@ -356,7 +332,7 @@ impl Client {
 
     /// Waits for the answers of nodes, within the time that two connections need at most. None if
     /// the client's own tasks did not run.
-    async fn answers<T, F: Future<Output = Result<T, NoAnswer>>>(
+    pub(super) async fn answers<T, F: Future<Output = Result<T, NoAnswer>>>(
         &self,
         asked: impl Iterator<Item = (NodeId, F)>,
     ) -> Result<Option<Vec<(NodeId, Result<T, NoAnswer>)>>, Ended> {

@@ -47,10 +47,13 @@
 //! | [`release`](crate::Guard::release) | four request timeouts, one TTL |
 //! | [`close`](crate::Locks::close) | four request timeouts |
 //! | [`inspect`](crate::Locks::inspect) | two tries to connect and four request timeouts |
-//! | [`break_lock`](crate::Locks::break_lock) | the same |
+//! | [`break_lock`](crate::Locks::break_lock) | the same, for each pass |
 //! | [`check`](crate::Locks::check) | the same |
 //! | [`Scan::next`](crate::Scan::next) | the same, for each of its requests |
 //! | [`connect`](crate::Builder::connect) | two tries to connect |
+//!
+//! `break_lock` makes one pass over one node, and at most eight over several. A node that is silent
+//! in one is not asked in the next.
 //!
 //! Over one node without quarantine, the first attempt may take twice as long as one over several:
 //! it begins with plain commands, and a script follows if they say too little. A `lock` that gives

@@ -89,6 +89,16 @@ pub(crate) enum KeyBreak {
     WrongType(&'static str),
 }
 
+impl KeyBreak {
+    /// Whether this call took the key from the holder that was seen.
+    pub(crate) const fn took(self) -> bool {
+        match self {
+            Self::Deleted | Self::HandedOn => true,
+            Self::Gone | Self::Taken | Self::WrongType(_) => false,
+        }
+    }
+}
+
 /// Reads the answer.
 pub(crate) fn answer(result: CommandResult) -> Result<KeyBreak, Words> {
     let value = decode::told(result)?;

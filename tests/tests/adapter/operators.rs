@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tenure_core::Rng;
 use tenure_redis::{
-    BreakOutcome, BreakReport, Holder, Locks, Loss, PatternError, Scan, ScanError, Seen,
+    BreakOutcome, BreakReport, Holder, Locks, Loss, NodeBreak, PatternError, Scan, ScanError, Seen,
 };
 use tenure_sim::memory_net::{Connecting, Direction, World};
 use tenure_sim::server::Reply;
@@ -548,6 +549,58 @@ fn over_three_nodes_each_breaks_for_itself_and_a_waiter_has_the_lock() -> Outcom
         assert!(matches!(lost, Loss::Gone | Loss::Taken), "{lost:?}");
         let next = waiting.await??;
         assert!(next.is_valid() && next.fence() > fence);
+        Ok::<(), Failed>(())
+    })
+}
+
+/// It asks whenever it can, as one does that is told of each deletion.
+#[test]
+fn a_holder_that_repairs_what_is_broken_is_not_told_as_over() -> Outcome {
+    const FAR: u64 = 20;
+    for seed in 1..=40 {
+        World::run(seed, async |world| {
+            nodes(&world, 3);
+            let (_one, locks) = client(&world, "one").await?;
+            let (two, operator) = client(&world, "two").await?;
+            let mut rng = Rng::new(seed);
+            for node in ["a", "b", "c"] {
+                let span = ms(1) + rng.below(ms(FAR));
+                two.link(node).set_latency(span, span);
+            }
+            let guard = locks.lock("k").await?;
+            let holding = tokio::spawn(async move {
+                while guard.renew().await.is_ok() {}
+                guard.lost().await.loss
+            });
+            let shown = seen(&operator, "k").await?;
+            let report = operator.break_lock("k", shown).await?;
+            let broken = calls(&world, "break").len();
+            assert!(report.is_broken(), "seed {seed}: {broken}, {report:?}");
+            until(&world, ms(100), || holding.is_finished()).await;
+            let loss = holding.await?;
+            assert_eq!(loss, Loss::Gone, "seed {seed}");
+            assert_eq!(operator.inspect("k").await?.seen(), None);
+            Ok::<(), Failed>(())
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn to_break_what_nobody_puts_back_takes_two_requests_to_each_node() -> Outcome {
+    World::run(1, async |world| {
+        nodes(&world, 3);
+        let (_one, locks) = client(&world, "one").await?;
+        let _guard = locks.lock("k").await?;
+        let shown = seen(&locks, "k").await?;
+        for (broken, requests) in [(true, 6), (false, 3)] {
+            let before = calls(&world, "break").len();
+            let report = locks.break_lock("k", shown).await?;
+            assert_eq!((report.is_broken(), report.is_over()), (broken, true));
+            assert_eq!(calls(&world, "break").len() - before, requests);
+            let deleted = |node: &NodeBreak| node.outcome == BreakOutcome::Deleted;
+            assert_eq!(report.nodes.iter().all(deleted), broken, "{report:?}");
+        }
         Ok::<(), Failed>(())
     })
 }

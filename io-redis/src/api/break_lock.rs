@@ -216,10 +216,7 @@ mod tests {
     /// A node that answered so at first, and at last.
     fn at(answer: Option<KeyBreak>, last: Last) -> AtNode {
         let silent = || NoAnswer::now(Words::fixed("it did not answer in time"));
-        AtNode {
-            answer: answer.ok_or_else(silent),
-            ..AtNode::new(NodeId::new(0), last)
-        }
+        AtNode::new(NodeId::new(0), answer.ok_or_else(silent), last)
     }
 
     /// What is told if the nodes answer so; none where one does not.
@@ -269,10 +266,8 @@ mod tests {
         };
         let silent = NoAnswer::now(Words::fixed("it did not answer in time"));
         let told = |answers: &[&NoAnswer]| {
-            let at = |why: &NoAnswer| AtNode {
-                answer: Err(why.clone()),
-                ..AtNode::new(NodeId::new(0), Last::Silent)
-            };
+            let silent = |why: &NoAnswer| Err(why.clone());
+            let at = |why| AtNode::new(NodeId::new(0), silent(why), Last::Silent);
             let answers = answers.iter().map(|why| ("node".to_owned(), at(why)));
             BreakReport::collect(Key::new(*b"k"), answers.collect()).expect_err("nobody answers")
         };

@@ -43,11 +43,10 @@ pub(crate) struct AtNode {
 }
 
 impl AtNode {
-    /// A node that has not been asked.
-    pub(crate) const fn new(node: NodeId, last: Last) -> Self {
+    pub(crate) const fn new(node: NodeId, answer: Result<KeyBreak, NoAnswer>, last: Last) -> Self {
         Self {
             node,
-            answer: Err(NoAnswer::now(Words::fixed("it was not asked"))),
+            answer,
             last,
             trip: Duration::ZERO,
         }
@@ -80,7 +79,10 @@ impl Client {
         key: &Key,
         seen: Seen,
     ) -> Result<Option<Vec<(String, AtNode)>>, Ended> {
-        let all = self.nodes().map(|(node, _)| AtNode::new(node, Last::Took));
+        let unasked = || Err(NoAnswer::now(Words::fixed("it was not asked")));
+        let all = self
+            .nodes()
+            .map(|(node, _)| AtNode::new(node, unasked(), Last::Took));
         let mut told: Vec<_> = all.collect();
         if !self.pass(key, seen, &mut told).await? {
             return Ok(None);

@@ -1,5 +1,5 @@
-//! The program `soak` sees what is broken on purpose. That all is well is what `.ci/run` and people
-//! run it for.
+//! The program `soak` sees what is broken on purpose. That all is well is what `.ci/nightly` and
+//! people run it for.
 
 use std::process::Command;
 
@@ -17,6 +17,7 @@ fn failed_soak(broken: &str, more: &[&str]) -> String {
 }
 
 #[test]
+#[ignore = "it takes a minute; `.ci/nightly servers` runs it"]
 fn a_soak_sees_holders_that_ignore_their_loss() {
     if !servers_available() {
         return;
@@ -26,6 +27,7 @@ fn a_soak_sees_holders_that_ignore_their_loss() {
 }
 
 #[test]
+#[ignore = "it takes a minute; `.ci/nightly servers` runs it"]
 fn a_soak_sees_tasks_that_are_left() {
     if !servers_available() {
         return;
@@ -42,6 +44,7 @@ mod tls {
     use super::failed_soak;
 
     #[test]
+    #[ignore = "it takes a minute; `.ci/nightly servers` runs it"]
     fn a_soak_over_tls_sees_tasks_that_are_left() {
         if !tls::available() {
             return;

@@ -118,6 +118,7 @@ fn of_a_write(write: usize) -> Vec<Lock> {
             fence: "0".to_owned(),
             queue: format!("{key}:tenure:queue:{{{key}}}"),
             place: String::new(),
+            seen: String::new(),
             serial: "0".to_owned(),
             key,
         }

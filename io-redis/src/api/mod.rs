@@ -1,5 +1,6 @@
 //! What users hold: handles, guards, and what makes them.
 
+pub(crate) mod assess;
 pub(crate) mod break_lock;
 pub(crate) mod builder;
 pub(crate) mod check;

@@ -1003,6 +1003,32 @@ fn ask(lease: u32, op: Op) -> Step {
     }
 }
 
+/// What a lease asks at the first key of the only node.
+fn placed(lease: u32, op: Op) -> Question {
+    let question = Question {
+        key: 0,
+        lease,
+        attempt: WAITING,
+        op,
+        life: None,
+        over_several: false,
+    };
+    question.placed(seams::Fences::Stream)
+}
+
+/// The part of a call by which a lease waits for the first key.
+fn waits(lease: u32, wait: Op) -> Lock {
+    Lock {
+        key: KEYS[0].to_owned(),
+        token: token(lease, WAITING),
+        ttl: "10000".to_owned(),
+        queue: queue(KEYS[0]),
+        place: placed(lease, wait).member(),
+        serial: "2".to_owned(),
+        ..Lock::default()
+    }
+}
+
 /// Some leases that want one lock of the only node.
 fn of_a_queue() -> (Op, Op, Op) {
     let (ttl, place) = (Duration::from_secs(10), PLACE);
@@ -1027,6 +1053,125 @@ fn who_wins_a_key_by_a_late_take_keeps_no_place() {
         ask(0, release),
     ];
     agree::<Milliseconds>(BEGIN_US, Fences::Stream, &steps).expect("they agree");
+}
+
+/// Its own place may be the first, between others, the last or the only one.
+#[test]
+fn who_gives_back_a_key_that_a_late_take_won_is_not_handed_it_again() {
+    let (take, wait, release) = of_a_queue();
+    for queued in [&[0][..], &[0, 1], &[1, 0], &[1, 0, 2]] {
+        let mut steps = vec![Step::Keep, Step::Stranger(0, Stranger::Overwrites(None))];
+        steps.extend(queued.iter().map(|lease| Step::Listen(*lease, true)));
+        steps.extend(queued.iter().map(|lease| ask(*lease, wait)));
+        steps.extend([
+            Step::Stranger(0, Stranger::Deletes),
+            ask(0, take),
+            ask(0, release),
+            ask(1, wait),
+        ]);
+        agree::<Milliseconds>(BEGIN_US, Fences::Stream, &steps).expect("they agree");
+    }
+}
+
+/// The first in line is dead, and what is to be removed with it is the own place of the holder.
+#[test]
+fn who_gives_a_key_back_removes_its_own_place_and_the_dead_before_it() {
+    let (take, wait, release) = of_a_queue();
+    for others in [&[][..], &[2]] {
+        let five_seconds = Step::Advance(5_100_000);
+        let foreign = Step::Stranger(0, Stranger::Overwrites(None));
+        let mut steps = vec![Step::Keep, foreign, ask(1, wait), five_seconds.clone()];
+        steps.push(ask(0, wait));
+        steps.extend(others.iter().map(|lease| ask(*lease, wait)));
+        let deleted = Step::Stranger(0, Stranger::Deletes);
+        steps.extend([
+            five_seconds,
+            deleted,
+            ask(0, take),
+            ask(0, release),
+            ask(2, wait),
+        ]);
+        agree::<Milliseconds>(BEGIN_US, Fences::Stream, &steps).expect("they agree");
+    }
+}
+
+/// The second finds the queue as the first has left it, and not as the call found it.
+#[test]
+fn those_that_enter_a_queue_in_one_call_stand_in_its_order() {
+    let real = Real::beginning(BEGIN_US, Fences::Stream);
+    let (take, wait, _) = of_a_queue();
+    real.ask(&placed(2, take));
+    let answers = real.call(Script::WaitOne, &[waits(1, wait), waits(0, wait)], None);
+    let Wire::Array(answers) = answers else {
+        panic!("expected an array, got {answers:?}");
+    };
+    for (at, answer) in answers.iter().enumerate() {
+        let begins = format!("waiting {at} ");
+        assert!(
+            text(answer).expect("a text").starts_with(&begins),
+            "{answer:?}"
+        );
+    }
+    let orders = real.server.peek_sorted(queue(KEYS[0]));
+    let orders: Vec<f64> = orders.iter().take(2).map(|(_, order)| *order).collect();
+    assert_eq!(orders, [1.0, 2.0]);
+}
+
+/// Without a fence nobody is handed the lock: then it is free, and whoever left is gone.
+#[test]
+fn where_no_fence_can_be_drawn_a_lock_stays_with_nobody() {
+    let (take, wait, release) = of_a_queue();
+    let real = Real::beginning(BEGIN_US, Fences::Stream);
+    let name = queue(KEYS[0]);
+    real.server.call(&["SET", KEYS[0], "foreign"]);
+    real.ask(&placed(1, wait));
+    real.ask(&placed(0, wait));
+    real.server.call(&["DEL", KEYS[0]]);
+    real.ask(&placed(0, take));
+    real.server.call(&["DEL", STREAM]);
+    real.server.call(&["SET", STREAM, "another use"]);
+    real.ask(&placed(0, release));
+    assert_eq!(real.holds(0), None, "it is deleted, and not handed on");
+    assert_eq!(
+        real.server.peek_sorted(&name).len(),
+        2,
+        "only the other has a place"
+    );
+    drop(real.call(Script::WaitOne, &[waits(0, wait)], None));
+    assert_eq!(real.holds(0), None, "it is not set for who has no fence");
+}
+
+/// By that a waiter sees that another holds the lock now, and whose it is.
+#[test]
+fn who_waits_is_told_a_part_of_what_is_under_the_key() {
+    let (_, wait, _) = of_a_queue();
+    let real = Real::beginning(BEGIN_US, Fences::Stream);
+    let digits = "0123456789abcdef0123456789ABCDEF";
+    let digest = |value: &str| {
+        let begin = "return string.sub(redis.sha1hex(ARGV[1]), 1, 8)";
+        let begin = real.server.call(&["EVAL", begin, "0", value]);
+        format!("0 {}", text(&begin).expect("a text"))
+    };
+    let no_digits = format!("{}:7", "g".repeat(32));
+    let too_few = format!("{}:7", &digits[1..]);
+    let no_attempt = format!("{digits}:x");
+    let tokens = [
+        (format!("{digits}:7"), "1 01234567".to_owned()),
+        (format!("a b:{digits}:7"), "1 01234567 a b".to_owned()),
+        // What is no token may have such digits, too.
+        (format!("0{digits}:7"), "0 01234567".to_owned()),
+        (no_digits.clone(), digest(&no_digits)),
+        (too_few.clone(), digest(&too_few)),
+        (no_attempt.clone(), digest(&no_attempt)),
+    ];
+    for (value, told) in tokens {
+        real.server.call(&["SET", KEYS[0], &value]);
+        let Wire::Array(answers) = real.call(Script::WaitOne, &[waits(0, wait)], None) else {
+            panic!("expected an array");
+        };
+        let expected = format!("waiting 0 -1 {told}");
+        assert_eq!(text(&answers[0]).as_deref(), Some(&*expected), "{value}");
+    }
 }
 
 /// More of them than one look at the queue shows: the model has no such bound.
@@ -1067,33 +1212,13 @@ fn behind_more_dead_than_are_looked_at_a_lock_is_free_to_anybody() {
 fn the_dead_that_ask_in_the_call_that_removed_them_enter_anew() {
     let real = Real::beginning(BEGIN_US, Fences::Stream);
     let (take, wait, _) = of_a_queue();
-    let question = |lease, op| {
-        let question = Question {
-            key: 0,
-            lease,
-            attempt: WAITING,
-            op,
-            life: None,
-            over_several: false,
-        };
-        question.placed(seams::Fences::Stream)
-    };
-    let waits = |lease| Lock {
-        key: KEYS[0].to_owned(),
-        token: token(lease, WAITING),
-        ttl: "10000".to_owned(),
-        queue: queue(KEYS[0]),
-        place: question(lease, wait).member(),
-        serial: "2".to_owned(),
-        ..Lock::default()
-    };
-    real.ask(&question(2, take));
-    real.ask(&question(0, wait));
+    real.ask(&placed(2, take));
+    real.ask(&placed(0, wait));
     real.clock.advance(Duration::from_secs(6));
-    real.ask(&question(1, wait));
+    real.ask(&placed(1, wait));
     real.clock.advance(Duration::from_secs(5));
     // The holder is gone, and the first in line is dead. The second asks in the same call.
-    let answers = real.call(Script::WaitOne, &[waits(1), waits(0)], None);
+    let answers = real.call(Script::WaitOne, &[waits(1, wait), waits(0, wait)], None);
     let Wire::Array(answers) = answers else {
         panic!("expected an array, got {answers:?}");
     };

@@ -303,14 +303,52 @@ impl Answers {
 }
 
 /// The part that draws as a function of its own, for scripts that draw for one lock at a time.
-/// Returns the id, and in its absence why there is none.
+/// Returns the id, or nothing and why there is none, and the milliseconds of the id.
 macro_rules! drawing {
     () => {
         concat!(
             "local function draw()\nlocal taken = true\n",
             include_str!("lua/one/draw.lua"),
             "if failed and string.sub(failed, 1, 1) == '-' then failed = 'stream ' .. failed end\n",
-            "return id, failed\nend\n",
+            "return id, failed, ms\nend\n",
+        )
+    };
+}
+
+/// What hands a lock on over one node. It is no function: to make one, and what it shares with the
+/// script, costs the server more than a command does.
+macro_rules! handing_on {
+    () => {
+        concat!(
+            include_str!("lua/one/hand_on.lua"),
+            include_str!("lua/queue.lua"),
+            include_str!("lua/one/handed.lua"),
+        )
+    };
+}
+
+/// The function that enters places at one of several nodes.
+macro_rules! lining_up {
+    () => {
+        concat!(
+            "if refused then\nline = function(i)\n",
+            include_str!("lua/several/queued.lua"),
+            include_str!("lua/enter.lua"),
+            include_str!("lua/several/in_line.lua"),
+            "end\nend\n",
+        )
+    };
+}
+
+/// The function that hints. A part with the beginning of an `if` comes before it.
+macro_rules! hinting {
+    () => {
+        concat!(
+            "local now\nhint = function(lock, queue)\n",
+            include_str!("lua/several/hint.lua"),
+            include_str!("lua/queue.lua"),
+            include_str!("lua/several/hinted.lua"),
+            "end\nend\n",
         )
     };
 }
@@ -442,8 +480,9 @@ impl Script {
                     include_str!("lua/one/acquire.lua"),
                     include_str!("lua/marker.lua"),
                     include_str!("lua/one/take.lua"),
-                    include_str!("lua/fingerprint.lua"),
                     include_str!("lua/refused.lua"),
+                    include_str!("lua/fingerprint.lua"),
+                    include_str!("lua/held.lua"),
                     include_str!("lua/one/draw.lua"),
                     include_str!("lua/one/granted.lua"),
                 ),
@@ -459,15 +498,16 @@ impl Script {
                     include_str!("lua/one/wait.lua"),
                     include_str!("lua/marker.lua"),
                     include_str!("lua/one/waiting.lua"),
-                    include_str!("lua/fingerprint.lua"),
                     drawing!(),
-                    include_str!("lua/queue.lua"),
-                    include_str!("lua/one/hand_on.lua"),
                     include_str!("lua/tail.lua"),
-                    include_str!("lua/enter.lua"),
                     include_str!("lua/one/waited.lua"),
-                    include_str!("lua/one/draw.lua"),
+                    include_str!("lua/enter.lua"),
+                    include_str!("lua/one/entered.lua"),
+                    handing_on!(),
+                    include_str!("lua/one/answered.lua"),
+                    include_str!("lua/fingerprint.lua"),
                     include_str!("lua/one/placed.lua"),
+                    include_str!("lua/one/won.lua"),
                 ),
                 lock_keys: &[Lock, Queue],
                 lock_args: &[Token, Ttl, Place, Serial],
@@ -484,12 +524,12 @@ impl Script {
                     include_str!("lua/several/acquire.lua"),
                     include_str!("lua/marker.lua"),
                     include_str!("lua/several/take.lua"),
-                    include_str!("lua/fingerprint.lua"),
                     include_str!("lua/tail.lua"),
-                    include_str!("lua/enter.lua"),
                     include_str!("lua/several/order.lua"),
-                    include_str!("lua/several/queued.lua"),
+                    lining_up!(),
                     include_str!("lua/refused.lua"),
+                    include_str!("lua/fingerprint.lua"),
+                    include_str!("lua/held.lua"),
                     include_str!("lua/several/granted.lua"),
                 ),
                 lock_keys: &[Lock, Counter, Queue],
@@ -533,8 +573,8 @@ impl Script {
                 text: concat!(
                     include_str!("lua/one/release.lua"),
                     drawing!(),
-                    include_str!("lua/queue.lua"),
-                    include_str!("lua/one/hand_on.lua"),
+                    include_str!("lua/one/leave.lua"),
+                    handing_on!(),
                     include_str!("lua/one/released.lua"),
                 ),
                 lock_keys: &[Lock, Queue],
@@ -550,9 +590,8 @@ impl Script {
             Self::ReleaseSeveral => &Layout {
                 text: concat!(
                     include_str!("lua/several/release.lua"),
-                    include_str!("lua/queue.lua"),
                     include_str!("lua/tail.lua"),
-                    include_str!("lua/several/hint.lua"),
+                    hinting!(),
                     include_str!("lua/several/freed.lua"),
                     include_str!("lua/several/released.lua"),
                 ),
@@ -570,10 +609,11 @@ impl Script {
                 text: concat!(
                     include_str!("lua/several/stay.lua"),
                     include_str!("lua/tail.lua"),
-                    include_str!("lua/enter.lua"),
                     include_str!("lua/several/order.lua"),
                     include_str!("lua/several/freed.lua"),
                     include_str!("lua/several/stayed.lua"),
+                    include_str!("lua/enter.lua"),
+                    include_str!("lua/several/left.lua"),
                 ),
                 lock_keys: &[Lock, Queue],
                 lock_args: &[Token, Ttl, Place],
@@ -626,9 +666,9 @@ impl Script {
                     include_str!("lua/one/break.lua"),
                     include_str!("lua/broken.lua"),
                     drawing!(),
-                    include_str!("lua/queue.lua"),
-                    include_str!("lua/one/hand_on.lua"),
                     include_str!("lua/one/broken.lua"),
+                    handing_on!(),
+                    include_str!("lua/one/freed.lua"),
                 ),
                 lock_keys: &[Lock, Queue],
                 lock_args: &[Seen],
@@ -644,9 +684,8 @@ impl Script {
                 text: concat!(
                     include_str!("lua/several/break.lua"),
                     include_str!("lua/broken.lua"),
-                    include_str!("lua/queue.lua"),
                     include_str!("lua/tail.lua"),
-                    include_str!("lua/several/hint.lua"),
+                    hinting!(),
                     include_str!("lua/several/broken.lua"),
                 ),
                 lock_keys: &[Lock, Queue],

@@ -656,8 +656,12 @@ impl<P: Precision> Node<P> {
     }
 
     /// Hands a lock on to the next in line. None if nobody waits, and then nothing was changed but
-    /// that the dead are gone.
+    /// that the dead are gone, and that an id was drawn if there were any.
     fn hand_on(&mut self, now: Shown, key: usize, asker: Option<u32>) -> Option<(u32, Answer)> {
+        if self.memory.queues[key].waiters().is_empty() {
+            return None;
+        }
+        let granted = self.draw_by_script(now);
         let channels = &self.channels;
         let heard = |channel| channels.contains(&channel);
         let next = self.memory.queues[key].next(now.ticks, heard, asker)?;
@@ -669,7 +673,6 @@ impl<P: Precision> Node<P> {
             },
             until: Some(next.until),
         });
-        let granted = self.draw_by_script(now);
         if let (Answer::Granted { fence, .. }, Some(channel)) = (&granted, next.channel)
             && asker != Some(next.lease)
             && self.channels.contains(&channel)

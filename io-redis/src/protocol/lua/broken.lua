@@ -10,6 +10,6 @@ end
 if not held then return 'gone' end
 -- Law: Ownership
 if redis.sha1hex(held) ~= ARGV[1] then return 'taken' end
-local stream, hand_on, hint = KEYS[3], nil, nil
+local stream, hint = KEYS[3], nil
 -- Where nobody waits, there is no queue to look at.
 if pcall('EXISTS', queue) ~= 0 then

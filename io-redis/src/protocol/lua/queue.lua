@@ -1,5 +1,5 @@
 
--- Part of what hands a lock on, or hints that it is free: finds the next in the queue of the lock.
+-- Part of what hands a lock on, or hints that it is free: finds who is next in its queue.
 --
 -- A queue is a sorted set. Each place has two members: `A`, `x`, its name (16 digits), the length
 -- of the token (3 digits), token, channel; with its order as the score. And `B`, its name; with the
@@ -7,56 +7,63 @@
 -- score. Orders are small numbers, so all of the first kind come before all of the second. Over
 -- several nodes, where nothing is handed on, the token is that of the first attempt, the serial is
 -- 0, and the order is a second of the server's time.
-local now
-
--- Finds the first place that lives and is not passed over, or else the first that lives. Returns
--- that member and the score of the other one, the members of the dead before it, and whether it is
--- one that is not passed over; or nothing and what is wrong with the queue.
--- A place without a channel is passed over if there is no asker: nothing can be said to it.
-local function next_of(queue, asker)
-  local sub = string.sub
-  local gone, seen, size = {}, 0, 1
-  local place, kept, first, first_kept
-  -- Law: Fairness
-  repeat
-    local members, names = pcall('ZRANGE', queue, seen, seen + size - 1), {}
-    if members.err then
-      local wrong = string.find(members.err, 'WRONGTYPE', 1, true)
-      return nil, wrong and 'wrong queue ' .. (pcall('TYPE', queue).ok or '') or '-' .. members.err
+--
+-- It finds the first place that lives and is not passed over, or else the first that lives. What it
+-- needs: `queue`; `members` with the first of it; `asker`, a member whose lease hears the answer,
+-- '' if none does, or nil where nothing is handed on; `leaver`, a member that is no place any more;
+-- and in `now` the server's time in ms, which may be too late if it is not `exact`. It leaves that
+-- member and the score of its other one in `next` and `kept`, whether that is one that is not
+-- passed over in `heard`, the members that are to be removed in `gone`, and what is wrong with the
+-- queue in `trouble`. A place without a channel is passed over if there is no asker: nothing can be
+-- said to it.
+local next, kept, heard, trouble = nil, nil, false, nil
+local gone, seen, size, first, first_kept = {}, 0, 1, nil, nil
+if leaver then gone = {leaver, 'B' .. sub(leaver, 3, 18)} end
+-- Law: Fairness
+while members do
+  local names = {}
+  for j = 1, #members do
+    if sub(members[j], 1, 1) ~= 'A' then break end
+    names[j] = 'B' .. sub(members[j], 3, 18)
+  end
+  local ends = names[1] and pcall('ZMSCORE', queue, unpack(names)) or members
+  trouble = ends.err
+  for j = 1, trouble and 0 or #names do
+    local member, score = members[j], tonumber(ends[j] or 0)
+    local till = floor(score / 64)
+    if till <= now and not exact then
+      local clock = redis.call('TIME')
+      now, exact = clock[1] * 1000 + floor(clock[2] / 1000), true
     end
-    for j = 1, #members do
-      if sub(members[j], 1, 1) ~= 'A' then break end
-      names[j] = 'B' .. sub(members[j], 3, 18)
-    end
-    if #names == 0 then break end
-    local ends = pcall('ZMSCORE', queue, unpack(names))
-    if ends.err then return nil, '-' .. ends.err end
-    for j = 1, #names do
-      local member, score = members[j], tonumber(ends[j] or 0)
+    if till <= now then
       -- Who is dead gets nothing: the key would expire at once.
       -- Law: No orphan
-      if math.floor(score / 64) <= now then
-        gone[#gone + 1] = member
-        gone[#gone + 1] = names[j]
-      else
-        local channel = sub(member, 22 + (tonumber(sub(member, 19, 21)) or 0))
-        local heard = asker and (channel == '' or member == asker)
-        if not heard and channel ~= '' then
-          -- PUBLISH does not tell: monitors that listen to patterns count there.
-          local listen = pcall('PUBSUB', 'NUMSUB', channel)
-          heard = listen.err or listen[2] ~= 0
-        end
-        if heard then
-          place, kept = member, score
-          break
-        end
-        if not first then first, first_kept = member, score end
+      gone[#gone + 1] = member
+      gone[#gone + 1] = names[j]
+    elseif member ~= leaver then
+      local channel = sub(member, 22 + (tonumber(sub(member, 19, 21)) or 0))
+      heard = asker and (channel == '' or member == asker)
+      if not heard and channel ~= '' then
+        -- PUBLISH does not tell: monitors that listen to patterns count there.
+        local listen = pcall('PUBSUB', 'NUMSUB', channel)
+        heard = listen.err or listen[2] ~= 0
       end
+      if heard then
+        next, kept = member, score
+        break
+      end
+      if not first then first, first_kept = member, score end
     end
-    seen = seen + #names
-    local more = #names == size
-    size = 64
-    -- Law: Bounded work
-  until place or not more or seen > 1024
-  return place or first, kept or first_kept, gone, place
+  end
+  seen = seen + #names
+  -- Law: Bounded work
+  local more = not (next or trouble) and #names == size and seen <= 1024
+  size = 64
+  members = more and pcall('ZRANGE', queue, seen, seen + size - 1)
+end
+if not next then next, kept = first, first_kept end
+if trouble and string.find(trouble, 'WRONGTYPE', 1, true) then
+  trouble = 'wrong queue ' .. (pcall('TYPE', queue).ok or '')
+elseif trouble then
+  trouble = '-' .. trouble
 end

@@ -1,8 +1,4 @@
 
-end
--- Who cannot be handed the lock, for whatever reason, finds it free.
--- Law: Fairness
-if hand_on and hand_on(lock, queue, '') then return 'handed' end
-local done = pcall('DEL', lock)
-if type(done) == 'table' then return done end
-return 'deleted'
+-- Part of what breaks a lock of one node: hands it on.
+local sub, floor, format = string.sub, math.floor, string.format
+local now, exact, asker, members, leaver = nil, nil, '', nil, nil

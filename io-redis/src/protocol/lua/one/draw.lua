@@ -5,13 +5,13 @@
 local id, ms, failed
 if taken then
   local find, sub = string.find, string.sub
-  id = redis.pcall('XADD', stream, 'NOMKSTREAM', 'MAXLEN', 0, '*', '', '')
+  id = redis.pcall('XADD', stream, 'NOMKSTREAM', 'MAXLEN', '0', '*', '', '')
   if not id then
     -- It is missing. A stream that is created later, even within this millisecond, begins with a
     -- larger id: in the next millisecond, at the microseconds within this one.
     local time = redis.call('TIME')
     ms = time[1] * 1000 + math.floor(time[2] / 1000) + 1
-    id = redis.pcall('XADD', stream, 'MAXLEN', 0, ms .. '-' .. time[2] % 1000, '', '')
+    id = redis.pcall('XADD', stream, 'MAXLEN', '0', ms .. '-' .. time[2] % 1000, '', '')
     -- Law: No orphan
     local kept = type(id) == 'string' and redis.pcall('PEXPIREAT', stream, ms + 172800000)
     if type(kept) == 'table' then
@@ -29,7 +29,7 @@ if taken then
       -- The clock was set back, and many were drawn since. A number has room for fewer than 2,000
       -- of one millisecond.
       ms = ms + 1
-      id = redis.pcall('XADD', stream, 'MAXLEN', 0, ms .. '-0', '', '')
+      id = redis.pcall('XADD', stream, 'MAXLEN', '0', ms .. '-0', '', '')
     end
   end
   if type(id) == 'table' then

@@ -1,36 +1,17 @@
 
--- Part of wait and release over one node: hands a lock on to the next in its queue.
---
--- Returns the member of the place that has the lock now, the id that was drawn, and until when the
--- lock is its; or nothing and, if something went wrong, what. If nobody waits it changes nothing
--- but that the dead are gone.
-hand_on = function(lock, queue, asker)
-  local sub, floor = string.sub, math.floor
-  if not now then
-    local time = redis.call('TIME')
-    now = time[1] * 1000 + floor(time[2] / 1000)
-  end
-  local place, kept, gone = next_of(queue, asker)
-  if not gone then return nil, kept end
-  local id, failed
-  if place then
-    id, failed = draw()
-    if failed then return nil, failed end
-    gone[#gone + 1] = place
-    gone[#gone + 1] = 'B' .. sub(place, 3, 18)
-  end
-  if #gone > 0 then
-    local removed = pcall('ZREM', queue, unpack(gone))
-    if type(removed) == 'table' then return nil, '-' .. removed.err end
-  end
-  if not place then return end
-  local length, till = tonumber(sub(place, 19, 21)) or 0, floor(kept / 64)
-  local set = pcall('SET', lock, sub(place, 22, 21 + length), 'PXAT', till)
-  if set.err then return nil, '-' .. set.err end
-  local channel = sub(place, 22 + length)
-  if channel ~= '' and place ~= asker then
-    -- Last, so that nobody is told of what was refused.
-    pcall('PUBLISH', channel, sub(place, 3, 18) .. ' ' .. kept % 64 .. ' ' .. id)
-  end
-  return place, id, till
+-- Part of what hands a lock on over one node, with what finds the next behind it. Needs `lock`,
+-- `queue`, `asker`, and what `now` is if it is known; `members`, with the first of the queue, and
+-- `leaver`, if there are any. It leaves the member that has the lock now in `heir`, the id that was
+-- drawn in `id`, and until when the lock is its in `till`; or what went wrong in `failed`. If
+-- nobody waits it changes nothing but that the dead and the leaver are gone.
+local heir, id, till, failed, ms
+members = members or pcall('ZRANGE', queue, '0', '0')
+if leaver and members[1] == leaver then
+  pcall('ZREM', queue, leaver, 'B' .. sub(leaver, 3, 18))
+  members = pcall('ZRANGE', queue, '0', '0')
 end
+if members[1] or members.err then
+  -- The id says what time it is, or a later one if the clock was set back.
+  if not members.err then id, failed, ms = draw() end
+  if failed then members = nil end
+  now = now or ms

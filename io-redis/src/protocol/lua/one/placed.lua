@@ -1,28 +1,16 @@
 
--- Part of wait: answers for the locks that were taken. Without a fence they are given back, but not
--- those that the lease had before. Who has the lock needs no place.
-local granted = not failed and taken and 'granted ' .. id
-if failed and string.sub(failed, 1, 1) == '-' then failed = 'stream ' .. failed end
-for i = 1, count do
-  if not answers[i] then
-    local lock, place, keeps = KEYS[2 * i - 1], ARGV[4 * i - 1], own and own[i]
-    answers[i] = granted or failed
-    -- Law: No orphan
-    if failed then
-      if not keeps then pcall('DEL', lock) end
-    else
-      local set
-      if keeps == 'PX' then
-        set = pcall('SET', lock, ARGV[4 * i - 3], 'PX', ARGV[4 * i - 2])
-      elseif keeps then
-        set = pcall('SET', lock, ARGV[4 * i - 3], keeps)
+-- Part of wait: the answer to who waits.
+      if quarantined then
+        answer = format('held %d %d %s', left, time[1] * 1000000 + time[2], who)
+      else
+        answer = 'waiting ' .. (ahead or 0) .. ' ' .. left .. (is_token and ' 1 ' or ' 0 ') .. who
       end
-      if set and set.err then
-        answers[i] = '-' .. set.err
-      elseif kept[i][1] or kept[i][2] then
-        pcall('ZREM', KEYS[2 * i], place, 'B' .. string.sub(place, 3, 18))
-      end
+      break
+    end
+    answers[i] = answer
+    if why and not answer then
+      taken = true
+      sizes[i] = 1
     end
   end
 end
-return answers

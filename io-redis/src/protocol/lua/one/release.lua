@@ -4,10 +4,15 @@
 -- Answers the failures only: index, why, index, why, …
 -- KEYS: lock, queue for each, fence stream
 -- ARGV: token, place for each
-local pcall = redis.pcall
-local count, stream = math.floor(#KEYS / 2), KEYS[#KEYS]
-local queues = {}
-for i = 1, count do queues[i] = KEYS[2 * i] end
-local hand_on
+local pcall, sub, floor, format = redis.pcall, string.sub, math.floor, string.format
+local count, stream, failures, now, exact = floor(#KEYS / 2), KEYS[#KEYS], {}, nil, nil
 -- Usually no key has a queue, and none is looked at.
-if pcall('EXISTS', unpack(queues)) ~= 0 then
+local head, queued
+if count == 1 then
+  head = pcall('ZRANGE', KEYS[2], '0', '0')
+  queued = head[1] or head.err
+else
+  local queues = {}
+  for i = 1, count do queues[i] = KEYS[2 * i] end
+  queued = pcall('EXISTS', unpack(queues)) ~= 0
+end

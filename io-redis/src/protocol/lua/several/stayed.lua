@@ -1,19 +1,12 @@
 
 -- First all places, since a server that is out of memory refuses none any more once something was
 -- written.
+local sub, floor, format = string.sub, math.floor, string.format
 local failures, full = {}, {}
 for i = 1, count do
-  local queue, place = KEYS[2 * i], ARGV[3 * i]
-  local before = pcall('ZMSCORE', queue, place, 'B' .. string.sub(place, 3, 18))
-  full[i] = before.err or enter(queue, place, tonumber(ARGV[3 * i - 1]), 0, before, order(queue))
-end
-for i = 1, count do
-  local lock = KEYS[2 * i - 1]
-  local why = freed(lock, pcall('GETEX', lock), ARGV[3 * i - 2])
-  if full[i] and (not why or why == 'gone' or why == 'taken') then why = 'full' end
-  if why then
-    failures[#failures + 1] = i
-    failures[#failures + 1] = why
-  end
-end
-return failures
+  local queue, place, ttl, serial = KEYS[2 * i], ARGV[3 * i], tonumber(ARGV[3 * i - 1]), 0
+  local size, failed, ahead = pcall('ZCARD', queue), nil, nil
+  if type(size) == 'table' then
+    failed = size.err
+  else
+    local order = order(queue)

@@ -5,30 +5,29 @@
 -- it is known, how many are ahead in `ahead`. The end of a reservation is never brought forward,
 -- and the later serial counts.
 -- Law: Fairness
-local name, ends, entered = 'B' .. sub(place, 3, 18), now + ttl, 0
+local name, ends, entered, before = 'B' .. sub(place, 3, 18), now + ttl, nil, {}
+-- The first request of a place finds none, unless it is sent twice.
+if serial ~= 1 or size >= 200000 then before = pcall('ZMSCORE', queue, place, name) end
 -- Law: Bounded work
-if size < 200000 then
+if not (before[1] or before.err) and size >= 200000 then
+  failed = 'full'
+elseif not (before[1] or before.err) then
   if not order then order, ahead = tail(queue, size) end
-  entered = pcall('ZADD', queue, 'NX', order, place, format('%d', ends * 64 + serial), name)
+  local score = format('%d', ends * 64 + serial)
+  entered = pcall('ZADD', queue, 'NX', order, place, score, name)
+  if entered == 0 or entered == 1 then before = pcall('ZMSCORE', queue, place, name) end
 end
-if entered == 0 or entered == 1 then
-  -- It was there.
-  local before = pcall('ZMSCORE', queue, place, name)
-  if before[1] then
-    local last = tonumber(before[2] or 0)
-    local after = (serial - last) % 64
-    if after == 0 or after >= 32 and last > 0 then serial = last % 64 end
-    local score = math.max(ends, floor(last / 64)) * 64 + serial
-    entered = pcall('ZADD', queue, format('%d', score), name)
-  elseif before.err then
-    entered = before
-  else
-    failed = 'full'
-  end
-  ahead = nil
+if before[1] then
+  local last = tonumber(before[2] or 0)
+  local after = (serial - last) % 64
+  if after == 0 or after >= 32 and last > 0 then serial = last % 64 end
+  local score = math.max(ends, floor(last / 64)) * 64 + serial
+  entered, ahead = pcall('ZADD', queue, format('%d', score), name), nil
+elseif before.err then
+  entered = before
 end
 -- Law: No orphan
-if type(entered) == 'number' and not failed then
+if type(entered) == 'number' then
   local till = format('%d', ends)
   -- A server before 7.0 does not know GT, and what has no expiry has more left than any.
   if size == 0 or pcall('PEXPIREAT', queue, till, 'GT') ~= 1 then

@@ -77,7 +77,8 @@
 //!   [prefix](Builder::prefix) `locks:`, covers them, and over several nodes their counters;
 //! - with one node, the key of the [fence stream](Builder::fence_stream): `~tenure:fence`, over a
 //!   cluster `~tenure:fence*`;
-//! - with quarantine on, `INFO`, by which quarantine knows who the server is, and the marker's key.
+//! - with quarantine on, `INFO`, by which quarantine knows who the server is, and the marker's key;
+//! - of a cluster that is named by its servers, `CLUSTER SLOTS`, `ASKING` and `PING`.
 //!
 //! Wanted, and done without where they are not permitted: `CLIENT ID` and `CLIENT KILL`, so that
 //! requests on a connection that was given up are never run; `PING`, by which an idle connection
@@ -118,8 +119,11 @@
 //!   program has installed for rustls, or ring; nothing is installed into the process. It turns on
 //!   the feature `ring` of rustls, for the whole program. If other code of the program uses rustls
 //!   with `aws-lc-rs` and has installed no provider, rustls then finds two and panics there: call
-//!   `rustls::crypto::aws_lc_rs::default_provider().install_default()` first in `main`.
-//! - `cluster`: redis-rs' `ClusterConnection`, to be handed in with [`Builder::connection`].
+//!   `rustls::crypto::aws_lc_rs::default_provider().install_default()` first in `main`. The
+//!   connections to a cluster are redis-rs', which uses what is installed: if nothing is when the
+//!   first is made, ring is from then on.
+//! - `cluster`: clusters, by `Builder::cluster`. It also makes redis-rs' `ClusterConnection`
+//!   available, to be handed in with [`Builder::connection`].
 //! - `metrics`: what a client counts and measures, for the recorder of the `metrics` facade: times
 //!   to acquire, to wait and to hold, losses by reason, outages by node and more. The module
 //!   `metrics` has the names.

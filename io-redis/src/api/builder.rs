@@ -12,6 +12,8 @@ use crate::client::own_thread::OwnThread;
 use crate::client::shared::Client;
 use crate::error::ConnectError;
 use crate::link::address::{self, Address, AddressError};
+#[cfg(feature = "cluster")]
+use crate::link::cluster::ClusterAddress;
 use crate::link::connection::UserConnection;
 use crate::link::credentials::{Credentials, Source};
 use crate::link::group::GroupAddress;
@@ -53,7 +55,8 @@ impl Locks {
         Self::builder().node(url).connect().await
     }
 
-    /// Builds a client of one node, of several, or of connections that the program already has.
+    /// Builds a client of one node, of several, or of connections that the program already has. A
+    /// node is a server, a group behind Sentinels, or a cluster.
     ///
     /// ```no_run
     /// # use std::time::Duration;
@@ -175,6 +178,48 @@ impl Builder {
         self
     }
 
+    /// Adds a node that is a cluster, by the addresses of some of its servers, best of one of each
+    /// shard: they name the others. The URLs are like those of [`node`](Self::node), but without a
+    /// database. They agree in user, password, protocol and TLS, since all servers are connected to
+    /// in one way. The addresses that the servers have for each other must lead to them from here,
+    /// and with TLS the certificates must be of these. Called several times, each adds one node.
+    ///
+    /// Each lock is kept by the shard that has the slot of its key, together with the fence stream
+    /// of this slot. The client follows a slot that is moved, and a shard that fails over, and what
+    /// is held goes on. While a shard is gone, its locks are an outage, and those of the others are
+    /// served. A server that refuses RESP3 needs `?protocol=resp2` behind the URLs.
+    ///
+    /// **A failover of a shard may break [Exclusion](crate::guarantees::exclusion)** for its locks,
+    /// as one of a [group](Self::sentinel) does, until one TTL after the last grant or renewal by
+    /// the former primary: the replica may not have what its primary had granted. Quarantine cannot
+    /// notice it, so over several nodes of which one is a cluster you must decide about
+    /// [`quarantine`](Self::quarantine).
+    ///
+    /// Who waits asks by backoff ([`LockOptions::contention_backoff`]), and has a place in the
+    /// queue: a cluster does not push. A loss is told at the next renewal. The client's
+    /// [seams](Self::seams) do not reach its connections, which are redis-rs' and tokio's.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tenure_redis::Locks;
+    ///
+    /// let servers = ["10.0.0.1", "10.0.0.2", "10.0.0.3"];
+    /// let locks = Locks::builder()
+    ///     .cluster(servers.map(|server| format!("redis://locks:secret@{server}")))
+    ///     .connect()
+    ///     .await?;
+    /// let guard = locks.lock("orders/42").await?;
+    /// # guard.release().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "cluster")]
+    pub fn cluster<U: AsRef<str>>(mut self, servers: impl IntoIterator<Item = U>) -> Self {
+        let position = self.nodes.len() + 1;
+        self.nodes.push(cluster(position, servers));
+        self
+    }
+
     /// Adds a node by a connection that the program already has, one that reconnects by itself: a
     /// `ConnectionManager` (feature `connection-manager` of redis-rs), a `ClusterConnection`, or
     /// anything else that implements redis-rs' async `ConnectionLike` and `Clone`. The program goes
@@ -237,6 +282,10 @@ impl Builder {
     /// give a token that it keeps, and fetch the next one before that ends. An error counts as a
     /// node that cannot be reached now, and is quoted in the log and in errors: put no secret into
     /// it. If it panics, the client ends ([`RuntimeEnd`](crate::RuntimeEnd)).
+    ///
+    /// A cluster is one node: what is given when it is connected to is the login at all of its
+    /// servers. One that is connected to again by itself is logged in to with the same. If that is
+    /// refused by then, the whole cluster is connected to anew, after 10 s at the earliest.
     ///
     /// Connections of the program's own ([`connection`](Self::connection)) log in by themselves:
     /// with redis-rs' `StreamingCredentialsProvider`, for example, which also renews the login of
@@ -476,6 +525,29 @@ fn group<U: AsRef<str>>(
     Ok(Target::Group(group))
 }
 
+/// The node at this position, a cluster of which these are servers.
+#[cfg(feature = "cluster")]
+fn cluster<U: AsRef<str>>(
+    position: usize,
+    servers: impl IntoIterator<Item = U>,
+) -> Result<Target, ConnectError> {
+    let refused = |address, error| ConnectError::Address {
+        position,
+        address,
+        error,
+    };
+    let mut cluster = ClusterAddress::default();
+    for url in servers {
+        let url = url.as_ref();
+        let shown = |error| refused(address::shown(url), error);
+        cluster.add(url).map_err(shown)?;
+    }
+    if !cluster.has_servers() {
+        return Err(refused(cluster.to_string(), AddressError::NoShards));
+    }
+    Ok(Target::Cluster(cluster))
+}
+
 /// The seams that were given, or those of production: on a thread of the client's own, or on the
 /// runtime of the caller.
 fn seams(
@@ -517,6 +589,12 @@ fn with_certificates(
         match node {
             Target::Address(address) => change(address).map(Target::Address),
             Target::Group(group) => group.try_map(change).map(Target::Group),
+            #[cfg(feature = "cluster")]
+            Target::Cluster(cluster) => {
+                let certificates = certificates.for_redis_rs();
+                let cluster = cluster.with_certificates(change, certificates);
+                cluster.map(Target::Cluster)
+            }
             connection @ Target::Connection(_) => Ok(connection),
         }
     };
@@ -528,6 +606,8 @@ fn with_certificates(
 fn is_quarantined(choice: Option<Quarantine>, nodes: &[Target]) -> Result<bool, ConnectError> {
     let watched = nodes.iter().all(|node| match node {
         Target::Address(_) | Target::Group(_) => true,
+        #[cfg(feature = "cluster")]
+        Target::Cluster(_) => false,
         Target::Connection(_) => false,
     });
     match choice {

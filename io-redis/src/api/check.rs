@@ -190,7 +190,7 @@ impl Concern {
             Self::Untold { asked, .. } => format!("let the user call {asked}, or look yourself"),
             Self::NoRight { right, .. } => format!("give the user +{right}"),
             Self::NoPushes => "use RESP3, connect by address, and give the user +subscribe and \
-                               its channels"
+                               its channels (a cluster never does)"
                 .to_owned(),
             Self::Forgets => {
                 "turn quarantine on, or set appendonly yes and appendfsync always".to_owned()

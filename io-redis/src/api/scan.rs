@@ -64,9 +64,9 @@ impl Locks {
     /// [`Other`](crate::Holder::Other) or [`Foreign`](crate::Holder::Foreign). Left out are keys of
     /// other types, fence counters, markers and keys that have gone meanwhile.
     ///
-    /// A connection of the program's own to a cluster cannot be scanned: [`ScanError::Cluster`].
-    /// The user needs the right to `SCAN`, which nothing else needs, and which shows the names of
-    /// all keys.
+    /// A cluster cannot be scanned: [`ScanError::Cluster`]. Its servers can, each with a client of
+    /// its own. The user needs the right to `SCAN`, which nothing else needs, and which shows the
+    /// names of all keys.
     ///
     /// # Errors
     /// [`ScanError::Pattern`].

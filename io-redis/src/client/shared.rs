@@ -91,6 +91,8 @@ impl Client {
         let names = nodes.iter().enumerate().map(|(index, node)| match node {
             Target::Address(address) => address.to_string(),
             Target::Group(address) => address.to_string(),
+            #[cfg(feature = "cluster")]
+            Target::Cluster(address) => address.to_string(),
             Target::Connection(_) => format!("connection {index}"),
         });
         let hub = Arc::new(Hub::new(manager, names.collect(), Arc::clone(&seams.clock)));

@@ -37,7 +37,8 @@ pub enum ConnectError {
     FenceStream(StreamNameError),
     /// The name of the set of nodes has this many bytes, more than 256.
     NodeSetTooLong(usize),
-    /// Over several connections of the caller's own, quarantine was not decided or is not possible.
+    /// Over several nodes of which one is a cluster or a connection of the caller's own, quarantine
+    /// was not decided or is not possible.
     QuarantineUndecided,
     /// There is no tokio runtime here, and the client was not given a thread of its own.
     NoRuntime,
@@ -132,9 +133,10 @@ impl fmt::Display for ConnectError {
                 "the name of the node set has {len} bytes: at most {MAX_NODE_SET_LEN} are allowed"
             ),
             Self::QuarantineUndecided => f.write_str(
-                "over several connections of your own, a node that restarts without its data \
-                 cannot be noticed, and a lease may be granted twice: give URLs instead, or accept \
-                 it with `Builder::quarantine(Quarantine::Off)`",
+                "of a cluster, or over a connection of your own, a restart without the data cannot \
+                 be noticed, and with several nodes a lease may be granted twice: give the URLs of \
+                 servers or of Sentinels instead, or accept it with \
+                 `Builder::quarantine(Quarantine::Off)`",
             ),
             Self::NoRuntime => f.write_str(
                 "there is no tokio runtime here: build the client inside one, or with \

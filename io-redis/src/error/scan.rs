@@ -29,8 +29,8 @@ pub enum ScanError {
         /// The server's text.
         words: String,
     },
-    /// The node is a cluster that is reached over a connection of the program's own. Its keys are
-    /// spread over servers, and nobody says which of them a scan would see.
+    /// The node is a cluster. Its keys are spread over servers, and nobody says which of them a
+    /// scan would see.
     Cluster {
         /// The node.
         node: String,
@@ -105,8 +105,8 @@ impl fmt::Display for ScanError {
             }
             Self::Cluster { node } => write!(
                 f,
-                "{node} is a cluster, and over this connection a scan would see only some of its \
-                 keys: scan its servers, each with a client of its own"
+                "{node} is a cluster, and a scan would see only some of its keys: scan its \
+                 servers, each with a client of its own"
             ),
             Self::Pattern { error } => error.fmt(f),
             Self::Closed => f.write_str("the client is closed: connect a new one"),

@@ -22,6 +22,9 @@
 //! - A node that refuses the user is asked again after up to 2 s, however short the TTL is.
 //! - A node behind [Sentinels](crate::Builder::sentinel) has a second connection, to one of them,
 //!   which is asked about every 10 s. One that is lost is replaced after up to 2 s.
+//! - Over a cluster nothing shares a call. A request to a key that has moved is asked once more,
+//!   and once more where its slot is being moved to. While a shard is gone, each attempt for a lock
+//!   of it has one of the others asked where the slots are, and its primary connected to.
 //! - A node that closes idle connections is connected to once a second at most, or twenty times
 //!   while something is asked of it.
 //! - When a node comes up, what had failed there is tried once without its pause. If it fails

@@ -40,8 +40,9 @@
 //!   refuses a write as a replica, or when the link next asks who the node is, which it does every
 //!   30 s;
 //! - a restart behind a proxy that keeps client connections open across it;
-//! - any restart behind a [connection of your own](crate::Builder::connection). Therefore several
-//!   such nodes are only accepted with the explicit choice [`Quarantine::Off`](crate::Quarantine).
+//! - any restart behind a [connection of your own](crate::Builder::connection), and any restart or
+//!   failover within a cluster. Therefore such a node is one of several only by the explicit choice
+//!   [`Quarantine::Off`](crate::Quarantine).
 //!
 //! # Without them
 //!
@@ -60,7 +61,8 @@
 //! 3. **A loss is not detected**, or quarantine is off. Two guards may be valid at the same time,
 //!    for at most one max TTL after the loss. The old holder learns it at its next renewal, from
 //!    the node's answer. **With one node, quarantine is off by default**: a restart without the
-//!    data, or a failover to a replica that lags behind, breaks Exclusion for at most one TTL.
+//!    data, or a failover to a replica that lags behind, breaks Exclusion for at most one TTL. Of a
+//!    cluster, this is so for the locks of the shard where it happens.
 //! 4. **A proxy spreads keys over servers.** Locks that are due together share one call, which such
 //!    a proxy sends to one server. The same key then goes now to one server and now to another, and
 //!    both grant it. (Redis Cluster refuses such a call, and Tenure splits it.)
@@ -69,7 +71,8 @@
 //!    [Sentinels](crate::Builder::sentinel) made: for some seconds after one that was planned, and
 //!    for as long as it is cut off together with clients and a Sentinel. Meanwhile the new one
 //!    grants the same keys, with several nodes after quarantine. `min-replicas-to-write` in the
-//!    configuration of the servers ends it.
+//!    configuration of the servers ends it. A primary of a cluster ends it by itself, after the
+//!    `cluster-node-timeout`, if it is cut off from the majority of them.
 //!
 //! # What to do
 //!

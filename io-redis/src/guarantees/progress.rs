@@ -39,7 +39,9 @@
 //!   been measured yet it is 2 s, and after three tries that ran out of time it grows up to that.
 //!   If the [request timeout](crate::Builder::request_timeout) is more than 1 s, twice that takes
 //!   the place of the 2 s.
-//!   Where [Sentinels](crate::Builder::sentinel) are asked first, that is part of this time.
+//!   Where [Sentinels](crate::Builder::sentinel) are asked first, that is part of this time. To one
+//!   server of a cluster, connecting may take a quarter of this time, or half of that after which a
+//!   connection is replaced, if that is less. Meanwhile what is asked of other shards waits.
 //! - A connection on which a request waits and nothing is heard is replaced after a quarter of that
 //!   TTL, but at least 200 ms; or after twice the request timeout, if that is less; or after four
 //!   round trips, if that is more.

@@ -130,6 +130,35 @@ impl Address {
         &self.settings
     }
 
+    /// What redis-rs needs where it makes the handshake by itself, and asks once.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn greeting(&self) -> RedisConnectionInfo {
+        let protocol = self.protocol.unwrap_or(ProtocolVersion::RESP3);
+        self.settings.as_ref().clone().set_protocol(protocol)
+    }
+
+    /// Whether both are connected to as the same user and in the same way.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn is_spoken_to_like(&self, other: &Self) -> bool {
+        let login = |address: &Self| {
+            let settings = &address.settings;
+            let owned = |word: Option<&str>| word.map(str::to_owned);
+            (owned(settings.username()), owned(settings.password()))
+        };
+        login(self) == login(other)
+            && self.protocol == other.protocol
+            && self.trusts_any_certificate() == other.trusts_any_certificate()
+    }
+
+    /// With TLS, whether any certificate is taken for that of the server. None without.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn trusts_any_certificate(&self) -> Option<bool> {
+        #[cfg(feature = "tls-rustls")]
+        return self.tls.as_ref().map(|tls| tls.insecure);
+        #[cfg(not(feature = "tls-rustls"))]
+        None
+    }
+
     /// The protocol that the URL asks for, if it does.
     pub(crate) const fn protocol(&self) -> Option<ProtocolVersion> {
         self.protocol
@@ -268,6 +297,12 @@ pub enum AddressError {
     NotASentinel,
     /// No Sentinel was named.
     NoSentinels,
+    /// It is not the address of a server of a cluster.
+    NotAShard,
+    /// It differs from the first address of the same cluster in more than the host and the port.
+    NotAlike,
+    /// No server of the cluster was named.
+    NoShards,
 }
 
 impl fmt::Display for AddressError {
@@ -318,6 +353,19 @@ impl fmt::Display for AddressError {
             }
             Self::NoSentinels => {
                 "no Sentinel was named: give `Builder::sentinel` their addresses, best all of them"
+            }
+            Self::NotAShard => {
+                "not the address of a server of a cluster; use redis://[user:password@]host[:port] \
+                 or rediss:// like it, without a database, since a cluster has only database 0"
+            }
+            Self::NotAlike => {
+                "the first address of this cluster names another user, password or protocol, or \
+                 differs in TLS; use the same in all, since the servers that they name are \
+                 connected to in one way"
+            }
+            Self::NoShards => {
+                "no server of the cluster was named: give `Builder::cluster` the addresses of \
+                 some, best of one of each shard"
             }
         })
     }

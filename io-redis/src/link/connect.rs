@@ -84,6 +84,11 @@ impl DialError {
         Self::Unavailable(printable(words))
     }
 
+    /// The program gave no credentials, and said why.
+    pub(crate) fn no_credentials(why: String) -> Self {
+        Self::unavailable(&format!("no credentials were to be had: {why}"))
+    }
+
     /// The same, but if the server said why it hung up, that is the reason.
     pub(crate) fn or_said(self, last_words: Option<String>) -> Self {
         match (self, last_words) {
@@ -186,10 +191,7 @@ impl Dialer {
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner) = None;
         if let Some(credentials) = &self.credentials {
-            let asked = credentials.ask().await;
-            let given = asked.map_err(|why| {
-                DialError::unavailable(&format!("no credentials were to be had: {why}"))
-            })?;
+            let given = credentials.ask().await.map_err(DialError::no_credentials)?;
             self.settings = given.apply(self.address.settings());
         }
         let addresses = self.in_order().await.map_err(|error| self.told(error))?;

@@ -1,5 +1,5 @@
-//! What the link needs of a connection, and the two kinds of connections: one that the link opened
-//! itself, and one that belongs to the user.
+//! What the link needs of a connection, and two kinds of connections: one that the link opened
+//! itself, and one that belongs to the user. A third is that to a cluster (`shards`).
 
 use std::io;
 
@@ -20,8 +20,8 @@ pub(crate) trait Connection: Send + Sync + 'static {
     /// refuses, or the connection cannot be pushed to.
     fn listen(&self, channel: &[u8]) -> BoxFuture<'static, Result<(), RedisError>>;
 
-    /// Whether the link opened the connection. Then `send` takes several commands, keeps the order
-    /// between calls, and the connection may be closed and replaced.
+    /// Whether the link opened the connection, and to one server. Then `send` takes several
+    /// commands, keeps the order between calls, and the connection may be closed and replaced.
     fn is_own(&self) -> bool;
 }
 
@@ -102,14 +102,18 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Connection for UserConne
     }
 
     fn listen(&self, _: &[u8]) -> BoxFuture<'static, Result<(), RedisError>> {
-        let why = "who owns the connection hears what is pushed to it";
-        let error = RedisError::from((ErrorKind::InvalidClientConfig, why));
-        Box::pin(std::future::ready(Err(error)))
+        no_pushes("who owns the connection hears what is pushed to it")
     }
 
     fn is_own(&self) -> bool {
         false
     }
+}
+
+/// What a connection says that cannot be listened on.
+pub(crate) fn no_pushes(why: &'static str) -> BoxFuture<'static, Result<(), RedisError>> {
+    let error = RedisError::from((ErrorKind::InvalidClientConfig, why));
+    Box::pin(std::future::ready(Err(error)))
 }
 
 /// Sends the commands of a set-up, and waits for the result of each.

@@ -10,6 +10,8 @@ use tenure_core::{DEFAULT_TTL, NodeId, Patience, Reply, Request, RequestId, Serv
 
 use crate::link::address::Address;
 use crate::link::bell::Bell;
+#[cfg(feature = "cluster")]
+use crate::link::cluster::ClusterAddress;
 use crate::link::connection::Connection;
 use crate::link::credentials::Source;
 use crate::link::group::GroupAddress;
@@ -76,7 +78,7 @@ pub(crate) enum LinkStatus {
 /// Who answered on the other side.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Identity {
-    /// The run id of the server. None if the user may not ask, or over a cluster connection. Two
+    /// The run id of the server. None if the user may not ask, or over a cluster. Two
     /// nodes with one run id are one server.
     pub(crate) run_id: Option<Words>,
     /// The server's time when the link came up.
@@ -93,6 +95,9 @@ pub(crate) enum Target {
     Address(Address),
     /// A node of which Sentinels say which server to connect to.
     Group(GroupAddress),
+    /// A cluster that it connects to itself.
+    #[cfg(feature = "cluster")]
+    Cluster(ClusterAddress),
     /// A connection that the user already has (see `UserConnection`).
     Connection(Arc<dyn Connection>),
 }
@@ -102,6 +107,8 @@ impl fmt::Debug for Target {
         match self {
             Self::Address(address) => address.fmt(f),
             Self::Group(address) => address.fmt(f),
+            #[cfg(feature = "cluster")]
+            Self::Cluster(address) => address.fmt(f),
             Self::Connection(_) => f.write_str("Connection"),
         }
     }

@@ -12,11 +12,14 @@
 //! knows of a link.
 //!
 //! Where Sentinels know which server is the primary, `group` is the node, `sentinels` asks them,
-//! and `lookout` hears when it is another one.
+//! and `lookout` hears when it is another one. Where the node is a cluster, `cluster` connects to
+//! its servers, and `shards` is the connection to all of them.
 
 pub(crate) mod address;
 mod alone;
 pub(crate) mod bell;
+#[cfg(feature = "cluster")]
+pub(crate) mod cluster;
 mod connect;
 pub(crate) mod connection;
 mod context;
@@ -36,6 +39,8 @@ mod reconnect;
 mod recovery;
 mod sentinels;
 mod session;
+#[cfg(feature = "cluster")]
+mod shards;
 mod streams;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -11,6 +11,8 @@ use tenure_core::{Instant, NodeId, Patience, Refusal, Reply, Request, RequestId,
 use tokio::sync::mpsc;
 
 use crate::link::alone::Alone;
+#[cfg(feature = "cluster")]
+use crate::link::cluster::Cluster;
 use crate::link::connect::{Connected, DialError, Dialer};
 use crate::link::connection::Connection;
 use crate::link::context::LinkContext;
@@ -20,6 +22,8 @@ use crate::link::identity::{self, NodeInfo};
 use crate::link::interface::{LinkConfig, LinkStatus, Target, Work};
 use crate::link::onlooker::Onlooker;
 use crate::link::session::{BATCH, Loss, Session, SessionEnd};
+#[cfg(feature = "cluster")]
+use crate::link::shards::Pace;
 use crate::protocol::encode::Encoder;
 use crate::runtime::{Clock, Seams};
 
@@ -32,15 +36,22 @@ const AT_LEAST: Duration = Duration::from_millis(50);
 enum Source {
     Dialled(Box<Dialer>),
     Group(Box<Group>),
+    #[cfg(feature = "cluster")]
+    Cluster(Box<Cluster>),
     Given(Arc<dyn Connection>),
 }
 
 impl Source {
-    /// A connection, or why there is none.
-    async fn dial(&mut self) -> Result<Connected, DialError> {
+    /// A connection, or why there is none. Of the time that it has it takes a part to connect to
+    /// one server of several, so that others serve where one does not answer.
+    async fn dial(&mut self, within: Duration, silence: Duration) -> Result<Connected, DialError> {
+        #[cfg(not(feature = "cluster"))]
+        let _ = (within, silence);
         match self {
             Self::Dialled(dialer) => dialer.dial().await,
             Self::Group(group) => group.dial().await,
+            #[cfg(feature = "cluster")]
+            Self::Cluster(cluster) => cluster.dial(Pace::of(within, silence)).await,
             Self::Given(connection) => Ok(Connected::given(connection)),
         }
     }
@@ -50,6 +61,8 @@ impl Source {
         match self {
             Self::Dialled(dialer) => dialer.served(),
             Self::Group(group) => group.served(),
+            #[cfg(feature = "cluster")]
+            Self::Cluster(_) => {}
             Self::Given(_) => {}
         }
     }
@@ -60,6 +73,8 @@ impl Source {
         let password = match self {
             Self::Dialled(dialer) => dialer.password(),
             Self::Group(group) => group.password(),
+            #[cfg(feature = "cluster")]
+            Self::Cluster(cluster) => cluster.password(),
             Self::Given(_) => None,
         };
         connected.ear.take()?.take_away(password)
@@ -70,6 +85,8 @@ impl Source {
     fn about(&self, why: DialError) -> DialError {
         match self {
             Self::Group(group) => group.about(why),
+            #[cfg(feature = "cluster")]
+            Self::Cluster(_) => why,
             Self::Dialled(_) | Self::Given(_) => why,
         }
     }
@@ -80,6 +97,8 @@ impl Source {
         let said = match self {
             Self::Dialled(dialer) => dialer.why_not(),
             Self::Group(group) => group.why_not(),
+            #[cfg(feature = "cluster")]
+            Self::Cluster(_) => None,
             Self::Given(_) => None,
         };
         self.about(said.unwrap_or_else(|| {
@@ -144,6 +163,12 @@ impl Link {
                     seams.entropy.fill(&mut seed);
                     let rng = Rng::new(u64::from_ne_bytes(seed));
                     Source::Group(Box::new(Group::new(address, &config, seams, rng)))
+                }
+                #[cfg(feature = "cluster")]
+                Target::Cluster(address) => {
+                    let (credentials, clock) = (config.credentials.clone(), &seams.clock);
+                    let cluster = Cluster::new(address, credentials, Arc::clone(clock));
+                    Source::Cluster(Box::new(cluster))
                 }
                 Target::Connection(connection) => Source::Given(connection),
             },
@@ -291,11 +316,13 @@ impl Link {
             ..
         } = self;
         let (clock, config) = (Arc::clone(&context.clock), Arc::clone(&context.config));
-        let until = context.clock.now() + context.dial_timeout();
+        let within = context.dial_timeout();
+        let silence = context.patience.silence(context.ttl());
+        let until = context.clock.now() + within;
         let timer = context.clock.sleep_until(until);
         let (previous, node_set) = (previous.clone(), config.node_set.as_ref());
         let dialled = async {
-            let mut connected = target.dial().await?;
+            let mut connected = target.dial(within, silence).await?;
             let connection = Arc::clone(&connected.connection);
             let set_up = async {
                 let asked = clock.now();

@@ -1,7 +1,8 @@
 //! TLS to a node: which servers to trust, what to show them, and the handshake.
 //!
 //! The configuration of rustls is made for these connections alone. Nothing is installed into the
-//! process, where the program may want another cryptography.
+//! process, where the program may want another cryptography; but for a cluster, to whose servers
+//! redis-rs connects.
 
 use std::fmt;
 use std::io;
@@ -34,6 +35,24 @@ impl Certificates {
 
     pub(crate) fn show(&mut self, certificate: Vec<u8>, key: Vec<u8>) {
         self.client = Some((certificate, key));
+    }
+
+    /// The same for redis-rs, which makes the handshakes with the servers of a cluster. None if
+    /// none were given.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn for_redis_rs(&self) -> Option<redis::TlsCertificates> {
+        let client_tls = self.client.as_ref().map(|(certificate, key)| {
+            let (client_cert, client_key) = (certificate.clone(), key.clone());
+            redis::ClientTlsConfig {
+                client_cert,
+                client_key,
+            }
+        });
+        let root_cert = self.roots.clone();
+        (root_cert.is_some() || client_tls.is_some()).then_some(redis::TlsCertificates {
+            client_tls,
+            root_cert,
+        })
     }
 
     /// The address, connected to with these certificates. Without any it stays as it is.
@@ -130,6 +149,17 @@ fn provider() -> Arc<CryptoProvider> {
     match CryptoProvider::get_default() {
         Some(chosen) => Arc::clone(chosen),
         None => Arc::new(ring::default_provider()),
+    }
+}
+
+/// Where redis-rs makes the handshakes, it does so with the cryptography of the process. If the
+/// program has chosen none, it is ring from now on, since rustls panics where it finds several to
+/// choose from.
+#[cfg(feature = "cluster")]
+pub(crate) fn choose_cryptography() {
+    if CryptoProvider::get_default().is_none() {
+        // Another thread may have been faster.
+        let _ = ring::default_provider().install_default();
     }
 }
 

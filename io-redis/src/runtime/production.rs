@@ -30,7 +30,7 @@ impl Seams {
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
 /// After so long it gives up a connection whose other side does not confirm what was sent.
 #[cfg(any(target_os = "android", target_os = "linux"))]
-const UNCONFIRMED: Duration = Duration::from_secs(30);
+pub(crate) const UNCONFIRMED: Duration = Duration::from_secs(30);
 
 /// Connects over tokio: TCP with `TCP_NODELAY` and keepalive, and unix sockets where there are any.
 ///
@@ -107,6 +107,13 @@ fn literal(address: SocketAddr) -> Endpoint {
 /// itself, too; where the system refuses this, that has to do.
 fn keep_alive(stream: &TcpStream) {
     let socket = SockRef::from(stream);
+    let _ = socket.set_tcp_keepalive(&probes());
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    let _ = socket.set_tcp_user_timeout(Some(UNCONFIRMED));
+}
+
+/// When and how often the operating system asks whether the other side is there.
+pub(crate) const fn probes() -> TcpKeepalive {
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER);
     #[cfg(any(
         target_os = "android",
@@ -116,10 +123,10 @@ fn keep_alive(stream: &TcpStream) {
         target_os = "macos",
         target_os = "windows"
     ))]
-    let keepalive = keepalive.with_interval(KEEPALIVE_AFTER / 3).with_retries(3);
-    let _ = socket.set_tcp_keepalive(&keepalive);
-    #[cfg(any(target_os = "android", target_os = "linux"))]
-    let _ = socket.set_tcp_user_timeout(Some(UNCONFIRMED));
+    let keepalive = keepalive
+        .with_interval(Duration::from_secs(KEEPALIVE_AFTER.as_secs() / 3))
+        .with_retries(3);
+    keepalive
 }
 
 /// Spawns on the tokio runtime that was current when it was made.

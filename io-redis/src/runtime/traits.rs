@@ -75,9 +75,10 @@ pub trait Entropy: Debug + Send + Sync + 'static {
 }
 
 /// All four seams. Time, chance, connections and tasks come only through these, but for
-/// `own_thread`, for the task on the caller's runtime that wakes who awaits
-/// [`Guard::lost`](crate::Guard::lost) or waits for an answer in vain, and for the keys and the
-/// dates of certificates that TLS needs. So a simulation can repeat a run.
+/// `own_thread`, for the connections to a cluster, which are redis-rs' and tokio's, for the task on
+/// the caller's runtime that wakes who awaits [`Guard::lost`](crate::Guard::lost) or waits for an
+/// answer in vain, and for the keys and the dates of certificates that TLS needs. So a simulation
+/// can repeat a run.
 // Law: Replay
 #[derive(Clone, Debug)]
 pub struct Seams {

@@ -11,5 +11,7 @@ mod patience;
 mod pulse;
 mod reconnect;
 mod session;
+#[cfg(feature = "cluster")]
+mod shards;
 mod streams;
 mod with_core;

@@ -1,0 +1,325 @@
+//! The connection to a cluster: redis-rs' to each of its servers, and what it leaves to us.
+//!
+//! redis-rs repeats a request after whatever went wrong, unless it is told not to. One that was
+//! written to a server that died may have been done there, and what the repetition is told says
+//! nothing about that. So it is told not to, and only what a server refused because the key is
+//! elsewhere is asked again, there. The outcome that the core hears is that of the one request.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::cluster_async::ClusterConnection;
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, Pipeline,
+    RedisError, RedisResult, ServerErrorKind, Value,
+};
+use tenure_core::{Instant, Words};
+use tokio::sync::oneshot;
+
+use crate::link::connection::{Connection, no_pushes};
+use crate::protocol::words::{hide, printable};
+use crate::runtime::{BoxFuture, Clock};
+
+/// How often a request is asked, as long as each answer is that the key has moved.
+// Law: Bounded work
+const HOPS: u32 = 2;
+/// So many requests in a row may be lost with their connections. Then nobody tells redis-rs' task
+/// from one that has ended.
+const BREAKS: u32 = 3;
+/// For so long a server that is gone, and that others go on to name, is not asked for twice: each
+/// time has all servers asked where the slots are.
+// Law: Bounded work
+const GONE_FOR: Duration = Duration::from_secs(1);
+/// A login that is refused at one server is no other before this has passed. So often at most are
+/// all connections replaced because one of them cannot be had.
+// Law: Bounded work
+const STALE_AFTER: Duration = Duration::from_secs(10);
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// To connect to one server.
+    pub(crate) connect: Duration,
+    /// Until a server is silent.
+    pub(crate) answer: Duration,
+}
+
+impl Pace {
+    /// Of the time for a dial, and of that after which a connection is replaced. To connect to all
+    /// servers takes as long as to one, twice: to those that were named, and to those that they
+    /// know. While a connection serves, all requests wait for it.
+    // Law: Progress
+    pub(crate) fn of(dial: Duration, silence: Duration) -> Self {
+        Self {
+            connect: (dial / 4).min(silence / 2),
+            answer: silence,
+        }
+    }
+}
+
+/// A connection to all servers of a cluster, which is replaced as a whole.
+pub(crate) struct ShardedConnection {
+    shards: ClusterConnection,
+    beside: Arc<Beside>,
+}
+
+/// What requests share.
+struct Beside {
+    importing: Importing,
+    over: Over,
+    /// How many requests in a row were lost with their connections.
+    breaks: AtomicU32,
+    clock: Arc<dyn Clock>,
+    /// A server to which there is no connection, and until when it is not asked for twice.
+    gone: Mutex<Option<(String, Instant)>>,
+    /// When another login may be had. None if it never is another.
+    stale: Option<Instant>,
+    /// What is not shown, should a server quote it.
+    password: Option<String>,
+}
+
+impl ShardedConnection {
+    /// Over these connections. `template` says how another server is connected to. Gives what is
+    /// ready once the connection is of no use any more, and says why.
+    pub(crate) fn new(
+        shards: ClusterConnection,
+        template: Option<ConnectionInfo>,
+        pace: Pace,
+        password: Option<String>,
+        asks_credentials: bool,
+        clock: Arc<dyn Clock>,
+    ) -> (Self, BoxFuture<'static, Words>) {
+        let (sender, told) = oneshot::channel();
+        let beside = Beside {
+            importing: Importing {
+                template,
+                pace,
+                servers: tokio::sync::Mutex::default(),
+            },
+            over: Over(Mutex::new(Some(sender))),
+            breaks: AtomicU32::new(0),
+            stale: asks_credentials.then(|| clock.now() + STALE_AFTER),
+            clock,
+            gone: Mutex::default(),
+            password,
+        };
+        let over = async move {
+            match told.await {
+                Ok(why) => why,
+                Err(_) => std::future::pending().await,
+            }
+        };
+        let beside = Arc::new(beside);
+        (Self { shards, beside }, Box::pin(over))
+    }
+}
+
+impl Connection for ShardedConnection {
+    fn send(&self, commands: Pipeline) -> BoxFuture<'static, Result<Vec<Value>, RedisError>> {
+        let (mut shards, beside) = (self.shards.clone(), Arc::clone(&self.beside));
+        Box::pin(async move {
+            let mut unanswered = Unanswered(Some(&beside.over));
+            let answers = beside.ask_all(&mut shards, commands).await;
+            unanswered.0 = None;
+            answers
+        })
+    }
+
+    fn listen(&self, _: &[u8]) -> BoxFuture<'static, Result<(), RedisError>> {
+        no_pushes("what is published at one server of a cluster is not heard at another")
+    }
+
+    fn is_own(&self) -> bool {
+        false
+    }
+}
+
+impl Beside {
+    async fn ask_all(
+        &self,
+        shards: &mut ClusterConnection,
+        commands: Pipeline,
+    ) -> RedisResult<Vec<Value>> {
+        let mut values = Vec::with_capacity(commands.len());
+        for command in commands.cmd_iter() {
+            values.push(self.ask(shards, command).await?);
+        }
+        Ok(values)
+    }
+
+    /// Asks the server that has the key, also if it is another one by now.
+    async fn ask(&self, shards: &mut ClusterConnection, command: &Cmd) -> RedisResult<Value> {
+        let mut hops = 0;
+        loop {
+            hops += 1;
+            let error = match shards.req_packed_command(command).await {
+                Ok(value) => {
+                    self.breaks.store(0, Ordering::Relaxed);
+                    return Ok(value);
+                }
+                Err(error) => error,
+            };
+            if error.code().is_some() {
+                self.breaks.store(0, Ordering::Relaxed);
+            }
+            match error.kind() {
+                // redis-rs has begun to ask where the slots are, and this waits for the answer.
+                ErrorKind::Server(ServerErrorKind::Moved) => {
+                    if hops == HOPS || self.is_gone(&error) {
+                        self.still_moved(&error);
+                        return Err(error);
+                    }
+                }
+                ErrorKind::Server(ServerErrorKind::Ask) => {
+                    return match self.importing.ask(&error, command).await {
+                        Some(Ok(value)) => Ok(value),
+                        Some(Err(lost)) => Err(self.unknown(&lost)),
+                        None => Err(error),
+                    };
+                }
+                // What else a server refuses is a value, or one of these.
+                ErrorKind::Server(
+                    ServerErrorKind::TryAgain
+                    | ServerErrorKind::ClusterDown
+                    | ServerErrorKind::MasterDown
+                    | ServerErrorKind::BusyLoading
+                    | ServerErrorKind::ReadOnly,
+                ) => return Err(error),
+                _ => return Err(self.unknown(&error)),
+            }
+        }
+    }
+
+    /// An error that is no answer to the request, as one that says no more than that: whatever
+    /// redis-rs says, the request may have been written before.
+    // Law: Honest validity
+    fn unknown(&self, error: &RedisError) -> RedisError {
+        let text = hide(&error.to_string(), self.password.as_deref());
+        if error.is_timeout() {
+            self.over.tell(SILENT);
+            return io::Error::new(io::ErrorKind::TimedOut, text).into();
+        }
+        let breaks = self.breaks.fetch_add(1, Ordering::Relaxed) + 1;
+        // What a lost connection says is that it is lost, and redis-rs replaces it. All else is
+        // about the cluster: no server of it tells where the slots are, and redis-rs goes on to ask
+        // without a pause.
+        // Law: Bounded work
+        let lost = error.is_connection_dropped() && !error.is_connection_refusal();
+        if !lost || breaks >= BREAKS {
+            self.over
+                .tell(&format!("none of its servers can be used ({text})"));
+        }
+        io::Error::other(text).into()
+    }
+
+    /// Whether a key is said to be at a server to which there was no connection a moment ago.
+    fn is_gone(&self, moved: &RedisError) -> bool {
+        let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        let (Some((place, until)), Some((to, _))) = (&*gone, moved.redirect_node()) else {
+            return false;
+        };
+        place == to && self.clock.now() < *until
+    }
+
+    /// A key is said to be at a server to which redis-rs has no connection. It tries to get one for
+    /// ever, as the user that it was given.
+    fn still_moved(&self, moved: &RedisError) {
+        let now = self.clock.now();
+        if self.stale.is_some_and(|at| now >= at) {
+            self.over.tell("a server of it cannot be connected to");
+        }
+        if let Some((to, _)) = moved.redirect_node() {
+            let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+            *gone = Some((to.to_owned(), now + GONE_FOR));
+        }
+    }
+}
+
+const SILENT: &str = "a server of it does not answer";
+
+/// Tells the session once that the connection is of no use any more.
+struct Over(Mutex<Option<oneshot::Sender<Words>>>);
+
+impl Over {
+    fn tell(&self, why: &str) {
+        let mut sender = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = sender.take() {
+            let _ = sender.send(printable(why));
+        }
+    }
+}
+
+/// A request that is given up before its answer: then its server is silent.
+struct Unanswered<'a>(Option<&'a Over>);
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if let Some(over) = self.0 {
+            over.tell(SILENT);
+        }
+    }
+}
+
+/// Connections to servers that are being given slots, which need not have one yet. So redis-rs may
+/// not know them.
+struct Importing {
+    template: Option<ConnectionInfo>,
+    pace: Pace,
+    servers: tokio::sync::Mutex<BTreeMap<String, MultiplexedConnection>>,
+}
+
+impl Importing {
+    /// Asks the server that this refusal names. None if it cannot be connected to.
+    async fn ask(&self, refusal: &RedisError, command: &Cmd) -> Option<RedisResult<Value>> {
+        let (place, _) = refusal.redirect_node()?;
+        let mut server = self.server(place).await?;
+        // In one write, since it is about the next command on the connection.
+        let mut both = Pipeline::with_capacity(2);
+        both.cmd("ASKING").add_command(command.clone());
+        let answers = server.req_packed_commands(&both, 0, 2).await;
+        if answers.is_err() {
+            self.servers.lock().await.remove(place);
+        }
+        let last = |mut values: Vec<Value>| values.pop().unwrap_or_default();
+        Some(answers.map(last))
+    }
+
+    async fn server(&self, place: &str) -> Option<MultiplexedConnection> {
+        let mut servers = self.servers.lock().await;
+        if let Some(server) = servers.get(place) {
+            return Some(server.clone());
+        }
+        let (name, port) = place.rsplit_once(':')?;
+        let host = name
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
+        let port = port.parse().ok()?;
+        let template = self.template.clone()?;
+        let addr = match template.addr() {
+            ConnectionAddr::TcpTls {
+                insecure,
+                tls_params,
+                ..
+            } => ConnectionAddr::TcpTls {
+                host,
+                port,
+                insecure: *insecure,
+                tls_params: tls_params.clone(),
+            },
+            _ => ConnectionAddr::Tcp(host, port),
+        };
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.pace.connect))
+            .set_response_timeout(Some(self.pace.answer));
+        let client = Client::open(template.set_addr(addr)).ok()?;
+        let server = client.get_multiplexed_async_connection_with_config(&config);
+        let server = server.await.ok()?;
+        servers.insert(place.to_owned(), server.clone());
+        Some(server)
+    }
+}

@@ -1,0 +1,402 @@
+//! What a connection to a cluster does with what its servers answer: against two that answer as the
+//! test says.
+
+use std::collections::VecDeque;
+use std::future::ready;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use redis::{Pipeline, RedisError, Value};
+use tenure_core::Instant;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::client::testing::SetClock;
+use crate::link::cluster::{Cluster, ClusterAddress};
+use crate::link::connect::Connected;
+use crate::link::credentials::{Credentials, Source};
+use crate::link::shards::Pace;
+use crate::runtime::{BootClock, Clock};
+
+/// What a server does when it is asked for a key.
+enum Act {
+    /// Answers, in the words of the protocol.
+    Says(String),
+    /// Closes the connection.
+    HangsUp,
+    /// Answers, closes the connection, and is gone.
+    SaysLast(String),
+    /// Nothing at all.
+    IsSilent,
+}
+
+/// A server that listens, and what it was asked, but for what makes a connection.
+#[derive(Clone)]
+struct Server {
+    addr: SocketAddr,
+    acts: Arc<Mutex<VecDeque<Act>>>,
+    asked: watch::Sender<Vec<String>>,
+    /// How often it was asked whether it lives, as at the end of each greeting.
+    pings: watch::Sender<u32>,
+    /// The answer to `CLUSTER SLOTS`.
+    slots: Arc<Mutex<String>>,
+    /// Its tasks end with this.
+    tasks: Arc<Mutex<JoinSet<io::Result<()>>>>,
+    /// The one of them that accepts connections.
+    listens: AbortHandle,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let addr = listener.local_addr().expect("bound");
+        let (sender, mut streams) = mpsc::unbounded_channel();
+        let mut tasks = JoinSet::new();
+        let listens = tasks.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                sender.send(stream).map_err(io::Error::other)?;
+            }
+            Ok(())
+        });
+        let server = Self {
+            addr,
+            acts: Arc::default(),
+            asked: watch::Sender::default(),
+            pings: watch::Sender::default(),
+            slots: Arc::default(),
+            tasks: Arc::new(Mutex::new(tasks)),
+            listens,
+        };
+        let this = server.clone();
+        let serves = async move {
+            while let Some(stream) = streams.recv().await {
+                let serves = this.clone().serve(stream);
+                this.tasks.lock().expect("no panic").spawn(serves);
+            }
+            Ok(())
+        };
+        server.tasks.lock().expect("no panic").spawn(serves);
+        server
+    }
+
+    /// It is gone: nobody listens, and its connections end.
+    async fn stop(&self) {
+        let mut tasks = std::mem::take(&mut *self.tasks.lock().expect("no panic"));
+        tasks.shutdown().await;
+    }
+
+    /// It says from now on that this server has all slots.
+    fn names(&self, owner: &Self) {
+        let port = owner.addr.port();
+        let slots = format!("*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:{port}\r\n");
+        *self.slots.lock().expect("no panic") = slots;
+    }
+
+    fn acts(&self, act: Act) -> &Self {
+        self.acts.lock().expect("no panic").push_back(act);
+        self
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.asked.borrow().clone()
+    }
+
+    async fn serve(self, stream: TcpStream) -> io::Result<()> {
+        let mut stream = BufReader::new(stream);
+        loop {
+            let words = command(&mut stream).await?;
+            let answer = match words[0].as_str() {
+                "HELLO" => "%1\r\n+proto\r\n:3\r\n".to_owned(),
+                "CLIENT" => "+OK\r\n".to_owned(),
+                "PING" => {
+                    self.pings.send_modify(|pings| *pings += 1);
+                    "+PONG\r\n".to_owned()
+                }
+                "CLUSTER" => self.slots.lock().expect("no panic").clone(),
+                "ASKING" => {
+                    self.asked.send_modify(|asked| asked.push(words.join(" ")));
+                    "+OK\r\n".to_owned()
+                }
+                _ => {
+                    let act = self.acts.lock().expect("no panic").pop_front();
+                    self.asked.send_modify(|asked| asked.push(words.join(" ")));
+                    match act.expect("it is asked no more than the test says") {
+                        Act::Says(answer) => answer,
+                        Act::HangsUp => return Ok(()),
+                        Act::SaysLast(answer) => {
+                            self.listens.abort();
+                            return stream.write_all(answer.as_bytes()).await;
+                        }
+                        Act::IsSilent => continue,
+                    }
+                }
+            };
+            stream.write_all(answer.as_bytes()).await?;
+        }
+    }
+
+    fn says(&self, answer: &str) -> &Self {
+        self.acts(Act::Says(format!("{answer}\r\n")))
+    }
+}
+
+/// Reads one command.
+async fn command(stream: &mut BufReader<TcpStream>) -> io::Result<Vec<String>> {
+    let count = number(stream).await?;
+    let mut words = Vec::new();
+    for _ in 0..count {
+        let mut word = vec![0; number(stream).await? + 2];
+        stream.read_exact(&mut word).await?;
+        word.truncate(word.len() - 2);
+        words.push(String::from_utf8_lossy(&word).into_owned());
+    }
+    Ok(words)
+}
+
+/// The number behind the first character of a line.
+async fn number(stream: &mut BufReader<TcpStream>) -> io::Result<usize> {
+    let mut line = String::new();
+    stream.read_line(&mut line).await?;
+    let digits = line.get(1..).unwrap_or_default().trim_end();
+    digits
+        .parse()
+        .map_err(|_| io::ErrorKind::UnexpectedEof.into())
+}
+
+/// Two servers, of which the first has all slots, and a connection to them.
+async fn two() -> (Server, Server, Connected) {
+    let (one, other) = (Server::start().await, Server::start().await);
+    one.names(&one);
+    other.names(&one);
+    let connected = connected(&one).await;
+    (one, other, connected)
+}
+
+async fn connected(server: &Server) -> Connected {
+    dialled(server, None, Arc::new(BootClock::new())).await
+}
+
+async fn dialled(server: &Server, credentials: Option<Source>, clock: Arc<dyn Clock>) -> Connected {
+    let mut address = ClusterAddress::default();
+    let url = format!("redis://{}", server.addr);
+    address.add(&url).expect("an address");
+    let long = Duration::from_secs(60);
+    let pace = Pace {
+        connect: long,
+        answer: long,
+    };
+    let dialled = Cluster::new(address, credentials, clock).dial(pace).await;
+    dialled.unwrap_or_else(|why| panic!("{why:?}"))
+}
+
+async fn get(connected: &Connected) -> Result<Value, RedisError> {
+    let mut values = connected.connection.send(asks()).await?;
+    assert_eq!(values.len(), 1);
+    Ok(values.remove(0))
+}
+
+fn asks() -> Pipeline {
+    let mut commands = Pipeline::new();
+    commands.cmd("GET").arg("k");
+    commands
+}
+
+/// Why the connection is of no use any more, if it is said.
+fn over(connected: &mut Connected) -> Option<String> {
+    let lookout = connected.lookout.as_mut().expect("it was dialled");
+    let why = lookout.now_or_never()?;
+    Some(why.as_str().to_owned())
+}
+
+fn moved_to(server: &Server) -> String {
+    format!("-MOVED 7629 {}", server.addr)
+}
+
+#[tokio::test]
+async fn a_request_whose_connection_is_lost_is_unknown_and_not_repeated() {
+    let (one, other, mut connected) = two().await;
+    // Were it asked again, this would look as if nothing had been done.
+    let moved = moved_to(&other);
+    one.acts(Act::HangsUp).says(&moved).says(&moved);
+    let error = get(&connected).await.expect_err("it is lost");
+    assert_eq!(error.code(), None, "{error}");
+    assert!(!error.is_connection_refusal(), "{error}");
+    assert_eq!(one.asked(), ["GET k"]);
+    // The connection is replaced by redis-rs.
+    assert_eq!(over(&mut connected), None);
+}
+
+#[tokio::test]
+async fn a_key_that_has_moved_is_asked_for_where_it_is() {
+    let (one, other, connected) = two().await;
+    one.says(&moved_to(&other));
+    one.names(&other);
+    other.says("+there");
+    other.names(&other);
+    let value = get(&connected).await.expect("an answer");
+    assert_eq!(value, Value::SimpleString("there".to_owned()));
+    assert_eq!(other.asked(), ["GET k"]);
+}
+
+#[tokio::test]
+async fn a_key_that_is_nowhere_is_asked_for_twice() {
+    let (one, other, mut connected) = two().await;
+    let moved = moved_to(&other);
+    one.says(&moved).says(&moved);
+    let error = get(&connected).await.expect_err("it is nowhere");
+    assert_eq!(error.code(), Some("MOVED"));
+    assert_eq!(one.asked().len(), 2);
+    assert_eq!(over(&mut connected), None);
+}
+
+/// Where each of many locks of a shard that is gone is asked for, again and again.
+#[tokio::test]
+async fn a_server_that_is_gone_is_not_asked_for_twice_by_each_request() {
+    let (one, other) = (Server::start().await, Server::start().await);
+    one.names(&one);
+    let clock = Arc::new(SetClock::default());
+    let connected = dialled(&one, None, Arc::clone(&clock) as _).await;
+    // To the same server right after it, to another one, and to the first after a while.
+    for (millis, to, times) in [
+        (0, &other, 2),
+        (999, &other, 1),
+        (999, &one, 2),
+        (2_000, &one, 2),
+    ] {
+        clock.set(Instant::from_nanos(0) + Duration::from_millis(millis));
+        let before = one.asked().len();
+        for _ in 0..times {
+            one.says(&moved_to(to));
+        }
+        let error = get(&connected).await.expect_err("it is nowhere");
+        assert_eq!(error.code(), Some("MOVED"));
+        assert_eq!(one.asked().len() - before, times, "{millis}");
+    }
+}
+
+/// It must not be another command that the server takes for the one that was announced.
+#[tokio::test]
+async fn a_key_that_is_moving_is_asked_for_right_behind_the_asking() {
+    let (one, other, connected) = two().await;
+    let ask = format!("-ASK 7629 {}", other.addr);
+    one.says(&ask).says(&ask);
+    other.says("+there").says("-TRYAGAIN not yet");
+    let value = get(&connected).await.expect("an answer");
+    assert_eq!(value, Value::SimpleString("there".to_owned()));
+    let value = get(&connected).await.expect("an answer");
+    assert!(matches!(value, Value::ServerError(_)), "{value:?}");
+    assert_eq!(other.asked(), ["ASKING", "GET k", "ASKING", "GET k"]);
+}
+
+#[tokio::test]
+async fn what_is_refused_for_now_is_left_to_the_core_to_ask_again() {
+    let (one, _, connected) = two().await;
+    for words in ["TRYAGAIN not yet", "CLUSTERDOWN down", "LOADING it"] {
+        one.says(&format!("-{words}"));
+        let error = get(&connected).await.expect_err("it is refused");
+        assert_eq!(error.code(), words.split(' ').next());
+    }
+    assert_eq!(one.asked().len(), 3);
+}
+
+/// redis-rs would go on to try without a pause, and only with whom it knows.
+#[tokio::test]
+async fn a_cluster_of_which_nobody_is_left_is_said_to_be_gone() {
+    let (one, other, mut connected) = two().await;
+    one.stop().await;
+    other.stop().await;
+    // The first finds that its connection is lost, unless redis-rs has found that before.
+    let mut why = None;
+    for _ in 0..4 {
+        let error = get(&connected).await.expect_err("there is nobody");
+        assert_eq!(error.code(), None, "{error}");
+        assert!(!error.is_connection_refusal(), "{error}");
+        why = why.or_else(|| over(&mut connected));
+    }
+    let why = why.expect("it is said");
+    assert!(why.contains("can be used"), "{why}");
+}
+
+/// As it is with a task of redis-rs' that has ended, which does not say so.
+#[tokio::test]
+async fn a_connection_that_loses_what_is_asked_again_and_again_is_of_no_use() {
+    let (one, _, mut connected) = two().await;
+    for _ in 0..3 {
+        let mut pings = one.pings.subscribe();
+        pings.mark_unchanged();
+        one.acts(Act::HangsUp);
+        let error = get(&connected).await.expect_err("it is lost");
+        assert_eq!(error.code(), None, "{error}");
+        pings.changed().await.expect("it is connected to again");
+    }
+    let why = over(&mut connected).expect("it is said");
+    assert!(why.contains("can be used"), "{why}");
+}
+
+/// Whatever else redis-rs has in flight then hears that a connection was refused.
+#[tokio::test]
+async fn what_is_in_flight_when_the_cluster_is_gone_is_unknown() {
+    let (one, other, mut connected) = two().await;
+    let last = format!("{}\r\n", moved_to(&other));
+    one.acts(Act::SaysLast(last));
+    let error = get(&connected).await.expect_err("there is nobody");
+    assert_eq!(error.code(), None, "{error}");
+    assert!(!error.is_connection_refusal(), "{error}");
+    let why = over(&mut connected).expect("it is said");
+    assert!(why.contains("can be used"), "{why}");
+}
+
+/// The rights of the user were changed. redis-rs would ask again and again.
+#[tokio::test]
+async fn a_cluster_that_does_not_say_any_more_who_has_what_is_told() {
+    let (one, other, mut connected) = two().await;
+    one.says(&moved_to(&other));
+    let words = "NOPERM this user has no permissions to run the 'cluster|slots' command";
+    *one.slots.lock().expect("no panic") = format!("-{words}\r\n");
+    let error = get(&connected).await.expect_err("nobody says where it is");
+    assert_eq!(error.code(), None, "{error}");
+    let why = over(&mut connected).expect("it is said");
+    assert!(
+        why.contains("can be used") && why.contains("no permissions"),
+        "{why}"
+    );
+}
+
+/// redis-rs connects to a server of the cluster with the login of the dial, which may be no more.
+#[tokio::test]
+async fn where_a_server_is_missing_another_login_may_help_after_a_while() {
+    let (one, other) = (Server::start().await, Server::start().await);
+    one.names(&one);
+    let clock = Arc::new(SetClock::default());
+    let asked = Source::new(|| ready(Ok::<_, io::Error>(Credentials::new("app", "word"))));
+    let mut connected = dialled(&one, Some(asked), Arc::clone(&clock) as _).await;
+    let moved = moved_to(&other);
+    for (seconds, is_over) in [(1, false), (9, false), (10, true)] {
+        clock.set(Instant::from_nanos(0) + Duration::from_secs(seconds));
+        one.says(&moved).says(&moved);
+        let error = get(&connected).await.expect_err("it is nowhere");
+        assert_eq!(error.code(), Some("MOVED"));
+        assert_eq!(over(&mut connected).is_some(), is_over, "{seconds}");
+    }
+}
+
+/// What is given up was not answered in time.
+#[tokio::test]
+async fn a_connection_on_which_nothing_answers_is_of_no_use_any_more() {
+    let (one, _, mut connected) = two().await;
+    one.acts(Act::IsSilent);
+    let mut asked = one.asked.subscribe();
+    let request = connected.connection.send(asks());
+    let seen = asked.wait_for(|asked| !asked.is_empty());
+    let first = futures_util::future::select(request, Box::pin(seen)).await;
+    assert!(matches!(first, futures_util::future::Either::Right(_)));
+    assert_eq!(over(&mut connected), None);
+    drop(first);
+    let why = over(&mut connected).expect("it is said");
+    assert!(why.contains("does not answer"), "{why}");
+}

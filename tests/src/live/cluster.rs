@@ -1,61 +1,147 @@
 //! A cluster of real servers, put together without any outside tool.
 
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
-use super::options::Options;
+use super::options::{HARNESS_USER, Options};
 use super::server::RedisServer;
+use super::tls::{self, Certificates};
 use super::wait::eventually;
 
 const SLOTS: u16 = 16_384;
 const MASTERS: u16 = 3;
 
-/// Three masters that share the slots and agree that the cluster is whole.
+/// Three masters that share the slots and agree that the cluster is whole; perhaps each with a
+/// replica.
 #[derive(Debug)]
 pub struct Cluster {
     nodes: Vec<(RedisServer, RangeInclusive<u16>)>,
+    replicas: Vec<RedisServer>,
 }
 
 impl Cluster {
     /// Starts three masters with these options and waits until each of them serves all slots.
     pub async fn start(options: Options) -> Self {
-        let options = options.cluster();
         let mut nodes = Vec::new();
         for index in 0..MASTERS {
-            let share = |index: u16| {
-                u16::try_from(u32::from(SLOTS) * u32::from(index) / u32::from(MASTERS))
-                    .expect("a share of the slots")
-            };
-            let slots = share(index)..=share(index + 1) - 1;
-            let node = RedisServer::start(options.clone()).await;
-            // Masters that meet with equal epochs would have to settle that first.
-            let epoch = (index + 1).to_string();
-            node.cmd::<()>(&["CLUSTER", "SET-CONFIG-EPOCH", &epoch])
-                .await;
-            // One by one: 6.2 takes no range.
-            let slot_names: Vec<_> = slots.clone().map(|slot| slot.to_string()).collect();
-            let mut add = vec!["CLUSTER", "ADDSLOTS"];
-            add.extend(slot_names.iter().map(String::as_str));
-            node.cmd::<()>(&add).await;
-            nodes.push((node, slots));
+            nodes.push(Self::master(index, options.clone()).await);
         }
-        let cluster = Self { nodes };
-        let first = cluster.node(0);
+        let replicas = Vec::new();
+        let cluster = Self { nodes, replicas };
         for (node, _) in &cluster.nodes[1..] {
-            let (ip, port) = (node.addr().ip().to_string(), node.addr().port().to_string());
-            first.cmd::<()>(&["CLUSTER", "MEET", &ip, &port]).await;
+            cluster.meet(node.addr()).await;
         }
         cluster.whole().await;
         cluster
     }
 
+    /// The same over TLS, among each other too. Gives their URLs.
+    pub async fn start_over_tls(certificates: &Certificates) -> (Self, Vec<String>) {
+        let (mut nodes, mut addrs) = (Vec::new(), Vec::new());
+        for index in 0..MASTERS {
+            let addr = tls::addr();
+            let options = Options::new().tls_among_servers(addr, certificates);
+            nodes.push(Self::master(index, options).await);
+            addrs.push(addr);
+        }
+        let replicas = Vec::new();
+        let cluster = Self { nodes, replicas };
+        for addr in &addrs[1..] {
+            cluster.meet(*addr).await;
+        }
+        cluster.whole().await;
+        let urls = addrs.iter().map(|addr| format!("rediss://{addr}"));
+        (cluster, urls.collect())
+    }
+
+    /// Starts a master with its share of the slots.
+    async fn master(index: u16, options: Options) -> (RedisServer, RangeInclusive<u16>) {
+        let share = |index: u16| {
+            u16::try_from(u32::from(SLOTS) * u32::from(index) / u32::from(MASTERS))
+                .expect("a share of the slots")
+        };
+        let slots = share(index)..=share(index + 1) - 1;
+        let node = RedisServer::start(options.cluster()).await;
+        // Masters that meet with equal epochs would have to settle that first.
+        let epoch = (index + 1).to_string();
+        node.cmd::<()>(&["CLUSTER", "SET-CONFIG-EPOCH", &epoch])
+            .await;
+        // One by one: 6.2 takes no range.
+        let slot_names: Vec<_> = slots.clone().map(|slot| slot.to_string()).collect();
+        let mut add = vec!["CLUSTER", "ADDSLOTS"];
+        add.extend(slot_names.iter().map(String::as_str));
+        node.cmd::<()>(&add).await;
+        (node, slots)
+    }
+
+    /// The same, with a replica of each master that follows it.
+    pub async fn start_with_replicas(options: Options) -> Self {
+        let mut cluster = Self::start(options.clone()).await;
+        let options = options.cluster();
+        for index in 0..cluster.nodes.len() {
+            let replica = RedisServer::start(options.clone()).await;
+            cluster.meet(replica.addr()).await;
+            let id = cluster.id(index).await;
+            let follow = ["CLUSTER", "REPLICATE", &id];
+            eventually("the replica knows its master", || async {
+                replica.try_cmd::<()>(&follow).await.is_ok()
+            })
+            .await;
+            cluster.replicas.push(replica);
+        }
+        cluster.whole().await;
+        for (replica, (master, _)) in cluster.replicas.iter().zip(&cluster.nodes) {
+            replica.in_sync().await;
+            // Without this, a master that dies at once has no replica that may stand for it.
+            eventually("all know the replica", || async {
+                let port = format!(":{}@", replica.addr().port());
+                let known: String = master.cmd(&["CLUSTER", "NODES"]).await;
+                let line = known.lines().find(|line| line.contains(&port));
+                line.is_some_and(|line| line.contains("slave") && line.contains(" connected"))
+            })
+            .await;
+        }
+        cluster
+    }
+
+    async fn meet(&self, node: SocketAddr) {
+        let (ip, port) = (node.ip().to_string(), node.port().to_string());
+        let meet = ["CLUSTER", "MEET", &ip, &port];
+        self.node(0).cmd::<()>(&meet).await;
+    }
+
     /// Waits until every node serves and knows the owner of every slot.
     pub async fn whole(&self) {
-        for (node, _) in &self.nodes {
+        let masters = self.nodes.iter().map(|(node, _)| node);
+        let all = self.nodes.len() + self.replicas.len();
+        for node in masters.chain(&self.replicas) {
             eventually("the cluster is whole", || async {
                 let info: String = node.cmd(&["CLUSTER", "INFO"]).await;
                 info.contains("cluster_state:ok")
                     && info.contains(&format!("cluster_slots_ok:{SLOTS}\r\n"))
-                    && info.contains(&format!("cluster_known_nodes:{MASTERS}\r\n"))
+                    && info.contains(&format!("cluster_known_nodes:{all}\r\n"))
+            })
+            .await;
+        }
+    }
+
+    /// Waits until the replica of the master with this index has taken its place, and all that live
+    /// know it.
+    pub async fn failed_over(&self, dead: usize) {
+        let heir = &self.replicas[dead];
+        eventually("the replica is the master", || async {
+            heir.info("role").await.as_deref() == Some("master")
+        })
+        .await;
+        let port = heir.addr().port().to_string();
+        let others = (0..self.nodes.len()).filter(|index| *index != dead);
+        for other in others {
+            eventually("the others know it", || async {
+                let nodes: String = self.node(other).cmd(&["CLUSTER", "NODES"]).await;
+                let line = nodes
+                    .lines()
+                    .find(|line| line.contains(&format!(":{port}@")));
+                line.is_some_and(|line| line.contains("master"))
             })
             .await;
         }
@@ -76,17 +162,51 @@ impl Cluster {
         &mut self.nodes[index].0
     }
 
+    /// The replica of the master with this index.
+    pub fn replica(&self, index: usize) -> &RedisServer {
+        &self.replicas[index]
+    }
+
+    /// The replica of the master with this index hears no more of what is written there.
+    pub async fn deafen_replica(&self, index: usize) {
+        let (master, replica) = (self.node(index), self.replica(index));
+        let wrong = ["CONFIG", "SET", "masterauth", "wrong"];
+        replica.cmd::<()>(&wrong).await;
+        let kill = ["CLIENT", "KILL", "TYPE", "replica"];
+        master.cmd::<i64>(&kill).await;
+        eventually("it does not get back in", || async {
+            replica.info("master_link_status").await.as_deref() == Some("down")
+                && master.info("connected_slaves").await.as_deref() == Some("0")
+        })
+        .await;
+    }
+
+    /// Adds a master without slots, with these options. Its index is the next.
+    pub async fn add_empty(&mut self, options: Options) -> usize {
+        let node = RedisServer::start(options.cluster()).await;
+        self.meet(node.addr()).await;
+        #[allow(clippy::reversed_empty_ranges, reason = "it has none")]
+        self.nodes.push((node, 1..=0));
+        self.whole().await;
+        self.nodes.len() - 1
+    }
+
     /// Begins to give the slot of this key to another node. Says from whom and to whom.
     pub async fn begin_migration(&self, key: &str) -> (usize, usize) {
+        let to = (self.owner(key).await + 1) % self.nodes.len();
+        (self.begin_migration_to(key, to).await, to)
+    }
+
+    /// Begins to give the slot of this key to the node with this index. Says from whom.
+    pub async fn begin_migration_to(&self, key: &str, to: usize) -> usize {
         let from = self.owner(key).await;
-        let to = (from + 1) % self.nodes.len();
         let slot = self.slot(key).await;
         let (from_id, to_id) = (self.id(from).await, self.id(to).await);
         let importing = ["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id];
         self.node(to).cmd::<()>(&importing).await;
         let migrating = ["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id];
         self.node(from).cmd::<()>(&migrating).await;
-        (from, to)
+        from
     }
 
     /// Moves what is in the slot of this key.
@@ -96,7 +216,8 @@ impl Cluster {
         let (ip, port) = (addr.ip().to_string(), addr.port().to_string());
         let list = ["CLUSTER", "GETKEYSINSLOT", &slot, "100"];
         for name in self.node(from).cmd::<Vec<String>>(&list).await {
-            let migrate = ["MIGRATE", &ip, &port, &name, "0", "5000"];
+            let as_us = ["AUTH2", HARNESS_USER, HARNESS_USER];
+            let migrate = [["MIGRATE", &ip, &port], [&name, "0", "5000"], as_us].concat();
             self.node(from).cmd::<()>(&migrate).await;
         }
     }

@@ -102,6 +102,15 @@ impl Options {
             ))
     }
 
+    /// Listens for TLS at this address, and speaks it to the other servers of its cluster.
+    pub(super) fn tls_among_servers(self, addr: SocketAddr, certificates: &Certificates) -> Self {
+        let file = |name: &str| certificates.file(name).display().to_string();
+        self.tls(addr, certificates, false)
+            .config("tls-cluster yes")
+            .config(format!("tls-client-cert-file \"{}\"", file("client.pem")))
+            .config(format!("tls-client-key-file \"{}\"", file("client.key")))
+    }
+
     /// Adds any line of a server's configuration file.
     pub fn config(mut self, line: impl Into<String>) -> Self {
         self.lines.push(line.into());

@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 mod addresses;
+mod clusters;
 mod conformance;
 mod credentials;
 mod crowds;

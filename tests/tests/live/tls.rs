@@ -7,7 +7,7 @@ use tenure_tests::live::clients::{
     connected, connections, freed, locked, patient, renewed, serves,
 };
 use tenure_tests::live::tls::{self, Certificates};
-use tenure_tests::live::{Options, RedisServer, eventually, within};
+use tenure_tests::live::{Cluster, Options, RedisServer, eventually, within};
 
 /// A server that speaks TLS, what it takes to speak to it, and its URL.
 async fn start(asks: bool) -> (RedisServer, Certificates, String) {
@@ -188,4 +188,50 @@ async fn sentinels_and_their_primary_are_spoken_to_over_tls() {
         ),
         "{error}"
     );
+}
+
+/// redis-rs makes the handshakes, with what it is given for them. The servers name each other.
+#[tokio::test]
+async fn the_servers_of_a_cluster_are_spoken_to_over_tls() {
+    if !tls::available() {
+        return;
+    }
+    let certificates = Certificates::new();
+    let (_cluster, urls) = Cluster::start_over_tls(&certificates).await;
+    let trusting = |authority: &Certificates| {
+        let authority = authority.read("authority.pem");
+        patient().root_certificates(authority)
+    };
+    let (shown, key) = (
+        certificates.read("client.pem"),
+        certificates.read("client.key"),
+    );
+    let insecure = urls.iter().map(|url| format!("{url}#insecure"));
+    for builder in [
+        trusting(&certificates).cluster(&urls[..1]),
+        trusting(&certificates)
+            .client_certificate(shown, key)
+            .cluster(&urls),
+        patient().cluster(insecure),
+    ] {
+        let locks = connected(builder).await;
+        for key in ["a", "b", "c"] {
+            let guard = locked(&locks, key).await;
+            renewed(&guard, 1).await;
+            guard.release().await.expect("it was held");
+        }
+    }
+    let error = not_connected(trusting(&Certificates::new()).cluster(&urls)).await;
+    assert!(error.is_outage(), "{error}");
+    assert!(error.to_string().contains("certificate"), "{error}");
+    let in_the_clear = trusting(&certificates).cluster(["redis://127.0.0.1"]);
+    let error = not_connected(in_the_clear).await;
+    let is_mistake = matches!(
+        &error,
+        ConnectError::Address {
+            error: AddressError::NotTls,
+            ..
+        }
+    );
+    assert!(is_mistake, "{error}");
 }

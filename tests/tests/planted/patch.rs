@@ -108,7 +108,9 @@ impl Planted {
         let words: Vec<&str> = self.test.iter().map(String::as_str).collect();
         let missing = || format!("{}: there is no test {}", self.name, words.join(" "));
         let (package, inside) = match words[..] {
-            ["-p", package, "--lib", _] => (package, "src".to_owned()),
+            ["-p", package, "--lib", _] | ["-p", package, "--features", _, "--lib", _] => {
+                (package, "src".to_owned())
+            }
             ["-p", package, "--test", program, _] => (package, format!("tests/{program}")),
             _ => return Err(missing()),
         };

@@ -17,6 +17,9 @@ pub const DEFAULT_TTL: Duration = Duration::from_secs(10);
 /// for longer is renewed.
 pub const LONGEST_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// The most replicas of a node that a grant may have to be acknowledged by.
+pub const MOST_REPLICAS: u32 = 100;
+
 /// What is the same for all leases of a client.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Config {
@@ -28,6 +31,7 @@ pub struct Config {
     takes: bool,
     queues: bool,
     pushes_grant: bool,
+    acknowledged_by: u32,
 }
 
 impl Config {
@@ -53,6 +57,7 @@ impl Config {
             takes: false,
             queues: false,
             pushes_grant: true,
+            acknowledged_by: 0,
         }
     }
 
@@ -114,6 +119,13 @@ impl Config {
         self.pushes_grant
     }
 
+    /// How many replicas of the node must have acknowledged a grant before it is reported. Zero if
+    /// none is asked for, as over several nodes.
+    #[must_use]
+    pub const fn acknowledged_by(&self) -> u32 {
+        self.acknowledged_by
+    }
+
     /// Whether a lease that waits has places at the nodes, which hint when the lock is free. Never
     /// over one node.
     #[must_use]
@@ -140,6 +152,7 @@ pub struct ConfigBuilder {
     takes: bool,
     queues: bool,
     pushes_grant: bool,
+    acknowledged_by: u32,
 }
 
 impl ConfigBuilder {
@@ -196,6 +209,14 @@ impl ConfigBuilder {
         self
     }
 
+    /// How many replicas of the only node must have acknowledged a grant before it is reported: at
+    /// most [`MOST_REPLICAS`]. Default: zero, and nothing is asked. See
+    /// [`Op::Acknowledge`](crate::Op::Acknowledge).
+    pub const fn acknowledged_by(mut self, replicas: u32) -> Self {
+        self.acknowledged_by = replicas;
+        self
+    }
+
     /// Checks all values.
     ///
     /// # Errors
@@ -210,6 +231,7 @@ impl ConfigBuilder {
             takes,
             queues,
             pushes_grant,
+            acknowledged_by,
         } = self;
         if nodes == 0 || nodes > MAX_NODES {
             return Err(ConfigError::Nodes { nodes });
@@ -229,6 +251,14 @@ impl ConfigBuilder {
         if max_leases == 0 || max_leases > u32::MAX as usize / 2 {
             return Err(ConfigError::MaxLeases { max_leases });
         }
+        if acknowledged_by > MOST_REPLICAS {
+            return Err(ConfigError::Replicas {
+                replicas: acknowledged_by,
+            });
+        }
+        if acknowledged_by > 0 && nodes > 1 {
+            return Err(ConfigError::AcknowledgedBySeveral { nodes });
+        }
         Ok(Config {
             nodes,
             max_ttl,
@@ -238,6 +268,7 @@ impl ConfigBuilder {
             takes: takes && nodes == 1,
             queues,
             pushes_grant,
+            acknowledged_by,
         })
     }
 }
@@ -314,6 +345,17 @@ pub enum ConfigError {
         /// The number given.
         max_leases: usize,
     },
+    /// More replicas that are to acknowledge a grant than [`MOST_REPLICAS`]; or none, where their
+    /// number was given.
+    Replicas {
+        /// The number given.
+        replicas: u32,
+    },
+    /// Replicas are to acknowledge grants, but there are several nodes.
+    AcknowledgedBySeveral {
+        /// The number of nodes.
+        nodes: usize,
+    },
     /// A cap of zero on the total hold.
     MaxHold,
     /// An acquire that may make no attempt.
@@ -371,6 +413,16 @@ impl fmt::Display for ConfigError {
             Self::MaxLeases { max_leases } => {
                 write!(f, "at most {max_leases} leases: give 1 to {}", u32::MAX / 2)
             }
+            Self::Replicas { replicas } => write!(
+                f,
+                "{replicas} replicas that are to acknowledge a grant: give 1 to {MOST_REPLICAS}, \
+                 and no more than the node has; or do not ask for any"
+            ),
+            Self::AcknowledgedBySeveral { nodes } => write!(
+                f,
+                "replicas are to acknowledge grants over {nodes} nodes: they do so for one node \
+                 only. The quorum of several nodes is a stronger answer; leave the replicas out"
+            ),
             Self::MaxHold => f.write_str("a cap of zero on the total hold: give more, or no cap"),
             Self::Attempts => f.write_str("no attempts: give 1 or more, or no bound"),
             Self::Backoff { first, longest } => write!(

@@ -136,6 +136,16 @@ pub enum AcquireFailure {
         /// The nodes that did not answer.
         silent: Vec<Silence>,
     },
+    /// The node granted, and too few of its replicas acknowledged that in time. The lock was not
+    /// reported, and is released.
+    Unacknowledged {
+        /// The node.
+        node: NodeId,
+        /// How many had acknowledged it.
+        replicas: u32,
+        /// [How many](crate::Config::acknowledged_by) must.
+        demanded: u32,
+    },
     /// A server refuses to serve this client. It will not change by itself, so this is told at
     /// once.
     Rejected {
@@ -175,6 +185,7 @@ impl AcquireFailure {
             Self::Contended { .. }
             | Self::Foreign { .. }
             | Self::Quarantined { .. }
+            | Self::Unacknowledged { .. }
             | Self::Outage { .. } => false,
         }
     }

@@ -70,7 +70,7 @@ mod time;
 mod timers;
 mod token;
 
-pub use config::{Config, ConfigBuilder, ConfigError, DEFAULT_TTL, LONGEST_TTL};
+pub use config::{Config, ConfigBuilder, ConfigError, DEFAULT_TTL, LONGEST_TTL, MOST_REPLICAS};
 pub use event::{AcquireFailure, Event, EventKind, Loss, Release, RenewalFailure, Silence};
 pub use id::{LeaseId, MAX_NODES, NodeId, NodeSet, RequestId};
 pub use law::Law;

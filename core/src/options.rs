@@ -74,7 +74,8 @@ impl LeaseOptions {
 
     /// How long the answers of an attempt to acquire are waited for: the client's request timeout,
     /// or half of the validity if that is less. A first attempt that begins with a
-    /// [take](crate::Op::Take) may have two answers to wait for, one after the other.
+    /// [take](crate::Op::Take) may have two answers to wait for, one after the other, and each that
+    /// is granted one more where replicas must [acknowledge](crate::Op::Acknowledge) it.
     #[must_use]
     pub const fn attempt_timeout(&self) -> Duration {
         self.attempt_timeout
@@ -282,6 +283,7 @@ impl LeaseOptionsBuilder {
             .max(Duration::from_nanos(1));
         // A take that finds the key busy, or no fence, is followed by a request that says more.
         let requests = if config.takes() { 2 } else { 1 };
+        let requests = requests + u32::from(config.acknowledged_by() > 0);
         let first_timeout = attempt_timeout * requests;
         Ok(LeaseOptions {
             ttl,

@@ -73,6 +73,11 @@ pub enum Op {
         /// The fence that is about to be reported to the application.
         fence: Fence,
     },
+    /// If the key still holds exactly this token: say how many replicas of the node have what it
+    /// had done by then. Only over one node. The link waits for
+    /// [so many](crate::Config::acknowledged_by) until shortly before the deadline, and answers by
+    /// the deadline. It need not be asked in order with the other requests of the lease.
+    Acknowledge,
     /// If the key still holds exactly this token: let it expire one TTL from now, unless it expires
     /// later already.
     Renew {
@@ -156,6 +161,8 @@ op_kinds! {
     Wait,
     /// [`Op::Watch`].
     Watch,
+    /// [`Op::Acknowledge`].
+    Acknowledge,
 }
 
 impl OpKind {
@@ -168,6 +175,7 @@ impl OpKind {
             | Self::Acquire
             | Self::Wait
             | Self::Confirm
+            | Self::Acknowledge
             | Self::Renew
             | Self::Watch
             | Self::Repair => false,
@@ -180,6 +188,7 @@ impl OpKind {
         match self {
             Self::Take | Self::Acquire | Self::Wait => true,
             Self::Confirm
+            | Self::Acknowledge
             | Self::Renew
             | Self::Watch
             | Self::Repair
@@ -198,6 +207,7 @@ impl Op {
             Self::Acquire { .. } => OpKind::Acquire,
             Self::Wait { .. } => OpKind::Wait,
             Self::Confirm { .. } => OpKind::Confirm,
+            Self::Acknowledge => OpKind::Acknowledge,
             Self::Renew { .. } => OpKind::Renew,
             Self::Watch => OpKind::Watch,
             Self::Repair { .. } => OpKind::Repair,
@@ -305,8 +315,14 @@ pub enum Answer {
     },
     /// To confirm, renew, watch, repair, release, stay: done.
     Done,
-    /// The key is absent. Or, to confirm, renew and watch: it holds the token of an older attempt
-    /// of this lease.
+    /// To acknowledge: so many replicas have what the node had done. Whether they are enough, the
+    /// core decides.
+    Acknowledged {
+        /// How many.
+        replicas: u32,
+    },
+    /// The key is absent. Or, to confirm, acknowledge, renew and watch: it holds the token of an
+    /// older attempt of this lease.
     Gone,
     /// The key holds the token of another lease or of a newer attempt of this one, or what is no
     /// token.

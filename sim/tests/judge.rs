@@ -27,6 +27,7 @@ const RULES: Rules = Rules {
     kills: true,
     freed_within: 200,
     recalled_within: 5,
+    acknowledged: 0,
     idle_within: Some(3_000),
     hold: 100,
     doubted_within: 50,
@@ -105,6 +106,16 @@ impl History {
         self.tell(at, lease, Fact::Granted { fence, until })
     }
 
+    /// The client hears so many replicas acknowledge.
+    fn acknowledged(&mut self, at: u64, lease: u32, replicas: u32) -> &mut Self {
+        let fact = Fact::Heard {
+            ask: OpKind::Acknowledge,
+            serial: 2,
+            outcome: Outcome::Answered(Answer::Acknowledged(replicas)),
+        };
+        self.tell(at, lease, fact)
+    }
+
     fn broken(&self) -> Option<Law> {
         self.0.violation().map(|violation| violation.law)
     }
@@ -123,6 +134,44 @@ fn fault(fault: Fault) -> Record {
         key: Some(0),
         ..Record::new(0, Fact::Fault(fault))
     }
+}
+
+/// Where two replicas must acknowledge grants.
+#[test]
+fn a_grant_that_too_few_replicas_acknowledged_is_no_honest_validity() {
+    let rules = Rules {
+        acknowledged: 2,
+        promises: false,
+        ..RULES
+    };
+    let granted = Fact::Granted {
+        fence: 10,
+        until: 900,
+    };
+    for (replicas, broken) in [
+        (None, Some(Law::HonestValidity)),
+        (Some(1), Some(Law::HonestValidity)),
+        (Some(2), None),
+        (Some(3), None),
+    ] {
+        let mut history = History::under(rules.clone());
+        history.asks(10, 0, 1_010);
+        if let Some(replicas) = replicas {
+            history.acknowledged(20, 0, replicas);
+        }
+        history.tell(30, 0, granted);
+        assert_eq!(history.broken(), broken, "{replicas:?}");
+    }
+    // What was said of an earlier attempt does not count for this one.
+    let mut history = History::under(rules.clone());
+    history.asks(10, 0, 1_010).acknowledged(20, 0, 2);
+    let again = Fact::Sent {
+        ask: OpKind::Acquire,
+        attempt: 2,
+        serial: 3,
+    };
+    history.tell(300, 0, again).tell(310, 0, granted);
+    assert_eq!(history.broken(), Some(Law::HonestValidity));
 }
 
 #[test]

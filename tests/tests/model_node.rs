@@ -623,7 +623,7 @@ impl Real {
             Op::Confirm { fence } => (None, None, Some(fence)),
             Op::Renew { ttl } => (Some(ttl), None, None),
             Op::Repair { ttl, fence } => (Some(ttl), None, Some(fence)),
-            Op::Release { .. } | Op::Watch => (None, None, None),
+            Op::Release { .. } | Op::Watch | Op::Acknowledge => (None, None, None),
         };
         let number = |fence: Option<Fence>| fence.map_or(0, Fence::get).to_string();
         let key = KEYS[question.key];

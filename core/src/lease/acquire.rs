@@ -221,7 +221,7 @@ impl Lease {
     /// The fence is stored on a quorum: the lease is held, if any validity is left.
     fn hold(&mut self, now: Instant, fence: Fence, ctx: &mut Context<'_>) {
         let since = self.round.started;
-        if let Err(why) = self.begin_hold(now, fence, since, ctx) {
+        if let Err(why) = self.granted(now, fence, since, ctx) {
             for seat in self.seats.iter_mut() {
                 if matches!(seat.vote, Vote::Granted(_)) {
                     seat.vote = Vote::Silent;
@@ -232,30 +232,35 @@ impl Lease {
         }
     }
 
-    /// Holds the lease from now on. The longest time for which it may be held counts from `since`.
+    /// Until when a quorum of nodes keeps the lock that was granted.
     ///
     /// # Errors
     /// Why no validity is left, if it was granted too late. This counts as no answer.
+    pub(super) fn held_from(
+        &self,
+        now: Instant,
+        ctx: &Context<'_>,
+    ) -> Result<Instant, &'static str> {
+        let copies = self.seats.iter().map(|seat| seat.until);
+        let held = held_until(copies, ctx.config.quorum());
+        held.filter(|until| (*until).min(self.cap) > now)
+            .ok_or_else(|| match held.is_some_and(|until| until > now) {
+                true => "it granted the lock, whose longest time to be held was over by then",
+                false => "it granted the lock too late for any of its time to be left",
+            })
+    }
+
+    /// Holds the lease from now on.
+    ///
+    /// # Errors
+    /// As for [`held_from`](Self::held_from).
     pub(super) fn begin_hold(
         &mut self,
         now: Instant,
         fence: Fence,
-        since: Instant,
         ctx: &mut Context<'_>,
     ) -> Result<(), &'static str> {
-        let copies = self.seats.iter().map(|seat| seat.until);
-        self.cap = self
-            .options
-            .max_hold()
-            .map_or(Instant::MAX, |span| since + span);
-        let held = held_until(copies, ctx.config.quorum());
-        let Some(held) = held.filter(|until| (*until).min(self.cap) > now) else {
-            let capped = held.is_some_and(|until| until > now);
-            return Err(match capped {
-                true => "it granted the lock, whose longest time to be held was over by then",
-                false => "it granted the lock too late for any of its time to be left",
-            });
-        };
+        let held = self.held_from(now, ctx)?;
         self.fence = Some(fence);
         self.failures = 0;
         self.holder = None;
@@ -272,7 +277,8 @@ impl Lease {
 
     /// The round failed. First, everything that it wrote or may have written is released, so that
     /// no minority of nodes keeps the key from others during the backoff.
-    fn fail_round(&mut self, now: Instant, ctx: &mut Context<'_>) {
+    pub(super) fn fail_round(&mut self, now: Instant, ctx: &mut Context<'_>) {
+        self.leave_line();
         let mut failure = self.classify(ctx.config.quorum());
         // If giving up cut the round short, the reason of the round before it says more.
         if now < self.round.deadline
@@ -416,6 +422,13 @@ impl Lease {
                     AcquireFailure::Rejected { node, words }
                 }
                 Vote::WrongType { name, holds } => AcquireFailure::WrongType { node, name, holds },
+                Vote::Unacknowledged { replicas, demanded } => {
+                    return AcquireFailure::Unacknowledged {
+                        node,
+                        replicas,
+                        demanded,
+                    };
+                }
                 _ => continue,
             };
             refusals += 1;

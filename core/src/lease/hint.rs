@@ -61,7 +61,7 @@ impl Lease {
     /// Whether a hint may concern it.
     pub(super) fn awaits_hints(&self) -> bool {
         let asks = match self.phase {
-            Phase::Acquiring | Phase::Confirming(_) => true,
+            Phase::Acquiring | Phase::Confirming(_) | Phase::Acknowledging(_) => true,
             Phase::Clearing { .. } | Phase::Backoff { .. } => true,
             Phase::Waiting { .. } | Phase::Held(_) | Phase::Releasing { .. } => false,
             Phase::Settling | Phase::Ended => false,

@@ -168,6 +168,8 @@ impl Lease {
                 seat.lacks = Some(Lack::Taken);
                 vote = Vote::Lacking;
             }
+            // It is asked before the lease is held.
+            Reply::Applied(Answer::Acknowledged { .. }) => {}
             Reply::NotApplied(Refusal::Rejected(words) | Refusal::Misuse(words)) => {
                 vote = Vote::Rejected(words.into());
             }

@@ -2,10 +2,10 @@
 //! transitions are pure.
 //!
 //! It is `Clone + Eq + Hash`, so that a model checker can visit its states. Its phases have a file
-//! each: `acquire`, `wait`, `hold`, `release`; `hint` is how it waits over several nodes, and
-//! `watch` how a lease that is held learns of a loss at once. The file `seat` has what a lease
-//! knows of one node, and how a request to it is queued, handed out and answered. Here are the list
-//! of phases, the inputs, and the next deadline.
+//! each: `acquire`, `wait`, `acknowledge`, `hold`, `release`; `hint` is how it waits over several
+//! nodes, and `watch` how a lease that is held learns of a loss at once. The file `seat` has what a
+//! lease knows of one node, and how a request to it is queued, handed out and answered. Here are
+//! the list of phases, the inputs, and the next deadline.
 //!
 //! Three rules hold in every phase:
 //! - A seat has at most one request in flight, and one release behind it.
@@ -13,6 +13,7 @@
 //!   the key has expired by itself.
 //! - The clock decides, and never the firing of a timer: every input first handles what is due.
 
+mod acknowledge;
 mod acquire;
 mod hint;
 mod hold;
@@ -141,6 +142,8 @@ enum Phase {
     Acquiring,
     /// A quorum granted. The fence is being stored on a quorum.
     Confirming(Fence),
+    /// The only node granted. Its replicas are to acknowledge that.
+    Acknowledging(Fence),
     /// The round failed. What it wrote or may have written is being released.
     Clearing {
         until: Instant,
@@ -295,6 +298,7 @@ impl Lease {
     pub fn deadline(&self) -> Option<(Instant, Due)> {
         match self.phase {
             Phase::Acquiring | Phase::Confirming(_) => Some((self.attempt_ends(), Due::Round)),
+            Phase::Acknowledging(_) => Some((self.acknowledge_ends(), Due::Round)),
             Phase::Clearing { until } => Some((until.min(self.give_up), Due::Round)),
             Phase::Backoff { until } => {
                 Some((until.min(self.give_up).min(self.settle_at), Due::Retry))
@@ -357,6 +361,7 @@ impl Lease {
     pub fn handle_timeout(&mut self, now: Instant, early: Duration, ctx: &mut Context<'_>) {
         match self.phase {
             Phase::Acquiring | Phase::Confirming(_) => self.acquire_timeout(now, ctx),
+            Phase::Acknowledging(_) => self.acknowledge_timeout(now, ctx),
             Phase::Clearing { .. } | Phase::Backoff { .. } => self.backoff_timeout(now, ctx),
             Phase::Waiting { .. } => self.waiting_timeout(now, early, ctx),
             Phase::Held(_) => self.held_timeout(now, early, ctx),
@@ -410,6 +415,10 @@ impl Lease {
             Phase::Acquiring | Phase::Confirming(_) if flight.attempt == self.attempt => {
                 self.voted(now, node, &flight, reply, ctx);
             }
+            Phase::Acknowledging(fence) if flight.attempt == self.attempt => {
+                self.acknowledge_answered(now, node, fence, &flight, reply, ctx);
+            }
+            Phase::Acknowledging(_) => self.ask_replicas(now, node, ctx),
             Phase::Held(_) if flight.attempt == self.attempt => {
                 self.renewal_answered(now, node, &flight, reply, ctx);
             }
@@ -441,7 +450,8 @@ impl Lease {
             Phase::Backoff { .. } | Phase::Releasing { .. } | Phase::Settling => {
                 self.settle_at_up(now, node, ctx);
             }
-            Phase::Acquiring | Phase::Confirming(_) | Phase::Clearing { .. } | Phase::Ended => {}
+            Phase::Acquiring | Phase::Confirming(_) | Phase::Acknowledging(_) => {}
+            Phase::Clearing { .. } | Phase::Ended => {}
         }
     }
 

@@ -99,6 +99,7 @@ impl Lease {
             Phase::Held(_) => return self.catch_up(now, node, ctx),
             Phase::Backoff { until } => return self.settle_between(now, until, ctx),
             Phase::Waiting { .. } => return self.waiting_timeout(now, Duration::ZERO, ctx),
+            Phase::Acknowledging(_) => return self.ask_replicas(now, node, ctx),
             Phase::Acquiring | Phase::Confirming(_) | Phase::Ended => return,
         }
         let seat = &mut self.seats[node.index()];

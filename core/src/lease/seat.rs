@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use super::{Context, Lease, Phase};
 use crate::id::NodeId;
+use crate::options::LeaseOptions;
 use crate::place::{Place, PlaceId, Serial};
 use crate::request::{Answer, Doubt, Holder, LockName, Op, OpKind, Refusal, Reply, Words};
 use crate::time::Instant;
@@ -98,6 +99,11 @@ pub(super) enum Vote {
     Quarantined {
         left: Duration,
     },
+    /// It granted, and so many of its replicas acknowledged that, which are less than these.
+    Unacknowledged {
+        replicas: u32,
+        demanded: u32,
+    },
     /// To renew, repair or release: done.
     Done,
     /// To renew, repair or release: the node does not hold our token.
@@ -153,6 +159,20 @@ impl Seat {
     }
 }
 
+/// How long the answer to a request is waited for.
+fn timeout_of(ask: OpKind, options: &LeaseOptions) -> Duration {
+    match ask {
+        OpKind::Take
+        | OpKind::Acquire
+        | OpKind::Wait
+        | OpKind::Confirm
+        | OpKind::Acknowledge
+        | OpKind::Stay
+        | OpKind::Release => options.attempt_timeout(),
+        OpKind::Renew | OpKind::Watch | OpKind::Repair => options.round_timeout(),
+    }
+}
+
 impl Lease {
     /// Hands out what is queued for a node: at most two requests, in the order in which they must
     /// be written. From here on they count as sent.
@@ -161,6 +181,10 @@ impl Lease {
         let left = place.or_else(|| self.place_left(node));
         let hints = self.passes_on(left.as_ref());
         let id = PlaceId::of(&self.secret);
+        let ends = match self.phase {
+            Phase::Acknowledging(_) => self.acknowledge_ends(),
+            _ => Instant::MAX,
+        };
         let seat = &mut self.seats[node.index()];
         seat.ticket = false;
         let flights = [seat.flight.as_mut(), seat.behind.as_deref_mut()];
@@ -189,6 +213,7 @@ impl Lease {
                 },
                 (OpKind::Renew, _) => Op::Renew { ttl },
                 (OpKind::Watch, _) => Op::Watch,
+                (OpKind::Acknowledge, _) => Op::Acknowledge,
                 (OpKind::Confirm, Some(fence)) => Op::Confirm { fence },
                 (OpKind::Repair, Some(fence)) => Op::Repair { ttl, fence },
                 (OpKind::Release, _) => Op::Release { place: left, hints },
@@ -209,16 +234,8 @@ impl Lease {
                 secret: self.secret,
                 attempt: flight.attempt,
             };
-            let timeout = match flight.ask {
-                OpKind::Take
-                | OpKind::Acquire
-                | OpKind::Wait
-                | OpKind::Confirm
-                | OpKind::Stay
-                | OpKind::Release => self.options.attempt_timeout(),
-                OpKind::Renew | OpKind::Watch | OpKind::Repair => self.options.round_timeout(),
-            };
-            send(flight.serial, op, token, flight.queued + timeout);
+            let deadline = flight.queued + timeout_of(flight.ask, &self.options);
+            send(flight.serial, op, token, deadline.min(ends));
         }
     }
 
@@ -359,6 +376,7 @@ impl Lease {
             ),
             OpKind::Wait => matches!(self.phase, Phase::Acquiring | Phase::Waiting { .. }),
             OpKind::Confirm => matches!(self.phase, Phase::Confirming(_)),
+            OpKind::Acknowledge => matches!(self.phase, Phase::Acknowledging(_)),
             OpKind::Renew | OpKind::Repair => matches!(self.phase, Phase::Held(_)),
             // The next renewal is followed by another one.
             OpKind::Watch => false,
@@ -393,6 +411,8 @@ impl Lease {
             (OpKind::Release, Reply::Applied(Answer::Taken)) if flight.attempt < self.attempt => {}
             (OpKind::Release | OpKind::Stay, Reply::Applied(_)) => seat.owed = None,
             (OpKind::Stay, Reply::Unknown(_)) => {}
+            // It is asked over another connection, which may lead to another server.
+            (OpKind::Acknowledge, _) => {}
             (
                 OpKind::Take
                 | OpKind::Acquire
@@ -420,7 +440,8 @@ impl Lease {
             (
                 _,
                 Reply::Applied(
-                    Answer::Foreign
+                    Answer::Acknowledged { .. }
+                    | Answer::Foreign
                     | Answer::WrongType { .. }
                     | Answer::Quarantined { .. }
                     | Answer::Busy

@@ -8,7 +8,7 @@
 use core::time::Duration;
 
 use super::seat::{Flight, Lack, Rival, Vote};
-use super::{Context, Lease, Phase, Renewal};
+use super::{Context, Lease, Phase};
 use crate::event::{AcquireFailure, EventKind};
 use crate::id::NodeId;
 use crate::place::{Place, PlaceId, Serial};
@@ -294,13 +294,13 @@ impl Lease {
             }
             // The application did not have it before.
             if self.granted_from(now, node, queued, fence, now, ctx) {
-                if self.options.renew_after().is_none() && self.valid_until < self.cap {
-                    // It is not renewed later, and part of its only validity passed in the queue.
-                    self.phase = Phase::Held(Renewal::At(now));
+                if matches!(self.phase, Phase::Held(_)) {
+                    self.renew_what_was_pushed(now);
                 }
                 // What was not sent yet is not needed any more.
+                let unwanted = |flight: &Flight| !flight.sent && flight.ask == OpKind::Wait;
                 let seat = &mut self.seats[node.index()];
-                if seat.flight.as_ref().is_some_and(|flight| !flight.sent) {
+                if seat.flight.as_ref().is_some_and(unwanted) {
                     seat.flight = None;
                 }
                 return;
@@ -310,8 +310,8 @@ impl Lease {
     }
 
     /// The node holds the lock for the lease, as a request had asked that was queued at that
-    /// instant. Returns whether the lease is held now; the longest time for that counts from
-    /// `since`.
+    /// instant. Returns false if it does so for too short a time. The longest time for which the
+    /// lease may be held counts from `since`.
     fn granted_from(
         &mut self,
         now: Instant,
@@ -328,7 +328,35 @@ impl Lease {
         seat.until = Some(until);
         seat.vote = Vote::Granted(fence);
         self.round.started = queued;
-        self.begin_hold(now, fence, since, ctx).is_ok()
+        self.granted(now, fence, since, ctx).is_ok()
+    }
+
+    /// A round failed, and what it wrote is released: so is the place, and the next attempt enters
+    /// another one. A push that comes late grants nothing then.
+    // Law: Honest validity
+    pub(super) fn leave_line(&mut self) {
+        if let Some(queued) = &mut self.place {
+            queued.acked = None;
+            queued.granted = None;
+        }
+    }
+
+    /// Whether this answer to a request that keeps the place says that the lock is the lease's no
+    /// longer, which a push had handed to it. It does not if the node handed it on by the
+    /// reservation that this very request, or a later one, had made.
+    pub(super) fn is_lost_in_line(&self, flight: &Flight, reply: &Reply) -> bool {
+        let others = matches!(
+            reply,
+            Reply::Applied(
+                Answer::Waiting { .. }
+                    | Answer::Held { .. }
+                    | Answer::Foreign
+                    | Answer::WrongType { .. }
+                    | Answer::Full,
+            )
+        );
+        let granted = self.place.as_ref().and_then(|queued| queued.granted);
+        others && granted.is_some_and(|granted| granted < flight.serial)
     }
 
     /// Takes the answer to a request that was to enter or keep the place, and came when a push had
@@ -341,29 +369,14 @@ impl Lease {
         reply: &Reply,
         ctx: &mut Context<'_>,
     ) {
+        let is_lost = self.is_lost_in_line(flight, reply);
         let seat = &mut self.seats[node.index()];
-        match reply {
-            Reply::Applied(Answer::Granted { .. }) => {
-                let until = flight.queued + self.options.valid_for();
-                seat.until = seat.until.max(Some(until));
-            }
-            // The key is not the lease's. But the node handed the lock on before it handled this
-            // request, unless it did so by the reservation that this very request, or a later
-            // one, had made.
-            Reply::Applied(
-                Answer::Waiting { .. }
-                | Answer::Held { .. }
-                | Answer::Foreign
-                | Answer::WrongType { .. }
-                | Answer::Full,
-            ) => {
-                let granted = self.place.as_ref().and_then(|queued| queued.granted);
-                if granted.is_some_and(|granted| granted < flight.serial) {
-                    seat.until = None;
-                    seat.lacks = Some(Lack::Taken);
-                }
-            }
-            Reply::Applied(_) | Reply::NotApplied(_) | Reply::Unknown(_) => {}
+        if let Reply::Applied(Answer::Granted { .. }) = reply {
+            let until = flight.queued + self.options.valid_for();
+            seat.until = seat.until.max(Some(until));
+        } else if is_lost {
+            seat.until = None;
+            seat.lacks = Some(Lack::Taken);
         }
         self.catch_up(now, node, ctx);
     }

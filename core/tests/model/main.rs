@@ -155,6 +155,34 @@ fn one_node_where_first_attempts_are_takes() {
     check(world, &[&BOTH[..], &seen].concat());
 }
 
+const ACKNOWLEDGED: [&str; 2] = ["a grant to be acknowledged", "too few replicas"];
+
+/// 59,116 states.
+#[test]
+fn one_node_whose_grants_are_acknowledged_or_not() {
+    let mut world = World::taking(2, tries_twice).acknowledged();
+    world.end = 1;
+    world.losses = 1;
+    world.lags = 1;
+    world.cancels = true;
+    let seen = ["a take", "a second attempt", "released", "failed"];
+    check(world, &[&BOTH[..], &ACKNOWLEDGED, &seen].concat());
+}
+
+/// 14,758 states.
+#[test]
+fn one_node_whose_connection_is_lost_while_replicas_are_asked() {
+    let mut world = World::new(1, 2, 0, once).acknowledged();
+    world.end = 1;
+    world.resets = 1;
+    world.lags = 1;
+    let seen = [
+        "a reset while not held",
+        "executed on a connection that was lost",
+    ];
+    check(world, &[&BOTH[..], &ACKNOWLEDGED, &seen].concat());
+}
+
 /// 43,674 states.
 #[test]
 fn one_node_where_the_connection_of_a_take_is_lost() {
@@ -403,6 +431,21 @@ fn a_queue_of_two_where_replies_are_lost() {
     world.losses = 1;
     world.cancels = true;
     check(world, &[&THREE[..], &QUEUE].concat());
+}
+
+/// 108,588 states.
+#[test]
+fn a_queue_of_one_whose_grants_are_acknowledged_or_not() {
+    let mut world = World::queueing(2, 2, once).acknowledged();
+    world.end = 1;
+    world.lags = 1;
+    world.doubled_pushes = 1;
+    world.cancels = true;
+    let seen = ["a push twice", "a second attempt", "handed on"];
+    check(
+        world,
+        &[&BOTH[..], &QUEUE[..1], &ACKNOWLEDGED, &seen].concat(),
+    );
 }
 
 /// 729,431 states.

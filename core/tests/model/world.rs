@@ -22,8 +22,8 @@ use std::time::Duration;
 
 use stateright::{Model, Property};
 use tenure_core::{
-    Answer, Backoff, Config, Context, Doubt, Drift, EventKind, Instant, Key, Law, Lease,
-    LeaseOptions, LeaseOptionsBuilder, Loss, NodeId, Op, Outputs, RenewalPolicy, Reply, Rng,
+    AcquireFailure, Answer, Backoff, Config, Context, Doubt, Drift, EventKind, Instant, Key, Law,
+    Lease, LeaseOptions, LeaseOptionsBuilder, Loss, NodeId, Op, Outputs, RenewalPolicy, Reply, Rng,
     Secret, ServerClock, Token, Words,
 };
 
@@ -90,6 +90,8 @@ pub(crate) struct World {
     pub(crate) cancels: bool,
     /// Whether the second client never begins.
     pub(crate) alone: bool,
+    /// How many grants are acknowledged by too few replicas.
+    pub(crate) lags: u8,
     key: Key,
     fences: Fences,
     /// What happened in some state.
@@ -103,6 +105,7 @@ pub(crate) struct State {
     resets: u8,
     lost_pushes: u8,
     doubled_pushes: u8,
+    lags: u8,
     clients: Vec<Client>,
     nodes: Vec<Node<Exact>>,
     /// How far each node's clock is ahead.
@@ -125,6 +128,8 @@ struct Client {
     /// The attempt that was sent last, and the largest fence that had been told before.
     attempt: u32,
     floor: u64,
+    /// Whether it has heard that replicas have what this attempt was granted.
+    acknowledged: bool,
     links: Vec<Link>,
     /// The pushes that are on their way. Only over one node.
     pushes: Vec<Pushed>,
@@ -162,6 +167,8 @@ pub(crate) enum Action {
     Release(usize),
     Cancel(usize),
     Arrive(usize, usize),
+    /// The same, and too few replicas acknowledge.
+    ArriveAhead(usize, usize),
     Answer(usize, usize),
     /// The client is told *unknown* of its oldest request. The request or its reply may still
     /// arrive.
@@ -222,6 +229,18 @@ impl World {
         world
     }
 
+    /// The same, and a replica must acknowledge each grant.
+    pub(crate) fn acknowledged(mut self) -> Self {
+        let config = Config::builder(self.nodes)
+            .drift(self.config.drift())
+            .takes(self.config.takes())
+            .queues(self.config.queues())
+            .request_timeout(ticks(2))
+            .acknowledged_by(1);
+        self.config = config.build().unwrap();
+        self
+    }
+
     fn of(
         clients: usize,
         nodes: usize,
@@ -266,6 +285,7 @@ impl World {
             releases: true,
             cancels: false,
             alone: false,
+            lags: 0,
             key: Key::new(*b"k"),
             fences,
             marks: Mutex::default(),
@@ -322,6 +342,7 @@ impl World {
             if op.kind().acquires() && token.attempt > me.attempt {
                 me.attempt = token.attempt;
                 me.floor = told;
+                me.acknowledged = false;
                 if token.attempt > 1 {
                     self.mark("a second attempt");
                 }
@@ -331,6 +352,7 @@ impl World {
                 Op::Wait { serial, .. } if serial.get() > 1 => self.mark("a place kept"),
                 Op::Confirm { .. } => self.mark("a fence confirmed"),
                 Op::Repair { .. } => self.mark("a lost copy put back"),
+                Op::Acknowledge => self.mark("a grant to be acknowledged"),
                 _ => {}
             }
             link.open.push_back(serial);
@@ -347,6 +369,9 @@ impl World {
         match event {
             EventKind::Acquired { fence, .. } => {
                 self.mark(ACQUIRES[client]);
+                if !me.acknowledged && self.config.acknowledged_by() > 0 {
+                    state.broken = Some(Law::HonestValidity);
+                }
                 if fence.get() <= me.floor || state.told.contains(&fence.get()) {
                     state.broken = Some(Law::Fencing);
                 }
@@ -359,6 +384,11 @@ impl World {
             } => self.mark("expired"),
             EventKind::Lost { .. } => self.mark("lost otherwise"),
             EventKind::Released { .. } => self.mark("released"),
+            EventKind::Failed { cause, .. } | EventKind::Waiting { cause, .. }
+                if matches!(cause, AcquireFailure::Unacknowledged { .. }) =>
+            {
+                self.mark("too few replicas");
+            }
             EventKind::Failed { .. } => self.mark("failed"),
             EventKind::Queued { .. } | EventKind::Waiting { .. } | EventKind::Shortened { .. } => {}
         }
@@ -402,6 +432,9 @@ impl World {
         {
             let now = state.now(client);
             state.clients[client].clock.observe(now, server_time);
+        }
+        if reply == Reply::Applied(Answer::Acknowledged { replicas: 1 }) {
+            state.clients[client].acknowledged = true;
         }
         self.act(state, client, |lease, now, ctx| {
             lease.handle_reply(now, NodeId::new(node), serial, reply, ctx);
@@ -503,11 +536,13 @@ impl World {
         self.act(state, client, |lease, now, ctx| lease.cancel(now, ctx));
     }
 
-    /// The oldest request on a link arrives.
-    fn arrive(&self, state: &mut State, client: usize, node: usize) {
+    /// The oldest request on a link arrives. So many replicas acknowledge.
+    fn arrive(&self, state: &mut State, client: usize, node: usize, replicas: u32) {
         let link = &mut state.clients[client].links[node];
         let (serial, token, op) = link.there.pop_front().unwrap();
+        state.nodes[node].replicas = replicas;
         let answer = self.perform(state, node, &token, &op);
+        state.nodes[node].replicas = 0;
         // A reply that nobody waits for changes nothing. One world checks that, so the others can
         // do without it.
         let me = &mut state.clients[client];
@@ -607,6 +642,10 @@ impl World {
         let link = &state.clients[index].links[node];
         if !link.there.is_empty() {
             actions.push(Action::Arrive(index, node));
+            let asks = matches!(link.there.front(), Some((.., Op::Acknowledge)));
+            if asks && state.lags < self.lags {
+                actions.push(Action::ArriveAhead(index, node));
+            }
         }
         if !link.old.is_empty() {
             actions.push(Action::ArriveOld(index, node));
@@ -714,6 +753,7 @@ impl Model for World {
             done: false,
             attempt: 0,
             floor: 0,
+            acknowledged: false,
             links: vec![Link::default(); self.nodes],
             pushes: Vec::new(),
         };
@@ -727,6 +767,7 @@ impl Model for World {
             resets: 0,
             lost_pushes: 0,
             doubled_pushes: 0,
+            lags: 0,
             clients: vec![client; self.options.len()],
             nodes: vec![model; self.nodes],
             ahead: vec![0; self.nodes],
@@ -806,7 +847,11 @@ impl Model for World {
                 lease.release(now, ctx);
             }),
             Action::Cancel(client) => self.cancel(&mut state, client),
-            Action::Arrive(client, node) => self.arrive(&mut state, client, node),
+            Action::Arrive(client, node) => self.arrive(&mut state, client, node, 1),
+            Action::ArriveAhead(client, node) => {
+                state.lags += 1;
+                self.arrive(&mut state, client, node, 0);
+            }
             Action::ArriveOld(client, node) => self.arrive_late(&mut state, client, node),
             Action::Answer(client, node) => self.answer(&mut state, client, node),
             Action::Unknown(client, node) => self.give_up(&mut state, client, node),
@@ -835,6 +880,7 @@ impl Model for World {
                 client.done = true;
                 client.attempt = 0;
                 client.floor = 0;
+                client.acknowledged = false;
                 for link in &mut client.links {
                     link.back.clear();
                 }

@@ -167,6 +167,11 @@ impl Node {
         self.model.channels = if heard { vec![0] } else { Vec::new() };
     }
 
+    /// So many replicas acknowledge what it has done.
+    pub(crate) fn replicas(&mut self, replicas: u32) {
+        self.model.replicas = replicas;
+    }
+
     /// How many places a queue may have.
     pub(crate) fn most_places(&mut self, most: usize) {
         self.model.most_places = most;

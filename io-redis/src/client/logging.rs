@@ -229,6 +229,9 @@ fn line(kind: &EventKind, told: bool) -> Option<Line> {
                 Some((LineKind::WaitingInQuarantine, Some(*node)))
             }
             AcquireFailure::Outage { silent } => Some((LineKind::WaitingInOutage, first(silent))),
+            AcquireFailure::Unacknowledged { node, .. } => {
+                Some((LineKind::WaitingForReplicas, Some(*node)))
+            }
             AcquireFailure::Foreign { node } if !told => {
                 Some((LineKind::WaitingForForeign, Some(*node)))
             }
@@ -345,6 +348,18 @@ fn waiting<'a>(key: &Key, cause: &AcquireFailure, told: bool, name: impl Fn(Node
             let silent = list(silent, name);
             warn!(target: LOG_TARGET, ?key, silent, "waiting: not enough nodes answer");
         }
+        AcquireFailure::Unacknowledged {
+            node,
+            replicas,
+            demanded,
+        } => warn!(
+            target: LOG_TARGET,
+            ?key,
+            node = name(*node),
+            replicas,
+            demanded,
+            "waiting: too few replicas of the node have acknowledged the grant"
+        ),
         AcquireFailure::Foreign { node } if !told => warn!(
             target: LOG_TARGET,
             ?key,

@@ -16,6 +16,7 @@ pub(crate) enum Outcome {
     Foreign,
     Quarantined,
     Outage,
+    Unacknowledged,
     Rejected,
     WrongType,
     Misuse,
@@ -30,13 +31,14 @@ pub(crate) enum Outcome {
 impl Outcome {
     /// All of them, each in its place.
     #[cfg(feature = "metrics")]
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Granted,
         Self::Contended,
         Self::QueueFull,
         Self::Foreign,
         Self::Quarantined,
         Self::Outage,
+        Self::Unacknowledged,
         Self::Rejected,
         Self::WrongType,
         Self::Misuse,
@@ -54,6 +56,7 @@ impl Outcome {
             Self::Foreign => "foreign",
             Self::Quarantined => "quarantined",
             Self::Outage => "outage",
+            Self::Unacknowledged => "unacknowledged",
             Self::Rejected => "rejected",
             Self::WrongType => "wrong_type",
             Self::Misuse => "misuse",
@@ -72,6 +75,7 @@ impl From<&AcquireFailure> for Outcome {
             AcquireFailure::Foreign { .. } => Self::Foreign,
             AcquireFailure::Quarantined { .. } => Self::Quarantined,
             AcquireFailure::Outage { .. } => Self::Outage,
+            AcquireFailure::Unacknowledged { .. } => Self::Unacknowledged,
             AcquireFailure::Rejected { .. } => Self::Rejected,
             AcquireFailure::WrongType { .. } => Self::WrongType,
             AcquireFailure::Misuse { .. } => Self::Misuse,

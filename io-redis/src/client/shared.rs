@@ -420,6 +420,16 @@ impl Client {
                 key,
                 nodes: self.hub.silence(&silent),
             },
+            AcquireFailure::Unacknowledged {
+                node,
+                replicas,
+                demanded,
+            } => LockError::Unacknowledged {
+                key,
+                node: name(node),
+                replicas,
+                demanded,
+            },
             AcquireFailure::Rejected { node, words } => LockError::Rejected {
                 key,
                 node: name(node),

@@ -74,6 +74,19 @@ pub enum LockError {
         /// The nodes that did not answer, each with the reason as far as it is known.
         nodes: Vec<SilentNode>,
     },
+    /// The node granted the lock, and too few of its replicas acknowledged that in time
+    /// ([`Builder::acknowledged_by`](crate::Builder::acknowledged_by)). The lock was given back.
+    /// This is an outage: of replicas.
+    Unacknowledged {
+        /// The key.
+        key: Key,
+        /// The node.
+        node: String,
+        /// How many replicas had acknowledged the last grant.
+        replicas: u32,
+        /// How many must.
+        demanded: u32,
+    },
     /// A server refuses to serve this client: wrong password, missing rights, unknown command.
     Rejected {
         /// The key.
@@ -151,6 +164,7 @@ impl LockError {
             | Self::WrongType { key, .. }
             | Self::Quarantined { key, .. }
             | Self::Outage { key, .. }
+            | Self::Unacknowledged { key, .. }
             | Self::Rejected { key, .. }
             | Self::Misconfigured { key, .. }
             | Self::Key { key, .. }
@@ -175,8 +189,8 @@ impl LockError {
 
 kinds!(
     LockError,
-    outage: "Whether not enough nodes answer, or not enough of those that do are counted. The same \
-        call may succeed later.",
+    outage: "Whether not enough nodes answer, or not enough of those that do are counted, or too \
+        few replicas acknowledge. The same call may succeed later.",
     misuse: "Whether the caller has to change something: the key, the configuration, the rights of \
         the user, the runtime, the order of its calls, or how many leases it has at a time."
 );
@@ -189,11 +203,32 @@ impl LockError {
         matches!(self.kind(), Kind::Foreign)
     }
 
+    /// What replicas have said of the grant, and what to do.
+    fn write_unacknowledged(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Unacknowledged {
+            node,
+            replicas,
+            demanded,
+            ..
+        } = self
+        else {
+            return Ok(());
+        };
+        write!(
+            f,
+            "{node} granted it, but {replicas} of {demanded} replicas had acknowledged that in \
+             time, so it was given back: see whether the replicas are connected and keep up, or \
+             demand fewer with `Builder::acknowledged_by`"
+        )
+    }
+
     const fn kind(&self) -> Kind {
         match self {
             Self::Contended { .. } | Self::QueueFull { .. } => Kind::Contention,
             Self::Foreign { .. } => Kind::Foreign,
-            Self::Outage { .. } | Self::Quarantined { .. } => Kind::Outage,
+            Self::Outage { .. } | Self::Quarantined { .. } | Self::Unacknowledged { .. } => {
+                Kind::Outage
+            }
             Self::Rejected { .. }
             | Self::WrongType { .. }
             | Self::Misconfigured { .. }
@@ -244,15 +279,15 @@ impl fmt::Display for LockError {
                 name,
                 holds,
             } => {
-                if name == key {
-                    write!(f, "{node} holds {holds} under this key. ")?;
-                } else {
-                    write!(
-                        f,
-                        "{node} holds {holds} under {name:?}, which belongs to this lock. "
-                    )?;
-                }
-                f.write_str("It was not touched: lock another key, or remove what is there")
+                let under = match name == key {
+                    true => "this key".to_owned(),
+                    false => format!("{name:?}, which belongs to this lock"),
+                };
+                write!(
+                    f,
+                    "{node} holds {holds} under {under}. It was not touched: lock another key, or \
+                     remove what is there"
+                )
             }
             Self::Quarantined { node, left, .. } => write!(
                 f,
@@ -264,6 +299,7 @@ impl fmt::Display for LockError {
                 f.write_str("not enough nodes answer")?;
                 write_nodes(f, nodes)
             }
+            Self::Unacknowledged { .. } => self.write_unacknowledged(f),
             Self::Rejected { node, words, .. } => Refuses { node, words }.fmt(f),
             Self::Misconfigured { node, words, .. } => write!(f, "{node}: {words}"),
             Self::Key { error, .. } => error.fmt(f),

@@ -29,6 +29,8 @@ fn place(request: &Request, before: Option<&Request>) -> u8 {
         // Behind the renewal that it follows.
         OpKind::Watch => 2,
         OpKind::Confirm | OpKind::Repair => 2,
+        // Asked over another connection; here it would stand behind what it follows.
+        OpKind::Acknowledge => 4,
         OpKind::Take | OpKind::Acquire | OpKind::Wait => 3,
     }
 }

@@ -142,14 +142,14 @@ impl Encoder {
             Op::Acquire { ttl, proposal, .. } => (Some(ttl), proposal),
             Op::Confirm { fence } => (None, Some(fence)),
             Op::Repair { ttl, fence } => (Some(ttl), Some(fence)),
-            Op::Release { .. } | Op::Watch => (None, None),
+            Op::Release { .. } | Op::Watch | Op::Acknowledge => (None, None),
         };
         let (place, serial) = match request.op {
             Op::Wait { place, serial, .. } => (Some(place), serial.get()),
             Op::Stay { place, .. } => (Some(place), 0),
             Op::Acquire { place, .. } | Op::Release { place, .. } => (place, 0),
             Op::Take { .. } | Op::Confirm { .. } | Op::Renew { .. } => (None, 0),
-            Op::Watch | Op::Repair { .. } => (None, 0),
+            Op::Watch | Op::Repair { .. } | Op::Acknowledge => (None, 0),
         };
         let hints = matches!(request.op, Op::Release { hints: true, .. });
         self.token.clear();

@@ -416,8 +416,9 @@ impl Script {
             (OpKind::Release, Fences::Counters) => Self::ReleaseSeveral,
             (OpKind::Stay, _) => Self::Stay,
             // No link watches yet: it would read the key, and change nothing.
-            (OpKind::Watch, Fences::Stream) => Self::InspectOne,
-            (OpKind::Watch, Fences::Counters) => Self::InspectSeveral,
+            // Nor does one ask so what replicas have acknowledged: for that the commands are plain.
+            (OpKind::Watch | OpKind::Acknowledge, Fences::Stream) => Self::InspectOne,
+            (OpKind::Watch | OpKind::Acknowledge, Fences::Counters) => Self::InspectSeveral,
         }
     }
 

@@ -88,6 +88,9 @@ pub struct Rules {
     /// If there is one node: a loss is told so long after the node has pushed that the key was
     /// touched, if the client is awake and the node answers. Zero: not demanded.
     pub doubted_within: Nanos,
+    /// If there is one node: a grant is told once so many of its replicas have acknowledged it, as
+    /// far as the client has heard. Zero: not demanded.
+    pub acknowledged: u32,
 }
 
 /// How often each thing was checked, so that a run can show that it checked anything.

@@ -100,6 +100,9 @@ pub(super) struct Seat {
     pub(super) did: Option<(u32, Nanos)>,
     /// Until when the node keeps the key, as far as the client has heard.
     pub(super) promised: Option<Nanos>,
+    /// How many replicas have acknowledged the grant of the present attempt, as far as the client
+    /// has heard.
+    pub(super) acknowledged: u32,
     /// When the lock was handed on to it: the fence, until when the node keeps the key, and when
     /// that was.
     pub(super) handed: Option<(u64, Nanos, Nanos)>,

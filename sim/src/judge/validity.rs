@@ -14,6 +14,7 @@ impl Judge {
                 format!("lease {lease} is granted, although it was granted or ended before");
             return self.accuse(Law::NoResurrection, at, Some(key), sentence);
         }
+        self.compare_with_replicas(at, lease);
         self.fence_reported(at, lease, fence);
         self.granted_key(at, key);
         self.turn_ends(at, lease);
@@ -102,6 +103,21 @@ impl Judge {
         }
     }
 
+    /// Honest validity: where replicas must acknowledge a grant, so many have, as far as the client
+    /// has heard.
+    fn compare_with_replicas(&mut self, at: Nanos, lease: u32) {
+        let demanded = self.rules.acknowledged;
+        let replicas = self.seats[lease as usize * self.rules.nodes].acknowledged;
+        if replicas < demanded {
+            let key = self.leases[lease as usize].key;
+            let sentence = format!(
+                "lease {lease} is granted, and {replicas} of {demanded} replicas have acknowledged \
+                 that as far as the client has heard"
+            );
+            self.accuse(Law::HonestValidity, at, Some(key), sentence);
+        }
+    }
+
     pub(super) fn did(&mut self, record: &Record, lease: u32, serial: u32, until: Option<Nanos>) {
         let (Some(node), Some(until)) = (record.node, until) else {
             return;
@@ -143,8 +159,11 @@ impl Judge {
         let seat = self.seat(lease, node);
         match (ask, outcome) {
             (OpKind::Confirm, Outcome::Answered(Answer::Done)) => {}
+            (OpKind::Acknowledge, Outcome::Answered(Answer::Acknowledged(replicas))) => {
+                seat.acknowledged = replicas;
+            }
             // Whoever reads says nothing that is sure.
-            (OpKind::Watch, _) => {}
+            (OpKind::Watch | OpKind::Acknowledge, _) => {}
             (
                 OpKind::Take | OpKind::Acquire | OpKind::Wait | OpKind::Renew | OpKind::Repair,
                 Outcome::Answered(Answer::Granted(_) | Answer::Done),
@@ -176,6 +195,7 @@ impl Judge {
         let first = lease as usize * nodes;
         for seat in &mut self.seats[first..first + nodes] {
             seat.promised = None;
+            seat.acknowledged = 0;
         }
     }
 
@@ -235,7 +255,7 @@ impl Judge {
             // That of an older attempt may be sent late.
             OpKind::Stay => !matches!(state.stage, Stage::Wanted | Stage::Held),
             // A quorum of nodes is enough for a grant. The other nodes may still be asked after it.
-            OpKind::Take | OpKind::Wait => state.stage != Stage::Wanted,
+            OpKind::Take | OpKind::Wait | OpKind::Acknowledge => state.stage != Stage::Wanted,
             OpKind::Acquire | OpKind::Confirm => {
                 !matches!(state.stage, Stage::Wanted | Stage::Held)
             }

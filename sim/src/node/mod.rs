@@ -261,6 +261,8 @@ pub struct Node<P> {
     pub pushes: Vec<Pushed>,
     /// How many places the queue of a key may have.
     pub most_places: usize,
+    /// How many replicas acknowledge at once what it has done.
+    pub replicas: u32,
     fences: Fences,
     precision: PhantomData<P>,
 }
@@ -277,6 +279,7 @@ impl<P: Precision> Node<P> {
             channels: Vec::new(),
             pushes: Vec::new(),
             most_places: MOST_PLACES,
+            replicas: 0,
             fences,
             precision: PhantomData,
         }
@@ -443,6 +446,12 @@ impl<P: Precision> Node<P> {
                 Ok(answer)
             }
             Op::Watch => Ok(self.exactly(now, request)),
+            Op::Acknowledge => Ok(match self.exactly(now, request) {
+                Answer::Done => Answer::Acknowledged {
+                    replicas: self.replicas,
+                },
+                answer => answer,
+            }),
             Op::Repair { ttl, fence } => Ok(self.repair(now, request, ttl, fence)),
             Op::Release { place, hints } => Ok(self.release(now, request, place.is_some(), hints)),
             Op::Stay { ttl, place } => Ok(self.stay(now, request, ttl, place)),

@@ -162,6 +162,16 @@ listed! {
         DoubtWasLoss,
         /// A node doubted all leases.
         DoubtOfAll,
+        /// A lease was granted after replicas had acknowledged it.
+        AcknowledgedThenGranted,
+        /// A lease that a push had granted was told after replicas had acknowledged it.
+        PushedThenAcknowledged,
+        /// A round failed because too few replicas acknowledged the grant.
+        Unacknowledged,
+        /// A later attempt was granted, after too few replicas had acknowledged an earlier one.
+        AcknowledgedAtRetry,
+        /// Dropped while a grant was being acknowledged.
+        CancelAcknowledging,
     }
 }
 
@@ -198,6 +208,10 @@ struct Seen {
     wrote_at: u64,
     unknown: bool,
     confirmed: bool,
+    /// Replicas have acknowledged the grant of this attempt. Too few had acknowledged an earlier
+    /// one.
+    acknowledged: bool,
+    unacknowledged: bool,
     renewal_unknown: bool,
     suspect: bool,
     retried: bool,
@@ -355,7 +369,7 @@ impl Marks {
                 seen.held = true;
                 seen.until = until;
                 self.when(seen.confirmed, Mark::ConfirmedThenGranted);
-                self.when(seen.attempt > 1, Mark::GrantedAtRetry);
+                self.attempt_granted(seen);
                 self.when(seen.unfenced, Mark::UnfencedThenGranted);
                 self.when(seen.hinted, Mark::GrantedByHint);
             }
@@ -420,6 +434,15 @@ impl Marks {
         }
     }
 
+    /// A lease is granted. Notes in which attempt, and what replicas had to do with it.
+    fn attempt_granted(&mut self, seen: &Seen) {
+        self.when(seen.attempt > 1, Mark::GrantedAtRetry);
+        self.when(seen.acknowledged, Mark::AcknowledgedThenGranted);
+        let pushed = seen.acknowledged && !seen.granted;
+        self.when(pushed, Mark::PushedThenAcknowledged);
+        self.when(seen.unacknowledged, Mark::AcknowledgedAtRetry);
+    }
+
     fn hinted(&mut self, seen: &mut Seen) {
         if !seen.held && !seen.over {
             let asking = seen.out[OpKind::Acquire as usize] > 0;
@@ -466,6 +489,10 @@ impl Marks {
             Cause::WrongType => self.hit(Mark::WrongType),
             Cause::Quarantined => self.hit(Mark::WaitingForQuarantine),
             Cause::Rejected => self.hit(Mark::Rejected),
+            Cause::Unacknowledged => {
+                self.hit(Mark::Unacknowledged);
+                seen.unacknowledged = true;
+            }
             Cause::Contended | Cause::QueueFull | Cause::Outage | Cause::Misuse => {}
         }
         self.when(seen.granted, Mark::SplitVote);
@@ -476,6 +503,7 @@ impl Marks {
         if seen.attempt != attempt && ask.acquires() {
             (seen.granted, seen.unknown, seen.confirmed) = (false, false, false);
             (seen.unanswered, seen.asked_again) = (0, 0);
+            seen.acknowledged = false;
         }
         seen.attempt = attempt;
         seen.retried |= ask == OpKind::Renew && seen.renewal_unknown;
@@ -517,6 +545,9 @@ impl Marks {
             }
             (OpKind::Take | OpKind::Acquire, Outcome::Unknown) => seen.unknown = true,
             (OpKind::Confirm, Outcome::Answered(Answer::Done)) => seen.confirmed = true,
+            (OpKind::Acknowledge, Outcome::Answered(Answer::Acknowledged(_))) => {
+                seen.acknowledged = true;
+            }
             (OpKind::Renew, Outcome::Unknown) => seen.renewal_unknown = true,
             (OpKind::Renew, Outcome::Answered(Answer::Gone)) => seen.gone = true,
             (OpKind::Repair, Outcome::Answered(Answer::Done)) => self.hit(Mark::Repaired),
@@ -547,6 +578,8 @@ fn dropped(seen: &Seen) -> Mark {
         }
     } else if out(OpKind::Confirm) {
         Mark::CancelConfirming
+    } else if out(OpKind::Acknowledge) {
+        Mark::CancelAcknowledging
     } else if out(OpKind::Take) || out(OpKind::Acquire) {
         Mark::CancelAcquiring
     } else if out(OpKind::Release) {

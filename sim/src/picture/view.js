@@ -23,7 +23,7 @@ const F = { at: 0, client: 1, node: 2, key: 3, lease: 4, text: 5 };
 const STATES = ["acquiring", "waiting", "held", "suspect", "lost", "releasing", "failed",
   "queued"];
 const ASKS = ["acquire", "confirm", "renew", "repair", "release", "stay", "take", "wait",
-  "watch"];
+  "watch", "acknowledge"];
 
 const GUTTER = 92, AXIS = 26, LABEL = 12;
 // A broken law ends the run. Leases that were valid then are shown until the end of their validity.

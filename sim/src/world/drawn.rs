@@ -124,6 +124,8 @@ pub struct Drawn {
     pub(super) pushes: [u32; 3],
     /// Whether two holders are a broken law.
     pub(super) exclusion: bool,
+    /// Of a thousand grants that replicas must acknowledge, those that one too few does.
+    pub(super) lagging: u32,
 }
 
 /// How many nodes there are; the first is the calmest.
@@ -148,6 +150,7 @@ impl Drawn {
         drawn.draw_crowd(&mut choices.about(Subject::World));
         drawn.draw_takes(&mut choices.about(Subject::World));
         drawn.draw_queues(&mut choices.about(Subject::World));
+        drawn.draw_replicas(&mut choices.about(Subject::World));
         drawn
     }
 
@@ -245,6 +248,7 @@ impl Drawn {
             most_places: MANY_PLACES,
             pushes: [0; 3],
             exclusion: true,
+            lagging: 0,
         }
     }
 
@@ -423,6 +427,22 @@ impl Drawn {
         self.config = checked(config.takes(grants).pushes_grant(grants));
     }
 
+    /// In some worlds replicas of the only node must acknowledge each grant.
+    fn draw_replicas(&mut self, c: &mut Draws<'_>) {
+        if self.broken.is_some() || self.nodes > 1 || !c.chance(ACKNOWLEDGED) {
+            return;
+        }
+        self.lagging = c.pick(&[0, 50, 400]);
+        let demanded = c.pick(&[1, 1, 2]);
+        let ppm = u64::from(self.config.drift().ppm());
+        let most = self.config.max_leases();
+        let config = config_builder(self.nodes, self.max_ttl, ppm, most).queues(self.queues);
+        let config = config
+            .takes(self.config.takes())
+            .pushes_grant(self.config.pushes_grant());
+        self.config = checked(config.acknowledged_by(demanded));
+    }
+
     pub(super) fn rules(&self) -> Rules {
         let shortest = self.options.iter().map(|options| {
             let first = options.contention_backoff().first();
@@ -464,6 +484,7 @@ impl Drawn {
             } else {
                 0
             },
+            acknowledged: self.config.acknowledged_by(),
         }
     }
 }
@@ -473,6 +494,9 @@ const CROWDED: u32 = 20;
 
 /// Of a thousand worlds, those in which leases wait in queues.
 const QUEUED: u32 = 650;
+
+/// Of a thousand worlds with one node, those in which replicas must acknowledge grants.
+const ACKNOWLEDGED: u32 = 250;
 
 /// As many places as no world enters.
 const MANY_PLACES: usize = 10_000;
@@ -588,6 +612,14 @@ impl fmt::Display for Drawn {
                 "leases wait in queues; of 1000: {} connections hear no pushes, {} leases are \
                  watched; {} pushes lost, {} astray, {} doubled",
                 self.deaf, self.watched, self.pushes[0], self.pushes[1], self.pushes[2],
+            )?;
+        }
+        if self.config.acknowledged_by() > 0 {
+            let replicas = counted(self.config.acknowledged_by() as usize, "replica");
+            let lagging = self.lagging;
+            writeln!(
+                f,
+                "{replicas} must acknowledge a grant; of 1000, {lagging} lag"
             )?;
         }
         if self.faults.is_empty() {

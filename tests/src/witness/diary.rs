@@ -153,6 +153,7 @@ impl Diary {
             | OpKind::Acquire
             | OpKind::Wait
             | OpKind::Confirm
+            | OpKind::Acknowledge
             | OpKind::Release
             | OpKind::Stay => Some(record),
         };
@@ -450,6 +451,7 @@ fn cause(error: &LockError) -> Cause {
         LockError::WrongType { .. } => Cause::WrongType,
         LockError::Quarantined { .. } => Cause::Quarantined,
         LockError::Outage { .. } => Cause::Outage,
+        LockError::Unacknowledged { .. } => Cause::Unacknowledged,
         LockError::Rejected { .. } => Cause::Rejected,
         LockError::Misconfigured { .. } => Cause::Misuse,
         error => panic!("no fault explains it: {error}"),

@@ -74,6 +74,7 @@ impl Soak {
             kills: false,
             freed_within: 0,
             recalled_within: 0,
+            acknowledged: 0,
             idle_within: None,
             hold: 0,
             doubted_within: 0,

@@ -719,6 +719,7 @@ fn rules_of(config: &Config, nodes: usize) -> Rules {
         kills: false,
         freed_within: 0,
         recalled_within: 0,
+        acknowledged: 0,
         idle_within: None,
         hold: 0,
         doubted_within: 0,

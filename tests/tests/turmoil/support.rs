@@ -101,6 +101,36 @@ pub(crate) struct Stage {
     pub(crate) told: Vec<Record>,
 }
 
+/// What the judge demands.
+fn rules(plan: &Plan) -> Rules {
+    Rules {
+        nodes: plan.nodes,
+        quorum: plan.nodes / 2 + 1,
+        max_ttl: nanos(plan.habits.max_ttl),
+        exclusion: true,
+        promises: true,
+        prompt: false,
+        quarantine: plan.quarantine == Quarantine::On,
+        excuses: true,
+        fencing: true,
+        late_expiry: 0,
+        // The observer looks once in a millisecond.
+        told_within: nanos(ms(2)),
+        asked_while_stalled: true,
+        granted_within: Some(nanos(plan.habits.hold + plan.habits.max_ttl * 4)),
+        pace: nanos(ms(12)),
+        // Failed renewals are not told here, so they cannot be counted.
+        renewals: 0,
+        kills: false,
+        freed_within: 0,
+        recalled_within: 0,
+        acknowledged: 0,
+        idle_within: None,
+        hold: 0,
+        doubted_within: 0,
+    }
+}
+
 impl Stage {
     pub(crate) fn new(plan: &Plan) -> Self {
         let mut net = Network::new(plan.seed, plan.latency);
@@ -137,31 +167,7 @@ impl Stage {
         if let Some(first) = plan.first_address {
             add_first_addresses(&mut net, plan, first);
         }
-        let judge = Judge::new(Rules {
-            nodes: plan.nodes,
-            quorum: plan.nodes / 2 + 1,
-            max_ttl: nanos(plan.habits.max_ttl),
-            exclusion: true,
-            promises: true,
-            prompt: false,
-            quarantine: plan.quarantine == Quarantine::On,
-            excuses: true,
-            fencing: true,
-            late_expiry: 0,
-            // The observer looks once in a millisecond.
-            told_within: nanos(ms(2)),
-            asked_while_stalled: true,
-            granted_within: Some(nanos(plan.habits.hold + plan.habits.max_ttl * 4)),
-            pace: nanos(ms(12)),
-            // Failed renewals are not told here, so they cannot be counted.
-            renewals: 0,
-            kills: false,
-            freed_within: 0,
-            recalled_within: 0,
-            idle_within: None,
-            hold: 0,
-            doubted_within: 0,
-        });
+        let judge = Judge::new(rules(plan));
         Self {
             net,
             nodes,

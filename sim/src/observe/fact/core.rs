@@ -13,6 +13,7 @@ impl From<&AcquireFailure> for Cause {
             AcquireFailure::WrongType { .. } => Self::WrongType,
             AcquireFailure::Quarantined { .. } => Self::Quarantined,
             AcquireFailure::Outage { .. } => Self::Outage,
+            AcquireFailure::Unacknowledged { .. } => Self::Unacknowledged,
             AcquireFailure::Rejected { .. } => Self::Rejected,
             AcquireFailure::Misuse { .. } => Self::Misuse,
         }
@@ -44,6 +45,7 @@ impl From<&Said> for Answer {
             Said::WrongType { .. } => Self::WrongType,
             Said::Quarantined { .. } => Self::Quarantined,
             Said::Done => Self::Done,
+            Said::Acknowledged { replicas } => Self::Acknowledged(*replicas),
             Said::Gone => Self::Gone,
             Said::Taken => Self::Taken,
         }

@@ -233,6 +233,8 @@ pub enum Cause {
     Quarantined,
     /// Not enough nodes answer.
     Outage,
+    /// Too few replicas of the node acknowledged a grant.
+    Unacknowledged,
     /// The server refuses to serve.
     Rejected,
     /// A node contradicts the configuration.
@@ -290,6 +292,8 @@ pub enum Answer {
     Quarantined,
     /// It was done.
     Done,
+    /// The key holds the token, and so many replicas have it.
+    Acknowledged(u32),
     /// The key is absent.
     Gone,
     /// The key holds another token.

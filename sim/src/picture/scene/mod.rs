@@ -582,7 +582,10 @@ impl Scene {
 
 const fn is_yes(answer: crate::observe::fact::Answer) -> bool {
     use crate::observe::fact::Answer;
-    matches!(answer, Answer::Granted(_) | Answer::Done)
+    matches!(
+        answer,
+        Answer::Granted(_) | Answer::Done | Answer::Acknowledged(_)
+    )
 }
 
 impl Bar {

@@ -278,6 +278,13 @@ impl World<'_> {
         if let Op::Take { ttl } = arrived.op {
             return self.take(index, ttl);
         }
+        if arrived.op == Op::Acknowledge {
+            let demanded = self.drawn.config.acknowledged_by();
+            let lagging = self.drawn.lagging;
+            let lags = self.phase == Phase::Faulty && self.messages_of(ask).chance(lagging);
+            let model = &mut self.nodes[usize::from(server)].model;
+            model.replicas = demanded - u32::from(lags);
+        }
         let key = arrived.key as u8;
         let owners = ask.frees() && self.awaits_release(arrived.lease);
         let robbed = owners && self.rob(server, key, arrived.lease);
@@ -297,7 +304,8 @@ impl World<'_> {
         let (by, key) = ((message.client, message.epoch), arrived.key as u8);
         let wrote = matches!(reply, Reply::Applied(Answer::Granted { .. } | Answer::Done));
         // A confirmation writes the counter only.
-        let wrote = wrote && !matches!(ask, OpKind::Confirm | OpKind::Watch);
+        let reads = matches!(ask, OpKind::Confirm | OpKind::Acknowledge | OpKind::Watch);
+        let wrote = wrote && !reads;
         let to = self.nodes[usize::from(server)].holder(self.now, key);
         if matches!(reply, Reply::Applied(_)) {
             self.tell_former_place(server, &arrived);

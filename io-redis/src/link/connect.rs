@@ -11,6 +11,7 @@ use futures_util::future::{Either, select};
 use redis::{ProtocolVersion, RedisConnectionInfo};
 use tenure_core::Words;
 
+use crate::link::acknowledge::Acknowledger;
 use crate::link::address::Address;
 use crate::link::connection::Connection;
 use crate::link::credentials::Source;
@@ -33,6 +34,8 @@ pub(crate) struct Connected {
     pub(crate) ear: Option<Ear>,
     /// Over a group: ready when another server is its primary, and says which.
     pub(crate) lookout: Option<BoxFuture<'static, Words>>,
+    /// Waits for replicas beside it, if they must acknowledge grants.
+    pub(crate) acknowledger: Option<Box<Acknowledger>>,
 }
 
 impl Connected {
@@ -45,6 +48,7 @@ impl Connected {
             mailbox: Mailbox::default(),
             ear: None,
             lookout: None,
+            acknowledger: None,
         }
     }
 
@@ -171,6 +175,17 @@ impl Dialer {
             #[cfg(feature = "tls-rustls")]
             tls: None,
         }
+    }
+
+    /// Another one for the same address, beside this.
+    pub(crate) fn beside(&self) -> Self {
+        let (connector, clock) = (Arc::clone(&self.connector), Arc::clone(&self.clock));
+        Self::new(
+            self.address.clone(),
+            self.credentials.clone(),
+            connector,
+            clock,
+        )
     }
 
     /// Where it connects to.

@@ -145,6 +145,7 @@ pub(crate) async fn greet(
             mailbox,
             ear: Some(ear),
             lookout: None,
+            acknowledger: None,
         }),
         Err(error) => Err(Refused {
             error,

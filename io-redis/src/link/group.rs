@@ -202,6 +202,11 @@ impl Group {
         }
     }
 
+    /// Connects to the server that was named last, beside this.
+    pub(crate) fn beside(&self) -> Dialer {
+        self.server.beside()
+    }
+
     /// The password that is sent to the server in the handshake, or was in the last one.
     pub(crate) fn password(&self) -> Option<&str> {
         self.server.password()

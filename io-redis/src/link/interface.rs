@@ -133,6 +133,8 @@ pub(crate) struct LinkConfig {
     pub(crate) channel: Option<Arc<[u8]>>,
     /// Over one node: the stream that draws its fences.
     pub(crate) stream: Option<Arc<FenceStream>>,
+    /// How many replicas of the only node must acknowledge each grant.
+    pub(crate) acknowledged_by: u32,
     /// The longest silence that a link of the client has put up with, in nanoseconds.
     silence: Arc<AtomicU64>,
 }
@@ -150,6 +152,7 @@ impl LinkConfig {
             credentials: None,
             channel: None,
             stream: None,
+            acknowledged_by: 0,
             silence: Arc::default(),
         }
     }

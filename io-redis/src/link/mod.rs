@@ -6,15 +6,17 @@
 //! `recovery` is what a session repairs by itself, `pulse` is how it finds out that nobody is at
 //! the other end, `in_flight` are the writes without a reply, `alone` are the keys that share no
 //! calls, `onlooker` inspects for a user who may only read, `streams` keeps what draws the fences
-//! of one node, `mailbox` is where what a node pushes waits for the session. `context` is what
-//! stays from one connection to the next. `bell`, `local_wake` and `woken` keep its task from being
-//! run, and its parts from being polled, for nothing. `interface` is what the rest of the client
-//! knows of a link.
+//! of one node, `mailbox` is where what a node pushes waits for the session, `acknowledge` is the
+//! connection beside it on which replicas are waited for. `context` is what stays from one
+//! connection to the next. `bell`, `local_wake` and `woken` keep its task from being run, and its
+//! parts from being polled, for nothing. `interface` is what the rest of the client knows of a
+//! link.
 //!
 //! Where Sentinels know which server is the primary, `group` is the node, `sentinels` asks them,
 //! and `lookout` hears when it is another one. Where the node is a cluster, `cluster` connects to
 //! its servers, and `shards` is the connection to all of them.
 
+mod acknowledge;
 pub(crate) mod address;
 mod alone;
 pub(crate) mod bell;

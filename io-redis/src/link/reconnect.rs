@@ -10,6 +10,7 @@ use futures_util::future::{Either, select};
 use tenure_core::{Instant, NodeId, Patience, Refusal, Reply, Request, RequestId, Rng, Words};
 use tokio::sync::mpsc;
 
+use crate::link::acknowledge::Acknowledger;
 use crate::link::alone::Alone;
 #[cfg(feature = "cluster")]
 use crate::link::cluster::Cluster;
@@ -54,6 +55,24 @@ impl Source {
             Self::Cluster(cluster) => cluster.dial(Pace::of(within, silence)).await,
             Self::Given(connection) => Ok(Connected::given(connection)),
         }
+    }
+
+    /// What waits for replicas beside the last connection, if they must acknowledge grants.
+    fn acknowledger(
+        &self,
+        config: &LinkConfig,
+        clock: &Arc<dyn Clock>,
+    ) -> Option<Box<Acknowledger>> {
+        let stream = config.stream.as_ref();
+        let stream = stream.filter(|_| config.acknowledged_by > 0)?;
+        let dialer = match self {
+            Self::Dialled(dialer) => dialer.beside(),
+            Self::Group(group) => group.beside(),
+            #[cfg(feature = "cluster")]
+            Self::Cluster(_) => return None,
+            Self::Given(_) => return None,
+        };
+        Some(Box::new(Acknowledger::new(dialer, stream, clock, config)))
     }
 
     /// Its last connection serves.
@@ -346,6 +365,7 @@ impl Link {
                 encoder.set_marker(marker);
             }
             connected.round_trip = round_trip;
+            connected.acknowledger = target.acknowledger(&config, &clock);
             Ok((connected, node))
         };
         let dialled = async {

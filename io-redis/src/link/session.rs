@@ -13,6 +13,7 @@ use futures_util::future::{Either, select};
 use redis::{Pipeline, PushInfo, RedisError};
 use tenure_core::{Doubt, Instant, Op, OpKind, Refusal, Reply, Request, RequestId, Rng, Words};
 
+use crate::link::acknowledge::Acknowledger;
 use crate::link::connect::Connected;
 use crate::link::connection::Connection;
 use crate::link::context::LinkContext;
@@ -84,6 +85,7 @@ pub(crate) enum Loss {
 enum Step {
     Pushed,
     Replies(Answered),
+    Acknowledged(Vec<(RequestId, Reply)>),
     Closed,
     Recovered(Result<Recovered, Words>),
     Woken,
@@ -119,6 +121,8 @@ pub(crate) struct Session<'a> {
     keeper: Option<Keeper>,
     /// Over a group.
     lookout: Option<Woken<Words>>,
+    /// If replicas must acknowledge grants.
+    acknowledger: Option<Box<Acknowledger>>,
 
     scripts: Recovery,
     /// Until when scripts are sent as texts, unless the server refuses that.
@@ -187,6 +191,7 @@ impl<'a> Session<'a> {
             identity,
             keeper,
             lookout: connected.lookout.map(Woken::new),
+            acknowledger: connected.acknowledger,
             scripts: Recovery::default(),
             by_text_until: Instant::ORIGIN,
             may_send_text: true,
@@ -249,6 +254,7 @@ impl<'a> Session<'a> {
                     self.take_replies(answered);
                     self.take_ready_replies();
                 }
+                Step::Acknowledged(mut replies) => self.replies.append(&mut replies),
                 Step::Closed => {
                     self.io = None;
                     self.how = self.closed();
@@ -317,7 +323,7 @@ impl<'a> Session<'a> {
         let (in_flight, looks, io) = (&mut self.in_flight, &mut self.looks, &mut self.io);
         let (recovery, silence, pulse) = (&mut self.recovery, &mut self.silence, &mut self.pulse);
         let (identity, keeper) = (&mut self.identity, &mut self.keeper);
-        let lookout = &mut self.lookout;
+        let (lookout, acknowledger) = (&mut self.lookout, &mut self.acknowledger);
         let mailbox = &self.mailbox;
         poll_fn(|cx| {
             // Polled before the I/O future, for what is to be written, and after it, for what it
@@ -337,6 +343,9 @@ impl<'a> Session<'a> {
             looks.poll(cx);
             if let Poll::Ready(answered) = in_flight.poll_answered(cx) {
                 return Poll::Ready(Step::Replies(answered));
+            }
+            if let Poll::Ready(replies) = poll_replicas(acknowledger.as_deref_mut(), cx) {
+                return Poll::Ready(Step::Acknowledged(replies));
             }
             if let Poll::Ready(result) = poll_some(recovery.as_mut(), cx) {
                 return Poll::Ready(Step::Recovered(result));
@@ -405,8 +414,16 @@ impl<'a> Session<'a> {
         // If nobody waits for an acquire any more, because connecting took too long, it would only
         // have to be released again. All other requests are still useful.
         let (replies, watches) = (&mut self.replies, self.may_watch);
+        let acknowledger = &mut self.acknowledger;
         self.due.retain(|request| {
             let kind = request.op.kind();
+            if kind == OpKind::Acknowledge {
+                match acknowledger {
+                    Some(acknowledger) => acknowledger.ask(request.clone()),
+                    None => replies.push((request.id, Reply::NotApplied(Refusal::NotSent))),
+                }
+                return false;
+            }
             let stale = kind.acquires() && request.deadline <= now;
             // Where the node cannot push, a loss is told at the next renewal.
             let unheard = kind == OpKind::Watch && !watches;
@@ -798,6 +815,10 @@ impl<'a> Session<'a> {
     fn closed(&self) -> Loss {
         let idle = self.in_flight.is_unwanted()
             && self.looks.is_empty()
+            && self
+                .acknowledger
+                .as_deref()
+                .is_none_or(Acknowledger::is_idle)
             && self.recovery.is_none()
             && self.closing.is_none();
         if idle { Loss::ClosedIdle } else { Loss::Closed }
@@ -875,6 +896,11 @@ impl<'a> Session<'a> {
                 Err(inquiry) => inquiry.refuse(why.clone()),
             }
         }
+        if let Some(acknowledger) = self.acknowledger.take() {
+            let unknown = Reply::Unknown(doubt.clone());
+            let replies = acknowledger.end().map(|id| (id, unknown.clone()));
+            self.replies.extend(replies);
+        }
         // Dropping the I/O future closes the connection, so that nothing more is written.
         self.io = None;
         for purpose in std::mem::take(&mut self.in_flight).into_purposes() {
@@ -910,6 +936,14 @@ fn gone_for_good(why: &Words) -> Words {
          ({why}): give one that reconnects, such as redis-rs' ConnectionManager, or the URL of the \
          node"
     ))
+}
+
+/// What was heard of replicas, if they are asked; otherwise it is never ready.
+fn poll_replicas(
+    acknowledger: Option<&mut Acknowledger>,
+    cx: &mut Context<'_>,
+) -> Poll<Vec<(RequestId, Reply)>> {
+    acknowledger.map_or(Poll::Pending, |acknowledger| acknowledger.poll(cx))
 }
 
 /// Polls a future that may be absent; then it is never ready.

@@ -1,6 +1,7 @@
 //! The protocol with a node: how requests are written as calls of the scripts, and what the replies
 //! mean.
 
+pub(crate) mod acknowledge;
 pub(crate) mod batch;
 pub(crate) mod breaking;
 pub(crate) mod decode;

@@ -131,6 +131,7 @@ fn session(
             mailbox: Mailbox::default(),
             ear: None,
             lookout: None,
+            acknowledger: None,
         };
         Session::new(
             &mut context,

@@ -82,6 +82,7 @@ impl SessionRig {
                 round_trip,
                 mailbox: Mailbox::default(),
                 ear: None,
+                acknowledger: None,
                 lookout: Some(Box::pin(async move {
                     match switched.await {
                         Ok(words) => words,

@@ -28,6 +28,7 @@ pub(crate) struct Answered {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Client {
     pub(crate) quarantine: bool,
+    pub(crate) acknowledged_by: u32,
     pub(crate) max_ttl: Duration,
 }
 
@@ -95,6 +96,9 @@ fn concerns(client: Client, pushes: bool, health: &Health) -> Vec<Concern> {
         without,
         words: words.as_str().to_owned(),
     }));
+    found.extend(health.cannot_wait.iter().map(|words| Concern::CannotWait {
+        words: words.as_str().to_owned(),
+    }));
     let limit = health.setting(Setting::OutputBuffers).ok().flatten();
     if let Some(limit) = limit.and_then(pubsub_limit)
         && limit > 0
@@ -138,8 +142,12 @@ fn told(client: Client, health: &Health) -> Vec<Concern> {
         found.push(Concern::Forgets);
     }
     let replicas = health.number("connected_slaves").unwrap_or(0);
+    let demanded = client.acknowledged_by;
+    if replicas < u64::from(demanded) {
+        found.push(Concern::FewReplicas { replicas, demanded });
+    }
     if let Ok(least) = health.setting(Setting::MinReplicas)
-        && replicas > 0
+        && replicas > u64::from(demanded)
     {
         let least = least.and_then(|least| least.parse().ok()).unwrap_or(0);
         found.push(Concern::AheadOfReplicas { replicas, least });
@@ -191,6 +199,7 @@ mod tests {
 
     const ONE: Client = Client {
         quarantine: false,
+        acknowledged_by: 0,
         max_ttl: Duration::from_secs(10),
     };
     const SEVERAL: Client = Client {
@@ -226,7 +235,7 @@ mod tests {
         ];
         let mut values = vec![text(GOOD)];
         values.extend(settings.map(pair));
-        values.resize(commands(b"unused").len() - 1, Value::Okay);
+        values.resize(commands(b"unused", false).len() - 1, Value::Okay);
         values.push(Value::Array(vec![text("1700000000"), text("0")]));
         values
     }
@@ -236,7 +245,7 @@ mod tests {
             node: "redis://a".to_owned(),
             pushes: true,
             asked: [Instant::ORIGIN; 2],
-            health: Ok(health(values.into_iter().map(Ok).collect())),
+            health: Ok(health(values.into_iter().map(Ok).collect(), false)),
         }
     }
 
@@ -323,6 +332,39 @@ mod tests {
     }
 
     #[test]
+    fn too_few_replicas_and_no_right_to_wait_for_them_are_found() {
+        let demands = Client {
+            acknowledged_by: 2,
+            ..ONE
+        };
+        let with =
+            |replicas: u64| informed("connected_slaves", &format!("connected_slaves:{replicas}"));
+        let few = Concern::FewReplicas {
+            replicas: 1,
+            demanded: 2,
+        };
+        assert_eq!(found(demands, with(1)), [few]);
+        assert_eq!(found(demands, with(2)), [], "all must acknowledge");
+        let ahead = Concern::AheadOfReplicas {
+            replicas: 3,
+            least: 0,
+        };
+        assert_eq!(found(demands, with(3)), [ahead]);
+        let refused = "NOPERM this user has no permissions to run the 'wait' command";
+        for (answer, finds) in [(refused, true), ("ERR value is not an integer", false)] {
+            let mut values = with(2);
+            values.insert(values.len() - 1, error(answer));
+            let mut answered = answered(good());
+            answered.health = Ok(health(values.into_iter().map(Ok).collect(), true));
+            let check = Check::of(demands, &[answered]);
+            let words = refused.to_owned();
+            let expected = finds.then_some(Concern::CannotWait { words });
+            let found = check.findings.into_iter().map(|finding| finding.concern);
+            assert!(found.eq(expected), "{answer}");
+        }
+    }
+
+    #[test]
     fn small_buffers_and_tables_are_found() {
         let mut values = good();
         values[4] = pair("normal 0 0 0 slave 1 1 1 pubsub 1000 500 60");
@@ -355,7 +397,7 @@ mod tests {
     /// Before Redis 7, `CLIENT KILL ID 0` ends all other connections.
     #[test]
     fn no_command_of_a_check_names_a_client_to_kill() {
-        for command in commands(b"unused") {
+        for command in commands(b"unused", true) {
             let words: Vec<_> = command
                 .args_iter()
                 .filter_map(|word| match word {

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_core::{Config, Drift};
+use tenure_core::{Config, ConfigError, Drift};
 
 use crate::api::locks::Locks;
 use crate::api::options::LockOptions;
@@ -90,6 +90,7 @@ pub struct Builder {
     prefix: Vec<u8>,
     fence_stream: Option<Vec<u8>>,
     quarantine: Option<Quarantine>,
+    acknowledged_by: Option<u32>,
     node_set: Option<String>,
     credentials: Option<Source>,
     own_thread: bool,
@@ -386,6 +387,49 @@ impl Builder {
         self
     }
 
+    /// Reports a lock only once so many replicas of the node have acknowledged its grant: 1 to 100,
+    /// and no more than the node has. Default: it is not asked. It is for one node that has
+    /// replicas, above all one that Sentinels [name](Self::sentinel).
+    ///
+    /// Each grant is waited for, also that of a lock which another holder handed on; renewals and
+    /// releases are not. The client asks by `WAIT`, on a second connection to the node, so that
+    /// nothing else is held up; the user needs the right to it. Grants that are waited for at the
+    /// same time share a `WAIT`. It takes a round trip more, and the time that the replicas need,
+    /// which is spent out of the validity of the lock.
+    ///
+    /// If too few acknowledge within the [request timeout](Self::request_timeout), or half of the
+    /// validity if that is less, the lock is given back and asked for again after a pause. When the
+    /// caller waits no longer, the error is
+    /// [`LockError::Unacknowledged`](crate::LockError::Unacknowledged). If the second connection
+    /// cannot be had, it is an outage. No lock is reported without an answer.
+    ///
+    /// **This makes it rare that a failover loses a lock, and not impossible.** The replica that is
+    /// promoted may be one that lags: demand all of them, and no lock is granted while one is away.
+    /// A replica that restarts without its data may be promoted, and so may one from which a lock
+    /// has expired, since its last renewals had not come there. Where
+    /// [Exclusion](crate::guarantees::exclusion) has to survive a failover, use several nodes, or
+    /// [`quarantine`](Self::quarantine).
+    ///
+    /// Over several nodes, a cluster or a [connection](Self::connection) of the program's own this
+    /// is refused as a [mistake](ConnectError::is_misuse).
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tenure_redis::Locks;
+    ///
+    /// let locks = Locks::builder()
+    ///     .sentinel("redis://orders", ["redis://10.0.0.1", "redis://10.0.0.2"])
+    ///     .acknowledged_by(1)
+    ///     .connect()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn acknowledged_by(mut self, replicas: u32) -> Self {
+        self.acknowledged_by = Some(replicas);
+        self
+    }
+
     /// A name for the set of nodes, of up to 256 bytes. With quarantine on, the nodes refuse a
     /// client of the same prefix that uses another name, number of nodes or max TTL. So a set that
     /// was changed on some clients only is noticed.
@@ -474,6 +518,9 @@ impl Builder {
         if let Some(max_leases) = self.max_leases {
             config = config.max_leases(max_leases);
         }
+        if let Some(replicas) = self.acknowledged_by {
+            config = config.acknowledged_by(acknowledged_by(replicas, nodes)?);
+        }
         Ok(config.build()?)
     }
 
@@ -482,6 +529,7 @@ impl Builder {
         link.ttl = self.options.ttl_or_default();
         link.prefix.clone_from(&self.prefix);
         link.credentials.clone_from(&self.credentials);
+        link.acknowledged_by = config.acknowledged_by();
         let stream = match &self.fence_stream {
             Some(name) => FenceStream::new(name.clone())?,
             None => FenceStream::default(),
@@ -599,6 +647,19 @@ fn with_certificates(
         }
     };
     nodes.into_iter().enumerate().map(with).collect()
+}
+
+/// How many replicas must acknowledge a grant, if these nodes can be asked.
+fn acknowledged_by(replicas: u32, nodes: &[Target]) -> Result<u32, ConnectError> {
+    if replicas == 0 {
+        return Err(ConfigError::Replicas { replicas }.into());
+    }
+    match nodes {
+        [Target::Connection(_)] => Err(ConnectError::AcknowledgedOverConnection),
+        #[cfg(feature = "cluster")]
+        [Target::Cluster(_)] => Err(ConnectError::AcknowledgedOverCluster),
+        [Target::Address(_) | Target::Group(_)] | [] | [_, _, ..] => Ok(replicas),
+    }
 }
 
 /// Whether quarantine is on. An error where the caller must decide, since there is no safe default.

@@ -84,6 +84,19 @@ pub enum Concern {
         /// The node's words.
         words: String,
     },
+    /// The user has not the right to `WAIT`, by which replicas acknowledge grants, as
+    /// [`Builder::acknowledged_by`](crate::Builder::acknowledged_by) demands.
+    CannotWait {
+        /// The node's words.
+        words: String,
+    },
+    /// The node has fewer replicas than must acknowledge a grant.
+    FewReplicas {
+        /// How many are connected.
+        replicas: u64,
+        /// How many must acknowledge.
+        demanded: u32,
+    },
     /// The node does not push to this client.
     NoPushes,
     /// The node may forget locks when it restarts, and quarantine is off.
@@ -135,6 +148,7 @@ impl Concern {
     pub const fn gravity(&self) -> Gravity {
         match self {
             Self::Silent { .. } | Self::Evicts { .. } | Self::ClocksApart { .. } => Gravity::Danger,
+            Self::CannotWait { .. } | Self::FewReplicas { .. } => Gravity::Danger,
             Self::Forgets | Self::AheadOfReplicas { least: 0, .. } => Gravity::Warning,
             Self::NoPushes
             | Self::Untold { .. }
@@ -153,6 +167,9 @@ impl Concern {
             Self::Silent { .. } => "a node that does not answer grants nothing".to_owned(),
             Self::Untold { .. } => "what it does not tell was not checked".to_owned(),
             Self::NoRight { without, .. } => (*without).to_owned(),
+            Self::CannotWait { .. } | Self::FewReplicas { .. } => {
+                "no lock is granted, since too few replicas can acknowledge it".to_owned()
+            }
             Self::NoPushes => "who waits for a lock asks for it several times a second".to_owned(),
             Self::Forgets => "after a restart, a lock that is held may be granted to another, for \
                               up to one TTL"
@@ -189,6 +206,10 @@ impl Concern {
                 .to_owned(),
             Self::Untold { asked, .. } => format!("let the user call {asked}, or look yourself"),
             Self::NoRight { right, .. } => format!("give the user +{right}"),
+            Self::CannotWait { .. } => "give the user +wait".to_owned(),
+            Self::FewReplicas { .. } => {
+                "connect more replicas, or demand fewer with Builder::acknowledged_by".to_owned()
+            }
             Self::NoPushes => "use RESP3, connect by address, and give the user +subscribe and \
                                its channels (a cluster never does)"
                 .to_owned(),
@@ -201,10 +222,10 @@ impl Concern {
             Self::Evicts { .. } => "set maxmemory-policy noeviction, or give locks a server of \
                                     their own"
                 .to_owned(),
-            Self::AheadOfReplicas { least: 0, .. } => "set min-replicas-to-write, which narrows \
-                                                       the gap, or use several nodes, which close \
-                                                       it"
-            .to_owned(),
+            Self::AheadOfReplicas { least: 0, .. } => "set min-replicas-to-write or \
+                                                       Builder::acknowledged_by, which narrow the \
+                                                       gap, or use several nodes, which close it"
+                .to_owned(),
             Self::AheadOfReplicas { .. } => "use several nodes, if that must not happen".to_owned(),
             Self::ClocksApart { other, .. } => {
                 format!("let NTP set the clocks of this node and of {other}")
@@ -225,6 +246,18 @@ impl fmt::Display for Concern {
             Self::Silent { why } => write!(f, "no answer: {why}"),
             Self::Untold { asked, words } => write!(f, "{asked} is not told: {words}"),
             Self::NoRight { right, words, .. } => write!(f, "no right to {right}: {words}"),
+            Self::CannotWait { words } => {
+                write!(
+                    f,
+                    "no right to wait, by which replicas acknowledge: {words}"
+                )
+            }
+            Self::FewReplicas { replicas, demanded } => {
+                write!(
+                    f,
+                    "it has {replicas} replicas, and {demanded} must acknowledge"
+                )
+            }
             Self::NoPushes => f.write_str("it does not push to this client"),
             Self::Forgets => f.write_str("it may forget locks when it restarts"),
             Self::RestsAfterRestart => {
@@ -348,6 +381,7 @@ impl Locks {
         };
         let of = Client {
             quarantine: client.is_quarantined(),
+            acknowledged_by: hub.config().acknowledged_by(),
             max_ttl: hub.config().max_ttl(),
         };
         Check::of(of, &told)

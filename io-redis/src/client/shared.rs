@@ -20,7 +20,7 @@ use crate::client::patience::within;
 use crate::client::secrets::Secrets;
 use crate::client::tasks::Watched;
 use crate::error::{ConnectError, Ended, LockError, Loss, SilentNode};
-use crate::link::handle::{LinkHandle, NoAnswer, NodeAnswer};
+use crate::link::handle::{LinkHandle, NoAnswer, NodeAnswer, Probe};
 use crate::link::interface::{LinkConfig, LinkStatus, Target};
 use crate::link::spawn_link;
 use crate::protocol::health::Health;
@@ -304,12 +304,15 @@ impl Client {
     pub(crate) async fn check(
         &self,
     ) -> Result<Option<Vec<(NodeId, Result<(Health, [Instant; 2]), NoAnswer>)>>, Ended> {
-        let unused = key::unused(&self.prefix);
+        let probe = Probe {
+            unused: key::unused(&self.prefix),
+            waits: self.link_config.acknowledged_by > 0,
+        };
         let asked = self.nodes().map(|(node, link)| {
-            let (unused, clock) = (unused.clone(), self.hub.clock());
+            let (probe, clock) = (probe.clone(), self.hub.clock());
             let told = async move {
                 let asked = clock.now();
-                let health = link.check(unused).await?;
+                let health = link.check(probe).await?;
                 Ok((health, [asked, clock.now()]))
             };
             (node, told)

@@ -12,6 +12,10 @@ use crate::protocol::key::MAX_PREFIX_LEN;
 use crate::protocol::marker::MAX_NODE_SET_LEN;
 use crate::protocol::stream::StreamNameError;
 
+/// What is said where a cluster's replicas are to acknowledge grants.
+pub(crate) const NO_REPLICAS_OF_CLUSTERS: &str = "it is a cluster, whose replicas cannot be asked \
+    to acknowledge a grant: leave out `Builder::acknowledged_by`, or use several nodes";
+
 /// Why a client could not be built or connected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -40,6 +44,11 @@ pub enum ConnectError {
     /// Over several nodes of which one is a cluster or a connection of the caller's own, quarantine
     /// was not decided or is not possible.
     QuarantineUndecided,
+    /// Replicas are to acknowledge grants ([`Builder::acknowledged_by`](crate::Builder)), over a
+    /// connection of the caller's own. `WAIT` would hold up all else that is written to it.
+    AcknowledgedOverConnection,
+    /// The same, over a cluster. Each of its servers has replicas of its own.
+    AcknowledgedOverCluster,
     /// There is no tokio runtime here, and the client was not given a thread of its own.
     NoRuntime,
     /// The client's own thread could not be started.
@@ -102,6 +111,8 @@ impl ConnectError {
             | Self::FenceStream(_)
             | Self::NodeSetTooLong(_)
             | Self::QuarantineUndecided
+            | Self::AcknowledgedOverConnection
+            | Self::AcknowledgedOverCluster
             | Self::NoRuntime
             | Self::Thread(_)
             | Self::Rejected { .. }
@@ -137,6 +148,11 @@ impl fmt::Display for ConnectError {
                  be noticed, and with several nodes a lease may be granted twice: give the URLs of \
                  servers or of Sentinels instead, or accept it with \
                  `Builder::quarantine(Quarantine::Off)`",
+            ),
+            Self::AcknowledgedOverCluster => f.write_str(NO_REPLICAS_OF_CLUSTERS),
+            Self::AcknowledgedOverConnection => f.write_str(
+                "replicas cannot be asked to acknowledge grants over a connection of your own: \
+                 give the URL of the node, or leave out `Builder::acknowledged_by`",
             ),
             Self::NoRuntime => f.write_str(
                 "there is no tokio runtime here: build the client inside one, or with \

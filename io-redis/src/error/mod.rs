@@ -15,6 +15,7 @@ mod silent;
 
 pub use break_lock::BreakError;
 pub use connect::ConnectError;
+pub(crate) use connect::NO_REPLICAS_OF_CLUSTERS;
 pub(crate) use ended::Ended;
 pub use ended::RuntimeEnd;
 pub use inspect::InspectError;

@@ -25,6 +25,8 @@
 //! - Over a cluster nothing shares a call. A request to a key that has moved is asked once more,
 //!   and once more where its slot is being moved to. While a shard is gone, each attempt for a lock
 //!   of it has one of the others asked where the slots are, and its primary connected to.
+//! - Where replicas must [acknowledge](crate::Builder::acknowledged_by) grants, a node has one more
+//!   connection, on which one `WAIT` is under way at a time, for up to 128 grants.
 //! - A node that closes idle connections is connected to once a second at most, or twenty times
 //!   while something is asked of it.
 //! - When a node comes up, what had failed there is tried once without its pause. If it fails
@@ -59,7 +61,9 @@
 //! in one is not asked in the next.
 //!
 //! Over one node without quarantine, the first attempt may take twice as long as one over several:
-//! it begins with plain commands, and a script follows if they say too little. A `lock` that gives
+//! it begins with plain commands, and a script follows if they say too little. Where replicas must
+//! [acknowledge](crate::Builder::acknowledged_by) a grant, each attempt may take as long again for
+//! that. A `lock` that gives
 //! up makes one attempt at least, which is as long as a `try_lock`. The time for renewals is what
 //! is left of the validity when one is due. If eight round trips take longer than four request
 //! timeouts, `inspect` and its like take those; no round trip is taken to be longer than 1 s or the

@@ -62,7 +62,10 @@
 //!    for at most one max TTL after the loss. The old holder learns it at its next renewal, from
 //!    the node's answer. **With one node, quarantine is off by default**: a restart without the
 //!    data, or a failover to a replica that lags behind, breaks Exclusion for at most one TTL. Of a
-//!    cluster, this is so for the locks of the shard where it happens.
+//!    cluster, this is so for the locks of the shard where it happens. Over one server or group,
+//!    [`Builder::acknowledged_by`](crate::Builder::acknowledged_by) makes the second rare: a lock
+//!    is told once so many replicas have it. Another replica may be promoted all the same, or one
+//!    that has lost it since.
 //! 4. **A proxy spreads keys over servers.** Locks that are due together share one call, which such
 //!    a proxy sends to one server. The same key then goes now to one server and now to another, and
 //!    both grant it. (Redis Cluster refuses such a call, and Tenure splits it.)
@@ -79,6 +82,8 @@
 //! - Check the [fence](crate::Guard::fence) in the resource behind the lock. See
 //!   [Fencing](super::fencing).
 //! - Use three or five servers that know nothing of each other, rather than one with replicas.
+//! - Where one with replicas it must be, let [replicas
+//!   acknowledge](crate::Builder::acknowledged_by) each lock.
 //! - Behind Sentinels, give the servers `min-replicas-to-write 1` and a `min-replicas-max-lag` no
 //!   longer than the `down-after-milliseconds` of the Sentinels.
 //! - Raise the [drift bound](crate::Builder::drift_ppm) where clocks are bad. 100,000 ppm costs a

@@ -81,8 +81,23 @@ enum What {
     Scan(Step, Answers<Page>),
     /// To take a key from the holder that was seen.
     Break(Key, Seen, Answers<KeyBreak>),
-    /// How the node is set up. The key never exists.
-    Check(Key, Answers<Health>),
+    /// How the node is set up.
+    Check(Probe, Answers<Health>),
+}
+
+/// What a check tries the rights of the user with.
+#[derive(Clone, Debug)]
+pub(crate) struct Probe {
+    /// A key that never exists.
+    pub(crate) unused: Key,
+    /// Whether replicas are to acknowledge grants.
+    pub(crate) waits: bool,
+}
+
+impl Probe {
+    fn commands(&self) -> Vec<Cmd> {
+        health::commands(self.unused.as_bytes(), self.waits)
+    }
 }
 
 impl Inquiry {
@@ -96,7 +111,7 @@ impl Inquiry {
             What::Inspect(key, _) => vec![encoder.inspect(key)],
             What::Scan(step, _) => scans(step, connection, encoder.is_split()),
             What::Break(key, seen, _) => vec![encoder.break_lock(key, seen)],
-            What::Check(unused, _) => health::commands(unused.as_bytes()),
+            What::Check(probe, _) => probe.commands(),
         }
     }
 
@@ -106,7 +121,7 @@ impl Inquiry {
         match &self.what {
             What::Inspect(key, _) => Some(looks_at(key, fences)),
             What::Scan(step, _) => Some(scans(step, connection, false)),
-            What::Check(unused, _) => Some(health::commands(unused.as_bytes())),
+            What::Check(probe, _) => Some(probe.commands()),
             What::Break(..) => None,
         }
     }
@@ -139,9 +154,9 @@ impl Inquiry {
 
     /// Answers with what the node said to the commands of [`Inquiry::commands`].
     pub(crate) fn answer(self, mut results: Vec<CommandResult>) {
-        if let What::Check(_, to) = self.what {
+        if let What::Check(probe, to) = self.what {
             // The caller may have gone.
-            let _ = to.send(Ok(health::health(results)));
+            let _ = to.send(Ok(health::health(results, probe.waits)));
             return;
         }
         let is_cluster = results.iter().flatten().any(streams::is_cluster);
@@ -229,9 +244,9 @@ impl LinkHandle {
         self.ask(|to| What::Break(key, seen, to)).await
     }
 
-    /// Asks how the node is set up, and tries which rights its user has. The key never exists.
-    pub(crate) async fn check(&self, unused: Key) -> Result<Health, NoAnswer> {
-        self.ask(|to| What::Check(unused, to)).await
+    /// Asks how the node is set up, and tries which rights its user has.
+    pub(crate) async fn check(&self, probe: Probe) -> Result<Health, NoAnswer> {
+        self.ask(|to| What::Check(probe, to)).await
     }
 
     async fn ask<T>(&self, what: impl FnOnce(Answers<T>) -> What) -> Result<T, NoAnswer> {

@@ -5,6 +5,7 @@ use futures_util::future::join;
 use redis::{Cmd, Value};
 use tenure_core::{Refusal, Reply, ServerTime, Words};
 
+use crate::error::NO_REPLICAS_OF_CLUSTERS;
 use crate::link::connect::DialError;
 use crate::link::connection::{Connection, exchange};
 use crate::link::interface::{Identity, LinkConfig};
@@ -16,6 +17,7 @@ use crate::protocol::health::{is_alone, keeps_writes};
 use crate::protocol::key;
 use crate::protocol::marker::{Marker, NodeSet};
 use crate::protocol::scripts::{Command, Script};
+use crate::protocol::stream::FenceStream;
 use crate::protocol::words::printable;
 
 /// What a node says of itself.
@@ -117,6 +119,7 @@ async fn examine(
     if let Some(stream) = stream {
         let whole = !stream.is_split();
         streams::known(connection, stream, node.is_cluster).await;
+        has_replicas(stream, config)?;
         if whole && stream.is_split() {
             let trial = streams::trial(stream, &unused, &mut encoder);
             tried = exchange(connection, trial.into_iter().collect())
@@ -126,6 +129,15 @@ async fn examine(
         streams::tried(connection, tried, stream, &unused, &mut encoder, served).await?;
     }
     Ok(node)
+}
+
+/// An error for a cluster, where replicas are to acknowledge grants. Each of its servers has
+/// replicas of its own, and locks go to all of them.
+fn has_replicas(stream: &FenceStream, config: &LinkConfig) -> Result<(), DialError> {
+    if stream.is_split() && config.acknowledged_by > 0 {
+        return Err(DialError::Rejected(Words::fixed(NO_REPLICAS_OF_CLUSTERS)));
+    }
+    Ok(())
 }
 
 /// Listens at the channel. Returns whether the node pushes what is published there, or why the

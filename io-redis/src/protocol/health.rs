@@ -93,6 +93,9 @@ const RIGHTS: &[Right] = &[
     },
 ];
 
+/// The right without which no replica can be asked what it has, and a command that only tries it.
+const WAIT: &[&str] = &["WAIT", "NONE", "1"];
+
 /// What stands in for the pushes of a node.
 const PUSHES: [(Command, &str, &str); 2] = [
     (
@@ -116,10 +119,13 @@ pub(crate) struct Health {
     pub(crate) time: Option<ServerTime>,
     /// What its user may not do, with what happens without it, and the server's words.
     pub(crate) refused: Vec<(&'static str, &'static str, Words)>,
+    /// The server's words, if its user may not wait for replicas, and was to.
+    pub(crate) cannot_wait: Option<Words>,
 }
 
-/// The commands of a check. `unused` is a key that never exists.
-pub(crate) fn commands(unused: &[u8]) -> Vec<Cmd> {
+/// The commands of a check. `unused` is a key that never exists; `waits`: whether grants are to be
+/// acknowledged by replicas.
+pub(crate) fn commands(unused: &[u8], waits: bool) -> Vec<Cmd> {
     let command = |words: &[&str]| {
         let mut cmd = Cmd::new();
         words.iter().for_each(|word| {
@@ -139,13 +145,14 @@ pub(crate) fn commands(unused: &[u8]) -> Vec<Cmd> {
     }));
     let pushes = PUSHES.iter();
     commands.extend(pushes.map(|(command, ..)| command.probe(unused)));
+    commands.extend(waits.then(|| command(WAIT)));
     // Last, since the last answer speaks for the node: everybody who takes locks may ask this.
     commands.push(command(&["TIME"]));
     commands
 }
 
 /// The answers to [`commands`].
-pub(crate) fn health(results: Vec<CommandResult>) -> Health {
+pub(crate) fn health(results: Vec<CommandResult>, waits: bool) -> Health {
     let mut results = results.into_iter();
     let mut next = || results.next().unwrap_or_else(|| Err(decode::miscounted()));
     let info = said(next()).and_then(|value| match decode::bytes(&value) {
@@ -165,12 +172,15 @@ pub(crate) fn health(results: Vec<CommandResult>) -> Health {
         decode::is_refusal(&words).then_some((name, without, words))
     });
     let refused = refused.collect();
+    let cannot_wait = waits.then(&mut next).and_then(|waited| said(waited).err());
+    let cannot_wait = cannot_wait.filter(decode::is_refusal);
     let time = said(next()).ok().and_then(|value| decode::time(&value));
     Health {
         info,
         settings,
         time,
         refused,
+        cannot_wait,
     }
 }
 

@@ -18,6 +18,8 @@ pub(crate) struct Faults {
     pub(crate) oom: bool,
     /// What every write is refused with: MISCONF, NOREPLICAS.
     pub(crate) write_error: Option<String>,
+    /// How many replicas acknowledge.
+    pub(crate) replicas: i64,
     lost: Vec<(Option<String>, Lost)>,
     lost_messages: usize,
     lost_invalidations: usize,

@@ -410,6 +410,11 @@ impl Server {
         self.lock().engine.state.faults.write_error = error.map(str::to_owned);
     }
 
+    /// So many replicas acknowledge at once what is written from now on. None does at first.
+    pub fn set_replicas(&self, replicas: u32) {
+        self.lock().engine.state.faults.replicas = replicas.into();
+    }
+
     /// Executes the next request, and loses the reply by closing the connection.
     pub fn lose_next_reply(&self) {
         self.lock().engine.state.faults.lose(None, Lost::Cut);

@@ -5,6 +5,7 @@
 
 mod support;
 
+mod acknowledged;
 mod addresses;
 mod attempts;
 mod awaited;

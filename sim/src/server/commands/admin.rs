@@ -34,8 +34,9 @@ pub(super) fn flushdb(state: &mut State, ctx: &mut Ctx<'_>) -> Outcome {
     Ok(Reply::ok())
 }
 
-/// No replica ever acknowledges. A real server waits for the timeout before it says so.
-pub(super) fn wait(_: &mut State, ctx: &mut Ctx<'_>) -> Outcome {
+/// So many replicas acknowledge as the test says. A real server waits for the timeout before it
+/// says that they are too few.
+pub(super) fn wait(state: &mut State, ctx: &mut Ctx<'_>) -> Outcome {
     ctx.int(1)?;
     let timeout = ctx
         .argv
@@ -44,7 +45,7 @@ pub(super) fn wait(_: &mut State, ctx: &mut Ctx<'_>) -> Outcome {
     match timeout {
         None => Err(Reject::new("ERR timeout is not an integer or out of range")),
         Some(n) if n < 0 => Err(Reject::new("ERR timeout is negative")),
-        Some(_) => Ok(Reply::Int(0)),
+        Some(_) => Ok(Reply::Int(state.faults.replicas)),
     }
 }
 

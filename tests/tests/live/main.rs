@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod acknowledged;
 mod addresses;
 mod clusters;
 mod conformance;

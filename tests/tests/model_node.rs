@@ -1141,6 +1141,21 @@ fn where_no_fence_can_be_drawn_a_lock_stays_with_nobody() {
     assert_eq!(real.holds(0), None, "it is not set for who has no fence");
 }
 
+/// As some libraries write "never": the end of the year 9999.
+#[test]
+fn the_time_that_is_left_to_a_holder_is_told_in_digits() {
+    const FAR_MS: u64 = 253_402_300_799_000;
+    let (_, wait, _) = of_a_queue();
+    let real = Real::beginning(BEGIN_US, Fences::Stream);
+    let far = FAR_MS.to_string();
+    real.server.call(&["SET", KEYS[0], "foreign", "PXAT", &far]);
+    let Reply::Applied(Answer::Waiting { left, .. }) = real.ask(&placed(0, wait)) else {
+        panic!("somebody holds it");
+    };
+    let left = left.expect("it expires").as_millis();
+    assert_eq!(left, u128::from(FAR_MS - BEGIN_US / 1_000));
+}
+
 /// By that a waiter sees that another holds the lock now, and whose it is.
 #[test]
 fn who_waits_is_told_a_part_of_what_is_under_the_key() {

@@ -13,7 +13,8 @@ if not (before[1] or before.err) and size >= 200000 then
   failed = 'full'
 elseif not (before[1] or before.err) then
   if not order then order, ahead = tail(queue, size) end
-  local score = format('%d', ends * 64 + serial)
+  -- Not by `%d`, which has 32 bits on some machines, nor by `..`, which keeps 14 digits.
+  local score = format('%.0f', ends * 64 + serial)
   entered = pcall('ZADD', queue, 'NX', order, place, score, name)
   if entered == 0 or entered == 1 then before = pcall('ZMSCORE', queue, place, name) end
 end
@@ -22,13 +23,13 @@ if before[1] then
   local after = (serial - last) % 64
   if after == 0 or after >= 32 and last > 0 then serial = last % 64 end
   local score = math.max(ends, floor(last / 64)) * 64 + serial
-  entered, ahead = pcall('ZADD', queue, format('%d', score), name), nil
+  entered, ahead = pcall('ZADD', queue, format('%.0f', score), name), nil
 elseif before.err then
   entered = before
 end
 -- Law: No orphan
 if type(entered) == 'number' then
-  local till = format('%d', ends)
+  local till = format('%.0f', ends)
   -- A server before 7.0 does not know GT, and what has no expiry has more left than any.
   if size == 0 or pcall('PEXPIREAT', queue, till, 'GT') ~= 1 then
     local left = pcall('PTTL', queue)

@@ -12,7 +12,7 @@
   if next and not failed then
     local length = tonumber(sub(next, 19, 21)) or 0
     till = floor(kept / 64)
-    local set = pcall('SET', lock, sub(next, 22, 21 + length), 'PXAT', format('%d', till))
+    local set = pcall('SET', lock, sub(next, 22, 21 + length), 'PXAT', format('%.0f', till))
     if set.err then
       failed = '-' .. set.err
     else

@@ -1,9 +1,10 @@
 
 -- Part of wait: the answer to who waits.
       if quarantined then
-        answer = format('held %d %d %s', left, time[1] * 1000000 + time[2], who)
+        answer = format('held %.0f %.0f %s', left, time[1] * 1000000 + time[2], who)
       else
-        answer = 'waiting ' .. (ahead or 0) .. ' ' .. left .. (is_token and ' 1 ' or ' 0 ') .. who
+        local kind = is_token and 1 or 0
+        answer = format('waiting %.0f %.0f %d %s', ahead or 0, left, kind, who)
       end
       break
     end

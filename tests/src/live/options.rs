@@ -25,6 +25,8 @@ pub struct Options {
     pub(super) password: Option<String>,
     pub(super) cluster: bool,
     pub(super) sentinel: bool,
+    /// Whom it follows as a replica.
+    pub(super) primary: Option<SocketAddr>,
     lines: Vec<String>,
 }
 
@@ -64,8 +66,9 @@ impl Options {
     }
 
     /// Starts as a replica of the server at `primary`.
-    pub fn replica_of(self, primary: SocketAddr) -> Self {
-        self.config(format!("replicaof {} {}", primary.ip(), primary.port()))
+    pub fn replica_of(mut self, primary: SocketAddr) -> Self {
+        self.primary = Some(primary);
+        self
     }
 
     /// Starts as a cluster node that knows no other; see [`Cluster`](super::Cluster).
@@ -132,6 +135,9 @@ impl Options {
         let _ = writeln!(text, "user {HARNESS_USER} on >{HARNESS_USER} ~* &* +@all");
         // Any server may be told to follow another one; this is how it is let in there.
         let _ = writeln!(text, "masteruser {HARNESS_USER}\nmasterauth {HARNESS_USER}");
+        if let Some(primary) = self.primary {
+            let _ = writeln!(text, "replicaof {} {}", primary.ip(), primary.port());
+        }
         for line in &self.lines {
             let _ = writeln!(text, "{line}");
         }

@@ -56,6 +56,7 @@ impl RedisServer {
             home,
         };
         for _ in 0..PORT_TRIES {
+            server.configure();
             if server.launch().await {
                 return server;
             }
@@ -201,7 +202,16 @@ impl RedisServer {
         .await;
     }
 
+    /// From its next start on it is a replica of this one, or of none.
+    pub(super) fn follow(&mut self, primary: Option<SocketAddr>) {
+        self.options.primary = primary;
+    }
+
     async fn restart(&mut self) {
+        // A Sentinel keeps in this file what it has learned.
+        if !self.options.sentinel {
+            self.configure();
+        }
         assert!(
             self.launch().await,
             "the server did not get its port {} back:\n{}",
@@ -210,14 +220,16 @@ impl RedisServer {
         );
     }
 
-    /// Starts the process and waits until it serves; `false` if the port was taken.
-    async fn launch(&mut self) -> bool {
-        let program = gate::server_program().expect("servers_available() was asked first");
-        let config = self.home.path().join("server.conf");
+    fn configure(&self) {
         let text = self
             .options
             .render(self.addr, &self.data_folder(), &self.unix_socket());
-        fs::write(&config, text).expect("the configuration can be written");
+        fs::write(self.config_file(), text).expect("the configuration can be written");
+    }
+
+    /// Starts the process and waits until it serves; `false` if the port was taken.
+    async fn launch(&mut self) -> bool {
+        let program = gate::server_program().expect("servers_available() was asked first");
         // A socket file of an earlier life must not answer for this one.
         let _ = fs::remove_file(self.unix_socket());
         let log_before = self.log().len();
@@ -228,7 +240,7 @@ impl RedisServer {
             .expect("the log can be written");
         let mut command = bound_to_us(program);
         command
-            .arg(config)
+            .arg(self.config_file())
             .args(self.options.sentinel.then_some("--sentinel"))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle on the log"))
@@ -286,6 +298,10 @@ impl RedisServer {
 
     fn data_folder(&self) -> PathBuf {
         self.home.path().join("data")
+    }
+
+    fn config_file(&self) -> PathBuf {
+        self.home.path().join("server.conf")
     }
 
     fn log_file(&self) -> PathBuf {

@@ -26,8 +26,13 @@ pub(super) enum Event {
     Untold { lease: u64 },
     /// Its guard is valid, although its loss was told.
     Revived { lease: u64 },
-    /// The store answered a write.
-    Wrote { lease: u64, at: u64, how: Written },
+    /// The store has answered a write at that instant. What it took it counts, for each key.
+    Wrote {
+        lease: u64,
+        at: u64,
+        how: Written,
+        count: u64,
+    },
     /// What the process needs: memory in KiB, and tasks of its runtime.
     Figures { memory: u64, tasks: u64 },
     /// All clients of the process were closed. So many tasks and locks are left.
@@ -43,8 +48,20 @@ pub(super) enum Why {
     Contended,
     /// The server did not answer, or did not serve.
     Outage,
+    /// Too many nodes may have forgotten who has it.
+    Quarantined,
     /// Anything else, which is a failure.
     Other,
+}
+
+impl Why {
+    const ALL: [Self; 5] = [
+        Self::Dropped,
+        Self::Contended,
+        Self::Outage,
+        Self::Quarantined,
+        Self::Other,
+    ];
 }
 
 /// What the store made of a write.
@@ -76,7 +93,12 @@ impl fmt::Display for Event {
             Self::Lost { lease } => write!(f, "lost {lease}"),
             Self::Untold { lease } => write!(f, "untold {lease}"),
             Self::Revived { lease } => write!(f, "revived {lease}"),
-            Self::Wrote { lease, at, how } => write!(f, "wrote {lease} {at} {}", how as u64),
+            Self::Wrote {
+                lease,
+                at,
+                how,
+                count,
+            } => write!(f, "wrote {lease} {at} {} {count}", how as u64),
             Self::Figures { memory, tasks } => write!(f, "figures {memory} {tasks}"),
             Self::Closed { tasks, held } => write!(f, "closed {tasks} {held}"),
         }
@@ -89,10 +111,7 @@ impl Event {
         let mut words = line.split(' ');
         let name = words.next()?;
         let numbers: Vec<u64> = words.map(str::parse).collect::<Result<_, _>>().ok()?;
-        let why = |number| {
-            let all = [Why::Dropped, Why::Contended, Why::Outage, Why::Other];
-            all.into_iter().find(|why| *why as u64 == number)
-        };
+        let why = |number| Why::ALL.into_iter().find(|why| *why as u64 == number);
         let how = |number| {
             use Written::{Refused, RefusedWhileHeld, Taken, Twice};
             let all = [Taken, Refused, RefusedWhileHeld, Twice];
@@ -115,10 +134,12 @@ impl Event {
             ("lost", &[lease]) => Self::Lost { lease },
             ("untold", &[lease]) => Self::Untold { lease },
             ("revived", &[lease]) => Self::Revived { lease },
-            ("wrote", &[lease, at, number]) => {
-                let how = how(number)?;
-                Self::Wrote { lease, at, how }
-            }
+            ("wrote", &[lease, at, number, count]) => Self::Wrote {
+                lease,
+                at,
+                how: how(number)?,
+                count,
+            },
             ("figures", &[memory, tasks]) => Self::Figures { memory, tasks },
             ("closed", &[tasks, held]) => Self::Closed { tasks, held },
             _ => return None,
@@ -153,12 +174,18 @@ mod tests {
             },
             Event::Closed { tasks: 6, held: 8 },
         ];
-        for why in [Why::Dropped, Why::Contended, Why::Outage, Why::Other] {
+        for why in Why::ALL {
             events.push(Event::Unserved { lease, at, why });
         }
         use Written::{Refused, RefusedWhileHeld, Taken, Twice};
         for how in [Taken, Refused, RefusedWhileHeld, Twice] {
-            events.push(Event::Wrote { lease, at, how });
+            let count = 4;
+            events.push(Event::Wrote {
+                lease,
+                at,
+                how,
+                count,
+            });
         }
         for event in events {
             assert_eq!(Event::read(&event.to_string()), Some(event));

@@ -8,9 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::event::{Event, Why, Written};
+use super::kind::Kind;
 use super::report::Row;
 use super::{SERVED, TTL};
 
+/// One node draws so many fences at most in a millisecond, and those of the next begin there.
+const IN_A_MILLISECOND: u64 = 2_000;
 /// How much more memory a process may need after the faults than before them, in KiB.
 const MORE_MEMORY: u64 = 16 * 1_024;
 /// So many sentences are shown of one failure.
@@ -24,21 +27,33 @@ struct Lease {
     fence: u64,
 }
 
+/// A span in which two may hold one lock, since a node has forgotten what it granted, or another
+/// server has taken its place.
+#[derive(Clone, Copy)]
+struct Excuse {
+    from: u64,
+    to: u64,
+    /// Whether two servers granted meanwhile.
+    parted: bool,
+}
+
 /// Hears all that happens, and judges it at the end.
-#[derive(Default)]
 pub(super) struct Judge {
+    /// Of which kind the servers are.
+    kind: Kind,
     leases: BTreeMap<u64, Lease>,
     /// Who waits: the process, and since when.
     waiting: BTreeMap<u64, (usize, u64)>,
     /// What came after an acquire that waited: the lease, since when, until when, and what.
     waits: Vec<(u64, u64, u64, Option<Why>)>,
-    /// Spans in which the server may have forgotten what it had granted.
-    excuses: Vec<(u64, u64)>,
+    excuses: Vec<Excuse>,
     healed: u64,
     wrong: Vec<String>,
     refused_while_held: Vec<(u64, u64)>,
     lost: u64,
-    written: u64,
+    /// What the store took of each key: its own count, and the fence.
+    taken: BTreeMap<u64, BTreeMap<u64, u64>>,
+    twice: Vec<(u64, u64)>,
     refused: u64,
     memory: BTreeMap<usize, (u64, u64)>,
     tasks: u64,
@@ -46,6 +61,26 @@ pub(super) struct Judge {
 }
 
 impl Judge {
+    pub(super) fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            leases: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            waits: Vec::new(),
+            excuses: Vec::new(),
+            healed: 0,
+            wrong: Vec::new(),
+            refused_while_held: Vec::new(),
+            lost: 0,
+            taken: BTreeMap::new(),
+            twice: Vec::new(),
+            refused: 0,
+            memory: BTreeMap::new(),
+            tasks: 0,
+            ends: BTreeSet::new(),
+        }
+    }
+
     /// A process told this.
     pub(super) fn hear(&mut self, process: usize, event: Event) {
         match event {
@@ -55,7 +90,7 @@ impl Judge {
             Event::Unserved { lease, at, why } => {
                 if let Some((_, asked)) = self.waiting.remove(&lease) {
                     self.waits.push((lease, asked, at, Some(why)));
-                } else if why == Why::Other {
+                } else if !self.is_good(why) {
                     self.wrong(format!("lease {lease} was refused for no good reason"));
                 }
             }
@@ -88,11 +123,16 @@ impl Judge {
             Event::Revived { lease } => {
                 self.wrong(format!("lease {lease} is lost, and held again"))
             }
-            Event::Wrote { lease, at, how } => match how {
-                Written::Taken => self.written += 1,
+            Event::Wrote {
+                lease,
+                at,
+                how,
+                count,
+            } => match how {
+                Written::Taken => self.took(lease, count),
                 Written::Refused => self.refused += 1,
                 Written::RefusedWhileHeld => self.refused_while_held.push((lease, at)),
-                Written::Twice => self.wrong(format!("two wrote under the fence of lease {lease}")),
+                Written::Twice => self.twice.push((lease, at)),
             },
             Event::Figures { memory, tasks } => {
                 let (_, after) = self.memory.entry(process).or_insert((memory, memory));
@@ -109,6 +149,22 @@ impl Judge {
         }
     }
 
+    /// Whether an acquire may end so, if it did not wait or a fault had struck.
+    fn is_good(&self, why: Why) -> bool {
+        match why {
+            Why::Dropped | Why::Contended | Why::Outage => true,
+            Why::Quarantined => self.kind.quarantines(),
+            Why::Other => false,
+        }
+    }
+
+    fn took(&mut self, lease: u64, count: u64) {
+        let Some(Lease { key, fence, .. }) = self.leases.get(&lease) else {
+            return self.wrong(format!("lease {lease} writes, and was never granted"));
+        };
+        self.taken.entry(*key).or_default().insert(count, *fence);
+    }
+
     /// The process was killed. Nobody waits there any more.
     pub(super) fn died(&mut self, process: usize) {
         self.waiting.retain(|_, (whose, _)| *whose != process);
@@ -122,10 +178,28 @@ impl Judge {
         }
     }
 
-    /// The server may have forgotten at that instant what it had granted. For one TTL nobody can
-    /// know of whoever was granted a lock before.
+    /// A node may have forgotten at that instant what it had granted, and grants nothing more as it
+    /// was before. If it is the only one, for one TTL nobody can know of whoever was granted a lock
+    /// before.
     pub(super) fn forgot(&mut self, at: u64) {
-        self.excuses.push((at, at + nanos(TTL)));
+        if self.kind.quarantines() {
+            return;
+        }
+        self.excuses.push(Excuse {
+            from: at,
+            to: at + nanos(TTL),
+            parted: false,
+        });
+    }
+
+    /// Another server became the only node in this span, and the former one may have gone on
+    /// granting until its end. Until one TTL later neither knows of what the other granted.
+    pub(super) fn parted(&mut self, from: u64, to: u64) {
+        self.excuses.push(Excuse {
+            from,
+            to: to + nanos(TTL),
+            parted: true,
+        });
     }
 
     /// No fault strikes from that instant on.
@@ -138,12 +212,21 @@ impl Judge {
         self.wrong.push(what);
     }
 
-    fn excused(&self, at: u64) -> bool {
-        let within = |(from, to): &(u64, u64)| (*from..=*to).contains(&at);
-        self.excuses.iter().any(within)
+    /// Whether one excuse covers all of this.
+    fn excused(&self, from: u64, to: u64) -> bool {
+        let covers = |excuse: &Excuse| excuse.from <= from && to <= excuse.to;
+        self.excuses.iter().any(covers)
     }
 
-    /// How often two held one lock where that is excused. Where it is not, it is wrong.
+    /// Whether two servers may have drawn these fences in the same millisecond, which is the one
+    /// case in which they know nothing of each other's order.
+    fn drawn_twice(&self, one: u64, other: u64, at: u64) -> bool {
+        let parted = |excuse: &Excuse| excuse.parted && (excuse.from..=excuse.to).contains(&at);
+        one / IN_A_MILLISECOND == other / IN_A_MILLISECOND && self.excuses.iter().any(parted)
+    }
+
+    /// How often two held one lock where that is excused. Where it is not, or for longer than that,
+    /// it is wrong.
     // Law: Exclusion
     fn overlaps(&mut self) -> u64 {
         let mut spans: Vec<_> = self.leases.iter().collect();
@@ -156,14 +239,16 @@ impl Judge {
                 && key == lease.key
                 && lease.granted < until
             {
-                overlaps.push((lease.granted, lease.key, before, *number));
+                let both = (lease.granted, until.min(seen));
+                overlaps.push((both, lease.key, before, *number));
             }
             if last.is_none_or(|(key, until, _)| key != lease.key || until < seen) {
                 last = Some((lease.key, seen, *number));
             }
         }
-        let (excused, broken): (Vec<_>, Vec<_>) =
-            overlaps.into_iter().partition(|(at, ..)| self.excused(*at));
+        let (excused, broken): (Vec<_>, Vec<_>) = overlaps
+            .into_iter()
+            .partition(|((from, to), ..)| self.excused(*from, *to));
         for (_, key, before, lease) in broken {
             self.wrong(format!("leases {before} and {lease} both hold key {key}"));
         }
@@ -171,13 +256,15 @@ impl Judge {
     }
 
     /// A grant that was told before another was asked for has the smaller fence, and no two have
-    /// the same one. Nothing excuses that.
+    /// the same one. A loss of memory excuses none of that. Says how often two servers drew them in
+    /// the same millisecond instead.
     // Law: Fencing
-    fn fences(&mut self) {
+    fn fences(&mut self) -> u64 {
         let mut by_key: BTreeMap<u64, Vec<&Lease>> = BTreeMap::new();
         for lease in self.leases.values() {
             by_key.entry(lease.key).or_default().push(lease);
         }
+        let mut drawn_twice = 0;
         let mut wrong = Vec::new();
         for (key, mut leases) in by_key {
             let mut told: Vec<(u64, u64)> = leases
@@ -187,21 +274,55 @@ impl Judge {
             told.sort_unstable();
             leases.sort_by_key(|lease| lease.asked);
             let (mut next, mut largest) = (0, 0);
+            let mut fences = BTreeSet::new();
             for lease in &leases {
                 while next < told.len() && told[next].0 < lease.asked {
                     largest = largest.max(told[next].1);
                     next += 1;
                 }
-                if lease.fence < largest {
-                    wrong.push(format!("key {key}: fence {} after {largest}", lease.fence));
+                let fence = lease.fence;
+                let smaller = fence < largest;
+                let again = !fences.insert(fence);
+                let other = if again { fence } else { largest };
+                if !smaller && !again {
+                    continue;
                 }
-            }
-            let fences: BTreeSet<u64> = leases.iter().map(|lease| lease.fence).collect();
-            if fences.len() < leases.len() {
-                wrong.push(format!("key {key}: two grants have one fence"));
+                if self.drawn_twice(fence, other, lease.granted) {
+                    drawn_twice += 1;
+                } else if again {
+                    wrong.push(format!("key {key}: two grants have one fence"));
+                } else {
+                    wrong.push(format!("key {key}: fence {fence} after {largest}"));
+                }
             }
         }
         self.wrong.append(&mut wrong);
+        drawn_twice
+    }
+
+    /// What the store takes of a key has never a smaller fence than what it took before, whatever
+    /// becomes of the servers. Says how much it took.
+    fn store(&mut self) -> usize {
+        let mut wrong = Vec::new();
+        for (key, taken) in &self.taken {
+            for (before, after) in taken.values().zip(taken.values().skip(1)) {
+                if after < before {
+                    wrong.push(format!(
+                        "the store takes fence {after} after {before} of {key}"
+                    ));
+                }
+            }
+        }
+        for (lease, at) in &self.twice {
+            let Some(Lease { fence, .. }) = self.leases.get(lease) else {
+                continue;
+            };
+            if !self.drawn_twice(*fence, *fence, *at) {
+                wrong.push(format!("two wrote under the fence of lease {lease}"));
+            }
+        }
+        self.wrong.append(&mut wrong);
+        self.taken.values().map(BTreeMap::len).sum()
     }
 
     /// The longest wait for an answer after the last fault.
@@ -213,7 +334,9 @@ impl Judge {
             let waited = answered.saturating_sub(self.healed.max(*asked));
             let in_vain = match why {
                 None | Some(Why::Dropped) => false,
-                Some(Why::Outage) => *answered > self.healed + nanos(SERVED),
+                Some(why @ (Why::Outage | Why::Quarantined)) => {
+                    !self.is_good(*why) || *answered > self.healed + nanos(SERVED)
+                }
                 Some(Why::Contended | Why::Other) => true,
             };
             if *why != Some(Why::Dropped) {
@@ -255,10 +378,11 @@ impl Judge {
     /// The figures of all that was heard, and a sentence for each thing that is wrong.
     pub(super) fn verdict(mut self) -> (Vec<Row>, Vec<String>) {
         let excused = self.overlaps();
-        self.fences();
+        let drawn_twice = self.fences();
+        let written = self.store();
         let longest = self.served();
         for (lease, at) in std::mem::take(&mut self.refused_while_held) {
-            if self.excused(at) {
+            if self.excused(at, at) {
                 self.refused += 1;
             } else {
                 self.wrong(format!(
@@ -267,15 +391,16 @@ impl Judge {
             }
         }
         let grants = self.leases.len();
-        if grants == 0 || self.written == 0 || self.lost == 0 {
+        if grants == 0 || written == 0 || self.lost == 0 {
             self.wrong("nothing was granted, written or lost, so nothing was tried".to_owned());
         }
         let mut rows = vec![
             Row::new("grants", grants, "some"),
             Row::new("losses that were told", self.lost, "some"),
-            Row::new("writes that the store took", self.written, "some"),
+            Row::new("writes that the store took", written, "some"),
             Row::new("writes that it refused for their fence", self.refused, "-"),
-            Row::new("two holders, excused by a restart", excused, "-"),
+            Row::new("two holders, excused", excused, "-"),
+            Row::new("fences of two primaries at once", drawn_twice, "-"),
             Row::new(
                 "longest wait after the last fault",
                 format!("{longest:.1?}"),

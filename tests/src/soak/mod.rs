@@ -1,7 +1,9 @@
 //! A soak against real servers: four processes lock two hundred keys for as long as is asked for,
-//! while faults strike them and their server. Nothing may be lost, nobody may wait for ever, and
+//! while faults strike them and their servers. Nothing may be lost, nobody may wait for ever, and
 //! nothing may leak.
 //!
+//! The locks are at one server, at several, or at a primary that Sentinels name (`kind`,
+//! `servers`).
 //! The program starts its servers, and itself four times more with the hidden argument `process`.
 //! These tell what they did and were told, a line for each thing (`event`), and the judge
 //! compares it all (`judge`). Which faults strike is drawn from the seed and printed
@@ -11,9 +13,11 @@
 mod clock;
 mod event;
 mod judge;
+mod kind;
 mod process;
 mod report;
 mod schedule;
+mod servers;
 mod stage;
 mod store;
 mod worker;
@@ -25,6 +29,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::live::{gate, tls};
+use kind::Kind;
 
 /// How many processes there are at a time.
 const PROCESSES: usize = 4;
@@ -49,12 +54,19 @@ struct Arguments {
     /// From which the faults and what processes do are drawn.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Breaks something on purpose, to see that it is found. One fault strikes then.
+    /// Breaks something on purpose, to see that it is found. A few faults strike then.
     #[arg(long = "break", value_enum)]
     broken: Option<Broken>,
+    /// So many servers have the locks, which know nothing of each other: one, or from three to
+    /// nine.
+    #[arg(long, default_value_t = 1, value_parser = nodes, conflicts_with = "sentinel")]
+    nodes: usize,
+    /// A primary with a replica has the locks, and three Sentinels watch them.
+    #[arg(long)]
+    sentinel: bool,
     /// The clients speak TLS.
     #[cfg(feature = "tls-rustls")]
-    #[arg(long)]
+    #[arg(long, conflicts_with = "sentinel")]
     tls: bool,
     #[command(subcommand)]
     role: Option<Role>,
@@ -67,6 +79,10 @@ enum Broken {
     IgnoresLoss,
     /// Each lock leaves a task with some memory behind, which never ends.
     LeaksTasks,
+    /// The store takes every write, whatever its fence.
+    IgnoresFences,
+    /// A server that has forgotten what it granted counts at once. It takes several servers.
+    NoQuarantine,
 }
 
 #[derive(Debug, Subcommand)]
@@ -82,9 +98,12 @@ struct Process {
     /// Its number, which no other process has.
     #[arg(long)]
     number: u64,
-    /// Where the locks are.
-    #[arg(long)]
-    locks: String,
+    /// Where the locks are: a URL for each server, or the one with the name of the primary.
+    #[arg(long, required = true)]
+    locks: Vec<String>,
+    /// Who knows the primary, a URL for each.
+    #[arg(long = "sentinel")]
+    sentinels: Vec<String>,
     /// Where the resource behind them is.
     #[arg(long)]
     store: String,
@@ -101,6 +120,26 @@ fn minutes(text: &str) -> Result<f64, String> {
         Ok(minutes)
     } else {
         Err("it must be from 0.01 to 10080".to_owned())
+    }
+}
+
+fn nodes(text: &str) -> Result<usize, String> {
+    let nodes: usize = text.parse().map_err(|_| "it must be a number".to_owned())?;
+    // With two each restart would be an outage.
+    if matches!(nodes, 1 | 3..=9) {
+        Ok(nodes)
+    } else {
+        Err("it must be 1, or from 3 to 9".to_owned())
+    }
+}
+
+impl Arguments {
+    fn kind(&self) -> Kind {
+        match (self.sentinel, self.nodes) {
+            (true, _) => Kind::Group,
+            (false, 1) => Kind::One,
+            (false, count) => Kind::Several(count),
+        }
     }
 }
 
@@ -121,6 +160,11 @@ pub fn main() -> ExitCode {
         eprintln!("no redis-server or valkey-server is on PATH: install one");
         return ExitCode::FAILURE;
     }
+    let kind = arguments.kind();
+    if arguments.broken == Some(Broken::NoQuarantine) && !matches!(kind, Kind::Several(_)) {
+        eprintln!("without several servers there is no quarantine to break: add --nodes 3");
+        return ExitCode::FAILURE;
+    }
     #[cfg(feature = "tls-rustls")]
     let tls = arguments.tls;
     #[cfg(not(feature = "tls-rustls"))]
@@ -133,6 +177,7 @@ pub fn main() -> ExitCode {
     let faults = Duration::from_secs_f64(arguments.minutes * 60.0);
     let plan = stage::Plan {
         program,
+        kind,
         seed: arguments.seed,
         broken: arguments.broken,
         faults,
@@ -147,13 +192,21 @@ pub fn main() -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use super::minutes;
+    use super::{minutes, nodes};
 
     #[test]
     fn minutes_are_a_number_that_makes_sense() {
         assert_eq!(minutes("0.5"), Ok(0.5));
         for wrong in ["", "x", "0", "-1", "NaN", "inf", "10081"] {
             assert!(minutes(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn two_servers_are_too_few_for_a_majority_without_one() {
+        assert_eq!((nodes("1"), nodes("3")), (Ok(1), Ok(3)));
+        for wrong in ["", "x", "0", "2", "10", "-3"] {
+            assert!(nodes(wrong).is_err(), "{wrong}");
         }
     }
 }

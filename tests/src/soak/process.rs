@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use futures_util::future::{Either, join_all, select};
-use tenure_redis::{Builder, Locks};
+use tenure_redis::{Builder, Locks, Quarantine};
 use tenure_sim::choice::Choices;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -45,11 +45,12 @@ pub(super) async fn run(process: &Process, seed: u64, broken: Option<Broken>) {
         }
         let _ = end.send(true);
     });
-    let store = Store::new(server::connect(&process.store).await);
+    let compares = broken != Some(Broken::IgnoresFences);
+    let store = Store::new(server::connect(&process.store).await, compares);
     let mut clients = Vec::new();
     for _ in 0..CLIENTS {
         clients.push(
-            builder(process)
+            builder(process, broken)
                 .connect_lazy()
                 .expect("the configuration is right"),
         );
@@ -86,8 +87,17 @@ pub(super) async fn run(process: &Process, seed: u64, broken: Option<Broken>) {
     close(clients, store).await;
 }
 
-fn builder(process: &Process) -> Builder {
-    let builder = Locks::builder().node(&process.locks).ttl(TTL);
+fn builder(process: &Process, broken: Option<Broken>) -> Builder {
+    let builder = Locks::builder().ttl(TTL);
+    let builder = match (&process.locks[..], &process.sentinels[..]) {
+        ([primary], [_, ..]) => builder.sentinel(primary, &process.sentinels),
+        (nodes, _) => builder.nodes(nodes),
+    };
+    let builder = if broken == Some(Broken::NoQuarantine) {
+        builder.quarantine(Quarantine::Off)
+    } else {
+        builder
+    };
     #[cfg(feature = "tls-rustls")]
     if let Some(file) = &process.authority {
         let authority = std::fs::read(file).expect("it was made for this");

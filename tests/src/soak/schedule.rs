@@ -3,9 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use tenure_sim::choice::{Choices, Subject};
+use tenure_sim::choice::{Choices, Draws, Subject};
 
-use super::{PROCESSES, TTL};
+use super::kind::{Host, Kind};
+use super::servers::SENTINELS;
+use super::{Broken, PROCESSES, TTL};
 
 /// Something that goes wrong on purpose, and is mended after a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,42 +16,73 @@ pub(super) enum Fault {
     Kill { process: usize },
     /// A process stands still for longer than a TTL.
     Stop { process: usize, length: Duration },
-    /// The server is killed, and has forgotten all when it is back.
-    RestartEmpty,
-    /// The server is killed, and has all that it acknowledged when it is back.
-    RestartWithData,
+    /// A server is killed, and has forgotten all when it is back.
+    RestartEmpty { host: Host },
+    /// A server is killed, and has all that it acknowledged when it is back.
+    RestartWithData { host: Host },
+    /// A server is killed, and comes back later, with all that it acknowledged.
+    Down { host: Host, length: Duration },
+    /// A server stands still.
+    Stands { host: Host, length: Duration },
+    /// Sentinel `by` makes the replica the primary, which was planned.
+    Failover { by: usize },
+    /// The primary is killed, another one is made in its place, and it is the replica then.
+    PrimaryDies,
+    /// The primary stands still until another one is made in its place, and goes on then.
+    PrimaryStands,
+    /// A Sentinel is killed, and comes back later.
+    SentinelDown { index: usize, length: Duration },
     /// Every connection of a process is closed.
     Cut { process: usize },
-    /// Nothing passes between a process and the server, and nothing is closed.
+    /// Nothing passes between a process and all servers, and nothing is closed.
     Silence { process: usize, length: Duration },
+    /// Nothing passes between a process and this one of several servers.
+    Apart {
+        process: usize,
+        index: usize,
+        length: Duration,
+    },
     /// All that a process sends travels for so long.
     Slow {
         process: usize,
         each: Duration,
         length: Duration,
     },
-    /// The server is out of memory.
-    Full { length: Duration },
-    /// The server closes all connections.
-    ClientKill,
-    /// The server forgets all scripts.
-    ScriptFlush,
+    /// A server is out of memory.
+    Full { host: Host, length: Duration },
+    /// A server closes all connections.
+    ClientKill { host: Host },
+    /// A server forgets all scripts.
+    ScriptFlush { host: Host },
 }
 
+/// About how long it takes until a failover is over that was planned, or that was found out by
+/// itself. Until the former primary is told by the Sentinels takes most of it.
+const PLANNED: Duration = Duration::from_secs(20);
+const DEAD: Duration = Duration::from_secs(4);
+const STANDING: Duration = Duration::from_secs(20);
+
 impl Fault {
-    /// For how long it lasts, if it does not end by itself.
+    /// About how long it lasts.
     pub(super) fn length(self) -> Duration {
         match self {
             Self::Stop { length, .. }
             | Self::Silence { length, .. }
+            | Self::Apart { length, .. }
             | Self::Slow { length, .. }
-            | Self::Full { length } => length,
+            | Self::Down { length, .. }
+            | Self::Stands { length, .. }
+            | Self::SentinelDown { length, .. }
+            | Self::Full { length, .. } => length,
+            Self::Failover { .. } => PLANNED,
+            Self::PrimaryDies => DEAD,
+            Self::PrimaryStands => STANDING,
             Self::Kill { .. }
-            | Self::RestartEmpty
-            | Self::RestartWithData
+            | Self::RestartEmpty { .. }
+            | Self::RestartWithData { .. }
             | Self::Cut { .. }
-            | Self::ClientKill
-            | Self::ScriptFlush => Duration::ZERO,
+            | Self::ClientKill { .. }
+            | Self::ScriptFlush { .. } => Duration::ZERO,
         }
     }
 }
@@ -61,32 +94,48 @@ impl fmt::Display for Fault {
             Self::Stop { process, length } => {
                 write!(f, "process {process} stands still for {length:?}")
             }
-            Self::RestartEmpty => f.write_str("the server restarts, empty"),
-            Self::RestartWithData => f.write_str("the server restarts, with its data"),
+            Self::RestartEmpty { host } => write!(f, "{host} restarts, empty"),
+            Self::RestartWithData { host } => write!(f, "{host} restarts, with its data"),
+            Self::Down { host, length } => write!(f, "{host} is down for {length:?}"),
+            Self::Stands { host, length } => write!(f, "{host} stands still for {length:?}"),
+            Self::Failover { by } => write!(f, "Sentinel {by} makes the replica the primary"),
+            Self::PrimaryDies => f.write_str("the primary is killed, and replaced"),
+            Self::PrimaryStands => f.write_str("the primary stands still, and is replaced"),
+            Self::SentinelDown { index, length } => {
+                write!(f, "Sentinel {index} is down for {length:?}")
+            }
             Self::Cut { process } => write!(f, "the connections of process {process} are cut"),
             Self::Silence { process, length } => {
                 write!(f, "nothing passes for process {process} for {length:?}")
             }
+            Self::Apart {
+                process,
+                index,
+                length,
+            } => write!(
+                f,
+                "nothing passes between process {process} and server {index} for {length:?}"
+            ),
             Self::Slow {
                 process,
                 each,
                 length,
             } => write!(f, "process {process} is {each:?} away for {length:?}"),
-            Self::Full { length } => write!(f, "the server is out of memory for {length:?}"),
-            Self::ClientKill => f.write_str("the server closes all connections"),
-            Self::ScriptFlush => f.write_str("the server forgets its scripts"),
+            Self::Full { host, length } => write!(f, "{host} is out of memory for {length:?}"),
+            Self::ClientKill { host } => write!(f, "{host} closes all connections"),
+            Self::ScriptFlush { host } => write!(f, "{host} forgets its scripts"),
         }
     }
 }
 
 /// The faults, each with the pause before it. They fill so much time, and somewhat more if that is
 /// too little for each kind to strike once.
-pub(super) fn draw(seed: u64, fill: Duration) -> Vec<(Duration, Fault)> {
+pub(super) fn draw(kind: Kind, seed: u64, fill: Duration) -> Vec<(Duration, Fault)> {
     let mut choices = Choices::from_seed(seed);
     let mut schedule = Vec::new();
     let mut filled = Duration::ZERO;
     while filled < fill {
-        let mut deck = kinds(&mut choices);
+        let mut deck = kinds(kind, &mut choices);
         while !deck.is_empty() {
             let mut draws = choices.about(Subject::World);
             let pause = Duration::from_millis(draws.within(1_000, 4_000));
@@ -99,50 +148,126 @@ pub(super) fn draw(seed: u64, fill: Duration) -> Vec<(Duration, Fault)> {
     schedule
 }
 
-/// What shows that something is broken on purpose: holders that lose their locks.
-pub(super) fn of_broken() -> Vec<(Duration, Fault)> {
-    let (process, length) = (0, TTL * 3 / 2);
-    vec![(Duration::ZERO, Fault::Stop { process, length })]
+/// What shows what is broken on purpose.
+pub(super) fn of_broken(broken: Broken) -> Vec<(Duration, Fault)> {
+    match broken {
+        // Holders that lose their locks. One process has a few of them at a time.
+        Broken::IgnoresLoss | Broken::LeaksTasks | Broken::IgnoresFences => [0, 1, 2]
+            .map(|process| {
+                let length = TTL * 3 / 2;
+                (TTL / 2, Fault::Stop { process, length })
+            })
+            .to_vec(),
+        // A majority of three forgets.
+        Broken::NoQuarantine => [0, 1]
+            .map(|index| {
+                let host = Host::Node(index);
+                (Duration::ZERO, Fault::RestartEmpty { host })
+            })
+            .to_vec(),
+    }
+}
+
+/// Whom a fault strikes and for how long.
+struct Draw<'a>(Draws<'a>);
+
+impl Draw<'_> {
+    fn index(&mut self, count: usize) -> usize {
+        usize::try_from(self.0.below(count as u64)).expect("there are few")
+    }
+
+    fn process(&mut self) -> usize {
+        self.index(PROCESSES)
+    }
+
+    fn host(&mut self, kind: Kind) -> Host {
+        kind.host(|count| self.index(count))
+    }
+
+    /// So many tenths of a TTL.
+    fn length(&mut self, low: u32, high: u32) -> Duration {
+        let millis =
+            |tenths: u32| u64::try_from((TTL * tenths / 10).as_millis()).expect("it is short");
+        Duration::from_millis(self.0.within(millis(low), millis(high)))
+    }
 }
 
 /// One fault of each kind.
-fn kinds(choices: &mut Choices) -> Vec<Fault> {
-    let mut draws = choices.about(Subject::World);
-    let mut process = |least: u64| {
-        usize::try_from(draws.within(least, PROCESSES as u64 - 1)).expect("there are few")
-    };
-    // The first one lives as long as the soak, so that what leaks shows there.
-    let killed = process(1);
-    let [stopped, cut, silent, slow] = [process(0), process(0), process(0), process(0)];
-    let mut length = |low: u32, high: u32| {
-        let millis =
-            |times: u32| u64::try_from((TTL * times / 10).as_millis()).expect("it is short");
-        Duration::from_millis(draws.within(millis(low), millis(high)))
-    };
-    vec![
-        Fault::Kill { process: killed },
-        Fault::Stop {
-            process: stopped,
-            length: length(12, 20),
+fn kinds(kind: Kind, choices: &mut Choices) -> Vec<Fault> {
+    let mut draw = Draw(choices.about(Subject::World));
+    let mut deck = vec![
+        // The first one lives as long as the soak, so that what leaks shows there.
+        Fault::Kill {
+            process: 1 + draw.index(PROCESSES - 1),
         },
-        Fault::RestartEmpty,
-        Fault::RestartWithData,
-        Fault::Cut { process: cut },
+        Fault::Stop {
+            process: draw.process(),
+            length: draw.length(12, 20),
+        },
+        Fault::Cut {
+            process: draw.process(),
+        },
         Fault::Silence {
-            process: silent,
-            length: length(2, 20),
+            process: draw.process(),
+            length: draw.length(2, 20),
         },
         Fault::Slow {
-            process: slow,
-            each: length(0, 2),
-            length: length(5, 15),
+            process: draw.process(),
+            each: draw.length(0, 2),
+            length: draw.length(5, 15),
+        },
+        Fault::RestartEmpty {
+            host: draw.host(kind),
+        },
+        Fault::RestartWithData {
+            host: draw.host(kind),
         },
         Fault::Full {
-            length: length(2, 15),
+            host: draw.host(kind),
+            length: draw.length(2, 15),
         },
-        Fault::ClientKill,
-        Fault::ScriptFlush,
-    ]
+        Fault::ClientKill {
+            host: draw.host(kind),
+        },
+        Fault::ScriptFlush {
+            host: draw.host(kind),
+        },
+    ];
+    deck.extend(own_kinds(kind, &mut draw));
+    deck
+}
+
+/// One of each that strikes servers of this kind only.
+fn own_kinds(kind: Kind, draw: &mut Draw<'_>) -> Vec<Fault> {
+    match kind {
+        Kind::One => Vec::new(),
+        Kind::Several(count) => vec![
+            Fault::Down {
+                host: draw.host(kind),
+                length: draw.length(2, 20),
+            },
+            Fault::Stands {
+                host: draw.host(kind),
+                length: draw.length(2, 20),
+            },
+            Fault::Apart {
+                process: draw.process(),
+                index: draw.index(count),
+                length: draw.length(2, 20),
+            },
+        ],
+        Kind::Group => vec![
+            Fault::Failover {
+                by: draw.index(SENTINELS),
+            },
+            Fault::PrimaryDies,
+            Fault::PrimaryStands,
+            Fault::SentinelDown {
+                index: draw.index(SENTINELS),
+                length: draw.length(2, 20),
+            },
+        ],
+    }
 }
 
 #[cfg(test)]
@@ -152,26 +277,29 @@ mod tests {
     use std::time::Duration;
 
     use super::super::TTL;
+    use super::super::kind::Kind;
     use super::{Fault, draw};
 
     #[test]
     fn a_seed_gives_the_same_faults_again_and_each_kind_of_them() {
-        let schedule = draw(7, Duration::from_secs(90));
-        assert_eq!(schedule, draw(7, Duration::from_secs(90)));
-        assert_ne!(schedule, draw(8, Duration::from_secs(90)));
-        let mut kinds = Vec::new();
-        for (_, fault) in &schedule {
-            let kind = discriminant(fault);
-            if !kinds.contains(&kind) {
-                kinds.push(kind);
+        for (kind, count) in [(Kind::One, 10), (Kind::Several(3), 13), (Kind::Group, 14)] {
+            let schedule = draw(kind, 7, Duration::from_secs(90));
+            assert_eq!(schedule, draw(kind, 7, Duration::from_secs(90)));
+            assert_ne!(schedule, draw(kind, 8, Duration::from_secs(90)));
+            let mut kinds = Vec::new();
+            for (_, fault) in &schedule {
+                let kind = discriminant(fault);
+                if !kinds.contains(&kind) {
+                    kinds.push(kind);
+                }
             }
+            assert_eq!(kinds.len(), count, "{kind:?}");
         }
-        assert_eq!(kinds.len(), 10);
     }
 
     #[test]
     fn the_first_process_is_never_killed_and_the_others_are() {
-        let schedule = draw(1, Duration::from_secs(3_600));
+        let schedule = draw(Kind::One, 1, Duration::from_secs(3_600));
         let killed = |(_, fault): &(Duration, Fault)| match fault {
             Fault::Kill { process } => Some(*process),
             _ => None,
@@ -181,8 +309,19 @@ mod tests {
     }
 
     #[test]
+    fn each_of_several_servers_is_struck() {
+        let schedule = draw(Kind::Several(3), 1, Duration::from_secs(3_600));
+        let emptied = |(_, fault): &(Duration, Fault)| match fault {
+            Fault::RestartEmpty { host } => Some(host.to_string()),
+            _ => None,
+        };
+        let emptied: BTreeSet<String> = schedule.iter().filter_map(emptied).collect();
+        assert_eq!(emptied.len(), 3);
+    }
+
+    #[test]
     fn a_process_stands_still_for_longer_than_a_ttl() {
-        for (_, fault) in draw(1, Duration::from_secs(3_600)) {
+        for (_, fault) in draw(Kind::One, 1, Duration::from_secs(3_600)) {
             if let Fault::Stop { length, .. } = fault {
                 assert!(length > TTL, "{length:?}");
             }

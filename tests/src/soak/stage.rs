@@ -7,32 +7,32 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use clap::ValueEnum as _;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::event::Event;
 use super::judge::Judge;
+use super::kind::Kind;
 use super::report::{self, Row};
 use super::schedule::{self, Fault};
-use super::{Broken, CLIENTS, PROCESSES, SERVED, TTL, clock};
-use crate::live::clients::connections;
+use super::servers::Servers;
+use super::{Broken, PROCESSES, SERVED, TTL, clock};
 use crate::live::process::{bound_to_us, spawn};
-use crate::live::tls::{self, Certificates};
+use crate::live::tls::Certificates;
 use crate::live::wait::pause;
-use crate::live::{Fsync, Options, Proxy, RedisServer};
+use crate::live::{Options, Proxy, RedisServer};
 
 /// The calm before the first fault and after the last one.
 const CALM: Duration = Duration::from_secs(15);
 /// How often it is looked whether all processes live.
 const LOOK: Duration = Duration::from_millis(200);
-/// How many connections a client may have: one, and another that takes its place.
-const CONNECTIONS: usize = 2;
-/// The one key that may be left.
-const STREAM: &str = "tenure:fence";
 
 /// What is asked for.
 pub(super) struct Plan {
     /// This program.
     pub(super) program: PathBuf,
+    /// Of which kind the servers are.
+    pub(super) kind: Kind,
     pub(super) seed: u64,
     pub(super) broken: Option<Broken>,
     /// For how long faults strike.
@@ -51,10 +51,8 @@ struct Actor {
 struct Stage<'a> {
     plan: &'a Plan,
     began: u64,
-    server: RedisServer,
+    servers: Servers,
     store: RedisServer,
-    /// One between each process and the server.
-    proxies: Vec<Proxy>,
     actors: Vec<Actor>,
     next: usize,
     told: (Sender<Told>, Receiver<Told>),
@@ -67,15 +65,15 @@ type Told = (usize, Option<Event>);
 /// Runs a soak, and says whether all is well.
 pub(super) async fn play(plan: &Plan) -> bool {
     let (calm, schedule) = match plan.broken {
-        None => (CALM, schedule::draw(plan.seed, plan.faults)),
-        Some(_) => (CALM / 5, schedule::of_broken()),
+        None => (CALM, schedule::draw(plan.kind, plan.seed, plan.faults)),
+        Some(broken) => (CALM / 5, schedule::of_broken(broken)),
     };
     println!("seed {}: {} faults", plan.seed, schedule.len());
     for (pause, fault) in &schedule {
         println!("  after {pause:?}: {fault}");
     }
     let mut stage = Stage::begin(plan).await;
-    stage.pass(calm).await;
+    stage.pass(calm + plan.kind.warms_up()).await;
     stage.judge.settled();
     for (pause, fault) in schedule {
         stage.pass(pause).await;
@@ -85,16 +83,16 @@ pub(super) async fn play(plan: &Plan) -> bool {
     }
     stage.judge.healed(clock::now());
     stage.pass(calm).await;
-    let busy = connections(&stage.server).await;
+    let busy = stage.servers.connections().await;
     stage.end().await;
     let mut more = stage.left_at_the_server().await;
-    let most = PROCESSES * CLIENTS * CONNECTIONS;
+    let most = stage.servers.most_connections();
     if busy > most {
         let what = format!("{busy} connections are open");
         stage.judge.wrong(what);
     }
     more.push(Row::new("connections at the end of the calm", busy, most));
-    let judge = std::mem::take(&mut stage.judge);
+    let judge = std::mem::replace(&mut stage.judge, Judge::new(plan.kind));
     let (mut rows, wrong) = judge.verdict();
     rows.append(&mut more);
     report::print(&rows);
@@ -108,27 +106,15 @@ pub(super) async fn play(plan: &Plan) -> bool {
 
 impl<'a> Stage<'a> {
     async fn begin(plan: &'a Plan) -> Self {
-        let mut options = Options::new().append_only(Fsync::Always);
-        let over_tls = plan.certificates.as_ref().map(|files| (tls::addr(), files));
-        if let Some((addr, certificates)) = over_tls {
-            options = options.tls(addr, certificates, false);
-        }
-        let server = RedisServer::start(options).await;
-        let upstream = over_tls.map_or(server.addr(), |(addr, _)| addr);
-        let mut proxies = Vec::new();
-        for _ in 0..PROCESSES {
-            proxies.push(Proxy::start(upstream).await);
-        }
         let mut stage = Self {
             plan,
             began: clock::now(),
             store: RedisServer::start(Options::new()).await,
-            server,
-            proxies,
+            servers: Servers::start(plan.kind, plan.certificates.as_ref()).await,
             actors: Vec::new(),
             next: 1,
             told: mpsc::channel(),
-            judge: Judge::default(),
+            judge: Judge::new(plan.kind),
         };
         for place in 0..PROCESSES {
             let actor = stage.actor(place);
@@ -143,20 +129,17 @@ impl<'a> Stage<'a> {
         self.next += 1;
         let mut command = bound_to_us(&self.plan.program);
         command.args(["--seed", &self.plan.seed.to_string()]);
-        match self.plan.broken {
-            Some(Broken::IgnoresLoss) => command.args(["--break", "ignores-loss"]),
-            Some(Broken::LeaksTasks) => command.args(["--break", "leaks-tasks"]),
-            None => &mut command,
-        };
-        let proxy = &self.proxies[place];
+        if let Some(broken) = self.plan.broken {
+            let value = broken.to_possible_value().expect("none is skipped");
+            command.args(["--break", value.get_name()]);
+        }
         command.args(["process", "--number", &number.to_string()]);
-        match &self.plan.certificates {
-            Some(certificates) => command
-                .args(["--locks", &format!("rediss://{}/", proxy.addr())])
+        self.servers.reached_by(&mut command, place);
+        if let Some(certificates) = &self.plan.certificates {
+            command
                 .arg("--authority")
-                .arg(certificates.file("authority.pem")),
-            None => command.args(["--locks", &proxy.url()]),
-        };
+                .arg(certificates.file("authority.pem"));
+        }
         command
             .args(["--store", &self.store.url()])
             .stdin(Stdio::piped())
@@ -184,8 +167,7 @@ impl<'a> Stage<'a> {
         let until = clock::now() + u64::try_from(length.as_nanos()).expect("no century");
         loop {
             self.hear();
-            // The proxies would remember an hour of commands.
-            self.proxies.iter().for_each(Proxy::forget_commands);
+            self.servers.forget_commands();
             for actor in &mut self.actors {
                 if let Ok(Some(status)) = actor.child.try_wait() {
                     let number = actor.number;
@@ -213,6 +195,7 @@ impl<'a> Stage<'a> {
     }
 
     /// A fault strikes, lasts, and is mended.
+    // tidy: long: each fault has a few lines of its own.
     async fn strike(&mut self, fault: Fault) {
         match fault {
             Fault::Kill { process } => self.replace(process),
@@ -221,40 +204,76 @@ impl<'a> Stage<'a> {
                 self.pass(length).await;
                 self.signal(process, Signal::CONT);
             }
-            Fault::RestartEmpty => {
-                // Whatever was granted was granted before this returns.
-                self.server.kill();
-                self.judge.forgot(clock::now());
-                self.server.restart_empty().await;
+            Fault::Cut { process } => {
+                for proxy in self.servers.proxies(process) {
+                    proxy.cut().await;
+                }
             }
-            Fault::RestartWithData => self.server.restart_with_data().await,
-            Fault::Cut { process } => self.proxies[process].cut().await,
             Fault::Silence { process, length } => {
-                self.proxies[process].partition();
+                self.for_each_proxy(process, Proxy::partition);
                 self.pass(length).await;
-                self.proxies[process].heal();
+                self.for_each_proxy(process, Proxy::heal);
+            }
+            Fault::Apart {
+                process,
+                index,
+                length,
+            } => {
+                self.servers.proxies(process)[index].partition();
+                self.pass(length).await;
+                self.servers.proxies(process)[index].heal();
             }
             Fault::Slow {
                 process,
                 each,
                 length,
             } => {
-                self.proxies[process].delay(each);
+                self.for_each_proxy(process, |proxy| proxy.delay(each));
                 self.pass(length).await;
-                self.proxies[process].delay(Duration::ZERO);
+                self.for_each_proxy(process, |proxy| proxy.delay(Duration::ZERO));
             }
-            Fault::Full { length } => {
+            Fault::RestartEmpty { host } => {
+                self.servers.restart_empty(host, &mut self.judge).await;
+            }
+            Fault::RestartWithData { host } => self.servers.restart_with_data(host).await,
+            Fault::Down { host, length } => {
+                self.servers.at_mut(host).kill();
+                self.pass(length).await;
+                self.servers.restart_with_data(host).await;
+            }
+            Fault::Stands { host, length } => {
+                self.servers.at(host).pause();
+                self.pass(length).await;
+                self.servers.at(host).resume();
+            }
+            Fault::Failover { by } => self.servers.fail_over(by, &mut self.judge).await,
+            Fault::PrimaryDies => self.servers.primary_dies(&mut self.judge).await,
+            Fault::PrimaryStands => self.servers.primary_stands(&mut self.judge).await,
+            Fault::SentinelDown { index, length } => {
+                self.servers.sentinel(index).kill();
+                self.pass(length).await;
+                self.servers.sentinel(index).restart_with_data().await;
+                self.servers.settled().await;
+            }
+            Fault::Full { host, length } => {
                 let limit = |bytes| ["CONFIG", "SET", "maxmemory", bytes];
-                self.server.cmd::<()>(&limit("1")).await;
+                self.servers.at(host).cmd::<()>(&limit("1")).await;
                 self.pass(length).await;
-                self.server.cmd::<()>(&limit("0")).await;
+                self.servers.at(host).cmd::<()>(&limit("0")).await;
             }
-            Fault::ClientKill => {
+            Fault::ClientKill { host } => {
                 let kill = ["CLIENT", "KILL", "USER", "default"];
-                self.server.cmd::<u64>(&kill).await;
+                self.servers.at(host).cmd::<u64>(&kill).await;
             }
-            Fault::ScriptFlush => self.server.cmd::<()>(&["SCRIPT", "FLUSH"]).await,
+            Fault::ScriptFlush { host } => {
+                let flush = ["SCRIPT", "FLUSH"];
+                self.servers.at(host).cmd::<()>(&flush).await;
+            }
         }
+    }
+
+    fn for_each_proxy(&self, process: usize, what: impl Fn(&Proxy)) {
+        self.servers.proxies(process).iter().for_each(what);
     }
 
     fn signal(&self, place: usize, signal: Signal) {
@@ -311,22 +330,25 @@ impl<'a> Stage<'a> {
     /// One TTL after the end, nothing is left but what the next grants need.
     // Law: No orphan
     async fn left_at_the_server(&mut self) -> Vec<Row> {
-        let open = connections(&self.server).await;
+        let open = self.servers.connections().await;
         if open > 0 {
             self.judge.wrong(format!("{open} connections are left"));
         }
         self.pass(TTL).await;
-        let keys: Vec<String> = self.server.cmd(&["KEYS", "*"]).await;
-        for key in &keys {
-            let left: i64 = self.server.cmd(&["PTTL", key]).await;
-            if key != STREAM || left < 0 {
+        let keys = self.servers.keys().await;
+        for (key, left) in &keys {
+            if !self.plan.kind.keeps(key) || *left < 0 {
                 let what = format!("the key {key} is left, and lives for {left} ms");
                 self.judge.wrong(what);
             }
         }
         vec![
             Row::new("connections after the end", open, 0),
-            Row::new("keys one TTL after the end", keys.len(), "the fence stream"),
+            Row::new(
+                "keys one TTL after the end",
+                keys.len(),
+                self.plan.kind.kept(),
+            ),
         ]
     }
 }

@@ -148,16 +148,17 @@ impl Worker {
             return false;
         }
         let Hold { guard, lease, key } = hold;
-        let at = clock::now();
         if ignores {
-            tell(Event::Seen { lease: *lease, at });
+            let (lease, at) = (*lease, clock::now());
+            tell(Event::Seen { lease, at });
         }
-        let mut how = self.store.write(*key, guard.fence(), *lease).await;
+        let (mut how, count) = self.store.write(*key, guard.fence(), *lease).await;
+        // Before the guard is asked, so that the lock was held at this instant.
+        let at = clock::now();
         if how == Written::Refused && (ignores || guard.is_valid()) {
             how = Written::RefusedWhileHeld;
         }
-        let lease = *lease;
-        tell(Event::Wrote { lease, at, how });
+        wrote(*lease, at, how, count);
         true
     }
 
@@ -205,9 +206,8 @@ impl Worker {
             }
         };
         told(lease, &loss);
-        let at = clock::now();
-        let how = self.store.write(key, guard.fence(), lease).await;
-        tell(Event::Wrote { lease, at, how });
+        let (how, count) = self.store.write(key, guard.fence(), lease).await;
+        wrote(lease, clock::now(), how, count);
         // Law: No resurrection
         if guard.is_valid() {
             tell(Event::Revived { lease });
@@ -228,6 +228,15 @@ fn seen(hold: &Hold) -> bool {
     valid
 }
 
+fn wrote(lease: u64, at: u64, how: Written, count: u64) {
+    tell(Event::Wrote {
+        lease,
+        at,
+        how,
+        count,
+    });
+}
+
 fn told(lease: u64, loss: &Loss) {
     match loss {
         Loss::Expired | Loss::Taken | Loss::Gone => tell(Event::Lost { lease }),
@@ -239,6 +248,7 @@ fn why(error: &LockError) -> Why {
     match error {
         LockError::Contended { .. } => Why::Contended,
         LockError::Outage { .. } => Why::Outage,
+        LockError::Quarantined { .. } => Why::Quarantined,
         _ => Why::Other,
     }
 }

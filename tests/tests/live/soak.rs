@@ -1,15 +1,24 @@
-//! The program `soak` sees what is broken on purpose. That all is well is what `.ci/nightly` and
-//! people run it for.
+//! The program `soak` sees what is broken on purpose, whatever the servers are. That all is well is
+//! what `.ci/nightly` and people run it for.
 
-use std::process::Command;
+use std::process::{Command, Output};
 
 use tenure_tests::live::servers_available;
 
-/// What the program says of a soak in which something is broken.
-fn failed_soak(broken: &str, more: &[&str]) -> String {
+/// With Sentinels.
+const GROUP: &str = "--sentinel";
+/// With three nodes.
+const NODES: [&str; 2] = ["--nodes", "3"];
+
+fn run(broken: &str, more: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_soak"));
     command.args(["--break", broken]).args(more);
-    let output = command.output().expect("the program can be started");
+    command.output().expect("the program can be started")
+}
+
+/// What the program says of a soak in which something is broken.
+fn failed_soak(broken: &str, more: &[&str]) -> String {
+    let output = run(broken, more);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("FAILED"), "{said}");
@@ -22,8 +31,10 @@ fn a_soak_sees_holders_that_ignore_their_loss() {
     if !servers_available() {
         return;
     }
-    let said = failed_soak("ignores-loss", &[]);
-    assert!(said.contains("both hold key"), "{said}");
+    for more in [&[][..], &[GROUP], &NODES] {
+        let said = failed_soak("ignores-loss", more);
+        assert!(said.contains("both hold key"), "{more:?}: {said}");
+    }
 }
 
 #[test]
@@ -32,8 +43,47 @@ fn a_soak_sees_tasks_that_are_left() {
     if !servers_available() {
         return;
     }
-    let said = failed_soak("leaks-tasks", &[]);
-    assert!(said.contains("tasks and 0 locks are left"), "{said}");
+    for more in [&[][..], &[GROUP], &NODES] {
+        let said = failed_soak("leaks-tasks", more);
+        let left = said.contains("tasks and 0 locks are left");
+        assert!(left, "{more:?}: {said}");
+    }
+}
+
+#[test]
+#[ignore = "it takes a minute; `.ci/nightly servers` runs it"]
+fn a_soak_sees_a_store_that_takes_smaller_fences() {
+    if !servers_available() {
+        return;
+    }
+    for more in [&[][..], &[GROUP], &NODES] {
+        let said = failed_soak("ignores-fences", more);
+        assert!(said.contains("the store takes fence"), "{more:?}: {said}");
+    }
+}
+
+/// There no restart excuses two holders.
+#[test]
+#[ignore = "it takes a minute; `.ci/nightly servers` runs it"]
+fn a_soak_sees_nodes_that_count_at_once_although_they_forgot() {
+    if !servers_available() {
+        return;
+    }
+    let said = failed_soak("no-quarantine", &NODES);
+    assert!(said.contains("both hold key"), "{said}");
+}
+
+#[test]
+fn a_soak_without_quarantine_demands_several_nodes() {
+    if !servers_available() {
+        return;
+    }
+    for more in [&[][..], &[GROUP]] {
+        let output = run("no-quarantine", more);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success(), "{said}");
+        assert!(said.contains("add --nodes 3"), "{said}");
+    }
 }
 
 /// Beside what is broken all goes on.
@@ -41,7 +91,7 @@ fn a_soak_sees_tasks_that_are_left() {
 mod tls {
     use tenure_tests::live::tls;
 
-    use super::failed_soak;
+    use super::{NODES, failed_soak};
 
     #[test]
     #[ignore = "it takes a minute; `.ci/nightly servers` runs it"]
@@ -49,8 +99,11 @@ mod tls {
         if !tls::available() {
             return;
         }
-        let said = failed_soak("leaks-tasks", &["--tls"]);
-        assert!(said.contains("tasks and 0 locks are left"), "{said}");
-        assert!(!said.contains("nothing was tried"), "{said}");
+        for more in [&["--tls"][..], &["--tls", NODES[0], NODES[1]]] {
+            let said = failed_soak("leaks-tasks", more);
+            let left = said.contains("tasks and 0 locks are left");
+            assert!(left, "{more:?}: {said}");
+            assert!(!said.contains("nothing was tried"), "{said}");
+        }
     }
 }

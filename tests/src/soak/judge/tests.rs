@@ -1,6 +1,7 @@
 //! The judge of a soak on histories that are lawful, and on the same with one thing wrong.
 
 use super::super::event::{Event, Why, Written};
+use super::super::kind::Kind;
 use super::super::{SERVED, TTL};
 use super::{Judge, MORE_MEMORY, nanos};
 
@@ -22,7 +23,13 @@ fn seen(lease: u64, at: u64) -> Event {
 }
 
 fn wrote(lease: u64, at: u64, how: Written) -> Event {
-    Event::Wrote { lease, at, how }
+    let count = at;
+    Event::Wrote {
+        lease,
+        at,
+        how,
+        count,
+    }
 }
 
 /// One holder after the other, of which the second loses its lock.
@@ -49,7 +56,11 @@ fn lawful() -> Vec<Event> {
 
 /// What is wrong with these events of one process, which closes then.
 fn judged(events: Vec<Event>, tell: impl FnOnce(&mut Judge)) -> Vec<String> {
-    let mut judge = Judge::default();
+    judged_of(Kind::One, events, tell)
+}
+
+fn judged_of(kind: Kind, events: Vec<Event>, tell: impl FnOnce(&mut Judge)) -> Vec<String> {
+    let mut judge = Judge::new(kind);
     for event in events {
         judge.hear(0, event);
     }
@@ -82,8 +93,31 @@ fn two_that_hold_one_key_are_seen_and_excused_after_a_restart() {
     assert_eq!(said, ["leases 1 and 2 both hold key 1"]);
     assert_eq!(judged(both(), |judge| judge.forgot(4 * S - 1)), [""; 0]);
     assert_eq!(judged(both(), |judge| judge.forgot(4 * S + 1)).len(), 1);
-    let long_ago = 4 * S - nanos(TTL) - 1;
+    let several = judged_of(Kind::Several(3), both(), |judge| judge.forgot(4 * S - 1));
+    assert_eq!(several.len(), 1, "others do not forget");
+    let long_ago = 4 * S - nanos(TTL);
     assert_eq!(judged(both(), |judge| judge.forgot(long_ago)).len(), 1);
+}
+
+/// The former primary may have granted until it was told.
+#[test]
+fn two_that_hold_one_key_are_excused_at_a_failover_until_it_is_over() {
+    let both = || {
+        let mut events = lawful();
+        events.push(seen(1, 4 * S + nanos(TTL)));
+        events.push(seen(2, 4 * S + nanos(TTL)));
+        events
+    };
+    let parted = |from, to| judged(both(), |judge| judge.parted(from, to));
+    assert_eq!(parted(3 * S, 4 * S), [""; 0]);
+    assert_eq!(parted(3 * S, 4 * S - 1).len(), 1, "for too long");
+    assert_eq!(parted(4 * S + 1, 9 * S).len(), 1, "too early");
+    // Two spans of which neither covers all of it are no excuse.
+    let said = judged(both(), |judge| {
+        judge.forgot(3 * S);
+        judge.forgot(5 * S);
+    });
+    assert_eq!(said.len(), 1);
 }
 
 /// Also if another one was granted and lost between.
@@ -100,6 +134,44 @@ fn fences_grow_and_no_two_grants_share_one() {
     wrong(&[granted(3, 6 * S, 7 * S, 9)], "fence 9 after 11");
     wrong(&[granted(3, 6 * S, 7 * S, 11)], "two grants have one fence");
     wrong(&[wrote(2, S, Written::Twice)], "two wrote under the fence");
+}
+
+/// Two primaries count the milliseconds alike, and what is within one each by itself.
+#[test]
+fn fences_of_one_millisecond_are_excused_while_two_servers_grant() {
+    let same = |fence, excuse: fn(&mut Judge)| {
+        let mut events = lawful();
+        events.push(granted(3, 6 * S, 7 * S, fence));
+        events.push(wrote(3, 7 * S, Written::Twice));
+        judged(events, excuse)
+    };
+    assert_eq!(same(11, |judge| judge.parted(6 * S, 8 * S)), [""; 0]);
+    assert_eq!(same(9, |judge| judge.parted(6 * S, 8 * S)), [""; 0]);
+    assert_eq!(same(11, |judge| judge.parted(8 * S, 9 * S)).len(), 2);
+    assert_eq!(same(11, |judge| judge.forgot(6 * S)).len(), 2);
+    let mut events = lawful();
+    let next = [
+        granted(3, 5 * S, 6 * S, 5_000),
+        granted(4, 7 * S, 8 * S, 3_999),
+    ];
+    events.extend(next);
+    let said = judged(events, |judge| judge.parted(6 * S, 8 * S));
+    assert_eq!(said, ["key 1: fence 3999 after 5000"]);
+}
+
+#[test]
+fn a_store_that_takes_a_smaller_fence_is_wrong_whatever_happened() {
+    let mut events = lawful();
+    events.extend([
+        wrote(2, 5 * S, Written::Taken),
+        wrote(1, 5 * S + 1, Written::Taken),
+    ]);
+    let said = judged(events, |judge| {
+        judge.forgot(4 * S);
+        judge.parted(4 * S, 6 * S);
+    });
+    assert_eq!(said, ["the store takes fence 10 after 11 of 1"]);
+    wrong(&[wrote(9, S, Written::Taken)], "was never granted");
 }
 
 #[test]
@@ -139,6 +211,27 @@ fn who_waits_in_vain_or_for_ever_after_the_last_fault_is_told() {
 }
 
 #[test]
+fn nodes_that_may_have_forgotten_are_told_of_where_there_is_quarantine() {
+    let told = |kind, asks: &[Event], at| {
+        let mut events = lawful();
+        events.extend_from_slice(asks);
+        let (lease, why) = (3, Why::Quarantined);
+        events.push(Event::Unserved { lease, at, why });
+        judged_of(kind, events, |judge| judge.healed(6 * S))
+    };
+    let (lease, at) = (3, 6 * S);
+    let asked = [Event::Asked { lease, at }];
+    for asks in [&asked[..], &[]] {
+        assert_eq!(told(Kind::Several(3), asks, 7 * S), [""; 0]);
+        for kind in [Kind::One, Kind::Group] {
+            assert_eq!(told(kind, asks, 7 * S).len(), 1, "{kind:?}");
+        }
+    }
+    let late = 7 * S + nanos(SERVED);
+    assert!(!told(Kind::Several(3), &asked, late).is_empty());
+}
+
+#[test]
 fn nobody_waits_where_a_process_was_killed() {
     let mut events = lawful();
     events.push(Event::Asked {
@@ -166,7 +259,7 @@ fn what_is_left_and_what_grows_is_told() {
         &[Event::Closed { tasks: 0, held: 1 }],
         "0 tasks and 1 locks",
     );
-    let mut judge = Judge::default();
+    let mut judge = Judge::new(Kind::One);
     lawful().into_iter().for_each(|event| judge.hear(0, event));
     let (_, said) = judge.verdict();
     assert_eq!(said, ["process 0 did not close its clients"]);

@@ -7,7 +7,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
     /// `lock` is called for this key.
-    Asked { lease: u64, at: u64 },
+    Asked { lease: u64, key: u64, at: u64 },
     /// It was not granted, and who asked knows: the future was dropped, or ended with an error.
     Unserved { lease: u64, at: u64, why: Why },
     /// It was granted, as its caller was told at that instant.
@@ -80,7 +80,7 @@ pub(super) enum Written {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Asked { lease, at } => write!(f, "asked {lease} {at}"),
+            Self::Asked { lease, key, at } => write!(f, "asked {lease} {key} {at}"),
             Self::Unserved { lease, at, why } => write!(f, "unserved {lease} {at} {}", why as u64),
             Self::Granted {
                 lease,
@@ -118,7 +118,7 @@ impl Event {
             all.into_iter().find(|how| *how as u64 == number)
         };
         Some(match (name, &numbers[..]) {
-            ("asked", &[lease, at]) => Self::Asked { lease, at },
+            ("asked", &[lease, key, at]) => Self::Asked { lease, key, at },
             ("unserved", &[lease, at, number]) => {
                 let why = why(number)?;
                 Self::Unserved { lease, at, why }
@@ -163,7 +163,7 @@ mod tests {
         };
         let mut events = vec![
             granted,
-            Event::Asked { lease, at },
+            Event::Asked { lease, key: 1, at },
             Event::Seen { lease, at },
             Event::Lost { lease },
             Event::Untold { lease },

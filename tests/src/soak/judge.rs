@@ -27,6 +27,16 @@ struct Lease {
     fence: u64,
 }
 
+/// An acquire that waited, and what came of it.
+struct Wait {
+    lease: u64,
+    key: u64,
+    asked: u64,
+    answered: u64,
+    /// Why it was not granted, if it was not.
+    why: Option<Why>,
+}
+
 /// A span in which two may hold one lock, since a node has forgotten what it granted, or another
 /// server has taken its place.
 #[derive(Clone, Copy)]
@@ -42,10 +52,9 @@ pub(super) struct Judge {
     /// Of which kind the servers are.
     kind: Kind,
     leases: BTreeMap<u64, Lease>,
-    /// Who waits: the process, and since when.
-    waiting: BTreeMap<u64, (usize, u64)>,
-    /// What came after an acquire that waited: the lease, since when, until when, and what.
-    waits: Vec<(u64, u64, u64, Option<Why>)>,
+    /// Who waits: the process, for which key, and since when.
+    waiting: BTreeMap<u64, (usize, u64, u64)>,
+    waits: Vec<Wait>,
     excuses: Vec<Excuse>,
     healed: u64,
     wrong: Vec<String>,
@@ -84,13 +93,11 @@ impl Judge {
     /// A process told this.
     pub(super) fn hear(&mut self, process: usize, event: Event) {
         match event {
-            Event::Asked { lease, at } => {
-                self.waiting.insert(lease, (process, at));
+            Event::Asked { lease, key, at } => {
+                self.waiting.insert(lease, (process, key, at));
             }
             Event::Unserved { lease, at, why } => {
-                if let Some((_, asked)) = self.waiting.remove(&lease) {
-                    self.waits.push((lease, asked, at, Some(why)));
-                } else if !self.is_good(why) {
+                if !self.waited(lease, at, Some(why)) && !self.is_good(why) {
                     self.wrong(format!("lease {lease} was refused for no good reason"));
                 }
             }
@@ -101,9 +108,7 @@ impl Judge {
                 at,
                 fence,
             } => {
-                if self.waiting.remove(&lease).is_some() {
-                    self.waits.push((lease, asked, at, None));
-                }
+                self.waited(lease, at, None);
                 let granted = Lease {
                     key,
                     asked,
@@ -149,6 +154,21 @@ impl Judge {
         }
     }
 
+    /// Notes what came of an acquire that waited. Says whether it did.
+    fn waited(&mut self, lease: u64, answered: u64, why: Option<Why>) -> bool {
+        let Some((_, key, asked)) = self.waiting.remove(&lease) else {
+            return false;
+        };
+        self.waits.push(Wait {
+            lease,
+            key,
+            asked,
+            answered,
+            why,
+        });
+        true
+    }
+
     /// Whether an acquire may end so, if it did not wait or a fault had struck.
     fn is_good(&self, why: Why) -> bool {
         match why {
@@ -167,7 +187,7 @@ impl Judge {
 
     /// The process was killed. Nobody waits there any more.
     pub(super) fn died(&mut self, process: usize) {
-        self.waiting.retain(|_, (whose, _)| *whose != process);
+        self.waiting.retain(|_, (whose, ..)| *whose != process);
         self.memory.remove(&process);
     }
 
@@ -325,22 +345,43 @@ impl Judge {
         self.taken.values().map(BTreeMap::len).sum()
     }
 
+    /// For how long somebody waited for this key and was not served. Where that is not in turn, how
+    /// long nobody was.
+    fn unserved(&self, key: u64, from: u64, to: u64, granted: &[(u64, u64)]) -> u64 {
+        if self.kind.serves_in_turn() {
+            return to.saturating_sub(from);
+        }
+        let first = granted.partition_point(|grant| *grant < (key, from));
+        let meanwhile = granted[first..].iter();
+        let meanwhile = meanwhile.take_while(|grant| **grant < (key, to));
+        let (mut last, mut longest) = (from, 0);
+        for at in meanwhile.map(|(_, at)| *at).chain([to]) {
+            longest = longest.max(at.saturating_sub(last));
+            last = at;
+        }
+        longest
+    }
+
     /// The longest wait for an answer after the last fault.
     // Law: Progress
     fn served(&mut self) -> Duration {
+        let grant = |lease: &Lease| (lease.key, lease.granted);
+        let mut granted: Vec<(u64, u64)> = self.leases.values().map(grant).collect();
+        granted.sort_unstable();
         let mut longest = 0;
         let mut wrong = Vec::new();
-        for (lease, asked, answered, why) in &self.waits {
-            let waited = answered.saturating_sub(self.healed.max(*asked));
+        for wait in &self.waits {
+            let Wait { lease, why, .. } = wait;
+            let from = self.healed.max(wait.asked);
             let in_vain = match why {
                 None | Some(Why::Dropped) => false,
                 Some(why @ (Why::Outage | Why::Quarantined)) => {
-                    !self.is_good(*why) || *answered > self.healed + nanos(SERVED)
+                    !self.is_good(*why) || wait.answered > self.healed + nanos(SERVED)
                 }
                 Some(Why::Contended | Why::Other) => true,
             };
             if *why != Some(Why::Dropped) {
-                longest = longest.max(waited);
+                longest = longest.max(self.unserved(wait.key, from, wait.answered, &granted));
             }
             if in_vain {
                 wrong.push(format!("lease {lease} waited in vain: {why:?}"));
@@ -349,7 +390,7 @@ impl Judge {
         if longest > nanos(SERVED) {
             wrong.push("somebody waited for too long after the last fault".to_owned());
         }
-        for (lease, (process, _)) in &self.waiting {
+        for (lease, (process, ..)) in &self.waiting {
             wrong.push(format!(
                 "lease {lease} of process {process} was never served"
             ));

@@ -72,6 +72,16 @@ impl Kind {
         }
     }
 
+    /// Whether who waits is served in turn. Over several nodes there is no order: somebody is
+    /// served, and whoever is patient may starve.
+    // Law: Fairness
+    pub(super) fn serves_in_turn(self) -> bool {
+        match self {
+            Self::One | Self::Group => true,
+            Self::Several(_) => false,
+        }
+    }
+
     /// Whether this key may stay when all locks are free.
     // Law: No orphan
     pub(super) fn keeps(self, key: &str) -> bool {

@@ -68,10 +68,11 @@ impl Worker {
         let way = self.draw(0, 9);
         let enough = self.draw_time(0, 500);
         let asked = clock::now();
+        let at = asked;
         let result = match way {
             0 | 1 => self.locks.try_lock(&name).await,
             2 | 3 => {
-                tell(Event::Asked { lease, at: asked });
+                tell(Event::Asked { lease, key, at });
                 let lock = pin!(self.locks.lock(&name));
                 match select(lock, pin!(pause(enough))).await {
                     Either::Left((result, _)) => result,
@@ -83,7 +84,7 @@ impl Worker {
                 }
             }
             _ => {
-                tell(Event::Asked { lease, at: asked });
+                tell(Event::Asked { lease, key, at });
                 self.locks.lock(&name).await
             }
         };

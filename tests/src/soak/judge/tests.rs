@@ -39,11 +39,16 @@ fn lawful() -> Vec<Event> {
             memory: 10_000,
             tasks: 9,
         },
-        Event::Asked { lease: 1, at: S },
+        Event::Asked {
+            lease: 1,
+            key: 1,
+            at: S,
+        },
         granted(1, S, 2 * S, 10),
         wrote(1, 2 * S, Written::Taken),
         Event::Asked {
             lease: 2,
+            key: 1,
             at: 2 * S,
         },
         seen(1, 3 * S),
@@ -193,6 +198,7 @@ fn a_loss_that_is_not_told_or_taken_back_is_wrong() {
 fn who_waits_in_vain_or_for_ever_after_the_last_fault_is_told() {
     let asked = Event::Asked {
         lease: 3,
+        key: 1,
         at: 6 * S,
     };
     wrong(&[asked], "was never served");
@@ -210,6 +216,36 @@ fn who_waits_in_vain_or_for_ever_after_the_last_fault_is_told() {
     assert_eq!(judged(events, |judge| judge.healed(late - S)), [""; 0]);
 }
 
+/// Whoever is patient may starve there, if others are served.
+#[test]
+fn over_several_nodes_each_key_is_granted_in_time_and_not_each_waiter() {
+    let late = 6 * S + nanos(SERVED) + S;
+    let served = |kind, key, at| {
+        let mut events = lawful();
+        events.push(Event::Asked {
+            lease: 3,
+            key: 1,
+            at: 6 * S,
+        });
+        events.push(Event::Granted {
+            lease: 4,
+            key,
+            asked: at - S,
+            at,
+            fence: 12,
+        });
+        events.push(granted(3, 6 * S, late, 13));
+        judged_of(kind, events, |_| ())
+    };
+    let several = Kind::Several(3);
+    assert_eq!(served(several, 1, 9 * S), [""; 0]);
+    assert_eq!(served(several, 1, 6 * S + S / 2).len(), 1, "too early");
+    assert_eq!(served(several, 2, 9 * S).len(), 1, "another key");
+    for kind in [Kind::One, Kind::Group] {
+        assert_eq!(served(kind, 1, 9 * S).len(), 1, "{kind:?} has turns");
+    }
+}
+
 #[test]
 fn nodes_that_may_have_forgotten_are_told_of_where_there_is_quarantine() {
     let told = |kind, asks: &[Event], at| {
@@ -220,7 +256,7 @@ fn nodes_that_may_have_forgotten_are_told_of_where_there_is_quarantine() {
         judged_of(kind, events, |judge| judge.healed(6 * S))
     };
     let (lease, at) = (3, 6 * S);
-    let asked = [Event::Asked { lease, at }];
+    let asked = [Event::Asked { lease, key: 1, at }];
     for asks in [&asked[..], &[]] {
         assert_eq!(told(Kind::Several(3), asks, 7 * S), [""; 0]);
         for kind in [Kind::One, Kind::Group] {
@@ -236,6 +272,7 @@ fn nobody_waits_where_a_process_was_killed() {
     let mut events = lawful();
     events.push(Event::Asked {
         lease: 3,
+        key: 1,
         at: 6 * S,
     });
     assert_eq!(judged(events, |judge| judge.died(0)), [""; 0]);

@@ -141,9 +141,11 @@ fn told(client: Client, health: &Health) -> Vec<Concern> {
     } else if !keeps {
         found.push(Concern::Forgets);
     }
-    let replicas = health.number("connected_slaves").unwrap_or(0);
     let demanded = client.acknowledged_by;
-    if replicas < u64::from(demanded) {
+    let told = health.number("connected_slaves");
+    let replicas = told.unwrap_or(0);
+    // A proxy may leave the number out.
+    if told.is_some() && replicas < u64::from(demanded) {
         found.push(Concern::FewReplicas { replicas, demanded });
     }
     if let Ok(least) = health.setting(Setting::MinReplicas)

@@ -52,6 +52,17 @@ pub(crate) struct Told {
     pub(crate) replicas: Result<u32, Reply>,
 }
 
+impl Told {
+    /// Whether it was said by the node that granted, and not by another server behind its name.
+    pub(crate) fn is_of_the_node(&self) -> bool {
+        let refused = matches!(
+            self.replicas,
+            Err(Reply::NotApplied(Refusal::Unavailable(_)))
+        );
+        !refused && self.each.iter().any(Option::is_none)
+    }
+}
+
 /// The answers to [`commands`].
 pub(crate) fn told(
     stream: &FenceStream,
@@ -83,8 +94,7 @@ fn held(request: &Request, read: &CommandResult) -> Option<Reply> {
     }
 }
 
-/// Whether a write stands behind the grants. Without one, replicas would be said to have nothing,
-/// which they have at once.
+/// Whether a write stands behind the grants. Without one, replicas are asked for what came before.
 fn drew(stream: &FenceStream, drawn: &CommandResult) -> Result<(), Reply> {
     match decode::error(drawn) {
         Some(Reply::NotApplied(Refusal::Rejected(words))) => {

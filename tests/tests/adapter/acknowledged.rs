@@ -1,7 +1,7 @@
 //! Grants that replicas must acknowledge: what is asked of the node on a connection of its own, and
 //! what comes of it where that fails.
 
-use futures_util::future::{Either, join, select, try_join_all};
+use futures_util::future::{Either, join, join_all, select, try_join_all};
 use tenure_redis::{LockError, Locks};
 use tenure_sim::memory_net::{Client, Connecting, Node, Request, World};
 use tenure_sim::server::{Lost, Reply};
@@ -130,7 +130,8 @@ fn a_session_that_ends_meanwhile_costs_no_attempt() -> Outcome {
 }
 
 /// A draw for the third would be behind the second, which replicas that are slow would then never
-/// come to.
+/// come to. Nor is there a third `WAIT`: a server counts who has what was written before the one
+/// before it.
 #[test]
 fn who_has_time_left_goes_on_waiting_before_newcomers_are_drawn_for() -> Outcome {
     World::run(1, async |world| {
@@ -220,7 +221,11 @@ fn without_a_second_connection_it_is_an_outage_in_words() -> Outcome {
         one.link("a").set_connecting(Connecting::Refused);
         let words = outage(&locks).await;
         assert!(words.contains("replicas could not be asked"), "{words}");
+        // Nobody dials again at once.
         one.link("a").set_connecting(Connecting::Hangs);
+        let words = outage(&locks).await;
+        assert!(words.contains("could not be asked"), "{words}");
+        world.sleep(secs(1)).await;
         let words = outage(&locks).await;
         assert!(words.contains("did not say in time"), "{words}");
         world.sleep(ms(100)).await;
@@ -276,6 +281,9 @@ fn replicas_of_a_server_without_the_lock_do_not_count() -> Outcome {
         world.sleep(ms(100)).await;
         assert!(!is_held(&node), "it is released where it was granted");
         drop(one);
+        // The connection to the other one is not kept.
+        world.alias("a", &node);
+        drop(locks.try_lock("k").await?);
         Ok(())
     })
 }
@@ -291,6 +299,115 @@ fn what_is_unknown_of_a_lock_that_was_dropped_leaves_nothing() -> Outcome {
         drop(dropped);
         world.sleep(ms(50)).await;
         assert!(!is_held(&node), "it need not wait for them");
+        Ok(())
+    })
+}
+
+/// The first `WAIT` ends with the first of them, the second with the last; those between are told
+/// by number when their time is up.
+#[test]
+fn of_grants_with_different_times_the_node_is_asked_twice_at_most() -> Outcome {
+    World::run(1, async |world| {
+        let (node, one, locks) = acknowledged(&world).await?;
+        drop(locks.try_lock("k").await?);
+        world.sleep(ms(100)).await;
+        let before = waits(&world).len();
+        one.link("a").set_latency(ms(0), ms(80));
+        node.server().set_replicas(0);
+        let tries = [200, 300, 400, 500, 600].map(|ttl| {
+            let locks = locks.with(|options| options.ttl(ms(ttl))).expect("a TTL");
+            async move { locks.try_lock(format!("k{ttl}")).await }
+        });
+        for tried in join_all(tries).await {
+            assert!(
+                matches!(tried, Err(LockError::Unacknowledged { .. })),
+                "{tried:?}"
+            );
+        }
+        let asked = waits(&world).split_off(before);
+        let spans = asked
+            .iter()
+            .map(|wait| String::from_utf8_lossy(&wait.argv[2]).parse());
+        let spans: Vec<u64> = spans.collect::<Result<_, _>>()?;
+        // Three quarters of what 200 ms and 600 ms leave for an attempt, the latter from 80 ms on.
+        assert!(matches!(spans[..], [60..=75, 120..=145]), "{spans:?}");
+        Ok(())
+    })
+}
+
+/// It is answered in its own time, and costs nobody the connection.
+#[test]
+fn who_has_little_time_is_answered_while_others_go_on_waiting() -> Outcome {
+    World::run(1, async |world| {
+        let (node, one, locks) = acknowledged(&world).await?;
+        drop(locks.try_lock("k").await?);
+        world.sleep(ms(100)).await;
+        let connects = || {
+            let mut requests = world.requests();
+            requests.retain(|request| request.is("HELLO"));
+            requests.len()
+        };
+        let before = connects();
+        node.server().set_replicas(1);
+        one.link("a").set_latency(ms(0), ms(80));
+        let brief = locks.with(|options| options.ttl(ms(150)))?;
+        let began = world.now();
+        let (long, short) = join(locks.try_lock("long"), async {
+            world.sleep(ms(5)).await;
+            let tried = brief.try_lock("short").await;
+            (tried, world.now() - began)
+        })
+        .await;
+        let (tried, took) = short;
+        assert!(long?.is_valid());
+        assert!(tried.is_err() && took < ms(150), "{tried:?} after {took:?}");
+        assert_eq!(connects(), before);
+        Ok(())
+    })
+}
+
+/// What nothing is known of in time is told to the lease, which goes on to its next attempt.
+#[test]
+fn who_waits_behind_what_hangs_is_answered_in_its_own_time() -> Outcome {
+    World::run(1, async |world| {
+        let (node, _, locks) = acknowledged(&world).await?;
+        drop(locks.try_lock("k").await?);
+        world.sleep(ms(100)).await;
+        node.server().lose_reply(Some("wait"), Lost::Mute);
+        let brief = locks.with(|options| options.ttl(ms(150)).give_up_after(ms(700)))?;
+        let (long, short) = join(locks.try_lock("long"), async {
+            world.sleep(ms(5)).await;
+            brief.lock("short").await
+        })
+        .await;
+        assert!(long.is_err() && short.is_err());
+        let mut attempts = world.requests();
+        attempts.retain(|request| request.argv.iter().any(|word| word == b"150"));
+        assert!(
+            attempts.len() > 1,
+            "its TTL is asked for {} times",
+            attempts.len()
+        );
+        Ok(())
+    })
+}
+
+#[test]
+fn what_hangs_ends_with_the_last_whose_time_is_up() -> Outcome {
+    World::run(1, async |world| {
+        let (node, _, locks) = acknowledged(&world).await?;
+        drop(locks.try_lock("k").await?);
+        world.sleep(ms(100)).await;
+        node.server().lose_reply(Some("wait"), Lost::Mute);
+        let brief = locks.with(|options| options.ttl(ms(150)))?;
+        let began = world.now();
+        let timed = async |locks: &Locks, key: &str| {
+            let tried = locks.try_lock(key).await;
+            assert!(tried.is_err(), "{tried:?}");
+            world.now() - began
+        };
+        let (long, short) = join(timed(&locks, "long"), timed(&brief, "short")).await;
+        assert!(short < ms(150) && long > ms(500), "{short:?}, {long:?}");
         Ok(())
     })
 }

@@ -27,8 +27,9 @@ use crate::runtime::{BoxFuture, Clock};
 /// How often a request is asked, as long as each answer is that the key has moved.
 // Law: Bounded work
 const HOPS: u32 = 2;
-/// So many requests in a row may be lost with their connections. Then nobody tells redis-rs' task
-/// from one that has ended.
+/// So many requests in a row may be lost with their connections, or be told that a server starts.
+/// Then nobody tells redis-rs' task from one that has ended, or that asks where the slots are for
+/// ever.
 const BREAKS: u32 = 3;
 /// For so long a server that is gone, and that others go on to name, is not asked for twice: each
 /// time has all servers asked where the slots are.
@@ -71,7 +72,7 @@ pub(crate) struct ShardedConnection {
 struct Beside {
     importing: Importing,
     over: Over,
-    /// How many requests in a row were lost with their connections.
+    /// How many requests in a row were lost with their connections, or told that a server starts.
     breaks: AtomicU32,
     clock: Arc<dyn Clock>,
     /// A server to which there is no connection, and until when it is not asked for twice.
@@ -163,7 +164,7 @@ impl Beside {
                 }
                 Err(error) => error,
             };
-            if error.code().is_some() {
+            if error.code().is_some() && !is_starting(&error) {
                 self.breaks.store(0, Ordering::Relaxed);
             }
             match error.kind() {
@@ -185,8 +186,6 @@ impl Beside {
                 ErrorKind::Server(
                     ServerErrorKind::TryAgain
                     | ServerErrorKind::ClusterDown
-                    | ServerErrorKind::MasterDown
-                    | ServerErrorKind::BusyLoading
                     | ServerErrorKind::ReadOnly,
                 ) => return Err(error),
                 _ => return Err(self.unknown(&error)),
@@ -204,12 +203,13 @@ impl Beside {
             return io::Error::new(io::ErrorKind::TimedOut, text).into();
         }
         let breaks = self.breaks.fetch_add(1, Ordering::Relaxed) + 1;
-        // What a lost connection says is that it is lost, and redis-rs replaces it. All else is
-        // about the cluster: no server of it tells where the slots are, and redis-rs goes on to ask
-        // without a pause.
+        // What a lost connection says is that it is lost, and redis-rs replaces it. A server that
+        // starts may be one of many. All else is about the cluster: no server of it tells where the
+        // slots are, and redis-rs goes on to ask without a pause.
         // Law: Bounded work
         let lost = error.is_connection_dropped() && !error.is_connection_refusal();
-        if !lost || breaks >= BREAKS {
+        let may_pass = lost || is_starting(error);
+        if !may_pass || breaks >= BREAKS {
             self.over
                 .tell(&format!("none of its servers can be used ({text})"));
         }
@@ -237,6 +237,17 @@ impl Beside {
             *gone = Some((to.to_owned(), now + GONE_FOR));
         }
     }
+}
+
+/// Whether this is what a server says that does not serve yet. If it says so when redis-rs asks
+/// where the slots are, redis-rs tells it to all that is in flight, also to what was written to
+/// another server, and goes on to ask without a pause.
+// Law: Honest validity
+fn is_starting(error: &RedisError) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Server(ServerErrorKind::MasterDown | ServerErrorKind::BusyLoading)
+    )
 }
 
 const SILENT: &str = "a server of it does not answer";

@@ -23,6 +23,9 @@ use crate::link::credentials::{Credentials, Source};
 use crate::link::shards::Pace;
 use crate::runtime::{BootClock, Clock};
 
+/// The words of a server that starts.
+const LOADING: &str = "LOADING Redis is loading the dataset in memory";
+
 /// What a server does when it is asked for a key.
 enum Act {
     /// Answers, in the words of the protocol.
@@ -43,7 +46,8 @@ struct Server {
     asked: watch::Sender<Vec<String>>,
     /// How often it was asked whether it lives, as at the end of each greeting.
     pings: watch::Sender<u32>,
-    /// The answer to `CLUSTER SLOTS`.
+    /// The answer to `CLUSTER SLOTS`. If it is empty, the server closes the connection as if it had
+    /// been restarted, and says after that that it starts.
     slots: Arc<Mutex<String>>,
     /// Its tasks end with this.
     tasks: Arc<Mutex<JoinSet<io::Result<()>>>>,
@@ -92,9 +96,24 @@ impl Server {
 
     /// It says from now on that this server has all slots.
     fn names(&self, owner: &Self) {
-        let port = owner.addr.port();
-        let slots = format!("*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:{port}\r\n");
-        *self.slots.lock().expect("no panic") = slots;
+        self.says_of_slots(&format!("*1\r\n{}", owner.has(0, 16_383)));
+    }
+
+    /// It says from now on that the first has the lower half of the slots, the other the upper one.
+    fn names_both(&self, lower: &Self, upper: &Self) {
+        let halves = [lower.has(0, 8_191), upper.has(8_192, 16_383)].concat();
+        self.says_of_slots(&format!("*2\r\n{halves}"));
+    }
+
+    /// These slots are its own, in the words of the protocol.
+    fn has(&self, first: u32, last: u32) -> String {
+        let port = self.addr.port();
+        format!("*3\r\n:{first}\r\n:{last}\r\n*2\r\n$9\r\n127.0.0.1\r\n:{port}\r\n")
+    }
+
+    /// It answers so from now on when it is asked who has which slots.
+    fn says_of_slots(&self, answer: &str) {
+        answer.clone_into(&mut self.slots.lock().expect("no panic"));
     }
 
     fn acts(&self, act: Act) -> &Self {
@@ -117,7 +136,14 @@ impl Server {
                     self.pings.send_modify(|pings| *pings += 1);
                     "+PONG\r\n".to_owned()
                 }
-                "CLUSTER" => self.slots.lock().expect("no panic").clone(),
+                "CLUSTER" => {
+                    let mut slots = self.slots.lock().expect("no panic");
+                    if slots.is_empty() {
+                        *slots = format!("-{LOADING}\r\n");
+                        return Ok(());
+                    }
+                    slots.clone()
+                }
                 "ASKING" => {
                     self.asked.send_modify(|asked| asked.push(words.join(" ")));
                     "+OK\r\n".to_owned()
@@ -296,7 +322,7 @@ async fn a_key_that_is_moving_is_asked_for_right_behind_the_asking() {
 #[tokio::test]
 async fn what_is_refused_for_now_is_left_to_the_core_to_ask_again() {
     let (one, _, connected) = two().await;
-    for words in ["TRYAGAIN not yet", "CLUSTERDOWN down", "LOADING it"] {
+    for words in ["TRYAGAIN not yet", "CLUSTERDOWN down", "READONLY it"] {
         one.says(&format!("-{words}"));
         let error = get(&connected).await.expect_err("it is refused");
         assert_eq!(error.code(), words.split(' ').next());
@@ -351,20 +377,55 @@ async fn what_is_in_flight_when_the_cluster_is_gone_is_unknown() {
     assert!(why.contains("can be used"), "{why}");
 }
 
-/// The rights of the user were changed. redis-rs would ask again and again.
+/// The rights of the user were changed, or all servers start. redis-rs would ask again and again.
 #[tokio::test]
 async fn a_cluster_that_does_not_say_any_more_who_has_what_is_told() {
-    let (one, other, mut connected) = two().await;
-    one.says(&moved_to(&other));
-    let words = "NOPERM this user has no permissions to run the 'cluster|slots' command";
-    *one.slots.lock().expect("no panic") = format!("-{words}\r\n");
-    let error = get(&connected).await.expect_err("nobody says where it is");
+    for (words, requests) in [
+        (
+            "NOPERM this user has no permissions to run the 'cluster|slots' command",
+            1,
+        ),
+        (LOADING, 3),
+        ("MASTERDOWN Link with MASTER is down", 3),
+    ] {
+        let (one, other, mut connected) = two().await;
+        one.says(&moved_to(&other));
+        one.says_of_slots(&format!("-{words}\r\n"));
+        for _ in 0..requests {
+            assert_eq!(over(&mut connected), None, "{words}");
+            let error = get(&connected).await.expect_err("nobody says where it is");
+            assert_eq!(error.code(), None, "{error}");
+        }
+        assert_eq!(one.asked().len(), 1, "{words}");
+        let why = over(&mut connected).expect("it is said");
+        let said = words.split_once(' ').expect("a code").1;
+        assert!(why.contains("can be used") && why.contains(said), "{why}");
+    }
+}
+
+/// It was written to a server that died. redis-rs hears that another one starts.
+#[tokio::test]
+async fn what_was_written_is_unknown_when_nobody_says_who_has_what() {
+    let (one, other) = (Server::start().await, Server::start().await);
+    one.names_both(&one, &other);
+    other.names_both(&one, &other);
+    let connected = connected(&one).await;
+    one.acts(Act::IsSilent);
+    let mut asked = one.asked.subscribe();
+    let written = tokio::spawn(connected.connection.send(asks()));
+    let seen = asked.wait_for(|asked| !asked.is_empty()).await;
+    drop(seen.expect("it is written"));
+    one.says_of_slots("");
+    other.says_of_slots(&format!("-{LOADING}\r\n"));
+    other.says(&format!("-MOVED 12182 {}", one.addr));
+    let mut beside = Pipeline::new();
+    beside.cmd("GET").arg("foo");
+    let error = connected.connection.send(beside).await;
+    error.expect_err("nobody says where it is");
+    let told = written.await.expect("no panic");
+    let error = told.expect_err("nobody has answered");
     assert_eq!(error.code(), None, "{error}");
-    let why = over(&mut connected).expect("it is said");
-    assert!(
-        why.contains("can be used") && why.contains("no permissions"),
-        "{why}"
-    );
+    assert_eq!(one.asked(), ["GET k"]);
 }
 
 /// redis-rs connects to a server of the cluster with the login of the dial, which may be no more.

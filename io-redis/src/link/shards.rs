@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
@@ -18,7 +18,7 @@ use redis::{
     RedisError, RedisResult, ServerErrorKind, Value,
 };
 use tenure_core::{Instant, Words};
-use tokio::sync::oneshot;
+use tokio::sync::{OnceCell, oneshot};
 
 use crate::link::connection::{Connection, no_pushes};
 use crate::protocol::words::{hide, printable};
@@ -32,7 +32,7 @@ const HOPS: u32 = 2;
 /// ever.
 const BREAKS: u32 = 3;
 /// For so long a server that is gone, and that others go on to name, is not asked for twice: each
-/// time has all servers asked where the slots are.
+/// time has all servers asked where the slots are. Nor is it connected to.
 // Law: Bounded work
 const GONE_FOR: Duration = Duration::from_secs(1);
 /// A login that is refused at one server is no other before this has passed. So often at most are
@@ -99,7 +99,9 @@ impl ShardedConnection {
             importing: Importing {
                 template,
                 pace,
-                servers: tokio::sync::Mutex::default(),
+                servers: Mutex::default(),
+                gone: Gone::default(),
+                clock: Arc::clone(&clock),
             },
             over: Over(Mutex::new(Some(sender))),
             breaks: AtomicU32::new(0),
@@ -275,35 +277,73 @@ impl Drop for Unanswered<'_> {
     }
 }
 
+/// A connection to one server, once somebody has made it.
+type Shared = Arc<OnceCell<MultiplexedConnection>>;
+
 /// Connections to servers that are being given slots, which need not have one yet. So redis-rs may
 /// not know them.
 struct Importing {
     template: Option<ConnectionInfo>,
     pace: Pace,
-    servers: tokio::sync::Mutex<BTreeMap<String, MultiplexedConnection>>,
+    /// By their places. Nobody waits while this is locked, so a server that does not answer delays
+    /// nobody who asks another.
+    // Law: Progress
+    servers: Mutex<BTreeMap<String, Shared>>,
+    gone: Gone,
+    clock: Arc<dyn Clock>,
 }
 
 impl Importing {
-    /// Asks the server that this refusal names. None if it cannot be connected to.
+    /// Asks the server that this refusal names. None if it cannot be connected to, or could not be
+    /// a moment ago.
     async fn ask(&self, refusal: &RedisError, command: &Cmd) -> Option<RedisResult<Value>> {
         let (place, _) = refusal.redirect_node()?;
-        let mut server = self.server(place).await?;
+        if self.gone.has(place, self.clock.now()) {
+            return None;
+        }
+        let shared = Arc::clone(self.servers().entry(place.to_owned()).or_default());
+        // All who ask for it meanwhile wait for the same connection.
+        let server = shared.get_or_try_init(|| self.connect(place)).await;
+        let Ok(mut server) = server.cloned() else {
+            self.forget(place, &shared);
+            return None;
+        };
         // In one write, since it is about the next command on the connection.
         let mut both = Pipeline::with_capacity(2);
         both.cmd("ASKING").add_command(command.clone());
         let answers = server.req_packed_commands(&both, 0, 2).await;
         if answers.is_err() {
-            self.servers.lock().await.remove(place);
+            self.forget(place, &shared);
         }
         let last = |mut values: Vec<Value>| values.pop().unwrap_or_default();
         Some(answers.map(last))
     }
 
-    async fn server(&self, place: &str) -> Option<MultiplexedConnection> {
-        let mut servers = self.servers.lock().await;
-        if let Some(server) = servers.get(place) {
-            return Some(server.clone());
+    fn servers(&self) -> MutexGuard<'_, BTreeMap<String, Shared>> {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Of this connection nothing is expected any more.
+    fn forget(&self, place: &str, lost: &Shared) {
+        let mut servers = self.servers();
+        if servers.get(place).is_some_and(|it| Arc::ptr_eq(it, lost)) {
+            servers.remove(place);
         }
+    }
+
+    /// Connects, unless whoever waited for the same connection before has just failed.
+    async fn connect(&self, place: &str) -> Result<MultiplexedConnection, NotConnected> {
+        if self.gone.has(place, self.clock.now()) {
+            return Err(NotConnected);
+        }
+        let connected = self.try_to_connect(place).await;
+        connected.ok_or_else(|| {
+            self.gone.note(place, self.clock.now());
+            NotConnected
+        })
+    }
+
+    async fn try_to_connect(&self, place: &str) -> Option<MultiplexedConnection> {
         let (name, port) = place.rsplit_once(':')?;
         let host = name
             .trim_start_matches('[')
@@ -329,8 +369,27 @@ impl Importing {
             .set_response_timeout(Some(self.pace.answer));
         let client = Client::open(template.set_addr(addr)).ok()?;
         let server = client.get_multiplexed_async_connection_with_config(&config);
-        let server = server.await.ok()?;
-        servers.insert(place.to_owned(), server.clone());
-        Some(server)
+        server.await.ok()
+    }
+}
+
+/// There is no connection to a server that is being given slots.
+struct NotConnected;
+
+/// Servers to which there was no connection, each with until when that counts.
+#[derive(Default)]
+struct Gone(Mutex<BTreeMap<String, Instant>>);
+
+impl Gone {
+    fn has(&self, place: &str, now: Instant) -> bool {
+        let gone = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        gone.get(place).is_some_and(|until| now < *until)
+    }
+
+    /// From now on, for [`GONE_FOR`]. What counts no more is forgotten.
+    fn note(&self, place: &str, now: Instant) {
+        let mut gone = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        gone.retain(|_, until| now < *until);
+        gone.insert(place.to_owned(), now + GONE_FOR);
     }
 }

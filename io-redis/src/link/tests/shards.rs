@@ -13,7 +13,7 @@ use redis::{Pipeline, RedisError, Value};
 use tenure_core::Instant;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::client::testing::SetClock;
@@ -317,6 +317,72 @@ async fn a_key_that_is_moving_is_asked_for_right_behind_the_asking() {
     let value = get(&connected).await.expect("an answer");
     assert!(matches!(value, Value::ServerError(_)), "{value:?}");
     assert_eq!(other.asked(), ["ASKING", "GET k", "ASKING", "GET k"]);
+}
+
+/// It accepts connections and answers nothing. What is at other servers must not wait for it, since
+/// what is given up has all connections replaced.
+#[tokio::test]
+async fn who_asks_a_silent_server_that_imports_delays_nobody_else() {
+    let (one, other, mut connected) = two().await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let place = silent.local_addr().expect("bound");
+    one.says(&format!("-ASK 7629 {place}"));
+    let waits = tokio::spawn(connected.connection.send(asks()));
+    let (mut stream, _) = silent.accept().await.expect("it is connected to");
+    stream.read_u8().await.expect("a greeting");
+    one.says(&format!("-ASK 7629 {}", other.addr));
+    other.says("+there");
+    let value = get(&connected).await.expect("an answer");
+    assert_eq!(value, Value::SimpleString("there".to_owned()));
+    assert!(!waits.is_finished());
+    // It hangs up.
+    drop(stream);
+    let refused = waits.await.expect("no panic").expect_err("it is not there");
+    assert_eq!(refused.code(), Some("ASK"));
+    assert_eq!(over(&mut connected), None);
+}
+
+/// All who are sent there wait for one try, and for a while nobody tries again.
+#[tokio::test]
+async fn a_server_that_imports_and_is_gone_is_connected_to_once_a_second() {
+    let one = Server::start().await;
+    one.names(&one);
+    let clock = Arc::new(SetClock::default());
+    let connected = dialled(&one, None, Arc::clone(&clock) as _).await;
+    let gone = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let ask = format!("-ASK 7629 {}", gone.local_addr().expect("bound"));
+    let tries = watch::Sender::new(0);
+    let (counts, hangs_up) = (tries.clone(), Arc::new(Semaphore::new(0)));
+    let may = Arc::clone(&hangs_up);
+    let accepts = tokio::spawn(async move {
+        while let Ok((stream, _)) = gone.accept().await {
+            counts.send_modify(|tries| *tries += 1);
+            may.acquire().await.expect("it is open").forget();
+            drop(stream);
+        }
+    });
+    for (millis, expected) in [(0, 1), (999, 1), (1_000, 2)] {
+        clock.set(Instant::from_nanos(0) + Duration::from_millis(millis));
+        let before = one.asked().len();
+        let mut four = JoinSet::new();
+        for _ in 0..4 {
+            one.says(&ask);
+            four.spawn(connected.connection.send(asks()));
+        }
+        let mut asked = one.asked.subscribe();
+        let seen = asked.wait_for(|asked| asked.len() == before + 4).await;
+        drop(seen.expect("they are asked"));
+        // What is answered behind them says that they have their answers.
+        one.says("+here");
+        get(&connected).await.expect("an answer");
+        hangs_up.add_permits(4);
+        for answer in four.join_all().await {
+            assert_eq!(answer.expect_err("it is gone").code(), Some("ASK"));
+        }
+        assert_eq!(*tries.borrow(), expected, "{millis}");
+        hangs_up.forget_permits(4);
+    }
+    accepts.abort();
 }
 
 #[tokio::test]

@@ -181,7 +181,10 @@ impl Beside {
                     return match self.importing.ask(&error, command).await {
                         Some(Ok(value)) => Ok(value),
                         Some(Err(lost)) => Err(self.unknown(&lost)),
-                        None => Err(error),
+                        None => {
+                            self.not_connected();
+                            Err(error)
+                        }
                     };
                 }
                 // What else a server refuses is a value, or one of these.
@@ -227,16 +230,21 @@ impl Beside {
         place == to && self.clock.now() < *until
     }
 
-    /// A key is said to be at a server to which redis-rs has no connection. It tries to get one for
-    /// ever, as the user that it was given.
-    fn still_moved(&self, moved: &RedisError) {
-        let now = self.clock.now();
-        if self.stale.is_some_and(|at| now >= at) {
+    /// There is no connection to a server that has a key. Each try to get one is as the user that
+    /// was given for the dial.
+    fn not_connected(&self) {
+        if self.stale.is_some_and(|at| self.clock.now() >= at) {
             self.over.tell("a server of it cannot be connected to");
         }
+    }
+
+    /// A key is said to be at a server to which redis-rs has no connection. It tries to get one for
+    /// ever.
+    fn still_moved(&self, moved: &RedisError) {
+        self.not_connected();
         if let Some((to, _)) = moved.redirect_node() {
             let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
-            *gone = Some((to.to_owned(), now + GONE_FOR));
+            *gone = Some((to.to_owned(), self.clock.now() + GONE_FOR));
         }
     }
 }

@@ -494,21 +494,26 @@ async fn what_was_written_is_unknown_when_nobody_says_who_has_what() {
     assert_eq!(one.asked(), ["GET k"]);
 }
 
-/// redis-rs connects to a server of the cluster with the login of the dial, which may be no more.
+/// A server of the cluster is connected to with the login of the dial, which may be no more.
 #[tokio::test]
 async fn where_a_server_is_missing_another_login_may_help_after_a_while() {
-    let (one, other) = (Server::start().await, Server::start().await);
-    one.names(&one);
-    let clock = Arc::new(SetClock::default());
-    let asked = Source::new(|| ready(Ok::<_, io::Error>(Credentials::new("app", "word"))));
-    let mut connected = dialled(&one, Some(asked), Arc::clone(&clock) as _).await;
-    let moved = moved_to(&other);
-    for (seconds, is_over) in [(1, false), (9, false), (10, true)] {
-        clock.set(Instant::from_nanos(0) + Duration::from_secs(seconds));
-        one.says(&moved).says(&moved);
-        let error = get(&connected).await.expect_err("it is nowhere");
-        assert_eq!(error.code(), Some("MOVED"));
-        assert_eq!(over(&mut connected).is_some(), is_over, "{seconds}");
+    for (refusal, hops) in [("MOVED", 2), ("ASK", 1)] {
+        let (one, other) = (Server::start().await, Server::start().await);
+        one.names(&one);
+        other.stop().await;
+        let clock = Arc::new(SetClock::default());
+        let asked = Source::new(|| ready(Ok::<_, io::Error>(Credentials::new("app", "word"))));
+        let mut connected = dialled(&one, Some(asked), Arc::clone(&clock) as _).await;
+        for (seconds, is_over) in [(1, false), (9, false), (10, true)] {
+            clock.set(Instant::from_nanos(0) + Duration::from_secs(seconds));
+            for _ in 0..hops {
+                one.says(&format!("-{refusal} 7629 {}", other.addr));
+            }
+            let error = get(&connected).await.expect_err("it is nowhere");
+            assert_eq!(error.code(), Some(refusal));
+            let said = over(&mut connected).is_some();
+            assert_eq!(said, is_over, "{refusal}, {seconds} s");
+        }
     }
 }
 

@@ -75,8 +75,8 @@ struct Beside {
     /// How many requests in a row were lost with their connections, or told that a server starts.
     breaks: AtomicU32,
     clock: Arc<dyn Clock>,
-    /// A server to which there is no connection, and until when it is not asked for twice.
-    gone: Mutex<Option<(String, Instant)>>,
+    /// Servers that are not asked for twice.
+    gone: Gone,
     /// When another login may be had. None if it never is another.
     stale: Option<Instant>,
     /// What is not shown, should a server quote it.
@@ -107,7 +107,7 @@ impl ShardedConnection {
             breaks: AtomicU32::new(0),
             stale: asks_credentials.then(|| clock.now() + STALE_AFTER),
             clock,
-            gone: Mutex::default(),
+            gone: Gone::default(),
             password,
         };
         let over = async move {
@@ -223,11 +223,10 @@ impl Beside {
 
     /// Whether a key is said to be at a server to which there was no connection a moment ago.
     fn is_gone(&self, moved: &RedisError) -> bool {
-        let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
-        let (Some((place, until)), Some((to, _))) = (&*gone, moved.redirect_node()) else {
-            return false;
-        };
-        place == to && self.clock.now() < *until
+        let now = self.clock.now();
+        moved
+            .redirect_node()
+            .is_some_and(|(to, _)| self.gone.has(to, now))
     }
 
     /// There is no connection to a server that has a key. Each try to get one is as the user that
@@ -243,8 +242,7 @@ impl Beside {
     fn still_moved(&self, moved: &RedisError) {
         self.not_connected();
         if let Some((to, _)) = moved.redirect_node() {
-            let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
-            *gone = Some((to.to_owned(), self.clock.now() + GONE_FOR));
+            self.gone.note(to, self.clock.now());
         }
     }
 }
@@ -399,5 +397,23 @@ impl Gone {
         let mut gone = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         gone.retain(|_, until| now < *until);
         gone.insert(place.to_owned(), now + GONE_FOR);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_that_are_gone_are_forgotten_after_a_while() {
+        let (gone, start) = (Gone::default(), Instant::from_nanos(0));
+        let later = start + GONE_FOR / 2;
+        gone.note("one:1", start);
+        gone.note("other:1", later);
+        assert!(gone.has("one:1", later) && gone.has("other:1", later));
+        assert!(!gone.has("one:1", start + GONE_FOR));
+        gone.note("third:1", start + GONE_FOR);
+        let left: Vec<_> = gone.0.lock().expect("no panic").keys().cloned().collect();
+        assert_eq!(left, ["other:1", "third:1"]);
     }
 }

@@ -287,12 +287,15 @@ async fn a_server_that_is_gone_is_not_asked_for_twice_by_each_request() {
     one.names(&one);
     let clock = Arc::new(SetClock::default());
     let connected = dialled(&one, None, Arc::clone(&clock) as _).await;
-    // To the same server right after it, to another one, and to the first after a while.
+    // To the same server right after it, to another one, to the first again, and after a while.
     for (millis, to, times) in [
         (0, &other, 2),
         (999, &other, 1),
         (999, &one, 2),
+        (999, &other, 1),
+        (999, &one, 1),
         (2_000, &one, 2),
+        (2_000, &other, 2),
     ] {
         clock.set(Instant::from_nanos(0) + Duration::from_millis(millis));
         let before = one.asked().len();

@@ -185,6 +185,12 @@ impl Link {
                 }
                 #[cfg(feature = "cluster")]
                 Target::Cluster(address) => {
+                    // All clients of a key must draw from one stream, and nobody need ask what the
+                    // program has said.
+                    // Law: Fencing
+                    if let Some(stream) = &config.stream {
+                        stream.split();
+                    }
                     let (credentials, clock) = (config.credentials.clone(), &seams.clock);
                     let cluster = Cluster::new(address, credentials, Arc::clone(clock));
                     Source::Cluster(Box::new(cluster))

@@ -34,8 +34,12 @@ const EVERY: Duration = Duration::from_secs(60 * 60);
 const AT_ONCE: usize = 64;
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Asks whether the node is a cluster, over a connection of which that is not known.
+/// Asks whether the node is a cluster, over a connection of which that is not said, unless it is
+/// known to be one.
 pub(crate) async fn find_cluster(connection: &dyn Connection, stream: &FenceStream) {
+    if stream.is_split() {
+        return;
+    }
     let answers = exchange(connection, vec![mode_query()]).await;
     if let Some(Ok(answer)) = answers.first()
         && is_cluster(answer)

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use redis::{Pipeline, RedisError, Value};
-use tenure_core::Instant;
+use tenure_core::{Instant, NodeId};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -20,8 +20,12 @@ use crate::client::testing::SetClock;
 use crate::link::cluster::{Cluster, ClusterAddress};
 use crate::link::connect::Connected;
 use crate::link::credentials::{Credentials, Source};
+use crate::link::interface::Target;
 use crate::link::shards::Pace;
-use crate::runtime::{BootClock, Clock};
+use crate::link::spawn_link;
+use crate::link::tests::hub::FakeHub;
+use crate::link::tests::mocked::one_node;
+use crate::runtime::{BootClock, Clock, Seams};
 
 /// The words of a server that starts.
 const LOADING: &str = "LOADING Redis is loading the dataset in memory";
@@ -130,7 +134,7 @@ impl Server {
         loop {
             let words = command(&mut stream).await?;
             let answer = match words[0].as_str() {
-                "HELLO" => "%1\r\n+proto\r\n:3\r\n".to_owned(),
+                "HELLO" if words.len() > 1 => "%1\r\n+proto\r\n:3\r\n".to_owned(),
                 "CLIENT" => "+OK\r\n".to_owned(),
                 "PING" => {
                     self.pings.send_modify(|pings| *pings += 1);
@@ -151,14 +155,16 @@ impl Server {
                 _ => {
                     let act = self.acts.lock().expect("no panic").pop_front();
                     self.asked.send_modify(|asked| asked.push(words.join(" ")));
-                    match act.expect("it is asked no more than the test says") {
-                        Act::Says(answer) => answer,
-                        Act::HangsUp => return Ok(()),
-                        Act::SaysLast(answer) => {
+                    match act {
+                        Some(Act::Says(answer)) => answer,
+                        Some(Act::HangsUp) => return Ok(()),
+                        Some(Act::SaysLast(answer)) => {
                             self.listens.abort();
                             return stream.write_all(answer.as_bytes()).await;
                         }
-                        Act::IsSilent => continue,
+                        Some(Act::IsSilent) => continue,
+                        None if words[1..] != ["k"] => "+OK\r\n".to_owned(),
+                        None => panic!("it is asked no more than the test says"),
                     }
                 }
             };
@@ -495,6 +501,32 @@ async fn what_was_written_is_unknown_when_nobody_says_who_has_what() {
     let error = told.expect_err("nobody has answered");
     assert_eq!(error.code(), None, "{error}");
     assert_eq!(one.asked(), ["GET k"]);
+}
+
+/// Nobody asks whether it is one: the answer might be lost. And this one says that it is none.
+#[tokio::test]
+async fn a_cluster_by_url_has_a_stream_for_each_slot_whatever_it_says() {
+    let one = Server::start().await;
+    one.names(&one);
+    let mut address = ClusterAddress::default();
+    let url = format!("redis://{}", one.addr);
+    address.add(&url).expect("an address");
+    let hub = Arc::new(FakeHub::default());
+    let (work, seams) = (Arc::clone(&hub), Seams::tokio().expect("a runtime"));
+    let (node, target) = (NodeId::new(0), Target::Cluster(address));
+    let _link = spawn_link(node, target, one_node(), work, &seams);
+    let mut asked = one.asked.subscribe();
+    let stream = |asked: &String| {
+        let mut words = asked.split(' ').map(str::to_owned);
+        words.find(|word| word.starts_with("tenure:fence"))
+    };
+    let seen = asked.wait_for(|asked| asked.iter().any(|asked| stream(asked).is_some()));
+    let asked = seen.await.expect("it is tried").clone();
+    hub.finish();
+    for tried in asked.iter().filter_map(stream) {
+        assert!(tried.starts_with("tenure:fence:{"), "{tried}");
+    }
+    assert!(!asked.contains(&"HELLO".to_owned()), "it need not be asked");
 }
 
 /// A server of the cluster is connected to with the login of the dial, which may be no more.

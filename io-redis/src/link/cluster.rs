@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use redis::cluster::ClusterClientBuilder;
 use redis::io::tcp::TcpSettings;
@@ -98,6 +99,8 @@ pub(crate) struct Cluster {
     credentials: Option<Source>,
     /// As whom it logs in, in the present dial or the last one.
     settings: RedisConnectionInfo,
+    /// Whether a connection has served since the last dial.
+    served: bool,
     clock: Arc<dyn Clock>,
 }
 
@@ -113,8 +116,19 @@ impl Cluster {
             settings: first.map_or_else(RedisConnectionInfo::default, Address::greeting),
             address,
             credentials,
+            served: false,
             clock,
         }
+    }
+
+    /// How long things may take in the next dial, and on its connection.
+    pub(crate) fn pace(&mut self, dial: Duration, silence: Duration) -> Pace {
+        Pace::of(dial, silence, std::mem::take(&mut self.served))
+    }
+
+    /// Its last connection serves.
+    pub(crate) fn served(&mut self) {
+        self.served = true;
     }
 
     /// Tries once: asks the servers that were named, beside each other, and connects to all that
@@ -311,6 +325,22 @@ mod tests {
         }
         #[cfg(feature = "tls-rustls")]
         assert!(cluster(&["rediss://h", "rediss://i#insecure"]).is_err());
+    }
+
+    /// With a short TTL a server is taken for silent before one far away can be connected to.
+    #[test]
+    fn a_dial_has_longer_until_a_connection_serves_and_after_one_that_failed() {
+        let clock = Arc::new(crate::runtime::BootClock::new());
+        let mut cluster = Cluster::new(ClusterAddress::default(), None, clock);
+        let mut connect = |served: bool| {
+            if served {
+                cluster.served();
+            }
+            let pace = cluster.pace(Duration::from_secs(2), Duration::from_millis(250));
+            pace.connect.as_millis()
+        };
+        let took = [false, false, true, false].map(&mut connect);
+        assert_eq!(took, [500, 500, 125, 500]);
     }
 
     fn refused(error: &RedisError) -> DialError {

@@ -23,8 +23,6 @@ use crate::link::identity::{self, NodeInfo};
 use crate::link::interface::{LinkConfig, LinkStatus, Target, Work};
 use crate::link::onlooker::Onlooker;
 use crate::link::session::{BATCH, Loss, Session, SessionEnd};
-#[cfg(feature = "cluster")]
-use crate::link::shards::Pace;
 use crate::protocol::encode::Encoder;
 use crate::runtime::{Clock, Seams};
 
@@ -52,7 +50,10 @@ impl Source {
             Self::Dialled(dialer) => dialer.dial().await,
             Self::Group(group) => group.dial().await,
             #[cfg(feature = "cluster")]
-            Self::Cluster(cluster) => cluster.dial(Pace::of(within, silence)).await,
+            Self::Cluster(cluster) => {
+                let pace = cluster.pace(within, silence);
+                cluster.dial(pace).await
+            }
             Self::Given(connection) => Ok(Connected::given(connection)),
         }
     }
@@ -81,7 +82,7 @@ impl Source {
             Self::Dialled(dialer) => dialer.served(),
             Self::Group(group) => group.served(),
             #[cfg(feature = "cluster")]
-            Self::Cluster(_) => {}
+            Self::Cluster(cluster) => cluster.served(),
             Self::Given(_) => {}
         }
     }

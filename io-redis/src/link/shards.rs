@@ -52,12 +52,25 @@ pub(crate) struct Pace {
 impl Pace {
     /// Of the time for a dial, and of that after which a connection is replaced. To connect to all
     /// servers takes as long as to one, twice: to those that were named, and to those that they
-    /// know. While a connection serves, all requests wait for it.
+    /// know. While a connection serves, all requests wait for it; so if the last one did, what is
+    /// longer than they wait is no use. If not, nobody waits, and the servers may be far away.
     // Law: Progress
-    pub(crate) fn of(dial: Duration, silence: Duration) -> Self {
-        Self {
-            connect: (dial / 4).min(silence / 2),
+    pub(crate) fn of(dial: Duration, silence: Duration, served: bool) -> Self {
+        let whole = Self {
+            connect: dial / 4,
             answer: silence,
+        };
+        match served {
+            true => whole.while_it_serves(),
+            false => whole,
+        }
+    }
+
+    /// The same, where requests wait for it.
+    fn while_it_serves(self) -> Self {
+        Self {
+            connect: self.connect.min(self.answer / 2),
+            ..self
         }
     }
 }
@@ -98,7 +111,7 @@ impl ShardedConnection {
         let beside = Beside {
             importing: Importing {
                 template,
-                pace,
+                pace: pace.while_it_serves(),
                 servers: Mutex::default(),
                 gone: Gone::default(),
                 clock: Arc::clone(&clock),
@@ -403,6 +416,18 @@ impl Gone {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_connects_while_requests_wait_does_not_take_longer_than_they_do() {
+        let (dial, silence) = (Duration::from_secs(2), Duration::from_millis(250));
+        let connect = |dial, served| Pace::of(dial, silence, served).connect;
+        assert_eq!(connect(dial, true), Duration::from_millis(125));
+        assert_eq!(connect(dial, false), Duration::from_millis(500));
+        assert_eq!(connect(dial / 8, true), Duration::from_micros(62_500));
+        let beside = Pace::of(dial, silence, false).while_it_serves();
+        assert_eq!(beside.connect, Duration::from_millis(125));
+        assert_eq!(beside.answer, silence);
+    }
 
     #[test]
     fn servers_that_are_gone_are_forgotten_after_a_while() {

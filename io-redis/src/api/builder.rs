@@ -400,10 +400,10 @@ impl Builder {
     /// If too few acknowledge in time, the lock is given back and asked for again after a pause.
     /// That time is three quarters of the [request timeout](Self::request_timeout), or of half of
     /// the validity if that is less; grants that were asked for before are waited for first.
-    /// Replicas that need less than three eighths of it are always in time. When the caller waits no
-    /// longer, the error is [`LockError::Unacknowledged`](crate::LockError::Unacknowledged), or that
-    /// of what it met last. If the second connection cannot be had, it is an outage. No lock is
-    /// reported without an answer.
+    /// Replicas that need less than three eighths of it are in time. When the caller waits no
+    /// longer, the error is [`LockError::Unacknowledged`](crate::LockError::Unacknowledged), or
+    /// that of what it met last. If the second connection cannot be had, it is an outage. No lock
+    /// is reported without an answer.
     ///
     /// **This makes it rare that a failover loses a lock, and not impossible.** The replica that is
     /// promoted may be one that lags: demand all of them, and no lock is granted while one is away.

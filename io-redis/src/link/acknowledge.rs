@@ -6,7 +6,8 @@
 //! under way at a time: a fence is drawn behind all grants that waited, and one `WAIT` covers them.
 //! It ends with the time of the first whose time is up; a second one goes on for the others. There
 //! is no third: a server counts the replicas that have what was written before the `WAIT` before,
-//! so each would ask for more than the one before it. What comes meanwhile waits for the next round.
+//! so each would ask for more than the one before it. What comes meanwhile waits for the next
+//! round.
 
 use std::collections::VecDeque;
 use std::pin::pin;

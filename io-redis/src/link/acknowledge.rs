@@ -26,7 +26,7 @@ use crate::protocol::acknowledge::{self, Told};
 use crate::protocol::decode::CommandResult;
 use crate::protocol::stream::FenceStream;
 use crate::protocol::words::printable;
-use crate::runtime::Clock;
+use crate::runtime::{BoxFuture, Clock};
 
 /// How many grants one `WAIT` covers at most.
 // Law: Bounded work
@@ -228,14 +228,12 @@ impl Acknowledger {
             return;
         };
         let requests = asked.iter().map(|asked| asked.request.clone()).collect();
-        let end = asked.iter().map(|asked| asked.ends(None)).min();
         self.round = Some(Round {
             work: Woken::new(Box::pin(side.first(requests, first, last))),
             asked: asked.into_iter().map(Some).collect(),
             until: first,
             found: None,
         });
-        self.arm(end.unwrap_or(first));
     }
 
     /// Hands on what was told, and begins the second `WAIT` for those who have time left.
@@ -369,10 +367,7 @@ impl Side {
         last: Instant,
     ) -> (Self, Result<Told, Untold>) {
         let timer = self.clock.sleep_until(last);
-        let told = match select(pin!(self.told(&requests, until)), timer).await {
-            Either::Left((told, _)) => told,
-            Either::Right(_) => Err(Untold::Late),
-        };
+        let told = by(timer, self.told(&requests, until)).await;
         (self, told)
     }
 
@@ -384,10 +379,7 @@ impl Side {
         last: Instant,
     ) -> (Self, Result<Told, Untold>) {
         let timer = self.clock.sleep_until(last);
-        let told = match select(pin!(self.waited(count, until)), timer).await {
-            Either::Left((told, _)) => told,
-            Either::Right(_) => Err(Untold::Late),
-        };
+        let told = by(timer, self.waited(count, until)).await;
         (self, told)
     }
 
@@ -481,6 +473,17 @@ impl Side {
             each: vec![None; count],
             replicas: replicas.ok_or_else(gone)?,
         })
+    }
+}
+
+/// What is told before the timer fires.
+async fn by(
+    timer: BoxFuture<'static, ()>,
+    told: impl Future<Output = Result<Told, Untold>>,
+) -> Result<Told, Untold> {
+    match select(pin!(told), timer).await {
+        Either::Left((told, _)) => told,
+        Either::Right(_) => Err(Untold::Late),
     }
 }
 

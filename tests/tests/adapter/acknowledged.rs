@@ -87,11 +87,12 @@ fn too_few_replicas_are_told_by_number_and_the_lock_is_free() -> Outcome {
 fn grants_that_wait_at_the_same_time_share_a_wait() -> Outcome {
     World::run(1, async |world| {
         let (_, _, locks) = acknowledged(&world).await?;
-        let keys = (0..100).map(|key| format!("k{key}"));
+        // A `WAIT` covers 128 at most.
+        let keys = (0..300).map(|key| format!("k{key}"));
         let guards = try_join_all(keys.map(|key| locks.lock(key))).await?;
-        assert_eq!(guards.len(), 100);
+        assert_eq!(guards.len(), 300);
         let asked = waits(&world).len();
-        assert!(asked <= 3, "{asked}");
+        assert!((3..=6).contains(&asked), "{asked}");
         Ok(())
     })
 }

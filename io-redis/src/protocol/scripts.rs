@@ -353,6 +353,18 @@ macro_rules! hinting {
     };
 }
 
+/// The function that gives a lock of one of several nodes back.
+macro_rules! freeing {
+    () => {
+        concat!(
+            "local function freed(lock, held, token)\nlocal why\n",
+            include_str!("lua/owned.lua"),
+            include_str!("lua/several/freed.lua"),
+            "end\n",
+        )
+    };
+}
+
 impl Script {
     /// All of them.
     pub const ALL: &'static [Self] = &[
@@ -575,6 +587,8 @@ impl Script {
                     include_str!("lua/one/release.lua"),
                     drawing!(),
                     include_str!("lua/one/leave.lua"),
+                    include_str!("lua/owned.lua"),
+                    include_str!("lua/one/owner.lua"),
                     handing_on!(),
                     include_str!("lua/one/released.lua"),
                 ),
@@ -593,7 +607,7 @@ impl Script {
                     include_str!("lua/several/release.lua"),
                     include_str!("lua/tail.lua"),
                     hinting!(),
-                    include_str!("lua/several/freed.lua"),
+                    freeing!(),
                     include_str!("lua/several/released.lua"),
                 ),
                 lock_keys: &[Lock, Queue],
@@ -611,7 +625,7 @@ impl Script {
                     include_str!("lua/several/stay.lua"),
                     include_str!("lua/tail.lua"),
                     include_str!("lua/several/order.lua"),
-                    include_str!("lua/several/freed.lua"),
+                    freeing!(),
                     include_str!("lua/several/stayed.lua"),
                     include_str!("lua/enter.lua"),
                     include_str!("lua/several/left.lua"),
@@ -626,7 +640,11 @@ impl Script {
                 ],
             },
             Self::Release => &Layout {
-                text: include_str!("lua/release.lua"),
+                text: concat!(
+                    include_str!("lua/release.lua"),
+                    include_str!("lua/owned.lua"),
+                    include_str!("lua/deleted.lua"),
+                ),
                 lock_keys: &[Lock],
                 lock_args: &[Token],
                 stream: false,

@@ -34,7 +34,8 @@ struct Effort {
     crowds: usize,
     /// How long these have until they are measured.
     settled: Duration,
-    /// How long they are measured while the key is held.
+    /// How long they are measured while the key is held. Each keeps its place when two thirds of
+    /// its TTL have passed, many at a time, so this is three such times, or the rate is by chance.
     idle: Duration,
     /// How long they have until all should be served.
     served: Duration,
@@ -45,7 +46,7 @@ const USUAL: Effort = Effort {
     turn: Duration::from_secs(4),
     crowds: 3,
     settled: Duration::from_secs(4),
-    idle: Duration::from_secs(10),
+    idle: Duration::from_secs(20),
     served: Duration::from_secs(8),
 };
 const QUICK: Effort = Effort {

@@ -75,7 +75,7 @@ impl Job {
             return None;
         };
         (first == CHILD).then(|| Self {
-            who: Who::by_name(who).expect("one of the three"),
+            who: Who::by_name(who).expect("one of them"),
             url: url.clone(),
             key: key.clone(),
             tasks: tasks.parse().expect("a number"),

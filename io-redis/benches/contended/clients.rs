@@ -1,10 +1,10 @@
-//! The three that wait for one key: how each asks for it and gives it back.
+//! Those that wait for one key: how each asks for it and gives it back.
 
 use std::time::Duration;
 
 use tenure_redis::{Guard, Locks};
 
-use crate::prototype::Prototype;
+use crate::prototype::{ALL_COMMANDS, BARE, Prototype};
 
 /// The TTL of those that renew nothing: longer than all that a run holds.
 pub(crate) const TTL: Duration = Duration::from_secs(300);
@@ -16,20 +16,31 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) enum Who {
     /// The bare hand-off.
     Prototype,
+    /// The same, whose scripts call all that Tenure's scripts call.
+    AllCommands,
     /// rslock, which asks again after up to 200 ms.
     Rslock,
     /// This crate, with default options.
     Tenure,
 }
 
+/// How many there are.
+pub(crate) const PARTIES: usize = 4;
+
 impl Who {
     /// All of them, in the order of the table.
-    pub(crate) const ALL: [Self; 3] = [Self::Prototype, Self::Rslock, Self::Tenure];
+    pub(crate) const ALL: [Self; PARTIES] = [
+        Self::Prototype,
+        Self::AllCommands,
+        Self::Rslock,
+        Self::Tenure,
+    ];
 
     /// As the table calls it.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Prototype => "prototype",
+            Self::AllCommands => "all-commands",
             Self::Rslock => "rslock",
             Self::Tenure => "Tenure",
         }
@@ -60,7 +71,8 @@ impl Client {
     /// Connects, and takes and gives back another key once.
     pub(crate) async fn connect(who: Who, url: &str) -> Self {
         let mut client = match who {
-            Who::Prototype => Self::Prototype(Prototype::connect(url).await),
+            Who::Prototype => Self::Prototype(Prototype::connect(url, BARE).await),
+            Who::AllCommands => Self::Prototype(Prototype::connect(url, ALL_COMMANDS).await),
             Who::Rslock => Self::Rslock(rslock::LockManager::new(vec![url])),
             Who::Tenure => Self::Tenure(Locks::connect(url).await.expect("the server serves")),
         };

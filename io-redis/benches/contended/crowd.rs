@@ -6,7 +6,7 @@ use std::time::Duration;
 use support::machine::now;
 
 use crate::child::{Job, Times, wait_until};
-use crate::clients::Who;
+use crate::clients::{PARTIES, Who};
 use crate::parties::{Commands, Party, SOON};
 use crate::{Effort, key};
 
@@ -14,7 +14,7 @@ pub(crate) const WAITERS: u64 = 10_000;
 /// As people write it.
 pub(crate) const LABEL: &str = "10,000 waiters";
 
-/// How one of the three did.
+/// How one of them did.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Crowd {
     /// In a second, while the key is held.
@@ -27,13 +27,13 @@ pub(crate) struct Crowd {
     pub(crate) took: f64,
 }
 
-/// Measures all three in turns. The rounds are in the order of [`Who::ALL`].
-pub(crate) async fn measure(url: &str, effort: Effort) -> Vec<[Crowd; 3]> {
+/// Measures all of them in turns. The rounds are in the order of [`Who::ALL`].
+pub(crate) async fn measure(url: &str, effort: Effort) -> Vec<[Crowd; PARTIES]> {
     let mut rounds = Vec::new();
     for round in 0..effort.crowds {
-        let mut crowds = [None; 3];
-        for turn in 0..3 {
-            let at = (round + turn) % 3;
+        let mut crowds = [None; PARTIES];
+        for turn in 0..PARTIES {
+            let at = (round + turn) % PARTIES;
             crowds[at] = Some(crowd(url, Who::ALL[at], effort).await);
         }
         rounds.push(crowds.map(|crowd| crowd.expect("everybody had a turn")));

@@ -1,9 +1,9 @@
 //! Many that wait for one key, measured side by side in one run on the same server: a bare hand-off
 //! over redis-rs ([`prototype`]), rslock, which asks again and again, and Tenure.
 //!
-//! The clients are processes of this program ([`child`]). The three take turns, and ratios are
-//! taken within a round. `--quick` measures for a minute, with more noise. `--write` puts the table
-//! into `docs/performance.md`.
+//! The clients are processes of this program ([`child`]). They take turns, and ratios are taken
+//! within a round. `--quick` measures for a minute, with more noise. `--write` puts the table into
+//! `docs/performance.md`.
 #![forbid(unsafe_code)]
 
 mod child;
@@ -26,7 +26,7 @@ use crate::turns::Scenario;
 /// How long a run takes.
 #[derive(Clone, Copy, Debug)]
 struct Effort {
-    /// How often the three take turns.
+    /// How often they take turns.
     rounds: usize,
     /// How long each measures in its turn.
     turn: Duration,
@@ -44,7 +44,7 @@ struct Effort {
 const USUAL: Effort = Effort {
     rounds: 5,
     turn: Duration::from_secs(4),
-    crowds: 3,
+    crowds: 2,
     settled: Duration::from_secs(4),
     idle: Duration::from_secs(20),
     served: Duration::from_secs(8),

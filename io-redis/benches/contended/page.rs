@@ -3,6 +3,7 @@
 use support::page::{median, number, ratio};
 
 use crate::Effort;
+use crate::clients::PARTIES;
 use crate::crowd::{Crowd, LABEL, WAITERS};
 use crate::turns::{Measured, Spent, Turn};
 
@@ -14,11 +15,16 @@ enum Asked {
     Nothing,
 }
 
+/// Where they stand in what was measured, as in [`Who::ALL`](crate::clients::Who::ALL).
+const PROTOTYPE: usize = 0;
+const TENURE: usize = PARTIES - 1;
+const EACH: [usize; PARTIES] = [PROTOTYPE, 1, 2, TENURE];
+
 /// All that was measured.
-pub(crate) fn table(measured: &[Measured], crowds: &[[Crowd; 3]], effort: Effort) -> String {
+pub(crate) fn table(measured: &[Measured], crowds: &[[Crowd; PARTIES]], effort: Effort) -> String {
     let mut text = String::from(
-        "| | Tenure / prototype | asked | prototype | rslock | Tenure |\n\
-         |---|---|---|---|---|---|\n",
+        "| | Tenure / prototype | asked | prototype | … with all commands | rslock | Tenure |\n\
+         |---|---|---|---|---|---|---|\n",
     );
     for one in measured {
         text.push_str(&scenario(one));
@@ -43,7 +49,7 @@ fn scenario(measured: &Measured) -> String {
     let longest = of(two, Asked::Alone("a turn and a round trip"));
     let label = format!("{label}: hand-offs/s");
     let commands = measured.commands.map(|count| format!("{count:.2}"));
-    let grants = [0, 1, 2].map(|at| {
+    let grants = EACH.map(|at| {
         let of = |value: fn(&Turn) -> u64| {
             let all = rounds.iter().map(|turns| value(&turns[at]) as f64);
             median(all.collect())
@@ -66,26 +72,26 @@ fn scenario(measured: &Measured) -> String {
     .concat()
 }
 
-fn spent(label: &str, rounds: &[[Turn; 3]], value: fn(&Spent) -> f64) -> String {
-    let of = |at: usize| rounds.iter().map(move |three| value(&three[at].spent));
-    let cells = [0, 1, 2].map(|at| number(median(of(at).collect())));
-    line(label, &ratio(of(2).zip(of(0))), "", &cells)
+fn spent(label: &str, rounds: &[[Turn; PARTIES]], value: fn(&Spent) -> f64) -> String {
+    let of = |at: usize| rounds.iter().map(move |parties| value(&parties[at].spent));
+    let cells = EACH.map(|at| number(median(of(at).collect())));
+    line(label, &ratio(of(TENURE).zip(of(PROTOTYPE))), "", &cells)
 }
 
 /// How soon a crowd was served, or how much of it.
-fn served(crowds: &[[Crowd; 3]], effort: Effort) -> String {
+fn served(crowds: &[[Crowd; PARTIES]], effort: Effort) -> String {
     let all = |at: usize| crowds.iter().all(|crowds| crowds[at].served == WAITERS);
     let took = |at: usize| crowds.iter().map(move |crowds| crowds[at].took);
-    let cells = [0, 1, 2].map(|at| {
+    let cells = EACH.map(|at| {
         if all(at) {
             return format!("{:.2} s", median(took(at).collect()));
         }
         let served = crowds.iter().map(|crowds| crowds[at].served as f64);
         format!("{} in {:?}", median(served.collect()), effort.served)
     });
-    let both = all(0) && all(2);
+    let both = all(PROTOTYPE) && all(TENURE);
     let ratio = if both {
-        ratio(took(2).zip(took(0)))
+        ratio(took(TENURE).zip(took(PROTOTYPE)))
     } else {
         String::new()
     };
@@ -93,18 +99,18 @@ fn served(crowds: &[[Crowd; 3]], effort: Effort) -> String {
 }
 
 /// A row of medians. The ratio is left out where nothing near zero could be divided by.
-fn row<T>(label: &str, asked: Asked, rounds: &[[T; 3]], value: fn(&T) -> f64) -> String {
-    let of = |at: usize| rounds.iter().map(move |three| value(&three[at]));
+fn row<T>(label: &str, asked: Asked, rounds: &[[T; PARTIES]], value: fn(&T) -> f64) -> String {
+    let of = |at: usize| rounds.iter().map(move |parties| value(&parties[at]));
     let (ratio, asked) = match asked {
-        Asked::Ratio(asked) => (ratio(of(2).zip(of(0))), asked),
-        Asked::Nothing => (ratio(of(2).zip(of(0))), ""),
+        Asked::Ratio(asked) => (ratio(of(TENURE).zip(of(PROTOTYPE))), asked),
+        Asked::Nothing => (ratio(of(TENURE).zip(of(PROTOTYPE))), ""),
         Asked::Alone(asked) => (String::new(), asked),
     };
-    let cells = [0, 1, 2].map(|at| number(median(of(at).collect())));
+    let cells = EACH.map(|at| number(median(of(at).collect())));
     line(label, &ratio, asked, &cells)
 }
 
-fn line(label: &str, ratio: &str, asked: &str, cells: &[String; 3]) -> String {
-    let [prototype, rslock, tenure] = cells;
-    format!("| {label} | {ratio} | {asked} | {prototype} | {rslock} | {tenure} |\n")
+fn line(label: &str, ratio: &str, asked: &str, cells: &[String; PARTIES]) -> String {
+    let cells = cells.join(" | ");
+    format!("| {label} | {ratio} | {asked} | {cells} |\n")
 }

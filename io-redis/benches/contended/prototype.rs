@@ -3,6 +3,10 @@
 //!
 //! It does nothing else. It knows no dead waiter, no cancel, no lost push, no fence, and does not
 //! look whose lock it hands on.
+//!
+//! Its second pair of scripts calls the commands that Tenure's scripts call, one after the other,
+//! and decides nothing by what they answer. It shows how much of what Tenure takes longer is these
+//! commands: no script that asks the server the same questions is faster.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,18 +17,74 @@ use tokio::sync::oneshot;
 
 use crate::clients::{PATIENCE, TTL};
 
-/// Takes the key, or goes to the end of the queue.
+/// The two scripts of a prototype. KEYS: the key, its queue, the fence stream if there is one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scripts {
+    /// Takes the key, or goes to the end of the queue. ARGV: token, TTL ms.
+    acquire: &'static str,
+    /// Hands the key to the first of the queue, or deletes it. ARGV: TTL ms.
+    release: &'static str,
+    stream: Option<&'static str>,
+}
+
+/// What a hand-off takes at least.
+pub(crate) const BARE: Scripts = Scripts {
+    acquire: ACQUIRE,
+    release: RELEASE,
+    stream: None,
+};
+
+/// With the commands of Tenure's scripts.
+pub(crate) const ALL_COMMANDS: Scripts = Scripts {
+    acquire: ACQUIRE_WITH_ALL,
+    release: RELEASE_WITH_ALL,
+    stream: Some("bench:fence"),
+};
+
 const ACQUIRE: &str = "
 if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
 redis.call('RPUSH', KEYS[2], ARGV[1])
 return 0";
 
-/// Hands the key to the first of the queue, or deletes it.
 const RELEASE: &str = "
 local next = redis.call('LPOP', KEYS[2])
 if not next then return redis.call('DEL', KEYS[1]) end
 redis.call('SET', KEYS[1], next, 'PX', ARGV[1])
 return redis.call('PUBLISH', string.sub(next, 1, 16), next)";
+
+/// A place is two members, as with Tenure: one for its order, one for its end.
+const ACQUIRE_WITH_ALL: &str = "
+local call, lock, queue, token = redis.call, KEYS[1], KEYS[2], ARGV[1]
+local size = call('ZCARD', queue)
+if call('SET', lock, token, 'NX', 'PX', ARGV[2]) and size == 0 then
+  call('XADD', KEYS[3], 'MAXLEN', '0', '*', '', '')
+  return 1
+end
+local time, order = call('TIME'), 1
+call('GETEX', lock)
+call('PTTL', lock)
+if size > 0 then
+  order = call('ZRANGE', queue, size / 2 - 1, size / 2, 'WITHSCORES')[2] + 1
+end
+local ends = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[2]
+local score = string.format('%.0f', ends * 64 + 1)
+call('ZADD', queue, 'NX', order, 'A' .. token, score, 'B' .. token)
+call('PEXPIREAT', queue, string.format('%.0f', ends), 'GT')
+return 0";
+
+const RELEASE_WITH_ALL: &str = "
+local call, lock, queue = redis.call, KEYS[1], KEYS[2]
+local head = call('ZRANGE', queue, '0', '0')[1]
+call('GETEX', lock)
+if not head then return call('DEL', lock) end
+local token = string.sub(head, 2)
+local channel, name = string.sub(token, 1, 16), 'B' .. token
+call('XADD', KEYS[3], 'MAXLEN', '0', '*', '', '')
+local ends = math.floor(call('ZMSCORE', queue, name)[1] / 64)
+call('PUBSUB', 'NUMSUB', channel)
+call('ZREM', queue, head, name)
+call('SET', lock, token, 'PXAT', string.format('%.0f', ends))
+return call('PUBLISH', channel, token)";
 
 /// The waiters of a client, by what they have in the queue.
 type Waiters = Arc<Mutex<HashMap<Vec<u8>, oneshot::Sender<()>>>>;
@@ -33,6 +93,8 @@ type Waiters = Arc<Mutex<HashMap<Vec<u8>, oneshot::Sender<()>>>>;
 #[derive(Clone)]
 pub(crate) struct Prototype {
     connection: MultiplexedConnection,
+    scripts: Scripts,
+    /// The names that the server has for them.
     acquire: String,
     release: String,
     /// Also the first sixteen characters of each of its tokens.
@@ -42,7 +104,7 @@ pub(crate) struct Prototype {
 }
 
 impl Prototype {
-    pub(crate) async fn connect(url: &str) -> Self {
+    pub(crate) async fn connect(url: &str, scripts: Scripts) -> Self {
         let waiters = Waiters::default();
         let woken = Arc::clone(&waiters);
         let config = AsyncConnectionConfig::new()
@@ -58,9 +120,10 @@ impl Prototype {
         let subscribed = connection.subscribe(&channel).await;
         subscribed.expect("a channel is subscribed");
         Self {
-            acquire: load(&mut connection, ACQUIRE).await,
-            release: load(&mut connection, RELEASE).await,
+            acquire: load(&mut connection, scripts.acquire).await,
+            release: load(&mut connection, scripts.release).await,
             connection,
+            scripts,
             channel,
             waiters,
             tokens: 0,
@@ -80,7 +143,7 @@ impl Prototype {
         // Before it asks: the push may come before the reply.
         self.waiters().insert(token.clone().into_bytes(), told);
         let mut acquire = redis::cmd("EVALSHA");
-        acquire.arg(&self.acquire).arg(2).arg(key).arg(queue(key));
+        acquire.arg(&self.acquire).arg(keys(key, self.scripts));
         acquire.arg(&token).arg(ttl());
         let taken = acquire.query_async(&mut self.connection).await;
         if taken.expect("the server answers") {
@@ -92,7 +155,7 @@ impl Prototype {
 
     pub(crate) async fn release(&mut self, key: &str) {
         let mut release = redis::cmd("EVALSHA");
-        release.arg(&self.release).arg(2).arg(key).arg(queue(key));
+        release.arg(&self.release).arg(keys(key, self.scripts));
         release.arg(ttl());
         let released: u64 = release
             .query_async(&mut self.connection)
@@ -128,8 +191,12 @@ async fn load(connection: &mut MultiplexedConnection, text: &str) -> String {
     loaded.expect("a script is loaded")
 }
 
-fn queue(key: &str) -> String {
-    format!("{key}:queue")
+/// How many keys the scripts are told, and which.
+fn keys(key: &str, scripts: Scripts) -> Vec<String> {
+    let mut keys = vec![key.to_owned(), format!("{key}:queue")];
+    keys.extend(scripts.stream.map(str::to_owned));
+    keys.insert(0, keys.len().to_string());
+    keys
 }
 
 fn ttl() -> u64 {

@@ -7,7 +7,7 @@ use support::machine::now;
 use support::servers::{Servers, Told};
 
 use crate::child::{Job, Report, Times, wait_until};
-use crate::clients::Who;
+use crate::clients::{PARTIES, Who};
 use crate::parties::{Commands, Party, SOON};
 use crate::{Effort, key};
 
@@ -23,7 +23,7 @@ pub(crate) struct Scenario {
     pub(crate) between: Duration,
 }
 
-/// How one of the three did in a turn.
+/// How one of them did in a turn.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Turn {
     /// How many grants, also to the task that had just released.
@@ -57,19 +57,19 @@ pub(crate) struct Spent {
 #[derive(Debug)]
 pub(crate) struct Measured {
     pub(crate) scenario: Scenario,
-    pub(crate) rounds: Vec<[Turn; 3]>,
+    pub(crate) rounds: Vec<[Turn; PARTIES]>,
     /// Commands that clients send for a grant.
-    pub(crate) commands: [f64; 3],
+    pub(crate) commands: [f64; PARTIES],
 }
 
 /// Measures a scenario.
 pub(crate) async fn measure(servers: &mut Servers, scenario: Scenario, effort: Effort) -> Measured {
     let mut rounds = Vec::new();
     for round in 0..effort.rounds {
-        let mut turns = [None; 3];
+        let mut turns = [None; PARTIES];
         // Nobody is always behind the same one.
-        for turn in 0..3 {
-            let at = (round + turn) % 3;
+        for turn in 0..PARTIES {
+            let at = (round + turn) % PARTIES;
             let (turn, _) = scenario
                 .turn(servers, Who::ALL[at], effort.turn, false)
                 .await;
@@ -77,7 +77,7 @@ pub(crate) async fn measure(servers: &mut Servers, scenario: Scenario, effort: E
         }
         rounds.push(turns.map(|turn| turn.expect("everybody had a turn")));
     }
-    let mut commands = [0.0; 3];
+    let mut commands = [0.0; PARTIES];
     for (commands, who) in commands.iter_mut().zip(Who::ALL) {
         (_, *commands) = scenario.turn(servers, who, effort.turn, true).await;
     }

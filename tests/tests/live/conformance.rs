@@ -210,16 +210,22 @@ fn alike(differs: impl Fn(&str) -> bool) -> Option<Pair> {
     let mut pair = pair()?;
     let version = pair.real.version();
     if differs(&version) {
-        gate::leave_out(&format!(
-            "{version} has other words than {MODEL}x, after which the embedded server is made"
-        ));
+        leave_out_another(&version);
         return None;
     }
     Some(pair)
 }
 
+/// Says that what is compared differs at this server, and is known to.
+#[track_caller]
+pub(super) fn leave_out_another(version: &str) {
+    gate::leave_out(&format!(
+        "{version} has other words than {MODEL}x, after which the embedded server is made"
+    ));
+}
+
 /// Others word some refusals differently, and take what it refuses.
-fn is_another(version: &str) -> bool {
+pub(super) fn is_another(version: &str) -> bool {
     !version.starts_with(MODEL)
 }
 

@@ -12,7 +12,7 @@ use tenure_tests::conformance::tracking::{Turn, beginning, turns};
 use tenure_tests::conformance::wire::{self, Wire};
 use tenure_tests::live::gate;
 
-use crate::conformance::{argv, histories};
+use crate::conformance::{argv, histories, is_another, leave_out_another};
 
 /// What is pushed is asked for by this: it changes nothing, not even what `CLIENT CACHING` did.
 const FENCE: &[&str] = &["CLIENT", "GETNAME"];
@@ -150,9 +150,14 @@ impl Quartet {
 
 #[test]
 fn pushes_of_changed_keys_are_those_of_a_real_server() {
-    let Some(quartet) = Quartet::start() else {
+    let Some(mut quartet) = Quartet::start() else {
         return;
     };
+    // What a script may call there is not the same, which shows in these histories.
+    let version = quartet.real.version();
+    if is_another(&version) {
+        return leave_out_another(&version);
+    }
     let quartet = RefCell::new(quartet);
     let config = Config {
         failure_persistence: None,

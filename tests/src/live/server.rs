@@ -186,7 +186,16 @@ impl RedisServer {
 
     /// One field of `INFO`, such as `run_id` or `master_link_status`.
     pub async fn info(&self, field: &str) -> Option<String> {
-        let text: String = self.cmd(&["INFO", "everything"]).await;
+        let ask = ["INFO", "everything"];
+        // A Sentinel closes all connections of a server that it makes a replica, this one as well.
+        let mut said = self.try_cmd::<String>(&ask).await;
+        for _ in 0..5 {
+            match &said {
+                Err(error) if error.is_connection_dropped() => said = self.try_cmd(&ask).await,
+                _ => break,
+            }
+        }
+        let text = said.unwrap_or_else(|error| panic!("{ask:?}: {error}"));
         text.lines().find_map(|line| {
             line.strip_prefix(field)?
                 .strip_prefix(':')

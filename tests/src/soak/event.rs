@@ -10,13 +10,15 @@ pub(super) enum Event {
     Asked { lease: u64, key: u64, at: u64 },
     /// It was not granted, and who asked knows: the future was dropped, or ended with an error.
     Unserved { lease: u64, at: u64, why: Why },
-    /// It was granted, as its caller was told at that instant.
+    /// It was granted, as its caller was told at that instant. What replicas acknowledged they have
+    /// until `acknowledged` at least; it is zero if they were not asked.
     Granted {
         lease: u64,
         key: u64,
         asked: u64,
         at: u64,
         fence: u64,
+        acknowledged: u64,
     },
     /// Its guard says, after that instant, that the lock is held.
     Seen { lease: u64, at: u64 },
@@ -88,7 +90,11 @@ impl fmt::Display for Event {
                 asked,
                 at,
                 fence,
-            } => write!(f, "granted {lease} {key} {asked} {at} {fence}"),
+                acknowledged,
+            } => write!(
+                f,
+                "granted {lease} {key} {asked} {at} {fence} {acknowledged}"
+            ),
             Self::Seen { lease, at } => write!(f, "seen {lease} {at}"),
             Self::Lost { lease } => write!(f, "lost {lease}"),
             Self::Untold { lease } => write!(f, "untold {lease}"),
@@ -123,12 +129,13 @@ impl Event {
                 let why = why(number)?;
                 Self::Unserved { lease, at, why }
             }
-            ("granted", &[lease, key, asked, at, fence]) => Self::Granted {
+            ("granted", &[lease, key, asked, at, fence, acknowledged]) => Self::Granted {
                 lease,
                 key,
                 asked,
                 at,
                 fence,
+                acknowledged,
             },
             ("seen", &[lease, at]) => Self::Seen { lease, at },
             ("lost", &[lease]) => Self::Lost { lease },
@@ -160,6 +167,7 @@ mod tests {
             asked: 2,
             at,
             fence: 3,
+            acknowledged: 4,
         };
         let mut events = vec![
             granted,

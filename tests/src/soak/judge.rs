@@ -25,6 +25,8 @@ struct Lease {
     granted: u64,
     seen: Option<u64>,
     fence: u64,
+    /// Until when the replica that acknowledged it has it, or zero.
+    acknowledged: u64,
 }
 
 /// An acquire that waited, and what came of it.
@@ -43,8 +45,18 @@ struct Wait {
 struct Excuse {
     from: u64,
     to: u64,
-    /// Whether two servers granted meanwhile.
-    parted: bool,
+    why: Cause,
+}
+
+/// Why there is an excuse.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// A server came back with nothing of what it had.
+    Emptied,
+    /// Its replica has taken the place of a server that died, with all that it acknowledged.
+    Replaced,
+    /// Two servers granted at the same time.
+    Parted,
 }
 
 /// Hears all that happens, and judges it at the end.
@@ -107,6 +119,7 @@ impl Judge {
                 asked,
                 at,
                 fence,
+                acknowledged,
             } => {
                 self.waited(lease, at, None);
                 let granted = Lease {
@@ -115,6 +128,7 @@ impl Judge {
                     granted: at,
                     seen: None,
                     fence,
+                    acknowledged,
                 };
                 self.leases.insert(lease, granted);
             }
@@ -205,21 +219,24 @@ impl Judge {
         if self.kind.quarantines() {
             return;
         }
-        self.excuses.push(Excuse {
-            from: at,
-            to: at + nanos(TTL),
-            parted: false,
-        });
+        self.excuse(at, at, Cause::Emptied);
+    }
+
+    /// The only node died at that instant, and its replica takes its place. It has what it
+    /// acknowledged, until that expires there; the renewals of it, and all else, it may not have.
+    pub(super) fn replaced(&mut self, at: u64) {
+        self.excuse(at, at, Cause::Replaced);
     }
 
     /// Another server became the only node in this span, and the former one may have gone on
     /// granting until its end. Until one TTL later neither knows of what the other granted.
     pub(super) fn parted(&mut self, from: u64, to: u64) {
-        self.excuses.push(Excuse {
-            from,
-            to: to + nanos(TTL),
-            parted: true,
-        });
+        self.excuse(from, to, Cause::Parted);
+    }
+
+    fn excuse(&mut self, from: u64, to: u64, why: Cause) {
+        let to = to + nanos(TTL);
+        self.excuses.push(Excuse { from, to, why });
     }
 
     /// No fault strikes from that instant on.
@@ -232,16 +249,22 @@ impl Judge {
         self.wrong.push(what);
     }
 
-    /// Whether one excuse covers all of this.
-    fn excused(&self, from: u64, to: u64) -> bool {
-        let covers = |excuse: &Excuse| excuse.from <= from && to <= excuse.to;
+    /// Whether one excuse covers all of this, for a lease that was acknowledged until then, or was
+    /// not.
+    fn excused(&self, from: u64, to: u64, acknowledged: u64) -> bool {
+        let covers = |excuse: &Excuse| {
+            let known = excuse.why == Cause::Replaced && from < acknowledged;
+            excuse.from <= from && to <= excuse.to && !known
+        };
         self.excuses.iter().any(covers)
     }
 
     /// Whether two servers may have drawn these fences in the same millisecond, which is the one
     /// case in which they know nothing of each other's order.
     fn drawn_twice(&self, one: u64, other: u64, at: u64) -> bool {
-        let parted = |excuse: &Excuse| excuse.parted && (excuse.from..=excuse.to).contains(&at);
+        let parted = |excuse: &Excuse| {
+            excuse.why == Cause::Parted && (excuse.from..=excuse.to).contains(&at)
+        };
         one / IN_A_MILLISECOND == other / IN_A_MILLISECOND && self.excuses.iter().any(parted)
     }
 
@@ -266,9 +289,12 @@ impl Judge {
                 last = Some((lease.key, seen, *number));
             }
         }
-        let (excused, broken): (Vec<_>, Vec<_>) = overlaps
-            .into_iter()
-            .partition(|((from, to), ..)| self.excused(*from, *to));
+        let (excused, broken): (Vec<_>, Vec<_>) =
+            overlaps
+                .into_iter()
+                .partition(|((from, to), _, before, _)| {
+                    self.excused(*from, *to, self.leases[before].acknowledged)
+                });
         for (_, key, before, lease) in broken {
             self.wrong(format!("leases {before} and {lease} both hold key {key}"));
         }
@@ -423,7 +449,7 @@ impl Judge {
         let written = self.store();
         let longest = self.served();
         for (lease, at) in std::mem::take(&mut self.refused_while_held) {
-            if self.excused(at, at) {
+            if self.excused(at, at, 0) {
                 self.refused += 1;
             } else {
                 self.wrong(format!(
@@ -432,11 +458,14 @@ impl Judge {
             }
         }
         let grants = self.leases.len();
+        let is_acknowledged = |lease: &&Lease| lease.acknowledged > 0;
+        let acknowledged = self.leases.values().filter(is_acknowledged).count();
         if grants == 0 || written == 0 || self.lost == 0 {
             self.wrong("nothing was granted, written or lost, so nothing was tried".to_owned());
         }
         let mut rows = vec![
             Row::new("grants", grants, "some"),
+            Row::new("of these acknowledged by a replica", acknowledged, "-"),
             Row::new("losses that were told", self.lost, "some"),
             Row::new("writes that the store took", written, "some"),
             Row::new("writes that it refused for their fence", self.refused, "-"),

@@ -48,18 +48,20 @@ pub(super) async fn run(process: &Process, seed: u64, broken: Option<Broken>) {
     let compares = broken != Some(Broken::IgnoresFences);
     let store = Store::new(server::connect(&process.store).await, compares);
     let mut clients = Vec::new();
-    for _ in 0..CLIENTS {
-        clients.push(
-            builder(process, broken)
-                .connect_lazy()
-                .expect("the configuration is right"),
-        );
+    for index in 0..CLIENTS {
+        let builder = builder(process, broken);
+        let builder = match is_acknowledged(process, index) {
+            true => builder.acknowledged_by(1),
+            false => builder,
+        };
+        clients.push(builder.connect_lazy().expect("the configuration is right"));
     }
     let number = Arc::new(AtomicU64::new(process.number * LEASES));
     let workers = clients
         .iter()
-        .flat_map(|locks| (0..WORKERS).map(move |_| locks));
-    let workers = (0..).zip(workers).map(|(index, locks)| {
+        .enumerate()
+        .flat_map(|client| (0..WORKERS).map(move |_| client));
+    let workers = (0..).zip(workers).map(|(index, (client, locks))| {
         let own = process.number * 1_000 + index;
         let worker = Worker {
             locks: locks.clone(),
@@ -67,6 +69,7 @@ pub(super) async fn run(process: &Process, seed: u64, broken: Option<Broken>) {
             number: Arc::clone(&number),
             choices: Choices::from_seed(seed.rotate_left(32) ^ own),
             broken,
+            acknowledged: is_acknowledged(process, client),
         };
         tokio::spawn(worker.run(ends.clone()))
     });
@@ -85,6 +88,12 @@ pub(super) async fn run(process: &Process, seed: u64, broken: Option<Broken>) {
     }
     figures();
     close(clients, store).await;
+}
+
+/// Whether replicas acknowledge what this client of a process is granted: where there is one, half
+/// of the clients demand it.
+fn is_acknowledged(process: &Process, client: usize) -> bool {
+    !process.sentinels.is_empty() && client % 2 == 1
 }
 
 fn builder(process: &Process, broken: Option<Broken>) -> Builder {

@@ -172,12 +172,12 @@ impl Servers {
     }
 
     /// Kills the primary, so that the Sentinels make the replica one. What the dead one granted
-    /// last the replica may not have. It comes back as the replica.
+    /// last the replica may not have, unless it has acknowledged it. It comes back as the replica.
     pub(super) async fn primary_dies(&mut self, judge: &mut Judge) {
         let (group, primary) = self.group();
         group.hurry().await;
         group.server_mut(*primary).kill();
-        judge.forgot(clock::now());
+        judge.replaced(clock::now());
         let former = *primary;
         *primary = 1 - former;
         all_say(group, *primary).await;
@@ -237,8 +237,8 @@ impl Servers {
     pub(super) fn most_connections(&self) -> usize {
         let for_each_client = match &self.running {
             Running::Nodes(servers) => servers.len(),
-            // The primary, and a Sentinel.
-            Running::Group { .. } => 2,
+            // The primary, twice where replicas acknowledge, and a Sentinel.
+            Running::Group { .. } => 3,
         };
         PROCESSES * CLIENTS * CONNECTIONS * for_each_client
     }

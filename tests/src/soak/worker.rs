@@ -30,6 +30,8 @@ pub(super) struct Worker {
     pub(super) number: Arc<AtomicU64>,
     pub(super) choices: Choices,
     pub(super) broken: Option<Broken>,
+    /// Whether replicas acknowledge what its client is granted.
+    pub(super) acknowledged: bool,
 }
 
 /// A lock that was granted.
@@ -92,12 +94,15 @@ impl Worker {
         match result {
             Ok(guard) => {
                 let fence = guard.fence();
+                let left = u64::try_from(guard.remaining().as_nanos()).expect("it is short");
+                let acknowledged = if self.acknowledged { at + left } else { 0 };
                 tell(Event::Granted {
                     lease,
                     key,
                     asked,
                     at,
                     fence,
+                    acknowledged,
                 });
                 Some(Hold { guard, lease, key })
             }
@@ -248,7 +253,7 @@ fn told(lease: u64, loss: &Loss) {
 fn why(error: &LockError) -> Why {
     match error {
         LockError::Contended { .. } => Why::Contended,
-        LockError::Outage { .. } => Why::Outage,
+        LockError::Outage { .. } | LockError::Unacknowledged { .. } => Why::Outage,
         LockError::Quarantined { .. } => Why::Quarantined,
         _ => Why::Other,
     }

@@ -15,6 +15,7 @@ fn granted(lease: u64, asked: u64, at: u64, fence: u64) -> Event {
         asked,
         at,
         fence,
+        acknowledged: 0,
     }
 }
 
@@ -125,6 +126,35 @@ fn two_that_hold_one_key_are_excused_at_a_failover_until_it_is_over() {
     assert_eq!(said.len(), 1);
 }
 
+/// What it acknowledged it has, and its primary is not asked any more.
+#[test]
+fn who_was_acknowledged_keeps_its_lock_when_the_primary_dies() {
+    let both = |until: u64, tell: fn(&mut Judge)| {
+        let mut events = lawful();
+        for event in &mut events {
+            if let Event::Granted {
+                lease: 1,
+                acknowledged,
+                ..
+            } = event
+            {
+                *acknowledged = until;
+            }
+        }
+        events.push(seen(1, 4 * S + 1));
+        judged_of(Kind::Group, events, tell)
+    };
+    let dies: fn(&mut Judge) = |judge| judge.replaced(4 * S - 1);
+    assert_eq!(both(0, dies), [""; 0]);
+    assert_eq!(both(4 * S, dies), [""; 0], "it has expired there");
+    let said = both(4 * S + 1, dies);
+    assert_eq!(said, ["leases 1 and 2 both hold key 1"]);
+    let empty: fn(&mut Judge) = |judge| judge.forgot(4 * S - 1);
+    assert_eq!(both(4 * S + 1, empty), [""; 0], "nobody has it");
+    let lives: fn(&mut Judge) = |judge| judge.parted(4 * S - 1, 4 * S);
+    assert_eq!(both(4 * S + 1, lives), [""; 0], "the former one renews it");
+}
+
 /// Also if another one was granted and lost between.
 #[test]
 fn a_long_hold_is_compared_with_each_that_was_granted_in_it() {
@@ -233,6 +263,7 @@ fn over_several_nodes_each_key_is_granted_in_time_and_not_each_waiter() {
             asked: at - S,
             at,
             fence: 12,
+            acknowledged: 0,
         });
         events.push(granted(3, 6 * S, late, 13));
         judged_of(kind, events, |_| ())

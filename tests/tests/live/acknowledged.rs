@@ -338,8 +338,6 @@ async fn where_replicas_cannot_be_asked_it_is_a_mistake_told_in_words() {
     })
     .await;
     let cluster = RedisServer::start(Options::new().cluster()).await;
-    let slots = ["CLUSTER", "ADDSLOTSRANGE", "0", "16383"];
-    cluster.cmd::<()>(&slots).await;
     let by_one_url = misuse(by_one(patient().node(cluster.url()))).await;
     let by_all = misuse(by_one(patient().cluster([cluster.url()]))).await;
     assert_eq!(by_all, ConnectError::AcknowledgedOverCluster);

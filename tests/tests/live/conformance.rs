@@ -230,7 +230,7 @@ pub(super) fn is_another(version: &str) -> bool {
 }
 
 /// It says within each error of a command in which line of the script it was.
-fn is_older(version: &str) -> bool {
+pub(super) fn is_older(version: &str) -> bool {
     version.starts_with("Redis 6.")
 }
 

@@ -1,5 +1,6 @@
 //! Many that wait for one key, measured side by side in one run on the same server: a bare hand-off
-//! over redis-rs ([`prototype`]), rslock, which asks again and again, and Tenure.
+//! over redis-rs ([`prototype`]), the same with all commands of Tenure, rslock, which asks again
+//! and again, and Tenure.
 //!
 //! The clients are processes of this program ([`child`]). They take turns, and ratios are taken
 //! within a round. `--quick` measures for a minute, with more noise. `--write` puts the table into
@@ -35,7 +36,8 @@ struct Effort {
     /// How long these have until they are measured.
     settled: Duration,
     /// How long they are measured while the key is held. Each keeps its place when two thirds of
-    /// its TTL have passed, many at a time, so this is three such times, or the rate is by chance.
+    /// its TTL have passed, many at a time. So this is three such times, or the rate is by chance,
+    /// as it is with [`QUICK`].
     idle: Duration,
     /// How long they have until all should be served.
     served: Duration,

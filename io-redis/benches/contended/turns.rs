@@ -67,9 +67,10 @@ pub(crate) async fn measure(servers: &mut Servers, scenario: Scenario, effort: E
     let mut rounds = Vec::new();
     for round in 0..effort.rounds {
         let mut turns = [None; PARTIES];
-        // Nobody is always behind the same one.
+        // Forwards and backwards, so that nobody is always behind the same one.
+        let step = if round % 2 == 0 { 1 } else { PARTIES - 1 };
         for turn in 0..PARTIES {
-            let at = (round + turn) % PARTIES;
+            let at = (round + turn * step) % PARTIES;
             let (turn, _) = scenario
                 .turn(servers, Who::ALL[at], effort.turn, false)
                 .await;

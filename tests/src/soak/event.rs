@@ -48,7 +48,7 @@ pub(super) enum Why {
     Dropped,
     /// Somebody else has the lock, and one attempt was all that was wanted.
     Contended,
-    /// The server did not answer, or did not serve.
+    /// The server did not answer or did not serve, or its replica did not acknowledge.
     Outage,
     /// Too many nodes may have forgotten who has it.
     Quarantined,

@@ -59,6 +59,13 @@ enum Cause {
     Parted,
 }
 
+/// What the replica of a server that died had, before anybody could write to it.
+struct Legacy {
+    died: u64,
+    looked: u64,
+    keys: BTreeSet<String>,
+}
+
 /// Hears all that happens, and judges it at the end.
 pub(super) struct Judge {
     /// Of which kind the servers are.
@@ -68,8 +75,10 @@ pub(super) struct Judge {
     waiting: BTreeMap<u64, (usize, u64, u64)>,
     waits: Vec<Wait>,
     excuses: Vec<Excuse>,
+    legacies: Vec<Legacy>,
     healed: u64,
     wrong: Vec<String>,
+    /// The lease, and when.
     refused_while_held: Vec<(u64, u64)>,
     lost: u64,
     /// What the store took of each key: its own count, and the fence.
@@ -89,6 +98,7 @@ impl Judge {
             waiting: BTreeMap::new(),
             waits: Vec::new(),
             excuses: Vec::new(),
+            legacies: Vec::new(),
             healed: 0,
             wrong: Vec::new(),
             refused_while_held: Vec::new(),
@@ -228,8 +238,15 @@ impl Judge {
         self.excuse(at, at, Cause::Replaced);
     }
 
+    /// The only node died, and its replica was then seen to have these keys.
+    pub(super) fn left(&mut self, died: u64, looked: u64, keys: &[String]) {
+        let keys = keys.iter().cloned().collect();
+        self.legacies.push(Legacy { died, looked, keys });
+    }
+
     /// Another server became the only node in this span, and the former one may have gone on
-    /// granting until its end. Until one TTL later neither knows of what the other granted.
+    /// granting until its end. Until one TTL later neither knows of what the other granted. What
+    /// was acknowledged both know, until it expires.
     pub(super) fn parted(&mut self, from: u64, to: u64) {
         self.excuse(from, to, Cause::Parted);
     }
@@ -249,12 +266,12 @@ impl Judge {
         self.wrong.push(what);
     }
 
-    /// Whether one excuse covers all of this, for a lease that was acknowledged until then, or was
-    /// not.
-    fn excused(&self, from: u64, to: u64, acknowledged: u64) -> bool {
+    /// Whether one excuse covers all of this. `kept` is until when both servers have the lock of
+    /// the earlier lease, since a replica acknowledged it.
+    fn excused(&self, from: u64, to: u64, kept: u64) -> bool {
         let covers = |excuse: &Excuse| {
-            let known = excuse.why == Cause::Replaced && from < acknowledged;
-            excuse.from <= from && to <= excuse.to && !known
+            let is_kept = excuse.why != Cause::Emptied && from < kept;
+            excuse.from <= from && to <= excuse.to && !is_kept
         };
         self.excuses.iter().any(covers)
     }
@@ -275,19 +292,20 @@ impl Judge {
         let mut spans: Vec<_> = self.leases.iter().collect();
         spans.sort_by_key(|(_, lease)| (lease.key, lease.granted));
         let mut overlaps = Vec::new();
-        let mut last: Option<(u64, u64, u64)> = None;
+        // The leases of one key that are still seen.
+        let mut before: Vec<(u64, u64)> = Vec::new();
+        let mut of = None;
         for (number, lease) in spans {
             let Some(seen) = lease.seen else { continue };
-            if let Some((key, until, before)) = last
-                && key == lease.key
-                && lease.granted < until
-            {
-                let both = (lease.granted, until.min(seen));
-                overlaps.push((both, lease.key, before, *number));
+            if of.replace(lease.key) != Some(lease.key) {
+                before.clear();
             }
-            if last.is_none_or(|(key, until, _)| key != lease.key || until < seen) {
-                last = Some((lease.key, seen, *number));
+            before.retain(|(until, _)| lease.granted < *until);
+            for (until, earlier) in &before {
+                let both = (lease.granted, seen.min(*until));
+                overlaps.push((both, lease.key, *earlier, *number));
             }
+            before.push((seen, *number));
         }
         let (excused, broken): (Vec<_>, Vec<_>) =
             overlaps
@@ -299,6 +317,27 @@ impl Judge {
             self.wrong(format!("leases {before} and {lease} both hold key {key}"));
         }
         excused.len() as u64
+    }
+
+    /// What a replica has acknowledged it has when its primary dies. Says how many locks it had.
+    fn inherited(&mut self) -> usize {
+        let mut wrong = Vec::new();
+        let mut held = 0;
+        for Legacy { died, looked, keys } in &self.legacies {
+            let is_held = |lease: &Lease| lease.seen.is_some_and(|seen| seen > *looked);
+            let mine = |(_, lease): &(&u64, &Lease)| {
+                lease.granted < *died && lease.acknowledged > *looked && is_held(lease)
+            };
+            for (number, Lease { key, .. }) in self.leases.iter().filter(mine) {
+                held += 1;
+                if !keys.contains(&format!("k{key}")) {
+                    let what = "which the replica acknowledged and does not have";
+                    wrong.push(format!("lease {number} holds key {key}, {what}"));
+                }
+            }
+        }
+        self.wrong.append(&mut wrong);
+        held
     }
 
     /// A grant that was told before another was asked for has the smaller fence, and no two have
@@ -445,11 +484,13 @@ impl Judge {
     /// The figures of all that was heard, and a sentence for each thing that is wrong.
     pub(super) fn verdict(mut self) -> (Vec<Row>, Vec<String>) {
         let excused = self.overlaps();
+        let inherited = self.inherited();
         let drawn_twice = self.fences();
         let written = self.store();
         let longest = self.served();
         for (lease, at) in std::mem::take(&mut self.refused_while_held) {
-            if self.excused(at, at, 0) {
+            let kept = self.leases.get(&lease).map_or(0, |held| held.acknowledged);
+            if self.excused(at, at, kept) {
                 self.refused += 1;
             } else {
                 self.wrong(format!(
@@ -460,16 +501,23 @@ impl Judge {
         let grants = self.leases.len();
         let is_acknowledged = |lease: &&Lease| lease.acknowledged > 0;
         let acknowledged = self.leases.values().filter(is_acknowledged).count();
-        if grants == 0 || written == 0 || self.lost == 0 {
-            self.wrong("nothing was granted, written or lost, so nothing was tried".to_owned());
+        let demanded = self.kind.has_replicas();
+        if grants == 0 || written == 0 || self.lost == 0 || demanded && acknowledged == 0 {
+            let what = "nothing was granted, acknowledged, written or lost, so nothing was tried";
+            self.wrong(what.to_owned());
         }
         let mut rows = vec![
             Row::new("grants", grants, "some"),
-            Row::new("of these acknowledged by a replica", acknowledged, "-"),
+            Row::new(
+                "of these acknowledged by a replica",
+                acknowledged,
+                if demanded { "some" } else { "-" },
+            ),
             Row::new("losses that were told", self.lost, "some"),
             Row::new("writes that the store took", written, "some"),
             Row::new("writes that it refused for their fence", self.refused, "-"),
             Row::new("two holders, excused", excused, "-"),
+            Row::new("acknowledged when a primary died, and kept", inherited, "-"),
             Row::new("fences of two primaries at once", drawn_twice, "-"),
             Row::new(
                 "longest wait after the last fault",

@@ -72,6 +72,14 @@ impl Kind {
         }
     }
 
+    /// Whether a replica is there to acknowledge what is granted.
+    pub(super) fn has_replicas(self) -> bool {
+        match self {
+            Self::One | Self::Several(_) => false,
+            Self::Group => true,
+        }
+    }
+
     /// Whether who waits is served in turn. Over several nodes there is no order: somebody is
     /// served, and whoever is patient may starve.
     // Law: Fairness

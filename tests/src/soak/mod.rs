@@ -83,6 +83,23 @@ enum Broken {
     IgnoresFences,
     /// A server that has forgotten what it granted counts at once. It takes several servers.
     NoQuarantine,
+    /// Nobody waits for replicas, and what was granted counts as acknowledged. It takes Sentinels.
+    IgnoresReplicas,
+}
+
+impl Broken {
+    /// Why it cannot be broken with servers of this kind, if it cannot.
+    fn lacks(self, kind: Kind) -> Option<&'static str> {
+        match (self, kind) {
+            (Self::NoQuarantine, Kind::One | Kind::Group) => {
+                Some("without several servers there is no quarantine to break: add --nodes 3")
+            }
+            (Self::IgnoresReplicas, Kind::One | Kind::Several(_)) => {
+                Some("without Sentinels no replica is waited for: add --sentinel")
+            }
+            _ => None,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -161,8 +178,8 @@ pub fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let kind = arguments.kind();
-    if arguments.broken == Some(Broken::NoQuarantine) && !matches!(kind, Kind::Several(_)) {
-        eprintln!("without several servers there is no quarantine to break: add --nodes 3");
+    if let Some(why) = arguments.broken.and_then(|broken| broken.lacks(kind)) {
+        eprintln!("{why}");
         return ExitCode::FAILURE;
     }
     #[cfg(feature = "tls-rustls")]

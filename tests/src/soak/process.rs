@@ -50,9 +50,11 @@ pub(super) async fn run(process: &Process, seed: u64, broken: Option<Broken>) {
     let mut clients = Vec::new();
     for index in 0..CLIENTS {
         let builder = builder(process, broken);
-        let builder = match is_acknowledged(process, index) {
-            true => builder.acknowledged_by(1),
-            false => builder,
+        let ignores = broken == Some(Broken::IgnoresReplicas);
+        let builder = if is_acknowledged(process, index) && !ignores {
+            builder.acknowledged_by(1)
+        } else {
+            builder
         };
         clients.push(builder.connect_lazy().expect("the configuration is right"));
     }

@@ -28,6 +28,8 @@ pub(super) enum Fault {
     Failover { by: usize },
     /// The primary is killed, another one is made in its place, and it is the replica then.
     PrimaryDies,
+    /// The same, after its replica has heard nothing of it for so long.
+    PrimaryDiesAhead { length: Duration },
     /// The primary stands still until another one is made in its place, and goes on then.
     PrimaryStands,
     /// A Sentinel is killed, and comes back later.
@@ -74,6 +76,7 @@ impl Fault {
             | Self::Stands { length, .. }
             | Self::SentinelDown { length, .. }
             | Self::Full { length, .. } => length,
+            Self::PrimaryDiesAhead { length } => length + DEAD,
             Self::Failover { .. } => PLANNED,
             Self::PrimaryDies => DEAD,
             Self::PrimaryStands => STANDING,
@@ -100,6 +103,10 @@ impl fmt::Display for Fault {
             Self::Stands { host, length } => write!(f, "{host} stands still for {length:?}"),
             Self::Failover { by } => write!(f, "Sentinel {by} makes the replica the primary"),
             Self::PrimaryDies => f.write_str("the primary is killed, and replaced"),
+            Self::PrimaryDiesAhead { length } => write!(
+                f,
+                "the primary is killed, and replaced by a replica that is {length:?} behind"
+            ),
             Self::PrimaryStands => f.write_str("the primary stands still, and is replaced"),
             Self::SentinelDown { index, length } => {
                 write!(f, "Sentinel {index} is down for {length:?}")
@@ -165,6 +172,11 @@ pub(super) fn of_broken(broken: Broken) -> Vec<(Duration, Fault)> {
                 (Duration::ZERO, Fault::RestartEmpty { host })
             })
             .to_vec(),
+        // A process has a few locks at a time, most of which were granted last.
+        Broken::IgnoresReplicas => {
+            let length = TTL / 3;
+            vec![(TTL / 2, Fault::PrimaryDiesAhead { length }); 2]
+        }
     }
 }
 
@@ -261,6 +273,9 @@ fn own_kinds(kind: Kind, draw: &mut Draw<'_>) -> Vec<Fault> {
                 by: draw.index(SENTINELS),
             },
             Fault::PrimaryDies,
+            Fault::PrimaryDiesAhead {
+                length: draw.length(2, 5),
+            },
             Fault::PrimaryStands,
             Fault::SentinelDown {
                 index: draw.index(SENTINELS),
@@ -282,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_seed_gives_the_same_faults_again_and_each_kind_of_them() {
-        for (kind, count) in [(Kind::One, 10), (Kind::Several(3), 13), (Kind::Group, 14)] {
+        for (kind, count) in [(Kind::One, 10), (Kind::Several(3), 13), (Kind::Group, 15)] {
             let schedule = draw(kind, 7, Duration::from_secs(90));
             assert_eq!(schedule, draw(kind, 7, Duration::from_secs(90)));
             assert_ne!(schedule, draw(kind, 8, Duration::from_secs(90)));

@@ -171,15 +171,29 @@ impl Servers {
         self.settled().await;
     }
 
+    /// From now on the replica hears nothing of its primary. It stands still until that one dies.
+    pub(super) async fn leave_the_replica_behind(&mut self) {
+        let (group, primary) = self.group();
+        group.server(1 - *primary).pause();
+        // Or what was sent to it would be there to be read when it goes on.
+        let kill = ["CLIENT", "KILL", "TYPE", "replica"];
+        group.server(*primary).cmd::<u64>(&kill).await;
+    }
+
     /// Kills the primary, so that the Sentinels make the replica one. What the dead one granted
     /// last the replica may not have, unless it has acknowledged it. It comes back as the replica.
     pub(super) async fn primary_dies(&mut self, judge: &mut Judge) {
         let (group, primary) = self.group();
         group.hurry().await;
         group.server_mut(*primary).kill();
-        judge.replaced(clock::now());
+        let died = clock::now();
+        judge.replaced(died);
         let former = *primary;
         *primary = 1 - former;
+        // If it was left behind.
+        group.server(*primary).resume();
+        let keys: Vec<String> = group.server(*primary).cmd(&["KEYS", "*"]).await;
+        judge.left(died, clock::now(), &keys);
         all_say(group, *primary).await;
         group.rest().await;
         group.led_by(*primary);
@@ -235,12 +249,12 @@ impl Servers {
 
     /// How many there may be.
     pub(super) fn most_connections(&self) -> usize {
-        let for_each_client = match &self.running {
-            Running::Nodes(servers) => servers.len(),
-            // The primary, twice where replicas acknowledge, and a Sentinel.
-            Running::Group { .. } => 3,
+        let of_a_process = match &self.running {
+            Running::Nodes(servers) => CLIENTS * servers.len(),
+            // Each client has the primary and a Sentinel, and half of them the primary once more.
+            Running::Group { .. } => CLIENTS * 2 + CLIENTS / 2,
         };
-        PROCESSES * CLIENTS * CONNECTIONS * for_each_client
+        PROCESSES * CONNECTIONS * of_a_process
     }
 
     /// The keys at all servers that have locks, each with the time that it still lives.

@@ -248,6 +248,11 @@ impl<'a> Stage<'a> {
             }
             Fault::Failover { by } => self.servers.fail_over(by, &mut self.judge).await,
             Fault::PrimaryDies => self.servers.primary_dies(&mut self.judge).await,
+            Fault::PrimaryDiesAhead { length } => {
+                self.servers.leave_the_replica_behind().await;
+                self.pass(length).await;
+                self.servers.primary_dies(&mut self.judge).await;
+            }
             Fault::PrimaryStands => self.servers.primary_stands(&mut self.judge).await,
             Fault::SentinelDown { index, length } => {
                 self.servers.sentinel(index).kill();

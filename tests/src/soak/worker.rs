@@ -94,6 +94,8 @@ impl Worker {
         match result {
             Ok(guard) => {
                 let fence = guard.fence();
+                // A renewal could be in it, which no replica has, if the guard was renewed before
+                // this task ran. That takes a lock that waited for long and a moment of bad luck.
                 let left = u64::try_from(guard.remaining().as_nanos()).expect("it is short");
                 let acknowledged = if self.acknowledged { at + left } else { 0 };
                 tell(Event::Granted {

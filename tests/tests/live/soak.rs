@@ -73,16 +73,33 @@ fn a_soak_sees_nodes_that_count_at_once_although_they_forgot() {
     assert!(said.contains("both hold key"), "{said}");
 }
 
+/// A primary that dies was ahead of its replica.
 #[test]
-fn a_soak_without_quarantine_demands_several_nodes() {
+#[ignore = "it takes a minute; `.ci/nightly servers` runs it"]
+fn a_soak_sees_grants_that_no_replica_has_though_it_is_said() {
     if !servers_available() {
         return;
     }
-    for more in [&[][..], &[GROUP]] {
-        let output = run("no-quarantine", more);
+    let said = failed_soak("ignores-replicas", &[GROUP]);
+    assert!(said.contains("acknowledged and does not have"), "{said}");
+}
+
+#[test]
+fn a_soak_breaks_nothing_that_its_servers_do_not_have() {
+    if !servers_available() {
+        return;
+    }
+    let refused = |broken, more: &[&str], what| {
+        let output = run(broken, more);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success(), "{said}");
-        assert!(said.contains("add --nodes 3"), "{said}");
+        assert!(said.contains(what), "{said}");
+    };
+    for more in [&[][..], &[GROUP]] {
+        refused("no-quarantine", more, "add --nodes 3");
+    }
+    for more in [&[][..], &NODES] {
+        refused("ignores-replicas", more, "add --sentinel");
     }
 }
 

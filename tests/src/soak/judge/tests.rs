@@ -35,6 +35,12 @@ fn wrote(lease: u64, at: u64, how: Written) -> Event {
 
 /// One holder after the other, of which the second loses its lock.
 fn lawful() -> Vec<Event> {
+    // A replica has acknowledged the first, and its copy has expired when the second is granted.
+    acknowledged(2 * S + 1)
+}
+
+/// The same, where the copy expires at that instant.
+fn acknowledged(until: u64) -> Vec<Event> {
     vec![
         Event::Figures {
             memory: 10_000,
@@ -45,7 +51,14 @@ fn lawful() -> Vec<Event> {
             key: 1,
             at: S,
         },
-        granted(1, S, 2 * S, 10),
+        Event::Granted {
+            lease: 1,
+            key: 1,
+            asked: S,
+            at: 2 * S,
+            fence: 10,
+            acknowledged: until,
+        },
         wrote(1, 2 * S, Written::Taken),
         Event::Asked {
             lease: 2,
@@ -126,33 +139,90 @@ fn two_that_hold_one_key_are_excused_at_a_failover_until_it_is_over() {
     assert_eq!(said.len(), 1);
 }
 
-/// What it acknowledged it has, and its primary is not asked any more.
+/// Its replica has what it acknowledged.
 #[test]
-fn who_was_acknowledged_keeps_its_lock_when_the_primary_dies() {
-    let both = |until: u64, tell: fn(&mut Judge)| {
-        let mut events = lawful();
-        for event in &mut events {
-            if let Event::Granted {
-                lease: 1,
-                acknowledged,
-                ..
-            } = event
-            {
-                *acknowledged = until;
-            }
-        }
+fn who_was_acknowledged_keeps_its_lock_when_the_primary_is_replaced() {
+    let both = |until, tell: fn(&mut Judge)| {
+        let mut events = acknowledged(until);
         events.push(seen(1, 4 * S + 1));
         judged_of(Kind::Group, events, tell)
     };
-    let dies: fn(&mut Judge) = |judge| judge.replaced(4 * S - 1);
-    assert_eq!(both(0, dies), [""; 0]);
-    assert_eq!(both(4 * S, dies), [""; 0], "it has expired there");
-    let said = both(4 * S + 1, dies);
-    assert_eq!(said, ["leases 1 and 2 both hold key 1"]);
+    let excuses: [fn(&mut Judge); 2] = [
+        |judge| judge.replaced(4 * S - 1),
+        |judge| judge.parted(4 * S - 1, 4 * S),
+    ];
+    for excuse in excuses {
+        assert_eq!(both(4 * S, excuse), [""; 0], "it has expired there");
+        let said = both(4 * S + 1, excuse);
+        assert_eq!(said, ["leases 1 and 2 both hold key 1"]);
+    }
     let empty: fn(&mut Judge) = |judge| judge.forgot(4 * S - 1);
     assert_eq!(both(4 * S + 1, empty), [""; 0], "nobody has it");
-    let lives: fn(&mut Judge) = |judge| judge.parted(4 * S - 1, 4 * S);
-    assert_eq!(both(4 * S + 1, lives), [""; 0], "the former one renews it");
+}
+
+#[test]
+fn a_replica_has_what_it_acknowledged_when_its_primary_dies() {
+    let died = |until, looked, keys: &[&str]| {
+        let keys: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
+        judged_of(Kind::Group, acknowledged(until), |judge| {
+            judge.left(2 * S + 1, looked, &keys);
+        })
+    };
+    let late = 4 * S;
+    let said = died(late, 3 * S - 1, &["k2", "tenure:fence"]);
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].starts_with("lease 1 holds key 1, "), "{said:?}");
+    assert_eq!(died(late, 3 * S - 1, &["k1"]), [""; 0]);
+    assert_eq!(
+        died(late, 3 * S, &[]),
+        [""; 0],
+        "it may be released by then"
+    );
+    assert_eq!(died(3 * S - 1, 3 * S - 1, &[]), [""; 0], "it has expired");
+    assert_eq!(died(0, 3 * S - 1, &[]).len(), 1, "nothing was acknowledged");
+}
+
+#[test]
+fn the_store_may_not_refuse_who_was_acknowledged_either() {
+    let refused = |until| {
+        let mut events = acknowledged(until);
+        events.push(wrote(1, 3 * S, Written::RefusedWhileHeld));
+        judged_of(Kind::Group, events, |judge| judge.replaced(3 * S - 1))
+    };
+    assert_eq!(refused(3 * S), [""; 0]);
+    assert_eq!(
+        refused(3 * S + 1),
+        ["the store refuses lease 1, which holds its key"]
+    );
+}
+
+#[test]
+fn where_a_replica_is_nothing_was_tried_if_it_acknowledged_nothing() {
+    let said = judged_of(Kind::Group, acknowledged(0), |_| ());
+    assert!(said[0].contains("nothing was tried"), "{said:?}");
+}
+
+/// One of three that is excused does not hide another that is not.
+#[test]
+fn each_two_that_hold_one_key_are_compared() {
+    let mut events = lawful();
+    events.push(seen(1, 9 * S));
+    events.push(Event::Granted {
+        lease: 3,
+        key: 1,
+        asked: 4 * S,
+        at: 4 * S + 2,
+        fence: 12,
+        acknowledged: 9 * S,
+    });
+    events.extend([
+        seen(3, 5 * S),
+        granted(4, 4 * S + 3, 4 * S + 4, 13),
+        seen(4, 5 * S),
+    ]);
+    let said = judged_of(Kind::Group, events, |judge| judge.replaced(4 * S - 1));
+    let said: Vec<&str> = said.iter().map(String::as_str).collect();
+    assert!(said.contains(&"leases 3 and 4 both hold key 1"), "{said:?}");
 }
 
 /// Also if another one was granted and lost between.

@@ -79,9 +79,9 @@ const fn scenario(
 const SCENARIOS: [Scenario; 5] = [
     scenario("16 tasks, asking at once", 16, 1, 0, 0),
     scenario("… in two processes", 16, 2, 0, 0),
-    scenario("16 tasks, 1 ms held, 5 ms between", 16, 1, 1, 5),
+    scenario("16 tasks, 1 ms held, 5 apart", 16, 1, 1, 5),
     scenario("… in two processes", 16, 2, 1, 5),
-    scenario("two clients, 5 ms held, asking at once", 2, 2, 5, 0),
+    scenario("two, 5 ms held, asking at once", 2, 2, 5, 0),
 ];
 
 fn main() -> ExitCode {

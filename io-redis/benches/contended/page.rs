@@ -66,7 +66,7 @@ fn scenario(measured: &Measured) -> String {
         }),
         spent("… server CPU, µs a cycle", rounds, |spent| spent.server),
         spent("… client CPU, µs a cycle", rounds, |spent| spent.clients),
-        line("… most / least grants of a task", "", "≤ 1.05", &grants),
+        line("… most / least grants", "", "≤ 1.05", &grants),
         row("… longest wait, ms", longest, rounds, |turn| turn.longest),
     ]
     .concat()

@@ -12,7 +12,7 @@ use crate::patch::Planted;
 pub(crate) const VARIABLE: &str = "TENURE_PLANTED";
 
 /// In a sample, one of so many is tried although nothing changed that it is about.
-const SHARE: u64 = 20;
+const SHARE: u64 = 40;
 
 /// Which planted bugs are tried.
 #[derive(Debug, PartialEq, Eq)]
@@ -135,11 +135,11 @@ mod tests {
     }
 
     #[test]
-    fn a_twentieth_is_drawn_and_another_by_another_hash() {
+    fn a_fortieth_is_drawn_and_another_by_another_hash() {
         let names: Vec<String> = (0..1000).map(|n| format!("bug-{n}")).collect();
         let drawn_by = |hash| names.iter().filter(move |name| drawn(name, hash));
         let count = drawn_by(7).count();
-        assert!((25..75).contains(&count), "{count}");
+        assert!((10..45).contains(&count), "{count}");
         assert!(!drawn_by(7).eq(drawn_by(8)));
     }
 }

@@ -12,7 +12,7 @@
 //!
 //! - `all`: all of them.
 //! - `sample:HASH:REVISION`: those whose files changed since the revision, which may be left out,
-//!   and a twentieth of the others, drawn by the hexadecimal hash.
+//!   and a fortieth of the others, drawn by the hexadecimal hash.
 //! - a part of a name: those whose name contains it.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

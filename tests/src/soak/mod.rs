@@ -97,7 +97,9 @@ impl Broken {
             (Self::IgnoresReplicas, Kind::One | Kind::Several(_)) => {
                 Some("without Sentinels no replica is waited for: add --sentinel")
             }
-            _ => None,
+            (Self::NoQuarantine, Kind::Several(_))
+            | (Self::IgnoresReplicas, Kind::Group)
+            | (Self::IgnoresLoss | Self::LeaksTasks | Self::IgnoresFences, _) => None,
         }
     }
 }

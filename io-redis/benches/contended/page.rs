@@ -1,5 +1,7 @@
 //! The table as Markdown.
 
+use std::array;
+
 use support::page::{median, number, ratio};
 
 use crate::Effort;
@@ -18,7 +20,6 @@ enum Asked {
 /// Where they stand in what was measured, as in [`Who::ALL`](crate::clients::Who::ALL).
 const PROTOTYPE: usize = 0;
 const TENURE: usize = PARTIES - 1;
-const EACH: [usize; PARTIES] = [PROTOTYPE, 1, 2, TENURE];
 
 /// All that was measured.
 pub(crate) fn table(measured: &[Measured], crowds: &[[Crowd; PARTIES]], effort: Effort) -> String {
@@ -49,7 +50,7 @@ fn scenario(measured: &Measured) -> String {
     let longest = of(two, Asked::Alone("a turn and a round trip"));
     let label = format!("{label}: hand-offs/s");
     let commands = measured.commands.map(|count| format!("{count:.2}"));
-    let grants = EACH.map(|at| {
+    let grants = array::from_fn(|at| {
         let of = |value: fn(&Turn) -> u64| {
             let all = rounds.iter().map(|turns| value(&turns[at]) as f64);
             median(all.collect())
@@ -74,7 +75,7 @@ fn scenario(measured: &Measured) -> String {
 
 fn spent(label: &str, rounds: &[[Turn; PARTIES]], value: fn(&Spent) -> f64) -> String {
     let of = |at: usize| rounds.iter().map(move |parties| value(&parties[at].spent));
-    let cells = EACH.map(|at| number(median(of(at).collect())));
+    let cells = array::from_fn(|at| number(median(of(at).collect())));
     line(label, &ratio(of(TENURE).zip(of(PROTOTYPE))), "", &cells)
 }
 
@@ -82,7 +83,7 @@ fn spent(label: &str, rounds: &[[Turn; PARTIES]], value: fn(&Spent) -> f64) -> S
 fn served(crowds: &[[Crowd; PARTIES]], effort: Effort) -> String {
     let all = |at: usize| crowds.iter().all(|crowds| crowds[at].served == WAITERS);
     let took = |at: usize| crowds.iter().map(move |crowds| crowds[at].took);
-    let cells = EACH.map(|at| {
+    let cells = array::from_fn(|at| {
         if all(at) {
             return format!("{:.2} s", median(took(at).collect()));
         }
@@ -106,7 +107,7 @@ fn row<T>(label: &str, asked: Asked, rounds: &[[T; PARTIES]], value: fn(&T) -> f
         Asked::Nothing => (ratio(of(TENURE).zip(of(PROTOTYPE))), ""),
         Asked::Alone(asked) => (String::new(), asked),
     };
-    let cells = EACH.map(|at| number(median(of(at).collect())));
+    let cells = array::from_fn(|at| number(median(of(at).collect())));
     line(label, &ratio, asked, &cells)
 }
 

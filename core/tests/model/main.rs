@@ -470,10 +470,18 @@ fn a_queue_of_two_and_the_time_of_the_holder() {
 
 #[test]
 #[ignore = "larger"]
-fn a_queue_of_two_who_wait() {
+fn a_queue_of_two_who_wait_and_may_give_up() {
+    let mut world = World::queueing(3, 2, once);
+    world.end = 1;
+    world.cancels = true;
+    check(world, &[&THREE[..], &QUEUE].concat());
+}
+
+#[test]
+#[ignore = "larger"]
+fn a_queue_of_two_who_wait_and_a_push_that_is_lost() {
     let mut world = World::queueing(3, 2, once);
     world.end = 2;
-    world.cancels = true;
     world.lost_pushes = 1;
     check(world, &[&THREE[..], &QUEUE].concat());
 }

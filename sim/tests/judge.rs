@@ -26,6 +26,7 @@ const RULES: Rules = Rules {
     renewals: 2,
     kills: true,
     freed_within: 200,
+    bare_releases: false,
     recalled_within: 5,
     acknowledged: 0,
     idle_within: Some(3_000),
@@ -1273,7 +1274,10 @@ impl History {
 
     /// Lease 0 holds the key until 900, and leases 1, 2 and 3 wait. Nobody is told of its loss.
     fn line() -> Self {
-        let mut rules = RULES;
+        Self::line_under(RULES)
+    }
+
+    fn line_under(mut rules: Rules) -> Self {
         rules.told_within = u64::MAX / 2;
         let mut history = Self::under(rules);
         history.holds(10, 0, 900);
@@ -1329,6 +1333,35 @@ fn a_release_gives_up_the_own_place_and_a_request_for_the_lock_does_not() {
     };
     assert_eq!(hands_on(false), None);
     assert_eq!(hands_on(true), Some(Law::Fairness));
+}
+
+#[test]
+fn who_gives_the_key_to_nobody_must_have_been_refused_a_release() {
+    let refused = Fact::Heard {
+        ask: OpKind::Release,
+        serial: 2,
+        outcome: Outcome::Answered(Answer::Unavailable),
+    };
+    let freed = Fact::Key {
+        from: Holder::Lease(0),
+        to: Holder::Nobody,
+        until: None,
+    };
+    let frees = |bare_releases, is_refused| {
+        let mut history = History::line_under(Rules {
+            bare_releases,
+            ..RULES
+        });
+        history.tell(50, 0, Fact::Release);
+        if is_refused {
+            history.tell(60, 0, refused);
+        }
+        history.tell(100, 0, freed);
+        history.broken()
+    };
+    assert_eq!(frees(true, true), None);
+    assert_eq!(frees(true, false), Some(Law::Fairness));
+    assert_eq!(frees(false, true), Some(Law::Fairness));
 }
 
 #[test]

@@ -82,6 +82,15 @@ pub(crate) enum Loss {
     GivenUp,
 }
 
+/// Whether releases name nothing but their lock, and so hand nothing on.
+#[derive(Clone, Copy, Debug)]
+enum Bare {
+    No,
+    /// Until one of them was carried out.
+    Once,
+    Until(Instant),
+}
+
 enum Step {
     Pushed,
     Replies(Answered),
@@ -128,8 +137,7 @@ pub(crate) struct Session<'a> {
     /// Until when scripts are sent as texts, unless the server refuses that.
     by_text_until: Instant,
     may_send_text: bool,
-    /// Until when releases name nothing but their lock.
-    bare_until: Instant,
+    bare: Bare,
     marker: Recovery,
     recovery: Option<Woken<Result<Recovered, Words>>>,
     /// More requests may be due.
@@ -195,7 +203,7 @@ impl<'a> Session<'a> {
             scripts: Recovery::default(),
             by_text_until: Instant::ORIGIN,
             may_send_text: true,
-            bare_until: Instant::ORIGIN,
+            bare: Bare::No,
             marker: Recovery::default(),
             recovery: None,
             more: true,
@@ -507,7 +515,11 @@ impl<'a> Session<'a> {
         let batched = now >= *unbatched_until && !self.encoder.is_split();
         let share = |request: &Request| batched && !alone.contains(&request.key);
         self.encoder.by_text = now < self.by_text_until;
-        self.encoder.bare_releases = now < self.bare_until;
+        self.encoder.bare_releases = match self.bare {
+            Bare::No => false,
+            Bare::Once => true,
+            Bare::Until(end) => now < end,
+        };
         batch.encode(requests, share, self.encoder, &mut commands);
         (Purpose::Requests(batch), commands)
     }
@@ -706,8 +718,14 @@ impl<'a> Session<'a> {
                 let until = now + UNBATCHED_FOR;
                 self.context.unbatched_until = self.context.unbatched_until.max(until);
             }
-            Some(Signal::BareReleases) => self.bare_until = now + UNBATCHED_FOR,
-            Some(Signal::FullReleases) => self.bare_until = Instant::ORIGIN,
+            Some(Signal::BareReleases) => self.bare = Bare::Until(now + UNBATCHED_FOR),
+            Some(Signal::BareRelease) => self.bare = Bare::Once,
+            Some(Signal::FullReleases) => self.bare = Bare::No,
+            Some(Signal::Freed) => {
+                if matches!(self.bare, Bare::Once) {
+                    self.bare = Bare::No;
+                }
+            }
             // The node's name may lead to another server by now.
             Some(Signal::Reconnect(why)) if own => self.closing = Some(why),
             Some(Signal::Reconnect(_)) => {

@@ -59,11 +59,16 @@ pub(crate) enum Signal {
     /// A call for several keys was refused, perhaps because of one of them. For a while requests
     /// share no calls.
     DoNotBatch,
-    /// A release that names more than its lock was refused: a slot of a cluster moves, or the user
-    /// has no right to the rest any more.
+    /// A release that names more than its lock was refused, since a slot of a cluster moves. For a
+    /// while releases name their lock alone, and hand nothing on.
     BareReleases,
-    /// A release that names its lock alone was refused as well. So it is not for what they name.
+    /// Such a release was rejected: the user has no right to the rest any more, or none to
+    /// anything. The next one names its lock alone.
+    BareRelease,
+    /// A release that names its lock alone was rejected as well. So it is not for what they name.
     FullReleases,
+    /// A release that names its lock alone was carried out.
+    Freed,
     /// The connection is lost, or what it answers makes no sense.
     Broken(Words),
 }
@@ -147,9 +152,14 @@ pub(crate) fn replies(
         {
             failures(result, count, |meaning| {
                 each(match meaning {
-                    (Reply::NotApplied(Refusal::Unavailable(_)), Some(Signal::DoNotBatch))
-                    | (Reply::NotApplied(Refusal::Rejected(_)), None) => {
+                    (Reply::NotApplied(Refusal::Unavailable(_)), Some(Signal::DoNotBatch)) => {
                         let signal = Some(Signal::BareReleases);
+                        (Reply::NotApplied(Refusal::Again), signal)
+                    }
+                    // The right may be back by the next one, so this says nothing of others.
+                    // Law: Fairness
+                    (Reply::NotApplied(Refusal::Rejected(_)), None) => {
+                        let signal = Some(Signal::BareRelease);
                         (Reply::NotApplied(Refusal::Again), signal)
                     }
                     // A connection of the user's to a cluster tries by itself for long where a slot
@@ -161,11 +171,17 @@ pub(crate) fn replies(
                 });
             });
         }
-        Answers::Failures if script == Script::Release && count == 1 => {
+        Answers::Failures if script == Script::Release => {
             failures(result, count, |(reply, signal)| {
-                let refused = matches!(reply, Reply::NotApplied(Refusal::Rejected(_)));
                 // Law: Fairness
-                each((reply, signal.or(refused.then_some(Signal::FullReleases))));
+                let says = match &reply {
+                    Reply::NotApplied(Refusal::Rejected(_)) if count == 1 => {
+                        Some(Signal::FullReleases)
+                    }
+                    Reply::Applied(_) => Some(Signal::Freed),
+                    _ => None,
+                };
+                each((reply, signal.or(says)));
             });
         }
         Answers::Failures => failures(result, count, each),

@@ -146,9 +146,10 @@ impl Judge {
             Outcome::Answered(Answer::Gone | Answer::Taken) if debt.unknown && !debt.paid => {
                 (debt.paid, debt.in_doubt) = (!kept && !expired, !freed);
             }
-            Outcome::Answered(Answer::Again | Answer::Unavailable) | Outcome::NotSent => {
-                debt.since = owed;
+            Outcome::Answered(Answer::Again | Answer::Unavailable) => {
+                (debt.since, debt.again) = (owed, true);
             }
+            Outcome::NotSent => debt.since = owed,
             Outcome::Unknown => (debt.since, debt.unknown) = (owed, true),
             Outcome::Answered(Answer::Rejected | Answer::Misuse) => debt.refused = true,
             Outcome::Answered(_) => {}

@@ -184,6 +184,9 @@ impl Judge {
         let (Some(node), Some(key)) = (record.node, record.key) else {
             return;
         };
+        if self.rules.bare_releases && self.seat(actor, node).debt.again {
+            return;
+        }
         let line = self.line(key, node);
         let mut others = line.places.iter().filter(|place| place.lease != actor);
         if let Some(place) = others.find(|place| place.until > record.at) {

@@ -77,6 +77,9 @@ pub struct Rules {
     /// A release that failed is sent again within this time, while the link serves. Zero: not
     /// demanded, because the world does not tell of links.
     pub freed_within: Nanos,
+    /// Whether a release that a node refused may be sent again for its lock alone, as an adapter
+    /// does. It hands nothing on.
+    pub bare_releases: bool,
     /// If there is one node: a renewal that failed is tried again within this time once the node
     /// comes up. Zero: not demanded, because the world does not tell of links.
     pub recalled_within: Nanos,

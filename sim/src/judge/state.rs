@@ -185,6 +185,8 @@ pub(super) struct Debt {
     pub(super) unknown: bool,
     /// The node refused to serve the client.
     pub(super) refused: bool,
+    /// The node did not carry a release out, so it is sent again.
+    pub(super) again: bool,
     /// The node released the key, as far as the client can know.
     pub(super) paid: bool,
     /// The node had a copy when its owner released the lease, or when it was asked to.

@@ -474,6 +474,7 @@ impl Drawn {
             } else {
                 0
             },
+            bare_releases: false,
             recalled_within: MS,
             idle_within: self
                 .queues

@@ -210,3 +210,34 @@ fn a_refusal_of_a_shared_call_is_asked_again_lock_by_lock() -> Outcome {
         Ok(())
     })
 }
+
+#[test]
+fn a_rejected_release_is_sent_for_its_lock_alone_and_the_next_as_ever() -> Outcome {
+    // What the node refuses, and how many keys each release names then: its lock, its queue and the
+    // stream, or its lock alone.
+    let rejected = ("NOPERM this user has no permissions", ["3", "1", "3"]);
+    let moving = ("TRYAGAIN Multiple keys request", ["3", "1", "1"]);
+    for (refusal, names) in [rejected, moving] {
+        World::run(1, async |world| {
+            let node = nodes(&world, 1).remove(0);
+            let one = world.client("one");
+            let locks = builder(&one).connect().await?;
+            let guard = locks.try_lock("a").await?;
+            let before = calls(&world, "release").len();
+            node.server()
+                .answer_next("EVALSHA", Reply::Error(refusal.into()));
+            drop(guard);
+            world.sleep(ms(50)).await;
+            assert!(!stands(&[node], "a"));
+            drop(locks.try_lock("a").await?);
+            world.sleep(ms(50)).await;
+            let named: Vec<_> = calls(&world, "release")[before..]
+                .iter()
+                .map(|call| String::from_utf8_lossy(&call.argv[2]).into_owned())
+                .collect();
+            assert_eq!(named, names, "{refusal}");
+            Outcome::Ok(())
+        })?;
+    }
+    Ok(())
+}

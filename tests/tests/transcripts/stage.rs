@@ -718,6 +718,7 @@ fn rules_of(config: &Config, nodes: usize) -> Rules {
         renewals: 2,
         kills: false,
         freed_within: 0,
+        bare_releases: false,
         recalled_within: 0,
         acknowledged: 0,
         idle_within: None,

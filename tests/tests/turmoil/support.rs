@@ -123,6 +123,7 @@ fn rules(plan: &Plan) -> Rules {
         renewals: 0,
         kills: false,
         freed_within: 0,
+        bare_releases: true,
         recalled_within: 0,
         acknowledged: 0,
         idle_within: None,

@@ -87,8 +87,17 @@ impl World<'_> {
         }
     }
 
-    /// If a request of a lease made the node hand the lock on to another, tells so.
-    pub(super) fn tell_hand_off(&mut self, server: u8, key: u8, by: u32, from: Holder) {
+    /// If a request of a lease made the node hand the lock on, tells so. `frees` says that it gave
+    /// the lock back: what the lease has now was handed to its own place, which it entered with a
+    /// later attempt.
+    pub(super) fn tell_hand_off(
+        &mut self,
+        server: u8,
+        key: u8,
+        by: u32,
+        from: Holder,
+        frees: bool,
+    ) {
         // One of several nodes keeps the key for a lease, and grants nothing by that.
         if self.drawn.nodes > 1 {
             return;
@@ -97,7 +106,8 @@ impl World<'_> {
         let Some(Value::Token { lease, .. }) = node.entry(self.now, key).map(|it| it.value) else {
             return;
         };
-        if lease == by || from == Holder::Lease(lease) {
+        let to_itself = frees && lease == by;
+        if !to_itself && (lease == by || from == Holder::Lease(lease)) {
             return;
         }
         // All fences of the node come from its stream.

@@ -140,7 +140,7 @@ impl Watched {
             .iter()
             .find(|(lease, _)| holder == Holder::Lease(*lease));
         let (actor, _) = by_holder.unwrap_or(&asked[0]);
-        let hand_off = self.handed_on(sight, at, *actor, change.as_ref());
+        let hand_off = self.handed_on(sight, at, ask, *actor, change.as_ref());
         if change.is_some() && ask.frees() {
             // Who gives its own place back in the same call is not handed the lock.
             for (lease, _) in asked {
@@ -163,6 +163,7 @@ impl Watched {
         &self,
         sight: &Sight<'_>,
         at: usize,
+        ask: OpKind,
         actor: u32,
         change: Option<&Record>,
     ) -> Option<Record> {
@@ -178,7 +179,11 @@ impl Watched {
         }
         let published = self.lines.published(sight, &self.node, lease);
         // One call may hand the lock on to a lease that asks in it too.
-        if from == Holder::Lease(lease) || (lease == actor && published.is_none()) {
+        if lease == actor && published.is_none() {
+            return None;
+        }
+        // Nor does who had it get it, unless a late release finds a place of a later attempt.
+        if from == Holder::Lease(lease) && !(ask.frees() && lease == actor) {
             return None;
         }
         // Where nobody heard of it, it is the last one that was drawn.

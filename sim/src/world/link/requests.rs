@@ -310,8 +310,9 @@ impl World<'_> {
         if matches!(reply, Reply::Applied(_)) {
             self.tell_former_place(server, &arrived);
         }
-        if from != to {
-            self.tell_hand_off(server, key, arrived.lease, from);
+        let frees = ask.frees() && wrote;
+        if from != to || frees {
+            self.tell_hand_off(server, key, arrived.lease, from, frees);
         }
         if wrote || from != to {
             self.key_written(&arrived, server, from);

@@ -422,7 +422,8 @@ impl Kit {
             }
             server.call(&zadd);
         }
-        let until = until.to_string().into_bytes();
+        // As the scripts do: at the next full ten seconds.
+        let until = (until - until % 10_000 + 10_000).to_string().into_bytes();
         server.call(&[b"PEXPIREAT".to_vec(), queue, until]);
         rival.abort();
     }

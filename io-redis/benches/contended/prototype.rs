@@ -61,19 +61,23 @@ if call('SET', lock, token, 'NX', 'PX', ARGV[2]) and size == 0 then
   call('XADD', KEYS[3], 'MAXLEN', '0', '*', '', '')
   return 1
 end
-local time, order = call('TIME'), 1
+local time, order, first = call('TIME'), 1, 0
 call('GETEX', lock)
 call('PTTL', lock)
 if size > 0 then
-  order = call('ZRANGE', queue, size / 2 - 1, size / 2, 'WITHSCORES')[2] + 1
+  local middle = call('ZRANGE', queue, size / 2 - 1, size / 2, 'WITHSCORES')
+  order, first = middle[2] + 1, middle[4] / 64
 end
 local ends = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[2]
-local score, till = string.format('%.0f', ends * 64 + 1), string.format('%.0f', ends)
+local score, till = string.format('%.0f', ends * 64 + 1), ends - ends % 10000 + 10000
 local place = 'A' .. token .. '---------------------------------------------------'
 call('ZADD', queue, 'NX', order, place, score, 'B' .. token)
-if size == 0 or call('PEXPIREAT', queue, till, 'GT') ~= 1 then
-  call('PTTL', queue)
-  if size == 0 then call('PEXPIREAT', queue, till) end
+if first < till - 10000 then
+  till = string.format('%.0f', till)
+  if size == 0 or call('PEXPIREAT', queue, till, 'GT') ~= 1 then
+    call('PTTL', queue)
+    if size == 0 then call('PEXPIREAT', queue, till) end
+  end
 end
 return 0";
 

@@ -16,9 +16,9 @@
 //! - A place that nobody keeps any more ends after one TTL, and what is handed to it ends then.
 //! - A process that crashes, or whose runtime ends, leaves a key for at most one TTL; so does a
 //!   client one of whose tasks panics. The other tasks of such a client end at once.
-//! - Everything that is written has an expiry: a key its TTL, a queue that of the last place in it,
-//!   the fence stream of one node two days, a fence counter one day, the marker of a node one day
-//!   and ten max TTLs.
+//! - Everything that is written has an expiry: a key its TTL, a queue that of the last place in it
+//!   and up to ten seconds more, the fence stream of one node two days, a fence counter one day,
+//!   the marker of a node one day and ten max TTLs.
 //!
 //! # Assumptions
 //!

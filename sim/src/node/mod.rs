@@ -580,7 +580,7 @@ impl<P: Precision> Node<P> {
         {
             return Ok(Answer::Full);
         }
-        self.memory.queues[request.key].enter(waiter);
+        self.memory.queues[request.key].enter::<P>(waiter);
         if held.is_none()
             && let Some((lease, granted)) = self.hand_on(now, request.key, Some(request.lease))
             && lease == request.lease
@@ -615,7 +615,7 @@ impl<P: Precision> Node<P> {
         }
         // Over several nodes the names decide between those that come in the same second.
         let order = queue.last_order().max(now.micros / 1_000_000);
-        let ahead = queue.enter(Waiter {
+        let ahead = queue.enter::<P>(Waiter {
             order,
             lease: request.lease,
             attempt: 1,

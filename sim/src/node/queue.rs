@@ -1,7 +1,14 @@
 //! The queue of a key: who waits there, in which order, until when each place is kept, and whom the
 //! lock is handed to.
 
+use std::time::Duration;
+
 use tenure_core::{Fence, Place, Serial};
+
+use super::Precision;
+
+/// A queue expires at a full multiple of this, so that its expiry need not be set for each place.
+const PERIOD: Duration = Duration::from_secs(10);
 
 /// A place in the queue of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,7 +47,8 @@ pub struct Pushed {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Queue {
     waiters: Vec<Waiter>,
-    /// When the queue expires: at the latest end of all places that were in it.
+    /// When the queue expires: at the next full [`PERIOD`] behind the latest end of all places that
+    /// were in it.
     until: i64,
     /// Whether something of another type is under its name.
     spoiled: bool,
@@ -82,8 +90,10 @@ impl Queue {
 
     /// Enters a place by its order, or keeps the one that is there. Returns how many are ahead of
     /// it.
-    pub(super) fn enter(&mut self, waiter: Waiter) -> usize {
-        self.until = self.until.max(waiter.until);
+    pub(super) fn enter<P: Precision>(&mut self, waiter: Waiter) -> usize {
+        let period = PERIOD.as_nanos() as i64 / P::TICK;
+        let next = waiter.until - waiter.until.rem_euclid(period) + period;
+        self.until = self.until.max(next);
         let at = match self.position(waiter.lease) {
             Some(at) if self.waiters[at].channel == waiter.channel => at,
             // The channel is part of what a place is: with another one it is entered anew.
@@ -169,6 +179,7 @@ mod tests {
     use tenure_core::{PlaceId, Serial};
 
     use super::*;
+    use crate::node::Milliseconds;
 
     /// A connection that hears no pushes may follow one that did. The place that nobody listens for
     /// would be passed over for as long as others come.
@@ -191,10 +202,14 @@ mod tests {
             },
         };
         let mut queue = Queue::default();
-        queue.enter(waiter(1, Some(7)));
-        queue.enter(waiter(2, Some(8)));
-        assert_eq!(queue.enter(waiter(1, Some(7))), 0, "it is kept");
-        assert_eq!(queue.enter(waiter(1, None)), 1);
+        queue.enter::<Milliseconds>(waiter(1, Some(7)));
+        queue.enter::<Milliseconds>(waiter(2, Some(8)));
+        assert_eq!(
+            queue.enter::<Milliseconds>(waiter(1, Some(7))),
+            0,
+            "it is kept"
+        );
+        assert_eq!(queue.enter::<Milliseconds>(waiter(1, None)), 1);
         let next = queue.next(50, |_| true, None).map(|it| it.lease);
         assert_eq!(next, Some(2));
     }

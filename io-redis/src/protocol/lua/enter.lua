@@ -6,15 +6,19 @@
 -- and the later serial counts.
 -- Law: Fairness
 local name, ends, entered, before = 'B' .. sub(place, 3, 18), now + ttl, nil, {}
+-- The end that comes first, if it is known.
+local first_end
 -- The first request of a place finds none, unless it is sent twice.
 if serial ~= 1 or size >= 200000 then before = pcall('ZMSCORE', queue, place, name) end
 -- Law: Bounded work
 if not (before[1] or before.err) and size >= 200000 then
   failed = 'full'
 elseif not (before[1] or before.err) then
-  if not order then order, ahead = tail(queue, size) end
-  -- Not by `%d`, which has 32 bits on some machines, nor by `..`, which keeps 14 digits.
-  local score = format('%.0f', ends * 64 + serial)
+  if not order then order, ahead, first_end = tail(queue, size) end
+  -- In two parts, since `%d` has 32 bits on some machines. `..` keeps 14 digits, and `%.0f` takes
+  -- three times as long.
+  local score = ends * 64 + serial
+  score = format('%d%06d', floor(score / 1000000), score % 1000000)
   entered = pcall('ZADD', queue, 'NX', order, place, score, name)
   if entered == 0 or entered == 1 then before = pcall('ZMSCORE', queue, place, name) end
 end
@@ -27,13 +31,18 @@ if before[1] then
 elseif before.err then
   entered = before
 end
+-- The queue expires at the next full ten seconds behind the last of all ends, or later. That is so
+-- already if an end that is there lies in the same ten seconds, or in later ones.
 -- Law: No orphan
-if type(entered) == 'number' then
-  local till = format('%.0f', ends)
+local till = ends - ends % 10000 + 10000
+if type(entered) == 'number' and not (first_end and first_end >= till - 10000) then
+  local expiry = format('%d%06d', floor(till / 1000000), till % 1000000)
   -- A server before 7.0 does not know GT, and what has no expiry has more left than any.
-  if size == 0 or pcall('PEXPIREAT', queue, till, 'GT') ~= 1 then
+  if size == 0 or pcall('PEXPIREAT', queue, expiry, 'GT') ~= 1 then
     local left = pcall('PTTL', queue)
-    if type(left) == 'table' or left < ttl then entered = pcall('PEXPIREAT', queue, till) end
+    if type(left) == 'table' or left < till - now then
+      entered = pcall('PEXPIREAT', queue, expiry)
+    end
   end
 end
 if type(entered) == 'table' then failed = '-' .. entered.err end

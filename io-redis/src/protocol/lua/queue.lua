@@ -16,8 +16,8 @@
 -- passed over in `heard`, the members that are to be removed in `gone`, and what is wrong with the
 -- queue in `trouble`. A place without a channel is passed over if there is no asker: nothing can be
 -- said to it.
-local next, kept, heard, trouble = nil, nil, false, nil
-local gone, seen, size, first, first_kept = {}, 0, 1, nil, nil
+local next, kept, length, heard, trouble = nil, nil, nil, false, nil
+local gone, seen, size, first, first_kept, first_length = {}, 0, 1, nil, nil, nil
 if leaver then gone = {leaver, 'B' .. sub(leaver, 3, 18)} end
 -- Law: Fairness
 while members do
@@ -29,7 +29,7 @@ while members do
   local ends = names[1] and pcall('ZMSCORE', queue, unpack(names)) or members
   trouble = ends.err
   for j = 1, trouble and 0 or #names do
-    local member, score = members[j], tonumber(ends[j] or 0)
+    local member, score = members[j], (ends[j] or 0) + 0
     local till = floor(score / 64)
     if till <= now and not exact then
       local clock = redis.call('TIME')
@@ -41,7 +41,8 @@ while members do
       gone[#gone + 1] = member
       gone[#gone + 1] = names[j]
     elseif member ~= leaver then
-      local channel = sub(member, 22 + (tonumber(sub(member, 19, 21)) or 0))
+      local digits = tonumber(sub(member, 19, 21)) or 0
+      local channel = sub(member, 22 + digits)
       heard = asker and (channel == '' or member == asker)
       if not heard and channel ~= '' then
         -- PUBLISH does not tell: monitors that listen to patterns count there.
@@ -49,10 +50,10 @@ while members do
         heard = listen.err or listen[2] ~= 0
       end
       if heard then
-        next, kept = member, score
+        next, kept, length = member, score, digits
         break
       end
-      if not first then first, first_kept = member, score end
+      if not first then first, first_kept, first_length = member, score, digits end
     end
   end
   seen = seen + #names
@@ -61,7 +62,7 @@ while members do
   size = 64
   members = more and pcall('ZRANGE', queue, seen, seen + size - 1)
 end
-if not next then next, kept = first, first_kept end
+if not next then next, kept, length = first, first_kept, first_length end
 if trouble and string.find(trouble, 'WRONGTYPE', 1, true) then
   trouble = 'wrong queue ' .. (pcall('TYPE', queue).ok or '')
 elseif trouble then

@@ -21,7 +21,7 @@ if taken then
   end
   if type(id) == 'string' then
     local dash = find(id, '-', 1, true)
-    ms = tonumber(sub(id, 1, dash - 1))
+    ms = sub(id, 1, dash - 1) + 0
     if ms > 4503599627369 then
       -- Its number would not be exact.
       failed = 'wrong stream stream'

@@ -1,18 +1,19 @@
 
 -- Part of what hands a lock on over one node: does it.
   failed = failed or trouble
-  if next and not failed then
-    gone[#gone + 1] = next
-    gone[#gone + 1] = 'B' .. sub(next, 3, 18)
+  local removed
+  if failed then
+    next = nil
+  elseif next then
+    removed = pcall('ZREM', queue, next, 'B' .. sub(next, 3, 18), unpack(gone))
+  elseif gone[1] then
+    removed = pcall('ZREM', queue, unpack(gone))
   end
-  if gone[1] and not failed then
-    local removed = pcall('ZREM', queue, unpack(gone))
-    failed = type(removed) == 'table' and '-' .. removed.err
-  end
+  failed = failed or type(removed) == 'table' and '-' .. removed.err
   if next and not failed then
-    local length = tonumber(sub(next, 19, 21)) or 0
     till = floor(kept / 64)
-    local set = pcall('SET', lock, sub(next, 22, 21 + length), 'PXAT', format('%.0f', till))
+    local set = pcall('SET', lock, sub(next, 22, 21 + length), 'PXAT',
+      format('%d%06d', floor(till / 1000000), till % 1000000))
     if set.err then
       failed = '-' .. set.err
     else

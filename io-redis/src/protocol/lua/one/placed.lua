@@ -4,7 +4,7 @@
         answer = format('held %.0f %.0f %s', left, time[1] * 1000000 + time[2], who)
       else
         local kind = is_token and 1 or 0
-        answer = format('waiting %.0f %.0f %d %s', ahead or 0, left, kind, who)
+        answer = format('waiting %d %d %d %s', ahead or 0, left, kind, who)
       end
       break
     end

@@ -10,7 +10,7 @@ if refused then
     -- Left as soon as there is an answer; without one if the lock is set.
     while why do
       local lock, queue, place = KEYS[2 * i - 1], KEYS[2 * i], ARGV[4 * i - 1]
-      local token, ttl, serial = ARGV[4 * i - 3], tonumber(ARGV[4 * i - 2]), tonumber(ARGV[4 * i])
+      local token, ttl, serial = ARGV[4 * i - 3], ARGV[4 * i - 2] + 0, ARGV[4 * i] + 0
       local held, left, failed, ahead, order
       if not why.ok then
         -- Behind each SET NX, as in acquire.

@@ -5,7 +5,6 @@ if gone[1] then pcall('ZREM', queue, unpack(gone)) end
 if not next then return end
 pcall('ZADD', queue, 'XX', tail(queue), next)
 if not heard then return end
-local length = tonumber(sub(next, 19, 21)) or 0
 -- The token of an earlier attempt of that lease: its acquire takes it over.
 -- Law: No orphan
 local moment = math.min(50, floor(kept / 64) - now)

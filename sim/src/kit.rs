@@ -410,7 +410,9 @@ impl Kit {
             },
             _ => 0,
         };
-        let until = (now + 60) * 1_000;
+        // They end within ten seconds before the queue does, as the scripts have it.
+        let expiry = (now + 60) / 10 * 10_000;
+        let until = expiry - 1;
         for thousand in 0..PLACES / 1_000 {
             let mut zadd = vec![b"ZADD".to_vec(), queue.clone()];
             for place in thousand * 1_000..(thousand + 1) * 1_000 {
@@ -422,9 +424,8 @@ impl Kit {
             }
             server.call(&zadd);
         }
-        // As the scripts do: at the next full ten seconds.
-        let until = (until - until % 10_000 + 10_000).to_string().into_bytes();
-        server.call(&[b"PEXPIREAT".to_vec(), queue, until]);
+        let expiry = expiry.to_string().into_bytes();
+        server.call(&[b"PEXPIREAT".to_vec(), queue, expiry]);
         rival.abort();
     }
 

@@ -33,8 +33,9 @@
 //! - A key that is free while somebody waits may go to a newcomer: its holder died, it was deleted,
 //!   or its holder was a program that knows no queues. The newcomer's release hands it on.
 //! - A release that the node refuses, since the user may not use the queue or the stream any more
-//!   or since a slot of a cluster moves, is sent again for the lock alone. The lock is free then,
-//!   and not handed on.
+//!   or since a slot of a cluster moves, is sent again for the lock alone. So are the next ones of
+//!   that key for five seconds, where a slot moves or where a connection of yours to a cluster did
+//!   not answer. The lock is free then, and not handed on.
 //! - A waiter that was not heard of for a TTL loses its place. It enters the queue again at its
 //!   end.
 //! - A waiter whose connection does not listen just then is passed over, while others do. It keeps

@@ -5,12 +5,12 @@
 //! says as whom, `greeting` makes the handshake on it, `identity` sets it up, `session` serves it,
 //! `recovery` is what a session repairs by itself, `pulse` is how it finds out that nobody is at
 //! the other end, `in_flight` are the writes without a reply, `alone` are the keys that share no
-//! calls, `onlooker` inspects for a user who may only read, `streams` keeps what draws the fences
-//! of one node, `mailbox` is where what a node pushes waits for the session, `acknowledge` is the
-//! connection beside it on which replicas are waited for. `context` is what stays from one
-//! connection to the next. `bell`, `local_wake` and `woken` keep its task from being run, and its
-//! parts from being polled, for nothing. `interface` is what the rest of the client knows of a
-//! link.
+//! calls, `bare` those whose releases hand nothing on, `onlooker` inspects for a user who may only
+//! read, `streams` keeps what draws the fences of one node, `mailbox` is where what a node pushes
+//! waits for the session, `acknowledge` is the connection beside it on which replicas are waited
+//! for. `context` is what stays from one connection to the next. `bell`, `local_wake` and `woken`
+//! keep its task from being run, and its parts from being polled, for nothing. `interface` is what
+//! the rest of the client knows of a link.
 //!
 //! Where Sentinels know which server is the primary, `group` is the node, `sentinels` asks them,
 //! and `lookout` hears when it is another one. Where the node is a cluster, `cluster` connects to
@@ -19,6 +19,7 @@
 mod acknowledge;
 pub(crate) mod address;
 mod alone;
+mod bare;
 pub(crate) mod bell;
 #[cfg(feature = "cluster")]
 pub(crate) mod cluster;

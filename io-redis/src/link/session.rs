@@ -14,6 +14,7 @@ use redis::{Pipeline, PushInfo, RedisError};
 use tenure_core::{Doubt, Instant, Op, OpKind, Refusal, Reply, Request, RequestId, Rng, Words};
 
 use crate::link::acknowledge::Acknowledger;
+use crate::link::bare::Bare;
 use crate::link::connect::Connected;
 use crate::link::connection::Connection;
 use crate::link::context::LinkContext;
@@ -80,15 +81,6 @@ pub(crate) enum Loss {
     Closed,
     /// It was of no use any more.
     GivenUp,
-}
-
-/// Whether releases name nothing but their lock, and so hand nothing on.
-#[derive(Clone, Copy, Debug)]
-enum Bare {
-    No,
-    /// Until one of them was carried out.
-    Once,
-    Until(Instant),
 }
 
 enum Step {
@@ -203,7 +195,7 @@ impl<'a> Session<'a> {
             scripts: Recovery::default(),
             by_text_until: Instant::ORIGIN,
             may_send_text: true,
-            bare: Bare::No,
+            bare: Bare::default(),
             marker: Recovery::default(),
             recovery: None,
             more: true,
@@ -515,12 +507,9 @@ impl<'a> Session<'a> {
         let batched = now >= *unbatched_until && !self.encoder.is_split();
         let share = |request: &Request| batched && !alone.contains(&request.key);
         self.encoder.by_text = now < self.by_text_until;
-        self.encoder.bare_releases = match self.bare {
-            Bare::No => false,
-            Bare::Once => true,
-            Bare::Until(end) => now < end,
-        };
-        batch.encode(requests, share, self.encoder, &mut commands);
+        self.bare.forget(now);
+        let is_bare = |request: &Request| self.bare.contains(&request.key, now);
+        batch.encode(requests, share, is_bare, self.encoder, &mut commands);
         (Purpose::Requests(batch), commands)
     }
 
@@ -574,6 +563,9 @@ impl<'a> Session<'a> {
                     stream: config.stream.as_deref(),
                 };
                 let watches = batch.read(replies, ours, |id, key, meaning| {
+                    if let Some(key) = key {
+                        self.bare.note(key, meaning.1.as_ref(), now);
+                    }
                     let reply = self.act_on(meaning, written, now);
                     if let Some(key) = key {
                         self.context.alone.note(key, &reply, now);
@@ -718,14 +710,10 @@ impl<'a> Session<'a> {
                 let until = now + UNBATCHED_FOR;
                 self.context.unbatched_until = self.context.unbatched_until.max(until);
             }
-            Some(Signal::BareReleases) => self.bare = Bare::Until(now + UNBATCHED_FOR),
-            Some(Signal::BareRelease) => self.bare = Bare::Once,
-            Some(Signal::FullReleases) => self.bare = Bare::No,
-            Some(Signal::Freed) => {
-                if matches!(self.bare, Bare::Once) {
-                    self.bare = Bare::No;
-                }
-            }
+            // Noted with the key.
+            Some(
+                Signal::BareReleases | Signal::BareRelease | Signal::FullReleases | Signal::Served,
+            ) => {}
             // The node's name may lead to another server by now.
             Some(Signal::Reconnect(why)) if own => self.closing = Some(why),
             Some(Signal::Reconnect(_)) => {

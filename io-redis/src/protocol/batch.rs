@@ -90,12 +90,13 @@ impl Batch {
         requests.iter().filter(takes).count() + 8
     }
 
-    /// Encodes the requests as `commands`. Those of one kind share calls, if they may. The requests
-    /// of one lease keep their order.
+    /// Encodes the requests as `commands`. Those of one kind share calls, if they may, and bare
+    /// releases name their lock alone. The requests of one lease keep their order.
     pub(crate) fn encode(
         &mut self,
         requests: &[Request],
         may_share: impl Fn(&Request) -> bool,
+        is_bare: impl Fn(&Request) -> bool,
         encoder: &mut Encoder,
         commands: &mut Pipeline,
     ) {
@@ -107,7 +108,7 @@ impl Batch {
         for (number, request) in requests.iter().enumerate() {
             let kind = request.op.kind();
             let script = match kind {
-                kind if kind.frees() && encoder.bare_releases => Script::Release,
+                kind if kind.frees() && is_bare(request) => Script::Release,
                 kind => Script::asking(kind, encoder.fences()),
             };
             let shares = kind == OpKind::Watch || script.layout().answers.shares_calls();
@@ -336,7 +337,13 @@ mod tests {
             request.op = Op::Watch;
         }
         let mut batch = Batch::default();
-        batch.encode(&requests, |_| true, &mut one_node(), &mut Pipeline::new());
+        batch.encode(
+            &requests,
+            |_| true,
+            |_| false,
+            &mut one_node(),
+            &mut Pipeline::new(),
+        );
         let mut meanings = Vec::new();
         let watches = batch.read(Ok(answers.into()), Beside::default(), |_, _, meaning| {
             meanings.push(meaning)
@@ -396,11 +403,11 @@ mod tests {
             for mut encoder in [one_node(), Encoder::new(None)] {
                 let mut commands = Pipeline::new();
                 let mut batch = Batch::default();
-                batch.encode(&requests, |_| true, &mut encoder, &mut commands);
+                batch.encode(&requests, |_| true, |_| false, &mut encoder, &mut commands);
                 let counts: Vec<_> = batch.calls.iter().map(|call| call.count).collect();
                 assert_eq!(counts, [128, 128, 44], "{op:?}");
                 assert_eq!(commands.len(), 3 * each);
-                batch.encode(&requests, |_| false, &mut encoder, &mut commands);
+                batch.encode(&requests, |_| false, |_| false, &mut encoder, &mut commands);
                 assert_eq!(batch.calls.len(), 300, "one by one");
             }
         }
@@ -415,9 +422,14 @@ mod tests {
         };
         let mut encoder = one_node();
         for (bare, script) in [(false, Script::ReleaseOne), (true, Script::Release)] {
-            encoder.bare_releases = bare;
             let mut batch = Batch::default();
-            batch.encode(&requests, |_| false, &mut encoder, &mut Pipeline::new());
+            batch.encode(
+                &requests,
+                |_| false,
+                |_| bare,
+                &mut encoder,
+                &mut Pipeline::new(),
+            );
             assert_eq!(batch.calls[0].way, Way::Called(script));
         }
     }
@@ -432,7 +444,13 @@ mod tests {
         };
         let mut commands = Pipeline::new();
         let mut batch = Batch::default();
-        batch.encode(&requests, |_| true, &mut one_node(), &mut commands);
+        batch.encode(
+            &requests,
+            |_| true,
+            |_| false,
+            &mut one_node(),
+            &mut commands,
+        );
         let written = names(&commands);
         assert_eq!(written, ["EVALSHA", "SET", "SET", "SET", "XADD"]);
         let released = Value::Array(Vec::new());
@@ -457,7 +475,13 @@ mod tests {
         for drawn in unusable {
             let mut batch = Batch::default();
             let mut commands = Pipeline::new();
-            batch.encode(&takes(2), |_| true, &mut one_node(), &mut commands);
+            batch.encode(
+                &takes(2),
+                |_| true,
+                |_| false,
+                &mut one_node(),
+                &mut commands,
+            );
             let values = vec![Value::Okay, Value::Nil, drawn];
             let replies = meanings(&mut batch, values);
             assert_eq!(replies[0].0, Reply::Applied(Answer::Unfenced));
@@ -473,7 +497,13 @@ mod tests {
         requests[3].key = requests[0].key.clone();
         let mut commands = Pipeline::new();
         let mut batch = Batch::default();
-        batch.encode(&requests, |_| true, &mut one_node(), &mut commands);
+        batch.encode(
+            &requests,
+            |_| true,
+            |_| false,
+            &mut one_node(),
+            &mut commands,
+        );
         let written = names(&commands);
         let expected = ["SET", "SET", "XADD", "SET", "XADD", "SET", "XADD"];
         assert_eq!(written, expected);
@@ -498,7 +528,13 @@ mod tests {
                 place: None,
             };
         }
-        batch.encode(&requests, |_| true, &mut one_node(), &mut commands);
+        batch.encode(
+            &requests,
+            |_| true,
+            |_| false,
+            &mut one_node(),
+            &mut commands,
+        );
         let counts: Vec<_> = batch.calls.iter().map(|call| call.count).collect();
         assert_eq!(counts, [2, 1, 1]);
     }
@@ -508,12 +544,18 @@ mod tests {
         let shared = |_: &Request| true;
         let mut commands = Pipeline::new();
         let mut batch = Batch::default();
-        batch.encode(&takes(2), |_| false, &mut one_node(), &mut commands);
+        batch.encode(
+            &takes(2),
+            |_| false,
+            |_| false,
+            &mut one_node(),
+            &mut commands,
+        );
         assert_eq!(names(&commands), ["EVALSHA", "EVALSHA"]);
         let mut commands = Pipeline::new();
         let mut unordered = one_node();
         unordered.natively = false;
-        batch.encode(&takes(2), shared, &mut unordered, &mut commands);
+        batch.encode(&takes(2), shared, |_| false, &mut unordered, &mut commands);
         assert_eq!(names(&commands), ["EVALSHA"]);
         let left = Value::Array(vec![id("granted 1700-3"), id("held 9 1700000 0000000a")]);
         let replies = meanings(&mut batch, vec![left]);
@@ -526,17 +568,35 @@ mod tests {
     fn a_refused_command_takes_nothing_and_a_lost_write_is_unknown() {
         let mut batch = Batch::default();
         let mut commands = Pipeline::new();
-        batch.encode(&takes(1), |_| true, &mut one_node(), &mut commands);
+        batch.encode(
+            &takes(1),
+            |_| true,
+            |_| false,
+            &mut one_node(),
+            &mut commands,
+        );
         let misconf = error("MISCONF Redis is configured to save RDB snapshots");
         let replies = meanings(&mut batch, vec![misconf, id("1700-3")]);
         let refused = matches!(&replies[0].0, Reply::NotApplied(Refusal::Unavailable(_)));
         assert!(refused, "{replies:?}");
         // Whether the key is held is not known then: acquire finds out.
-        batch.encode(&takes(1), |_| true, &mut one_node(), &mut commands);
+        batch.encode(
+            &takes(1),
+            |_| true,
+            |_| false,
+            &mut one_node(),
+            &mut commands,
+        );
         let oom = error("OOM command not allowed when used memory > 'maxmemory'.");
         let replies = meanings(&mut batch, vec![oom.clone(), oom]);
         assert_eq!(replies[0].0, Reply::Applied(Answer::Busy));
-        batch.encode(&takes(1), |_| true, &mut one_node(), &mut commands);
+        batch.encode(
+            &takes(1),
+            |_| true,
+            |_| false,
+            &mut one_node(),
+            &mut commands,
+        );
         let replies = meanings(&mut batch, vec![Value::Okay]);
         assert!(matches!(&replies[0].0, Reply::Unknown(_)), "{replies:?}");
     }

@@ -59,16 +59,16 @@ pub(crate) enum Signal {
     /// A call for several keys was refused, perhaps because of one of them. For a while requests
     /// share no calls.
     DoNotBatch,
-    /// A release that names more than its lock was refused, since a slot of a cluster moves. For a
-    /// while releases name their lock alone, and hand nothing on.
+    /// A release that names more than its lock was refused since a slot of a cluster moves, or may
+    /// be. For a while releases of the key name their lock alone, and hand nothing on.
     BareReleases,
-    /// Such a release was rejected: the user has no right to the rest any more, or none to
-    /// anything. The next one names its lock alone.
+    /// A release that names more than its lock was rejected: the user has no right to the rest any
+    /// more, or none to anything. The next one of the key names its lock alone.
     BareRelease,
     /// A release that names its lock alone was rejected as well. So it is not for what they name.
     FullReleases,
-    /// A release that names its lock alone was carried out.
-    Freed,
+    /// A release that names its lock alone was not refused.
+    Served,
     /// The connection is lost, or what it answers makes no sense.
     Broken(Words),
 }
@@ -156,8 +156,6 @@ pub(crate) fn replies(
                         let signal = Some(Signal::BareReleases);
                         (Reply::NotApplied(Refusal::Again), signal)
                     }
-                    // The right may be back by the next one, so this says nothing of others.
-                    // Law: Fairness
                     (Reply::NotApplied(Refusal::Rejected(_)), None) => {
                         let signal = Some(Signal::BareRelease);
                         (Reply::NotApplied(Refusal::Again), signal)
@@ -178,7 +176,7 @@ pub(crate) fn replies(
                     Reply::NotApplied(Refusal::Rejected(_)) if count == 1 => {
                         Some(Signal::FullReleases)
                     }
-                    Reply::Applied(_) => Some(Signal::Freed),
+                    Reply::Applied(_) => Some(Signal::Served),
                     _ => None,
                 };
                 each((reply, signal.or(says)));

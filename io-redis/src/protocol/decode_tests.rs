@@ -337,7 +337,10 @@ fn a_bare_release_that_is_refused_too_shows_that_names_were_not_to_blame() {
     assert!(matches!(reply, Reply::NotApplied(Refusal::Rejected(_))));
     assert_eq!(*signal, Some(Signal::FullReleases));
     let done = Ok(Value::Array(Vec::new()));
-    assert_eq!(releases(Script::Release, done, 1)[0].1, Some(Signal::Freed));
+    assert_eq!(
+        releases(Script::Release, done, 1)[0].1,
+        Some(Signal::Served)
+    );
 }
 
 fn of_several(answers: Vec<Value>, count: usize) -> Vec<Meaning> {

@@ -43,9 +43,6 @@ pub(crate) struct Encoder {
     pub(crate) natively: bool,
     /// The slots of a cluster from whose streams fences were drawn lately.
     used: BTreeSet<u16>,
-    /// Whether releases name nothing but the lock, so that nothing is handed on: while a slot of a
-    /// cluster moves, or where the user lost the right to the rest, nothing else is served.
-    pub(crate) bare_releases: bool,
     /// Where this client listens to pushes, if it does.
     pub(crate) channel: Option<Arc<[u8]>>,
     name: Vec<u8>,
@@ -61,7 +58,6 @@ impl Encoder {
             by_text: false,
             natively: false,
             used: BTreeSet::new(),
-            bare_releases: false,
             channel: None,
             name: Vec::new(),
             token: Vec::new(),

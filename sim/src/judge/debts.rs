@@ -95,7 +95,7 @@ impl Judge {
             let debt = &mut seat.debt;
             debt.held = holds;
             (debt.paid, debt.unknown, debt.in_doubt) = (false, false, false);
-            debt.refused = false;
+            (debt.refused, debt.again) = (false, false);
         }
     }
 

@@ -73,7 +73,7 @@ impl Soak {
             renewals: 0,
             kills: false,
             freed_within: 0,
-            bare_releases: true,
+            bare_releases: false,
             recalled_within: 0,
             acknowledged: 0,
             idle_within: None,

@@ -6,15 +6,18 @@
 -- and the later serial counts.
 -- Law: Fairness
 local name, ends, entered, before = 'B' .. sub(place, 3, 18), now + ttl, nil, {}
--- The end that comes first, if it is known.
-local first_end
+-- An end that was in the queue before, if one is known.
+local other_end
 -- The first request of a place finds none, unless it is sent twice.
-if serial ~= 1 or size >= 200000 then before = pcall('ZMSCORE', queue, place, name) end
+if serial ~= 1 or size >= 200000 then
+  before = pcall('ZMSCORE', queue, place, name)
+  other_end = before[2] and before[2] / 64
+end
 -- Law: Bounded work
 if not (before[1] or before.err) and size >= 200000 then
   failed = 'full'
 elseif not (before[1] or before.err) then
-  if not order then order, ahead, first_end = tail(queue, size) end
+  if not order then order, ahead, other_end = tail(queue, size) end
   -- In two parts, since `%d` has 32 bits on some machines. `..` keeps 14 digits, and `%.0f` takes
   -- three times as long.
   local score = ends * 64 + serial
@@ -27,7 +30,8 @@ if before[1] then
   local after = (serial - last) % 64
   if after == 0 or after >= 32 and last > 0 then serial = last % 64 end
   local score = math.max(ends, floor(last / 64)) * 64 + serial
-  entered, ahead = pcall('ZADD', queue, format('%.0f', score), name), nil
+  score = format('%d%06d', floor(score / 1000000), score % 1000000)
+  entered, ahead = pcall('ZADD', queue, score, name), nil
 elseif before.err then
   entered = before
 end
@@ -35,7 +39,7 @@ end
 -- already if an end that is there lies in the same ten seconds, or in later ones.
 -- Law: No orphan
 local till = ends - ends % 10000 + 10000
-if type(entered) == 'number' and not (first_end and first_end >= till - 10000) then
+if type(entered) == 'number' and not (other_end and other_end >= till - 10000) then
   local expiry = format('%d%06d', floor(till / 1000000), till % 1000000)
   -- A server before 7.0 does not know GT, and what has no expiry has more left than any.
   if size == 0 or pcall('PEXPIREAT', queue, expiry, 'GT') ~= 1 then

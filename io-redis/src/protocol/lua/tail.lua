@@ -1,7 +1,7 @@
 
 -- Part of what enters and moves places: the order behind all that are in a queue. Of a queue whose
--- size is said it is usually found by that; then how many places there are is returned too, and
--- the end that comes first.
+-- size is said it is usually found by that. Then two more are returned: how many places there are,
+-- and the end that comes first, or a fraction of a millisecond later; 0 if there is none.
 local function tail(queue, size)
   local pcall, sub = redis.pcall, string.sub
   if size == 0 then return 1, 0, 0 end

@@ -9,7 +9,7 @@ use std::panic::Location;
 use std::time::Duration;
 
 /// How long a condition may take before the test is declared failed.
-pub const BOUND: Duration = Duration::from_secs(30);
+pub const BOUND: Duration = Duration::from_secs(60);
 
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);

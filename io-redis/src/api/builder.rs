@@ -282,7 +282,8 @@ impl Builder {
     /// shortest TTL in use, but at least 250 ms, where round trips have been measured. So let it
     /// give a token that it keeps, and fetch the next one before that ends. An error counts as a
     /// node that cannot be reached now, and is quoted in the log and in errors: put no secret into
-    /// it. If it panics, the client ends ([`RuntimeEnd`](crate::RuntimeEnd)).
+    /// it. If it panics, the client ends ([`RuntimeEnd`](crate::RuntimeEnd)), and the panic's
+    /// message is quoted too.
     ///
     /// A cluster is one node: what is given when it is connected to is the login at all of its
     /// servers. One that is connected to again by itself is logged in to with the same. If that is

@@ -211,7 +211,8 @@ impl Concern {
                 "connect more replicas, or demand fewer with Builder::acknowledged_by".to_owned()
             }
             Self::NoPushes => "use RESP3, connect by address, and give the user +subscribe and \
-                               its channels (a cluster never does)"
+                               its channels (a cluster never does); then connect again: a client \
+                               does not ask twice on one connection"
                 .to_owned(),
             Self::Forgets => {
                 "turn quarantine on, or set appendonly yes and appendfsync always".to_owned()

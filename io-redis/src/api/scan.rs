@@ -62,7 +62,8 @@ impl Locks {
     /// Told is what a lock may be: any string, as [`inspect`](Self::inspect) tells it. So without a
     /// prefix, or under one that others use too, strings of theirs are told as
     /// [`Other`](crate::Holder::Other) or [`Foreign`](crate::Holder::Foreign). Left out are keys of
-    /// other types, fence counters, markers and keys that have gone meanwhile.
+    /// other types, fence counters, markers, names that no lock can have, and keys that have gone
+    /// meanwhile.
     ///
     /// A cluster cannot be scanned: [`ScanError::Cluster`]. Its servers can, each with a client of
     /// its own. The user needs the right to `SCAN`, which nothing else needs, and which shows the

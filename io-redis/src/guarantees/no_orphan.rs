@@ -35,6 +35,10 @@
 //! - **Where `CLIENT KILL` is not permitted**, and over a [connection of your
 //!   own](crate::Builder::connection), a late acquire may land after its release. The key stays for
 //!   at most one TTL.
+//! - **Where the user's rights or password are taken back**, a release that the node refuses is
+//!   answered, and not sent again, even if the rights are given back at once. The key stays for
+//!   what is left of its TTL. A place stays for what is left of it, and if the lock is handed to it
+//!   meanwhile, so does the lock.
 //! - **A guard that is leaked** (`std::mem::forget`) renews itself until its client is closed.
 //! - **A server's clock that is set back** makes its keys live longer, by as much.
 //! - **A key whose expiry was taken** stays until its holder renews it, which gives it an expiry

@@ -107,12 +107,15 @@ impl Batch {
         let mut before = None;
         for (number, request) in requests.iter().enumerate() {
             let kind = request.op.kind();
-            let script = match kind {
-                kind if kind.frees() && is_bare(request) => Script::Release,
-                kind => Script::asking(kind, encoder.fences()),
+            let bare = kind.frees() && is_bare(request);
+            let script = if bare {
+                Script::Release
+            } else {
+                Script::asking(kind, encoder.fences())
             };
             let shares = kind == OpKind::Watch || script.layout().answers.shares_calls();
-            let alone = !(shares && may_share(request));
+            // What is said to a bare release is noted for its key.
+            let alone = bare || !(shares && may_share(request));
             let way = match kind {
                 OpKind::Take if !alone && encoder.takes_natively() => Way::Plain,
                 OpKind::Watch => Way::Watched,
@@ -277,6 +280,17 @@ mod tests {
     use tenure_core::{Answer, Fence, Op, Refusal, Reply, ServerTime};
 
     use super::*;
+
+    /// Encodes requests of which none is a bare release, and which share calls or do not.
+    fn encode(
+        batch: &mut Batch,
+        requests: &[Request],
+        share: bool,
+        encoder: &mut Encoder,
+        commands: &mut Pipeline,
+    ) {
+        batch.encode(requests, |_| share, |_| false, encoder, commands);
+    }
     use crate::protocol::decode::Signal;
     use crate::protocol::testing::acquires;
 
@@ -337,10 +351,10 @@ mod tests {
             request.op = Op::Watch;
         }
         let mut batch = Batch::default();
-        batch.encode(
+        encode(
+            &mut batch,
             &requests,
-            |_| true,
-            |_| false,
+            true,
             &mut one_node(),
             &mut Pipeline::new(),
         );
@@ -403,34 +417,41 @@ mod tests {
             for mut encoder in [one_node(), Encoder::new(None)] {
                 let mut commands = Pipeline::new();
                 let mut batch = Batch::default();
-                batch.encode(&requests, |_| true, |_| false, &mut encoder, &mut commands);
+                encode(&mut batch, &requests, true, &mut encoder, &mut commands);
                 let counts: Vec<_> = batch.calls.iter().map(|call| call.count).collect();
                 assert_eq!(counts, [128, 128, 44], "{op:?}");
                 assert_eq!(commands.len(), 3 * each);
-                batch.encode(&requests, |_| false, |_| false, &mut encoder, &mut commands);
+                encode(&mut batch, &requests, false, &mut encoder, &mut commands);
                 assert_eq!(batch.calls.len(), 300, "one by one");
             }
         }
     }
 
     #[test]
-    fn while_a_slot_moves_a_release_names_its_lock_alone() {
-        let mut requests = acquires(1);
-        requests[0].op = Op::Release {
-            place: None,
-            hints: false,
-        };
+    fn a_bare_release_names_its_lock_alone_and_shares_no_call() {
+        let mut requests = acquires(2);
+        for request in &mut requests {
+            request.op = Op::Release {
+                place: None,
+                hints: false,
+            };
+        }
         let mut encoder = one_node();
-        for (bare, script) in [(false, Script::ReleaseOne), (true, Script::Release)] {
+        for (bare, script, counts) in [
+            (false, Script::ReleaseOne, &[2][..]),
+            (true, Script::Release, &[1, 1]),
+        ] {
             let mut batch = Batch::default();
             batch.encode(
                 &requests,
-                |_| false,
+                |_| true,
                 |_| bare,
                 &mut encoder,
                 &mut Pipeline::new(),
             );
             assert_eq!(batch.calls[0].way, Way::Called(script));
+            let said: Vec<_> = batch.calls.iter().map(|call| call.count).collect();
+            assert_eq!(said, counts);
         }
     }
 
@@ -444,13 +465,7 @@ mod tests {
         };
         let mut commands = Pipeline::new();
         let mut batch = Batch::default();
-        batch.encode(
-            &requests,
-            |_| true,
-            |_| false,
-            &mut one_node(),
-            &mut commands,
-        );
+        encode(&mut batch, &requests, true, &mut one_node(), &mut commands);
         let written = names(&commands);
         assert_eq!(written, ["EVALSHA", "SET", "SET", "SET", "XADD"]);
         let released = Value::Array(Vec::new());
@@ -475,13 +490,7 @@ mod tests {
         for drawn in unusable {
             let mut batch = Batch::default();
             let mut commands = Pipeline::new();
-            batch.encode(
-                &takes(2),
-                |_| true,
-                |_| false,
-                &mut one_node(),
-                &mut commands,
-            );
+            encode(&mut batch, &takes(2), true, &mut one_node(), &mut commands);
             let values = vec![Value::Okay, Value::Nil, drawn];
             let replies = meanings(&mut batch, values);
             assert_eq!(replies[0].0, Reply::Applied(Answer::Unfenced));
@@ -497,13 +506,7 @@ mod tests {
         requests[3].key = requests[0].key.clone();
         let mut commands = Pipeline::new();
         let mut batch = Batch::default();
-        batch.encode(
-            &requests,
-            |_| true,
-            |_| false,
-            &mut one_node(),
-            &mut commands,
-        );
+        encode(&mut batch, &requests, true, &mut one_node(), &mut commands);
         let written = names(&commands);
         let expected = ["SET", "SET", "XADD", "SET", "XADD", "SET", "XADD"];
         assert_eq!(written, expected);
@@ -528,34 +531,21 @@ mod tests {
                 place: None,
             };
         }
-        batch.encode(
-            &requests,
-            |_| true,
-            |_| false,
-            &mut one_node(),
-            &mut commands,
-        );
+        encode(&mut batch, &requests, true, &mut one_node(), &mut commands);
         let counts: Vec<_> = batch.calls.iter().map(|call| call.count).collect();
         assert_eq!(counts, [2, 1, 1]);
     }
 
     #[test]
     fn what_shares_no_commands_is_taken_by_script() {
-        let shared = |_: &Request| true;
         let mut commands = Pipeline::new();
         let mut batch = Batch::default();
-        batch.encode(
-            &takes(2),
-            |_| false,
-            |_| false,
-            &mut one_node(),
-            &mut commands,
-        );
+        encode(&mut batch, &takes(2), false, &mut one_node(), &mut commands);
         assert_eq!(names(&commands), ["EVALSHA", "EVALSHA"]);
         let mut commands = Pipeline::new();
         let mut unordered = one_node();
         unordered.natively = false;
-        batch.encode(&takes(2), shared, |_| false, &mut unordered, &mut commands);
+        encode(&mut batch, &takes(2), true, &mut unordered, &mut commands);
         assert_eq!(names(&commands), ["EVALSHA"]);
         let left = Value::Array(vec![id("granted 1700-3"), id("held 9 1700000 0000000a")]);
         let replies = meanings(&mut batch, vec![left]);
@@ -568,35 +558,17 @@ mod tests {
     fn a_refused_command_takes_nothing_and_a_lost_write_is_unknown() {
         let mut batch = Batch::default();
         let mut commands = Pipeline::new();
-        batch.encode(
-            &takes(1),
-            |_| true,
-            |_| false,
-            &mut one_node(),
-            &mut commands,
-        );
+        encode(&mut batch, &takes(1), true, &mut one_node(), &mut commands);
         let misconf = error("MISCONF Redis is configured to save RDB snapshots");
         let replies = meanings(&mut batch, vec![misconf, id("1700-3")]);
         let refused = matches!(&replies[0].0, Reply::NotApplied(Refusal::Unavailable(_)));
         assert!(refused, "{replies:?}");
         // Whether the key is held is not known then: acquire finds out.
-        batch.encode(
-            &takes(1),
-            |_| true,
-            |_| false,
-            &mut one_node(),
-            &mut commands,
-        );
+        encode(&mut batch, &takes(1), true, &mut one_node(), &mut commands);
         let oom = error("OOM command not allowed when used memory > 'maxmemory'.");
         let replies = meanings(&mut batch, vec![oom.clone(), oom]);
         assert_eq!(replies[0].0, Reply::Applied(Answer::Busy));
-        batch.encode(
-            &takes(1),
-            |_| true,
-            |_| false,
-            &mut one_node(),
-            &mut commands,
-        );
+        encode(&mut batch, &takes(1), true, &mut one_node(), &mut commands);
         let replies = meanings(&mut batch, vec![Value::Okay]);
         assert!(matches!(&replies[0].0, Reply::Unknown(_)), "{replies:?}");
     }

@@ -169,13 +169,11 @@ pub(crate) fn replies(
                 });
             });
         }
-        Answers::Failures if script == Script::Release => {
+        Answers::Failures if script == Script::Release && count == 1 => {
             failures(result, count, |(reply, signal)| {
                 // Law: Fairness
                 let says = match &reply {
-                    Reply::NotApplied(Refusal::Rejected(_)) if count == 1 => {
-                        Some(Signal::FullReleases)
-                    }
+                    Reply::NotApplied(Refusal::Rejected(_)) => Some(Signal::FullReleases),
                     Reply::Applied(_) => Some(Signal::Served),
                     _ => None,
                 };

@@ -212,6 +212,33 @@ fn a_refusal_of_a_shared_call_is_asked_again_lock_by_lock() -> Outcome {
 }
 
 #[test]
+fn a_place_whose_half_was_lost_does_not_outlive_its_queue() {
+    let server = Server::new(ManualClock::new(NOW));
+    let now = i64::try_from(NOW / 1_000).unwrap();
+    let queue = "a:tenure:queue:{a}";
+    let place = format!("Ax0123456789abcdef042{}", token(1));
+    server.call(&["SET", "a", "somebody", "PX", "60000"]);
+    // Its end is lost, and the set expires before the new one.
+    server.call(&["ZADD", queue, "1", &place]);
+    server.call(&["PEXPIREAT", queue, &(now + 1_000).to_string()]);
+    let wait = [
+        "EVAL",
+        Script::WaitOne.text(),
+        "3",
+        "a",
+        queue,
+        STREAM,
+        &token(1),
+        "30000",
+        &place,
+        "1",
+    ];
+    let answer = format!("{:?}", server.call(&wait));
+    assert!(!answer.contains("Error"), "{answer}");
+    assert!(server.peek_expiry_ms(queue) >= Some(now + 30_000));
+}
+
+#[test]
 fn a_rejected_release_is_sent_for_its_lock_alone_and_the_next_as_ever() -> Outcome {
     // What the node refuses, and how many keys each release names then: its lock, its queue and the
     // stream, or its lock alone.

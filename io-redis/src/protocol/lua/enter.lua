@@ -18,8 +18,8 @@ if not (before[1] or before.err) and size >= 200000 then
   failed = 'full'
 elseif not (before[1] or before.err) then
   if not order then order, ahead, other_end = tail(queue, size) end
-  -- In two parts, since `%d` has 32 bits on some machines. `..` keeps 14 digits, and `%.0f` takes
-  -- three times as long.
+  -- In two parts, since `%d` has 32 bits on some machines. `..` keeps 14 digits, and `%.0f` is
+  -- slower.
   local score = ends * 64 + serial
   score = format('%d%06d', floor(score / 1000000), score % 1000000)
   entered = pcall('ZADD', queue, 'NX', order, place, score, name)
